@@ -1,0 +1,148 @@
+# Portway - `make help` lists the targets, `make` builds build/bin/{controld,relayd,portway}.
+#
+#   SAN=address|thread|fuzz   sanitizer builds, each in a tree of its own (build/address/bin, ...)
+#   CC=clang                  another compiler, again in its own tree
+#   O=DIR                     another build folder
+
+VERSION  := 0.1.0
+O        ?= build
+SAN      ?=
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+PYTHON   ?= /usr/bin/python3
+
+ifeq ($(SAN),fuzz)
+  CC := clang
+endif
+ifeq ($(origin CC),default)
+  CC := gcc
+endif
+IS_CLANG := $(findstring clang,$(CC))
+OUT      := $(O)$(if $(SAN),/$(SAN))$(if $(and $(IS_CLANG),$(filter-out fuzz,$(SAN)none)),/clang)
+CCACHE   := $(shell command -v ccache 2>/dev/null)
+
+WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+CFLAGS_0 := -std=gnu11 -g -fno-strict-aliasing -pthread -I. $(WARN)
+HARDEN   := -O2 -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_FORTIFY_SOURCE=2
+LD_HARD  := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
+ifeq ($(SAN),)
+  CFLAGS_V := $(HARDEN)
+  LDFLAGS_V := $(LD_HARD)
+else ifeq ($(SAN),address)
+  CFLAGS_V := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+  LDFLAGS_V := -fsanitize=address,undefined
+else ifeq ($(SAN),thread)
+  CFLAGS_V := -O1 -fno-omit-frame-pointer -fsanitize=thread
+  LDFLAGS_V := -fsanitize=thread
+else ifeq ($(SAN),fuzz)
+  CFLAGS_V := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+  LDFLAGS_V := -fsanitize=fuzzer,address,undefined
+else
+  $(error SAN must be address, thread or fuzz, not '$(SAN)')
+endif
+ALL_CFLAGS := $(CFLAGS_0) $(CFLAGS_V) $(CFLAGS)
+
+# Which foreign libraries each program is linked with; which folder may include them is in scripts/check-layers.
+LIBS_common   := -lssl -lcrypto -lsodium -lyaml -lpthread
+LIBS_controld := -lnng -levent_core -levent_extra -levent_openssl -levent_pthreads -ljansson -lsqlite3 $(LIBS_common)
+LIBS_relayd   := -lnng -luv $(LIBS_common)
+LIBS_portway  := -luv -ljansson $(LIBS_common)
+
+SRC_common   := $(filter-out common/uv/% common/nng/%,$(wildcard common/*/*.c))
+SRC_uv       := $(wildcard common/uv/*.c)
+SRC_nng      := $(wildcard common/nng/*.c)
+SRC_proto    := $(wildcard proto/*.c)
+SRC_controld := $(filter-out controld/main.c,$(wildcard controld/*.c controld/*/*.c controld/*/*/*.c))
+SRC_relayd   := $(filter-out relayd/main.c,$(wildcard relayd/*.c relayd/*/*.c))
+SRC_portway  := $(filter-out client/main.c,$(wildcard client/*.c client/*/*.c))
+MAIN_controld := controld/main.c
+MAIN_relayd   := relayd/main.c
+MAIN_portway  := client/main.c
+
+LIB_BASE      := $(OUT)/lib/libproto.a $(OUT)/lib/libcommon.a
+ARCH_controld := $(OUT)/lib/libcontrold.a $(OUT)/lib/libnngtls.a $(LIB_BASE)
+ARCH_relayd   := $(OUT)/lib/librelayd.a $(OUT)/lib/libnngtls.a $(OUT)/lib/libuvio.a $(LIB_BASE)
+ARCH_portway  := $(OUT)/lib/libportway.a $(OUT)/lib/libuvio.a $(LIB_BASE)
+
+obj = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+BINS := $(OUT)/bin/controld $(OUT)/bin/relayd $(OUT)/bin/portway
+
+.PHONY: all
+all: $(BINS)
+
+.SECONDEXPANSION:
+$(BINS): $(OUT)/bin/%: $$(call obj,$$(MAIN_$$*)) $$(ARCH_$$*)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ $(LIBS_$*)
+
+define archive
+$(OUT)/lib/lib$(1).a: $(call obj,$(2)) $(OUT)/lists
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(AR) rcs $$@ $$(filter %.o,$$^)
+endef
+$(eval $(call archive,common,$(SRC_common)))
+$(eval $(call archive,uvio,$(SRC_uv)))
+$(eval $(call archive,nngtls,$(SRC_nng)))
+$(eval $(call archive,proto,$(SRC_proto)))
+$(eval $(call archive,controld,$(SRC_controld)))
+$(eval $(call archive,relayd,$(SRC_relayd)))
+$(eval $(call archive,portway,$(SRC_portway)))
+
+# The flags and the file lists are files, so that a changed flag, a new or a deleted source rebuilds what it must.
+$(OUT)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(ALL_CFLAGS) $(VERSION)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS) $(VERSION)' >$@
+$(OUT)/lists: FORCE
+	@mkdir -p $(@D)
+	@echo '$(SRC_common) $(SRC_uv) $(SRC_nng) $(SRC_proto) $(SRC_controld) $(SRC_relayd) $(SRC_portway)' | cmp -s - $@ || \
+	 echo '$(SRC_common) $(SRC_uv) $(SRC_nng) $(SRC_proto) $(SRC_controld) $(SRC_relayd) $(SRC_portway)' >$@
+.PHONY: FORCE
+FORCE:
+
+$(OUT)/obj/%.o: %.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(CCACHE) $(CC) $(ALL_CFLAGS) -DPORTWAY_VERSION='"$(VERSION)"' -MMD -MP -c -o $@ $<
+
+# ---- unit tests: tests/unit/<program>/test_*.c, one binary each ---------------------------------------------------------
+UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
+UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(UNIT_SRC))
+UNIT_ARCH_common := $(OUT)/lib/libnngtls.a $(LIB_BASE)
+UNIT_LIBS_common := -lnng $(LIBS_common)
+UNIT_ARCH_proto := $(LIB_BASE)
+UNIT_LIBS_proto := $(LIBS_common)
+UNIT_ARCH_controld := $(ARCH_controld)
+UNIT_LIBS_controld := $(LIBS_controld)
+UNIT_ARCH_relayd := $(ARCH_relayd)
+UNIT_LIBS_relayd := $(LIBS_relayd)
+UNIT_ARCH_client := $(ARCH_portway)
+UNIT_LIBS_client := $(LIBS_portway)
+part = $(word 1,$(subst /, ,$(1)))
+
+$(UNIT_BIN): $(OUT)/unit/%: $(OUT)/obj/tests/unit/%.o $$(UNIT_ARCH_$$(call part,$$*))
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ -lcmocka $(UNIT_LIBS_$(call part,$*))
+
+.PHONY: unit
+unit: $(UNIT_BIN) ## unit tests of this variant (SAN=, CC=)
+	@scripts/run-unit $(UNIT_BIN)
+
+# ---- fuzzing: tests/fuzz/<part>/fuzz_*.c; without SAN=fuzz they are linked with a driver that replays files ------------
+FUZZ_SRC := $(wildcard tests/fuzz/*/fuzz_*.c)
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(FUZZ_SRC))
+FUZZ_DRIVER := $(if $(filter fuzz,$(SAN)),,$(OUT)/obj/tests/fuzz/replay.o)
+
+$(FUZZ_BIN): $(OUT)/fuzz/%: $(OUT)/obj/tests/fuzz/%.o $(FUZZ_DRIVER) $$(UNIT_ARCH_$$(call part,$$*))
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ $(UNIT_LIBS_$(call part,$*))
+
+.PHONY: fuzz-bins clean help
+fuzz-bins: $(FUZZ_BIN)
+
+clean: ## remove the build tree
+	rm -rf $(O)
+
+help: ## this list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
+
+-include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,64 @@
+/*
+ * tls - TLS contexts and sessions over OpenSSL: bytes in, bytes out; the transport belongs to the caller.
+ *
+ * Owner:  a context is immutable once made and shared by reference; a session belongs to one connection.
+ * Thread: a context any; a session one thread at a time.
+ */
+#ifndef PORTWAY_CRYPTO_TLS_H
+#define PORTWAY_CRYPTO_TLS_H
+
+#include "common/base/macros.h"
+#include "common/crypto/cert.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct tls_ctx;
+struct tls_session;
+struct err;
+struct ssl_st; /* OpenSSL's SSL */
+
+enum tls_peer { TLS_PEER_NONE, TLS_PEER_OPTIONAL, TLS_PEER_REQUIRED }; /* must the other side show a certificate? */
+
+struct tls_conf {
+	bool server;
+	const char *cert_pem; /* chain; NULL: none */
+	const char *key_pem;
+	const char *ca_pem;         /* trust anchors; NULL: none */
+	const char *ca_fingerprint; /* client: instead of ca_pem, the SHA-256 (hex) of the CA that must end the chain */
+	enum tls_peer peer;
+	unsigned min_version; /* 12 or 13; 0: 13 */
+	const char *server_name; /* client: name to check and to send as SNI; NULL: chain only */
+	/* Decides on a peer whose chain was good (revocation); may be NULL. Called on the handshaking thread. */
+	bool (*accept_peer)(const struct cert_info *peer, void *arg);
+	void *arg;
+};
+
+int tls_ctx_new(struct tls_ctx **out, const struct tls_conf *conf, struct err *e) MUST_CHECK;
+struct tls_ctx *tls_ctx_ref(struct tls_ctx *c);
+void tls_ctx_unref(struct tls_ctx *c);
+/* A bare server SSL for libevent's bufferevent (which then owns it); only rest/ uses it. */
+struct ssl_st *tls_ctx_ssl(struct tls_ctx *c);
+
+/* The transport's ends: number of bytes, or TLS_AGAIN, TLS_CLOSED, TLS_FAILED. */
+enum { TLS_AGAIN = -1, TLS_CLOSED = -2, TLS_FAILED = -3, TLS_BAD_PEER = -4 };
+struct tls_io {
+	ssize_t (*send)(void *arg, const void *p, size_t n);
+	ssize_t (*recv)(void *arg, void *p, size_t n);
+	void *arg;
+};
+
+int tls_session_new(struct tls_session **out, struct tls_ctx *c, const struct tls_io *io, struct err *e) MUST_CHECK;
+void tls_session_free(struct tls_session *s);
+int tls_session_handshake(struct tls_session *s);                 /* 0 when done, or a TLS_ code */
+ssize_t tls_session_read(struct tls_session *s, void *p, size_t n);  /* > 0, or a TLS_ code */
+ssize_t tls_session_write(struct tls_session *s, const void *p, size_t n);
+void tls_session_shutdown(struct tls_session *s); /* sends close_notify if the handshake was done */
+/* 0 and the peer's leaf, -1 if it showed none or it was not verified. */
+int tls_session_peer(struct tls_session *s, struct cert_info *out);
+/* Why the last call answered TLS_FAILED or TLS_BAD_PEER: a static or per-session string. */
+const char *tls_session_reason(struct tls_session *s);
+
+#endif

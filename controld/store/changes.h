@@ -1,0 +1,50 @@
+/*
+ * changes - the change log: one row per object touched, in the transaction that touched it. The spine of controld.
+ *
+ * What follows from a change (relay configuration, audit, events, the other controlds) reads this log; no feature calls
+ * a notifier. Sequence order is commit order. A reader keeps its own offset and takes whole transactions.
+ *
+ * Thread: any. The reader's wake-up comes on the store's writer thread after the commit and must only post.
+ */
+#ifndef PORTWAY_CONTROLD_STORE_CHANGES_H
+#define PORTWAY_CONTROLD_STORE_CHANGES_H
+
+#include "common/base/macros.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct db;
+struct err;
+struct store;
+
+#define CHANGES_LOG_ID_SIZE 16
+#define CHANGES_OBJECT_MAX 8192 /* bytes of JSON kept; a longer object is logged as {} with `cut` in fields */
+
+struct change {
+	int64_t seq; /* reading only */
+	int64_t tx;  /* reading only: seq of the transaction's first row */
+	int64_t time_ms;
+	const char *tenant; /* tenant id; "" for what belongs to none */
+	const char *actor;  /* user id, "system", "node:<id>" */
+	const char *request_id;
+	const char *kind;    /* "mapping", "user", "login" */
+	const char *op;      /* "create", "update", "delete", or an audit verb: "login_failed" */
+	const char *subject; /* object id */
+	const char *fields;  /* names of the changed fields, comma-separated */
+	const char *object;  /* as the API prints it (JSON text), without secrets; may be NULL */
+};
+
+/* Appends; only inside a STORE_LOGGED transaction. *seq (may be NULL) gets the number. */
+int changes_append(struct db *tx, const struct change *c, int64_t *seq, struct err *e) MUST_CHECK;
+
+/* Rows with seq > after, oldest first, at most limit, never half a transaction. fn: 0 goes on. */
+typedef int (*changes_fn)(const struct change *c, void *arg);
+int changes_read(struct db *db, int64_t after, unsigned limit, const char *kind, changes_fn fn, void *arg, struct err *e)
+	MUST_CHECK;
+int changes_last(struct db *db, int64_t *seq, uint8_t log_id[CHANGES_LOG_ID_SIZE], struct err *e) MUST_CHECK;
+
+/* fn(arg) after each commit that appended. Registered before threads start. */
+void changes_on_commit(struct store *s, void (*fn)(int64_t last_seq, void *arg), void *arg);
+
+#endif

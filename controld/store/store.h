@@ -1,0 +1,116 @@
+/*
+ * store - the database: connections, statements, transactions. SQLite now; a driver is one const struct (driver.h).
+ *
+ * Writes: store_write() is the only write transaction. The function runs on the store's writer thread, sees nothing
+ * but the transaction, and several of them share one commit to disk (group commit); the caller is answered when its own
+ * is on disk. A function that fails is undone alone.
+ * Reads: store_read_begin() lends a connection of a bounded pool for a few statements of one snapshot.
+ *
+ * SQL stands in const tables of the nouns (struct sql_table); parameters are ?1, ?2, ... A statement is identified by
+ * its pointer and prepared once per connection.
+ *
+ * Owner: app. Thread: any; a struct db belongs to one thread until it is given back.
+ */
+#ifndef PORTWAY_CONTROLD_STORE_STORE_H
+#define PORTWAY_CONTROLD_STORE_STORE_H
+
+#include "common/base/macros.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct store;
+struct db;    /* a connection inside a transaction */
+struct query; /* a running SELECT */
+
+struct store_conf {
+	const char *url;       /* "sqlite:<path>"; "postgresql://..." is another driver */
+	unsigned readers;      /* connections for reading at once */
+	unsigned group_max;    /* writes in one commit */
+	uint64_t wait_ms;      /* for a connection or the writer; then ERR_OVERLOADED */
+};
+
+struct sql_table {
+	const char *noun;
+	const char *const *sql; /* every statement of one noun */
+	size_t n;
+};
+
+int store_open(struct store **out, const struct store_conf *conf, struct err *e) MUST_CHECK;
+void store_close(struct store *s); /* waits for running writes */
+
+typedef int (*store_fn)(struct db *tx, void *arg, struct err *e);
+/* LOGGED writes may append to the change log; OPERATIONAL ones may not and never wait for its readers. */
+enum store_class { STORE_LOGGED, STORE_OPERATIONAL };
+int store_write(struct store *s, enum store_class class, store_fn fn, void *arg, struct err *e) MUST_CHECK;
+
+int store_read_begin(struct store *s, struct db **out, struct err *e) MUST_CHECK;
+void store_read_end(struct db *db); /* takes NULL */
+
+struct bind {
+	enum { BIND_NULL, BIND_TEXT, BIND_INT, BIND_REAL, BIND_BLOB } type;
+	union {
+		const char *s;
+		int64_t i;
+		double d;
+		struct {
+			const void *p;
+			size_t n;
+		} blob;
+	};
+};
+static inline struct bind bind_s(const char *s) /* NULL binds NULL; borrowed until the call returns */
+{
+	return (struct bind){ .type = s ? BIND_TEXT : BIND_NULL, .s = s };
+}
+static inline struct bind bind_i(int64_t i)
+{
+	return (struct bind){ .type = BIND_INT, .i = i };
+}
+static inline struct bind bind_d(double d)
+{
+	return (struct bind){ .type = BIND_REAL, .d = d };
+}
+static inline struct bind bind_b(const void *p, size_t n)
+{
+	return (struct bind){ .type = BIND_BLOB, .blob = { p, n } };
+}
+static inline struct bind bind_null(void)
+{
+	return (struct bind){ .type = BIND_NULL };
+}
+
+/* Runs a statement without rows: number of rows changed, or -1. A uniqueness violation is ERR_ALREADY_EXISTS. */
+int db_exec_v(struct db *db, const char *sql, struct err *e, const struct bind *b, size_t n) MUST_CHECK;
+/* Starts a SELECT (or ... RETURNING); texts and blobs are valid until the next query_next(). */
+int db_query_v(struct db *db, struct query **out, const char *sql, struct err *e, const struct bind *b, size_t n) MUST_CHECK;
+#define DB_BINDS(...)                                                                                                  \
+	((const struct bind[]){ { .type = BIND_NULL }, ##__VA_ARGS__ } + 1),                                           \
+		(sizeof((const struct bind[]){ { .type = BIND_NULL }, ##__VA_ARGS__ }) / sizeof(struct bind) - 1)
+#define db_exec(db, sql, e, ...)       db_exec_v(db, sql, e, DB_BINDS(__VA_ARGS__))
+#define db_query(db, out, sql, e, ...) db_query_v(db, out, sql, e, DB_BINDS(__VA_ARGS__))
+
+int query_next(struct query *q, struct err *e) MUST_CHECK; /* 1 a row, 0 the end, -1 error */
+void query_end(struct query *q);                           /* always; takes NULL */
+const char *query_text(struct query *q, int col);          /* NULL for NULL */
+int64_t query_int(struct query *q, int col);
+double query_real(struct query *q, int col);
+const void *query_blob(struct query *q, int col, size_t *n);
+bool query_is_null(struct query *q, int col);
+
+/* Prepares a statement on a connection without running it: what the test of all SQL tables calls. */
+int db_prepare_only(struct db *db, const char *sql, struct err *e) MUST_CHECK;
+
+/* Counters for /metrics. */
+struct store_stats {
+	uint64_t writes, commits, reads, busy, failed;
+	uint64_t queue; /* writes waiting now */
+	uint64_t connections;
+};
+void store_stats(struct store *s, struct store_stats *out);
+/* "SELECT 1" within wait_ms and the writer alive and the last write not failed for a full disk. */
+int store_ping(struct store *s, struct err *e) MUST_CHECK;
+
+#endif
