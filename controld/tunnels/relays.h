@@ -31,7 +31,13 @@ struct relay_answers {
 };
 void relay_answers_fini(struct relay_answers *a);
 
+struct db;
+
 struct relays_ops {
+	/* Where a mapping goes: names or ids of a group ("" or NULL: "default") and of one node of it ("": all). Answers ids;
+	 * ERR_VALIDATION on field "group" or "node" when there is no such thing. */
+	int (*place)(void *self, struct db *db, const char *group, const char *node, char group_id[PROTO_ID_SIZE],
+		char node_id[PROTO_ID_SIZE], struct err *e);
 	/* List connections of a mapping ("" all) on a node ("" all of the group; group "" all). 0 and an ask id. */
 	int (*list)(void *self, const char *group_id, const char *node_id, const char *mapping_id, uint32_t limit,
 		uint64_t *ask, struct err *e);
