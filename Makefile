@@ -127,6 +127,22 @@ $(UNIT_BIN): $(OUT)/unit/%: $(OUT)/obj/tests/unit/%.o $$(UNIT_ARCH_$$(call part,
 unit: $(UNIT_BIN) ## unit tests of this variant (SAN=, CC=)
 	@scripts/run-unit $(UNIT_BIN)
 
+# Tests of parts that several threads share; these run under TSan as well.
+THREADED := $(foreach t,log metrics store changes pool loop park server mapping_status worker stream datagram meter limit rate \
+	snapshot authenticator fleet link,$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
+.PHONY: unit-threaded
+unit-threaded: $(sort $(THREADED))
+	@scripts/run-unit $(sort $(THREADED))
+
+# ---- tools of tests and benchmarks: tests/lib/<name>.c, one program each ------------------------------------------------
+TOOL_SRC := $(wildcard tests/lib/*.c)
+TOOL_BIN := $(patsubst tests/lib/%.c,$(OUT)/bin/%,$(TOOL_SRC))
+.PHONY: tools
+tools: $(TOOL_BIN)
+$(TOOL_BIN): $(OUT)/bin/%: $(OUT)/obj/tests/lib/%.o $(OUT)/lib/libnngtls.a $(LIB_BASE)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ -lnng -levent_core $(LIBS_common)
+
 # ---- fuzzing: tests/fuzz/<part>/fuzz_*.c; without SAN=fuzz they are linked with a driver that replays files ------------
 FUZZ_SRC := $(wildcard tests/fuzz/*/fuzz_*.c)
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(FUZZ_SRC))
@@ -136,8 +152,69 @@ $(FUZZ_BIN): $(OUT)/fuzz/%: $(OUT)/obj/tests/fuzz/%.o $(FUZZ_DRIVER) $$(UNIT_ARC
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ $(UNIT_LIBS_$(call part,$*))
 
-.PHONY: fuzz-bins clean help
+.PHONY: fuzz-bins
 fuzz-bins: $(FUZZ_BIN)
+
+# ---- what people type ------------------------------------------------------------------------------------------------
+SECONDS ?= 60
+ROUNDS  ?= 20
+METRIC  ?=
+T       ?=
+
+.PHONY: deps run test test-unit test-race test-scenario fuzz fuzz-replay soak bench lint format install clean help
+deps: ## install what building, running, testing and linting need (Debian packages, by name)
+	scripts/deps build run test lint bench
+
+run: ## quickstart: controld and a relay on this machine, a mapping, traffic; Ctrl-C stops all
+	@scripts/deps build run
+	@$(MAKE) --no-print-directory -s -j2 all
+	@scripts/run
+
+test: ## everything: unit tests and scenarios under ASan+UBSan, threads under TSan, fuzz corpora replayed
+	@scripts/deps test
+	@$(MAKE) --no-print-directory test-unit
+	@$(MAKE) --no-print-directory test-race
+	@$(MAKE) --no-print-directory fuzz-replay
+	@$(MAKE) --no-print-directory test-scenario
+
+test-unit: ## unit tests under ASan+UBSan
+	@$(MAKE) --no-print-directory -s -j2 SAN=address unit
+
+test-race: ## unit tests of the threaded parts under TSan
+	@$(MAKE) --no-print-directory -s -j2 SAN=thread unit-threaded
+
+test-scenario: ## scenarios against the real binaries (T=name runs one), under ASan+UBSan
+	@$(MAKE) --no-print-directory -s -j2 SAN=address all tools
+	@PORTWAY_BIN=$(abspath $(O))/address/bin $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(T),-k $(T)) tests/scenario
+
+fuzz-replay: ## run every fuzz target over its corpus, under ASan+UBSan
+	@$(MAKE) --no-print-directory -s -j2 SAN=address fuzz-bins
+	@scripts/run-fuzz replay $(O)/address/fuzz
+
+fuzz: ## fuzz every target, SECONDS=60 in all
+	@scripts/deps test
+	@$(MAKE) --no-print-directory -s -j2 SAN=fuzz fuzz-bins
+	@scripts/run-fuzz $(SECONDS) $(O)/fuzz/fuzz
+
+soak: ## the long rounds: kill -9 under load, 100,000 connections (ROUNDS=20)
+	@scripts/deps test
+	@$(MAKE) --no-print-directory -s -j2 all tools
+	@PORTWAY_BIN=$(abspath $(O))/bin PORTWAY_ROUNDS=$(ROUNDS) $(PYTHON) -m pytest -q -p no:cacheprovider -s $(if $(T),-k $(T)) tests/fault
+
+bench: ## measure relayd beside its peers and the control plane (METRIC="bulk1 crr" picks some)
+	@scripts/deps bench
+	@$(MAKE) --no-print-directory -s -j2 all tools
+	@tests/bench/run $(METRIC)
+
+lint: ## format, clang-tidy, cppcheck, include arrows, headers, budgets, man pages
+	@scripts/deps lint
+	@scripts/lint
+
+format: ## rewrite the sources in the house's format
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: all ## install into $(DESTDIR)$(PREFIX)
+	scripts/install '$(O)/bin' '$(DESTDIR)' '$(PREFIX)'
 
 clean: ## remove the build tree
 	rm -rf $(O)

@@ -1,0 +1,387 @@
+"""The scenarios' own vocabulary: a controld, relays, an API client, small servers. Everything on loopback, ports from the
+kernel, every process ended by its pid."""
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+import requests
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BIN = os.environ.get("PORTWAY_BIN", os.path.join(ROOT, "build", "bin"))
+ADMIN = {"email": "admin@example.com", "password": "correct horse battery"}
+SANITIZED = "address" in BIN or "thread" in BIN
+
+
+def free_port(kind=socket.SOCK_STREAM, host="127.0.0.1"):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, kind) as s:
+        s.bind((host, 0))
+        return s.getsockname()[1]
+
+
+def eventually(condition, what="condition", seconds=20, every=0.02):
+    """Waits for a condition (truthy answer) instead of sleeping; answers its value."""
+    end = time.monotonic() + seconds
+    last = None
+    while time.monotonic() < end:
+        try:
+            last = condition()
+            if last:
+                return last
+        except (OSError, requests.RequestException, AssertionError) as error:
+            last = error
+        time.sleep(every)
+    raise AssertionError(f"{what} did not come true within {seconds} s; last: {last!r}")
+
+
+class Daemon:
+    """One of our programs, run in the foreground from its environment alone; its log is kept for failures."""
+
+    def __init__(self, program, env, folder, args=()):
+        self.program, self.env, self.folder, self.args = program, env, folder, list(args)
+        self.log_path = os.path.join(folder, f"{program}-{env.get('RELAYD_NAME', '')}.log")
+        self.process = None
+
+    def start(self):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("CONTROLD_", "RELAYD_"))}
+        clean.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
+        clean.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([os.path.join(BIN, self.program), *self.args], env={**clean, **self.env},
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return self
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        if self.alive():
+            self.process.kill()
+        if self.process:
+            self.process.wait(10)
+
+    def stop(self, seconds=45):
+        """SIGTERM and a clean end: a crash or a sanitizer report at exit fails the test."""
+        if self.process is None:
+            return None
+        if self.alive():
+            self.process.terminate()
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"{self.program} did not stop within {seconds} s\n{self.log_tail()}") from None
+        assert status in (0, -signal.SIGKILL), f"{self.program} ended with {status}\n{self.log_tail()}"
+        self.check_log()
+        return status
+
+    def check_log(self):
+        text = self.log()
+        assert not re.search(r"(AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:)", text), text[-8000:]
+
+    def log(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def log_tail(self, lines=30):
+        return "\n".join(self.log().splitlines()[-lines:])
+
+    def fds(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def rss_kib(self):
+        with open(f"/proc/{self.pid}/status") as f:
+            return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+
+
+class Api:
+    """The REST API as one user. Raises on any status that was not expected, showing the answer."""
+
+    def __init__(self, base):
+        self.base, self.session = base, requests.Session()
+        self.session.trust_env = False
+
+    def login(self, email=ADMIN["email"], password=ADMIN["password"]):
+        answer = self.post("/auth/login", {"email": email, "password": password}, expect=200)
+        self.session.headers["Authorization"] = "Bearer " + answer["token"]
+        return answer
+
+    def call(self, method, path, body=None, expect=None, **kw):
+        answer = self.session.request(method, self.base + path, json=body, timeout=kw.pop("timeout", 20), **kw)
+        wanted = (expect,) if isinstance(expect, int) else expect
+        if wanted and answer.status_code not in wanted:
+            raise AssertionError(f"{method} {path}: {answer.status_code}, wanted {wanted}: {answer.text[:2000]}")
+        self.last = answer
+        return answer.json() if answer.content and "json" in answer.headers.get("Content-Type", "") else answer.text
+
+    def get(self, path, expect=200, **kw):
+        return self.call("GET", path, expect=expect, **kw)
+
+    def post(self, path, body=None, expect=(200, 201, 202), **kw):
+        return self.call("POST", path, body, expect=expect, **kw)
+
+    def put(self, path, body, expect=200, **kw):
+        return self.call("PUT", path, body, expect=expect, **kw)
+
+    def delete(self, path, expect=204, **kw):
+        return self.call("DELETE", path, expect=expect, **kw)
+
+
+class Controld(Daemon):
+    def __init__(self, folder, extra=None):
+        self.http_port, self.fleet_port = free_port(), free_port()
+        env = {"CONTROLD_HTTP_LISTEN": f"127.0.0.1:{self.http_port}", "CONTROLD_FLEET_LISTEN": f"127.0.0.1:{self.fleet_port}",
+               "CONTROLD_DATA_DIR": os.path.join(folder, "controld"), "CONTROLD_ADMIN_EMAIL": ADMIN["email"],
+               "CONTROLD_ADMIN_PASSWORD": ADMIN["password"], **(extra or {})}
+        super().__init__("controld", env, folder)
+        self.base = f"http://127.0.0.1:{self.http_port}"
+
+    def start(self):
+        super().start()
+        eventually(self.ready, "controld ready", 30)
+        return self
+
+    def ready(self):
+        assert self.alive(), self.log_tail()
+        return requests.get(self.base + "/ready", timeout=5).status_code == 200
+
+    def api(self):
+        client = Api(self.base)
+        client.login()
+        return client
+
+
+class Relayd(Daemon):
+    def __init__(self, folder, name, controld, token=None, extra=None):
+        self.name, self.metrics_port = name, free_port()
+        env = {"RELAYD_CONTROLD": f"127.0.0.1:{controld.fleet_port}", "RELAYD_NAME": name, "RELAYD_WORKERS": "2",
+               "RELAYD_DATA_DIR": os.path.join(folder, name), "RELAYD_METRICS_LISTEN": f"127.0.0.1:{self.metrics_port}"}
+        if token:
+            env["RELAYD_JOIN_TOKEN"] = token
+        super().__init__("relayd", {**env, **(extra or {})}, folder)
+
+    def metrics(self):
+        text = requests.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5).text
+        values = {}
+        for line in text.splitlines():
+            if line and not line.startswith("#"):
+                key, value = line.rsplit(" ", 1)
+                values[key] = float(value)
+        return values
+
+
+class Fleet:
+    """One controld and its relays in a temporary folder."""
+
+    def __init__(self, controld_env=None):
+        self.folder = tempfile.mkdtemp(prefix="portway-test-")
+        self.controld = Controld(self.folder, controld_env)
+        self.relays = []
+        self.api = None
+
+    def start(self, relays=1, relay_env=None):
+        self.controld.start()
+        self.api = self.controld.api()
+        for i in range(relays):
+            self.add_relay(f"edge-{i + 1}", relay_env)
+        return self
+
+    def add_relay(self, name, env=None):
+        token = self.api.post("/api/v1/nodes/join-tokens", {"name": name})["token"]
+        relay = Relayd(self.folder, name, self.controld, token, env)
+        self.relays.append(relay)
+        relay.start()
+        self.wait_online(name)
+        return relay
+
+    @property
+    def relay(self):
+        return self.relays[0]
+
+    def node(self, name="edge-1"):
+        return next(n for n in self.api.get("/api/v1/nodes")["items"] if n["name"] == name)
+
+    def wait_online(self, name="edge-1", seconds=30):
+        return eventually(lambda: self.node(name)["status"] == "online" and self.node(name), f"{name} online", seconds)
+
+    def mapping(self, target_port, protocol="tcp", active=True, **fields):
+        body = {"protocol": protocol, "source_port": 0, "target_host": "127.0.0.1", "target_port": target_port, **fields}
+        made = self.api.post("/api/v1/mappings", body, expect=201)
+        return self.wait_status(made["id"]) if active else made
+
+    def get(self, mapping_id):
+        return self.api.get(f"/api/v1/mappings/{mapping_id}")
+
+    def wait_status(self, mapping_id, status="active", seconds=20):
+        return eventually(lambda: (lambda m: m if m["status"] == status else None)(self.get(mapping_id)),
+                          f"mapping {status}", seconds)
+
+    def stats(self, mapping_id):
+        return self.get(mapping_id)["traffic_stats"]
+
+    def wait_stats(self, mapping_id, seconds=20, **wanted):
+        def reached():
+            stats = self.stats(mapping_id)
+            assert all(stats[k] == v for k, v in wanted.items()), stats
+            return stats
+        return eventually(reached, f"counters {wanted}", seconds)
+
+    def stop(self):
+        errors = []
+        for daemon in [*self.relays, self.controld]:
+            try:
+                daemon.stop()
+            except AssertionError as error:
+                errors.append(str(error))
+        shutil.rmtree(self.folder, ignore_errors=True)
+        assert not errors, "\n".join(errors)
+
+
+class TcpServer:
+    """A threaded TCP server on a free port; handler(sock, address) runs once per connection."""
+
+    def __init__(self, handler, host="127.0.0.1"):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.sock = socket.socket(family)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.sock.bind((host, 0))
+        self.sock.listen(512)
+        self.port = self.sock.getsockname()[1]
+        self.handler, self.errors = handler, []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                conn, address = self.sock.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._run, args=(conn, address), daemon=True).start()
+
+    def _run(self, conn, address):
+        try:
+            self.handler(conn, address)
+        except OSError:
+            pass
+        except Exception as error:  # pylint: disable=broad-except
+            self.errors.append(error)
+        finally:
+            conn.close()
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def echo(conn, _address):
+    while data := conn.recv(65536):
+        conn.sendall(data)
+
+
+class UdpEcho:
+    """Echoes each datagram; remembers from where they came."""
+
+    def __init__(self, host="127.0.0.1", reply=None):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.sock = socket.socket(family, socket.SOCK_DGRAM)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self.sock.bind((host, 0))
+        self.port = self.sock.getsockname()[1]
+        self.seen, self.reply = [], reply or (lambda data: [data])
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        while True:
+            try:
+                data, address = self.sock.recvfrom(65536)
+            except OSError:
+                return
+            self.seen.append((data, address))
+            for answer in self.reply(data):
+                with contextlib.suppress(OSError):
+                    self.sock.sendto(answer, address)
+
+    def close(self):
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def connect(port, host="127.0.0.1", timeout=10):
+    return socket.create_connection((host, port), timeout)
+
+
+def receive_all(sock):
+    parts = []
+    while data := sock.recv(1 << 16):
+        parts.append(data)
+    return b"".join(parts)
+
+
+@contextlib.contextmanager
+def program(argv, ready, seconds=15, env=None):
+    """A foreign server (redis, nginx, nsd, sshd, iperf3) until the block ends."""
+    log = tempfile.TemporaryFile()
+    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=env)
+    try:
+        def up():
+            if child.poll() is not None:
+                log.seek(0)
+                raise RuntimeError(f"{argv[0]} ended with {child.returncode}: {log.read().decode(errors='replace')[-2000:]}")
+            return ready()
+        eventually(up, f"{argv[0]} ready", seconds)
+        yield child
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        log.close()
+
+
+def listening(port, host="127.0.0.1"):
+    def check():
+        with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
+            return True
+        return False
+    return check
+
+
+def run(argv, seconds=60, **kw):
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds, **kw)
+    assert done.returncode == 0, f"{' '.join(map(str, argv))}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return done.stdout
+
+
+def dump(value):
+    return json.dumps(value, indent=1, sort_keys=True)
