@@ -46,7 +46,7 @@ ALL_CFLAGS := $(CFLAGS_0) $(CFLAGS_V) $(CFLAGS)
 LIBS_common   := -lssl -lcrypto -lsodium -lyaml -lpthread
 LIBS_controld := -lnng -levent_core -levent_extra -levent_openssl -levent_pthreads -ljansson -lsqlite3 $(LIBS_common)
 LIBS_relayd   := -lnng -luv $(LIBS_common)
-LIBS_portway  := -luv -ljansson $(LIBS_common)
+LIBS_portway  := -luv -lcurl -ljansson $(LIBS_common)
 
 SRC_common   := $(filter-out common/uv/% common/nng/%,$(wildcard common/*/*.c))
 SRC_uv       := $(wildcard common/uv/*.c)
