@@ -57,8 +57,8 @@ int http_get(struct http_answer *out, const char *base, const char *path, const 
 	if (c == NULL || headers == NULL) {
 		err_set(e, ERR_NOMEM, NULL, "out of memory");
 	} else if (str_fmt(url, sizeof url, "%s%s", base, path) != 0 ||
-		   (token != NULL && str_fmt(authorization, sizeof authorization, "Authorization: Bearer %s",
-					     token) != 0)) {
+		   (token != NULL &&
+			   str_fmt(authorization, sizeof authorization, "Authorization: Bearer %s", token) != 0)) {
 		err_set(e, ERR_VALIDATION, NULL, "the address or the token is too long");
 	} else {
 		if (token != NULL)

@@ -17,8 +17,7 @@ struct http_answer {
 
 /* 0 when an answer came, whatever its status. ERR_UNAVAILABLE when none did, naming the address. token may be
  * NULL. */
-int http_get(struct http_answer *out, const char *base, const char *path, const char *token,
-	struct err *e) MUST_CHECK;
+int http_get(struct http_answer *out, const char *base, const char *path, const char *token, struct err *e) MUST_CHECK;
 void http_answer_fini(struct http_answer *a);
 
 #endif

@@ -18,16 +18,15 @@ static void usage(FILE *out)
 		     "The command line of Portway: tunnels and the fleet that serves them.\n\ncommands:\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
-	fprintf(out,
-		"\noptions:\n"
-		"  --controld URL  where controld answers (PORTWAY_CONTROLD, default http://127.0.0.1:8080)\n"
-		"  --json          print JSON, for programs\n"
-		"  --help          this text\n\n"
-		"environment:\n"
-		"  PORTWAY_TOKEN   a token of POST /auth/login; with it, status lists the relays as well\n\n"
-		"exit status: 0 done, 1 bad news, 2 wrong usage, 3 no answer (try again), 4 bad "
-	        "credentials\n\n"
-		"example:\n  portway --controld http://127.0.0.1:8080 status\n");
+	fprintf(out, "\noptions:\n"
+		     "  --controld URL  where controld answers (PORTWAY_CONTROLD, default http://127.0.0.1:8080)\n"
+		     "  --json          print JSON, for programs\n"
+		     "  --help          this text\n\n"
+		     "environment:\n"
+		     "  PORTWAY_TOKEN   a token of POST /auth/login; with it, status lists the relays as well\n\n"
+		     "exit status: 0 done, 1 bad news, 2 wrong usage, 3 no answer (try again), 4 bad "
+		     "credentials\n\n"
+		     "example:\n  portway --controld http://127.0.0.1:8080 status\n");
 }
 
 static const char *environment(const char *name, const char *otherwise)
@@ -54,8 +53,7 @@ static int take_options(struct command_options *opt, bool *help, int argc, char 
 		} else if (strncmp(argv[i], "--controld=", 11) == 0) {
 			opt->controld = argv[i] + 11;
 		} else if (argv[i][0] == '-') {
-			fprintf(stderr, "portway: unknown or incomplete option '%s'; see portway --help\n",
-				argv[i]);
+			fprintf(stderr, "portway: unknown or incomplete option '%s'; see portway --help\n", argv[i]);
 			return -1;
 		} else {
 			argv[left++] = argv[i];

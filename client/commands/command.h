@@ -13,28 +13,21 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum command_exit {
-	EXIT_DONE = 0,
-	EXIT_BAD_NEWS = 1,
-	EXIT_USAGE = 2,
-	EXIT_NO_ANSWER = 3,
-	EXIT_CREDENTIALS = 4
-};
+enum command_exit { EXIT_DONE = 0, EXIT_BAD_NEWS = 1, EXIT_USAGE = 2, EXIT_NO_ANSWER = 3, EXIT_CREDENTIALS = 4 };
 
 /* What holds for every command: flags before or after its name, else the environment. */
 struct command_options {
 	const char *controld; /* base URL; PORTWAY_CONTROLD */
-	const char *token; /* Bearer token; PORTWAY_TOKEN, NULL: none. Never a flag: arguments are visible to
+	const char *token;    /* Bearer token; PORTWAY_TOKEN, NULL: none. Never a flag: arguments are visible to
 	                      others */
-	bool json;         /* print JSON, for programs */
+	bool json;            /* print JSON, for programs */
 	FILE *out;
 };
 
 struct command {
 	const char *name;
 	const char *summary;
-	int (*run)(
-		const struct command_options *opt, int argc, char **argv); /* argv[0] is the command's name */
+	int (*run)(const struct command_options *opt, int argc, char **argv); /* argv[0] is the command's name */
 };
 
 int command_version(const struct command_options *opt, int argc, char **argv);

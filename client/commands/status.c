@@ -25,8 +25,8 @@ static void print_text(FILE *out, const char *base, const json_t *health, const 
 	const json_t *check, *node;
 	size_t i;
 
-	fprintf(out, "controld %s at %s: %s, up %s\n", text_of(health, "version"), base,
-		text_of(health, "status"), text_of(health, "uptime"));
+	fprintf(out, "controld %s at %s: %s, up %s\n", text_of(health, "version"), base, text_of(health, "status"),
+		text_of(health, "uptime"));
 	json_array_foreach(json_object_get(health, "checks"), i, check)
 		fprintf(out, "  %-20s %s\n", text_of(check, "name"), text_of(check, "status"));
 	if (nodes == NULL) {
@@ -83,8 +83,8 @@ int command_status(const struct command_options *opt, int argc, char **argv)
 		return EXIT_NO_ANSWER;
 	}
 	if (health.body == NULL) {
-		fprintf(stderr, "portway status: %s is not a controld (answer %ld without JSON)\n",
-			opt->controld, health.status);
+		fprintf(stderr, "portway status: %s is not a controld (answer %ld without JSON)\n", opt->controld,
+			health.status);
 		return EXIT_NO_ANSWER;
 	}
 	rc = ask_nodes(opt, &nodes);
