@@ -26,7 +26,7 @@ uint32_t cursor_u32(struct cursor *c);
 uint64_t cursor_u64(struct cursor *c);
 /* n bytes inside the input, or NULL. */
 const uint8_t *cursor_bytes(struct cursor *c, size_t n);
-/* u16 length + bytes, copied NUL-terminated into dst; too long for size or an embedded NUL is a failure. */
+/* u16 length + bytes, copied NUL-terminated into dst; too long for size, a NUL or bad UTF-8 is a failure (dst: ""). */
 void cursor_str16(struct cursor *c, char *dst, size_t size);
 /* u32 length + bytes inside the input; *n is 0 on failure. */
 const uint8_t *cursor_blob32(struct cursor *c, size_t *n);

@@ -3,9 +3,10 @@
  *
  * Thread: any; a line is written with one write(2). Set up once in main before threads start.
  * Values are quoted and escaped as needed, so what a peer sends cannot forge a line. Secrets are never logged.
+ * A line is at most 4 KiB; what did not fit is left out and the line ends with cut=true.
  *
  *	log_info("node_joined", log_s("node", name), log_u("revision", rev));
- *	2026-11-22T10:00:00.123Z info node_joined node=edge-1 revision=42
+ *	2026-11-22T10:00:00.123Z info node_joined prog=controld node=edge-1 revision=42
  */
 #ifndef PORTWAY_BASE_LOG_H
 #define PORTWAY_BASE_LOG_H

@@ -1,0 +1,162 @@
+#include "common/base/clock.h"
+
+#include "common/base/str.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define CLOCK_MS_PER_DAY INT64_C(86400000)
+
+static uint64_t clock_ns(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t clock_mono_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t clock_mono_ms(void)
+{
+	return clock_mono_ns() / 1000000u;
+}
+
+int64_t clock_wall_ms(void)
+{
+	return (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000u);
+}
+
+/*
+ * Days since 1970-01-01 of a date in the proleptic Gregorian calendar. The year is taken to begin in March,
+ * so that the leap day comes last and the months before a date have 153 days in five.
+ */
+static int64_t clock_days(int64_t year, int64_t month, int64_t day)
+{
+	const int64_t y = month <= 2 ? year - 1 : year;
+	const int64_t m = (month + 9) % 12;
+
+	return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
+}
+
+static bool clock_leap(int64_t year)
+{
+	return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
+
+static int64_t clock_month_days(int64_t year, int64_t month)
+{
+	static const int8_t days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+
+	return month == 2 && clock_leap(year) ? 29 : days[month - 1];
+}
+
+void clock_rfc3339(char *dst, int64_t wall_ms)
+{
+	/* Four digits of year are all that RFC 3339 has: what lies outside is shown as its first or last
+	 * instant. */
+	const int64_t first = clock_days(0, 3, 1) * CLOCK_MS_PER_DAY;
+	const int64_t last = clock_days(10000, 1, 1) * CLOCK_MS_PER_DAY - 1;
+	const int64_t ms = MIN(MAX(wall_ms, first), last);
+	const time_t seconds = (ms - (ms % 1000 + 1000) % 1000) / 1000;
+	struct tm tm;
+
+	gmtime_r(&seconds, &tm);
+	snprintf(dst, CLOCK_RFC3339_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
+		(unsigned)(tm.tm_year + 1900) % 10000u, (unsigned)(tm.tm_mon + 1) % 100u,
+		(unsigned)tm.tm_mday % 100u, (unsigned)tm.tm_hour % 100u, (unsigned)tm.tm_min % 100u,
+		(unsigned)tm.tm_sec % 100u, (unsigned)((ms % 1000 + 1000) % 1000) % 1000u);
+}
+
+/* Takes exactly n digits and then, unless it is NUL, the byte `then`. */
+static bool clock_take(const char **s, unsigned n, char then, int64_t *out)
+{
+	int64_t v = 0;
+
+	for (unsigned i = 0; i < n; i++, (*s)++) {
+		if (**s < '0' || **s > '9')
+			return false;
+		v = v * 10 + (**s - '0');
+	}
+	*out = v;
+	if (then == '\0')
+		return true;
+	return *(*s)++ == then;
+}
+
+static bool clock_take_date(const char **s, int64_t *days)
+{
+	int64_t year, month, day;
+
+	if (!clock_take(s, 4, '-', &year) || !clock_take(s, 2, '-', &month) || !clock_take(s, 2, '\0', &day))
+		return false;
+	if (month < 1 || month > 12 || day < 1 || day > clock_month_days(year, month))
+		return false;
+	*days = clock_days(year, month, day);
+	return true;
+}
+
+static bool clock_take_time(const char **s, int64_t *ms)
+{
+	int64_t hour, minute, second, scale = 100;
+
+	if (!clock_take(s, 2, ':', &hour) || !clock_take(s, 2, ':', &minute) ||
+		!clock_take(s, 2, '\0', &second))
+		return false;
+	if (hour > 23 || minute > 59 || second > 60) /* 60: a leap second */
+		return false;
+	*ms = ((hour * 60 + minute) * 60 + second) * 1000;
+	if (**s != '.')
+		return true;
+	if ((*s)[1] < '0' || (*s)[1] > '9')
+		return false;
+	for ((*s)++; **s >= '0' && **s <= '9'; (*s)++, scale /= 10)
+		*ms += (**s - '0') * scale;
+	return true;
+}
+
+static bool clock_take_offset(const char **s, int64_t *ms)
+{
+	int64_t hour, minute;
+	const char sign = *(*s)++;
+
+	*ms = 0;
+	if (sign == 'Z' || sign == 'z')
+		return true;
+	if ((sign != '+' && sign != '-') || !clock_take(s, 2, ':', &hour) || !clock_take(s, 2, '\0', &minute))
+		return false;
+	if (hour > 23 || minute > 59)
+		return false;
+	*ms = (hour * 60 + minute) * 60000 * (sign == '-' ? -1 : 1);
+	return true;
+}
+
+int clock_parse_rfc3339(const char *s, int64_t *wall_ms)
+{
+	int64_t days, time_ms, offset_ms;
+
+	if (!clock_take_date(&s, &days) || (*s != 'T' && *s != 't'))
+		return -1;
+	s++;
+	if (!clock_take_time(&s, &time_ms) || *s == '\0' || !clock_take_offset(&s, &offset_ms) || *s != '\0')
+		return -1;
+	*wall_ms = days * CLOCK_MS_PER_DAY + time_ms - offset_ms;
+	return 0;
+}
+
+void clock_uptime(char *dst, size_t size, uint64_t seconds)
+{
+	const unsigned long long h = seconds / 3600, m = seconds / 60 % 60, s = seconds % 60;
+
+	if (h > 0)
+		str_fmt(dst, size, "%lluh%llum%llus", h, m, s);
+	else if (m > 0)
+		str_fmt(dst, size, "%llum%llus", m, s);
+	else
+		str_fmt(dst, size, "%llus", s);
+}
