@@ -1,0 +1,235 @@
+"""Each limit of a mapping bites, is counted by its reason, and lets others pass."""
+import socket
+import time
+
+import pytest
+from portway import TcpServer, UdpEcho, connect, echo, eventually, receive_all
+
+
+@pytest.fixture(scope="module")
+def target():
+    with TcpServer(echo) as server:
+        yield server.port
+
+
+def refused(port, host="127.0.0.1", source=None):
+    """True if the tunnel port ends a new connection at once instead of echoing."""
+    with socket.create_connection((host, port), 10, source_address=source) as s:
+        s.settimeout(10)
+        try:
+            s.sendall(b"x")
+            return s.recv(1) == b""
+        except (ConnectionResetError, BrokenPipeError):
+            return True
+
+
+def reason(fleet, mapping, name, at_least=1):
+    return eventually(lambda: fleet.stats(mapping["id"])["refused_by_reason"][name] >= at_least, f"refusal counted as {name}")
+
+
+def test_max_connections(fleet, target):
+    mapping = fleet.mapping(target, limits={"max_connections": 2})
+    port = mapping["source_port"]
+    first, second = connect(port), connect(port)
+    for s in (first, second):
+        s.sendall(b"x")
+        assert s.recv(1) == b"x"
+    assert refused(port)
+    reason(fleet, mapping, "limit")
+    first.close()
+    eventually(lambda: not refused(port), "a place is free again")
+    second.close()
+
+
+def test_max_connections_per_source(fleet, target):
+    mapping = fleet.mapping(target, limits={"max_connections_per_source": 1})
+    port = mapping["source_port"]
+    with connect(port) as one:
+        one.sendall(b"x")
+        assert one.recv(1) == b"x"
+        assert refused(port)
+        assert not refused(port, source=("127.0.0.77", 0)), "another address is not affected"
+    reason(fleet, mapping, "source")
+
+
+def test_connection_rate_per_source(fleet, target):
+    mapping = fleet.mapping(target, limits={"connection_rate_per_source": 5})
+    results = [refused(mapping["source_port"]) for _ in range(30)]
+    assert not results[0] and any(results)
+    assert not refused(mapping["source_port"], source=("127.0.0.78", 0))
+    reason(fleet, mapping, "source")
+
+
+@pytest.mark.parametrize("fields,expect", [({"allow": ["10.0.0.0/8"]}, True), ({"allow": ["127.0.0.0/8"]}, False),
+                                           ({"deny": ["127.0.0.1"]}, True),
+                                           ({"allow": ["127.0.0.0/8"], "deny": ["127.0.0.1/32"]}, True)])
+def test_allow_and_deny_lists(fleet, target, fields, expect):
+    mapping = fleet.mapping(target, **fields)
+    assert refused(mapping["source_port"]) == expect
+    if expect:
+        reason(fleet, mapping, "cidr")
+
+
+@pytest.mark.parametrize("limit,uploads", [("bandwidth_in", True), ("bandwidth_out", False)])
+def test_bandwidth(fleet, limit, uploads):
+    rate, size = 4_000_000, 12_000_000
+
+    def serve(conn, _):
+        if uploads:
+            receive_all(conn)
+        else:
+            conn.sendall(b"d" * size)
+
+    with TcpServer(serve) as server:
+        mapping = fleet.mapping(server.port, limits={limit: rate})
+        with connect(mapping["source_port"], timeout=30) as s:
+            began = time.monotonic()
+            if uploads:
+                s.sendall(b"u" * size)
+                s.shutdown(socket.SHUT_WR)
+            assert len(receive_all(s)) == (0 if uploads else size)
+            took = time.monotonic() - began
+    # at least (size - what a burst and the kernel's buffers may hold) / rate; a slow machine may take longer
+    assert took > (size - 6_000_000) / rate * 0.8
+
+
+def test_idle_timeout(fleet, target):
+    mapping = fleet.mapping(target, timeouts={"idle": 1})
+    with connect(mapping["source_port"]) as s:
+        s.sendall(b"x")
+        assert s.recv(1) == b"x"
+        s.settimeout(10)
+        try:
+            assert s.recv(1) == b""
+        except ConnectionResetError:
+            pass
+    eventually(lambda: fleet.stats(mapping["id"])["connections_active"] == 0, "ended")
+
+
+def test_half_close_timeout(fleet):
+    def hold(conn, _):
+        conn.settimeout(30)
+        receive_all(conn)
+        try:
+            conn.recv(1)
+            time.sleep(15)
+        except OSError:
+            pass
+
+    with TcpServer(hold) as server:
+        mapping = fleet.mapping(server.port, timeouts={"half_close": 1, "idle": 60})
+        with connect(mapping["source_port"]) as s:
+            s.shutdown(socket.SHUT_WR)
+            s.settimeout(12)
+            began = time.monotonic()
+            try:
+                assert s.recv(1) == b""
+            except ConnectionResetError:
+                pass
+            assert time.monotonic() - began < 11
+
+
+def test_limits_change_on_live_connections(fleet, target):
+    mapping = fleet.mapping(target)
+    with connect(mapping["source_port"]) as s:
+        s.sendall(b"x")
+        assert s.recv(1) == b"x"
+        fleet.api.put(f"/api/v1/mappings/{mapping['id']}", {"timeouts": {"idle": 1}})
+        s.settimeout(10)
+        try:
+            assert s.recv(1) == b"", "the new idle time-out ends the old connection"
+        except ConnectionResetError:
+            pass
+
+
+def udp(port, timeout=3):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(timeout)
+    s.connect(("127.0.0.1", port))
+    return s
+
+
+def test_udp_sessions_evict_the_oldest(fleet):
+    with UdpEcho() as server:
+        mapping = fleet.mapping(server.port, protocol="udp", limits={"max_connections": 4})
+        clients = [udp(mapping["source_port"]) for _ in range(12)]
+        for i, c in enumerate(clients):
+            c.send(b"%d" % i)
+            assert c.recv(100) == b"%d" % i
+        eventually(lambda: fleet.stats(mapping["id"])["connections_active"] <= 4, "bounded")
+        assert fleet.stats(mapping["id"])["connections_total"] == 12
+        for c in clients:
+            c.close()
+
+
+def test_udp_sessions_per_source(fleet):
+    with UdpEcho() as server:
+        mapping = fleet.mapping(server.port, protocol="udp", limits={"max_connections_per_source": 2})
+        clients = [udp(mapping["source_port"], 1) for _ in range(3)]
+        answered = 0
+        for c in clients:
+            c.send(b"x")
+            try:
+                answered += c.recv(10) == b"x"
+            except TimeoutError:
+                pass
+            c.close()
+        assert answered == 2
+        reason(fleet, mapping, "source")
+
+
+def test_udp_amplification_is_bounded_until_the_peer_answers(fleet):
+    with UdpEcho(reply=lambda data: [b"a" * 1000] * 10) as server:
+        mapping = fleet.mapping(server.port, protocol="udp", udp_amplification_limit=3)
+        with udp(mapping["source_port"], 1) as c:
+            c.send(b"q" * 1000)
+            got = 0
+            try:
+                while True:
+                    got += len(c.recv(2000))
+            except TimeoutError:
+                pass
+            assert 0 < got <= 3000
+    eventually(lambda: fleet.stats(mapping["id"])["dropped_out"] > 0, "drop counted")
+
+
+def test_udp_idle_session_ends(fleet):
+    with UdpEcho() as server:
+        mapping = fleet.mapping(server.port, protocol="udp", timeouts={"idle": 1})
+        with udp(mapping["source_port"]) as c:
+            c.send(b"x")
+            assert c.recv(10) == b"x"
+        eventually(lambda: fleet.stats(mapping["id"])["connections_active"] == 0, "session ended", 15)
+
+
+def test_accepted_proxy_header_names_the_client(fleet):
+    seen = []
+
+    def remember(conn, _):
+        seen.append(conn.recv(1000))
+
+    with TcpServer(remember) as server:
+        mapping = fleet.mapping(server.port, accept_proxy_protocol={"enabled": True, "trusted": ["127.0.0.1"]},
+                                proxy_protocol="v1", deny=["203.0.113.9"])
+        with connect(mapping["source_port"]) as s:
+            s.sendall(b"PROXY TCP4 198.51.100.7 127.0.0.1 4242 80\r\nhello")
+            eventually(lambda: seen, "delivered")
+        assert seen[0].startswith(b"PROXY TCP4 198.51.100.7 ") and b" 4242 " in seen[0]
+        # the lists look at the named client, not at the balancer in front
+        with connect(mapping["source_port"]) as s:
+            s.settimeout(10)
+            s.sendall(b"PROXY TCP4 203.0.113.9 127.0.0.1 4242 80\r\nhello")
+            try:
+                assert s.recv(10) == b""
+            except ConnectionResetError:
+                pass
+        reason(fleet, mapping, "cidr")
+        with connect(mapping["source_port"]) as s:
+            s.settimeout(10)
+            s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            try:
+                assert s.recv(10) == b""
+            except ConnectionResetError:
+                pass
+        reason(fleet, mapping, "proxy")
+        assert refused(mapping["source_port"], source=("127.0.0.55", 0)), "an untrusted source is refused"

@@ -1,0 +1,121 @@
+"""Settings of both daemons: one table, every error at once, files and environment, reload."""
+import os
+import signal
+import subprocess
+
+import pytest
+import requests
+import yaml
+from portway import BIN, ROOT, eventually
+
+
+def daemon(program, *args, **env):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("CONTROLD_", "RELAYD_"))}
+    return subprocess.run([os.path.join(BIN, program), *args], capture_output=True, text=True, timeout=30, env={**clean, **env})
+
+
+@pytest.mark.parametrize("program,env", [("controld", "CONTROLD_HTTP_LISTEN"), ("relayd", "RELAYD_METRICS_LISTEN")])
+def test_all_errors_at_once(program, env, tmp_path):
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("log:\n  level: loud\nno_such_key: 1\n")
+    out = daemon(program, "--check-config", "--config", str(conf), **{env: "nonsense"})
+    assert out.returncode != 0
+    for word in ("log.level", "loud", "no_such_key", "nonsense"):
+        assert word in out.stderr, out.stderr
+
+
+@pytest.mark.parametrize("program", ["controld", "relayd"])
+def test_printed_settings_can_be_read_back(program, tmp_path):
+    first = daemon(program, "--print-config")
+    assert first.returncode == 0, first.stderr
+    (tmp_path / "again.yaml").write_text(first.stdout)
+    second = daemon(program, "--print-config", "--config", str(tmp_path / "again.yaml"))
+    assert second.stdout == first.stdout
+    assert daemon(program, "--check-config", "--config", str(tmp_path / "again.yaml")).returncode == 0
+
+
+@pytest.mark.parametrize("program", ["controld", "relayd"])
+def test_example_file_is_the_table(program, tmp_path):
+    path = os.path.join(ROOT, "deploy", "examples", f"{program}.yaml")
+    printed = daemon(program, "--print-example").stdout
+    with open(path) as f:
+        assert f.read() == printed, f"deploy/examples/{program}.yaml is not what --print-example prints"
+    assert daemon(program, "--check-config", "--config", path).returncode == 0
+
+
+@pytest.mark.parametrize("program", ["controld", "relayd"])
+def test_precedence_file_environment_flag(program, tmp_path):
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("log:\n  level: warn\n")
+    name = f"{program.upper()}_LOG_LEVEL"
+
+    def level(*args, **env):
+        return yaml.safe_load(daemon(program, "--print-config", *args, **env).stdout)["log"]["level"]
+
+    assert level() == "info"
+    assert level("--config", str(conf)) == "warn"
+    assert level("--config", str(conf), **{name: "error"}) == "error"
+    assert level("--config", str(conf), "--set", "log.level=debug", **{name: "error"}) == "debug"
+
+
+def test_secrets_are_not_printed():
+    out = daemon("controld", "--print-config", CONTROLD_ADMIN_PASSWORD="hunter2hunter2")
+    assert "hunter2" not in out.stdout + out.stderr
+
+
+@pytest.mark.parametrize("program,section", [("controld", "8"), ("relayd", "8"), ("portway", "1")])
+def test_man_page_and_help_tell_of_every_setting(program, section):
+    with open(os.path.join(ROOT, "docs", "man", f"{program}.{section}")) as f:
+        page = f.read()
+    text = daemon(program, "--help").stdout
+    assert "usage:" in text.lower()
+    if program == "portway":
+        return
+    printed = yaml.safe_load(daemon(program, "--print-config").stdout)
+
+    def keys(tree, prefix=""):
+        for key, value in tree.items():
+            if isinstance(value, dict):
+                yield from keys(value, f"{prefix}{key}.")
+            else:
+                yield prefix + key
+
+    for key in keys(printed):
+        assert key in page, f"{key} is not in {program}({section})"
+        assert key in text, f"{key} is not in {program} --help"
+
+
+def test_reload_takes_what_may_change_and_names_the_rest(new_fleet, tmp_path):
+    conf = tmp_path / "controld.yaml"
+    conf.write_text("log:\n  level: info\n")
+    fleet = new_fleet(relays=0, controld_env={"CONFIG_FILE": str(conf)})
+    conf.write_text("log:\n  level: nonsense\n")
+    fleet.controld.signal(signal.SIGHUP)
+    eventually(lambda: "nonsense" in fleet.controld.log(), "the bad file is refused, by name")
+    assert requests.get(fleet.controld.base + "/ready", timeout=5).status_code == 200
+    conf.write_text("log:\n  level: debug\nfleet:\n  listen: 127.0.0.1:1\n")
+    fleet.controld.signal(signal.SIGHUP)
+    eventually(lambda: "debug" in fleet.controld.log(), "the good one is taken")
+
+
+def test_database_commands(new_fleet, tmp_path):
+    fleet = new_fleet(relays=0)
+    fleet.api.post("/api/v1/users", {"email": "kept@example.com", "username": "kept", "password": "a long password",
+                                     "role": "viewer"}, expect=201)
+    data = fleet.controld.env["CONTROLD_DATA_DIR"]
+    copy = str(tmp_path / "backup.db")
+    out = daemon("controld", "db", "backup", copy, CONTROLD_DATA_DIR=data)
+    assert out.returncode == 0, out.stderr
+    out = daemon("controld", "db", "restore", copy, CONTROLD_DATA_DIR=data)
+    assert out.returncode != 0 and "running" in out.stderr, "never under a running controld"
+    gone = fleet.api.post("/api/v1/users", {"email": "gone@example.com", "username": "gone", "password": "a long password",
+                                            "role": "viewer"}, expect=201)
+    fleet.controld.stop()
+    assert "0001" in daemon("controld", "db", "list", CONTROLD_DATA_DIR=data).stdout
+    out = daemon("controld", "db", "restore", copy, CONTROLD_DATA_DIR=data)
+    assert out.returncode == 0, out.stderr
+    fleet.controld.start()
+    fleet.api = fleet.controld.api()
+    names = {u["username"] for u in fleet.api.get("/api/v1/users")["items"]}
+    assert "kept" in names and "gone" not in names
+    fleet.api.get(f"/api/v1/users/{gone['id']}", expect=404)
