@@ -1,0 +1,90 @@
+/* jsonw: separators, escapes, numbers at their ends. */
+#include "common/base/jsonw.h"
+#include "common/base/macros.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static void strings(void **state)
+{
+	static const struct {
+		const char *what, *in, *want;
+	} cases[] = {
+		{ "empty", "", "\"\"" },
+		{ "plain", "edge-1", "\"edge-1\"" },
+		{ "quote and backslash", "a\"b\\c", "\"a\\\"b\\\\c\"" },
+		{ "short escapes", "\b\f\n\r\t", "\"\\b\\f\\n\\r\\t\"" },
+		{ "other control characters", "\x01\x1f", "\"\\u0001\\u001f\"" },
+		{ "UTF-8 passes", "gr\xc3\xbc\xc3\x9f", "\"gr\xc3\xbc\xc3\x9f\"" },
+		{ "ends with an opening bracket", "[", "\"[\"" },
+		{ "no string", NULL, "null" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct buf b;
+
+		buf_init(&b, 1000);
+		jsonw_str(&b, NULL, cases[i].in);
+		print_message("%s\n", cases[i].what);
+		assert_string_equal(buf_cstr(&b), cases[i].want);
+		buf_free(&b);
+	}
+}
+
+static void whole_object(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 4096);
+	jsonw_object(&b, NULL);
+	jsonw_object(&b, "empty");
+	jsonw_end_object(&b);
+	jsonw_int(&b, "least", INT64_MIN);
+	jsonw_int(&b, "zero", 0);
+	jsonw_uint(&b, "most", UINT64_MAX);
+	jsonw_bool(&b, "yes", true);
+	jsonw_str_or_null(&b, "none", "");
+	jsonw_time(&b, "never", 0);
+	jsonw_time(&b, "time", 1000);
+	jsonw_array(&b, "list");
+	jsonw_str(&b, NULL, "a");
+	jsonw_object(&b, NULL);
+	jsonw_raw(&b, "raw", "[1]", 3);
+	jsonw_end_object(&b);
+	jsonw_end_array(&b);
+	jsonw_end_object(&b);
+	assert_string_equal(buf_cstr(&b), "{\"empty\":{},\"least\":-9223372036854775808,\"zero\":0,"
+					  "\"most\":18446744073709551615,\"yes\":true,\"none\":null,\"never\":null,"
+					  "\"time\":\"1970-01-01T00:00:01.000Z\",\"list\":[\"a\",{\"raw\":[1]}]}");
+	buf_free(&b);
+}
+
+static void limit_is_sticky(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 8);
+	jsonw_object(&b, NULL);
+	jsonw_str(&b, "key", "far too long");
+	jsonw_end_object(&b);
+	assert_true(b.failed);
+	buf_free(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(strings),
+		cmocka_unit_test(whole_object),
+		cmocka_unit_test(limit_is_sticky),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
