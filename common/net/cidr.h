@@ -20,6 +20,8 @@ struct cidr {
 
 /* "10.0.0.0/8", "2001:db8::/32", a bare address is /32 or /128. Host bits set is an error, as a likely typing slip. */
 int cidr_parse(struct cidr *c, const char *s) MUST_CHECK;
+/* Family, prefix length and host bits are as above; for ranges that came over the wire. */
+bool cidr_is_valid(const struct cidr *c);
 void cidr_print(const struct cidr *c, char dst[CIDR_STRLEN]);
 bool cidr_match(const struct cidr *c, const struct addr *a);
 /* Any of n matches; n == 0 answers false. */
