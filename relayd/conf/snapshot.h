@@ -8,27 +8,14 @@
 #define PORTWAY_RELAYD_CONF_SNAPSHOT_H
 
 #include "common/base/macros.h"
-#include "proto/mapping_conf.h"
 #include "proto/update.h"
+#include "relayd/conf/object.h"
 
 #include <stddef.h>
-#include <stdint.h>
 
 struct err;
 
-struct object {
-	uint8_t kind; /* enum object_kind */
-	char id[PROTO_ID_SIZE];
-	uint64_t seq;
-	struct mapping_conf mapping; /* kind OBJECT_MAPPING */
-	/* private */
-	unsigned refs;
-	size_t body_n;
-	uint8_t *body; /* as it came, for the last-good file */
-};
-
-struct object *object_ref(const struct object *o);
-void object_unref(const struct object *o);
+#define SNAPSHOT_OBJECTS_MAX (1024 * 1024)
 
 struct snapshot {
 	struct proto_revision revision;
@@ -44,17 +31,18 @@ void snapshot_unref(struct snapshot *s);
 const struct object *snapshot_find(const struct snapshot *s, const char *id);
 
 /*
- * A delta on top of `base`. A body that cannot be decoded does not fail the revision: the object is left out (an older
- * one of that id too) and `bad` is told. ERR_CONFLICT when the delta does not start at base's revision.
+ * A delta on top of `base`. It never fails for what an object says (see OBJECT_FAULTY). ERR_CONFLICT when the delta does
+ * not start at the revision of base, or pages of a snapshot are of different revisions: ask for a whole snapshot then.
  */
-typedef void (*snapshot_bad_fn)(const struct update_entry *entry, void *arg);
-int snapshot_apply(struct snapshot **out, const struct snapshot *base, const struct msg_update *delta,
-	snapshot_bad_fn bad, void *arg, struct err *e) MUST_CHECK;
+int snapshot_apply(
+	struct snapshot **out, const struct snapshot *base, const struct msg_update *delta, struct err *e) MUST_CHECK;
 
 /* Pages of a snapshot, collected until the last one. */
 struct snapshot_stage;
+/* On error the stage is of no more use (snapshot_stage_free()). */
 int snapshot_stage_add(struct snapshot_stage **stage, const struct snapshot *base, const struct msg_update *page,
-	snapshot_bad_fn bad, void *arg, struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
+/* *stage is NULL afterwards, also on error. */
 int snapshot_stage_finish(struct snapshot **out, struct snapshot_stage **stage, struct err *e) MUST_CHECK;
 void snapshot_stage_free(struct snapshot_stage *stage);
 
