@@ -141,7 +141,7 @@ TOOL_BIN := $(patsubst tests/lib/%.c,$(OUT)/bin/%,$(TOOL_SRC))
 tools: $(TOOL_BIN)
 $(TOOL_BIN): $(OUT)/bin/%: $(OUT)/obj/tests/lib/%.o $(OUT)/lib/libnngtls.a $(LIB_BASE)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ -lnng -levent_core $(LIBS_common)
+	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ -lnng -levent_core -levent_extra $(LIBS_common)
 
 # ---- fuzzing: tests/fuzz/<part>/fuzz_*.c; without SAN=fuzz they are linked with a driver that replays files ------------
 FUZZ_SRC := $(wildcard tests/fuzz/*/fuzz_*.c)
