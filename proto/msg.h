@@ -10,6 +10,7 @@
 
 #include "common/base/macros.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,5 +51,11 @@ unsigned msg_type_of(const void *p, size_t n);
 void msg_open(struct cursor *c, enum msg_type type);
 void msg_put_revision(struct buf *b, const struct proto_revision *r);
 void msg_get_revision(struct cursor *c, struct proto_revision *r);
+/* One byte between min and max, or the cursor fails and the answer is 0. */
+uint8_t msg_get_enum(struct cursor *c, uint8_t min, uint8_t max);
+/* 0 or 1, nothing else: a value has one encoding only. */
+bool msg_get_bool(struct cursor *c);
+/* A string that may not be empty. */
+void msg_get_id(struct cursor *c, char dst[PROTO_ID_SIZE]);
 
 #endif

@@ -1,0 +1,166 @@
+#include "proto/mapping_conf.h"
+
+#include "common/base/buf.h"
+#include "common/base/cursor.h"
+#include "proto/msg.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAPPING_BODY_VERSION 1
+#define MAPPING_CIDR_MIN     (1 + 1 + 4) /* bytes of an IPv4 range */
+
+static size_t mapping_ip_len(uint8_t family)
+{
+	return family == 4 ? 4 : 16;
+}
+
+static void mapping_put_cidrs(struct buf *b, const struct mapping_cidrs *list)
+{
+	assert(list->n <= MAPPING_CIDRS_MAX);
+	buf_u32(b, list->n);
+	for (uint32_t i = 0; i < list->n; i++) {
+		const struct cidr *item = &list->items[i];
+
+		buf_u8(b, item->family);
+		buf_u8(b, item->bits);
+		buf_put(b, item->ip, mapping_ip_len(item->family));
+	}
+}
+
+static void mapping_get_cidr(struct cursor *c, struct cidr *item)
+{
+	const uint8_t *ip;
+
+	item->family = cursor_u8(c);
+	item->bits = cursor_u8(c);
+	ip = cursor_bytes(c, mapping_ip_len(item->family));
+	if (ip != NULL)
+		memcpy(item->ip, ip, mapping_ip_len(item->family));
+	if (!cidr_is_valid(item))
+		cursor_fail(c);
+}
+
+static void mapping_get_cidrs(struct cursor *c, struct mapping_cidrs *list)
+{
+	const uint32_t n = cursor_count(c, MAPPING_CIDRS_MAX, MAPPING_CIDR_MIN);
+
+	if (n == 0)
+		return;
+	list->items = calloc(n, sizeof *list->items);
+	if (list->items == NULL) {
+		cursor_fail(c);
+		return;
+	}
+	list->n = n;
+	for (uint32_t i = 0; i < n && !c->failed; i++)
+		mapping_get_cidr(c, &list->items[i]);
+}
+
+void mapping_conf_fini(struct mapping_conf *m)
+{
+	free(m->allow.items);
+	free(m->deny.items);
+	free(m->proxy_trusted.items);
+	free(m->dial_allow.items);
+	memset(m, 0, sizeof *m);
+}
+
+void mapping_conf_encode(const struct mapping_conf *m, struct buf *b)
+{
+	buf_u8(b, MAPPING_BODY_VERSION);
+	buf_u8(b, m->protocol);
+	buf_u8(b, m->on_delete);
+	buf_u8(b, m->proxy_out);
+	buf_u8(b, m->proxy_out_every);
+	buf_u8(b, m->proxy_in);
+	buf_u8(b, m->enabled);
+	buf_u8(b, m->dial_any);
+	buf_u8(b, m->hot);
+	buf_str16(b, m->bind);
+	buf_u16(b, m->port_first);
+	buf_u16(b, m->port_last);
+	buf_str16(b, m->target_host);
+	buf_u16(b, m->target_port);
+	buf_u64(b, (uint64_t)m->expires_ms);
+	buf_u64(b, m->rate_in);
+	buf_u64(b, m->rate_out);
+	buf_u32(b, m->max_connections);
+	buf_u32(b, m->max_per_source);
+	buf_u32(b, m->rate_per_source);
+	buf_u32(b, m->connect_timeout_ms);
+	buf_u32(b, m->idle_timeout_ms);
+	buf_u32(b, m->half_close_timeout_ms);
+	buf_u32(b, m->keepalive_s);
+	buf_u32(b, m->drain_ms);
+	buf_u32(b, m->udp_amplification);
+	mapping_put_cidrs(b, &m->allow);
+	mapping_put_cidrs(b, &m->deny);
+	mapping_put_cidrs(b, &m->proxy_trusted);
+	mapping_put_cidrs(b, &m->dial_allow);
+}
+
+static void mapping_get_fields(struct cursor *c, struct mapping_conf *m)
+{
+	msg_get_enum(c, MAPPING_BODY_VERSION, MAPPING_BODY_VERSION);
+	m->protocol = msg_get_enum(c, MAPPING_TCP, MAPPING_UDP);
+	m->on_delete = msg_get_enum(c, MAPPING_KEEP, MAPPING_CUT);
+	m->proxy_out = msg_get_enum(c, MAPPING_PROXY_NONE, MAPPING_PROXY_V2);
+	m->proxy_out_every = msg_get_bool(c);
+	m->proxy_in = msg_get_bool(c);
+	m->enabled = msg_get_bool(c);
+	m->dial_any = msg_get_bool(c);
+	m->hot = msg_get_bool(c);
+	cursor_str16(c, m->bind, sizeof m->bind);
+	m->port_first = cursor_u16(c);
+	m->port_last = cursor_u16(c);
+	cursor_str16(c, m->target_host, sizeof m->target_host);
+	m->target_port = cursor_u16(c);
+	m->expires_ms = (int64_t)cursor_u64(c);
+	m->rate_in = cursor_u64(c);
+	m->rate_out = cursor_u64(c);
+	m->max_connections = cursor_u32(c);
+	m->max_per_source = cursor_u32(c);
+	m->rate_per_source = cursor_u32(c);
+	m->connect_timeout_ms = cursor_u32(c);
+	m->idle_timeout_ms = cursor_u32(c);
+	m->half_close_timeout_ms = cursor_u32(c);
+	m->keepalive_s = cursor_u32(c);
+	m->drain_ms = cursor_u32(c);
+	m->udp_amplification = cursor_u32(c);
+	mapping_get_cidrs(c, &m->allow);
+	mapping_get_cidrs(c, &m->deny);
+	mapping_get_cidrs(c, &m->proxy_trusted);
+	mapping_get_cidrs(c, &m->dial_allow);
+}
+
+/* Whether an interface named after '%' exists is for the listener to find out. */
+static bool mapping_bind_ok(const char *bind)
+{
+	struct addr a;
+
+	return bind[0] == '\0' || strchr(bind, '%') != NULL || addr_parse_ip(&a, bind, 0) == 0;
+}
+
+static bool mapping_is_sound(const struct mapping_conf *m)
+{
+	const int ports = m->port_last - m->port_first + 1;
+
+	return m->port_first > 0 && ports > 0 && ports <= MAPPING_PORTS_MAX && m->target_port > 0 &&
+	       m->target_port + ports - 1 <= UINT16_MAX && m->expires_ms >= 0 && addr_is_host(m->target_host) &&
+	       mapping_bind_ok(m->bind);
+}
+
+int mapping_conf_decode(struct mapping_conf *m, const void *p, size_t n)
+{
+	struct cursor c;
+
+	memset(m, 0, sizeof *m);
+	cursor_init(&c, p, n);
+	mapping_get_fields(&c, m);
+	if (cursor_done(&c) == 0 && mapping_is_sound(m))
+		return 0;
+	mapping_conf_fini(m);
+	return -1;
+}
