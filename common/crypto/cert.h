@@ -15,7 +15,7 @@ struct key;
 struct err;
 
 #define CERT_FINGERPRINT_SIZE 65 /* hex of SHA-256 over the DER, and NUL */
-#define CERT_NAME_MAX 64
+#define CERT_NAME_MAX         64
 
 enum cert_role { CERT_SERVER, CERT_CLIENT }; /* controld's fleet listener, a relay */
 

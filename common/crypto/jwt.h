@@ -13,7 +13,7 @@
 struct key;
 struct err;
 
-#define JWT_MAX 4096  /* bytes of a token that is looked at */
+#define JWT_MAX     4096 /* bytes of a token that is looked at */
 #define JWT_KID_MAX 64
 
 /* header {"alg":"EdDSA","kid":kid,"typ":"JWT"}; malloc'ed, NULL on error. */

@@ -15,8 +15,8 @@
 struct key;
 struct err;
 
-#define KEY_SEED_SIZE 32
-#define KEY_PUBLIC_SIZE 32
+#define KEY_SEED_SIZE      32
+#define KEY_PUBLIC_SIZE    32
 #define KEY_SIGNATURE_SIZE 64
 
 int key_generate(struct key **out, struct err *e) MUST_CHECK;

@@ -11,8 +11,8 @@
 struct err;
 
 #define PASSWORD_HASH_SIZE 128
-#define PASSWORD_MIN 8   /* characters a person must choose */
-#define PASSWORD_MAX 256 /* bytes; longer is refused before hashing */
+#define PASSWORD_MIN       8   /* characters a person must choose */
+#define PASSWORD_MAX       256 /* bytes; longer is refused before hashing */
 
 int password_hash(char dst[PASSWORD_HASH_SIZE], const char *password, struct err *e) MUST_CHECK;
 bool password_verify(const char *hash, const char *password);

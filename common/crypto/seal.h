@@ -16,7 +16,7 @@ struct err;
 
 #define SEAL_KEY_SIZE 32
 #define SEAL_OVERHEAD 29
-#define SHA256_SIZE 32
+#define SHA256_SIZE   32
 
 /* dst needs n + SEAL_OVERHEAD. */
 int seal_wrap(uint8_t *dst, const uint8_t master[SEAL_KEY_SIZE], const char *context, const void *p, size_t n,

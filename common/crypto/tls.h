@@ -24,13 +24,13 @@ enum tls_peer { TLS_PEER_NONE, TLS_PEER_OPTIONAL, TLS_PEER_REQUIRED }; /* must t
 
 struct tls_conf {
 	bool server;
-	const char *cert_pem; /* chain; NULL: none */
+	const char *cert_pem; /* chain, leaf first; with the CA at its end where clients pin that; NULL: none */
 	const char *key_pem;
 	const char *ca_pem;         /* trust anchors; NULL: none */
 	const char *ca_fingerprint; /* client: instead of ca_pem, the SHA-256 (hex) of the CA that must end the chain */
-	enum tls_peer peer;
-	unsigned min_version; /* 12 or 13; 0: 13 */
-	const char *server_name; /* client: name to check and to send as SNI; NULL: chain only */
+	enum tls_peer peer;         /* a client that was given a CA or a fingerprint always checks */
+	unsigned min_version;       /* 12 or 13; 0: 13 */
+	const char *server_name;    /* client: name to check and to send as SNI; NULL: chain only */
 	/* Decides on a peer whose chain was good (revocation); may be NULL. Called on the handshaking thread. */
 	bool (*accept_peer)(const struct cert_info *peer, void *arg);
 	void *arg;
@@ -52,8 +52,8 @@ struct tls_io {
 
 int tls_session_new(struct tls_session **out, struct tls_ctx *c, const struct tls_io *io, struct err *e) MUST_CHECK;
 void tls_session_free(struct tls_session *s);
-int tls_session_handshake(struct tls_session *s);                 /* 0 when done, or a TLS_ code */
-ssize_t tls_session_read(struct tls_session *s, void *p, size_t n);  /* > 0, or a TLS_ code */
+int tls_session_handshake(struct tls_session *s);                   /* 0 when done, or a TLS_ code */
+ssize_t tls_session_read(struct tls_session *s, void *p, size_t n); /* > 0, or a TLS_ code */
 ssize_t tls_session_write(struct tls_session *s, const void *p, size_t n);
 void tls_session_shutdown(struct tls_session *s); /* sends close_notify if the handshake was done */
 /* 0 and the peer's leaf, -1 if it showed none or it was not verified. */

@@ -1,0 +1,281 @@
+#include "common/nng/nng_tls.h"
+
+#include "common/base/err.h"
+
+#include <nng/supplemental/tls/engine.h>
+#include <string.h>
+
+/*
+ * nng calls an engine through two tables: one for configurations, one for connections.
+ *
+ * Its configuration calls can only carry PEM texts. So the tls_ctx is made whole beforehand and handed over sideways:
+ * nng_tls_config_alloc() runs config_init() on the calling thread, which picks up the context that this thread has
+ * laid down in `handed`. Nothing else of the configuration interface is used.
+ *
+ * The way back is the same: nng_pipe_get_bool(NNG_OPT_TLS_VERIFIED) runs conn_verified() on the calling thread, which
+ * lays the peer down in `asked`. nng holds the connection's lock there, so nothing in it may call nng.
+ */
+struct nng_tls_engine_config {
+	struct tls_ctx *ctx; /* NULL in the default configuration that a dialer or listener is born with */
+};
+
+struct nng_tls_engine_conn {
+	struct tls_session *session;
+	void *transport; /* nng's, for nng_tls_engine_send() and _recv() */
+	bool up;         /* the handshake is done */
+};
+
+static _Thread_local struct tls_ctx *handed;
+static _Thread_local struct cert_info *asked;
+
+/* ---- configurations ---------------------------------------------------------------------------------------------- */
+
+static int config_init(struct nng_tls_engine_config *g, nng_tls_mode mode)
+{
+	(void)mode; /* the context knows */
+	g->ctx = handed != NULL ? tls_ctx_ref(handed) : NULL;
+	return 0;
+}
+
+static void config_fini(struct nng_tls_engine_config *g)
+{
+	tls_ctx_unref(g->ctx);
+}
+
+/*
+ * nng sets a host and a mode on the default configurations of its own; what is checked stands in our tls_conf alone.
+ */
+static int config_server(struct nng_tls_engine_config *g, const char *name)
+{
+	(void)g, (void)name;
+	return 0;
+}
+
+static int config_auth(struct nng_tls_engine_config *g, nng_tls_auth_mode mode)
+{
+	(void)g, (void)mode;
+	return 0;
+}
+
+static int config_ca_chain(struct nng_tls_engine_config *g, const char *pem, const char *crl)
+{
+	(void)g, (void)pem, (void)crl;
+	return NNG_ENOTSUP;
+}
+
+static int config_own_cert(struct nng_tls_engine_config *g, const char *cert, const char *key, const char *password)
+{
+	(void)g, (void)cert, (void)key, (void)password;
+	return NNG_ENOTSUP;
+}
+
+static int config_version(struct nng_tls_engine_config *g, nng_tls_version min, nng_tls_version max)
+{
+	(void)g, (void)min, (void)max;
+	return NNG_ENOTSUP;
+}
+
+/* ---- connections ------------------------------------------------------------------------------------------------- */
+
+static ssize_t transport_result(int rv, size_t n)
+{
+	switch (rv) {
+	case 0:
+		return (ssize_t)n;
+	case NNG_EAGAIN:
+		return TLS_AGAIN;
+	case NNG_ECLOSED:
+	case NNG_ECONNSHUT:
+		return TLS_CLOSED;
+	default:
+		return TLS_FAILED;
+	}
+}
+
+static ssize_t on_transport_send(void *arg, const void *p, size_t n)
+{
+	int rv = nng_tls_engine_send(arg, p, &n);
+
+	return transport_result(rv, n);
+}
+
+static ssize_t on_transport_recv(void *arg, void *p, size_t n)
+{
+	int rv = nng_tls_engine_recv(arg, p, &n);
+
+	return transport_result(rv, n);
+}
+
+/*
+ * Never NNG_ECLOSED: nng reads that as "this dialer was closed by its owner" and would not dial again.
+ */
+static int conn_error(const struct nng_tls_engine_conn *c, ssize_t code)
+{
+	switch (code) {
+	case TLS_AGAIN:
+		return NNG_EAGAIN;
+	case TLS_CLOSED:
+		return NNG_ECONNSHUT;
+	case TLS_BAD_PEER:
+		return NNG_EPEERAUTH;
+	default:
+		return c->up ? NNG_ECONNRESET : NNG_ECRYPTO;
+	}
+}
+
+static int conn_init(struct nng_tls_engine_conn *c, void *transport, struct nng_tls_engine_config *g)
+{
+	const struct tls_io io = { on_transport_send, on_transport_recv, transport };
+
+	if (g->ctx == NULL)
+		return NNG_ECRYPTO; /* nobody called nng_tls_set_dialer() or _listener() */
+	c->transport = transport;
+	return tls_session_new(&c->session, g->ctx, &io, NULL) == 0 ? 0 : NNG_ENOMEM;
+}
+
+static void conn_fini(struct nng_tls_engine_conn *c)
+{
+	tls_session_free(c->session);
+}
+
+static void conn_close(struct nng_tls_engine_conn *c)
+{
+	tls_session_shutdown(c->session);
+}
+
+static int conn_handshake(struct nng_tls_engine_conn *c)
+{
+	int rc = tls_session_handshake(c->session);
+
+	c->up = rc == 0;
+	return rc == 0 ? 0 : conn_error(c, rc);
+}
+
+static int conn_recv(struct nng_tls_engine_conn *c, uint8_t *p, size_t *n)
+{
+	ssize_t got = tls_session_read(c->session, p, *n);
+
+	if (got < 0)
+		return conn_error(c, got);
+	*n = (size_t)got;
+	return 0;
+}
+
+static int conn_send(struct nng_tls_engine_conn *c, const uint8_t *p, size_t *n)
+{
+	ssize_t put = tls_session_write(c->session, p, *n);
+
+	if (put < 0)
+		return conn_error(c, put);
+	*n = (size_t)put;
+	return 0;
+}
+
+static bool conn_verified(struct nng_tls_engine_conn *c)
+{
+	struct cert_info peer;
+
+	if (tls_session_peer(c->session, &peer) != 0)
+		return false;
+	if (asked != NULL)
+		*asked = peer;
+	return true;
+}
+
+/* ---- what the programs call -------------------------------------------------------------------------------------- */
+
+/* nng keeps pointers to these; its types want them writable, nobody writes. */
+static nng_tls_engine_config_ops config_ops = {
+	.size = sizeof(struct nng_tls_engine_config),
+	.init = config_init,
+	.fini = config_fini,
+	.server = config_server,
+	.auth = config_auth,
+	.ca_chain = config_ca_chain,
+	.own_cert = config_own_cert,
+	.version = config_version,
+};
+
+static nng_tls_engine_conn_ops conn_ops = {
+	.size = sizeof(struct nng_tls_engine_conn),
+	.init = conn_init,
+	.fini = conn_fini,
+	.close = conn_close,
+	.handshake = conn_handshake,
+	.recv = conn_recv,
+	.send = conn_send,
+	.verified = conn_verified,
+};
+
+static const nng_tls_engine engine = {
+	.version = NNG_TLS_ENGINE_V1, /* later libraries have another layout and refuse this number */
+	.config_ops = &config_ops,
+	.conn_ops = &conn_ops,
+	.name = "portway",
+	.description = "Portway TLS sessions on OpenSSL",
+};
+
+static int nng_tls_error(struct err *e, const char *what, int rv)
+{
+	return err_set(e, ERR_CRYPTO, NULL, "%s: %s", what, nng_strerror(rv));
+}
+
+int nng_tls_register(struct err *e)
+{
+	nng_aio *aio;
+	int rv = nng_aio_alloc(&aio, NULL, NULL); /* starts nng, which would install its own engine later otherwise */
+
+	if (rv != 0)
+		return nng_tls_error(e, "start nng", rv);
+	nng_aio_free(aio);
+	rv = nng_tls_engine_register(&engine);
+	return rv == 0 ? 0 : nng_tls_error(e, "register the TLS engine", rv);
+}
+
+/* A configuration of nng that carries a context made from conf. */
+static int config_make(nng_tls_config **out, const struct tls_conf *conf, struct err *e)
+{
+	int rv;
+
+	if (tls_ctx_new(&handed, conf, e) != 0)
+		return -1;
+	rv = nng_tls_config_alloc(out, conf->server ? NNG_TLS_MODE_SERVER : NNG_TLS_MODE_CLIENT);
+	tls_ctx_unref(handed);
+	handed = NULL;
+	return rv == 0 ? 0 : nng_tls_error(e, "TLS configuration", rv);
+}
+
+int nng_tls_set_dialer(nng_dialer d, const struct tls_conf *conf, struct err *e)
+{
+	nng_tls_config *config;
+	int rv;
+
+	if (config_make(&config, conf, e) != 0)
+		return -1;
+	rv = nng_dialer_set_ptr(d, NNG_OPT_TLS_CONFIG, config); /* takes a reference of its own */
+	nng_tls_config_free(config);
+	return rv == 0 ? 0 : nng_tls_error(e, "TLS dialer", rv);
+}
+
+int nng_tls_set_listener(nng_listener l, const struct tls_conf *conf, struct err *e)
+{
+	nng_tls_config *config;
+	int rv;
+
+	if (config_make(&config, conf, e) != 0)
+		return -1;
+	rv = nng_listener_set_ptr(l, NNG_OPT_TLS_CONFIG, config);
+	nng_tls_config_free(config);
+	return rv == 0 ? 0 : nng_tls_error(e, "TLS listener", rv);
+}
+
+int nng_tls_peer(nng_pipe p, struct cert_info *out)
+{
+	bool verified = false;
+	int rv;
+
+	asked = out;
+	rv = nng_pipe_get_bool(p, NNG_OPT_TLS_VERIFIED, &verified);
+	asked = NULL;
+	return rv == 0 && verified ? 0 : -1;
+}

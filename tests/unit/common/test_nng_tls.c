@@ -1,0 +1,228 @@
+#include "common/nng/nng_tls.h"
+
+#include "common/base/err.h"
+#include "tests/unit/common/pki.h"
+
+#include <arpa/inet.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <nng/supplemental/tls/tls.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/*
+ * Each case is a process of its own that ends with _exit: nng must not be closed while a TLS socket still connects,
+ * and a refused client is always still connecting. No nng is started in the test's own process.
+ */
+static struct pki pki;
+
+struct link_case {
+	const char *what;
+	char **client_cert; /* NULL: shows none */
+	char **client_ca;   /* NULL: pins our CA's fingerprint */
+	bool bad_pin;
+	const char *name;
+	enum tls_peer peer;
+	const char *accept; /* CN that the listener lets in; NULL: all */
+	bool up;
+	const char *cn; /* the listener reads; NULL: none */
+};
+
+static const struct link_case link_cases[] = {
+	{ "mutual", &pki.client, &pki.ca, false, "localhost", TLS_PEER_REQUIRED, NULL, true, "node_1" },
+	{ "no name wanted", &pki.client, &pki.ca, false, NULL, TLS_PEER_REQUIRED, NULL, true, "node_1" },
+	{ "other name", &pki.client, &pki.ca, false, "example.org", TLS_PEER_REQUIRED, NULL, false, NULL },
+	{ "server of another CA", &pki.client, &pki.rogue_ca, false, NULL, TLS_PEER_REQUIRED, NULL, false, NULL },
+	{ "client of another CA", &pki.client_rogue, &pki.ca, false, NULL, TLS_PEER_OPTIONAL, NULL, false, NULL },
+	{ "no certificate, required", NULL, &pki.ca, false, NULL, TLS_PEER_REQUIRED, NULL, false, NULL },
+	{ "no certificate, optional", NULL, &pki.ca, false, NULL, TLS_PEER_OPTIONAL, NULL, true, NULL },
+	{ "pin", NULL, NULL, false, NULL, TLS_PEER_OPTIONAL, NULL, true, NULL },
+	{ "wrong pin", NULL, NULL, true, NULL, TLS_PEER_OPTIONAL, NULL, false, NULL },
+	{ "let in by name", &pki.client, &pki.ca, false, NULL, TLS_PEER_REQUIRED, "node_1", true, "node_1" },
+	{ "revoked", &pki.client, &pki.ca, false, NULL, TLS_PEER_REQUIRED, "node_2", false, NULL },
+};
+
+/* Each says at which line a child left. */
+#define EXPECT(cond)                                                  \
+	do {                                                          \
+		if (!(cond)) {                                        \
+			dprintf(2, "line %d: %s\n", __LINE__, #cond); \
+			_exit(1);                                     \
+		}                                                     \
+	} while (0)
+
+static bool on_accept(const struct cert_info *peer, void *arg)
+{
+	return strcmp(peer->cn, arg) == 0;
+}
+
+/* What the pipe callback read: it runs before the first message. */
+static char seen_cn[CERT_NAME_MAX];
+
+static void on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+{
+	struct cert_info peer;
+
+	(void)arg;
+	if (ev == NNG_PIPE_EV_ADD_PRE && nng_tls_peer(pipe, &peer) == 0)
+		memcpy(seen_cn, peer.cn, sizeof seen_cn);
+}
+
+static int serve(nng_socket *rep, const struct link_case *t)
+{
+	const struct tls_conf conf = { .server = true,
+		.cert_pem = pki.server,
+		.key_pem = pki.server_key_pem,
+		.ca_pem = pki.ca,
+		.peer = t->peer,
+		.accept_peer = t->accept != NULL ? on_accept : NULL,
+		.arg = (void *)(uintptr_t)t->accept };
+	nng_listener listener;
+	nng_sockaddr at;
+
+	EXPECT(nng_rep0_open(rep) == 0);
+	EXPECT(nng_pipe_notify(*rep, NNG_PIPE_EV_ADD_PRE, on_pipe, NULL) == 0);
+	EXPECT(nng_listener_create(&listener, *rep, "tls+tcp://127.0.0.1:0") == 0);
+	EXPECT(nng_tls_set_listener(listener, &conf, NULL) == 0);
+	EXPECT(nng_listener_start(listener, 0) == 0);
+	EXPECT(nng_listener_get_addr(listener, NNG_OPT_LOCADDR, &at) == 0);
+	return ntohs(at.s_in.sa_port);
+}
+
+static int dial(nng_socket *req, const struct link_case *t, int port)
+{
+	const struct tls_conf conf = { .cert_pem = t->client_cert != NULL ? *t->client_cert : NULL,
+		.key_pem = t->client_cert != NULL ? pki.client_key_pem : NULL,
+		.ca_pem = t->client_ca != NULL ? *t->client_ca : NULL,
+		.ca_fingerprint = t->client_ca != NULL ? NULL
+		                  : t->bad_pin         ? pki.rogue_fingerprint
+		                                       : pki.fingerprint,
+		.server_name = t->name };
+	nng_dialer dialer;
+	char url[64];
+
+	snprintf(url, sizeof url, "tls+tcp://127.0.0.1:%d", port);
+	EXPECT(nng_req0_open(req) == 0);
+	EXPECT(nng_dialer_create(&dialer, *req, url) == 0);
+	EXPECT(nng_tls_set_dialer(dialer, &conf, NULL) == 0);
+	return nng_dialer_start(dialer, 0); /* synchronous: the handshake and the protocol's header are done */
+}
+
+/* A question and an answer of 100 kB, and who asked. */
+static void exchange(nng_socket req, nng_socket rep, const char *cn)
+{
+	struct cert_info peer;
+	nng_msg *msg;
+
+	EXPECT(nng_socket_set_ms(rep, NNG_OPT_RECVTIMEO, 5000) == 0);
+	EXPECT(nng_socket_set_ms(req, NNG_OPT_RECVTIMEO, 5000) == 0);
+	EXPECT(nng_msg_alloc(&msg, 100000) == 0);
+	EXPECT(nng_sendmsg(req, msg, 0) == 0);
+	EXPECT(nng_recvmsg(rep, &msg, 0) == 0);
+	EXPECT(nng_msg_len(msg) == 100000);
+	if (cn == NULL) {
+		EXPECT(nng_tls_peer(nng_msg_get_pipe(msg), &peer) == -1);
+		EXPECT(seen_cn[0] == '\0');
+	} else {
+		EXPECT(nng_tls_peer(nng_msg_get_pipe(msg), &peer) == 0);
+		EXPECT(strcmp(peer.cn, cn) == 0);
+		EXPECT(strcmp(seen_cn, cn) == 0);
+	}
+	EXPECT(nng_sendmsg(rep, msg, 0) == 0);
+	EXPECT(nng_recvmsg(req, &msg, 0) == 0);
+	EXPECT(nng_tls_peer(nng_msg_get_pipe(msg), &peer) == 0);
+	EXPECT(strcmp(peer.cn, "controld") == 0);
+	nng_msg_free(msg);
+}
+
+static void link_run(const struct link_case *t)
+{
+	nng_socket req, rep;
+	int port, rv;
+
+	EXPECT(nng_tls_register(NULL) == 0);
+	EXPECT(strcmp(nng_tls_engine_name(), "portway") == 0);
+	port = serve(&rep, t);
+	rv = dial(&req, t, port);
+	if (t->up) {
+		EXPECT(rv == 0);
+		exchange(req, rep, t->cn);
+	} else {
+		EXPECT(rv == NNG_EPEERAUTH || rv == NNG_ECRYPTO || rv == NNG_ECONNRESET || rv == NNG_ECONNSHUT);
+	}
+	_exit(0);
+}
+
+static void links(void **state)
+{
+	size_t failed = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(link_cases); i++) {
+		pid_t pid = fork();
+		int status;
+
+		if (pid == 0)
+			link_run(&link_cases[i]);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (status != 0) {
+			print_error("%s: status %d\n", link_cases[i].what, status);
+			failed++;
+		}
+	}
+	assert_int_equal(failed, 0);
+}
+
+/* A dialer that nobody configured must fail, not go out unchecked. */
+static void run_unconfigured(void)
+{
+	const struct link_case open_door = { .peer = TLS_PEER_OPTIONAL };
+	nng_socket req, rep;
+	char url[64];
+
+	EXPECT(nng_tls_register(NULL) == 0);
+	snprintf(url, sizeof url, "tls+tcp://127.0.0.1:%d", serve(&rep, &open_door));
+	EXPECT(nng_req0_open(&req) == 0);
+	EXPECT(nng_dial(req, url, NULL, 0) == NNG_ECRYPTO);
+	_exit(0);
+}
+
+static void an_unconfigured_dialer_fails(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0)
+		run_unconfigured();
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static int build(void **state)
+{
+	(void)state;
+	pki_init(&pki);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	pki_fini(&pki);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(links),
+		cmocka_unit_test(an_unconfigured_dialer_fails),
+	};
+
+	return cmocka_run_group_tests(tests, build, tear_down);
+}
