@@ -25,7 +25,7 @@ struct service_stats {
 /* Sockets that a successor takes over. purpose says which; key identifies (object id, port, address). */
 struct handover_socket {
 	int fd;
-	char key[160]; /* "tcp/<bind>/<port>/<n>", "udp/...", "session/..." */
+	char key[160];      /* "tcp/<bind>/<port>/<n>", "udp/...", "session/..." */
 	const void *record; /* bytes that go with it (a UDP session's addresses); NULL: none */
 	size_t record_n;
 };
@@ -52,6 +52,15 @@ struct service_ops {
 struct service {
 	const struct service_ops *ops;
 	void *self;
+};
+
+/* What every service is made with; borrowed, and outlives it. */
+struct service_env {
+	struct workers *workers;
+	struct fd_budget *fds;
+	struct meter *meter;
+	struct refusals *refusals;
+	struct uv_loop_s *loop; /* the control thread's */
 };
 
 #endif

@@ -1,0 +1,39 @@
+#include "relayd/loop/fd_budget.h"
+
+void fd_budget_init(struct fd_budget *b, uint32_t limit)
+{
+	b->limit = limit;
+	b->used = 0;
+}
+
+uint32_t fd_budget_ceiling(const struct fd_budget *b, enum fd_use use)
+{
+	uint32_t room = b->limit > FD_SPARE ? b->limit - FD_SPARE : 0;
+
+	return use == FD_FOR_PORTS ? room - room / 8 : room;
+}
+
+bool fd_budget_take(struct fd_budget *b, uint32_t n, enum fd_use use)
+{
+	uint32_t used = __atomic_add_fetch(&b->used, n, __ATOMIC_RELAXED);
+
+	if (used <= fd_budget_ceiling(b, use))
+		return true;
+	fd_budget_give(b, n);
+	return false;
+}
+
+void fd_budget_give(struct fd_budget *b, uint32_t n)
+{
+	__atomic_sub_fetch(&b->used, n, __ATOMIC_RELAXED);
+}
+
+void fd_budget_adopt(struct fd_budget *b, uint32_t n)
+{
+	__atomic_add_fetch(&b->used, n, __ATOMIC_RELAXED);
+}
+
+uint32_t fd_budget_used(const struct fd_budget *b)
+{
+	return __atomic_load_n(&b->used, __ATOMIC_RELAXED);
+}

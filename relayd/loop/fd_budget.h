@@ -1,0 +1,36 @@
+/*
+ * fd_budget - who may have how many of the process's descriptors, decided before the kernel says EMFILE.
+ *
+ * One for the process. Thread: any (atomic).
+ * Of the limit, FD_SPARE are nobody's here (logs, the link, files, a connection that is only accepted to be refused),
+ * and listening sockets may use what leaves an eighth to sessions: a port that does not fit is off with its reason,
+ * and the ports that do fit stay usable.
+ */
+#ifndef PORTWAY_RELAYD_LOOP_FD_BUDGET_H
+#define PORTWAY_RELAYD_LOOP_FD_BUDGET_H
+
+#include "common/base/macros.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FD_SPARE 64
+
+enum fd_use { FD_FOR_PORTS, FD_FOR_SESSIONS };
+
+struct fd_budget {
+	uint32_t limit;
+	uint32_t used; /* atomic */
+};
+
+/* limit: RLIMIT_NOFILE as it stands. */
+void fd_budget_init(struct fd_budget *b, uint32_t limit);
+bool fd_budget_take(struct fd_budget *b, uint32_t n, enum fd_use use) MUST_CHECK;
+void fd_budget_give(struct fd_budget *b, uint32_t n);
+/* Takes without asking: descriptors that a predecessor handed over are here already. */
+void fd_budget_adopt(struct fd_budget *b, uint32_t n);
+uint32_t fd_budget_used(const struct fd_budget *b);
+/* How many a use may hold together with everything else. */
+uint32_t fd_budget_ceiling(const struct fd_budget *b, enum fd_use use);
+
+#endif

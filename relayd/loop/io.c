@@ -1,0 +1,43 @@
+#include "relayd/loop/io.h"
+
+#include "relayd/loop/worker.h"
+
+#include <unistd.h>
+
+void io_init(struct io *io, io_event_fn on_event, int fd)
+{
+	io->on_event = on_event;
+	io->fd = fd;
+	io->tag = 0;
+	io->added = 0;
+}
+
+int io_add(struct worker *w, struct io *io, uint32_t events)
+{
+	struct epoll_event ev = { .events = events };
+
+	io->tag = ++w->last_tag;
+	ev.data.u64 = worker_event_data(io);
+	if (epoll_ctl(w->epfd, EPOLL_CTL_ADD, io->fd, &ev) != 0)
+		return -1;
+	io->added = 1;
+	return 0;
+}
+
+void io_del(struct worker *w, struct io *io)
+{
+	if (!io->added)
+		return;
+	epoll_ctl(w->epfd, EPOLL_CTL_DEL, io->fd, NULL);
+	io->added = 0;
+	io->tag = ++w->last_tag;
+}
+
+void io_close(struct io *io)
+{
+	if (io->fd < 0)
+		return;
+	close(io->fd);
+	io->fd = -1;
+	io->added = 0;
+}

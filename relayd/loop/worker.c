@@ -1,0 +1,174 @@
+#include "relayd/loop/worker.h"
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "relayd/loop/fd_budget.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define EVENTS_MAX 128 /* of one wait */
+
+static void on_uv_ready(struct io *io, uint32_t events)
+{
+	struct worker *w = CONTAINER_OF(io, struct worker, uv_io);
+
+	(void)events;
+	uv_run(&w->uv, UV_RUN_NOWAIT);
+}
+
+static void on_wake(uv_async_t *async)
+{
+	struct worker *w = async->data;
+
+	w->on_wake(w, w->on_wake_arg);
+}
+
+int worker_init(struct worker *w, unsigned index, struct fd_budget *fds, worker_fn fn, void *arg, struct err *e)
+{
+	*w = (struct worker){ .index = index, .fds = fds, .epfd = -1, .on_wake = fn, .on_wake_arg = arg };
+	list_init(&w->again);
+	list_init(&w->graves);
+	pipe_pool_init(&w->pipes, fds);
+	w->now_ns = clock_mono_ns();
+	wheel_init(&w->wheel, w->now_ns);
+	if (uv_loop_init(&w->uv) != 0)
+		return err_set(e, ERR_NOMEM, NULL, "worker %u: cannot make an event loop", index);
+	w->uv.data = w;
+	if (uv_async_init(&w->uv, &w->wake, on_wake) != 0)
+		goto fail;
+	w->wake.data = w;
+	w->scratch = malloc(WORKER_SCRATCH);
+	w->epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (w->scratch == NULL || w->epfd < 0)
+		goto fail;
+	uv_run(&w->uv, UV_RUN_NOWAIT); /* libuv puts its descriptors in its epoll only when it runs */
+	io_init(&w->uv_io, on_uv_ready, uv_backend_fd(&w->uv));
+	if (io_add(w, &w->uv_io, EPOLLIN) != 0)
+		goto fail;
+	return 0;
+fail:
+	err_set_sys(e, ERR_NO_DESCRIPTORS, errno, "worker %u: cannot make an epoll", index);
+	worker_fini(w);
+	return -1;
+}
+
+static void run_tasks(struct list *from)
+{
+	struct list due, *first;
+
+	list_init(&due);
+	list_splice(&due, from);
+	while ((first = list_first(&due)) != NULL) {
+		struct task *t = CONTAINER_OF(first, struct task, link);
+
+		list_remove(first);
+		t->run(t);
+	}
+}
+
+static void bury(struct worker *w)
+{
+	while (!list_empty(&w->graves))
+		run_tasks(&w->graves);
+}
+
+static void on_handle_left(uv_handle_t *h, void *arg)
+{
+	(void)arg;
+	if (!uv_is_closing(h))
+		uv_close(h, NULL);
+}
+
+/* Waits for names that the system's resolver still works on: their requests point into the loop. */
+void worker_fini(struct worker *w)
+{
+	bury(w);
+	pipe_pool_fini(&w->pipes);
+	uv_walk(&w->uv, on_handle_left, NULL);
+	uv_run(&w->uv, UV_RUN_DEFAULT);
+	uv_loop_close(&w->uv);
+	if (w->epfd >= 0)
+		close(w->epfd);
+	free(w->scratch);
+}
+
+static void dispatch(const struct epoll_event *ev)
+{
+	struct io *io = (struct io *)(uintptr_t)(ev->data.u64 & UINT64_C(0xffffffffffff));
+
+	if (io->tag == ev->data.u64 >> 48 && io->added)
+		io->on_event(io, ev->events);
+}
+
+static int wait_ms(struct worker *w)
+{
+	uint64_t next, now;
+
+	if (!list_empty(&w->again))
+		return 0;
+	next = wheel_next_ns(&w->wheel);
+	if (next == UINT64_MAX)
+		return -1;
+	now = w->now_ns;
+	return next <= now ? 0 : (int)((next - now) / 1000000 + 1);
+}
+
+static void note_lag(struct worker *w)
+{
+	uint64_t lag = clock_mono_ns() - w->now_ns;
+
+	if (lag > __atomic_load_n(&w->lag_ns, __ATOMIC_RELAXED))
+		__atomic_store_n(&w->lag_ns, lag, __ATOMIC_RELAXED);
+}
+
+void worker_run(struct worker *w)
+{
+	struct epoll_event events[EVENTS_MAX];
+
+	while (!w->stopping) {
+		int n = epoll_wait(w->epfd, events, EVENTS_MAX, wait_ms(w));
+
+		w->now_ns = clock_mono_ns();
+		for (int i = 0; i < n; i++)
+			dispatch(&events[i]);
+		wheel_advance(&w->wheel, w->now_ns);
+		run_tasks(&w->again);
+		bury(w);
+		note_lag(w);
+	}
+}
+
+void worker_stop(struct worker *w)
+{
+	w->stopping = true;
+}
+
+void worker_wake(struct worker *w)
+{
+	uv_async_send(&w->wake);
+}
+
+uint64_t worker_take_lag_ns(struct worker *w)
+{
+	return __atomic_exchange_n(&w->lag_ns, 0, __ATOMIC_RELAXED);
+}
+
+void task_init(struct task *t, task_fn run)
+{
+	list_init(&t->link);
+	t->run = run;
+}
+
+void worker_again(struct worker *w, struct task *t)
+{
+	if (list_empty(&t->link))
+		list_push_back(&w->again, &t->link);
+}
+
+void worker_bury(struct worker *w, struct task *t)
+{
+	list_remove(&t->link);
+	list_push_back(&w->graves, &t->link);
+}

@@ -1,0 +1,84 @@
+/*
+ * worker - one forwarding thread: an epoll for its sockets, a timer wheel, and what its callbacks share.
+ *
+ * Data sockets live in the worker's own edge-triggered epoll, and libuv's loop is one more descriptor in it (libuv's
+ * documented embedding by uv_backend_fd). The other way round, an epoll inside libuv's, would cost every wake-up two
+ * more system calls. libuv brings the calls of the control thread (uv_async) and name resolution (uv_getaddrinfo);
+ * its timers are not used here: deadlines belong to the wheel.
+ *
+ *   round:  wait -> events -> due timers -> tasks put off by the last round -> burials
+ *
+ * Owner:  struct workers. Thread: its own; the fields are for code that runs in its callbacks.
+ * Each callback does a bounded amount of work and calls worker_again() for the rest.
+ */
+#ifndef PORTWAY_RELAYD_LOOP_WORKER_H
+#define PORTWAY_RELAYD_LOOP_WORKER_H
+
+#include "common/base/list.h"
+#include "relayd/loop/io.h"
+#include "relayd/loop/pipe_pool.h"
+#include "relayd/loop/wheel.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct err;
+
+#define WORKER_SCRATCH (256 * 1024)
+
+struct worker;
+typedef void (*worker_fn)(struct worker *w, void *arg);
+
+/* Something to run once, later. Embedded; list_remove(&task.link) takes it back. */
+struct task;
+typedef void (*task_fn)(struct task *t);
+struct task {
+	struct list link;
+	task_fn run;
+};
+
+struct worker {
+	unsigned index;
+	uint64_t now_ns;  /* monotonic, read once a round */
+	uint8_t *scratch; /* WORKER_SCRATCH bytes that belong to the running callback */
+	struct wheel wheel;
+	struct pipe_pool pipes;
+	uv_loop_t uv;
+	struct fd_budget *fds;
+	/* private */
+	int epfd;
+	uint16_t last_tag;
+	bool stopping;
+	struct io uv_io;
+	uv_async_t wake;
+	struct list again, graves;
+	uint64_t lag_ns; /* longest round since it was last asked for; atomic */
+	worker_fn on_wake;
+	void *on_wake_arg;
+};
+
+/* on_wake runs on the worker's thread after worker_wake(). */
+int worker_init(struct worker *w, unsigned index, struct fd_budget *fds, worker_fn on_wake, void *arg,
+	struct err *e) MUST_CHECK;
+void worker_fini(struct worker *w);
+/* The thread's body: until worker_stop() is called in one of its callbacks. */
+void worker_run(struct worker *w);
+void worker_stop(struct worker *w);
+/* From any thread. */
+void worker_wake(struct worker *w);
+uint64_t worker_take_lag_ns(struct worker *w);
+
+void task_init(struct task *t, task_fn run);
+/* Runs it in the next round; asking twice is asking once. */
+void worker_again(struct worker *w, struct task *t);
+/* Runs it at the end of this round, when no caller can still hold what it frees. */
+void worker_bury(struct worker *w, struct task *t);
+
+/* For io.c: what an event carries, the io and its tag in the 16 bits that no user address uses. */
+static inline uint64_t worker_event_data(const struct io *io)
+{
+	return (uint64_t)(uintptr_t)io | (uint64_t)io->tag << 48;
+}
+
+#endif
