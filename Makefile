@@ -65,6 +65,9 @@ ARCH_relayd   := $(OUT)/lib/librelayd.a $(OUT)/lib/libnngtls.a $(OUT)/lib/libuvi
 ARCH_portway  := $(OUT)/lib/libportway.a $(OUT)/lib/libuvio.a $(LIB_BASE)
 
 obj = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+# Migrations become a C table.
+SQL            := $(wildcard controld/store/migrations/*.sql controld/store/migrations/*/*.sql)
+OBJ_controld   := $(OUT)/obj/controld/store/migrations.o
 BINS := $(OUT)/bin/controld $(OUT)/bin/relayd $(OUT)/bin/portway
 
 .PHONY: all
@@ -76,7 +79,7 @@ $(BINS): $(OUT)/bin/%: $$(call obj,$$(MAIN_$$*)) $$(ARCH_$$*)
 	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ $(LIBS_$*)
 
 define archive
-$(OUT)/lib/lib$(1).a: $(call obj,$(2)) $(OUT)/lists
+$(OUT)/lib/lib$(1).a: $(call obj,$(2)) $(OBJ_$(1)) $(OUT)/lists
 	@mkdir -p $$(@D)
 	@rm -f $$@
 	$$(AR) rcs $$@ $$(filter %.o,$$^)
@@ -95,14 +98,22 @@ $(OUT)/flags: FORCE
 	@echo '$(CC) $(ALL_CFLAGS) $(VERSION)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS) $(VERSION)' >$@
 $(OUT)/lists: FORCE
 	@mkdir -p $(@D)
-	@echo '$(SRC_common) $(SRC_uv) $(SRC_nng) $(SRC_proto) $(SRC_controld) $(SRC_relayd) $(SRC_portway)' | cmp -s - $@ || \
-	 echo '$(SRC_common) $(SRC_uv) $(SRC_nng) $(SRC_proto) $(SRC_controld) $(SRC_relayd) $(SRC_portway)' >$@
+	@echo '$(SRC_common) $(SRC_uv) $(SRC_nng) $(SRC_proto) $(SRC_controld) $(SRC_relayd) $(SRC_portway) $(SQL)' | cmp -s - $@ || \
+	 echo '$(SRC_common) $(SRC_uv) $(SRC_nng) $(SRC_proto) $(SRC_controld) $(SRC_relayd) $(SRC_portway) $(SQL)' >$@
 .PHONY: FORCE
 FORCE:
 
 $(OUT)/obj/%.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)
 	$(CCACHE) $(CC) $(ALL_CFLAGS) -DPORTWAY_VERSION='"$(VERSION)"' -MMD -MP -c -o $@ $<
+
+$(OUT)/gen/migrations.c: $(SQL) scripts/embed-sql $(OUT)/lists
+	@mkdir -p $(@D)
+	@scripts/embed-sql controld/store/migrations >$@.new && mv $@.new $@
+
+$(OBJ_controld): $(OUT)/gen/migrations.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(CCACHE) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # ---- unit tests: tests/unit/<program>/test_*.c, one binary each ---------------------------------------------------------
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)

@@ -16,15 +16,16 @@
 
 struct db;
 struct err;
+struct sql_table;
 struct store;
 
 #define CHANGES_LOG_ID_SIZE 16
-#define CHANGES_OBJECT_MAX 8192 /* bytes of JSON kept; a longer object is logged as {} with `cut` in fields */
+#define CHANGES_OBJECT_MAX  8192 /* bytes of JSON kept; a longer object is logged as {} with `cut` in fields */
 
 struct change {
-	int64_t seq; /* reading only */
-	int64_t tx;  /* reading only: seq of the transaction's first row */
-	int64_t time_ms;
+	int64_t seq;        /* reading only */
+	int64_t tx;         /* reading only: seq of the transaction's first row */
+	int64_t time_ms;    /* 0 when appending: now */
 	const char *tenant; /* tenant id; "" for what belongs to none */
 	const char *actor;  /* user id, "system", "node:<id>" */
 	const char *request_id;
@@ -40,11 +41,21 @@ int changes_append(struct db *tx, const struct change *c, int64_t *seq, struct e
 
 /* Rows with seq > after, oldest first, at most limit, never half a transaction. fn: 0 goes on. */
 typedef int (*changes_fn)(const struct change *c, void *arg);
-int changes_read(struct db *db, int64_t after, unsigned limit, const char *kind, changes_fn fn, void *arg, struct err *e)
-	MUST_CHECK;
+int changes_read(struct db *db, int64_t after, unsigned limit, const char *kind, changes_fn fn, void *arg,
+	struct err *e) MUST_CHECK;
 int changes_last(struct db *db, int64_t *seq, uint8_t log_id[CHANGES_LOG_ID_SIZE], struct err *e) MUST_CHECK;
+
+/* Number of the oldest row that is kept, 0 if there is none: a reader from before it has a gap. */
+int changes_first(struct db *db, int64_t *seq, struct err *e) MUST_CHECK;
+/* A new log id: what was read of the log before means nothing any more (a restored database). */
+int changes_new_log(struct db *tx, struct err *e) MUST_CHECK;
+/* Deletes up to `limit` of the oldest rows if they are older than `before_ms`; the newest one always stays, it carries
+ * the sequence on. *removed gets how many went. */
+int changes_prune(struct db *tx, int64_t before_ms, unsigned limit, int64_t *removed, struct err *e) MUST_CHECK;
 
 /* fn(arg) after each commit that appended. Registered before threads start. */
 void changes_on_commit(struct store *s, void (*fn)(int64_t last_seq, void *arg), void *arg);
+
+extern const struct sql_table changes_sql;
 
 #endif

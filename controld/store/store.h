@@ -6,10 +6,10 @@
  * is on disk. A function that fails is undone alone.
  * Reads: store_read_begin() lends a connection of a bounded pool for a few statements of one snapshot.
  *
- * SQL stands in const tables of the nouns (struct sql_table); parameters are ?1, ?2, ... A statement is identified by
- * its pointer and prepared once per connection.
+ * SQL stands in const tables of the nouns (struct sql_table); parameters are ?1, ?2, ... A statement is prepared once
+ * per connection.
  *
- * Owner: app. Thread: any; a struct db belongs to one thread until it is given back.
+ * Thread: any; a struct db belongs to one thread until it is given back.
  */
 #ifndef PORTWAY_CONTROLD_STORE_STORE_H
 #define PORTWAY_CONTROLD_STORE_STORE_H
@@ -26,10 +26,13 @@ struct db;    /* a connection inside a transaction */
 struct query; /* a running SELECT */
 
 struct store_conf {
-	const char *url;       /* "sqlite:<path>"; "postgresql://..." is another driver */
-	unsigned readers;      /* connections for reading at once */
-	unsigned group_max;    /* writes in one commit */
-	uint64_t wait_ms;      /* for a connection or the writer; then ERR_OVERLOADED */
+	const char *url;    /* "sqlite:<path>", "sqlite::memory:" */
+	unsigned readers;   /* connections for reading at once */
+	unsigned group_max; /* writes in one commit */
+	unsigned queue_max; /* writes waiting at once, of each class; beyond it ERR_OVERLOADED */
+	uint64_t wait_ms;   /* for a connection or the writer; then ERR_OVERLOADED */
+	bool relaxed;       /* a machine that crashes may lose the last commits: for samples */
+	bool existing;      /* a database that is not there is an error, and not made */
 };
 
 struct sql_table {
@@ -37,9 +40,12 @@ struct sql_table {
 	const char *const *sql; /* every statement of one noun */
 	size_t n;
 };
+extern const struct sql_table store_sql;
 
 int store_open(struct store **out, const struct store_conf *conf, struct err *e) MUST_CHECK;
 void store_close(struct store *s); /* waits for running writes */
+/* The key that seals secrets (secrets.h); 32 bytes, copied. Set before threads start. */
+void store_set_master_key(struct store *s, const uint8_t *key);
 
 typedef int (*store_fn)(struct db *tx, void *arg, struct err *e);
 /* LOGGED writes may append to the change log; OPERATIONAL ones may not and never wait for its readers. */
@@ -85,9 +91,10 @@ static inline struct bind bind_null(void)
 /* Runs a statement without rows: number of rows changed, or -1. A uniqueness violation is ERR_ALREADY_EXISTS. */
 int db_exec_v(struct db *db, const char *sql, struct err *e, const struct bind *b, size_t n) MUST_CHECK;
 /* Starts a SELECT (or ... RETURNING); texts and blobs are valid until the next query_next(). */
-int db_query_v(struct db *db, struct query **out, const char *sql, struct err *e, const struct bind *b, size_t n) MUST_CHECK;
-#define DB_BINDS(...)                                                                                                  \
-	((const struct bind[]){ { .type = BIND_NULL }, ##__VA_ARGS__ } + 1),                                           \
+int db_query_v(
+	struct db *db, struct query **out, const char *sql, struct err *e, const struct bind *b, size_t n) MUST_CHECK;
+#define DB_BINDS(...)                                                        \
+	((const struct bind[]){ { .type = BIND_NULL }, ##__VA_ARGS__ } + 1), \
 		(sizeof((const struct bind[]){ { .type = BIND_NULL }, ##__VA_ARGS__ }) / sizeof(struct bind) - 1)
 #define db_exec(db, sql, e, ...)       db_exec_v(db, sql, e, DB_BINDS(__VA_ARGS__))
 #define db_query(db, out, sql, e, ...) db_query_v(db, out, sql, e, DB_BINDS(__VA_ARGS__))
@@ -102,12 +109,8 @@ bool query_is_null(struct query *q, int col);
 
 /* Prepares a statement on a connection without running it: what the test of all SQL tables calls. */
 int db_prepare_only(struct db *db, const char *sql, struct err *e) MUST_CHECK;
-
-/* Counters for /metrics. */
-struct store_stats {
-	uint64_t writes, commits, reads, busy, failed;
-	uint64_t queue; /* writes waiting now */
-	uint64_t connections;
+struct store_stats { /* for /metrics; queue: writes waiting now */
+	uint64_t writes, commits, reads, busy, failed, queue, connections;
 };
 void store_stats(struct store *s, struct store_stats *out);
 /* "SELECT 1" within wait_ms and the writer alive and the last write not failed for a full disk. */

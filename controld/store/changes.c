@@ -1,0 +1,199 @@
+#include "controld/store/changes.h"
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/rand.h"
+#include "common/base/str.h"
+#include "controld/store/db.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define CHANGES_FIELDS_MAX 1024
+
+static const char sql_last[] = "SELECT coalesce(max(seq), 0) FROM changes";
+static const char sql_first[] = "SELECT coalesce(min(seq), 0) FROM changes";
+static const char sql_append[] =
+	"INSERT INTO changes(seq, tx, time_ms, tenant_id, actor, request_id, kind, op, subject, fields, object) "
+	"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+/* The last row of the transaction that the limit falls into; no row when fewer are left. */
+static const char sql_bound[] = "SELECT max(seq) FROM changes WHERE tx = "
+				"(SELECT tx FROM changes WHERE seq > ?1 ORDER BY seq LIMIT 1 OFFSET ?2)";
+static const char sql_bound_kind[] =
+	"SELECT max(seq) FROM changes WHERE tx = "
+	"(SELECT tx FROM changes WHERE kind = ?3 AND seq > ?1 ORDER BY seq LIMIT 1 OFFSET ?2)";
+#define CHANGES_COLUMNS "seq, tx, time_ms, tenant_id, actor, request_id, kind, op, subject, fields, object"
+static const char sql_read[] = "SELECT " CHANGES_COLUMNS " FROM changes WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
+static const char sql_read_kind[] =
+	"SELECT " CHANGES_COLUMNS " FROM changes WHERE kind = ?3 AND seq > ?1 AND seq <= ?2 ORDER BY seq";
+static const char sql_prune[] = "DELETE FROM changes WHERE time_ms < ?1 AND seq < (SELECT max(seq) FROM changes) "
+				"AND seq IN (SELECT seq FROM changes ORDER BY seq LIMIT ?2)";
+static const char sql_log_id[] = "SELECT value FROM meta WHERE key = 'log_id'";
+static const char sql_set_log_id[] = "INSERT INTO meta(key, value) VALUES ('log_id', ?1) "
+				     "ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+
+static const char *const changes_statements[] = { sql_last, sql_first, sql_append, sql_bound, sql_bound_kind, sql_read,
+	sql_read_kind, sql_prune, sql_log_id, sql_set_log_id };
+const struct sql_table changes_sql = { "changes", changes_statements, ARRAY_LEN(changes_statements) };
+
+static int query_one_int(struct db *db, const char *sql, int64_t *out, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql, e) != 0)
+		return -1;
+	if ((rc = query_next(q, e)) == 1)
+		*out = query_int(q, 0);
+	query_end(q);
+	return rc == 1 ? 0 : -1;
+}
+
+/* ---- appending --------------------------------------------------------------------------------------------------- */
+
+static const char *text_or_empty(const char *s)
+{
+	return s != NULL ? s : "";
+}
+
+/* An object that is too long is left out and says so among the fields: the reader fetches it by its id. */
+static const char *change_object(const struct change *c, char fields[CHANGES_FIELDS_MAX])
+{
+	bool cut = c->object != NULL && strlen(c->object) > CHANGES_OBJECT_MAX;
+	const char *names = text_or_empty(c->fields);
+
+	(void)str_fmt(fields, CHANGES_FIELDS_MAX, "%s%s%s", names, cut && *names ? "," : "", cut ? "cut" : "");
+	return cut ? "{}" : c->object;
+}
+
+int changes_append(struct db *tx, const struct change *c, int64_t *seq, struct err *e)
+{
+	char fields[CHANGES_FIELDS_MAX];
+	const char *object = change_object(c, fields);
+	int64_t next, first;
+
+	if (!tx->logged)
+		return err_set(
+			e, ERR_INTERNAL, NULL, "change of %s %s: not in a logged transaction", c->kind, c->subject);
+	if (query_one_int(tx, sql_last, &next, e) != 0)
+		return -1;
+	next++;
+	first = tx->tx_seq != 0 ? tx->tx_seq : next;
+	if (db_exec(tx, sql_append, e, bind_i(next), bind_i(first), bind_i(c->time_ms ? c->time_ms : clock_wall_ms()),
+		    bind_s(text_or_empty(c->tenant)), bind_s(text_or_empty(c->actor)),
+		    bind_s(text_or_empty(c->request_id)), bind_s(c->kind), bind_s(c->op),
+		    bind_s(text_or_empty(c->subject)), bind_s(fields), bind_s(object)) < 0)
+		return -1;
+	tx->tx_seq = first;
+	tx->last_seq = next;
+	if (seq != NULL)
+		*seq = next;
+	return 0;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+/* The last sequence that a read of `limit` rows may hand out without splitting a transaction. */
+static int read_bound(struct db *db, int64_t after, unsigned limit, const char *kind, int64_t *bound, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	rc = kind ? db_query(db, &q, sql_bound_kind, e, bind_i(after), bind_i((int64_t)limit - 1), bind_s(kind))
+	          : db_query(db, &q, sql_bound, e, bind_i(after), bind_i((int64_t)limit - 1));
+	if (rc != 0)
+		return -1;
+	if ((rc = query_next(q, e)) == 1)
+		*bound = query_is_null(q, 0) ? INT64_MAX : query_int(q, 0);
+	query_end(q);
+	return rc == 1 ? 0 : -1;
+}
+
+static int read_row(struct query *q, changes_fn fn, void *arg)
+{
+	struct change c = {
+		.seq = query_int(q, 0),
+		.tx = query_int(q, 1),
+		.time_ms = query_int(q, 2),
+		.tenant = query_text(q, 3),
+		.actor = query_text(q, 4),
+		.request_id = query_text(q, 5),
+		.kind = query_text(q, 6),
+		.op = query_text(q, 7),
+		.subject = query_text(q, 8),
+		.fields = query_text(q, 9),
+		.object = query_text(q, 10),
+	};
+
+	return fn(&c, arg);
+}
+
+int changes_read(
+	struct db *db, int64_t after, unsigned limit, const char *kind, changes_fn fn, void *arg, struct err *e)
+{
+	struct query *q;
+	int64_t bound;
+	int rc;
+
+	if (read_bound(db, after, limit > 0 ? limit : 1, kind, &bound, e) != 0)
+		return -1;
+	rc = kind ? db_query(db, &q, sql_read_kind, e, bind_i(after), bind_i(bound), bind_s(kind))
+	          : db_query(db, &q, sql_read, e, bind_i(after), bind_i(bound));
+	if (rc != 0)
+		return -1;
+	while ((rc = query_next(q, e)) == 1)
+		if (read_row(q, fn, arg) != 0) {
+			rc = 0;
+			break;
+		}
+	query_end(q);
+	return rc;
+}
+
+/* ---- the log itself ---------------------------------------------------------------------------------------------- */
+
+int changes_first(struct db *db, int64_t *seq, struct err *e)
+{
+	return query_one_int(db, sql_first, seq, e);
+}
+
+static int log_id_read(struct db *db, uint8_t log_id[CHANGES_LOG_ID_SIZE], struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql_log_id, e) != 0)
+		return -1;
+	rc = query_next(q, e);
+	if (rc == 1 && str_unhex(log_id, CHANGES_LOG_ID_SIZE, query_text(q, 0)) == CHANGES_LOG_ID_SIZE)
+		rc = 0;
+	else if (rc >= 0)
+		rc = err_set(e, ERR_STORAGE, NULL, "change log: the database has no log id");
+	query_end(q);
+	return rc;
+}
+
+int changes_last(struct db *db, int64_t *seq, uint8_t log_id[CHANGES_LOG_ID_SIZE], struct err *e)
+{
+	if (log_id_read(db, log_id, e) != 0)
+		return -1;
+	return query_one_int(db, sql_last, seq, e);
+}
+
+int changes_new_log(struct db *tx, struct err *e)
+{
+	uint8_t id[CHANGES_LOG_ID_SIZE];
+	char hex[2 * CHANGES_LOG_ID_SIZE + 1];
+
+	rand_bytes(id, sizeof id);
+	str_hex(hex, id, sizeof id);
+	return db_exec(tx, sql_set_log_id, e, bind_s(hex)) < 0 ? -1 : 0;
+}
+
+int changes_prune(struct db *tx, int64_t before_ms, unsigned limit, int64_t *removed, struct err *e)
+{
+	int n = db_exec(tx, sql_prune, e, bind_i(before_ms), bind_i(limit));
+
+	*removed = n > 0 ? n : 0;
+	return n < 0 ? -1 : 0;
+}

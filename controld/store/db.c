@@ -1,0 +1,244 @@
+#include "controld/store/db.h"
+
+#include "common/base/err.h"
+#include "common/base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* SQL is constant, so a connection never comes near this; text that is made up at run time must not fill memory. */
+#define DB_STATEMENTS_MAX 1024
+
+/* A prepared statement and, while it is in `running`, the query on it. */
+struct query {
+	struct list link;
+	struct db *db;
+	char *sql;
+	struct driver_stmt *stmt;
+	bool cached; /* false: the cached one was busy (a query inside a query of the same text) */
+};
+
+static const char sql_part_begin[] = "SAVEPOINT part";
+static const char sql_part_keep[] = "RELEASE SAVEPOINT part";
+static const char sql_part_undo[] = "ROLLBACK TO SAVEPOINT part";
+
+int db_new(struct db **out, struct store *s, const struct driver *d, const char *target, const struct driver_conf *conf,
+	struct err *e)
+{
+	struct db *db = calloc(1, sizeof *db);
+
+	if (db == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "database connection: out of memory");
+	db->driver = d;
+	db->store = s;
+	map_init(&db->statements);
+	list_init(&db->running);
+	if (d->open(&db->conn, target, conf, e) != 0)
+		goto fail;
+	*out = db;
+	return 0;
+fail:
+	db_free(db);
+	return -1;
+}
+
+static void query_free(struct query *q)
+{
+	q->db->driver->finalize(q->stmt);
+	free(q->sql);
+	free(q);
+}
+
+void db_free(struct db *db)
+{
+	struct query *q;
+	size_t it = 0;
+
+	if (db == NULL)
+		return;
+	db_settle(db);
+	while ((q = map_next(&db->statements, &it)) != NULL)
+		query_free(q);
+	map_free(&db->statements);
+	db->driver->close(db->conn);
+	free(db);
+}
+
+/* ---- statements -------------------------------------------------------------------------------------------------- */
+
+static int query_new(struct query **out, struct db *db, const char *sql, struct err *e)
+{
+	struct query *q = calloc(1, sizeof *q);
+
+	if (q == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "statement: out of memory");
+	list_init(&q->link);
+	q->db = db;
+	if ((q->sql = strdup(sql)) == NULL) {
+		err_set(e, ERR_NOMEM, NULL, "statement: out of memory");
+		goto fail;
+	}
+	if (db->driver->prepare(db->conn, &q->stmt, sql, e) != 0)
+		goto fail;
+	*out = q;
+	return 0;
+fail:
+	query_free(q);
+	return -1;
+}
+
+/* The statement of this text, free to be run: the cached one, or one for this time only when that is busy. */
+static int query_of(struct query **out, struct db *db, const char *sql, struct err *e)
+{
+	struct query *q = map_get_str(&db->statements, sql);
+	bool first = q == NULL && map_count(&db->statements) < DB_STATEMENTS_MAX;
+
+	if (q == NULL || !list_empty(&q->link)) {
+		if (query_new(&q, db, sql, e) != 0)
+			return -1;
+		q->cached = first && map_put_str(&db->statements, q->sql, q, NULL) == 0;
+	}
+	*out = q;
+	return 0;
+}
+
+int db_query_v(struct db *db, struct query **out, const char *sql, struct err *e, const struct bind *b, size_t n)
+{
+	struct query *q;
+
+	*out = NULL;
+	if (query_of(&q, db, sql, e) != 0)
+		return -1;
+	list_push_back(&db->running, &q->link);
+	if (db->driver->bind(q->stmt, b, n, e) != 0) {
+		query_end(q);
+		return -1;
+	}
+	*out = q;
+	return 0;
+}
+
+int db_exec_v(struct db *db, const char *sql, struct err *e, const struct bind *b, size_t n)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query_v(db, &q, sql, e, b, n) != 0)
+		return -1;
+	while ((rc = db->driver->step(q->stmt, e)) == 1)
+		;
+	query_end(q);
+	return rc == 0 ? (int)db->driver->changed(db->conn) : -1;
+}
+
+int db_prepare_only(struct db *db, const char *sql, struct err *e)
+{
+	struct query *q;
+
+	if (query_new(&q, db, sql, e) != 0)
+		return -1;
+	query_free(q);
+	return 0;
+}
+
+int query_next(struct query *q, struct err *e)
+{
+	return q->db->driver->step(q->stmt, e);
+}
+
+void query_end(struct query *q)
+{
+	if (q == NULL)
+		return;
+	list_remove(&q->link);
+	if (q->cached)
+		q->db->driver->reset(q->stmt);
+	else
+		query_free(q);
+}
+
+const char *query_text(struct query *q, int col)
+{
+	return q->db->driver->text(q->stmt, col);
+}
+
+int64_t query_int(struct query *q, int col)
+{
+	return q->db->driver->integer(q->stmt, col);
+}
+
+double query_real(struct query *q, int col)
+{
+	return q->db->driver->real(q->stmt, col);
+}
+
+const void *query_blob(struct query *q, int col, size_t *n)
+{
+	return q->db->driver->blob(q->stmt, col, n);
+}
+
+bool query_is_null(struct query *q, int col)
+{
+	return q->db->driver->is_null(q->stmt, col);
+}
+
+/* ---- transactions ------------------------------------------------------------------------------------------------ */
+
+int db_begin(struct db *db, enum driver_tx kind, struct err *e)
+{
+	db->last_seq = 0;
+	return db->driver->script(db->conn, db->driver->begin[kind], e);
+}
+
+int db_commit(struct db *db, struct err *e)
+{
+	db_settle(db);
+	return db->driver->script(db->conn, "COMMIT", e);
+}
+
+void db_rollback(struct db *db)
+{
+	db_settle(db);
+	if (db_in_transaction(db) && db->driver->script(db->conn, "ROLLBACK", NULL) != 0)
+		log_error("store_rollback_failed");
+}
+
+int db_part_begin(struct db *db, bool logged, struct err *e)
+{
+	db->logged = logged;
+	db->tx_seq = 0;
+	return db_exec(db, sql_part_begin, e) < 0 ? -1 : 0;
+}
+
+int db_part_keep(struct db *db, struct err *e)
+{
+	db_settle(db);
+	db->logged = false;
+	return db_exec(db, sql_part_keep, e) < 0 ? -1 : 0;
+}
+
+int db_part_undo(struct db *db, struct err *e)
+{
+	db_settle(db);
+	db->logged = false;
+	if (db_exec(db, sql_part_undo, e) < 0)
+		return -1;
+	return db_exec(db, sql_part_keep, e) < 0 ? -1 : 0;
+}
+
+bool db_in_transaction(const struct db *db)
+{
+	return db->driver->in_transaction(db->conn);
+}
+
+void db_settle(struct db *db)
+{
+	struct list *it;
+
+	while ((it = list_first(&db->running)) != NULL) {
+		struct query *q = CONTAINER_OF(it, struct query, link);
+
+		log_error("store_query_left_open", log_s("sql", q->sql));
+		query_end(q);
+	}
+}

@@ -1,0 +1,45 @@
+/*
+ * db - one connection: its prepared statements and the transaction it is in. Inside store/ only; features see store.h.
+ *
+ * Owner:  the writer or the pool. Thread: one at a time.
+ * Ends:   db_free(); statements left open by a careless function are closed by db_settle() and logged.
+ */
+#ifndef PORTWAY_CONTROLD_STORE_DB_H
+#define PORTWAY_CONTROLD_STORE_DB_H
+
+#include "common/base/list.h"
+#include "common/base/map.h"
+#include "controld/store/driver.h"
+#include "controld/store/store.h"
+
+struct db {
+	const struct driver *driver;
+	struct driver_conn *conn;
+	struct store *store;
+	struct map statements; /* by their SQL */
+	struct list running;   /* queries begun and not ended */
+	bool logged;           /* this transaction may append to the change log */
+	int64_t tx_seq;        /* first change of the running function; 0: none yet */
+	int64_t last_seq;      /* newest one */
+};
+
+int db_new(struct db **out, struct store *s, const struct driver *d, const char *target, const struct driver_conf *conf,
+	struct err *e) MUST_CHECK;
+void db_free(struct db *db);
+
+int db_begin(struct db *db, enum driver_tx kind, struct err *e) MUST_CHECK;
+int db_commit(struct db *db, struct err *e) MUST_CHECK;
+void db_rollback(struct db *db);
+/* One function's part of a shared transaction. */
+int db_part_begin(struct db *db, bool logged, struct err *e) MUST_CHECK;
+int db_part_keep(struct db *db, struct err *e) MUST_CHECK;
+int db_part_undo(struct db *db, struct err *e) MUST_CHECK;
+/* False when the database gave the transaction up by itself. */
+bool db_in_transaction(const struct db *db);
+/* Ends every query that is still open. */
+void db_settle(struct db *db);
+
+/* The store's master key, or NULL; store.c. */
+const uint8_t *store_master_key(const struct store *s);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * driver - what one kind of database must be able to do. A driver is one file and one const struct: sqlite.c now.
+ *
+ * Above it are db.c (statements of one connection), writer.c (group commit) and store.c (the pool); none of them knows
+ * which database it talks to. Functions that can fail answer -1 with *e set; texts and blobs of a row are borrowed
+ * until the next step or reset.
+ *
+ * Thread: a connection and its statements belong to one thread at a time.
+ */
+#ifndef PORTWAY_CONTROLD_STORE_DRIVER_H
+#define PORTWAY_CONTROLD_STORE_DRIVER_H
+
+#include "common/base/macros.h"
+#include "controld/store/store.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct driver_conn;
+struct driver_stmt;
+
+enum driver_tx { DRIVER_TX_READ, DRIVER_TX_LOGGED, DRIVER_TX_OPERATIONAL };
+
+struct driver_conf {
+	bool writer;   /* false: the connection refuses to write */
+	bool relaxed;  /* store_conf.relaxed */
+	bool existing; /* do not make a database where there is none */
+};
+
+/* Called now and then while a copy goes on; pages are the driver's unit. Non-zero stops it. */
+typedef int (*driver_progress_fn)(uint64_t done, uint64_t total, void *arg);
+
+struct driver {
+	const char *scheme; /* of the URL, "sqlite" */
+
+	/* The target of a temporary database, malloc'ed; remove() ends it. */
+	char *(*temporary)(struct err *e);
+	int (*open)(struct driver_conn **out, const char *target, const struct driver_conf *conf, struct err *e);
+	void (*close)(struct driver_conn *c); /* takes NULL; all statements were finalized before */
+
+	/* How a transaction of each kind begins; COMMIT, ROLLBACK and SAVEPOINT are the same everywhere. */
+	const char *begin[3];
+	/* False after the database itself rolled back (a full disk, an I/O error). */
+	bool (*in_transaction)(struct driver_conn *c);
+	/* Several statements without parameters and without rows. */
+	int (*script)(struct driver_conn *c, const char *sql, struct err *e);
+
+	int (*prepare)(struct driver_conn *c, struct driver_stmt **out, const char *sql, struct err *e);
+	void (*finalize)(struct driver_stmt *s);
+	int (*bind)(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e);
+	int (*step)(struct driver_stmt *s, struct err *e); /* 1 a row, 0 the end, -1 */
+	void (*reset)(struct driver_stmt *s);
+	int64_t (*changed)(struct driver_conn *c); /* rows changed by the statement that ended last */
+
+	const char *(*text)(struct driver_stmt *s, int col);
+	int64_t (*integer)(struct driver_stmt *s, int col);
+	double (*real)(struct driver_stmt *s, int col);
+	const void *(*blob)(struct driver_stmt *s, int col, size_t *n);
+	bool (*is_null)(struct driver_stmt *s, int col);
+
+	/* Upkeep of a whole database; upkeep.c. */
+	int (*check)(struct driver_conn *c, struct err *e); /* every page and index */
+	int (*copy)(struct driver_conn *from, const char *target, driver_progress_fn fn, void *arg, struct err *e);
+	int (*replace)(const char *target, const char *by, struct err *e); /* target is nobody's any more */
+	int (*remove)(const char *target, struct err *e);
+};
+
+extern const struct driver sqlite_driver;
+
+/* The driver of a URL, and in *target what follows its scheme; NULL with ERR_VALIDATION. */
+const struct driver *driver_of(const char *url, const char **target, struct err *e);
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * migrate - brings a database to the shape that this program knows: numbered SQL files, compiled in, each with the
+ * checksum of what was applied.
+ *
+ * A file that was applied never changes again; a database that has a migration this program does not know belongs to a
+ * newer program. Both are refused with the file's name. Each migration is one transaction.
+ *
+ * Thread: at start, before others use the store.
+ */
+#ifndef PORTWAY_CONTROLD_STORE_MIGRATE_H
+#define PORTWAY_CONTROLD_STORE_MIGRATE_H
+
+#include "common/base/macros.h"
+#include "controld/store/store.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct store;
+
+struct migration {
+	int number;
+	const char *name;     /* "0001_store" */
+	const char *checksum; /* SHA-256 of the file, hex */
+	const char *sql;
+};
+
+struct migration_set {
+	const struct migration *rows; /* by number */
+	size_t n;
+};
+
+/* Made from migrations/ and migrations/samples/ by scripts/embed-sql. */
+extern const struct migration_set migrations_main;
+extern const struct migration_set migrations_samples;
+
+/* Applies what is missing; *applied (may be NULL) gets how many. ERR_CONFLICT when the database does not fit. */
+int migrate_apply(struct store *s, const struct migration_set *set, unsigned *applied, struct err *e) MUST_CHECK;
+/* The main set, and a log id where there is none: what every use of the main database begins with. */
+int migrate_main(struct store *s, unsigned *applied, struct err *e) MUST_CHECK;
+
+/* Every migration of the set; applied_ms is 0 for one that is not applied yet. Changes nothing. */
+typedef void (*migrate_list_fn)(const struct migration *m, int64_t applied_ms, void *arg);
+int migrate_list(
+	struct store *s, const struct migration_set *set, migrate_list_fn fn, void *arg, struct err *e) MUST_CHECK;
+
+extern const struct sql_table migrate_sql;
+
+#endif

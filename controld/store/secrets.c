@@ -1,0 +1,113 @@
+#include "controld/store/secrets.h"
+
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/str.h"
+#include "common/crypto/seal.h"
+#include "controld/store/db.h"
+
+#include <stdlib.h>
+
+static const char sql_get[] = "SELECT sealed FROM secrets WHERE name = ?1";
+static const char sql_put[] =
+	"INSERT INTO secrets(name, sealed, updated_at) VALUES (?1, ?2, ?3) "
+	"ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, updated_at = excluded.updated_at";
+static const char sql_delete[] = "DELETE FROM secrets WHERE name = ?1";
+static const char sql_all[] = "SELECT sealed, name FROM secrets ORDER BY name";
+
+static const char *const secrets_statements[] = { sql_get, sql_put, sql_delete, sql_all };
+const struct sql_table secrets_sql = { "secrets", secrets_statements, ARRAY_LEN(secrets_statements) };
+
+/* The name is part of what is authenticated: a sealed value cannot be moved to another name. */
+static int secret_context(char *dst, size_t size, const char *name, struct err *e)
+{
+	if (str_fmt(dst, size, "secret:%s", name) != 0)
+		return err_set(e, ERR_INTERNAL, NULL, "secret %s: name too long", name);
+	return 0;
+}
+
+static int master_key(struct db *db, const uint8_t **key, struct err *e)
+{
+	if ((*key = store_master_key(db->store)) == NULL)
+		return err_set(e, ERR_INTERNAL, NULL, "secrets: the store has no master key");
+	return 0;
+}
+
+/* The row's sealed value, opened and appended to out. */
+static int secret_open(struct db *db, struct query *q, const char *name, struct buf *out, struct err *e)
+{
+	const uint8_t *key;
+	char context[128];
+	size_t n, plain_n;
+	const void *sealed = query_blob(q, 0, &n);
+	uint8_t *dst;
+
+	if (master_key(db, &key, e) != 0 || secret_context(context, sizeof context, name, e) != 0)
+		return -1;
+	if (n < SEAL_OVERHEAD || (dst = buf_reserve(out, n)) == NULL)
+		return err_set(e, ERR_CRYPTO, NULL, "secret %s: %zu bytes cannot be opened", name, n);
+	if (seal_unwrap(dst, &plain_n, key, context, sealed, n, e) != 0)
+		return err_set(e, ERR_CRYPTO, NULL, "secret %s: sealed with another master key, or damaged", name);
+	out->len += plain_n;
+	return 0;
+}
+
+int secrets_get(struct db *db, const char *name, struct buf *out, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql_get, e, bind_s(name)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	if (rc == 0)
+		rc = err_set(e, ERR_NOT_FOUND, NULL, "secret %s: there is none", name);
+	else if (rc == 1)
+		rc = secret_open(db, q, name, out, e);
+	query_end(q);
+	return rc;
+}
+
+int secrets_put(struct db *tx, const char *name, const void *p, size_t n, struct err *e)
+{
+	const uint8_t *key;
+	char context[128];
+	uint8_t *sealed;
+	int rc = -1;
+
+	if (n > SECRETS_MAX)
+		return err_set(e, ERR_TOO_LARGE, NULL, "secret %s: %zu bytes, at most %d", name, n, SECRETS_MAX);
+	if (master_key(tx, &key, e) != 0 || secret_context(context, sizeof context, name, e) != 0)
+		return -1;
+	if ((sealed = malloc(n + SEAL_OVERHEAD)) == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "secret %s: out of memory", name);
+	if (seal_wrap(sealed, key, context, p, n, e) == 0 &&
+		db_exec(tx, sql_put, e, bind_s(name), bind_b(sealed, n + SEAL_OVERHEAD), bind_i(clock_wall_ms())) >= 0)
+		rc = 0;
+	free(sealed);
+	return rc;
+}
+
+int secrets_delete(struct db *tx, const char *name, struct err *e)
+{
+	return db_exec(tx, sql_delete, e, bind_s(name)) < 0 ? -1 : 0;
+}
+
+int secrets_check(struct db *db, struct err *e)
+{
+	struct query *q;
+	struct buf plain;
+	int rc;
+
+	if (db_query(db, &q, sql_all, e) != 0)
+		return -1;
+	buf_init(&plain, SECRETS_MAX + SEAL_OVERHEAD);
+	while ((rc = query_next(q, e)) == 1 && (rc = secret_open(db, q, query_text(q, 1), &plain, e)) == 0) {
+		seal_wipe(plain.data, plain.len);
+		buf_reset(&plain);
+	}
+	query_end(q);
+	buf_free(&plain);
+	return rc;
+}

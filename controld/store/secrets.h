@@ -1,0 +1,34 @@
+/*
+ * secrets - small secrets in the database (signing keys, the CA's key), each sealed with the master key for its name.
+ *
+ * The master key lives outside of the database (<data>/master.key), so a copy of the database alone tells nothing.
+ *
+ * Thread: any, inside a transaction.
+ */
+#ifndef PORTWAY_CONTROLD_STORE_SECRETS_H
+#define PORTWAY_CONTROLD_STORE_SECRETS_H
+
+#include "common/base/macros.h"
+#include "controld/store/store.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf;
+struct db;
+struct err;
+
+#define SECRETS_MAX 65536 /* bytes of one secret */
+
+/* ERR_NOT_FOUND when there is none; ERR_CRYPTO when the master key is not the one it was sealed with. */
+int secrets_get(struct db *db, const char *name, struct buf *out, struct err *e) MUST_CHECK;
+/* Writes or replaces. */
+int secrets_put(struct db *tx, const char *name, const void *p, size_t n, struct err *e) MUST_CHECK;
+int secrets_delete(struct db *tx, const char *name, struct err *e) MUST_CHECK;
+
+/* Opens every secret: the master key is the right one. */
+int secrets_check(struct db *db, struct err *e) MUST_CHECK;
+
+extern const struct sql_table secrets_sql;
+
+#endif

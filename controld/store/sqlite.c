@@ -1,0 +1,478 @@
+/* The SQLite driver: WAL, so that readers never wait for the writer; every connection hardened the same way. */
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "controld/store/driver.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SQLITE_BUSY_MS    5000
+#define SQLITE_COPY_PAGES 256 /* per step of a copy; between steps writers get their turn */
+
+/* A connection is the SQLite handle and the file's name for messages. */
+struct driver_conn {
+	sqlite3 *handle;
+	char *path;
+};
+
+/* ---- errors ------------------------------------------------------------------------------------------------------ */
+
+/* "UNIQUE constraint failed: users.tenant_id, users.email" -> "email": the column that made the difference. */
+static const char *sqlite_unique_field(const char *msg)
+{
+	const char *dot = strrchr(msg, '.');
+
+	return dot != NULL ? dot + 1 : NULL;
+}
+
+static int sqlite_constraint(struct err *e, int code, const char *msg)
+{
+	switch (code) {
+	case SQLITE_CONSTRAINT_UNIQUE:
+	case SQLITE_CONSTRAINT_PRIMARYKEY:
+	case SQLITE_CONSTRAINT_ROWID:
+		return err_set(e, ERR_ALREADY_EXISTS, sqlite_unique_field(msg), "database: %s", msg);
+	case SQLITE_CONSTRAINT_FOREIGNKEY:
+		return err_set(e, ERR_CONFLICT, NULL, "database: other rows refer to this one, or it refers to none");
+	default:
+		return err_set(e, ERR_INTERNAL, NULL, "database: %s", msg);
+	}
+}
+
+/* A file that cannot grow says so in different ways: no blocks, no quota, a limit on file size. */
+static bool sqlite_is_full(int code, int errnum)
+{
+	if ((code & 0xff) == SQLITE_FULL)
+		return true;
+	return (code & 0xff) == SQLITE_IOERR && (errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG);
+}
+
+/* What the system said; an error at COMMIT is only noted in the log file that could not be written. */
+static int sqlite_errno(sqlite3 *handle)
+{
+	int errnum = sqlite3_system_errno(handle);
+	sqlite3_file *log = NULL;
+
+	if (errnum == 0 && sqlite3_file_control(handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK &&
+		log != NULL && log->pMethods != NULL)
+		log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &errnum);
+	return errnum;
+}
+
+static int sqlite_err_of(struct err *e, const struct driver_conn *c, int code)
+{
+	const char *msg = c->handle != NULL ? sqlite3_errmsg(c->handle) : sqlite3_errstr(code);
+	int errnum = (code & 0xff) != SQLITE_CONSTRAINT && c->handle != NULL ? sqlite_errno(c->handle) : 0;
+
+	if (sqlite_is_full(code, errnum))
+		return err_set(e, ERR_DISK_FULL, NULL,
+			"database %s: no room to write (%s); free some and it goes on by itself", c->path,
+			errnum ? strerror(errnum) : msg);
+	switch (code & 0xff) {
+	case SQLITE_CONSTRAINT:
+		return sqlite_constraint(e, code, msg);
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return err_set(e, ERR_LOCKED, NULL, "database %s: locked by another program", c->path);
+	case SQLITE_NOMEM:
+		return err_set(e, ERR_NOMEM, NULL, "database %s: out of memory", c->path);
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return err_set(e, ERR_STORAGE, NULL,
+			"database %s is damaged (%s): stop controld and restore a copy with 'controld db restore FILE'",
+			c->path, msg);
+	case SQLITE_CANTOPEN:
+	case SQLITE_READONLY:
+	case SQLITE_IOERR:
+	case SQLITE_PERM:
+		return err_set(e, ERR_STORAGE, NULL, "database %s: %s%s%s", c->path, msg, errnum ? ": " : "",
+			errnum ? strerror(errnum) : "");
+	default:
+		return err_set(e, ERR_INTERNAL, NULL, "database: %s", msg);
+	}
+}
+
+static int sqlite_fail(struct err *e, const struct driver_conn *c)
+{
+	return sqlite_err_of(e, c, sqlite3_extended_errcode(c->handle));
+}
+
+/* ---- connections ------------------------------------------------------------------------------------------------- */
+
+static int sqlite_script(struct driver_conn *c, const char *sql, struct err *e)
+{
+	return sqlite3_exec(c->handle, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : sqlite_fail(e, c);
+}
+
+static const struct {
+	int option;
+	int value;
+} sqlite_options[] = {
+	{ SQLITE_DBCONFIG_DEFENSIVE, 1 }, /* SQL cannot write to the file's own structures */
+	{ SQLITE_DBCONFIG_DQS_DML, 0 },   /* "x" is a name, never a string */
+	{ SQLITE_DBCONFIG_DQS_DDL, 0 },
+	{ SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0 },
+	{ SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0 }, /* a crafted file runs no functions through views or triggers */
+	{ SQLITE_DBCONFIG_ENABLE_FKEY, 1 },
+};
+
+static int sqlite_harden(struct driver_conn *c, struct err *e)
+{
+	sqlite3_extended_result_codes(c->handle, 1);
+	sqlite3_busy_timeout(c->handle, SQLITE_BUSY_MS);
+	for (size_t i = 0; i < ARRAY_LEN(sqlite_options); i++)
+		if (sqlite3_db_config(c->handle, sqlite_options[i].option, sqlite_options[i].value, NULL) != SQLITE_OK)
+			return sqlite_fail(e, c);
+	sqlite3_limit(c->handle, SQLITE_LIMIT_ATTACHED, 0);
+	return 0;
+}
+
+/* cell_size_check finds a damaged page when it is read. The log file is cut back to 64 MiB after a burst. */
+static int sqlite_tune(struct driver_conn *c, const struct driver_conf *conf, struct err *e)
+{
+	if (sqlite_script(c, "PRAGMA journal_mode = WAL", e) != 0 ||
+		sqlite_script(c, "PRAGMA temp_store = MEMORY", e) != 0 ||
+		sqlite_script(c, "PRAGMA cell_size_check = ON", e) != 0 ||
+		sqlite_script(c, "PRAGMA journal_size_limit = 67108864", e) != 0 ||
+		sqlite_script(c, conf->relaxed ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL", e) != 0 ||
+		sqlite_script(c, conf->writer ? "PRAGMA cache_size = -16384" : "PRAGMA cache_size = -2048", e) != 0)
+		return -1;
+	return conf->writer ? 0 : sqlite_script(c, "PRAGMA query_only = ON", e);
+}
+
+/* SQLite would make the file with the umask's mode; its log and index files follow the mode of the file itself. */
+static int sqlite_make_file(const char *path, struct err *e)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct stat st;
+
+	if (fd < 0)
+		return err_set_sys(e, errno == ENOSPC ? ERR_DISK_FULL : ERR_STORAGE, errno, "database %s", path);
+	if (fstat(fd, &st) != 0 || (st.st_mode & 077) != 0) {
+		close(fd);
+		return err_set(e, ERR_PERMISSION, NULL,
+			"database %s: mode %03o lets others read it; it must be 600 (chmod 600 %s)", path,
+			(unsigned)st.st_mode & 0777, path);
+	}
+	close(fd);
+	return 0;
+}
+
+static void sqlite_close(struct driver_conn *c)
+{
+	if (c == NULL)
+		return;
+	if (c->handle != NULL && sqlite3_close(c->handle) != SQLITE_OK)
+		log_error("store_close_failed", log_s("reason", sqlite3_errmsg(c->handle)));
+	free(c->path);
+	free(c);
+}
+
+static int sqlite_connect(struct driver_conn **out, const char *path, int flags, struct err *e)
+{
+	struct driver_conn *c = calloc(1, sizeof *c);
+	int rc;
+
+	if (c == NULL || (c->path = strdup(path)) == NULL) {
+		err_set(e, ERR_NOMEM, NULL, "database %s: out of memory", path);
+		goto fail;
+	}
+	/* One thread at a time uses a connection, so SQLite's own lock around each call is not needed. */
+	rc = sqlite3_open_v2(path, &c->handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+	if (rc != SQLITE_OK) {
+		sqlite_err_of(e, c, rc);
+		goto fail;
+	}
+	if (sqlite_harden(c, e) != 0)
+		goto fail;
+	*out = c;
+	return 0;
+fail:
+	sqlite_close(c);
+	return -1;
+}
+
+static int sqlite_open(struct driver_conn **out, const char *path, const struct driver_conf *conf, struct err *e)
+{
+	struct driver_conn *c = NULL;
+
+	if (conf->existing && access(path, F_OK) != 0)
+		return err_set(e, ERR_NOT_FOUND, NULL, "database %s: there is none", path);
+	if (sqlite_make_file(path, e) != 0 || sqlite_connect(&c, path, SQLITE_OPEN_READWRITE, e) != 0)
+		return -1;
+	if (sqlite_tune(c, conf, e) != 0) {
+		sqlite_close(c);
+		return -1;
+	}
+	*out = c;
+	return 0;
+}
+
+static bool sqlite_in_transaction(struct driver_conn *c)
+{
+	return sqlite3_get_autocommit(c->handle) == 0;
+}
+
+static int64_t sqlite_changed(struct driver_conn *c)
+{
+	return sqlite3_changes64(c->handle);
+}
+
+/* ---- statements: a driver_stmt is an sqlite3_stmt ---------------------------------------------------------------- */
+
+static sqlite3_stmt *sqlite_stmt(struct driver_stmt *s)
+{
+	return (sqlite3_stmt *)(void *)s;
+}
+
+static int sqlite_stmt_fail(struct err *e, sqlite3_stmt *s)
+{
+	sqlite3 *handle = sqlite3_db_handle(s);
+	const char *path = sqlite3_db_filename(handle, "main");
+	char name[PATH_MAX];
+	struct driver_conn c = { .handle = handle, .path = name };
+
+	str_copy(name, sizeof name, path != NULL ? path : "");
+	return sqlite_fail(e, &c);
+}
+
+static int sqlite_prepare(struct driver_conn *c, struct driver_stmt **out, const char *sql, struct err *e)
+{
+	sqlite3_stmt *s = NULL;
+	const char *rest = NULL;
+
+	if (sqlite3_prepare_v3(c->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &s, &rest) != SQLITE_OK)
+		return sqlite_fail(e, c);
+	if (s == NULL || *rest != '\0') {
+		sqlite3_finalize(s);
+		return err_set(e, ERR_INTERNAL, NULL, "database: not one statement: %s", sql);
+	}
+	*out = (struct driver_stmt *)(void *)s;
+	return 0;
+}
+
+static void sqlite_finalize(struct driver_stmt *s)
+{
+	sqlite3_finalize(sqlite_stmt(s));
+}
+
+/* Texts and blobs are copied: they outlive the caller's frame while the query runs. */
+static int sqlite_bind_one(sqlite3_stmt *s, int at, const struct bind *b)
+{
+	switch (b->type) {
+	case BIND_TEXT:
+		return sqlite3_bind_text(s, at, b->s, -1, SQLITE_TRANSIENT);
+	case BIND_INT:
+		return sqlite3_bind_int64(s, at, b->i);
+	case BIND_REAL:
+		return sqlite3_bind_double(s, at, b->d);
+	case BIND_BLOB:
+		/* a NULL pointer would bind NULL; an empty blob is a value */
+		return sqlite3_bind_blob64(s, at, b->blob.p != NULL ? b->blob.p : "", b->blob.n, SQLITE_TRANSIENT);
+	case BIND_NULL:
+	default:
+		return sqlite3_bind_null(s, at);
+	}
+}
+
+static int sqlite_bind(struct driver_stmt *stmt, const struct bind *b, size_t n, struct err *e)
+{
+	sqlite3_stmt *s = sqlite_stmt(stmt);
+	int want = sqlite3_bind_parameter_count(s);
+
+	if ((size_t)want != n)
+		return err_set(e, ERR_INTERNAL, NULL, "database: statement wants %d values and got %zu: %s", want, n,
+			sqlite3_sql(s));
+	for (size_t i = 0; i < n; i++)
+		if (sqlite_bind_one(s, (int)i + 1, &b[i]) != SQLITE_OK)
+			return sqlite_stmt_fail(e, s);
+	return 0;
+}
+
+static int sqlite_step(struct driver_stmt *stmt, struct err *e)
+{
+	sqlite3_stmt *s = sqlite_stmt(stmt);
+
+	switch (sqlite3_step(s)) {
+	case SQLITE_ROW:
+		return 1;
+	case SQLITE_DONE:
+		return 0;
+	default:
+		return sqlite_stmt_fail(e, s);
+	}
+}
+
+static void sqlite_reset(struct driver_stmt *s)
+{
+	sqlite3_reset(sqlite_stmt(s));
+	sqlite3_clear_bindings(sqlite_stmt(s));
+}
+
+static const char *sqlite_text(struct driver_stmt *s, int col)
+{
+	return (const char *)sqlite3_column_text(sqlite_stmt(s), col);
+}
+
+static int64_t sqlite_integer(struct driver_stmt *s, int col)
+{
+	return sqlite3_column_int64(sqlite_stmt(s), col);
+}
+
+static double sqlite_real(struct driver_stmt *s, int col)
+{
+	return sqlite3_column_double(sqlite_stmt(s), col);
+}
+
+static const void *sqlite_blob(struct driver_stmt *s, int col, size_t *n)
+{
+	const void *p = sqlite3_column_blob(sqlite_stmt(s), col);
+
+	*n = (size_t)sqlite3_column_bytes(sqlite_stmt(s), col);
+	return p;
+}
+
+static bool sqlite_is_null(struct driver_stmt *s, int col)
+{
+	return sqlite3_column_type(sqlite_stmt(s), col) == SQLITE_NULL;
+}
+
+/* ---- upkeep of the whole file ------------------------------------------------------------------------------------ */
+
+static char *sqlite_temporary(struct err *e)
+{
+	char path[] = "/tmp/portway-store-XXXXXX";
+	int fd = mkstemp(path);
+	char *name;
+
+	if (fd < 0) {
+		err_set_sys(e, ERR_STORAGE, errno, "temporary database");
+		return NULL;
+	}
+	close(fd);
+	if ((name = strdup(path)) == NULL)
+		err_set(e, ERR_NOMEM, NULL, "temporary database: out of memory");
+	return name;
+}
+
+static int sqlite_check(struct driver_conn *c, struct err *e)
+{
+	sqlite3_stmt *s = NULL;
+	int rc;
+
+	if (sqlite3_prepare_v2(c->handle, "PRAGMA integrity_check(1)", -1, &s, NULL) != SQLITE_OK)
+		return sqlite_fail(e, c);
+	rc = sqlite3_step(s);
+	if (rc != SQLITE_ROW)
+		sqlite_fail(e, c);
+	else if (strcmp((const char *)sqlite3_column_text(s, 0), "ok") != 0)
+		rc = err_set(e, ERR_STORAGE, NULL, "database %s is damaged: %s", c->path,
+			(const char *)sqlite3_column_text(s, 0));
+	sqlite3_finalize(s);
+	return rc == SQLITE_ROW ? 0 : -1;
+}
+
+static int sqlite_copy_steps(sqlite3_backup *b, struct driver_conn *to, driver_progress_fn fn, void *arg, struct err *e)
+{
+	int rc;
+
+	do {
+		rc = sqlite3_backup_step(b, SQLITE_COPY_PAGES);
+		if (rc != SQLITE_OK && rc != SQLITE_DONE && rc != SQLITE_BUSY && rc != SQLITE_LOCKED)
+			return sqlite_err_of(e, to, rc);
+		if (fn != NULL) {
+			int total = sqlite3_backup_pagecount(b);
+
+			if (fn((uint64_t)(total - sqlite3_backup_remaining(b)), (uint64_t)total, arg) != 0)
+				return err_set(e, ERR_CONFLICT, NULL, "copy of the database: stopped");
+		}
+		if (rc == SQLITE_BUSY || rc == SQLITE_LOCKED)
+			sqlite3_sleep(10);
+	} while (rc != SQLITE_DONE);
+	return 0;
+}
+
+/* A copy is one plain file: it leaves WAL mode, so that it can be carried away alone, and is on disk when this ends. */
+static int sqlite_copy(struct driver_conn *from, const char *path, driver_progress_fn fn, void *arg, struct err *e)
+{
+	struct driver_conn *to = NULL;
+	sqlite3_backup *b;
+	int rc = -1;
+
+	if (sqlite_make_file(path, e) != 0 || sqlite_connect(&to, path, SQLITE_OPEN_READWRITE, e) != 0)
+		return -1;
+	b = sqlite3_backup_init(to->handle, "main", from->handle, "main");
+	if (b == NULL)
+		sqlite_fail(e, to);
+	else
+		rc = sqlite_copy_steps(b, to, fn, arg, e);
+	sqlite3_backup_finish(b);
+	if (rc == 0)
+		rc = sqlite_script(to, "PRAGMA journal_mode = DELETE", e);
+	sqlite_close(to);
+	return rc;
+}
+
+static int sqlite_remove_one(const char *path, const char *suffix, struct err *e)
+{
+	char name[PATH_MAX];
+
+	if (str_fmt(name, sizeof name, "%s%s", path, suffix) != 0)
+		return err_set(e, ERR_VALIDATION, NULL, "database %s: name too long", path);
+	if (unlink(name) != 0 && errno != ENOENT)
+		return err_set_sys(e, ERR_STORAGE, errno, "remove %s", name);
+	return 0;
+}
+
+/* The log goes first: without its file it would be replayed into whatever has that name next. */
+static int sqlite_remove(const char *path, struct err *e)
+{
+	if (sqlite_remove_one(path, "-wal", e) != 0 || sqlite_remove_one(path, "-shm", e) != 0)
+		return -1;
+	return sqlite_remove_one(path, "", e);
+}
+
+static int sqlite_replace(const char *path, const char *by, struct err *e)
+{
+	if (sqlite_remove_one(path, "-wal", e) != 0 || sqlite_remove_one(path, "-shm", e) != 0)
+		return -1;
+	if (rename(by, path) != 0)
+		return err_set_sys(e, ERR_STORAGE, errno, "rename %s to %s", by, path);
+	return 0;
+}
+
+const struct driver sqlite_driver = {
+	.scheme = "sqlite",
+	.temporary = sqlite_temporary,
+	.open = sqlite_open,
+	.close = sqlite_close,
+	/* A writer that begins as a reader could fail when it first writes; IMMEDIATE takes its place at once. */
+	.begin = { [DRIVER_TX_READ] = "BEGIN",
+		[DRIVER_TX_LOGGED] = "BEGIN IMMEDIATE",
+		[DRIVER_TX_OPERATIONAL] = "BEGIN IMMEDIATE" },
+	.in_transaction = sqlite_in_transaction,
+	.script = sqlite_script,
+	.prepare = sqlite_prepare,
+	.finalize = sqlite_finalize,
+	.bind = sqlite_bind,
+	.step = sqlite_step,
+	.reset = sqlite_reset,
+	.changed = sqlite_changed,
+	.text = sqlite_text,
+	.integer = sqlite_integer,
+	.real = sqlite_real,
+	.blob = sqlite_blob,
+	.is_null = sqlite_is_null,
+	.check = sqlite_check,
+	.copy = sqlite_copy,
+	.replace = sqlite_replace,
+	.remove = sqlite_remove,
+};
