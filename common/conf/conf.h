@@ -43,7 +43,7 @@ struct conf_key {
 	enum conf_type type;
 	size_t offset; /* offsetof the member in the program's struct */
 	const char *def; /* default as it would be written in the file */
-	uint64_t min, max;
+	uint64_t min, max; /* of the number, or bytes of the text (min > 0: required); max 0: no limit */
 	const char *const *choices; /* CONF_ENUM: NULL-terminated */
 	unsigned flags;
 	const char *unit; /* "bytes", "connections"; "" for none */
@@ -52,7 +52,7 @@ struct conf_key {
 
 struct conf_table {
 	const char *program;
-	const struct conf_key *keys;
+	const struct conf_key *keys; /* sorted by key, so that a section's rows are together */
 	size_t n;
 };
 
@@ -64,7 +64,10 @@ struct conf_source {
 	const char *const *set; /* NULL-terminated "key=value" pairs from the flags */
 };
 
-/* Fills *target (zeroed by the caller) with a value for every key. 0, or -1 with all errors in *errs. */
+/*
+ * Fills *target (zeroed by the caller) with a value for every key. 0, or -1 with all errors in *errs; then *target
+ * holds what was right. conf_free() in both cases. "***" for a secret counts as not given: it is what conf_print() shows.
+ */
 int conf_load(const struct conf_table *t, void *target, const struct conf_source *src, struct err_list *errs) MUST_CHECK;
 void conf_free(const struct conf_table *t, void *target);
 /* --print-config: every key with its value in effect, as YAML that can be read back; secrets as ***. */
