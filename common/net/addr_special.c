@@ -56,3 +56,26 @@ bool addr_is_special(const struct addr *a)
 	}
 	return false;
 }
+
+static bool inside_special(const struct cidr *c)
+{
+	for (size_t i = 0; i < ARRAY_LEN(addr_special); i++)
+		if (cidr_covers(&addr_special[i], c))
+			return true;
+	return false;
+}
+
+bool cidr_is_special(const struct cidr *c)
+{
+	for (size_t i = 0; i < ARRAY_LEN(addr_carriers); i++) {
+		const size_t at = addr_carriers[i].at;
+		struct cidr inner = { .family = 4 };
+
+		if (c->bits < at * 8 || !cidr_covers(&addr_carriers[i].range, c))
+			continue;
+		inner.bits = (uint8_t)MIN(c->bits - at * 8, 32);
+		memcpy(inner.ip, c->ip + at, 4);
+		return inside_special(&inner);
+	}
+	return inside_special(c);
+}

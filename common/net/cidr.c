@@ -94,6 +94,12 @@ bool cidr_match(const struct cidr *c, const struct addr *a)
 	return c->family == 6 && cidr_same_bits(c->ip, a->v6.sin6_addr.s6_addr, c->bits);
 }
 
+bool cidr_covers(const struct cidr *wide, const struct cidr *narrow)
+{
+	return wide->family == narrow->family && wide->bits <= narrow->bits &&
+	       cidr_same_bits(wide->ip, narrow->ip, wide->bits);
+}
+
 bool cidr_match_any(const struct cidr *list, size_t n, const struct addr *a)
 {
 	for (size_t i = 0; i < n; i++)

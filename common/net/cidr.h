@@ -26,5 +26,9 @@ void cidr_print(const struct cidr *c, char dst[CIDR_STRLEN]);
 bool cidr_match(const struct cidr *c, const struct addr *a);
 /* Any of n matches; n == 0 answers false. */
 bool cidr_match_any(const struct cidr *list, size_t n, const struct addr *a);
+/* Every address of narrow is in wide. */
+bool cidr_covers(const struct cidr *wide, const struct cidr *narrow);
+/* Every address of it is special (addr_is_special): a grant that means private space, and nothing else. */
+bool cidr_is_special(const struct cidr *c);
 
 #endif
