@@ -1,0 +1,49 @@
+/*
+ * gate - what all connections (or sessions) of one mapping share over the workers: who may come in, the rates, the meter.
+ *
+ * Owner:  a port. Thread: enter/leave by any worker; init, set and fini by the control thread, fini when no worker holds
+ *         the port any more. The limits themselves come with the call, from the configuration that the worker runs.
+ */
+#ifndef PORTWAY_RELAYD_LIMIT_GATE_H
+#define PORTWAY_RELAYD_LIMIT_GATE_H
+
+#include "common/base/macros.h"
+#include "relayd/limit/rate.h"
+#include "relayd/meter/meter.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct addr;
+struct mapping_conf;
+struct source;
+struct source_table;
+
+enum gate_way { GATE_IN, GATE_OUT }; /* from clients to the target, and back */
+
+struct gate {
+	struct meter_slot slot;
+	uint32_t now;                 /* atomic: connections in */
+	struct rate rate[2];          /* enum gate_way */
+	struct source_table *sources; /* NULL until a limit asks for it */
+};
+
+/* One that came in, so that it can leave. */
+struct gate_pass {
+	bool in;
+	struct source *source; /* NULL: came in without a limit on sources */
+};
+
+void gate_init(struct gate *g);
+void gate_fini(struct gate *g);
+/* The limits of a new configuration, before any worker has it. -1: out of memory. */
+int gate_set(struct gate *g, const struct mapping_conf *conf, uint64_t now_ns) MUST_CHECK;
+
+/* Counts the connection as opened, or as refused by reason. */
+bool gate_enter(struct gate *g, unsigned worker, const struct mapping_conf *conf, const struct addr *source,
+	uint64_t now_ns, struct gate_pass *pass) MUST_CHECK;
+/* Counts it as closed; a pass that is not in is fine. */
+void gate_leave(struct gate *g, unsigned worker, uint64_t now_ns, struct gate_pass *pass);
+uint32_t gate_now(const struct gate *g);
+
+#endif

@@ -1,0 +1,160 @@
+#include "relayd/limit/source_table.h"
+
+#include "common/net/addr.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define SECOND UINT64_C(1000000000)
+
+static struct source_table *table;
+
+static int set_up(void **state)
+{
+	(void)state;
+	return source_table_new(&table);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	source_table_free(table);
+	return 0;
+}
+
+static struct addr ip(const char *text)
+{
+	struct addr a;
+
+	assert_int_equal(addr_parse_ip(&a, text, 1234), 0);
+	return a;
+}
+
+static void connections_of_one_source_are_counted(void **state)
+{
+	struct addr a = ip("192.0.2.1"), b = ip("192.0.2.2");
+	struct source *s[3];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		assert_non_null(s[i] = source_table_enter(table, &a, 3, 0, SECOND));
+	addr_set_port(&a, 99); /* another port is the same source */
+	assert_null(source_table_enter(table, &a, 3, 0, SECOND));
+	source_table_leave(table, source_table_enter(table, &b, 3, 0, SECOND), SECOND);
+	source_table_leave(table, s[0], SECOND);
+	assert_non_null(s[0] = source_table_enter(table, &a, 3, 0, SECOND));
+	assert_null(source_table_enter(table, &a, 1, 0, SECOND)); /* a lower limit holds at once */
+	for (unsigned i = 0; i < 3; i++)
+		source_table_leave(table, s[i], SECOND);
+}
+
+static void a_site_of_ipv6_is_one_source(void **state)
+{
+	struct addr a = ip("2001:db8:1:2::1"), b = ip("2001:db8:1:2:ffff::9"), c = ip("2001:db8:1:3::1");
+	struct source *s = source_table_enter(table, &a, 1, 0, SECOND), *other;
+
+	(void)state;
+	assert_non_null(s);
+	assert_null(source_table_enter(table, &b, 1, 0, SECOND));
+	assert_non_null(other = source_table_enter(table, &c, 1, 0, SECOND));
+	source_table_leave(table, s, SECOND);
+	source_table_leave(table, other, SECOND);
+}
+
+static void new_connections_have_a_rate(void **state)
+{
+	struct addr a = ip("192.0.2.1");
+	unsigned in = 0;
+
+	(void)state;
+	for (uint64_t now = SECOND; now < 11 * SECOND; now += SECOND / 100) {
+		struct source *s = source_table_enter(table, &a, 0, 5, now);
+
+		if (s == NULL)
+			continue;
+		in++;
+		source_table_leave(table, s, now);
+	}
+	assert_in_range(in, 50, 56); /* five a second, and one burst of five */
+}
+
+/* A flood from many addresses must not grow the table for ever, nor make an address forget its limit. */
+static void sources_are_forgotten_and_bounded(void **state)
+{
+	struct addr held = ip("192.0.2.1");
+	struct source *s = source_table_enter(table, &held, 1, 0, SECOND);
+	unsigned refused = 0;
+	char text[32];
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * SOURCES_MAX; i++) {
+		struct addr a;
+		struct source *x;
+
+		snprintf(text, sizeof text, "10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
+		a = ip(text);
+		x = source_table_enter(table, &a, 1, 0, SECOND);
+		if (x == NULL)
+			refused++;
+		else
+			source_table_leave(table, x, SECOND);
+	}
+	assert_int_equal(refused, SOURCES_MAX + 1); /* all at one moment: the table is full */
+	assert_null(source_table_enter(table, &held, 1, 0, 9 * SECOND));
+	for (unsigned i = 0; i < SOURCES_MAX; i++) { /* later there is room again */
+		struct source *x = source_table_enter(table, &(struct addr){ 0 }, 0, 0, 9 * SECOND);
+
+		assert_non_null(x);
+		source_table_leave(table, x, 9 * SECOND);
+	}
+	source_table_leave(table, s, 9 * SECOND);
+}
+
+/* Two workers at once: what the lock is for (run under the thread sanitizer). */
+static void *enter_and_leave(void *arg)
+{
+	struct addr a = ip("192.0.2.1");
+	uint64_t *in = arg;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		struct source *s = source_table_enter(table, &a, 1, 0, SECOND);
+
+		if (s != NULL) {
+			(*in)++;
+			source_table_leave(table, s, SECOND);
+		}
+	}
+	return NULL;
+}
+
+static void workers_share_it(void **state)
+{
+	pthread_t t[2];
+	uint64_t in[2] = { 0, 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, enter_and_leave, &in[i]), 0);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
+	assert_true(in[0] + in[1] >= 20000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(connections_of_one_source_are_counted, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_site_of_ipv6_is_one_source, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(new_connections_have_a_rate, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(sources_are_forgotten_and_bounded, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(workers_share_it, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
