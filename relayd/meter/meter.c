@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RETRY_MS   1000
 #define OTHERS_MAX 16 /* other boots' files held open at once; the rest wait their turn in the folder */
@@ -31,6 +32,27 @@ struct meter {
 	size_t n_others;
 	size_t turn; /* 0: own, else others[turn - 1] */
 };
+
+static bool ends_with(const char *s, const char *suffix)
+{
+	size_t n = strlen(s), m = strlen(suffix);
+
+	return n > m && strcmp(s + n - m, suffix) == 0;
+}
+
+/* What a process left that was killed while it made its file. */
+static void meter_remove_unfinished(const struct meter *m)
+{
+	DIR *d = opendir(m->dir);
+	struct dirent *entry;
+
+	if (d == NULL)
+		return;
+	while ((entry = readdir(d)) != NULL)
+		if (ends_with(entry->d_name, METER_FILE_SUFFIX METER_FILE_NEW_SUFFIX))
+			unlinkat(dirfd(d), entry->d_name, 0);
+	closedir(d);
+}
 
 static int meter_make_file(struct meter *m, struct err *e)
 {
@@ -87,6 +109,7 @@ int meter_open(struct meter **out, const char *dir, uint32_t slots, uint32_t wor
 	m->workers = workers;
 	rand_id(id, "boot");
 	str_copy(m->boot, sizeof m->boot, id);
+	meter_remove_unfinished(m);
 	if (meter_need_file(m, NULL) != 0)
 		log_error("meter_not_ready", log_err(&m->retry_err));
 	*out = m;

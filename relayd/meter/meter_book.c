@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#define ROW_BYTES_MAX (8u + 2u + PROTO_ID_SIZE + METER_COUNTERS_N * 8u)
+#define ROW_BYTES_MAX (8u + 2u + PROTO_ID_SIZE + 4u + METER_COUNTERS_N * 8u)
 
 /* Counters only rise, so their sum (meter_file_activity()) says whether any of them did. */
 struct book_slot {

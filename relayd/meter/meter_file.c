@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -119,13 +120,46 @@ static int file_allocate(struct meter_file *f, struct err *e)
 	return r == 0 ? 0 : err_set_sys(e, ERR_IO, r, "allocate counters %s", f->path);
 }
 
+/* From now on others find the file, complete and locked, also after a crash of the machine. */
+static int file_publish(struct meter_file *f, const char *new_path, const char *dir, struct err *e)
+{
+	int fd = -1, r = 0;
+
+	if (fsync(f->fd) != 0 || rename(new_path, f->path) != 0 ||
+		(fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 || fsync(fd) != 0)
+		r = err_set_sys(e, errno == ENOSPC ? ERR_DISK_FULL : ERR_IO, errno, "create counters %s", f->path);
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+static int file_fill(struct meter_file *f, struct err *e)
+{
+	struct file_head *h;
+
+	if (flock(f->fd, LOCK_EX | LOCK_NB) != 0)
+		return err_set_sys(e, ERR_IO, errno, "lock counters %s", f->path);
+	f->locked = true;
+	if (file_allocate(f, e) != 0 || file_map(f, e) != 0)
+		return -1;
+	h = head_of(f);
+	*h = (struct file_head){ .magic = FILE_MAGIC,
+		.version = FILE_VERSION,
+		.slots = f->slots,
+		.workers = f->workers,
+		.counters = f->counters };
+	memcpy(h->boot, f->boot, sizeof h->boot);
+	return 0;
+}
+
 int meter_file_create(
 	struct meter_file **out, const char *dir, const char *boot, uint32_t slots, uint32_t workers, struct err *e)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], new_path[PATH_MAX];
 	struct meter_file *f;
 
-	if (str_fmt(path, sizeof path, "%s/%s" METER_FILE_SUFFIX, dir, boot) != 0)
+	if (str_fmt(path, sizeof path, "%s/%s" METER_FILE_SUFFIX, dir, boot) != 0 ||
+		str_fmt(new_path, sizeof new_path, "%s" METER_FILE_NEW_SUFFIX, path) != 0)
 		return err_set(e, ERR_VALIDATION, NULL, "data directory %s: the path is too long", dir);
 	if (file_new(&f, path, e) != 0)
 		return -1;
@@ -135,29 +169,27 @@ int meter_file_create(
 	f->stride = METER_FILE_STRIDE;
 	f->size = HEAD_SIZE + slots * slot_size(workers, f->stride);
 	str_copy(f->boot, sizeof f->boot, boot);
-	if ((f->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0) {
+	if ((f->fd = open(new_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0) {
 		err_set_sys(e, errno == ENOSPC ? ERR_DISK_FULL : ERR_IO, errno, "create counters %s", path);
 		goto fail;
 	}
-	if (flock(f->fd, LOCK_EX | LOCK_NB) != 0) {
-		err_set_sys(e, ERR_IO, errno, "lock counters %s", path);
+	if (file_fill(f, e) != 0 || file_publish(f, new_path, dir, e) != 0) {
+		unlink(new_path);
 		goto fail;
 	}
-	f->locked = true;
-	if (file_allocate(f, e) != 0 || file_map(f, e) != 0)
-		goto fail;
-	*head_of(f) = (struct file_head){
-		.version = FILE_VERSION, .slots = slots, .workers = workers, .counters = METER_COUNTERS_N
-	};
-	str_copy(head_of(f)->boot, PROTO_ID_SIZE, boot);
-	__atomic_store_n(&head_of(f)->magic, FILE_MAGIC, __ATOMIC_RELEASE);
 	*out = f;
 	return 0;
 fail:
-	if (f->fd >= 0)
-		unlink(path);
 	meter_file_close(f);
 	return -1;
+}
+
+/* A row that names no object would make controld refuse the whole report. */
+static bool slot_is_sound(const struct file_slot *s)
+{
+	if (__atomic_load_n(&s->number, __ATOMIC_ACQUIRE) == 0)
+		return true;
+	return s->object[0] != '\0' && memchr(s->object, '\0', sizeof s->object) != NULL;
 }
 
 /* Copies what the header says once it is sure that all of it lies inside the file. */
@@ -183,6 +215,9 @@ static int file_check(struct meter_file *f, struct err *e)
 	if (memchr(h->boot, '\0', sizeof h->boot) == NULL || h->boot[0] == '\0')
 		return err_set(e, ERR_PROTOCOL, NULL, "%s: it has no boot id", f->path);
 	memcpy(f->boot, h->boot, sizeof f->boot);
+	for (uint32_t i = 0; i < f->slots; i++)
+		if (!slot_is_sound(slot_of(f, i)))
+			return err_set(e, ERR_PROTOCOL, NULL, "%s: slot %u counts for no object", f->path, i);
 	return 0;
 }
 

@@ -24,6 +24,7 @@ struct err;
 struct meter_file;
 
 #define METER_FILE_SUFFIX      ".meter"
+#define METER_FILE_NEW_SUFFIX  ".new" /* behind it, until the file is complete */
 #define METER_FILE_SLOTS_MAX   (1u << 20)
 #define METER_FILE_WORKERS_MAX 256u
 /* u64s from one worker's counters to the next one's: whole cache lines. */
