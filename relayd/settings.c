@@ -1,0 +1,280 @@
+#include "relayd/settings.h"
+
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "common/net/addr.h"
+#include "proto/join.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AT(member) offsetof(struct settings, member)
+
+static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
+static const char *const log_formats[] = { "text", "json", NULL };
+
+/* Sorted by key. */
+static const struct conf_key keys[] = {
+	{ .key = "controld",
+		.env = "RELAYD_CONTROLD",
+		.type = CONF_STR,
+		.offset = AT(controld),
+		.def = "127.0.0.1:7400",
+		.unit = "host:port",
+		.help = "Where controld's fleet listener is; several by comma, the next one is tried when one does not "
+	                "answer." },
+	{ .key = "data_dir",
+		.env = "RELAYD_DATA_DIR",
+		.type = CONF_STR,
+		.offset = AT(data_dir),
+		.def = "/var/lib/portway/relayd",
+		.unit = "path",
+		.help = "Folder for the relay's key and certificate, the last good configuration and the counters." },
+	{ .key = "descriptors.reserve",
+		.env = "RELAYD_DESCRIPTORS_RESERVE",
+		.type = CONF_U64,
+		.offset = AT(fd_reserve),
+		.def = "256",
+		.min = 64,
+		.max = 1000000,
+		.unit = "descriptors",
+		.help = "File descriptors that listening sockets and connections leave free for the relay itself." },
+	{ .key = "drain_timeout",
+		.env = "RELAYD_DRAIN_TIMEOUT",
+		.type = CONF_DURATION,
+		.offset = AT(drain_timeout_ms),
+		.def = "30s",
+		.min = 0,
+		.max = 86400000,
+		.flags = CONF_RELOAD,
+		.unit = "duration",
+		.help = "How long live connections may go on after SIGTERM, or in the old process after a handover." },
+	{ .key = "handover_timeout",
+		.env = "RELAYD_HANDOVER_TIMEOUT",
+		.type = CONF_DURATION,
+		.offset = AT(handover_timeout_ms),
+		.def = "20s",
+		.min = 1000,
+		.max = 600000,
+		.flags = CONF_RELOAD,
+		.unit = "duration",
+		.help = "How long a successor started by SIGUSR2 may take before the running relay gives it up and "
+	                "goes on." },
+	{ .key = "join.token",
+		.env = "RELAYD_JOIN_TOKEN",
+		.type = CONF_STR,
+		.offset = AT(join_token),
+		.def = "",
+		.flags = CONF_SECRET,
+		.unit = "",
+		.help = "One-time token that makes this relay a node of the fleet; needed until it has joined." },
+	{ .key = "link.answer_timeout",
+		.env = "RELAYD_LINK_ANSWER_TIMEOUT",
+		.type = CONF_DURATION,
+		.offset = AT(answer_timeout_ms),
+		.def = "35s",
+		.min = 2000,
+		.max = 600000,
+		.unit = "duration",
+		.help = "A line to controld without an answer for so long is ended and made anew; controld holds a "
+	                "poll for 25s." },
+	{ .key = "log.format",
+		.env = "RELAYD_LOG_FORMAT",
+		.type = CONF_ENUM,
+		.offset = AT(log_format),
+		.def = "text",
+		.choices = log_formats,
+		.unit = "",
+		.help = "Shape of a log line." },
+	{ .key = "log.level",
+		.env = "RELAYD_LOG_LEVEL",
+		.aliases = "LOG_LEVEL",
+		.type = CONF_ENUM,
+		.offset = AT(log_level),
+		.def = "info",
+		.choices = log_levels,
+		.flags = CONF_RELOAD,
+		.unit = "",
+		.help = "The least important lines that are written." },
+	{ .key = "meter.slots",
+		.env = "RELAYD_METER_SLOTS",
+		.type = CONF_U64,
+		.offset = AT(meter_slots),
+		.def = "32768",
+		.min = 16,
+		.max = 1048576,
+		.unit = "objects",
+		.help = "Mappings that can be counted at once; each takes 64 bytes and 128 more per worker, on disk." },
+	{ .key = "meter.sync_interval",
+		.env = "RELAYD_METER_SYNC_INTERVAL",
+		.type = CONF_DURATION,
+		.offset = AT(meter_sync_ms),
+		.def = "1s",
+		.min = 100,
+		.max = 3600000,
+		.flags = CONF_RELOAD,
+		.unit = "duration",
+		.help = "How much counting a crash of the whole machine may lose; a crash of relayd loses none." },
+	{ .key = "metrics.connections",
+		.env = "RELAYD_METRICS_CONNECTIONS",
+		.type = CONF_U64,
+		.offset = AT(metrics_connections),
+		.def = "32",
+		.min = 1,
+		.max = 1024,
+		.unit = "connections",
+		.help = "Connections to the metrics address at once; further ones are closed." },
+	{ .key = "metrics.listen",
+		.env = "RELAYD_METRICS_LISTEN",
+		.type = CONF_STR,
+		.offset = AT(metrics_listen),
+		.def = "127.0.0.1:9400",
+		.unit = "address:port",
+		.help = "Where /metrics, /health and /ready are answered over HTTP; off for nowhere." },
+	{ .key = "metrics.mappings",
+		.env = "RELAYD_METRICS_MAPPINGS",
+		.type = CONF_U64,
+		.offset = AT(metrics_series),
+		.def = "1000",
+		.min = 0,
+		.max = 1000000,
+		.flags = CONF_RELOAD,
+		.unit = "mappings",
+		.help = "Mappings with series of their own in /metrics; the others appear in the totals only." },
+	{ .key = "name",
+		.env = "RELAYD_NAME",
+		.type = CONF_STR,
+		.offset = AT(name),
+		.def = "",
+		.unit = "",
+		.help = "The node's name, as in the join token; empty for the host's name." },
+	{ .key = "report.heartbeat_interval",
+		.env = "RELAYD_HEARTBEAT_INTERVAL",
+		.type = CONF_DURATION,
+		.offset = AT(heartbeat_ms),
+		.def = "5s",
+		.min = 100,
+		.max = 60000,
+		.flags = CONF_RELOAD,
+		.unit = "duration",
+		.help = "How often load and state are reported when nothing passes; controld expects one in 15s." },
+	{ .key = "report.interval",
+		.env = "RELAYD_REPORT_INTERVAL",
+		.type = CONF_DURATION,
+		.offset = AT(report_ms),
+		.def = "1s",
+		.min = 50,
+		.max = 60000,
+		.flags = CONF_RELOAD,
+		.unit = "duration",
+		.help = "How often counters are reported while they change." },
+	{ .key = "snapshot.max_stale",
+		.env = "RELAYD_SNAPSHOT_MAX_STALE",
+		.type = CONF_DURATION,
+		.offset = AT(max_stale_ms),
+		.def = "7d",
+		.min = 60000,
+		.max = 31536000000,
+		.unit = "duration",
+		.help = "A configuration from disk that controld last confirmed so long ago is not served at start." },
+	{ .key = "workers",
+		.env = "RELAYD_WORKERS",
+		.type = CONF_U64,
+		.offset = AT(workers),
+		.def = "0",
+		.min = 0,
+		.max = 256,
+		.unit = "threads",
+		.help = "Threads that move bytes; 0 for one per CPU that this process may use." },
+};
+
+static const struct conf_table table = { .program = "relayd", .keys = keys, .n = ARRAY_LEN(keys) };
+
+const struct conf_table *settings_table(void)
+{
+	return &table;
+}
+
+static int check_controld(const char *list, struct err_list *errs)
+{
+	char one[300], host[256];
+	uint16_t port;
+
+	for (const char *p = list; p != NULL; p = strchr(p, ',') != NULL ? strchr(p, ',') + 1 : NULL) {
+		size_t n = strcspn(p, ",");
+
+		if (str_fmt(one, sizeof one, "%.*s", (int)n, p) != 0 ||
+			addr_split_host(one, host, sizeof host, &port) != 0 || port == 0)
+			return err_list_add(errs, ERR_VALIDATION, "controld", "format", one,
+				"controld: '%s' is not host:port (several by comma)", one);
+	}
+	return 0;
+}
+
+static int check_listen(const char *listen, struct err_list *errs)
+{
+	struct addr a;
+
+	if (strcmp(listen, "off") == 0 || addr_parse(&a, listen) == 0)
+		return 0;
+	return err_list_add(errs, ERR_VALIDATION, "metrics.listen", "format", listen,
+		"metrics.listen (RELAYD_METRICS_LISTEN): '%s' is not address:port, [address]:port or off", listen);
+}
+
+static int check_token(const char *token, struct err_list *errs)
+{
+	struct join_token parsed;
+
+	if (token[0] == '\0' || join_token_parse(&parsed, token) == 0)
+		return 0;
+	return err_list_add(errs, ERR_VALIDATION, "join.token", "format", "***",
+		"join.token (RELAYD_JOIN_TOKEN) is not a join token: <id>.<secret>.<fingerprint>");
+}
+
+/* An empty name is the host's; a name must fit the wire and be printable. */
+static int settle_name(struct settings *s, struct err_list *errs)
+{
+	char host[256] = "";
+
+	if (s->name[0] == '\0' && gethostname(host, sizeof host - 1) == 0) {
+		char *name = strdup(host);
+
+		if (name == NULL)
+			return err_list_add(errs, ERR_NOMEM, "name", NULL, NULL, "name: out of memory");
+		free(s->name);
+		s->name = name;
+	}
+	if (s->name[0] != '\0' && strlen(s->name) < PROTO_NAME_SIZE && str_is_utf8(s->name, strlen(s->name)))
+		return 0;
+	return err_list_add(errs, ERR_VALIDATION, "name", "length", s->name,
+		"name (RELAYD_NAME): '%s' must have 1 to %d bytes of UTF-8", s->name, PROTO_NAME_SIZE - 1);
+}
+
+int settings_load(struct settings *out, const struct conf_source *src, struct err_list *errs)
+{
+	struct settings s = { 0 };
+	int r;
+
+	r = conf_load(&table, &s, src, errs);
+	if (s.controld != NULL)
+		r |= check_controld(s.controld, errs);
+	if (s.metrics_listen != NULL)
+		r |= check_listen(s.metrics_listen, errs);
+	if (s.join_token != NULL)
+		r |= check_token(s.join_token, errs);
+	if (s.name != NULL)
+		r |= settle_name(&s, errs);
+	if (r != 0) {
+		settings_free(&s);
+		return -1;
+	}
+	*out = s;
+	return 0;
+}
+
+void settings_free(struct settings *s)
+{
+	conf_free(&table, s);
+}

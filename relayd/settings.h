@@ -1,0 +1,42 @@
+/*
+ * settings - what an operator may set on a relay, from one table (settings.c).
+ *
+ * Owner: main, then app. Thread: control thread; on SIGHUP a second one is loaded and the reloadable values are taken.
+ */
+#ifndef PORTWAY_RELAYD_SETTINGS_H
+#define PORTWAY_RELAYD_SETTINGS_H
+
+#include "common/conf/conf.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct settings {
+	char *controld;   /* host:port, several by comma */
+	char *join_token; /* "" once joined */
+	char *name;       /* "": the host's name */
+	char *data_dir;
+	char *metrics_listen; /* address:port or "off" */
+	uint64_t metrics_series;
+	uint64_t metrics_connections;
+	uint64_t workers; /* 0: one per CPU */
+	uint64_t meter_slots;
+	uint64_t meter_sync_ms;
+	uint64_t heartbeat_ms;
+	uint64_t report_ms;
+	uint64_t answer_timeout_ms;
+	uint64_t drain_timeout_ms;
+	uint64_t handover_timeout_ms;
+	uint64_t max_stale_ms;
+	uint64_t fd_reserve;
+	int log_level;  /* enum log_level */
+	int log_format; /* enum log_format */
+};
+
+const struct conf_table *settings_table(void);
+/* Defaults, file, environment, flags, and what no single row can check. 0, or -1 with every error in *errs. */
+int settings_load(struct settings *out, const struct conf_source *src, struct err_list *errs) MUST_CHECK;
+void settings_free(struct settings *s); /* also of a zeroed one */
+
+#endif
