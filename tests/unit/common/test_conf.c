@@ -247,7 +247,7 @@ static void test_errors(void **state)
 		{ "twice", "name: a\nname: b\n", "name", "unique", ":2: name: was set in line 1 already" },
 		{ "twice by alias", "http: {listen: '1.1.1.1:1', listenAddr: '1.1.1.1:1'}", "http.listen", "unique",
 			"" },
-		{ "syntax", "name: b: c\n", "name", "syntax", "not YAML" },
+		{ "syntax", "name: b: c\n", "", "syntax", "not YAML" },
 		{ "two documents", "name: a\n---\nname: b\n", "", "format", "one document" },
 		{ "root list", "- a\n", "", "format", "key: value" },
 		{ "root scalar", "hello\n", "", "format", "key: value" },
