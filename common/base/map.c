@@ -125,7 +125,7 @@ static struct map_slot *map_find(const struct map *m, uint64_t hash, const void 
 
 		if (map_slot_free(s))
 			return NULL;
-		if (s->value != NULL && s->hash == hash && s->len == len && memcmp(s->key, key, len) == 0)
+		if (s->value != NULL && s->hash == hash && s->len == len && (len == 0 || memcmp(s->key, key, len) == 0))
 			return s;
 	}
 }
