@@ -1,0 +1,46 @@
+#include "controld/fleet/node_cert.h"
+
+#include "common/base/err.h"
+#include "common/crypto/cert.h"
+
+static const char sql_insert[] = "INSERT INTO node_certs(serial, tenant_id, node_id, not_after_ms, revoked_ms) "
+				 "VALUES (?1, '', ?2, ?3, 0)";
+static const char sql_prune[] = "DELETE FROM node_certs WHERE node_id = ?1 AND not_after_ms < ?2";
+static const char sql_revoke[] = "UPDATE node_certs SET revoked_ms = ?2 WHERE node_id = ?1 AND revoked_ms = 0";
+static const char sql_forget[] = "DELETE FROM node_certs WHERE node_id = ?1";
+static const char sql_refused[] = "SELECT serial FROM node_certs WHERE node_id = ?1 AND revoked_ms > 0";
+
+static const char *const statements[] = { sql_insert, sql_prune, sql_revoke, sql_forget, sql_refused };
+const struct sql_table node_cert_sql = { "node_cert", statements, ARRAY_LEN(statements) };
+
+int node_cert_add(struct db *tx, const char *node_id, const struct cert_info *cert, int64_t now_ms, struct err *e)
+{
+	if (db_exec(tx, sql_prune, e, bind_s(node_id), bind_i(now_ms)) < 0 ||
+		db_exec(tx, sql_insert, e, bind_s(cert->serial), bind_s(node_id), bind_i(cert->not_after_ms)) < 0)
+		return -1;
+	return 0;
+}
+
+int node_cert_revoke(struct db *tx, const char *node_id, int64_t now_ms, struct err *e)
+{
+	return db_exec(tx, sql_revoke, e, bind_s(node_id), bind_i(now_ms)) < 0 ? -1 : 0;
+}
+
+int node_cert_forget(struct db *tx, const char *node_id, struct err *e)
+{
+	return db_exec(tx, sql_forget, e, bind_s(node_id)) < 0 ? -1 : 0;
+}
+
+int node_cert_refused(
+	struct db *db, const char *node_id, int (*fn)(const char *serial, void *arg), void *arg, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql_refused, e, bind_s(node_id)) != 0)
+		return -1;
+	while ((rc = query_next(q, e)) == 1 && fn(query_text(q, 0), arg) == 0)
+		;
+	query_end(q);
+	return rc < 0 ? -1 : 0;
+}

@@ -1,0 +1,28 @@
+/*
+ * node_cert - the certificates that were issued to relays: which are refused though they have not ended.
+ *
+ * Operational rows; a certificate that has ended is forgotten with the next one of its node.
+ */
+#ifndef PORTWAY_CONTROLD_FLEET_NODE_CERT_H
+#define PORTWAY_CONTROLD_FLEET_NODE_CERT_H
+
+#include "common/base/macros.h"
+#include "controld/store/store.h"
+
+#include <stdint.h>
+
+struct cert_info;
+struct db;
+struct err;
+
+int node_cert_add(
+	struct db *tx, const char *node_id, const struct cert_info *cert, int64_t now_ms, struct err *e) MUST_CHECK;
+int node_cert_revoke(struct db *tx, const char *node_id, int64_t now_ms, struct err *e) MUST_CHECK; /* all there are */
+int node_cert_forget(struct db *tx, const char *node_id, struct err *e) MUST_CHECK;
+/* Serial numbers that are refused. fn: 0 goes on. */
+int node_cert_refused(struct db *db, const char *node_id, int (*fn)(const char *serial, void *arg), void *arg,
+	struct err *e) MUST_CHECK;
+
+extern const struct sql_table node_cert_sql;
+
+#endif
