@@ -49,7 +49,7 @@ static int compare_row(struct progress *p, struct query *q, struct err *e)
 	if (!str_eq(query_text(q, 2), m->checksum))
 		return err_set(e, ERR_CONFLICT, NULL,
 			"database: migration %s was applied with another content (checksum %.12s, this program has "
-		        "%.12s)",
+			"%.12s)",
 			name, query_text(q, 2), m->checksum);
 	p->applied_ms[m - p->set->rows] = query_int(q, 3);
 	return 0;
