@@ -26,6 +26,7 @@ struct driver_conf {
 	bool writer;   /* false: the connection refuses to write */
 	bool relaxed;  /* store_conf.relaxed */
 	bool existing; /* do not make a database where there is none */
+	bool foreign;  /* somebody's copy: read it, change nothing about it */
 };
 
 /* Called now and then while a copy goes on; pages are the driver's unit. Non-zero stops it. */
@@ -59,7 +60,8 @@ struct driver {
 	const void *(*blob)(struct driver_stmt *s, int col, size_t *n);
 	bool (*is_null)(struct driver_stmt *s, int col);
 
-	/* Upkeep of a whole database; upkeep.c. */
+	/* Upkeep of a whole database; upkeep.c. The lock holds until *fd is closed: one program at a time owns it. */
+	int (*lock)(const char *target, int *fd, struct err *e);
 	int (*check)(struct driver_conn *c, struct err *e); /* every page and index */
 	int (*copy)(struct driver_conn *from, const char *target, driver_progress_fn fn, void *arg, struct err *e);
 	int (*replace)(const char *target, const char *by, struct err *e); /* target is nobody's any more */

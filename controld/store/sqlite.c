@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -204,8 +205,10 @@ static int sqlite_open(struct driver_conn **out, const char *path, const struct 
 {
 	struct driver_conn *c = NULL;
 
-	if (conf->existing && access(path, F_OK) != 0)
+	if ((conf->existing || conf->foreign) && access(path, F_OK) != 0)
 		return err_set(e, ERR_NOT_FOUND, NULL, "database %s: there is none", path);
+	if (conf->foreign)
+		return sqlite_connect(out, path, SQLITE_OPEN_READONLY, e);
 	if (sqlite_make_file(path, e) != 0 || sqlite_connect(&c, path, SQLITE_OPEN_READWRITE, e) != 0)
 		return -1;
 	if (sqlite_tune(c, conf, e) != 0) {
@@ -363,6 +366,23 @@ static char *sqlite_temporary(struct err *e)
 	return name;
 }
 
+/* SQLite lets several programs write; a controld keeps things in memory that another one must not change below it. */
+static int sqlite_lock(const char *path, int *fd, struct err *e)
+{
+	char name[PATH_MAX];
+
+	if (str_fmt(name, sizeof name, "%s.lock", path) != 0)
+		return err_set(e, ERR_VALIDATION, NULL, "database %s: name too long", path);
+	*fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (*fd < 0)
+		return err_set_sys(e, ERR_STORAGE, errno, "lock of the database %s", name);
+	if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {
+		close(*fd);
+		return err_set(e, ERR_LOCKED, NULL, "database %s: a controld is running on it", path);
+	}
+	return 0;
+}
+
 static int sqlite_check(struct driver_conn *c, struct err *e)
 {
 	sqlite3_stmt *s = NULL;
@@ -471,6 +491,7 @@ const struct driver sqlite_driver = {
 	.real = sqlite_real,
 	.blob = sqlite_blob,
 	.is_null = sqlite_is_null,
+	.lock = sqlite_lock,
 	.check = sqlite_check,
 	.copy = sqlite_copy,
 	.replace = sqlite_replace,

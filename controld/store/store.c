@@ -59,8 +59,11 @@ const struct driver *driver_of(const char *url, const char **target, struct err 
 				return store_drivers[i];
 		}
 	}
-	err_set(e, ERR_VALIDATION, "database.url", "database.url: '%s' must be sqlite:PATH", url);
-	err_detail(e, "format", url);
+	/* what follows the scheme may hold a password */
+	err_set(e, ERR_VALIDATION, "database.url",
+		"database.url: %.*s... is no database of this program; it must be sqlite:PATH",
+		(int)MIN(strcspn(url, ":"), 32), url);
+	err_detail(e, "format", "***");
 	return NULL;
 }
 

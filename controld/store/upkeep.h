@@ -1,0 +1,29 @@
+/*
+ * upkeep - what is done to a whole database from outside: lock, copy, restore, erase. What `controld db` calls.
+ *
+ * All of it works on the URL, not on an open store. Restoring and erasing are only for who holds the lock.
+ */
+#ifndef PORTWAY_CONTROLD_STORE_UPKEEP_H
+#define PORTWAY_CONTROLD_STORE_UPKEEP_H
+
+#include "common/base/macros.h"
+
+#include <stdint.h>
+
+struct err;
+
+typedef int (*upkeep_progress_fn)(uint64_t done, uint64_t total, void *arg);
+
+/* Held until *fd is closed or the program ends; ERR_LOCKED when another program has it. */
+int upkeep_lock(const char *url, int *fd, struct err *e) MUST_CHECK;
+/* A consistent copy as one file, whole or not at all; others may be using the database meanwhile. */
+int upkeep_backup(const char *url, const char *file, upkeep_progress_fn fn, void *arg, struct err *e) MUST_CHECK;
+/*
+ * Replaces the database by a copy that was checked: every page, and that this program knows its migrations. The
+ * restored one gets a new log id, so that relays and readers of the change log start afresh.
+ */
+int upkeep_restore(const char *url, const char *file, upkeep_progress_fn fn, void *arg, struct err *e) MUST_CHECK;
+/* Removes the database; 0 as well when there is none. */
+int upkeep_erase(const char *url, struct err *e) MUST_CHECK;
+
+#endif
