@@ -1,0 +1,314 @@
+#include "controld/settings.h"
+
+#include "common/base/err.h"
+#include "common/base/str.h"
+#include "common/crypto/seal.h"
+#include "common/net/addr.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SETTINGS_LISTEN "127.0.0.1:8080"
+#define AT(member)      offsetof(struct settings, member)
+#define MINUTE          60000u
+#define DAY             (24 * 60 * MINUTE)
+
+static const char *const access_logs[] = { "off", "errors", "all", NULL };
+static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
+static const char *const log_formats[] = { "text", "json", NULL };
+
+/*
+ * Rows: key, environment name, aliases (environment names and YAML paths of other programs), member, default, range,
+ * flags, unit, help. Sorted by key.
+ */
+#define ROW(k, e, a, t, m, d, h) .key = k, .env = e, .aliases = a, .type = t, .offset = AT(m), .def = d, .help = h
+#define TEXT(k, e, a, m, d, lo, hi, f, h)                                                     \
+	{                                                                                     \
+		ROW(k, e, a, CONF_STR, m, d, h), .min = lo, .max = hi, .flags = f, .unit = "" \
+	}
+#define LISTEN(k, e, a, m, d, h)                               \
+	{                                                      \
+		ROW(k, e, a, CONF_LISTEN, m, d, h), .unit = "" \
+	}
+#define CHOICE(k, e, a, m, d, c, f, h)                                                 \
+	{                                                                              \
+		ROW(k, e, a, CONF_ENUM, m, d, h), .choices = c, .flags = f, .unit = "" \
+	}
+#define NUMBER(k, e, a, m, d, lo, hi, f, u, h)                                               \
+	{                                                                                    \
+		ROW(k, e, a, CONF_U64, m, d, h), .min = lo, .max = hi, .flags = f, .unit = u \
+	}
+#define SIZE(k, e, a, m, d, lo, hi, h)                                                  \
+	{                                                                               \
+		ROW(k, e, a, CONF_SIZE, m, d, h), .min = lo, .max = hi, .unit = "bytes" \
+	}
+#define TIME(k, e, a, m, d, lo, hi, f, h)                                                                  \
+	{                                                                                                  \
+		ROW(k, e, a, CONF_DURATION, m, d, h), .min = lo, .max = hi, .flags = f, .unit = "duration" \
+	}
+/* Names of other programs that a file or an environment may still hold. */
+#define UNUSED_NAMES(k, a)                                                                                   \
+	{                                                                                                    \
+		.key = k, .aliases = a, .type = CONF_STR, .flags = CONF_ALIAS_UNUSED, .unit = "", .help = "" \
+	}
+
+/* clang-format off */
+static const struct conf_key settings_keys[] = {
+	TEXT("admin.api_key", "CONTROLD_ADMIN_API_KEY", "BACKEND_API_KEY", admin.api_key, "", 0, 256, CONF_SECRET,
+		"An API key with every right, made at start if it is not there."),
+	TEXT("admin.email", "CONTROLD_ADMIN_EMAIL", NULL, admin.email, "admin@localhost", 1, 254, 0,
+		"Address of the administrator that the first start makes."),
+	TEXT("admin.password", "CONTROLD_ADMIN_PASSWORD", NULL, admin.password, "", 0, 256, CONF_SECRET,
+		"Password of that administrator; without one it is generated."),
+	TEXT("data_dir", "CONTROLD_DATA_DIR", NULL, data_dir, "/var/lib/portway/controld", 1, 3072, 0,
+		"Folder for the database and the master key; made with mode 0700 if it is not there."),
+	NUMBER("database.group_max", "CONTROLD_DATABASE_GROUP_MAX", NULL, database.group_max,
+		"64", 1, 1024, 0, "writes",
+		"How many writes may share one commit to disk."),
+	NUMBER("database.queue_max", "CONTROLD_DATABASE_QUEUE_MAX", NULL, database.queue_max,
+		"1024", 1, 1000000, 0, "writes",
+		"How many writes may wait; more are refused."),
+	NUMBER("database.readers", "CONTROLD_DATABASE_READERS", "database.pool_size", database.readers,
+		"25", 1, 256, 0, "connections",
+		"How many requests may read at once."),
+	TEXT("database.url", "CONTROLD_DATABASE_URL", "DATABASE_URL", database.url, "", 0, 3072, CONF_SECRET,
+		"sqlite:PATH; empty for portway.db in data_dir."),
+	TIME("database.wait", "CONTROLD_DATABASE_WAIT", NULL, database.wait_ms, "2s", 10, 60000, 0,
+		"How long a request waits for the database before it is refused."),
+	LISTEN("fleet.listen", "CONTROLD_FLEET_LISTEN", NULL, fleet.listen, "127.0.0.1:7400",
+		"Where relays connect to."),
+	CHOICE("http.access_log", "CONTROLD_HTTP_ACCESS_LOG", NULL, http.access_log,
+		"all", access_logs, CONF_RELOAD,
+		"Which requests are logged."),
+	SIZE("http.body_max", "CONTROLD_HTTP_BODY_MAX", NULL, http.body_max, "1MiB", 1024, 64u << 20,
+		"Largest body of a request, inflated."),
+	TIME("http.body_timeout", "CONTROLD_HTTP_BODY_TIMEOUT", "SERVER_READ_TIMEOUT server.read_timeout", http.body_ms,
+		"30s", 100, 10 * MINUTE, 0,
+		"From the end of a request's headers to the end of its body."),
+	NUMBER("http.connections", "CONTROLD_HTTP_CONNECTIONS", NULL, http.connections_max,
+		"10000", 1, 1000000, 0, "connections",
+		"At once."),
+	NUMBER("http.connections_per_address", "CONTROLD_HTTP_CONNECTIONS_PER_ADDRESS", NULL, http.connections_per_address_max,
+		"1000", 0, 1000000, 0, "connections",
+		"At once from one address; 0 for no such limit."),
+	TEXT("http.cors_origins", "CONTROLD_HTTP_CORS_ORIGINS", "CORS_ORIGINS server.cors.origins", http.cors_origins,
+		"", 0, 4096, CONF_RELOAD,
+		"Origins that browsers may call from, by comma; * for all."),
+	SIZE("http.header_max", "CONTROLD_HTTP_HEADER_MAX", NULL, http.header_max, "16KiB", 1024, 1 << 20,
+		"Largest request line with headers."),
+	TIME("http.header_timeout", "CONTROLD_HTTP_HEADER_TIMEOUT", NULL, http.header_ms,
+		"10s", 100, 10 * MINUTE, 0,
+		"From a request's first byte to the end of its headers."),
+	TEXT("http.host", NULL, "SERVER_HOST server.host", http.host, "", 0, 255, 0,
+		"Replaces the address of http.listen if that is not set."),
+	TIME("http.idle_timeout", "CONTROLD_HTTP_IDLE_TIMEOUT", NULL, http.idle_ms, "60s", 100, 60 * MINUTE, 0,
+		"Between two requests on one connection."),
+	LISTEN("http.listen", "CONTROLD_HTTP_LISTEN", NULL, http.listen, SETTINGS_LISTEN,
+		"Where the API listens."),
+	NUMBER("http.login_rate_limit", "CONTROLD_HTTP_LOGIN_RATE_LIMIT", NULL, http.login_rate,
+		"20", 0, 100000, CONF_RELOAD, "requests/s",
+		"Logins from one address; 0 for no such limit."),
+	NUMBER("http.port", NULL, "BACKEND_PORT SERVER_PORT server.port", http.port, "0", 0, 65535, 0, "",
+		"Replaces the port of http.listen if that is not set; 0 for none."),
+	TEXT("http.public_url", "CONTROLD_HTTP_PUBLIC_URL", NULL, http.public_url, "", 0, 1024, 0,
+		"The API as clients reach it, for links in answers."),
+	NUMBER("http.rate_burst", "CONTROLD_HTTP_RATE_BURST", NULL, http.rate_burst,
+		"400", 1, 1000000, CONF_RELOAD, "requests",
+		"How many requests may come at once before http.rate_limit holds."),
+	NUMBER("http.rate_limit", "CONTROLD_HTTP_RATE_LIMIT", "server.rate_limit", http.rate,
+		"200", 0, 1000000, CONF_RELOAD, "requests/s",
+		"Of one user or API key; one address may send five times as many. 0 for no limit."),
+	NUMBER("http.requests_per_connection", "CONTROLD_HTTP_REQUESTS_PER_CONNECTION", NULL, http.requests_per_connection,
+		"100000", 0, 1000000000, 0, "requests",
+		"Then the connection is closed; 0 for no limit."),
+	TIME("http.stop_timeout", "CONTROLD_HTTP_STOP_TIMEOUT", "SERVER_SHUTDOWN_TIMEOUT server.shutdown_timeout", http.stop_ms,
+		"8s", 0, 9000, 0,
+		"How long running requests may go on after a stop was asked."),
+	TEXT("http.tls_cert", "CONTROLD_HTTP_TLS_CERT", NULL, http.tls_cert, "", 0, 4096, CONF_RELOAD,
+		"File with the API's certificate chain (PEM); empty for plain HTTP."),
+	TEXT("http.tls_key", "CONTROLD_HTTP_TLS_KEY", NULL, http.tls_key, "", 0, 4096, CONF_RELOAD,
+		"File with its key (PEM), readable by nobody else."),
+	TEXT("http.trusted_proxies", "CONTROLD_HTTP_TRUSTED_PROXIES", NULL, http.trusted_proxies, "", 0, 4096, 0,
+		"Ranges (CIDR, by comma) whose X-Forwarded-For is believed."),
+	TIME("http.write_timeout", "CONTROLD_HTTP_WRITE_TIMEOUT", "SERVER_WRITE_TIMEOUT server.write_timeout", http.write_ms,
+		"30s", 100, 10 * MINUTE, 0,
+		"For a client to take an answer."),
+	TIME("keep.changes", "CONTROLD_KEEP_CHANGES", NULL, keep.changes_ms, "90d", 60 * MINUTE, 0, CONF_RELOAD,
+		"How long the change log (the audit trail) goes back."),
+	TIME("keep.samples_10s", "CONTROLD_KEEP_SAMPLES_10S", NULL, keep.samples_10s_ms, "2d", 60 * MINUTE, 0, 0,
+		"How long traffic is kept in steps of 10 seconds."),
+	TIME("keep.samples_1h", "CONTROLD_KEEP_SAMPLES_1H", NULL, keep.samples_1h_ms, "730d", DAY, 0, 0,
+		"How long traffic is kept in steps of one hour."),
+	TIME("keep.samples_1m", "CONTROLD_KEEP_SAMPLES_1M", NULL, keep.samples_1m_ms, "30d", 60 * MINUTE, 0, 0,
+		"How long traffic is kept in steps of one minute."),
+	CHOICE("log.format", "CONTROLD_LOG_FORMAT", "LOGGING_FORMAT logging.format", log.format,
+		"text", log_formats, 0,
+		"One event, one line, in this form."),
+	CHOICE("log.level", "CONTROLD_LOG_LEVEL", "LOG_LEVEL LOGGING_LEVEL logging.level", log.level,
+		"info", log_levels, CONF_RELOAD,
+		"The least important events that are logged."),
+	TEXT("master_key", "CONTROLD_MASTER_KEY", "ENCRYPTION_KEY", master_key, "", 0, 64, CONF_SECRET,
+		"32 bytes in hex that secrets in the database are sealed with; empty for the file master.key in data_dir."),
+	TIME("tokens.access_ttl", "CONTROLD_TOKENS_ACCESS_TTL", NULL, tokens.access_ms, "1h", MINUTE, DAY, 0,
+		"How long an access token is good."),
+	TEXT("tokens.issuer", "CONTROLD_TOKENS_ISSUER", "JWT_ISSUER jwt.issuer", tokens.issuer,
+		"portway", 1, 255, 0,
+		"The iss claim of tokens."),
+	TIME("tokens.refresh_ttl", "CONTROLD_TOKENS_REFRESH_TTL", NULL, tokens.refresh_ms, "7d", 10 * MINUTE, 0, 0,
+		"How long a login lasts without being used."),
+	TIME("tunnels.create_wait", "CONTROLD_TUNNELS_CREATE_WAIT", NULL, tunnels.create_wait_ms,
+		"500ms", 0, 5000, 0,
+		"How long the answer to a new mapping waits for the relays."),
+	NUMBER("tunnels.mappings_max", "CONTROLD_TUNNELS_MAPPINGS_MAX", NULL, tunnels.mappings_max,
+		"0", 0, 100000000, 0, "mappings",
+		"Of one tenant; 0 for no limit."),
+	NUMBER("tunnels.port_max", "CONTROLD_TUNNELS_PORT_MAX", NULL, tunnels.port_max, "32767", 1, 65535, 0, "",
+		"Last port that is picked when a mapping asks for port 0."),
+	NUMBER("tunnels.port_min", "CONTROLD_TUNNELS_PORT_MIN", NULL, tunnels.port_min, "10000", 1, 65535, 0, "",
+		"First port that is picked when a mapping asks for port 0."),
+	UNUSED_NAMES("unused.elasticsearch",
+		"ELASTICSEARCH_URL ELASTICSEARCH_ADDRESSES ELASTICSEARCH_INDEX "
+		"LOGGING_ELASTICSEARCH_ADDRESSES LOGGING_ELASTICSEARCH_INDEX"),
+	UNUSED_NAMES("unused.email",
+		"RESEND_API_KEY EMAIL_FROM"),
+	UNUSED_NAMES("unused.environment",
+		"ENV"),
+	UNUSED_NAMES("unused.grpc",
+		"GRPC_AUTH_ADDRESS GRPC_CRM_ADDRESS GRPC_HRM_ADDRESS GRPC_FINANCE_ADDRESS "
+		"GRPC_SERVICES_AUTH_ADDRESS GRPC_SERVICES_AUTH_TIMEOUT GRPC_SERVICES_CRM_ADDRESS"),
+	UNUSED_NAMES("unused.hytale",
+		"HYTALE_USE_STAGING HYTALE_ENVIRONMENT"),
+	UNUSED_NAMES("unused.jwt",
+		"JWT_PUBLIC_KEY_PATH JWT_JWKS_URL JWT_ALGORITHM JWT_CACHE_TTL JWT_SECRET "
+		"TUNNOX_JWT_SECRET_KEY"),
+	UNUSED_NAMES("unused.kafka",
+		"KAFKA_BROKERS KAFKA_CLIENT_ID KAFKA_MAX_RETRIES"),
+	UNUSED_NAMES("unused.panel",
+		"PTERODACTYL_URL PTERODACTYL_API_KEY PTERODACTYL_CLIENT_API_KEY VIRTFUSION_URL "
+		"VIRTFUSION_API_KEY CF_ACCESS_CLIENT_ID CF_ACCESS_CLIENT_SECRET SCALAR_URL "
+		"SCALAR_API_KEY"),
+	UNUSED_NAMES("unused.redis",
+		"REDIS_URL REDIS_ADDRESS REDIS_PASSWORD REDIS_DB REDIS_POOL_SIZE"),
+	UNUSED_NAMES("unused.sync",
+		"AUTO_SYNC_ENABLED AUTO_SYNC_INTERVAL SYNC_BATCH_SIZE"),
+	UNUSED_NAMES("unused.tunnox",
+		"TUNNOX_API_ENDPOINT TUNNOX_NODE_ID"),
+	NUMBER("workers.db", "CONTROLD_WORKERS_DB", NULL, workers.db, "8", 1, 256, 0, "threads",
+		"For requests that read and write the database."),
+	NUMBER("workers.db_queue", "CONTROLD_WORKERS_DB_QUEUE", NULL, workers.db_queue,
+		"4096", 1, 1000000, 0, "requests",
+		"How many of them may wait; more are refused."),
+	NUMBER("workers.parked", "CONTROLD_WORKERS_PARKED", NULL, workers.parked,
+		"10000", 1, 1000000, 0, "requests",
+		"How many answers may wait for relays without holding a thread."),
+	NUMBER("workers.slow", "CONTROLD_WORKERS_SLOW", NULL, workers.slow, "4", 1, 256, 0, "threads",
+		"For requests that hash passwords."),
+	NUMBER("workers.slow_queue", "CONTROLD_WORKERS_SLOW_QUEUE", NULL, workers.slow_queue,
+		"64", 1, 100000, 0, "requests",
+		"How many of them may wait; more are refused."),
+};
+/* clang-format on */
+
+const struct conf_table settings_table = { "controld", settings_keys, ARRAY_LEN(settings_keys) };
+
+/* ---- rules that need more than one setting ----------------------------------------------------------------------- */
+
+static void check_master_key(const struct settings *s, struct err_list *errs)
+{
+	uint8_t key[SEAL_KEY_SIZE];
+
+	if (*s->master_key != '\0' && (strlen(s->master_key) != 2 * sizeof key ||
+					      str_unhex(key, sizeof key, s->master_key) != (int)sizeof key))
+		err_list_add(errs, ERR_VALIDATION, "master_key", "format", "***",
+			"master_key: must be 64 hexadecimal digits (openssl rand -hex 32)");
+	seal_wipe(key, sizeof key);
+}
+
+static void check_together(const struct settings *s, struct err_list *errs)
+{
+	check_master_key(s, errs);
+	if ((*s->http.tls_cert == '\0') != (*s->http.tls_key == '\0'))
+		err_list_add(errs, ERR_VALIDATION, "http.tls_key", "required", s->http.tls_key,
+			"http.tls_cert and http.tls_key: both or none must be set");
+	if (s->tunnels.port_min > s->tunnels.port_max)
+		err_list_add(errs, ERR_VALIDATION, "tunnels.port_min", "range", NULL,
+			"tunnels.port_min: %llu must not be above tunnels.port_max %llu",
+			(unsigned long long)s->tunnels.port_min, (unsigned long long)s->tunnels.port_max);
+}
+
+/* host and port come from programs that know no other way; the address that is set as a whole wins over them. */
+static void resolve_listen(struct settings *s, struct err_list *errs)
+{
+	char text[300];
+	const char *host = *s->http.host != '\0' ? s->http.host : "127.0.0.1";
+	unsigned port = s->http.port != 0 ? (unsigned)s->http.port : 8080;
+	bool v6 = strchr(host, ':') != NULL;
+	struct addr a;
+	char *copy;
+
+	if (!str_eq(s->http.listen, SETTINGS_LISTEN) || (*s->http.host == '\0' && s->http.port == 0))
+		return;
+	if (str_fmt(text, sizeof text, "%s%s%s:%u", v6 ? "[" : "", host, v6 ? "]" : "", port) != 0 ||
+		addr_parse(&a, text) != 0) {
+		err_list_add(errs, ERR_VALIDATION, "http.host", "format", host, "http.host: '%s' must be an IP address",
+			host);
+		return;
+	}
+	if ((copy = strdup(text)) == NULL) {
+		err_list_add(errs, ERR_NOMEM, "http.listen", NULL, NULL, "http.listen: out of memory");
+		return;
+	}
+	free(s->http.listen);
+	s->http.listen = copy;
+}
+
+/* ---- load and free ----------------------------------------------------------------------------------------------- */
+
+int settings_load(struct settings **out, const struct conf_source *src, struct err_list *errs)
+{
+	struct settings *s = calloc(1, sizeof *s);
+
+	if (s == NULL)
+		return err_list_add(errs, ERR_NOMEM, NULL, NULL, NULL, "settings: out of memory");
+	if (conf_load(&settings_table, s, src, errs) != 0)
+		goto fail;
+	check_together(s, errs);
+	resolve_listen(s, errs);
+	if (errs->n > 0)
+		goto fail;
+	*out = s;
+	return 0;
+fail:
+	settings_free(s);
+	return -1;
+}
+
+static void wipe_text(char *s)
+{
+	if (s != NULL)
+		seal_wipe(s, strlen(s));
+}
+
+void settings_free(struct settings *s)
+{
+	if (s == NULL)
+		return;
+	wipe_text(s->admin.password);
+	wipe_text(s->admin.api_key);
+	wipe_text(s->master_key);
+	conf_free(&settings_table, s);
+	free(s);
+}
+
+int settings_database_url(const struct settings *s, char *dst, size_t size)
+{
+	if (*s->database.url != '\0')
+		return str_copy(dst, size, s->database.url);
+	return str_fmt(dst, size, "sqlite:%s/portway.db", s->data_dir);
+}
+
+int settings_samples_url(const struct settings *s, char *dst, size_t size)
+{
+	return str_fmt(dst, size, "sqlite:%s/samples.db", s->data_dir);
+}

@@ -1,0 +1,69 @@
+/*
+ * settings - what an operator may choose about controld: one table, one struct.
+ *
+ * Owner:  app; a reload loads a second one and takes over what may change.
+ * Units:  sizes in bytes, durations in milliseconds, as the table says.
+ */
+#ifndef PORTWAY_CONTROLD_SETTINGS_H
+#define PORTWAY_CONTROLD_SETTINGS_H
+
+#include "common/base/macros.h"
+#include "common/conf/conf.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err_list;
+
+struct settings {
+	char *data_dir;
+	char *master_key; /* hex, or "" for the file in data_dir */
+
+	struct {
+		char *email, *password, *api_key;
+	} admin;
+	struct {
+		char *url; /* "" for the file in data_dir */
+		uint64_t readers, group_max, queue_max, wait_ms;
+	} database;
+	struct {
+		uint64_t changes_ms, samples_10s_ms, samples_1m_ms, samples_1h_ms;
+	} keep;
+	struct {
+		char *listen;
+	} fleet;
+	struct {
+		char *listen, *host;
+		uint64_t port;
+		char *tls_cert, *tls_key, *public_url, *cors_origins, *trusted_proxies;
+		int access_log;
+		uint64_t connections_max, connections_per_address_max, requests_per_connection;
+		uint64_t header_max, body_max;
+		uint64_t header_ms, body_ms, idle_ms, write_ms, stop_ms;
+		uint64_t rate, rate_burst, login_rate;
+	} http;
+	struct {
+		int level, format;
+	} log;
+	struct {
+		char *issuer;
+		uint64_t access_ms, refresh_ms;
+	} tokens;
+	struct {
+		uint64_t port_min, port_max, create_wait_ms, mappings_max;
+	} tunnels;
+	struct {
+		uint64_t db, db_queue, slow, slow_queue, parked;
+	} workers;
+};
+
+extern const struct conf_table settings_table;
+
+/* 0, or -1 with every error in *errs. */
+int settings_load(struct settings **out, const struct conf_source *src, struct err_list *errs) MUST_CHECK;
+void settings_free(struct settings *s); /* takes NULL; wipes the secrets */
+/* URL of the main database, and of the one for samples; dst of size bytes. */
+int settings_database_url(const struct settings *s, char *dst, size_t size) MUST_CHECK;
+int settings_samples_url(const struct settings *s, char *dst, size_t size) MUST_CHECK;
+
+#endif
