@@ -1,0 +1,280 @@
+#include "controld/db_command.h"
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "controld/options.h"
+#include "controld/store/migrate.h"
+#include "controld/store/store.h"
+#include "controld/store/upkeep.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
+
+/* What a command works on. */
+struct target {
+	const struct options *options;
+	const char *file; /* argument of backup and restore */
+	char url[PATH_MAX + 16];
+	char samples_url[PATH_MAX + 16];
+	int lock;
+};
+
+/* ---- commands ---------------------------------------------------------------------------------------------------- */
+
+static int open_store(const struct target *t, bool existing, struct store **out, struct err *e)
+{
+	const struct store_conf conf = { .url = t->url, .readers = 1, .existing = existing };
+
+	return store_open(out, &conf, e);
+}
+
+static int migrate(struct target *t, bool existing, struct err *e)
+{
+	struct store *s;
+	unsigned applied;
+	int rc;
+
+	if (open_store(t, existing, &s, e) != 0)
+		return -1;
+	if ((rc = migrate_main(s, &applied, e)) == 0)
+		printf("%u migration%s applied\n", applied, applied == 1 ? "" : "s");
+	store_close(s);
+	return rc;
+}
+
+static int run_init(struct target *t, struct err *e)
+{
+	return migrate(t, false, e);
+}
+
+/* Migrations build on each other, so the one that is wanted brings all before it; it only has to be known. */
+static int run_migrate(struct target *t, struct err *e)
+{
+	const char *schema = t->options->schema;
+
+	for (size_t i = 0; schema != NULL && i < migrations_main.n; i++)
+		if (str_starts(schema, migrations_main.rows[i].name))
+			schema = NULL;
+	if (schema != NULL)
+		return err_set(
+			e, ERR_NOT_FOUND, NULL, "-schema: there is no migration %s ('controld db list')", schema);
+	return migrate(t, true, e);
+}
+
+static void print_migration(const struct migration *m, int64_t applied_ms, void *arg)
+{
+	char when[CLOCK_RFC3339_SIZE] = "not applied";
+
+	(void)arg;
+	if (applied_ms != 0)
+		clock_rfc3339(when, applied_ms);
+	printf("%-24s %-26s %.12s\n", m->name, when, m->checksum);
+}
+
+static int run_list(struct target *t, struct err *e)
+{
+	struct store *s;
+	int rc;
+
+	if (open_store(t, true, &s, e) != 0)
+		return -1;
+	rc = migrate_list(s, &migrations_main, print_migration, NULL, e);
+	store_close(s);
+	return rc;
+}
+
+static int show_progress(uint64_t done, uint64_t total, void *arg)
+{
+	if (*(bool *)arg)
+		fprintf(stderr, "\r%3u %%%s", total ? (unsigned)(done * 100 / total) : 100, done == total ? "\n" : "");
+	return 0;
+}
+
+static int run_backup(struct target *t, struct err *e)
+{
+	bool terminal = isatty(STDERR_FILENO);
+
+	if (upkeep_backup(t->url, t->file, show_progress, &terminal, e) != 0)
+		return -1;
+	printf("written to %s; keep master.key with it, in another place\n", t->file);
+	return 0;
+}
+
+static int run_restore(struct target *t, struct err *e)
+{
+	bool terminal = isatty(STDERR_FILENO);
+
+	if (upkeep_restore(t->url, t->file, show_progress, &terminal, e) != 0)
+		return -1;
+	printf("restored from %s; relays take a fresh snapshot when controld starts\n", t->file);
+	return 0;
+}
+
+/* The database's name, as a person calls it: the last part of its URL. */
+static const char *name_of(const char *url)
+{
+	const char *slash = strrchr(url, '/');
+
+	return slash != NULL ? slash + 1 : strchr(url, ':') + 1;
+}
+
+static int confirm(const struct target *t, struct err *e)
+{
+	const char *name = name_of(t->url);
+	char answer[256] = "";
+
+	if (t->options->yes != NULL) {
+		(void)str_copy(answer, sizeof answer, t->options->yes);
+	} else if (isatty(STDIN_FILENO)) {
+		fprintf(stderr, "This erases everything in %s.\nType its name to go on (%s): ", t->url, name);
+		if (fgets(answer, sizeof answer, stdin) != NULL)
+			answer[strcspn(answer, "\n")] = '\0';
+	} else {
+		return err_set(e, ERR_BAD_REQUEST, NULL, "reset: no terminal to ask on; say --yes %s", name);
+	}
+	return str_eq(answer, name) ? 0
+	                            : err_set(e, ERR_BAD_REQUEST, NULL, "reset: not confirmed, nothing was changed");
+}
+
+static int run_reset(struct target *t, struct err *e)
+{
+	if (confirm(t, e) != 0 || upkeep_erase(t->url, e) != 0)
+		return -1;
+	/* samples belong to the database of the settings, not to one that was named */
+	if (t->options->database == NULL && upkeep_erase(t->samples_url, e) != 0)
+		return -1;
+	return migrate(t, false, e);
+}
+
+/* ---- the table --------------------------------------------------------------------------------------------------- */
+
+static const struct command {
+	const char *name;
+	const char *arg; /* NULL: none */
+	bool alone;      /* not while a controld runs on it */
+	int (*run)(struct target *t, struct err *e);
+	const char *help;
+} commands[] = {
+	{ "init", NULL, false, run_init, "make a new database" },
+	{ "migrate", NULL, false, run_migrate, "bring it to this program's version (a start does the same)" },
+	{ "list", NULL, false, run_list, "list the migrations and when they were applied" },
+	{ "backup", "FILE", false, run_backup, "write a consistent copy; controld may be running" },
+	{ "restore", "FILE", true, run_restore, "replace it by a copy" },
+	{ "reset", NULL, true, run_reset, "erase everything; asks for the database's name" },
+};
+
+static void print_help(FILE *out)
+{
+	fputs("usage: controld db COMMAND [FLAG...]\n\ncommands:\n", out);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		fprintf(out, "  %-8s %-5s %s\n", commands[i].name, commands[i].arg ? commands[i].arg : "",
+			commands[i].help);
+	fputs("  help           print this\n"
+	      "\nflags:\n"
+	      "  -database URL  the database, instead of database.url of the settings\n"
+	      "  -schema NAME   migrate: the migration that is wanted\n"
+	      "  --yes NAME     reset: do not ask\n"
+	      "  --config FILE, --set KEY=VALUE as for controld\n",
+		out);
+}
+
+static const struct command *command_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (str_eq(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+/* On a terminal a command that was not named is picked by number. */
+static const struct command *command_pick(void)
+{
+	char answer[16];
+	uint64_t n;
+
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (commands[i].arg == NULL)
+			fprintf(stderr, "  %zu  %-8s %s\n", i + 1, commands[i].name, commands[i].help);
+	fputs("Which one? ", stderr);
+	if (fgets(answer, sizeof answer, stdin) == NULL)
+		return NULL;
+	answer[strcspn(answer, "\n")] = '\0';
+	if (str_to_u64(answer, 1, ARRAY_LEN(commands), &n) != 0 || commands[n - 1].arg != NULL)
+		return NULL;
+	return &commands[n - 1];
+}
+
+/* ---- finding the target ------------------------------------------------------------------------------------------ */
+
+static int target_from_settings(struct target *t)
+{
+	struct settings *s;
+	struct err e = { 0 };
+	int rc;
+
+	if (options_settings_or_say(t->options, &s) != 0)
+		return -1;
+	rc = settings_database_url(s, t->url, sizeof t->url);
+	if (t->options->database != NULL)
+		rc = str_copy(t->url, sizeof t->url, t->options->database);
+	if (rc == 0)
+		rc = settings_samples_url(s, t->samples_url, sizeof t->samples_url);
+	if (rc == 0 && t->options->database == NULL && (rc = file_mkdirs(s->data_dir, 0700, &e)) != 0)
+		fprintf(stderr, "controld db: %s\n", e.msg);
+	settings_free(s);
+	return rc;
+}
+
+static int command_run(const struct command *c, struct target *t)
+{
+	struct err e = { 0 };
+	int rc;
+
+	if (target_from_settings(t) != 0)
+		return EXIT_FAILED;
+	if (c->alone && upkeep_lock(t->url, &t->lock, &e) != 0)
+		rc = -1;
+	else
+		rc = c->run(t, &e);
+	if (rc != 0)
+		fprintf(stderr, "controld db %s: %s\n", c->name, e.msg);
+	return rc == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+int db_command(int argc, char **argv)
+{
+	struct options o;
+	struct target t = { .options = &o, .lock = -1 };
+	const struct command *c;
+	struct err e = { 0 };
+
+	log_init("controld", LOG_LEVEL_WARN, LOG_FORMAT_TEXT, STDERR_FILENO);
+	umask(077);
+	if (options_parse(&o, argc, argv, true, &e) != 0) {
+		fprintf(stderr, "controld db: %s\n", e.msg);
+		return EXIT_USAGE;
+	}
+	if (o.action == OPTIONS_HELP || (o.n_args > 0 && str_eq(o.args[0], "help"))) {
+		print_help(stdout);
+		return EXIT_OK;
+	}
+	if (o.n_args == 0 && isatty(STDIN_FILENO) && isatty(STDERR_FILENO))
+		c = command_pick();
+	else
+		c = o.n_args > 0 ? command_find(o.args[0]) : NULL;
+	if (c == NULL || (o.n_args > 1) != (c->arg != NULL)) {
+		print_help(stderr);
+		return EXIT_USAGE;
+	}
+	t.file = o.args[1];
+	return command_run(c, &t);
+}
