@@ -233,9 +233,7 @@ bool db_in_transaction(const struct db *db)
 
 void db_settle(struct db *db)
 {
-	struct list *it;
-
-	while ((it = list_first(&db->running)) != NULL) {
+	LIST_FOREACH_SAFE (it, &db->running) {
 		struct query *q = CONTAINER_OF(it, struct query, link);
 
 		log_error("store_query_left_open", log_s("sql", q->sql));

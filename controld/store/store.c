@@ -129,8 +129,8 @@ void store_close(struct store *s)
 	if (s == NULL)
 		return;
 	writer_free(s->writer[STORE_LOGGED]);
-	while (s->n_idle > 0)
-		db_free(s->idle[--s->n_idle]);
+	for (size_t i = 0; s->idle != NULL && i < s->n_idle; i++)
+		db_free(s->idle[i]);
 	if (s->temporary && s->target != NULL)
 		(void)s->driver->remove(s->target, NULL);
 	seal_wipe(s->master_key, sizeof s->master_key);
