@@ -44,7 +44,7 @@ ALL_CFLAGS := $(CFLAGS_0) $(CFLAGS_V) $(CFLAGS)
 
 # Which foreign libraries each program is linked with; which folder may include them is in scripts/check-layers.
 LIBS_common   := -lssl -lcrypto -lsodium -lyaml -lpthread
-LIBS_controld := -lnng -levent_core -levent_extra -levent_openssl -levent_pthreads -ljansson -lsqlite3 $(LIBS_common)
+LIBS_controld := -lnng -levent_core -levent_extra -levent_openssl -ljansson -lsqlite3 -lz $(LIBS_common)
 LIBS_relayd   := -lnng -luv $(LIBS_common)
 LIBS_portway  := -luv -lcurl -ljansson $(LIBS_common)
 

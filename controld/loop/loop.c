@@ -76,7 +76,7 @@ static struct loop_task *loop_take_posted(struct loop *l)
 	return oldest_first;
 }
 
-static void loop_run_posted(struct loop *l)
+void loop_flush(struct loop *l)
 {
 	struct loop_task *t = loop_take_posted(l);
 
@@ -95,7 +95,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	/* Read before taking: a post that comes in between wakes once more, for nothing but harmlessly. */
 	(void)eventfd_read(fd, &n);
-	loop_run_posted(arg);
+	loop_flush(arg);
 }
 
 /* ---- signals ----------------------------------------------------------------------------------------------------- */
@@ -266,7 +266,7 @@ void loop_free(struct loop *l)
 {
 	if (l == NULL)
 		return;
-	loop_run_posted(l); /* what was handed over is released by its own function */
+	loop_flush(l); /* what was handed over is released by its own function */
 	LIST_FOREACH_SAFE (it, &l->signals)
 		loop_watch_free(CONTAINER_OF(it, struct loop_watch, node));
 	loop_timer_free(l->lag_timer);
