@@ -40,9 +40,9 @@ enum lane {
 };
 
 enum route_flags {
-	ROUTE_RAW_BODY = 1,  /* body is not JSON; schema NULL */
-	ROUTE_PARTIAL = 2,   /* body is a partial object (PUT, PATCH) */
-	ROUTE_LOGIN = 4,     /* counts for login throttling: stricter rate limit per address */
+	ROUTE_RAW_BODY = 1, /* body is not JSON; schema NULL */
+	ROUTE_PARTIAL = 2,  /* body is a partial object (PUT, PATCH) */
+	ROUTE_LOGIN = 4,    /* counts for login throttling: stricter rate limit per address */
 };
 
 typedef int (*route_fn)(void *feature, struct request *rq, struct reply *rp, struct err *e);
@@ -70,12 +70,14 @@ struct route_table {
 };
 
 /* ---- the request: borrowed views --------------------------------------------------------------------------------- */
-const char *request_param(const struct request *rq, const char *name); /* path capture, decoded; never NULL for a capture of the row */
-const char *request_query(const struct request *rq, const char *name); /* decoded, or NULL */
+const char *request_param(
+	const struct request *rq, const char *name); /* path capture, decoded; never NULL for a capture of the row */
+const char *request_query(const struct request *rq, const char *name);  /* decoded, or NULL */
 const char *request_header(const struct request *rq, const char *name); /* or NULL */
-const json_t *request_body(const struct request *rq); /* validated object; {} when absent */
+const json_t *request_body(const struct request *rq);                   /* validated object; {} when absent */
 const char *request_id(const struct request *rq);
-const struct addr *request_peer(const struct request *rq); /* client, X-Forwarded-For honoured from trusted proxies only */
+const struct addr *request_peer(
+	const struct request *rq); /* client, X-Forwarded-For honoured from trusted proxies only */
 const struct identity *request_identity(const struct request *rq); /* NULL on PERM_PUBLIC rows */
 const char *request_method(const struct request *rq);
 /* All errors of one input; reported together when the handler returns -1. */
@@ -93,9 +95,9 @@ int request_if_match(const struct request *rq, const char *etag, struct err *e) 
 void reply_json(struct reply *rp, int status, json_t *body); /* takes the reference */
 /* A body that is ready (a rendered page, metrics text); copied. */
 void reply_text(struct reply *rp, int status, const char *content_type, const char *text, size_t n);
-void reply_empty(struct reply *rp, int status); /* 204 */
+void reply_empty(struct reply *rp, int status);                           /* 204 */
 void reply_header(struct reply *rp, const char *name, const char *value); /* refuses CR and LF */
-void reply_etag(struct reply *rp, int64_t version); /* "v<version>" */
+void reply_etag(struct reply *rp, int64_t version);                       /* "v<version>" */
 /* {"items": items, "next_cursor": cursor or null}; takes items. */
 void reply_list(struct reply *rp, json_t *items, const char *next_cursor);
 

@@ -39,17 +39,18 @@ enum schema_format {
 
 enum schema_flags {
 	SCHEMA_REQUIRED = 1,
-	SCHEMA_NULLABLE = 2, /* null resets to the default on update */
+	SCHEMA_NULLABLE = 2,  /* null resets to the default on update */
 	SCHEMA_READ_ONLY = 4, /* answers only; in a request refused as unknown */
-	SCHEMA_SECRET = 8,   /* shown as *** in errors */
-	SCHEMA_IGNORED = 16, /* accepted in a request and without effect: printed clients send it back */
+	SCHEMA_SECRET = 8,    /* shown as *** in errors */
+	SCHEMA_IGNORED = 16,  /* accepted in a request and without effect: printed clients send it back */
 };
 
 struct schema_field {
 	const char *name;
 	enum schema_type type;
 	unsigned flags;
-	int64_t min, max; /* value, length in characters, or items; max 0: none for numbers, 1024 for strings and arrays */
+	int64_t min,
+		max; /* value, length in characters, or items; max 0: none for numbers, 1024 for strings and arrays */
 	const char *const *choices; /* NULL-terminated */
 	enum schema_format format;
 	enum schema_type item_type; /* arrays of scalars */

@@ -1,0 +1,459 @@
+#include "controld/rest/conn.h"
+
+#include "common/base/clock.h"
+#include "common/base/sm.h"
+#include "common/base/str.h"
+#include "controld/rest/conns.h"
+#include "controld/rest/errors.h"
+#include "controld/rest/headers.h"
+#include "controld/rest/server.h"
+#include "controld/rest/strict.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONN_LINGER_MS 1000  /* after a refusal: time to read the answer before the reset */
+#define CONN_AHEAD_MAX 65536 /* bytes of further requests taken while one is answered */
+#define CONN_EXTENTS   8
+
+static const struct sm_state conn_states[] = {
+	[CONN_NEW] = { "new", BIT(CONN_IDLE) },
+	[CONN_IDLE] = { "idle", BIT(CONN_HEAD) | BIT(CONN_BODY) | BIT(CONN_BUSY) },
+	[CONN_HEAD] = { "head", BIT(CONN_BODY) | BIT(CONN_BUSY) },
+	[CONN_BODY] = { "body", BIT(CONN_BUSY) },
+	[CONN_BUSY] = { "busy", BIT(CONN_REPLY) },
+	[CONN_REPLY] = { "reply", BIT(CONN_IDLE) | BIT(CONN_LINGER) },
+	[CONN_LINGER] = { "linger", 0 },
+};
+
+struct conn {
+	struct conns *owner;
+	struct bufferevent *bev;
+	struct evbuffer_cb_entry *input_cb;
+	struct evhttp_connection *ev;
+	struct evhttp_request *req; /* BUSY and REPLY */
+	struct addr peer;
+	int state;
+	uint64_t deadline_ms;
+	uint64_t requests;
+	struct evbuffer *held; /* bytes that evhttp may not see yet */
+	size_t scanned;        /* of these, how many the reader has judged */
+	bool passing;          /* we put bytes into the input ourselves */
+	bool streamed;         /* evhttp has the headers and waits for the body */
+	bool refused;          /* the answer under way is the last one, and unread bytes may be left */
+	bool asked_to_close;   /* the client wants no further answer */
+	struct strict strict;
+	void (*on_gone)(void *arg);
+	void *arg;
+};
+
+/* ---- input and output -------------------------------------------------------------------------------------------- */
+
+void conn_input_fini(struct conn_input *in)
+{
+	free(in->target);
+	free(in->body);
+	evhttp_clear_headers(&in->headers);
+	in->target = NULL;
+	in->body = NULL;
+}
+
+const char *conn_input_header(const struct conn_input *in, const char *name)
+{
+	return evhttp_find_header(&in->headers, name);
+}
+
+static const char *conn_method(enum evhttp_cmd_type type)
+{
+	switch (type) {
+	case EVHTTP_REQ_GET:
+		return "GET";
+	case EVHTTP_REQ_HEAD:
+		return "HEAD";
+	case EVHTTP_REQ_POST:
+		return "POST";
+	case EVHTTP_REQ_PUT:
+		return "PUT";
+	case EVHTTP_REQ_PATCH:
+		return "PATCH";
+	case EVHTTP_REQ_DELETE:
+		return "DELETE";
+	default: /* the strict reader lets no other pass */
+		return "OPTIONS";
+	}
+}
+
+static void conn_input_body(struct conn_input *in, struct evbuffer *body)
+{
+	const size_t n = evbuffer_get_length(body);
+
+	if (n == 0)
+		return;
+	in->body = malloc(n + 1);
+	if (in->body == NULL) {
+		in->bad = ERR_NOMEM;
+		in->bad_reason = "out of memory";
+		return;
+	}
+	evbuffer_remove(body, in->body, n);
+	in->body[n] = '\0';
+	in->body_len = n;
+}
+
+/* ---- states ------------------------------------------------------------------------------------------------------ */
+
+/* Only writer of c->state; each state has its deadline. */
+static void conn_move(struct conn *c, enum conn_state to)
+{
+	const struct server_conf *conf = conns_conf(c->owner);
+	const uint64_t ms[] = {
+		[CONN_NEW] = 0,
+		[CONN_IDLE] = c->requests == 0 ? conf->head_ms : conf->idle_ms,
+		[CONN_HEAD] = conf->head_ms,
+		[CONN_BODY] = conf->body_ms,
+		[CONN_BUSY] = 0,
+		[CONN_REPLY] = conf->write_ms,
+		[CONN_LINGER] = CONN_LINGER_MS,
+	};
+
+	sm_move(conn_states, &c->state, (int)to);
+	c->deadline_ms = ms[to] == 0 ? 0 : clock_mono_ms() + ms[to];
+}
+
+void conn_doom(struct conn *c)
+{
+	c->deadline_ms = 1;
+}
+
+enum conn_state conn_state(const struct conn *c)
+{
+	return (enum conn_state)c->state;
+}
+
+uint64_t conn_deadline_ms(const struct conn *c)
+{
+	return c->deadline_ms;
+}
+
+const struct addr *conn_peer(const struct conn *c)
+{
+	return &c->peer;
+}
+
+struct evhttp_connection *conn_ev(const struct conn *c)
+{
+	return c->ev;
+}
+
+/* ---- bytes in ---------------------------------------------------------------------------------------------------- */
+
+static enum strict_verdict conn_scan(struct conn *c)
+{
+	while (c->scanned < evbuffer_get_length(c->held)) {
+		struct evbuffer_iovec part[CONN_EXTENTS];
+		struct evbuffer_ptr at;
+		int n;
+
+		if (evbuffer_ptr_set(c->held, &at, c->scanned, EVBUFFER_PTR_SET) != 0)
+			return STRICT_BAD;
+		n = evbuffer_peek(c->held, -1, &at, part, CONN_EXTENTS);
+		for (int i = 0; i < MIN(n, CONN_EXTENTS); i++) {
+			size_t used;
+			const enum strict_verdict v = strict_feed(&c->strict, part[i].iov_base, part[i].iov_len, &used);
+
+			c->scanned += used;
+			if (v != STRICT_MORE)
+				return v;
+		}
+	}
+	return STRICT_MORE;
+}
+
+/* Gives evhttp what was judged so far. */
+static void conn_pass(struct conn *c)
+{
+	struct evbuffer *in = bufferevent_get_input(c->bev);
+	const bool frozen =
+		conns_conf(c->owner)->tls == NULL; /* a plain bufferevent guards its end, a TLS one does not */
+
+	c->passing = true;
+	if (frozen)
+		evbuffer_unfreeze(in, 0);
+	evbuffer_remove_buffer(c->held, in, c->scanned);
+	if (frozen)
+		evbuffer_freeze(in, 0);
+	c->passing = false;
+	c->scanned = 0;
+}
+
+/*
+ * A request that is refused: evhttp gets a harmless one in its place, so that the refusal is answered in its turn.
+ * If it has the headers already, there is nothing to answer with.
+ */
+static void conn_refuse(struct conn *c)
+{
+	static const char stand_in[] = "GET /refused HTTP/1.1\r\nHost: refused\r\n\r\n";
+
+	if (c->strict.code == ERR_NONE)
+		c->strict.code = ERR_INTERNAL;
+	c->refused = true;
+	if (c->streamed) {
+		conn_doom(c);
+		return;
+	}
+	evbuffer_drain(c->held, evbuffer_get_length(c->held));
+	c->scanned = sizeof stand_in - 1;
+	if (evbuffer_add(c->held, stand_in, c->scanned) != 0) {
+		conn_doom(c);
+		return;
+	}
+	conn_move(c, CONN_BUSY);
+	conn_pass(c);
+}
+
+static void conn_whole(struct conn *c)
+{
+	conn_move(c, CONN_BUSY);
+	conn_pass(c);
+}
+
+static void conn_partial(struct conn *c)
+{
+	if (c->strict.head_done && c->state != CONN_BODY)
+		conn_move(c, CONN_BODY);
+	else if (c->state == CONN_IDLE && c->scanned > 0)
+		conn_move(c, CONN_HEAD);
+	/* evhttp says "100 Continue" when it has seen the headers and no body. */
+	if (c->strict.expect) {
+		c->streamed = true;
+		conn_pass(c);
+	}
+}
+
+static void conn_feed(struct conn *c)
+{
+	if (c->state == CONN_LINGER) {
+		evbuffer_drain(c->held, evbuffer_get_length(c->held));
+		return;
+	}
+	if (c->state == CONN_BUSY || c->state == CONN_REPLY || c->state == CONN_NEW) {
+		if (evbuffer_get_length(c->held) > CONN_AHEAD_MAX)
+			bufferevent_disable(c->bev, EV_READ);
+		return;
+	}
+	if (evbuffer_get_length(c->held) == 0)
+		return;
+	switch (conn_scan(c)) {
+	case STRICT_DONE:
+		conn_whole(c);
+		break;
+	case STRICT_BAD:
+		conn_refuse(c);
+		break;
+	case STRICT_MORE:
+		conn_partial(c);
+		break;
+	}
+}
+
+/* Called by the bufferevent for every change of its input; evhttp's own reading comes afterwards. */
+static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct conn *c = arg;
+
+	if (c->passing || info->n_added == 0)
+		return;
+	evbuffer_add_buffer(c->held, in);
+	conn_feed(c);
+}
+
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
+
+/* A refused client may still be sending: closing now would reset the connection before it has read the answer. */
+static void conn_linger(struct conn *c)
+{
+	conn_move(c, CONN_LINGER);
+	(void)shutdown(bufferevent_getfd(c->bev), SHUT_WR);
+	conn_feed(c);
+}
+
+static void on_answered(struct evhttp_request *req, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)req;
+	c->req = NULL;
+	c->streamed = false;
+	if (c->refused) {
+		conn_linger(c);
+		return;
+	}
+	conn_move(c, CONN_IDLE);
+	strict_begin(&c->strict, conns_limits(c->owner));
+	conn_feed(c); /* the next one may be there already */
+}
+
+void conn_take(struct conn *c, struct evhttp_request *req)
+{
+	struct conn_input in = { .bad = c->strict.code, .bad_reason = c->strict.reason };
+
+	c->req = req;
+	c->requests++;
+	evhttp_request_set_on_complete_cb(req, on_answered, c);
+	headers_init(&in.headers);
+	in.method = conn_method(evhttp_request_get_command(req));
+	if (in.bad == ERR_NONE) {
+		conn_input_body(&in, evhttp_request_get_input_buffer(req));
+		headers_move(&in.headers, evhttp_request_get_input_headers(req));
+		in.target = strdup(evhttp_request_get_uri(req));
+		c->asked_to_close = headers_has_token(conn_input_header(&in, "Connection"), "close");
+	}
+	conns_request(c->owner, c, &in);
+}
+
+void conn_on_gone(struct conn *c, void (*on_gone)(void *arg), void *arg)
+{
+	c->on_gone = on_gone;
+	c->arg = arg;
+}
+
+static void on_body_sent(const void *data, size_t n, void *arg)
+{
+	(void)data;
+	(void)n;
+	free(arg);
+}
+
+static bool conn_ends(const struct conn *c)
+{
+	const struct server_conf *conf = conns_conf(c->owner);
+
+	return c->asked_to_close || conns_draining(c->owner) ||
+	       (conf->requests_per_connection != 0 && c->requests >= conf->requests_per_connection);
+}
+
+/*
+ * evhttp closes at once when it sees "Connection: close" among the headers. A refused client is told so where evhttp
+ * does not look, because we stay to read what it still sends.
+ */
+static int conn_answer_headers(struct conn *c, struct evkeyvalq *headers)
+{
+	char date[64];
+
+	if (str_fmt(date, sizeof date, "%s%s", conns_date(c->owner), c->refused ? "\r\nConnection: close" : "") != 0)
+		return -1;
+	if (!c->refused && conn_ends(c) && evhttp_add_header(headers, "Connection", "close") != 0)
+		return -1;
+	return headers_add_block(headers, "Date", date);
+}
+
+void conn_answer(struct conn *c, struct conn_output *out)
+{
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(c->req);
+	struct evbuffer *body = evhttp_request_get_output_buffer(c->req);
+
+	c->on_gone = NULL;
+	conn_move(c, CONN_REPLY);
+	headers_move(headers, out->headers);
+	if (conn_answer_headers(c, headers) != 0)
+		conn_doom(c);
+	if (out->head_only || out->body == NULL ||
+		evbuffer_add_reference(body, out->body, out->body_len, on_body_sent, out->body) != 0)
+		free(out->body);
+	out->body = NULL;
+	evhttp_send_reply(c->req, out->status, errors_phrase(out->status), NULL); /* may free c */
+}
+
+/* ---- life -------------------------------------------------------------------------------------------------------- */
+
+static void conn_free(struct conn *c)
+{
+	if (c->input_cb != NULL)
+		evbuffer_remove_cb_entry(bufferevent_get_input(c->bev), c->input_cb);
+	if (c->held != NULL)
+		evbuffer_free(c->held);
+	free(c);
+}
+
+static void on_closed(struct evhttp_connection *ev, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)ev;
+	/* evhttp lets go of a request that was not answered when the client leaves first: it is ours to free. */
+	if (c->req != NULL && evhttp_request_get_connection(c->req) == NULL)
+		evhttp_request_free(c->req);
+	if (c->on_gone != NULL)
+		c->on_gone(c->arg);
+	conns_remove(c->owner, c);
+	conn_free(c);
+}
+
+void conn_close(struct conn *c)
+{
+	evhttp_connection_free(c->ev); /* on_closed frees c */
+}
+
+/* evhttp makes its connection after it got the bufferevent, and is then the argument of its callbacks. */
+static bool conn_find_ev(struct conn *c)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof ss;
+	void *ev = NULL;
+
+	bufferevent_getcb(c->bev, NULL, NULL, NULL, &ev);
+	if (ev == NULL)
+		return false;
+	c->ev = ev;
+	evhttp_connection_set_closecb(c->ev, on_closed, c);
+	if (getpeername(bufferevent_getfd(c->bev), (struct sockaddr *)&ss, &len) == 0)
+		addr_from_sockaddr(&c->peer, (struct sockaddr *)&ss, len);
+	return true;
+}
+
+/* The same turn of the loop, after evhttp is done with the new connection and before its first byte is read. */
+static void on_admit(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	const bool there = conn_find_ev(c);
+
+	(void)fd;
+	(void)what;
+	bufferevent_decref(c->bev);
+	if (!there) {
+		c->input_cb = NULL; /* went with the bufferevent */
+		conn_free(c);
+		return;
+	}
+	conn_move(c, CONN_IDLE);
+	if (conns_add(c->owner, c) != 0) {
+		c->on_gone = NULL;
+		conn_close(c);
+	} else {
+		conn_feed(c);
+	}
+}
+
+int conn_open(struct conns *owner, struct bufferevent *bev)
+{
+	const struct timeval now = { 0, 0 };
+	struct conn *c = calloc(1, sizeof *c);
+
+	if (c == NULL)
+		return -1;
+	*c = (struct conn){ .owner = owner, .bev = bev, .state = CONN_NEW };
+	strict_begin(&c->strict, conns_limits(owner));
+	c->held = evbuffer_new();
+	if (c->held != NULL)
+		c->input_cb = evbuffer_add_cb(bufferevent_get_input(bev), on_input, c);
+	if (c->input_cb == NULL || event_base_once(bufferevent_get_base(bev), -1, EV_TIMEOUT, on_admit, c, &now) != 0) {
+		conn_free(c);
+		return -1;
+	}
+	bufferevent_incref(bev); /* until it is admitted, nobody tells us of its end */
+	return 0;
+}

@@ -1,0 +1,497 @@
+#include "controld/rest/dispatch.h"
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/rand.h"
+#include "common/base/str.h"
+#include "controld/rest/access_log.h"
+#include "controld/rest/call.h"
+#include "controld/rest/cors.h"
+#include "controld/rest/headers.h"
+#include "controld/rest/idempotency.h"
+#include "controld/rest/input.h"
+#include "controld/rest/parks.h"
+#include "controld/rest/peer.h"
+#include "controld/rest/rate_limit.h"
+#include "controld/rest/rest_metrics.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DISPATCH_RATE_ENTRIES 65536
+#define DISPATCH_LANES        3
+
+struct dispatch {
+	struct dispatch_parts parts;
+	struct pool *lanes[DISPATCH_LANES]; /* none for LANE_LOOP */
+	struct parks *parks;
+	struct rate_limit *rates;
+	struct rate_plans plans;
+	struct peer_proxies proxies;
+};
+
+static void work_call(struct pool_job *job);
+static void on_call_done(void *arg);
+
+/* ---- a call ------------------------------------------------------------------------------------------------------- */
+
+static struct call *call_new(struct dispatch *d, struct conn *conn, struct conn_input *in)
+{
+	struct call *c = malloc(sizeof *c);
+
+	if (c == NULL)
+		return NULL;
+	memset(c, 0, offsetof(struct call, errors));
+	c->errors.n = c->errors.dropped = 0;
+	c->dispatch = d;
+	c->conf = d->parts.conf;
+	c->conn = conn;
+	c->job.work = work_call;
+	list_init(&c->job.node);
+	c->done = (struct loop_task){ .fn = on_call_done, .arg = c };
+	c->start_ns = clock_mono_ns();
+	c->rq.errors = &c->errors;
+	c->rq.in = *in;
+	headers_init(&c->rq.in.headers);
+	headers_move(&c->rq.in.headers, &in->headers);
+	reply_init(&c->rp);
+	return c;
+}
+
+static void call_free(struct call *c)
+{
+	request_fini(&c->rq);
+	reply_fini(&c->rp);
+	free(c->claim);
+	free(c);
+}
+
+static void on_client_gone(void *arg)
+{
+	((struct call *)arg)->conn = NULL;
+}
+
+static void call_fail(struct call *c, const struct err *e)
+{
+	reply_fail(c, e, 1, 0);
+}
+
+/* ---- loop: the answer --------------------------------------------------------------------------------------------- */
+
+static int call_send_headers(struct call *c, bool head_only)
+{
+	struct reply *rp = &c->rp;
+	char length[24];
+
+	reply_header(rp, "X-Request-ID", c->rq.id);
+	if (rp->content_type[0] != '\0')
+		reply_header(rp, "Content-Type", rp->content_type);
+	if (head_only && str_fmt(length, sizeof length, "%zu", rp->body.len) == 0)
+		reply_header(rp, "Content-Length", length);
+	return headers_add_block(&rp->headers, headers_security_name(), headers_security_value(c->conf->tls != NULL));
+}
+
+static void call_send(struct call *c)
+{
+	struct reply *rp = &c->rp;
+	struct conn_output out = {
+		.status = rp->status,
+		.headers = &rp->headers,
+		.head_only = str_eq(c->rq.in.method, "HEAD"),
+	};
+
+	(void)call_send_headers(c, out.head_only);
+	if (rp->body.len > 0) {
+		out.body = rp->body.data;
+		out.body_len = rp->body.len;
+		rp->body.data = NULL; /* goes with the answer */
+		rp->body.len = rp->body.cap = 0;
+	}
+	conn_answer(c->conn, &out);
+}
+
+static void call_answer(struct call *c)
+{
+	struct rest_metrics *metrics = c->dispatch->parts.metrics;
+	const uint64_t duration_ns = clock_mono_ns() - c->start_ns;
+
+	rest_metrics_request(metrics, c->entry, c->rq.in.method, c->rp.status, duration_ns);
+	rest_metrics_in_flight(metrics, -1);
+	access_log_write(c, duration_ns);
+	if (c->conn != NULL)
+		call_send(c);
+	call_free(c);
+}
+
+static void on_call_done(void *arg)
+{
+	call_answer(arg);
+}
+
+/* ---- worker: before the handler ----------------------------------------------------------------------------------- */
+
+static int call_identify(struct call *c, struct err *e)
+{
+	const struct authenticator *auth = c->dispatch->parts.auth;
+	const char *api_key = request_header(&c->rq, "X-API-Key");
+
+	if (c->entry->route->permission == PERM_PUBLIC)
+		return 0;
+	if (api_key == NULL)
+		api_key = request_query(&c->rq, "api_key");
+	if (auth->resolve(auth->self, request_header(&c->rq, "Authorization"), api_key, &c->rq.identity, e) != 0)
+		return -1;
+	c->rq.has_identity = true;
+	if (!identity_allows(&c->rq.identity, c->entry->route->permission))
+		return err_set(e, ERR_FORBIDDEN, NULL, "your role does not allow %s %s", c->entry->route->method,
+			c->entry->route->path);
+	return 0;
+}
+
+static int call_limited(struct call *c, uint64_t wait_ms, struct err *e)
+{
+	reply_retry_after(&c->rp, wait_ms);
+	rest_metrics_refused(c->dispatch->parts.metrics, "rate");
+	return err_set(
+		e, ERR_RATE_LIMITED, NULL, "too many requests; try again in %" PRIu64 " s", (wait_ms + 999) / 1000);
+}
+
+static void call_header_u64(struct call *c, const char *name, uint64_t v)
+{
+	char text[24];
+
+	(void)str_fmt(text, sizeof text, "%" PRIu64, v);
+	reply_header(&c->rp, name, text);
+}
+
+/* The hour of a tenant's plan; tenants without one get no header. */
+static int call_count_plan(struct call *c, const char *key, struct err *e)
+{
+	struct dispatch *d = c->dispatch;
+	const int64_t now_s = clock_wall_ms() / 1000;
+	struct rate_window w;
+	uint64_t per_hour;
+
+	if (d->plans.per_hour == NULL)
+		return 0;
+	per_hour = d->plans.per_hour(d->plans.self, c->rq.identity.tenant_id);
+	if (per_hour == 0)
+		return 0;
+	rate_limit_count(d->rates, key, per_hour, now_s, &w);
+	call_header_u64(c, "X-RateLimit-Limit", w.limit);
+	call_header_u64(c, "X-RateLimit-Remaining", w.remaining);
+	call_header_u64(c, "X-RateLimit-Reset", (uint64_t)w.reset_s);
+	call_header_u64(c, "X-RateLimit-Window", RATE_LIMIT_WINDOW_S);
+	return w.refused ? call_limited(c, (uint64_t)(w.reset_s - now_s) * 1000, e) : 0;
+}
+
+static int call_limit_identity(struct call *c, struct err *e)
+{
+	struct dispatch *d = c->dispatch;
+	const struct server_rate *rate = &d->parts.conf->per_identity;
+	const struct identity *id = &c->rq.identity;
+	char key[RATE_LIMIT_KEY_MAX];
+	uint64_t wait_ms;
+
+	if (!c->rq.has_identity)
+		return 0;
+	(void)str_fmt(key, sizeof key, "i:%s", id->api_key || id->user_id[0] == '\0' ? id->token_id : id->user_id);
+	wait_ms = rate_limit_take(d->rates, key, rate->rate, rate->burst, clock_mono_ns());
+	if (wait_ms > 0)
+		return call_limited(c, wait_ms, e);
+	return call_count_plan(c, key, e);
+}
+
+/* 0: the handler may run. 1: the answer is there already. */
+static int call_prepare(struct call *c, struct err *e)
+{
+	if (call_identify(c, e) != 0 || call_limit_identity(c, e) != 0 || input_read(&c->rq, c->conf->body_max, e) != 0)
+		return -1;
+	if (c->errors.n > 0)
+		return -1;
+	switch (idempotency_begin(c->dispatch->parts.store, c, e)) {
+	case IDEMPOTENCY_RUN:
+		return 0;
+	case IDEMPOTENCY_STORED:
+		return 1;
+	default:
+		return -1;
+	}
+}
+
+/* ---- worker: the handler ------------------------------------------------------------------------------------------- */
+
+static void call_fail_with_all(struct call *c, struct err *e)
+{
+	if (c->errors.n > 0)
+		reply_fail(c, c->errors.items, c->errors.n, c->errors.dropped);
+	else
+		call_fail(c, e);
+	if (c->rp.status == 500)
+		log_error("request_failed", log_s("request_id", c->rq.id), log_s("path", c->rq.path), log_err(e));
+	else if (c->rp.status == 503 && reply_header_get(&c->rp, "Retry-After") == NULL)
+		reply_retry_after(&c->rp, 1000);
+}
+
+/* The part that a handler parked for, or the handler itself. */
+static int call_step(struct call *c, struct err *e)
+{
+	struct reply_park park = c->rp.park;
+	int rc;
+
+	if (park.key == NULL)
+		return c->entry->route->handler(c->entry->feature, &c->rq, &c->rp, e);
+	c->rp.park = (struct reply_park){ .key = NULL };
+	rc = park.finish(c->entry->feature, &c->rq, &c->rp, park.state, e);
+	if (park.free_state != NULL && (c->rp.park.key == NULL || c->rp.park.state != park.state))
+		park.free_state(park.state);
+	return rc;
+}
+
+/* Runs until the answer is there (true) or the call waits (false): then it is not ours any more. */
+static bool call_run(struct call *c)
+{
+	struct err e;
+	int rc = 0;
+
+	err_clear(&e);
+	if (c->rp.park.key == NULL)
+		rc = call_prepare(c, &e);
+	while (rc == 0) {
+		rc = call_step(c, &e);
+		if (rc != 0 || c->rp.park.key == NULL)
+			break;
+		if (parks_add(c->dispatch->parks, c))
+			return false;
+	}
+	if (rc >= 0 && c->rp.status == 0)
+		rc = err_set(&e, ERR_INTERNAL, NULL, "the handler gave no answer");
+	if (rc < 0)
+		call_fail_with_all(c, &e);
+	idempotency_end(c->dispatch->parts.store, c);
+	return true;
+}
+
+static void work_call(struct pool_job *job)
+{
+	struct call *c = CONTAINER_OF(job, struct call, job);
+
+	if (call_run(c))
+		loop_post(c->dispatch->parts.loop, &c->done);
+}
+
+/* A parked call whose time has come: any thread. */
+static void call_resume(struct call *c)
+{
+	struct dispatch *d = c->dispatch;
+	struct pool *lane = d->lanes[c->entry->route->lane];
+
+	pool_resume(lane != NULL ? lane : d->lanes[LANE_DB], &c->job);
+}
+
+/* ---- loop: the request --------------------------------------------------------------------------------------------- */
+
+static bool call_id_is_sane(const char *id)
+{
+	const size_t n = strlen(id);
+
+	return n > 0 && n < REQUEST_ID_SIZE &&
+	       strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:") == n;
+}
+
+static void call_name(struct call *c)
+{
+	const char *given = request_header(&c->rq, "X-Request-ID");
+	char made[RAND_ID_SIZE];
+
+	if (given != NULL && call_id_is_sane(given)) {
+		(void)str_copy(c->rq.id, sizeof c->rq.id, given);
+		return;
+	}
+	rand_id(made, "req");
+	(void)str_copy(c->rq.id, sizeof c->rq.id, made);
+}
+
+/* 0 and c->entry; or -1, also for OPTIONS, which is answered here (then the reply has a status). */
+static int call_route(struct call *c, struct err *e)
+{
+	char *query = c->rq.in.target;
+	const char *path = strsep(&query, "?");
+	enum router_result found;
+
+	(void)str_copy(c->rq.path, sizeof c->rq.path, path);
+	if (query_parse(&c->rq.args, query, e) != 0)
+		return -1;
+	found = router_find(c->dispatch->parts.router, c->rq.in.method, c->rq.in.target, &c->rq.match);
+	c->entry = c->rq.match.entry;
+	if (found == ROUTER_FOUND)
+		return 0;
+	if (str_eq(c->rq.in.method, "OPTIONS") && (found == ROUTER_NO_METHOD || str_eq(c->rq.path, "*"))) {
+		reply_empty(&c->rp, 204);
+		reply_header(
+			&c->rp, "Allow", found == ROUTER_NO_METHOD ? c->rq.match.allow : "GET, HEAD, POST, OPTIONS");
+		return -1;
+	}
+	if (found == ROUTER_BAD_PATH)
+		return err_set(e, ERR_BAD_REQUEST, NULL, "the path is not percent-encoded UTF-8");
+	if (found == ROUTER_NO_PATH)
+		return err_set(e, ERR_NOT_FOUND, NULL, "there is nothing at %s", c->rq.path);
+	reply_header(&c->rp, "Allow", c->rq.match.allow);
+	return err_set(e, ERR_METHOD_NOT_ALLOWED, NULL, "%s is not possible at %s, but %s", c->rq.in.method, c->rq.path,
+		c->rq.match.allow);
+}
+
+static int call_limit_address(struct call *c, struct err *e)
+{
+	struct dispatch *d = c->dispatch;
+	const struct server_conf *conf = d->parts.conf;
+	const uint64_t now_ns = clock_mono_ns();
+	char ip[ADDR_STRLEN], key[RATE_LIMIT_KEY_MAX];
+	uint64_t wait_ms = 0;
+
+	if (conf->per_address.rate == 0 && conf->login_per_address.rate == 0)
+		return 0;
+	addr_print_ip(&c->rq.peer, ip);
+	(void)str_fmt(key, sizeof key, "a:%s", ip);
+	wait_ms = rate_limit_take(d->rates, key, conf->per_address.rate, conf->per_address.burst, now_ns);
+	if (wait_ms == 0 && (c->entry->route->flags & ROUTE_LOGIN) != 0) {
+		key[0] = 'l';
+		wait_ms = rate_limit_take(
+			d->rates, key, conf->login_per_address.rate, conf->login_per_address.burst, now_ns);
+	}
+	return wait_ms > 0 ? call_limited(c, wait_ms, e) : 0;
+}
+
+/* Everything that is decided on the loop. 0: a lane may have it. */
+static int call_enter(struct call *c, struct err *e)
+{
+	const struct dispatch *d = c->dispatch;
+	const struct conn_input *in = &c->rq.in;
+
+	call_name(c);
+	c->rq.peer = peer_client(&d->proxies, conn_peer(c->conn), request_header(&c->rq, "X-Forwarded-For"));
+	if (in->bad != ERR_NONE || in->target == NULL) {
+		rest_metrics_refused(d->parts.metrics, "malformed");
+		return err_set(e, in->bad != ERR_NONE ? in->bad : ERR_NOMEM, NULL, "%s",
+			in->bad_reason != NULL ? in->bad_reason : "out of memory");
+	}
+	cors_headers(
+		&c->rp, d->parts.conf->cors_origins, request_header(&c->rq, "Origin"), str_eq(in->method, "OPTIONS"));
+	if (call_route(c, e) != 0)
+		return -1;
+	return call_limit_address(c, e);
+}
+
+/* Hands it to a worker, or runs it here. 0, or -1: no worker has room. */
+static int call_start(struct call *c, struct err *e)
+{
+	struct pool *lane = c->dispatch->lanes[c->entry->route->lane];
+
+	if (lane == NULL) {
+		if (call_run(c))
+			call_answer(c);
+		return 0;
+	}
+	if (pool_submit(lane, &c->job) == 0)
+		return 0;
+	rest_metrics_refused(c->dispatch->parts.metrics, "queue");
+	reply_retry_after(&c->rp, 1000);
+	return err_set(e, ERR_OVERLOADED, NULL, "too many requests wait already; try again in a second");
+}
+
+void dispatch_request(void *arg, struct conn *conn, struct conn_input *in)
+{
+	struct dispatch *d = arg;
+	struct call *c = call_new(d, conn, in);
+	struct err e;
+
+	if (c == NULL) {
+		conn_input_fini(in);
+		conn_doom(conn);
+		return;
+	}
+	err_clear(&e);
+	rest_metrics_in_flight(d->parts.metrics, 1);
+	conn_on_gone(conn, on_client_gone, c);
+	if (call_enter(c, &e) == 0 && call_start(c, &e) == 0)
+		return;
+	if (c->rp.status == 0)
+		call_fail(c, &e);
+	call_answer(c);
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------------------- */
+
+static int dispatch_new_lanes(struct dispatch *d, struct err *e)
+{
+	const struct server_conf *conf = d->parts.conf;
+	const struct pool_conf db = { .name = "db", .threads = conf->db_threads, .queue_max = conf->db_queue_max };
+	const struct pool_conf slow = {
+		.name = "slow", .threads = conf->slow_threads, .queue_max = conf->slow_queue_max
+	};
+
+	if (pool_new(&d->lanes[LANE_DB], &db, e) != 0)
+		return -1;
+	return pool_new(&d->lanes[LANE_SLOW], &slow, e);
+}
+
+int dispatch_new(struct dispatch **out, const struct dispatch_parts *parts, struct err *e)
+{
+	struct dispatch *d = calloc(1, sizeof *d);
+
+	if (d == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "http: out of memory");
+	d->parts = *parts;
+	if (peer_proxies_parse(&d->proxies, parts->conf->trusted_proxies, e) != 0 ||
+		rate_limit_new(&d->rates, DISPATCH_RATE_ENTRIES, e) != 0 ||
+		parks_new(&d->parks, parts->loop, parts->conf->parked_max, call_resume, e) != 0 ||
+		dispatch_new_lanes(d, e) != 0)
+		goto fail;
+	*out = d;
+	return 0;
+fail:
+	dispatch_free(d);
+	return -1;
+}
+
+void dispatch_set_plans(struct dispatch *d, const struct rate_plans *plans)
+{
+	d->plans = *plans;
+}
+
+struct parks *dispatch_parks(struct dispatch *d)
+{
+	return d->parks;
+}
+
+void dispatch_collect(struct dispatch *d)
+{
+	struct pool_stats stats;
+
+	pool_stats(d->lanes[LANE_DB], &stats);
+	rest_metrics_lane(d->parts.metrics, "db", &stats);
+	pool_stats(d->lanes[LANE_SLOW], &stats);
+	rest_metrics_lane(d->parts.metrics, "slow", &stats);
+	rest_metrics_parked(d->parts.metrics, parks_count(d->parks));
+	rest_metrics_lag(d->parts.metrics, loop_lag_us(d->parts.loop));
+}
+
+void dispatch_drain(struct dispatch *d)
+{
+	parks_close(d->parks);
+}
+
+void dispatch_free(struct dispatch *d)
+{
+	if (d == NULL)
+		return;
+	if (d->parks != NULL)
+		parks_close(d->parks);
+	for (size_t i = 0; i < DISPATCH_LANES; i++)
+		pool_free(d->lanes[i]);
+	loop_flush(d->parts.loop); /* answers that came meanwhile */
+	parks_free(d->parks);
+	rate_limit_free(d->rates);
+	free(d);
+}

@@ -1,0 +1,235 @@
+#include "controld/rest/idempotency.h"
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "common/crypto/seal.h"
+#include "controld/rest/call.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IDEMPOTENCY_KEY_MAX    255
+#define IDEMPOTENCY_KEEP_MS    (24 * 3600 * 1000LL)
+#define IDEMPOTENCY_RUN_MS     60000 /* after this a claim without answer is one that was cut off */
+#define IDEMPOTENCY_ANSWER_MAX (256u << 10)
+
+static const char sql_expire[] = "DELETE FROM idempotency_keys WHERE created_ms < ?1";
+static const char sql_claim[] = "INSERT INTO idempotency_keys (tenant_id, idem_key, route, request_hash, status, "
+				"content_type, location, etag, body, "
+				"created_ms) VALUES (?1, ?2, ?3, ?4, 0, '', '', '', '', ?5) ON CONFLICT (tenant_id, "
+				"idem_key, route) DO NOTHING";
+static const char sql_find[] = "SELECT request_hash, status, content_type, location, etag, body, created_ms "
+			       "FROM idempotency_keys WHERE tenant_id = ?1 AND idem_key = ?2 AND route = ?3";
+static const char sql_answer[] =
+	"UPDATE idempotency_keys SET status = ?4, content_type = ?5, location = ?6, etag = ?7, "
+	"body = ?8 WHERE tenant_id = ?1 AND idem_key = ?2 AND route = ?3";
+static const char sql_give_back[] =
+	"DELETE FROM idempotency_keys WHERE tenant_id = ?1 AND idem_key = ?2 AND route = ?3 AND status = 0";
+
+static const char *const idempotency_statements[] = { sql_expire, sql_claim, sql_find, sql_answer, sql_give_back };
+const struct sql_table rest_sql[] = {
+	{ "idempotency_keys", idempotency_statements, ARRAY_LEN(idempotency_statements) },
+};
+const size_t rest_sql_n = ARRAY_LEN(rest_sql);
+
+struct idempotency_claim {
+	char tenant_id[40];
+	char key[IDEMPOTENCY_KEY_MAX + 1];
+	char route[160];
+	char hash[SHA256_SIZE * 2 + 1];
+};
+
+struct idempotency_try {
+	struct call *call;
+	const struct idempotency_claim *claim;
+	int64_t now_ms;
+	enum idempotency_result result;
+};
+
+/* ---- what is claimed ---------------------------------------------------------------------------------------------- */
+
+/* Who asks is part of the hash: nobody gets the answer that was made for another. */
+static int idempotency_hash(struct idempotency_claim *claim, const struct call *c)
+{
+	uint8_t parts[2 * SHA256_SIZE];
+	uint8_t digest[SHA256_SIZE];
+	char head[320];
+
+	if (str_fmt(head, sizeof head, "%s %s %s", c->rq.identity.actor, c->rq.in.method, c->rq.path) != 0)
+		return -1;
+	seal_sha256(head, strlen(head), parts);
+	seal_sha256(c->rq.in.body != NULL ? (const void *)c->rq.in.body : "", c->rq.in.body_len, parts + SHA256_SIZE);
+	seal_sha256(parts, sizeof parts, digest);
+	str_hex(claim->hash, digest, sizeof digest);
+	return 0;
+}
+
+static int idempotency_key(struct idempotency_claim *claim, const char *key, struct err *e)
+{
+	const size_t n = strlen(key);
+
+	for (size_t i = 0; i < n; i++)
+		if (key[i] < 0x21 || key[i] > 0x7e) {
+			err_set(e, ERR_BAD_REQUEST, "Idempotency-Key", "Idempotency-Key must be visible ASCII");
+			return err_detail(e, "format", key);
+		}
+	if (n == 0 || str_copy(claim->key, sizeof claim->key, key) != 0) {
+		err_set(e, ERR_BAD_REQUEST, "Idempotency-Key", "Idempotency-Key must be 1 to %d characters long",
+			IDEMPOTENCY_KEY_MAX);
+		return err_detail(e, "length", key);
+	}
+	return 0;
+}
+
+static struct idempotency_claim *idempotency_claim_new(const struct call *c, const char *key, struct err *e)
+{
+	const struct route *route = c->entry->route;
+	struct idempotency_claim *claim = calloc(1, sizeof *claim);
+
+	if (claim == NULL) {
+		err_set(e, ERR_NOMEM, NULL, "out of memory");
+		return NULL;
+	}
+	if (idempotency_key(claim, key, e) != 0) {
+		free(claim);
+		return NULL;
+	}
+	if (str_copy(claim->tenant_id, sizeof claim->tenant_id, c->rq.identity.tenant_id) != 0 ||
+		str_fmt(claim->route, sizeof claim->route, "%s %s", route->method, route->path) != 0 ||
+		idempotency_hash(claim, c) != 0) {
+		free(claim);
+		err_set(e, ERR_INTERNAL, NULL, "idempotency: identity or route is too long");
+		return NULL;
+	}
+	return claim;
+}
+
+/* ---- claiming ------------------------------------------------------------------------------------------------------ */
+
+static void idempotency_replay(struct reply *rp, struct query *q)
+{
+	const char *location = query_text(q, 3);
+	const char *etag = query_text(q, 4);
+	const char *body = query_text(q, 5);
+
+	reply_text(rp, (int)query_int(q, 1), query_text(q, 2), body, strlen(body));
+	if (*location != '\0')
+		reply_header(rp, "Location", location);
+	if (*etag != '\0')
+		reply_header(rp, "ETag", etag);
+	reply_header(rp, "Idempotency-Replayed", "true");
+}
+
+/* The key is taken: by the same request answered, the same running, the same cut off, or another one. */
+static int idempotency_taken(struct idempotency_try *t, struct query *q, struct err *e)
+{
+	if (!str_eq(query_text(q, 0), t->claim->hash)) {
+		err_set(e, ERR_IDEMPOTENCY, "Idempotency-Key", "this Idempotency-Key was used for another request");
+		return err_detail(e, "unique", t->claim->key);
+	}
+	if (query_int(q, 1) != 0) {
+		idempotency_replay(&t->call->rp, q);
+		t->result = IDEMPOTENCY_STORED;
+		return 0;
+	}
+	if (query_int(q, 6) > t->now_ms - IDEMPOTENCY_RUN_MS) {
+		reply_retry_after(&t->call->rp, 1000);
+		return err_set(e, ERR_LOCKED, "Idempotency-Key",
+			"the first request with this Idempotency-Key is still running");
+	}
+	return err_set(e, ERR_CONFLICT, "Idempotency-Key",
+		"the first request with this Idempotency-Key was cut off: see whether it took effect, then use a new "
+		"key");
+}
+
+static int idempotency_claim_tx(struct db *tx, void *arg, struct err *e)
+{
+	struct idempotency_try *t = arg;
+	const struct idempotency_claim *k = t->claim;
+	struct query *q;
+	int claimed, rc;
+
+	if (db_exec(tx, sql_expire, e, bind_i(t->now_ms - IDEMPOTENCY_KEEP_MS)) < 0)
+		return -1;
+	claimed = db_exec(tx, sql_claim, e, bind_s(k->tenant_id), bind_s(k->key), bind_s(k->route), bind_s(k->hash),
+		bind_i(t->now_ms));
+	if (claimed != 0)
+		return claimed < 0 ? -1 : 0;
+	if (db_query(tx, &q, sql_find, e, bind_s(k->tenant_id), bind_s(k->key), bind_s(k->route)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	if (rc == 1)
+		rc = idempotency_taken(t, q, e);
+	else if (rc == 0)
+		rc = err_set(e, ERR_LOCKED, "Idempotency-Key", "this Idempotency-Key was given back just now");
+	query_end(q);
+	return rc;
+}
+
+enum idempotency_result idempotency_begin(struct store *store, struct call *c, struct err *e)
+{
+	const char *key = request_header(&c->rq, "Idempotency-Key");
+	struct idempotency_try t = { .call = c, .now_ms = clock_wall_ms(), .result = IDEMPOTENCY_RUN };
+	struct idempotency_claim *claim;
+
+	if (store == NULL || key == NULL || !c->rq.has_identity || !str_eq(c->rq.in.method, "POST"))
+		return IDEMPOTENCY_RUN;
+	claim = idempotency_claim_new(c, key, e);
+	if (claim == NULL)
+		return IDEMPOTENCY_REFUSED;
+	t.claim = claim;
+	if (store_write(store, STORE_OPERATIONAL, idempotency_claim_tx, &t, e) != 0)
+		t.result = IDEMPOTENCY_REFUSED;
+	if (t.result == IDEMPOTENCY_RUN)
+		c->claim = claim;
+	else
+		free(claim);
+	return t.result;
+}
+
+/* ---- answering ----------------------------------------------------------------------------------------------------- */
+
+static int idempotency_answer_tx(struct db *tx, void *arg, struct err *e)
+{
+	struct call *c = arg;
+	const struct idempotency_claim *k = c->claim;
+	const char *location = reply_header_get(&c->rp, "Location");
+	const char *etag = reply_header_get(&c->rp, "ETag");
+
+	return db_exec(tx, sql_answer, e, bind_s(k->tenant_id), bind_s(k->key), bind_s(k->route), bind_i(c->rp.status),
+		       bind_s(c->rp.content_type), bind_s(location != NULL ? location : ""),
+		       bind_s(etag != NULL ? etag : ""), bind_s(buf_cstr(&c->rp.body))) < 0
+	               ? -1
+	               : 0;
+}
+
+static int idempotency_give_back_tx(struct db *tx, void *arg, struct err *e)
+{
+	const struct idempotency_claim *k = ((struct call *)arg)->claim;
+
+	return db_exec(tx, sql_give_back, e, bind_s(k->tenant_id), bind_s(k->key), bind_s(k->route)) < 0 ? -1 : 0;
+}
+
+/* What may turn out otherwise next time is not kept, and neither is what is too large. */
+static bool idempotency_is_final(const struct reply *rp)
+{
+	return rp->status < 500 && rp->status != 429 && rp->body.len <= IDEMPOTENCY_ANSWER_MAX &&
+	       str_is_utf8((const char *)rp->body.data, rp->body.len);
+}
+
+void idempotency_end(struct store *store, struct call *c)
+{
+	struct err e;
+
+	if (c->claim == NULL)
+		return;
+	err_clear(&e);
+	if (store_write(store, STORE_OPERATIONAL,
+		    idempotency_is_final(&c->rp) ? idempotency_answer_tx : idempotency_give_back_tx, c, &e) != 0)
+		log_warn("idempotency_not_stored", log_s("request_id", c->rq.id), log_err(&e));
+	free(c->claim);
+	c->claim = NULL;
+}
