@@ -20,13 +20,16 @@ struct tunnels_conf {
 	uint64_t create_wait_ms;     /* how long a create waits for the relays; 500 */
 	uint32_t mappings_max;       /* per tenant; 0: none */
 	uint64_t series_retention_10s_ms, series_retention_1m_ms, series_retention_1h_ms;
+	struct store *samples; /* the series' own database file; NULL: no series are kept */
 };
 
 int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct store *store, struct parks *parks,
 	struct mapping_statuses *statuses, const struct relays *relays, struct err *e) MUST_CHECK;
 void tunnels_free(struct tunnels *t);
 struct route_table tunnels_routes(struct tunnels *t);
-extern const struct sql_table tunnels_sql[];
+/* What is due from time to time: to be called about every 5 s, on a thread that may wait for the database. */
+int tunnels_tick(struct tunnels *t, int64_t now_ms, struct err *e) MUST_CHECK;
+extern const struct sql_table *const tunnels_sql[];
 extern const size_t tunnels_sql_n;
 
 /* ---- for fleet/: mappings as relays see them ---------------------------------------------------------------------- */
@@ -34,9 +37,9 @@ struct mapping_placed {
 	char id[PROTO_ID_SIZE];
 	char group_id[PROTO_ID_SIZE];
 	char node_id[PROTO_ID_SIZE]; /* "" = every node of the group */
-	int64_t seq;  /* of its newest logged change */
-	bool present; /* false: deleted, or off in a way that takes it from the relays */
-	struct mapping_conf conf; /* when present; fn must copy or encode, not keep */
+	int64_t seq;                 /* of its newest logged change */
+	bool present;                /* false: deleted, or off in a way that takes it from the relays */
+	struct mapping_conf conf;    /* when present; fn must copy or encode, not keep */
 };
 typedef int (*mapping_placed_fn)(const struct mapping_placed *m, void *arg);
 /* One mapping as of now (present = false if it is gone). */
@@ -44,13 +47,15 @@ int mapping_placed_get(struct db *db, const char *id, mapping_placed_fn fn, void
 /* All of them, any order. */
 int mapping_placed_all(struct db *db, mapping_placed_fn fn, void *arg, struct err *e) MUST_CHECK;
 /* Ids of the mappings that a changed user or tenant owns (suspension reaches the relays through them). */
-int mapping_ids_of(struct db *db, const char *kind, const char *subject, int (*fn)(const char *id, void *arg), void *arg,
-	struct err *e) MUST_CHECK;
+int mapping_ids_of(struct db *db, const char *kind, const char *subject, int (*fn)(const char *id, void *arg),
+	void *arg, struct err *e) MUST_CHECK;
 
 /* ---- for fleet/: counters -------------------------------------------------------------------------------------------
  * Stores the rows of one report inside the transaction that claims its number: replaces values, never adds. Answers
  * false in *stored when that number (or a newer one) is there already. */
 int traffic_store_report(struct db *tx, const char *node_id, const struct msg_report *r, int64_t now_ms, bool *stored,
 	struct err *e) MUST_CHECK;
+/* A node was removed for good: what its boots had open is no longer active. */
+int traffic_node_gone(struct db *tx, const char *node_id, int64_t now_ms, struct err *e) MUST_CHECK;
 
 #endif

@@ -1,0 +1,265 @@
+/* traffic: totals stay exact whatever happens to reports: repeated, late, lost, of several boots and relays. */
+#include "controld/tunnels/traffic.h"
+
+#include "controld/tunnels/tunnels.h"
+#include "tests/unit/lib/test_store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static struct test_store t;
+
+static int work_open(struct db *tx, void *arg, struct err *e)
+{
+	(void)arg;
+	if (traffic_open(tx, "map_a", "red", "usr_1", e) != 0 || traffic_open(tx, "map_b", "red", "usr_2", e) != 0)
+		return -1;
+	return traffic_open(tx, "map_c", "blue", "", e);
+}
+
+static int setup(void **state)
+{
+	struct err e;
+
+	(void)state;
+	test_store_open(&t);
+	TEST_STORE_MUST(store_write(t.store, STORE_LOGGED, work_open, NULL, &e), e);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	test_store_close(&t);
+	return 0;
+}
+
+/* ---- a report, sent through its wire form --------------------------------------------------------------------------- */
+struct row {
+	uint64_t slot;
+	const char *mapping;
+	uint64_t bytes_in, opened, closed;
+};
+
+struct sent {
+	const char *node, *boot;
+	uint64_t number;
+	bool last;
+	struct row rows[4]; /* up to the first without a mapping */
+	bool stored;
+};
+
+static void encode(const struct sent *s, struct buf *b)
+{
+	struct msg_report head = { .number = s->number, .last = s->last };
+	uint32_t n = 0;
+	size_t count_at;
+
+	str_copy(head.boot, sizeof head.boot, s->boot);
+	msg_report_begin(b, &head, &count_at);
+	for (; n < ARRAY_LEN(s->rows) && s->rows[n].mapping != NULL; n++) {
+		struct meter_row row = { .slot = s->rows[n].slot };
+
+		str_copy(row.object, sizeof row.object, s->rows[n].mapping);
+		row.value[METER_bytes_in] = s->rows[n].bytes_in;
+		row.value[METER_opened] = s->rows[n].opened;
+		row.value[METER_closed] = s->rows[n].closed;
+		msg_report_row(b, &row);
+	}
+	msg_report_end(b, count_at, n);
+}
+
+static int work_report(struct db *tx, void *arg, struct err *e)
+{
+	struct sent *s = arg;
+	struct msg_report r;
+	struct buf b;
+	int rc;
+
+	buf_init(&b, PROTO_MSG_MAX);
+	encode(s, &b);
+	if (b.failed || msg_report_decode(&r, b.data, b.len) != 0) {
+		buf_free(&b);
+		return err_set(e, ERR_INTERNAL, NULL, "the test's own report is wrong");
+	}
+	rc = traffic_store_report(tx, s->node, &r, 1000 + (int64_t)s->number, &s->stored, e);
+	msg_report_fini(&r);
+	buf_free(&b);
+	return rc;
+}
+
+static bool report(struct sent s)
+{
+	struct err e;
+
+	TEST_STORE_MUST(store_write(t.store, STORE_OPERATIONAL, work_report, &s, &e), e);
+	return s.stored;
+}
+
+static struct traffic total(enum traffic_scope scope, const char *tenant, const char *id)
+{
+	struct traffic out;
+	struct db *db;
+	struct err e;
+
+	TEST_STORE_MUST(store_read_begin(t.store, &db, &e), e);
+	if (traffic_get(db, scope, tenant, id, &out, &e) < 0)
+		fail_msg("%s", e.msg);
+	store_read_end(db);
+	return out;
+}
+
+static void expect(
+	enum traffic_scope scope, const char *tenant, const char *id, int64_t bytes_in, int64_t opened, int64_t active)
+{
+	const struct traffic is = total(scope, tenant, id);
+
+	print_message("%s %s\n", traffic_scope_name(scope), id);
+	assert_int_equal(is.value[METER_bytes_in], bytes_in);
+	assert_int_equal(is.value[METER_opened], opened);
+	assert_int_equal(is.active, active);
+}
+
+/* ---- sequences ---------------------------------------------------------------------------------------------------- */
+static void values_are_replaced(void **state)
+{
+	(void)state;
+	assert_true(report((struct sent){ "n1", "b1", 1, false, { { 1, "map_a", 100, 2, 1 } }, false }));
+	expect(TRAFFIC_MAPPING, "red", "map_a", 100, 2, 1);
+	assert_true(report((struct sent){ "n1", "b1", 2, false, { { 1, "map_a", 250, 5, 5 } }, false }));
+	expect(TRAFFIC_MAPPING, "red", "map_a", 250, 5, 0);
+}
+
+static void old_numbers_change_nothing(void **state)
+{
+	(void)state;
+	report((struct sent){ "n1", "b1", 2, false, { { 1, "map_a", 250, 5, 4 } }, false });
+	assert_false(report((struct sent){ "n1", "b1", 2, false, { { 1, "map_a", 250, 5, 4 } }, false }));
+	assert_false(report((struct sent){ "n1", "b1", 1, false, { { 1, "map_a", 100, 2, 1 } }, false }));
+	expect(TRAFFIC_MAPPING, "red", "map_a", 250, 5, 1);
+	/* a lost one is made up for by the next */
+	assert_true(report((struct sent){ "n1", "b1", 9, false, { { 1, "map_a", 900, 9, 9 } }, false }));
+	expect(TRAFFIC_MAPPING, "red", "map_a", 900, 9, 0);
+}
+
+static void boots_and_nodes_add_up(void **state)
+{
+	(void)state;
+	report((struct sent){ "n1", "b1", 1, false, { { 1, "map_a", 100, 3, 1 }, { 2, "map_b", 10, 1, 0 } }, false });
+	report((struct sent){ "n1", "b2", 1, false, { { 1, "map_a", 50, 1, 1 }, { 2, "map_a", 5, 1, 0 } }, false });
+	report((struct sent){ "n2", "b1", 1, false, { { 1, "map_a", 1000, 1, 0 }, { 9, "map_c", 7, 1, 0 } }, false });
+	expect(TRAFFIC_MAPPING, "red", "map_a", 1155, 6, 4);
+	expect(TRAFFIC_MAPPING, "red", "map_b", 10, 1, 1);
+	expect(TRAFFIC_MAPPING, "blue", "map_c", 7, 1, 1);
+	expect(TRAFFIC_MAPPING, "blue", "map_a", 0, 0, 0); /* the wall */
+	expect(TRAFFIC_USER, "red", "usr_1", 1155, 6, 4);
+	expect(TRAFFIC_USER, "red", "usr_2", 10, 1, 1);
+	expect(TRAFFIC_TENANT, "red", "red", 1165, 7, 5);
+	expect(TRAFFIC_TENANT, "blue", "blue", 7, 1, 1);
+	expect(TRAFFIC_NODE, "", "n1", 165, 6, 4);
+	expect(TRAFFIC_NODE, "", "n2", 1007, 2, 2);
+	expect(TRAFFIC_SYSTEM, "", "", 1172, 8, 6);
+}
+
+/* kill -9 of the relay: its file is reported to the end by the next process, between that one's own reports. */
+static void a_killed_boot_ends(void **state)
+{
+	(void)state;
+	report((struct sent){ "n1", "b1", 1, false, { { 1, "map_a", 100, 4, 1 } }, false });
+	report((struct sent){ "n1", "b2", 1, false, { { 1, "map_a", 10, 1, 0 } }, false });
+	expect(TRAFFIC_MAPPING, "red", "map_a", 110, 5, 4);
+	assert_true(report((struct sent){ "n1", "b1", 2, true, { { 1, "map_a", 170, 6, 2 } }, false }));
+	expect(TRAFFIC_MAPPING, "red", "map_a", 180, 7, 1);
+	assert_false(report((struct sent){ "n1", "b1", 2, true, { { 1, "map_a", 170, 6, 2 } }, false }));
+	assert_false(report((struct sent){ "n1", "b1", 3, false, { { 1, "map_a", 9999, 9, 2 } }, false }));
+	report((struct sent){ "n1", "b2", 2, false, { { 1, "map_a", 20, 1, 1 } }, false });
+	expect(TRAFFIC_MAPPING, "red", "map_a", 190, 7, 0);
+	expect(TRAFFIC_SYSTEM, "", "", 190, 7, 0);
+}
+
+static void a_boot_that_ends_without_news(void **state)
+{
+	(void)state;
+	report((struct sent){ "n1", "b1", 1, false, { { 1, "map_a", 100, 4, 1 }, { 2, "map_c", 1, 1, 0 } }, false });
+	assert_true(report((struct sent){ "n1", "b1", 2, true, { { 0 } }, false }));
+	expect(TRAFFIC_MAPPING, "red", "map_a", 100, 4, 0);
+	expect(TRAFFIC_MAPPING, "blue", "map_c", 1, 1, 0);
+	expect(TRAFFIC_NODE, "", "n1", 101, 5, 0);
+}
+
+static void odd_reports(void **state)
+{
+	(void)state;
+	/* a heartbeat has no boot */
+	assert_true(report((struct sent){ "n1", "", 0, false, { { 0 } }, false }));
+	/* nobody knows the mapping: the relay's own total and the system's have it */
+	report((struct sent){ "n1", "b1", 1, false, { { 1, "map_gone", 40, 1, 1 } }, false });
+	expect(TRAFFIC_NODE, "", "n1", 40, 1, 0);
+	expect(TRAFFIC_SYSTEM, "", "", 40, 1, 0);
+	/* a counter that falls is kept as it was, and counts on from there */
+	report((struct sent){ "n1", "b1", 2, false, { { 2, "map_a", 100, 1, 1 } }, false });
+	report((struct sent){ "n1", "b1", 3, false, { { 2, "map_a", 60, 1, 1 } }, false });
+	expect(TRAFFIC_MAPPING, "red", "map_a", 100, 1, 0);
+	report((struct sent){ "n1", "b1", 4, false, { { 2, "map_a", 130, 1, 1 } }, false });
+	expect(TRAFFIC_MAPPING, "red", "map_a", 130, 1, 0);
+	/* a slot never becomes another mapping's */
+	report((struct sent){ "n1", "b1", 5, false, { { 2, "map_b", 9000, 1, 1 } }, false });
+	expect(TRAFFIC_MAPPING, "red", "map_b", 0, 0, 0);
+	/* more than a database can hold */
+	report((struct sent){ "n1", "b1", 6, false, { { 3, "map_b", UINT64_MAX, 0, 0 } }, false });
+	assert_int_equal(total(TRAFFIC_MAPPING, "red", "map_b").value[METER_bytes_in], INT64_MAX);
+}
+
+static int work_gone(struct db *tx, void *arg, struct err *e)
+{
+	return traffic_node_gone(tx, arg, 5000, e);
+}
+
+static void a_removed_node_has_no_connections(void **state)
+{
+	char node[] = "n1";
+	struct err e;
+
+	(void)state;
+	report((struct sent){ "n1", "b1", 1, false, { { 1, "map_a", 100, 4, 1 } }, false });
+	report((struct sent){ "n1", "b2", 1, false, { { 1, "map_a", 10, 2, 0 } }, false });
+	report((struct sent){ "n2", "b3", 1, false, { { 1, "map_a", 10, 2, 0 } }, false });
+	TEST_STORE_MUST(store_write(t.store, STORE_OPERATIONAL, work_gone, node, &e), e);
+	expect(TRAFFIC_MAPPING, "red", "map_a", 120, 8, 2);
+	expect(TRAFFIC_NODE, "", "n1", 110, 6, 0);
+	assert_false(report((struct sent){ "n1", "b2", 2, false, { { 1, "map_a", 99, 9, 0 } }, false }));
+}
+
+/* The daemon ends at any moment: what was answered as stored is there, the rest can be sent again. */
+static void after_a_restart(void **state)
+{
+	(void)state;
+	report((struct sent){ "n1", "b1", 1, false, { { 1, "map_a", 100, 4, 1 } }, false });
+	store_close(t.store);
+	test_store_reopen(&t);
+	assert_false(report((struct sent){ "n1", "b1", 1, false, { { 1, "map_a", 100, 4, 1 } }, false }));
+	assert_true(report((struct sent){ "n1", "b1", 2, false, { { 1, "map_a", 150, 4, 4 } }, false }));
+	expect(TRAFFIC_MAPPING, "red", "map_a", 150, 4, 0);
+}
+
+#define SEQUENCE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		SEQUENCE(values_are_replaced),
+		SEQUENCE(old_numbers_change_nothing),
+		SEQUENCE(boots_and_nodes_add_up),
+		SEQUENCE(a_killed_boot_ends),
+		SEQUENCE(a_boot_that_ends_without_news),
+		SEQUENCE(odd_reports),
+		SEQUENCE(a_removed_node_has_no_connections),
+		SEQUENCE(after_a_restart),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
