@@ -22,7 +22,7 @@ struct relay_conn {
 };
 
 struct relay_answers {
-	bool complete;   /* every online node that was asked has answered */
+	bool complete; /* every online node that was asked has answered */
 	bool truncated;
 	size_t nodes_asked, nodes_answered;
 	size_t cut; /* connections ended, for a cut */
@@ -45,6 +45,8 @@ struct relays_ops {
 	/* Copies what came so far. */
 	int (*result)(void *self, uint64_t ask, struct relay_answers *out, struct err *e);
 	void (*forget)(void *self, uint64_t ask);
+	/* Nodes that have joined, and how many of them are online. May be NULL: nobody knows. */
+	void (*count)(void *self, size_t *nodes, size_t *online);
 };
 
 struct relays {
