@@ -1,0 +1,45 @@
+/*
+ * api - the inside of struct tunnels, and the handlers that its table of routes (tunnels.c) names. For the files of this
+ * folder only.
+ */
+#ifndef PORTWAY_CONTROLD_TUNNELS_API_H
+#define PORTWAY_CONTROLD_TUNNELS_API_H
+
+#include "controld/rest/route.h"
+#include "controld/tunnels/series.h"
+#include "controld/tunnels/tunnels.h"
+
+struct tunnels {
+	struct tunnels_conf conf;
+	struct store *store;
+	struct parks *parks;
+	struct mapping_statuses *statuses;
+	struct relays relays;
+	struct series *series; /* NULL: none are kept */
+};
+
+/* mapping_api.c */
+int mapping_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int mapping_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int mapping_api_get(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int mapping_api_update(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int mapping_api_delete(void *feature, struct request *rq, struct reply *rp, struct err *e);
+
+/* connection_api.c */
+int connection_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int connection_api_of_mapping(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int connection_api_cut(void *feature, struct request *rq, struct reply *rp, struct err *e);
+extern const struct schema connection_list_query;
+extern const struct schema connection_of_mapping_query;
+extern const struct schema connection_list_schema;
+
+/* stats_api.c */
+int stats_api_traffic(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int stats_api_system(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int stats_api_user(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int stats_api_mapping(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int stats_api_node(void *feature, struct request *rq, struct reply *rp, struct err *e);
+extern const struct schema stats_query;
+extern const struct sql_table stats_sql;
+
+#endif

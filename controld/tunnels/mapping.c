@@ -1,0 +1,309 @@
+#include "controld/tunnels/mapping.h"
+
+#include "common/base/jsonw.h"
+#include "common/base/str.h"
+#include "controld/tunnels/mapping_settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FROM_MAPPINGS                                                                                                \
+	"SELECT " MAPPING_COLUMNS ", " TRAFFIC_COLUMNS " FROM mappings m JOIN traffic t ON t.scope = 'mapping' AND " \
+	"t.tenant_id = m.tenant_id AND t.id = m.id "
+
+enum { SQL_GET, SQL_LIST, SQL_EXISTS, SQL_COUNT, SQL_INSERT, SQL_UPDATE, SQL_DELETE };
+static const char *const sql[] = {
+	[SQL_GET] = FROM_MAPPINGS "WHERE m.id = ?2 AND m.tenant_id = ?1",
+	[SQL_LIST] = FROM_MAPPINGS
+	"WHERE m.tenant_id = ?1 AND m.id > ?2 AND (?3 = '' OR m.user_id = ?3) AND (?4 = '' OR m.protocol = ?4) AND "
+	"(?5 = '' OR m.group_id = ?5 OR m.group_name = ?5) AND (?6 = '' OR m.node_id = ?6 OR m.node_name = ?6) AND "
+	"(?7 = '' OR m.id = ?7 OR lower(m.name) LIKE ?8 ESCAPE '!' OR lower(m.target_host) LIKE ?8 ESCAPE '!') "
+	"ORDER BY m.id LIMIT ?9",
+	[SQL_EXISTS] = "SELECT 1 FROM mappings WHERE id = ?2 AND tenant_id = ?1",
+	[SQL_COUNT] = "SELECT count(*), coalesce(sum(active), 0) FROM mappings WHERE (?1 = '' OR tenant_id = ?1) AND "
+	              "(?2 = '' OR "
+		      "user_id = ?2)",
+	[SQL_INSERT] =
+		"INSERT INTO mappings (id, tenant_id, user_id, name, description, group_id, group_name, node_id, "
+		"node_name, active, protocol, bind_address, source_port, source_port_end, target_host, target_port, "
+		"dial_any, expires_ms, settings, version, seq, created_ms, updated_ms) VALUES (?1, ?2, ?3, ?4, ?5, "
+		"?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
+	[SQL_UPDATE] =
+		"UPDATE mappings SET tenant_id = ?2, user_id = ?3, name = ?4, description = ?5, group_id = ?6, "
+		"group_name = ?7, node_id = ?8, node_name = ?9, active = ?10, protocol = ?11, bind_address = ?12, "
+		"source_port = ?13, source_port_end = ?14, target_host = ?15, target_port = ?16, dial_any = ?17, "
+		"expires_ms = ?18, settings = ?19, version = ?20, seq = ?21, created_ms = ?22, updated_ms = ?23 "
+		"WHERE id = ?1",
+	[SQL_DELETE] = "DELETE FROM mappings WHERE id = ?1",
+};
+const struct sql_table mapping_sql = { "mapping", sql, ARRAY_LEN(sql) };
+
+void mapping_fini(struct mapping *m)
+{
+	mapping_conf_fini(&m->conf);
+}
+
+const char *mapping_protocol_name(const struct mapping_conf *c)
+{
+	return c->protocol == MAPPING_UDP ? "udp" : "tcp";
+}
+
+bool mapping_serves(const struct mapping *m, int64_t now_ms)
+{
+	return m->active && m->owner_active && (m->conf.expires_ms == 0 || m->conf.expires_ms > now_ms);
+}
+
+/* ---- the object --------------------------------------------------------------------------------------------------- */
+static void print_error(struct buf *b, const json_t *error)
+{
+	char *text = error != NULL ? json_dumps(error, JSON_COMPACT) : NULL;
+
+	if (text != NULL)
+		jsonw_raw(b, "error", text, strlen(text));
+	else
+		jsonw_null(b, "error");
+	free(text);
+}
+
+static void print_ends(struct buf *b, const struct mapping_conf *c)
+{
+	jsonw_str(b, "protocol", mapping_protocol_name(c));
+	jsonw_str(b, "bind_address", c->bind);
+	jsonw_uint(b, "source_port", c->port_first);
+	if (c->port_last != c->port_first)
+		jsonw_uint(b, "source_port_end", c->port_last);
+	else
+		jsonw_null(b, "source_port_end");
+	jsonw_str(b, "target_host", c->target_host);
+	jsonw_uint(b, "target_port", c->target_port);
+}
+
+static void print_placement(struct buf *b, const struct mapping *m)
+{
+	jsonw_str(b, "group", m->group_name);
+	jsonw_str(b, "group_id", m->group_id);
+	jsonw_str_or_null(b, "node", m->node_name);
+	jsonw_str_or_null(b, "node_id", m->node_id);
+}
+
+void mapping_print(struct buf *b, const char *key, const struct mapping *m, const struct mapping_live *live)
+{
+	jsonw_object(b, key);
+	jsonw_str(b, "id", m->id);
+	jsonw_str(b, "tenant_id", m->tenant_id);
+	jsonw_str_or_null(b, "user_id", m->user_id);
+	jsonw_str(b, "name", m->name);
+	jsonw_str(b, "description", m->description);
+	jsonw_str(b, "type", "standard");
+	jsonw_null(b, "source_client_id");
+	jsonw_null(b, "target_client_id");
+	print_ends(b, &m->conf);
+	print_placement(b, m);
+	jsonw_str(b, "status", live != NULL ? live->status : m->active ? "active" : "inactive");
+	if (live != NULL)
+		print_error(b, live->error);
+	mapping_settings_print(&m->conf, b);
+	jsonw_time(b, "expires_at", m->conf.expires_ms);
+	if (live != NULL)
+		traffic_print(b, "traffic_stats", &live->traffic);
+	jsonw_int(b, "version", m->version);
+	jsonw_time(b, "created_at", m->created_ms);
+	jsonw_time(b, "updated_at", m->updated_ms);
+	jsonw_end_object(b);
+}
+
+static void name_if(bool differs, const char *name, struct buf *fields)
+{
+	if (differs)
+		buf_printf(fields, ",%s", name);
+}
+
+void mapping_diff(const struct mapping *a, const struct mapping *b, struct buf *fields)
+{
+	const struct mapping_conf *c = &a->conf, *d = &b->conf;
+
+	name_if(!str_eq(a->name, b->name), "name", fields);
+	name_if(!str_eq(a->description, b->description), "description", fields);
+	name_if(!str_eq(a->group_id, b->group_id), "group", fields);
+	name_if(!str_eq(a->node_id, b->node_id), "node", fields);
+	name_if(a->active != b->active, "status", fields);
+	name_if(!str_eq(c->bind, d->bind), "bind_address", fields);
+	name_if(c->port_first != d->port_first, "source_port", fields);
+	name_if(c->port_last != d->port_last, "source_port_end", fields);
+	name_if(!str_eq(c->target_host, d->target_host), "target_host", fields);
+	name_if(c->target_port != d->target_port, "target_port", fields);
+	name_if(c->expires_ms != d->expires_ms, "expires_at", fields);
+	mapping_settings_diff(c, d, fields);
+	if (fields->len > 0)
+		buf_consume(fields, 1); /* the first comma */
+}
+
+/* ---- rows --------------------------------------------------------------------------------------------------------- */
+static void load_text(char *dst, size_t size, struct query *q, int col)
+{
+	const char *s = query_text(q, col);
+
+	str_copy(dst, size, s != NULL ? s : "");
+}
+#define LOAD_TEXT(member, q, col) load_text(member, sizeof(member), q, col)
+
+static void load_conf(struct mapping_conf *c, struct query *q, int col)
+{
+	c->protocol = str_eq(query_text(q, col), "udp") ? MAPPING_UDP : MAPPING_TCP;
+	LOAD_TEXT(c->bind, q, col + 1);
+	c->port_first = (uint16_t)query_int(q, col + 2);
+	c->port_last = (uint16_t)query_int(q, col + 3);
+	LOAD_TEXT(c->target_host, q, col + 4);
+	c->target_port = (uint16_t)query_int(q, col + 5);
+	c->dial_any = query_int(q, col + 6) != 0;
+	c->expires_ms = query_int(q, col + 7);
+}
+
+int mapping_load(struct mapping *m, struct query *q, struct err *e)
+{
+	const char *settings = query_text(q, 18);
+
+	m->conf = (struct mapping_conf){ .enabled = true };
+	LOAD_TEXT(m->id, q, 0);
+	LOAD_TEXT(m->tenant_id, q, 1);
+	LOAD_TEXT(m->user_id, q, 2);
+	LOAD_TEXT(m->name, q, 3);
+	LOAD_TEXT(m->description, q, 4);
+	LOAD_TEXT(m->group_id, q, 5);
+	LOAD_TEXT(m->group_name, q, 6);
+	LOAD_TEXT(m->node_id, q, 7);
+	LOAD_TEXT(m->node_name, q, 8);
+	m->active = query_int(q, 9) != 0;
+	load_conf(&m->conf, q, 10);
+	m->version = query_int(q, 19);
+	m->seq = query_int(q, 20);
+	m->created_ms = query_int(q, 21);
+	m->updated_ms = query_int(q, 22);
+	m->owner_active = query_int(q, 23) != 0;
+	if (mapping_settings_load(&m->conf, settings != NULL ? settings : "{}", e) == 0)
+		return 0;
+	mapping_fini(m);
+	return -1;
+}
+
+int mapping_get(
+	struct db *db, const char *tenant_id, const char *id, struct mapping *m, struct traffic *t, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql[SQL_GET], e, bind_s(tenant_id), bind_s(id)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	if (rc == 0)
+		rc = err_set(e, ERR_MAPPING_NOT_FOUND, NULL, "there is no mapping '%s'", id);
+	else if (rc == 1)
+		rc = mapping_load(m, q, e);
+	if (rc == 0)
+		traffic_load(t, q, MAPPING_COLUMNS_N);
+	query_end(q);
+	return rc;
+}
+
+/* "abc" -> "abc%" in lower case, with LIKE's own characters escaped by '!'. */
+static void search_pattern(char *dst, size_t size, const char *s)
+{
+	size_t n = 0;
+
+	for (; *s != '\0' && n + 3 < size; s++) {
+		if (strchr("!%_", *s) != NULL)
+			dst[n++] = '!';
+		dst[n++] = (char)(*s >= 'A' && *s <= 'Z' ? *s - 'A' + 'a' : *s);
+	}
+	dst[n++] = '%';
+	dst[n] = '\0';
+}
+
+int mapping_list(struct db *db, const struct mapping_filter *f, mapping_fn fn, void *arg, struct err *e)
+{
+	char pattern[2 * MAPPING_NAME_MAX];
+	struct mapping m;
+	struct traffic t;
+	struct query *q;
+	int rc, more = 0;
+
+	search_pattern(pattern, sizeof pattern, f->search);
+	if (db_query(db, &q, sql[SQL_LIST], e, bind_s(f->tenant_id), bind_s(f->after), bind_s(f->user_id),
+		    bind_s(f->protocol), bind_s(f->group), bind_s(f->node), bind_s(f->search), bind_s(pattern),
+		    bind_i(f->limit)) != 0)
+		return -1;
+	while (more == 0 && (rc = query_next(q, e)) == 1) {
+		rc = mapping_load(&m, q, e);
+		if (rc != 0)
+			break;
+		traffic_load(&t, q, MAPPING_COLUMNS_N);
+		more = fn(&m, &t, arg);
+		mapping_fini(&m);
+	}
+	query_end(q);
+	return more == 0 && rc != 0 ? -1 : 0;
+}
+
+int mapping_exists(struct db *db, const char *tenant_id, const char *id, bool *exists, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql[SQL_EXISTS], e, bind_s(tenant_id), bind_s(id)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	*exists = rc == 1;
+	query_end(q);
+	return rc < 0 ? -1 : 0;
+}
+
+int mapping_count(struct db *db, const char *tenant_id, const char *user_id, struct mapping_counts *out, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql[SQL_COUNT], e, bind_s(tenant_id), bind_s(user_id)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	if (rc == 1)
+		*out = (struct mapping_counts){ query_int(q, 0), query_int(q, 1) };
+	query_end(q);
+	return rc == 1 ? 0 : -1;
+}
+
+static int write_row(struct db *tx, const char *statement, const struct mapping *m, struct err *e)
+{
+	const struct mapping_conf *c = &m->conf;
+	struct buf settings;
+	int rc;
+
+	buf_init(&settings, MAPPING_OBJECT_MAX);
+	mapping_settings_store(c, &settings);
+	if (settings.failed) {
+		buf_free(&settings);
+		return err_set(e, ERR_NOMEM, NULL, "mapping %s: out of memory", m->id);
+	}
+	rc = db_exec(tx, statement, e, bind_s(m->id), bind_s(m->tenant_id), bind_s(m->user_id), bind_s(m->name),
+		bind_s(m->description), bind_s(m->group_id), bind_s(m->group_name), bind_s(m->node_id),
+		bind_s(m->node_name), bind_i(m->active), bind_s(mapping_protocol_name(c)), bind_s(c->bind),
+		bind_i(c->port_first), bind_i(c->port_last), bind_s(c->target_host), bind_i(c->target_port),
+		bind_i(c->dial_any), bind_i(c->expires_ms), bind_s(buf_cstr(&settings)), bind_i(m->version),
+		bind_i(m->seq), bind_i(m->created_ms), bind_i(m->updated_ms));
+	buf_free(&settings);
+	return rc < 0 ? -1 : 0;
+}
+
+int mapping_insert(struct db *tx, const struct mapping *m, struct err *e)
+{
+	return write_row(tx, sql[SQL_INSERT], m, e);
+}
+
+int mapping_update(struct db *tx, const struct mapping *m, struct err *e)
+{
+	return write_row(tx, sql[SQL_UPDATE], m, e);
+}
+
+int mapping_delete(struct db *tx, const char *id, struct err *e)
+{
+	return db_exec(tx, sql[SQL_DELETE], e, bind_s(id)) < 0 ? -1 : 0;
+}

@@ -1,0 +1,102 @@
+/*
+ * mapping - one tunnel mapping: an ingress (ports of the relays of a group) and an egress (an address a relay dials).
+ * The row of the table, its SQL, and how the API prints it. What a caller may write is in mapping_input.h.
+ *
+ * What the relays run is a struct mapping_conf inside; around it stands who owns it and where it is placed.
+ *
+ * Owner: the caller, usually on the stack; mapping_fini() releases the lists of the conf.
+ */
+#ifndef PORTWAY_CONTROLD_TUNNELS_MAPPING_H
+#define PORTWAY_CONTROLD_TUNNELS_MAPPING_H
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/base/macros.h"
+#include "controld/store/store.h"
+#include "controld/tunnels/traffic.h"
+#include "proto/mapping_conf.h"
+#include "proto/msg.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define MAPPING_NAME_MAX        128 /* characters; up to 4 bytes each */
+#define MAPPING_DESCRIPTION_MAX 1024
+#define MAPPING_OBJECT_MAX      (96 * 1024) /* bytes of a printed mapping: three full lists of ranges */
+
+struct mapping {
+	char id[PROTO_ID_SIZE];
+	char tenant_id[PROTO_ID_SIZE];
+	char user_id[PROTO_ID_SIZE]; /* "" when an API key of no user made it */
+	char name[4 * MAPPING_NAME_MAX + 1];
+	char description[4 * MAPPING_DESCRIPTION_MAX + 1];
+	char group_id[PROTO_ID_SIZE], group_name[PROTO_NAME_SIZE]; /* the name as the caller wrote it */
+	char node_id[PROTO_ID_SIZE], node_name[PROTO_NAME_SIZE];   /* "" = every node of the group */
+	bool active;                                               /* the wish */
+	bool owner_active; /* reading only: neither user nor tenant is suspended or going */
+	int64_t version;   /* of the row */
+	int64_t seq;       /* of its newest change in the log */
+	int64_t created_ms, updated_ms;
+	struct mapping_conf conf; /* `enabled` and `dial_allow` are made when a relay is told (mapping_placed.c) */
+};
+
+void mapping_fini(struct mapping *m);
+const char *mapping_protocol_name(const struct mapping_conf *c);
+/* Wanted now: a mapping that is not, is off on every relay. */
+bool mapping_serves(const struct mapping *m, int64_t now_ms);
+
+/* What is known about a mapping besides its row. */
+struct mapping_live {
+	const char *status; /* "pending", "active", "error", "inactive" */
+	json_t *error;      /* reasons by node, or NULL */
+	struct traffic traffic;
+};
+/* The object of the API; live NULL: as the change log keeps it, with the wish as status. */
+void mapping_print(struct buf *b, const char *key, const struct mapping *m, const struct mapping_live *live);
+/* Names of the members that differ, comma-separated. */
+void mapping_diff(const struct mapping *a, const struct mapping *b, struct buf *fields);
+
+/* ---- rows --------------------------------------------------------------------------------------------------------- */
+/* What a SELECT reads for mapping_load(): mappings must be called m. */
+#define MAPPING_COLUMNS                                                                                           \
+	"m.id, m.tenant_id, m.user_id, m.name, m.description, m.group_id, m.group_name, m.node_id, m.node_name, " \
+	"m.active, m.protocol, m.bind_address, m.source_port, m.source_port_end, m.target_host, m.target_port, "  \
+	"m.dial_any, m.expires_ms, m.settings, m.version, m.seq, m.created_ms, m.updated_ms, " MAPPING_OWNER_ACTIVE
+#define MAPPING_OWNER_ACTIVE                                                                                          \
+	"CASE WHEN EXISTS (SELECT 1 FROM tenants n WHERE n.id = m.tenant_id AND n.status = 'active') AND (m.user_id " \
+	"= '' OR EXISTS (SELECT 1 FROM users u WHERE u.id = m.user_id AND u.status = 'active')) THEN 1 ELSE 0 END"
+#define MAPPING_COLUMNS_N 24
+int mapping_load(struct mapping *m, struct query *q, struct err *e) MUST_CHECK;
+
+/* ERR_MAPPING_NOT_FOUND when the tenant has no such mapping. *m is released by the caller on success. */
+int mapping_get(struct db *db, const char *tenant_id, const char *id, struct mapping *m, struct traffic *t,
+	struct err *e) MUST_CHECK;
+
+int mapping_exists(struct db *db, const char *tenant_id, const char *id, bool *exists, struct err *e) MUST_CHECK;
+
+/* Members that are "" do not filter. */
+struct mapping_filter {
+	const char *tenant_id, *user_id, *protocol, *group, *node;
+	const char *search; /* beginning of the name or of the target's host, or the id */
+	const char *after;  /* id of the last one seen */
+	unsigned limit;
+};
+/* In the order of their ids. fn: 0 goes on, 1 stops. */
+typedef int (*mapping_fn)(const struct mapping *m, const struct traffic *t, void *arg);
+int mapping_list(struct db *db, const struct mapping_filter *f, mapping_fn fn, void *arg, struct err *e) MUST_CHECK;
+struct mapping_counts {
+	int64_t all, active; /* active: by their wish */
+};
+/* tenant "" and user "" do not filter. */
+int mapping_count(struct db *db, const char *tenant_id, const char *user_id, struct mapping_counts *out,
+	struct err *e) MUST_CHECK;
+
+int mapping_insert(struct db *tx, const struct mapping *m, struct err *e) MUST_CHECK;
+int mapping_update(struct db *tx, const struct mapping *m, struct err *e) MUST_CHECK;
+int mapping_delete(struct db *tx, const char *id, struct err *e) MUST_CHECK;
+
+extern const struct sql_table mapping_sql;
+extern const struct sql_table mapping_placed_sql; /* mapping_placed.c */
+
+#endif

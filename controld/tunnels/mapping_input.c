@@ -1,0 +1,197 @@
+#include "controld/tunnels/mapping_input.h"
+
+#include "common/base/clock.h"
+#include "common/base/str.h"
+#include "common/net/addr.h"
+#include "controld/tunnels/mapping_settings.h"
+
+#include <string.h>
+
+void mapping_init(struct mapping *m)
+{
+	memset(m, 0, sizeof *m);
+	str_copy(m->group_name, sizeof m->group_name, "default");
+	m->active = true;
+	m->owner_active = true;
+	m->conf.enabled = true;
+}
+
+static bool is_new(const struct mapping *m)
+{
+	return m->id[0] == '\0';
+}
+
+/* The member's text, "" for null, NULL if it was not sent. */
+static const char *text_of(const json_t *body, const char *name)
+{
+	const json_t *v = json_object_get(body, name);
+
+	if (v == NULL)
+		return NULL;
+	return json_is_string(v) ? json_string_value(v) : "";
+}
+
+static void take_text(char *dst, size_t size, const json_t *body, const char *name, struct err_list *errs)
+{
+	const char *s = text_of(body, name);
+
+	if (s != NULL && str_copy(dst, size, s) != 0)
+		err_list_add(errs, ERR_VALIDATION, name, "length", s, "%s: must have less than %zu bytes", name, size);
+}
+
+static void take_protocol(struct mapping *m, const json_t *body, struct err_list *errs)
+{
+	const char *s = text_of(body, "protocol");
+	const uint8_t protocol = str_eq(s, "udp") ? MAPPING_UDP : MAPPING_TCP;
+
+	if (is_new(m)) {
+		m->conf.protocol = protocol;
+		mapping_settings_default(&m->conf);
+	} else if (s != NULL && protocol != m->conf.protocol) {
+		err_list_add(errs, ERR_VALIDATION, "protocol", "immutable", s,
+			"protocol: cannot change from '%s' to '%s'; create another mapping",
+			mapping_protocol_name(&m->conf), s);
+	}
+}
+
+static void take_status(struct mapping *m, const json_t *body)
+{
+	const char *s = text_of(body, "status");
+
+	if (s != NULL)
+		m->active = !str_eq(s, "inactive");
+}
+
+/* Kept as addr_print_ip() writes it: one address has one spelling in the table of ports. */
+static void take_bind(struct mapping *m, const json_t *body, struct err_list *errs)
+{
+	const char *s = text_of(body, "bind_address");
+	struct addr a;
+
+	if (s == NULL)
+		return;
+	m->conf.bind[0] = '\0';
+	if (s[0] == '\0')
+		return;
+	if (addr_parse_ip(&a, s, 0) == 0)
+		addr_print_ip(&a, m->conf.bind);
+	else
+		err_list_add(errs, ERR_VALIDATION, "bind_address", "format", s,
+			"bind_address: '%s' is not an IPv4 or IPv6 address; \"\" is every address", s);
+}
+
+static void take_ports(struct mapping *m, const json_t *body)
+{
+	struct mapping_conf *c = &m->conf;
+	const bool single = c->port_first == c->port_last;
+	const json_t *first = json_object_get(body, "source_port");
+	const json_t *last = json_object_get(body, "source_port_end");
+	const json_t *target = json_object_get(body, "target_port");
+
+	if (first != NULL)
+		c->port_first = (uint16_t)json_integer_value(first);
+	if (last != NULL)
+		c->port_last = (uint16_t)json_integer_value(last);
+	if (json_is_null(last) || (last == NULL && single))
+		c->port_last = c->port_first;
+	if (target != NULL)
+		c->target_port = (uint16_t)json_integer_value(target);
+}
+
+static void check_ports(const struct mapping_conf *c, struct err_list *errs)
+{
+	char value[16];
+
+	str_fmt(value, sizeof value, "%u", c->port_last);
+	if (c->port_first == 0 && c->port_last != 0)
+		err_list_add(errs, ERR_VALIDATION, "source_port_end", "combination", value,
+			"source_port_end: %s needs a source_port; only a single port can be picked", value);
+	else if (c->port_last < c->port_first || c->port_last - c->port_first >= MAPPING_PORTS_MAX)
+		err_list_add(errs, ERR_VALIDATION, "source_port_end", "range", value,
+			"source_port_end: %s must be from %u to %u (source_port and up to %d ports)", value,
+			c->port_first, MIN(c->port_first + MAPPING_PORTS_MAX - 1, 65535), MAPPING_PORTS_MAX);
+	else if (c->target_port + (c->port_last - c->port_first) > 65535) {
+		str_fmt(value, sizeof value, "%u", c->target_port);
+		err_list_add(errs, ERR_VALIDATION, "target_port", "range", value,
+			"target_port: %s is at most %d here, as it counts up with %d source ports", value,
+			65535 - (c->port_last - c->port_first), c->port_last - c->port_first + 1);
+	}
+}
+
+static void take_target(struct mapping *m, const json_t *body, struct err_list *errs)
+{
+	const char *s = text_of(body, "target_host");
+
+	if (s == NULL && !is_new(m))
+		return;
+	if (s == NULL || s[0] == '\0') {
+		err_list_add(errs, s == NULL ? ERR_MISSING_FIELD : ERR_VALIDATION, "target_host", "required", "",
+			"target_host: a host name or an IP address is needed");
+		return;
+	}
+	if (!addr_is_host(s) || str_copy(m->conf.target_host, sizeof m->conf.target_host, s) != 0)
+		err_list_add(errs, ERR_VALIDATION, "target_host", "format", s,
+			"target_host: '%s' is not a host name or an IP address", s);
+}
+
+static void refuse_client(const json_t *body, const char *name, struct err_list *errs)
+{
+	const json_t *v = json_object_get(body, name);
+	char value[24];
+
+	if (v == NULL || json_is_null(v))
+		return;
+	str_fmt(value, sizeof value, "%lld", (long long)json_integer_value(v));
+	err_list_add(errs, ERR_VALIDATION, name, "unsupported", value,
+		"%s: '%s' needs an agent; without one a mapping goes from a relay's port to target_host", name, value);
+}
+
+static void take_expiry(struct mapping *m, const json_t *body, int64_t now_ms, struct err_list *errs)
+{
+	const char *s = text_of(body, "expires_at");
+	int64_t at;
+
+	if (s == NULL)
+		return;
+	if (s[0] == '\0') {
+		m->conf.expires_ms = 0;
+		return;
+	}
+	if (clock_parse_rfc3339(s, &at) != 0)
+		err_list_add(
+			errs, ERR_VALIDATION, "expires_at", "format", s, "expires_at: '%s' is not an RFC 3339 time", s);
+	else if (at == m->conf.expires_ms)
+		return; /* an expired mapping that is sent back as it was */
+	else if (at <= now_ms)
+		err_list_add(errs, ERR_VALIDATION, "expires_at", "range", s, "expires_at: '%s' is in the past", s);
+	else
+		m->conf.expires_ms = at;
+}
+
+static void take_placement(struct mapping *m, const json_t *body, struct err_list *errs)
+{
+	take_text(m->group_name, sizeof m->group_name, body, "group", errs);
+	if (m->group_name[0] == '\0')
+		str_copy(m->group_name, sizeof m->group_name, "default");
+	take_text(m->node_name, sizeof m->node_name, body, "node", errs);
+}
+
+void mapping_apply(struct mapping *m, const json_t *body, int64_t now_ms, struct err_list *errs)
+{
+	take_protocol(m, body, errs);
+	take_text(m->name, sizeof m->name, body, "name", errs);
+	take_text(m->description, sizeof m->description, body, "description", errs);
+	take_placement(m, body, errs);
+	take_status(m, body);
+	take_bind(m, body, errs);
+	take_ports(m, body);
+	refuse_client(body, "source_client_id", errs);
+	refuse_client(body, "target_client_id", errs);
+	if (json_is_null(json_object_get(body, "target_client_id")) ||
+		json_object_get(body, "target_client_id") == NULL)
+		take_target(m, body, errs);
+	take_expiry(m, body, now_ms, errs);
+	mapping_settings_apply(&m->conf, body, errs);
+	check_ports(&m->conf, errs);
+	mapping_settings_check(&m->conf, errs);
+}

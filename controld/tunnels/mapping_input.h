@@ -1,0 +1,23 @@
+/*
+ * mapping_input - what a caller may say about a mapping: the schemas of its requests and answers, and the rules that a
+ * schema cannot express. Every error of one body is reported at once.
+ *
+ * Pure: no database and no clock of its own.
+ */
+#ifndef PORTWAY_CONTROLD_TUNNELS_MAPPING_INPUT_H
+#define PORTWAY_CONTROLD_TUNNELS_MAPPING_INPUT_H
+
+#include "controld/rest/schema.h"
+#include "controld/tunnels/mapping.h"
+
+extern const struct schema mapping_schema; /* request and answer */
+extern const struct schema mapping_list_query;
+extern const struct schema mapping_list_schema;
+
+/* A mapping nobody has written about yet. */
+void mapping_init(struct mapping *m);
+/* Takes over what the body says: all of a new mapping (id still ""), the members sent of an old one, null resets.
+ * source_port stays 0 when one is to be picked. Adds what is wrong to errs. */
+void mapping_apply(struct mapping *m, const json_t *body, int64_t now_ms, struct err_list *errs);
+
+#endif
