@@ -1,0 +1,213 @@
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/str.h"
+#include "controld/identity/api_key.h"
+#include "controld/identity/audit.h"
+#include "controld/identity/room.h"
+
+#include <string.h>
+
+/* Whose keys a caller sees: administrators all of their tenant, others their own. */
+static const char *api_key_owner(const struct identity *who)
+{
+	return who->system_admin || who->role >= ROLE_ADMIN ? "" : who->user_id;
+}
+
+/* A stolen key must not be able to breed, or revoking it would not help. */
+static int api_key_refuse_key(const struct identity *who, struct err *e)
+{
+	if (!who->api_key)
+		return 0;
+	return err_set(e, ERR_FORBIDDEN, NULL, "an API key cannot make or delete API keys: log in");
+}
+
+static int api_key_audit(
+	struct db *tx, const struct request *rq, const struct api_key *k, const char *op, struct err *e)
+{
+	const struct change c = { .tenant = k->tenant_id, .kind = "api_key", .op = op, .subject = k->id };
+
+	return audit_append(tx, rq, c, api_key_json(k), e);
+}
+
+/* ---- POST /api/v1/api-keys --------------------------------------------------------------------------------------- */
+
+struct api_key_create {
+	struct identity_service *s;
+	const struct request *rq;
+	struct api_key key;
+	char text[API_KEY_TEXT_SIZE];
+};
+
+static int api_key_take(struct api_key *k, const struct identity *who, const json_t *body, struct err *e)
+{
+	const char *role = json_string_value(json_object_get(body, "role"));
+	const char *expires = json_string_value(json_object_get(body, "expires_at"));
+
+	(void)str_copy(k->tenant_id, sizeof k->tenant_id, who->tenant_id);
+	(void)str_copy(k->user_id, sizeof k->user_id, who->user_id);
+	(void)str_copy(k->name, sizeof k->name, json_string_value(json_object_get(body, "name")));
+	k->system_admin = json_is_true(json_object_get(body, "system_admin"));
+	if (role_parse(role, &k->role) != 0 || k->role > who->role || (k->system_admin && !who->system_admin))
+		return err_set(e, ERR_FORBIDDEN, "role", "role: a key may have at most your own role, %s",
+			role_name(who->role));
+	if (expires == NULL)
+		return 0;
+	if (clock_parse_rfc3339(expires, &k->expires_ms) != 0 || k->expires_ms <= k->created_ms) {
+		err_set(e, ERR_VALIDATION, "expires_at", "expires_at: must be a time to come");
+		return err_detail(e, "range", expires);
+	}
+	return 0;
+}
+
+static int work_api_key_create(struct db *tx, void *arg, struct err *e)
+{
+	struct api_key_create *c = arg;
+	int64_t n = 0;
+
+	if (api_key_count(tx, c->key.tenant_id, &n, e) != 0)
+		return -1;
+	if (n >= c->s->conf.api_keys_max)
+		return err_set(e, ERR_CONFLICT, NULL, "the tenant has %u API keys, which is the limit",
+			c->s->conf.api_keys_max);
+	if (api_key_insert(tx, &c->key, e) != 0)
+		return -1;
+	return api_key_audit(tx, c->rq, &c->key, "create", e);
+}
+
+static int on_api_key_create(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	const struct identity *who = request_identity(rq);
+	struct api_key_create c = { .s = feature, .rq = rq };
+	json_t *answer;
+
+	api_key_make(&c.key, c.text, clock_wall_ms());
+	if (api_key_refuse_key(who, e) != 0 || api_key_take(&c.key, who, request_body(rq), e) != 0 ||
+		store_write(c.s->store, STORE_LOGGED, work_api_key_create, &c, e) != 0)
+		return -1;
+	answer = api_key_json(&c.key);
+	json_object_set_new(answer, "key", json_string(c.text)); /* here and never again */
+	reply_header(rp, "Cache-Control", "no-store");
+	reply_json(rp, 201, answer);
+	return 0;
+}
+
+/* ---- GET --------------------------------------------------------------------------------------------------------- */
+
+static int on_api_key_get(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct identity_service *s = feature;
+	const struct identity *who = request_identity(rq);
+	struct api_key k;
+	struct db *db;
+	int rc;
+
+	if (store_read_begin(s->store, &db, e) != 0)
+		return -1;
+	rc = api_key_get(db, identity_scope(who), api_key_owner(who), request_param(rq, "id"), &k, e);
+	store_read_end(db);
+	if (rc != 0)
+		return -1;
+	reply_json(rp, 200, api_key_json(&k));
+	return 0;
+}
+
+static int on_api_key_row(const struct api_key *k, void *items)
+{
+	return json_array_append_new(items, api_key_json(k));
+}
+
+static int on_api_key_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct identity_service *s = feature;
+	const struct identity *who = request_identity(rq);
+	struct page page;
+	struct db *db;
+	json_t *items;
+	int rc;
+
+	if (request_page(rq, &page, e) != 0 || store_read_begin(s->store, &db, e) != 0)
+		return -1;
+	items = json_array();
+	rc = api_key_list(
+		db, identity_scope(who), api_key_owner(who), page.after, page.limit + 1, on_api_key_row, items, e);
+	store_read_end(db);
+	if (rc != 0) {
+		json_decref(items);
+		return -1;
+	}
+	identity_reply_page(rp, items, page.limit, "id");
+	return 0;
+}
+
+/* ---- DELETE ------------------------------------------------------------------------------------------------------ */
+
+static int work_api_key_delete(struct db *tx, void *arg, struct err *e)
+{
+	const struct request *rq = arg;
+	const struct identity *who = request_identity(rq);
+	struct api_key k;
+
+	if (api_key_get(tx, identity_scope(who), api_key_owner(who), request_param(rq, "id"), &k, e) != 0 ||
+		api_key_delete(tx, k.tenant_id, k.id, e) < 0)
+		return -1;
+	return api_key_audit(tx, rq, &k, "delete", e);
+}
+
+static int on_api_key_delete(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct identity_service *s = feature;
+
+	if (api_key_refuse_key(request_identity(rq), e) != 0 ||
+		store_write(s->store, STORE_LOGGED, work_api_key_delete, rq, e) != 0)
+		return -1;
+	resolver_forget(s->resolver);
+	reply_empty(rp, 204);
+	return 0;
+}
+
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
+
+static const char *const role_choices[] = { "viewer", "operator", "admin", "owner", NULL };
+
+static const struct schema_field api_key_create_fields[] = {
+	{ .name = "name", .type = SCHEMA_STRING, .flags = SCHEMA_REQUIRED, .min = 1, .max = API_KEY_NAME_MAX },
+	{ .name = "role",
+		.type = SCHEMA_STRING,
+		.flags = SCHEMA_REQUIRED,
+		.choices = role_choices,
+		.help = "what the key may do, at most what its owner may" },
+	{ .name = "expires_at",
+		.type = SCHEMA_STRING,
+		.flags = SCHEMA_NULLABLE,
+		.format = SCHEMA_FORMAT_TIME,
+		.help = "default: never" },
+	{ .name = "system_admin", .type = SCHEMA_BOOL, .help = "all tenants and the platform; default: false" },
+};
+static const struct schema api_key_create_schema = { "ApiKeyCreate", api_key_create_fields,
+	ARRAY_LEN(api_key_create_fields), false };
+
+static const struct schema_field api_key_fields[] = {
+	{ .name = "id", .type = SCHEMA_STRING },
+	{ .name = "tenant_id", .type = SCHEMA_STRING },
+	{ .name = "user_id", .type = SCHEMA_STRING },
+	{ .name = "name", .type = SCHEMA_STRING },
+	{ .name = "prefix", .type = SCHEMA_STRING, .help = "first characters, to tell keys apart" },
+	{ .name = "role", .type = SCHEMA_STRING, .choices = role_choices },
+	{ .name = "system_admin", .type = SCHEMA_BOOL },
+	{ .name = "created_at", .type = SCHEMA_STRING, .format = SCHEMA_FORMAT_TIME },
+	{ .name = "expires_at", .type = SCHEMA_STRING, .flags = SCHEMA_NULLABLE, .format = SCHEMA_FORMAT_TIME },
+	{ .name = "key", .type = SCHEMA_STRING, .help = "in the answer to its creation only" },
+};
+static const struct schema api_key_schema = { "ApiKey", api_key_fields, ARRAY_LEN(api_key_fields), false };
+
+const struct route api_key_routes[] = {
+	{ "POST", "/api/v1/api-keys", PERM_SELF, LANE_DB, NULL, &api_key_create_schema, &api_key_schema, 201, 0,
+		on_api_key_create, "Make an API key; it is shown once", "api-keys" },
+	{ "GET", "/api/v1/api-keys", PERM_SELF, LANE_DB, NULL, NULL, NULL, 200, 0, on_api_key_list, "List API keys",
+		"api-keys" },
+	{ "GET", "/api/v1/api-keys/{id}", PERM_SELF, LANE_DB, NULL, NULL, &api_key_schema, 200, 0, on_api_key_get,
+		"Show one API key", "api-keys" },
+	{ "DELETE", "/api/v1/api-keys/{id}", PERM_SELF, LANE_DB, NULL, NULL, NULL, 204, 0, on_api_key_delete,
+		"Delete an API key; it is worth nothing at once", "api-keys" },
+};
+const size_t api_key_routes_n = ARRAY_LEN(api_key_routes);

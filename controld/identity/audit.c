@@ -1,0 +1,76 @@
+#include "controld/identity/audit.h"
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "controld/identity/identity.h"
+#include "controld/rest/route.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SQL_LIST };
+static const char *const sql[] = {
+	[SQL_LIST] =
+		"SELECT seq, time_ms, tenant_id, actor, request_id, kind, op, subject, fields, object FROM changes "
+		"WHERE seq < ?1 AND (?2 = '' OR tenant_id = ?2) AND (?3 = '' OR kind = ?3) AND (?4 = '' OR op = ?4) "
+		"AND (?5 = '' OR subject = ?5) AND (?6 = '' OR actor = ?6) AND time_ms >= ?7 AND time_ms < ?8 "
+		"ORDER BY seq DESC LIMIT ?9",
+};
+const struct sql_table audit_sql = { "audit", sql, ARRAY_LEN(sql) };
+
+int audit_append(struct db *tx, const struct request *rq, struct change c, json_t *object, struct err *e)
+{
+	const struct identity *who = rq != NULL ? request_identity(rq) : NULL;
+	char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+	int rc;
+
+	if (c.actor == NULL)
+		c.actor = who != NULL ? who->actor : "system";
+	c.request_id = rq != NULL ? request_id(rq) : "";
+	c.object = text;
+	rc = changes_append(tx, &c, NULL, e);
+	free(text);
+	json_decref(object);
+	return rc;
+}
+
+/* "a,b" as ["a", "b"]. */
+static json_t *audit_fields(const char *s)
+{
+	json_t *list = json_array();
+
+	while (*s != '\0') {
+		size_t n = strcspn(s, ",");
+
+		json_array_append_new(list, json_stringn(s, n));
+		s += n + (s[n] == ',');
+	}
+	return list;
+}
+
+static json_t *audit_row(struct query *q)
+{
+	const char *object = query_text(q, 9);
+	char time[CLOCK_RFC3339_SIZE];
+
+	clock_rfc3339(time, query_int(q, 1));
+	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o?}", "seq", (json_int_t)query_int(q, 0),
+		"time", time, "tenant_id", query_text(q, 2), "actor", query_text(q, 3), "request_id", query_text(q, 4),
+		"kind", query_text(q, 5), "op", query_text(q, 6), "subject", query_text(q, 7), "fields",
+		audit_fields(query_text(q, 8)), "object", object != NULL ? json_loads(object, 0, NULL) : NULL);
+}
+
+int audit_list(struct db *db, const struct audit_filter *f, json_t *items, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql[SQL_LIST], e, bind_i(f->before_seq), bind_s(f->tenant_id), bind_s(f->kind),
+		    bind_s(f->op), bind_s(f->subject), bind_s(f->actor), bind_i(f->since_ms), bind_i(f->until_ms),
+		    bind_i(f->limit)) != 0)
+		return -1;
+	while ((rc = query_next(q, e)) == 1)
+		json_array_append_new(items, audit_row(q));
+	query_end(q);
+	return rc;
+}

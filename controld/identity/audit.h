@@ -1,0 +1,34 @@
+/*
+ * audit - the change log as people read it: who did what to which object.
+ *
+ * Changes of state and audit verbs ("login", "login_failed", "token_reuse", "logout") are rows of the same log.
+ */
+#ifndef PORTWAY_CONTROLD_IDENTITY_AUDIT_H
+#define PORTWAY_CONTROLD_IDENTITY_AUDIT_H
+
+#include "common/base/macros.h"
+#include "controld/store/changes.h"
+#include "controld/store/store.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct err;
+struct request;
+
+/* Appends c with the actor and request id of rq (NULL: "system") and with object (taken; may be NULL). */
+int audit_append(struct db *tx, const struct request *rq, struct change c, json_t *object, struct err *e) MUST_CHECK;
+
+/* Members that are "" do not filter. */
+struct audit_filter {
+	const char *tenant_id, *kind, *op, *subject, *actor;
+	int64_t since_ms, until_ms; /* from, and before */
+	int64_t before_seq;         /* newest first: rows with a smaller number */
+	unsigned limit;
+};
+/* Rows as API objects, appended to items. */
+int audit_list(struct db *db, const struct audit_filter *f, json_t *items, struct err *e) MUST_CHECK;
+
+extern const struct sql_table audit_sql;
+
+#endif

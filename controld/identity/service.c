@@ -1,0 +1,189 @@
+#include "controld/identity/service.h"
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/rand.h"
+#include "common/base/str.h"
+#include "controld/identity/api_key.h"
+#include "controld/identity/audit.h"
+#include "controld/identity/room.h"
+#include "controld/identity/session.h"
+#include "controld/identity/tenant.h"
+#include "controld/identity/user.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CLEAN_BATCH = 1000 };
+
+/* ---- life -------------------------------------------------------------------------------------------------------- */
+
+static const struct {
+	const struct route *rows;
+	const size_t *n;
+} identity_tables[] = {
+	{ login_routes, &login_routes_n },
+	{ session_routes, &session_routes_n },
+	{ register_routes, &register_routes_n },
+	{ user_routes, &user_routes_n },
+	{ tenant_routes, &tenant_routes_n },
+	{ api_key_routes, &api_key_routes_n },
+	{ audit_routes, &audit_routes_n },
+};
+
+static int identity_collect_routes(struct identity_service *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(identity_tables); i++)
+		n += *identity_tables[i].n;
+	s->rows = calloc(n, sizeof *s->rows);
+	if (s->rows == NULL)
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(identity_tables); i++) {
+		memcpy(s->rows + s->rows_n, identity_tables[i].rows, *identity_tables[i].n * sizeof *s->rows);
+		s->rows_n += *identity_tables[i].n;
+	}
+	return 0;
+}
+
+int identity_new(struct identity_service **out, const struct identity_conf *conf, struct store *store, struct err *e)
+{
+	struct identity_service *s = calloc(1, sizeof *s);
+
+	if (s == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "identity: out of memory");
+	s->conf = *conf;
+	s->store = store;
+	if (identity_collect_routes(s) != 0) {
+		err_set(e, ERR_NOMEM, NULL, "identity: out of memory");
+		goto fail;
+	}
+	if (signing_keys_new(&s->keys, store, (int64_t)conf->access_ms, e) != 0 || throttle_new(&s->throttle, e) != 0 ||
+		resolver_new(&s->resolver, store, s->keys, conf->issuer, e) != 0)
+		goto fail;
+	*out = s;
+	return 0;
+fail:
+	identity_free(s);
+	return -1;
+}
+
+void identity_free(struct identity_service *s)
+{
+	if (s == NULL)
+		return;
+	resolver_free(s->resolver);
+	throttle_free(s->throttle);
+	signing_keys_free(s->keys);
+	seal_wipe(s->refresh_key, sizeof s->refresh_key);
+	free(s->rows);
+	free(s);
+}
+
+struct route_table identity_routes(struct identity_service *s)
+{
+	return (struct route_table){ s->rows, s->rows_n, s };
+}
+
+struct authenticator identity_authenticator(struct identity_service *s)
+{
+	return (struct authenticator){ resolver_resolve, s->resolver };
+}
+
+void identity_stats(struct identity_service *s, struct identity_stats *out)
+{
+	struct resolver_stats r;
+
+	resolver_stats(s->resolver, &r);
+	*out = (struct identity_stats){
+		.logins = s->logins,
+		.logins_failed = s->logins_failed,
+		.logins_throttled = throttle_refusals(s->throttle),
+		.refreshes = s->refreshes,
+		.token_reuses = s->token_reuses,
+		.resolved_kept = r.hits,
+		.resolved_read = r.misses,
+		.resolve_refused = r.refused,
+	};
+}
+
+const struct sql_table *const identity_sql[] = {
+	&audit_sql,
+	&tenant_sql,
+	&user_sql,
+	&session_sql,
+	&api_key_sql,
+	&signing_key_sql,
+};
+const size_t identity_sql_n = ARRAY_LEN(identity_sql);
+
+/* ---- cleaning ---------------------------------------------------------------------------------------------------- */
+
+static int work_clean(struct db *tx, void *arg, struct err *e)
+{
+	int *ended = arg;
+
+	*ended = session_delete_expired(tx, clock_wall_ms(), CLEAN_BATCH, e);
+	return *ended < 0 ? -1 : 0;
+}
+
+int identity_clean(struct identity_service *s, struct err *e)
+{
+	int ended;
+
+	if (signing_keys_rotate(s->keys, clock_wall_ms(), e) != 0)
+		return -1;
+	do {
+		if (store_write(s->store, STORE_OPERATIONAL, work_clean, &ended, e) != 0)
+			return -1;
+	} while (ended == CLEAN_BATCH);
+	return 0;
+}
+
+/* ---- what the routes share --------------------------------------------------------------------------------------- */
+
+const char *identity_scope(const struct identity *id)
+{
+	return id->system_admin ? "" : id->tenant_id;
+}
+
+void identity_retry_after(struct reply *rp, uint64_t wait_ms)
+{
+	char seconds[24];
+
+	(void)str_fmt(seconds, sizeof seconds, "%" PRIu64, wait_ms / 1000 + 1);
+	reply_header(rp, "Retry-After", seconds);
+}
+
+int identity_match(const struct request *rq, int64_t version, struct err *e)
+{
+	char etag[32];
+
+	(void)str_fmt(etag, sizeof etag, "\"v%" PRId64 "\"", version);
+	return request_if_match(rq, etag, e);
+}
+
+const char *identity_query(const struct request *rq, const char *name)
+{
+	const char *value = request_query(rq, name);
+
+	return value != NULL ? value : "";
+}
+
+void identity_reply_page(struct reply *rp, json_t *items, unsigned limit, const char *id_member)
+{
+	const json_t *last;
+	char cursor[RAND_ID_SIZE] = "";
+
+	if (json_array_size(items) > limit) {
+		json_array_remove(items, limit);
+		last = json_object_get(json_array_get(items, limit - 1), id_member);
+		if (json_is_integer(last))
+			(void)str_fmt(cursor, sizeof cursor, "%" PRId64, (int64_t)json_integer_value(last));
+		else
+			(void)str_copy(cursor, sizeof cursor, json_string_value(last));
+	}
+	reply_list(rp, items, cursor[0] != '\0' ? cursor : NULL);
+}

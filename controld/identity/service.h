@@ -1,0 +1,61 @@
+/*
+ * service - the identity feature as a whole: what app makes, wires and asks.
+ *
+ * Owner: app. Thread: identity_new() to identity_bootstrap() before threads start; the rest any.
+ * Ends:  identity_free(), after the server has stopped.
+ */
+#ifndef PORTWAY_CONTROLD_IDENTITY_SERVICE_H
+#define PORTWAY_CONTROLD_IDENTITY_SERVICE_H
+
+#include "common/base/macros.h"
+#include "controld/identity/identity.h"
+#include "controld/rest/route.h"
+#include "controld/store/store.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+struct identity_service;
+
+/* Strings are borrowed until identity_free(). */
+struct identity_conf {
+	const char *issuer;         /* iss of tokens: "portway" */
+	uint64_t access_ms;         /* an access token's life: 3600 s */
+	uint64_t refresh_ms;        /* a refresh token's life: 7 d */
+	bool registration;          /* POST /auth/register makes a tenant and its owner */
+	unsigned api_keys_max;      /* per tenant */
+	const char *data_dir;       /* where initial-admin goes */
+	const char *admin_email;    /* of the first start; NULL or "": admin@localhost */
+	const char *admin_password; /* NULL or "": generated */
+	const char *api_key;        /* a platform key with all rights, from the settings; NULL or "": none */
+};
+
+int identity_new(
+	struct identity_service **out, const struct identity_conf *conf, struct store *store, struct err *e) MUST_CHECK;
+void identity_free(struct identity_service *s);
+
+/*
+ * The first start makes the tenant "default" and its administrator; every start makes what signs tokens, and takes over
+ * the key from the settings. May be killed at any point and run again. A generated password is shown when stderr is a
+ * terminal, else it stands in <data_dir>/initial-admin (0600).
+ */
+int identity_bootstrap(struct identity_service *s, struct err *e) MUST_CHECK;
+
+struct route_table identity_routes(struct identity_service *s);
+struct authenticator identity_authenticator(struct identity_service *s);
+
+/* Deletes what has expired and changes signing keys: every minute, on a worker. */
+int identity_clean(struct identity_service *s, struct err *e) MUST_CHECK;
+
+/* Counters for /metrics, since the start. */
+struct identity_stats {
+	uint64_t logins, logins_failed, logins_throttled, refreshes, token_reuses;
+	uint64_t resolved_kept, resolved_read, resolve_refused;
+};
+void identity_stats(struct identity_service *s, struct identity_stats *out);
+
+extern const struct sql_table *const identity_sql[];
+extern const size_t identity_sql_n;
+
+#endif
