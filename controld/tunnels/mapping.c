@@ -21,7 +21,7 @@ static const char *const sql[] = {
 	"ORDER BY m.id LIMIT ?9",
 	[SQL_EXISTS] = "SELECT 1 FROM mappings WHERE id = ?2 AND tenant_id = ?1",
 	[SQL_COUNT] = "SELECT count(*), coalesce(sum(active), 0) FROM mappings WHERE (?1 = '' OR tenant_id = ?1) AND "
-	              "(?2 = '' OR "
+		      "(?2 = '' OR "
 		      "user_id = ?2)",
 	[SQL_INSERT] =
 		"INSERT INTO mappings (id, tenant_id, user_id, name, description, group_id, group_name, node_id, "

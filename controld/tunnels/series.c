@@ -21,7 +21,7 @@ static const char *const sql[] = {
 	[SQL_MOVED] =
 		"SELECT scope, tenant_id, id, bytes_in, bytes_out, packets_in, packets_out, opened, refused_limit + "
 		"refused_source + refused_cidr + refused_proxy + refused_dial + refused_resource, dropped_in + "
-	        "dropped_out, "
+		"dropped_out, "
 		"active FROM traffic WHERE updated_ms >= ?1",
 };
 const struct sql_table series_sql = { "series", sql, ARRAY_LEN(sql) };
@@ -34,15 +34,15 @@ static const char *const samples_sql[] = {
 		"INSERT INTO samples (scope, tenant_id, id, step, time_ms, " VALUES
 		") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, "
 		"?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (scope, id, tenant_id, step, time_ms) DO UPDATE SET bytes_in "
-	        "= "
+		"= "
 		"excluded.bytes_in, bytes_out = excluded.bytes_out, packets_in = excluded.packets_in, packets_out = "
 		"excluded.packets_out, opened = excluded.opened, refused = excluded.refused, dropped = "
 		"excluded.dropped, active = excluded.active",
 	[SQL_NEWEST] = "SELECT coalesce(max(time_ms), 0) FROM samples WHERE step = ?1",
 	[SQL_PRUNE] = "DELETE FROM samples WHERE step = ?1 AND time_ms < ?2 AND EXISTS (SELECT 1 FROM samples n WHERE "
-	              "n.scope = "
+		      "n.scope = "
 		      "samples.scope AND n.id = samples.id AND n.tenant_id = samples.tenant_id AND n.step = ?1 AND "
-	              "n.time_ms > "
+		      "n.time_ms > "
 		      "samples.time_ms AND n.time_ms < ?2)",
 	[SQL_BEFORE] = "SELECT time_ms, " VALUES
 		       " FROM samples WHERE scope = ?1 AND tenant_id = ?2 AND id = ?3 AND step = ?4 AND "

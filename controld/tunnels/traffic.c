@@ -36,7 +36,7 @@ static const char *const sql[] = {
 		"?4, ?5) ON CONFLICT (node_id, boot) DO UPDATE SET number = excluded.number, ended = excluded.ended, "
 		"updated_ms = excluded.updated_ms WHERE meter_boots.number < excluded.number AND meter_boots.ended = 0",
 	[SQL_METER] = "SELECT mapping_id, tenant_id, user_id, counters FROM meters WHERE node_id = ?1 AND boot = ?2 "
-	              "AND slot = ?3",
+		      "AND slot = ?3",
 	[SQL_METER_SAVE] =
 		"INSERT INTO meters (node_id, boot, slot, mapping_id, tenant_id, user_id, counters) VALUES (?1, ?2, "
 		"?3, ?4, ?5, ?6, ?7) ON CONFLICT (node_id, boot, slot) DO UPDATE SET counters = excluded.counters",
@@ -46,13 +46,13 @@ static const char *const sql[] = {
 	[SQL_OWNER] = "SELECT tenant_id, user_id FROM traffic WHERE scope = 'mapping' AND id = ?1",
 	[SQL_ADD] = "INSERT INTO traffic (scope, tenant_id, id, user_id, updated_ms, active" METER_COUNTERS(
 		COMMA_NAME) ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
-	                    "?18, ?19, ?20, ?21, "
+			    "?18, ?19, ?20, ?21, "
 			    "?22) ON CONFLICT (scope, id, tenant_id) DO UPDATE SET updated_ms = excluded.updated_ms, "
-	                    "active = "
+			    "active = "
 			    "traffic.active + excluded.active" METER_COUNTERS(ADD_NAME),
 	[SQL_OPEN] = "INSERT INTO traffic (scope, tenant_id, id, user_id, updated_ms, active" METER_COUNTERS(
 		COMMA_NAME) ") VALUES (?1, ?2, ?3, ?4, 0, 0" METER_COUNTERS(COMMA_ZERO) ") ON CONFLICT (scope, id, "
-	                                                                                "tenant_id) DO NOTHING",
+											"tenant_id) DO NOTHING",
 	[SQL_GET] = "SELECT " TRAFFIC_COLUMNS " FROM traffic t WHERE t.scope = ?1 AND t.tenant_id = ?2 AND t.id = ?3",
 	[SQL_BOOTS] = "SELECT boot FROM meter_boots WHERE node_id = ?1 AND ended = 0",
 	[SQL_BOOT_END] = "UPDATE meter_boots SET ended = 1, updated_ms = ?3 WHERE node_id = ?1 AND boot = ?2",

@@ -5,6 +5,7 @@
 #include "controld/store/migrate.h"
 #include "controld/store/secrets.h"
 #include "controld/store/store.h"
+#include "controld/tunnels/tunnels.h"
 #include "tests/unit/lib/test_store.h"
 
 #include <fcntl.h>
@@ -49,6 +50,8 @@ static void test_every_statement(void **state)
 	TEST_STORE_MUST(store_read_begin(t.store, &db, &e), e);
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
 		failed += prepare_table(db, tables[i]);
+	for (size_t i = 0; i < tunnels_sql_n; i++)
+		failed += prepare_table(db, tunnels_sql[i]);
 	store_read_end(db);
 	test_store_close(&t);
 	assert_int_equal(failed, 0);

@@ -1,0 +1,437 @@
+#include "common/base/clock.h"
+#include "common/base/jsonw.h"
+#include "common/base/rand.h"
+#include "common/base/str.h"
+#include "controld/identity/identity.h"
+#include "controld/rest/park.h"
+#include "controld/store/changes.h"
+#include "controld/tunnels/api.h"
+#include "controld/tunnels/mapping.h"
+#include "controld/tunnels/mapping_dial.h"
+#include "controld/tunnels/mapping_input.h"
+#include "controld/tunnels/port.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define JSON_TYPE      "application/json; charset=utf-8"
+#define LIST_BYTES_MAX (32u << 20)
+#define STATUS_ROWS    2000 /* looked at for one page when the list is filtered by what relays say */
+
+/* ---- answering ---------------------------------------------------------------------------------------------------- */
+static void find_status(struct tunnels *t, const struct mapping *m, int64_t now_ms, struct mapping_live *live)
+{
+	static const char *const names[] = {
+		[MAPPING_STATUS_PENDING] = "pending",
+		[MAPPING_STATUS_ACTIVE] = "active",
+		[MAPPING_STATUS_ERROR] = "error",
+	};
+
+	live->error = NULL;
+	live->status = "inactive";
+	if (mapping_serves(m, now_ms))
+		live->status =
+			names[mapping_statuses_get(t->statuses, m->id, m->group_id, m->node_id, m->seq, &live->error)];
+}
+
+static int reply_mapping(struct tunnels *t, struct reply *rp, int status, const struct mapping *m,
+	const struct traffic *tr, struct err *e)
+{
+	struct mapping_live live = { .traffic = *tr };
+	struct buf b;
+	bool failed;
+
+	buf_init(&b, MAPPING_OBJECT_MAX);
+	find_status(t, m, clock_wall_ms(), &live);
+	mapping_print(&b, NULL, m, &live);
+	json_decref(live.error);
+	failed = b.failed;
+	if (!failed) {
+		reply_etag(rp, m->version);
+		reply_text(rp, status, JSON_TYPE, (const char *)b.data, b.len);
+	}
+	buf_free(&b);
+	return failed ? err_set(e, ERR_NOMEM, NULL, "mapping %s: out of memory", m->id) : 0;
+}
+
+/* An answer that waits until the relays have said what they make of the new version. */
+struct waiting {
+	struct tunnels *t;
+	struct mapping m;
+	struct traffic traffic;
+	struct mapping_watch *watch;
+	int status;
+};
+
+static void free_waiting(void *state)
+{
+	struct waiting *w = state;
+
+	mapping_watch_free(w->watch);
+	mapping_fini(&w->m);
+	free(w);
+}
+
+static int on_settled(void *feature, struct request *rq, struct reply *rp, void *state, struct err *e)
+{
+	struct waiting *w = state;
+
+	(void)rq;
+	return reply_mapping(feature, rp, w->status, &w->m, &w->traffic, e);
+}
+
+/* Takes over the lists of *m. */
+static int reply_when_settled(
+	struct tunnels *t, struct reply *rp, int status, struct mapping *m, const struct traffic *tr, struct err *e)
+{
+	const struct mapping_version v = { m->id, m->group_id, m->node_id, m->seq };
+	char key[PROTO_ID_SIZE + sizeof "mapping:"];
+	struct waiting *w = calloc(1, sizeof *w);
+	uint64_t ticket;
+	int rc = 0;
+
+	if (w == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "mapping %s: out of memory", m->id);
+	w->status = status;
+	w->traffic = *tr;
+	str_fmt(key, sizeof key, "mapping:%s", m->id);
+	ticket = park_ticket(t->parks, key);
+	rc = mapping_watch_new(&w->watch, t->statuses, &v, e);
+	w->m = *m;
+	m->conf = (struct mapping_conf){ .enabled = false };
+	if (rc == 0 && t->conf.create_wait_ms > 0 && mapping_serves(&w->m, clock_wall_ms()) &&
+		!mapping_watch_settled(w->watch)) {
+		reply_park(rp, key, ticket, t->conf.create_wait_ms, on_settled, w, free_waiting);
+		return 0;
+	}
+	if (rc == 0)
+		rc = reply_mapping(t, rp, status, &w->m, tr, e);
+	free_waiting(w);
+	return rc;
+}
+
+static int fail_input(const struct err_list *errs, struct err *e)
+{
+	if (errs->n == 0)
+		return 0;
+	if (e != NULL)
+		*e = errs->items[0];
+	return -1;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------ */
+struct write {
+	struct tunnels *t;
+	struct request *rq;
+	const struct identity *who;
+	int64_t now_ms;
+	struct mapping m;
+	struct mapping before; /* of an update */
+	struct traffic traffic;
+};
+
+static struct write write_begin(void *feature, struct request *rq)
+{
+	return (struct write){ .t = feature, .rq = rq, .who = request_identity(rq), .now_ms = clock_wall_ms() };
+}
+
+static void write_end(struct write *w)
+{
+	mapping_fini(&w->m);
+	mapping_fini(&w->before);
+}
+
+static int log_change(struct db *tx, struct write *w, const char *op, const char *fields, struct err *e)
+{
+	struct buf object;
+	int rc;
+
+	buf_init(&object, MAPPING_OBJECT_MAX);
+	mapping_print(&object, NULL, &w->m, NULL);
+	const struct change c = { .time_ms = w->now_ms,
+		.tenant = w->m.tenant_id,
+		.actor = w->who->actor,
+		.request_id = request_id(w->rq),
+		.kind = "mapping",
+		.op = op,
+		.subject = w->m.id,
+		.fields = fields,
+		.object = buf_cstr(&object) };
+	rc = changes_append(tx, &c, &w->m.seq, e);
+	buf_free(&object);
+	return rc;
+}
+
+static int place(struct db *tx, struct write *w, struct err *e)
+{
+	const struct relays *r = &w->t->relays;
+
+	return r->ops->place(r->self, tx, w->m.group_name, w->m.node_name, w->m.group_id, w->m.node_id, e);
+}
+
+static int claim_ports(struct db *tx, struct write *w, struct err *e)
+{
+	struct mapping_conf *c = &w->m.conf;
+	const struct port_place at = { w->m.tenant_id, w->m.group_id, mapping_protocol_name(c), c->bind };
+
+	if (c->port_first == 0) {
+		if (port_pick(tx, &at, w->t->conf.port_min, w->t->conf.port_max, &c->port_first, e) != 0)
+			return -1;
+		c->port_last = c->port_first;
+	}
+	return port_claim(tx, &at, w->m.id, c->port_first, c->port_last, e);
+}
+
+static int check_quota(struct db *tx, struct write *w, struct err *e)
+{
+	const uint32_t most = w->t->conf.mappings_max;
+	struct mapping_counts n;
+
+	if (most == 0)
+		return 0;
+	if (mapping_count(tx, w->m.tenant_id, "", &n, e) != 0)
+		return -1;
+	return n.all < most ? 0 : err_set(e, ERR_CONFLICT, NULL, "the tenant has %u mappings, which is the most", most);
+}
+
+static int work_create(struct db *tx, void *arg, struct err *e)
+{
+	struct write *w = arg;
+
+	if (check_quota(tx, w, e) != 0 || place(tx, w, e) != 0)
+		return -1;
+	if (mapping_dial_check(tx, w->m.tenant_id, &w->m.conf, e) != 0)
+		return -1;
+	rand_id(w->m.id, "map");
+	if (claim_ports(tx, w, e) != 0 || log_change(tx, w, "create", "", e) != 0)
+		return -1;
+	if (mapping_insert(tx, &w->m, e) != 0)
+		return -1;
+	return traffic_open(tx, w->m.id, w->m.tenant_id, w->m.user_id, e);
+}
+
+int mapping_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct write w = write_begin(feature, rq);
+	struct err_list *errs = request_errors(rq);
+	int rc;
+
+	mapping_init(&w.m);
+	str_copy(w.m.tenant_id, sizeof w.m.tenant_id, w.who->tenant_id);
+	str_copy(w.m.user_id, sizeof w.m.user_id, w.who->user_id);
+	w.m.created_ms = w.m.updated_ms = w.now_ms;
+	w.m.version = 1;
+	w.m.conf.dial_any = w.who->system_admin;
+	mapping_apply(&w.m, request_body(rq), w.now_ms, errs);
+	rc = fail_input(errs, e);
+	if (rc == 0)
+		rc = store_write(w.t->store, STORE_LOGGED, work_create, &w, e);
+	if (rc == 0)
+		rc = reply_when_settled(feature, rp, 201, &w.m, &w.traffic, e);
+	write_end(&w);
+	return rc;
+}
+
+static int load_for_change(struct db *tx, struct write *w, struct mapping *m, struct err *e)
+{
+	char etag[32];
+
+	if (mapping_get(tx, w->who->tenant_id, request_param(w->rq, "id"), m, &w->traffic, e) != 0)
+		return -1;
+	str_fmt(etag, sizeof etag, "v%" PRId64, m->version);
+	return request_if_match(w->rq, etag, e);
+}
+
+/* What follows from members that changed: another place, other ports, another right to dial. */
+static int follow_changes(struct db *tx, struct write *w, struct err *e)
+{
+	struct mapping *m = &w->m;
+	const struct mapping *old = &w->before;
+	struct mapping_conf *c = &m->conf;
+
+	if (!str_eq(m->group_name, old->group_name) || !str_eq(m->node_name, old->node_name))
+		if (place(tx, w, e) != 0)
+			return -1;
+	if (!str_eq(c->target_host, old->conf.target_host) || c->target_port != old->conf.target_port) {
+		c->dial_any = w->who->system_admin;
+		if (mapping_dial_check(tx, m->tenant_id, c, e) != 0)
+			return -1;
+	}
+	if (str_eq(m->group_id, old->group_id) && str_eq(c->bind, old->conf.bind) &&
+		c->port_first == old->conf.port_first && c->port_last == old->conf.port_last)
+		return 0;
+	if (port_release(tx, m->id, e) != 0)
+		return -1;
+	return claim_ports(tx, w, e);
+}
+
+static int save_changes(struct db *tx, struct write *w, struct err *e)
+{
+	struct buf fields;
+	int rc = 0;
+
+	buf_init(&fields, 1024);
+	mapping_diff(&w->before, &w->m, &fields);
+	if (fields.len > 0) { /* what is sent as it was changes nothing */
+		w->m.version++;
+		w->m.updated_ms = w->now_ms;
+		rc = log_change(tx, w, "update", buf_cstr(&fields), e);
+		if (rc == 0)
+			rc = mapping_update(tx, &w->m, e);
+	}
+	buf_free(&fields);
+	return rc;
+}
+
+static int work_update(struct db *tx, void *arg, struct err *e)
+{
+	struct write *w = arg;
+	struct err_list *errs = request_errors(w->rq);
+
+	if (load_for_change(tx, w, &w->before, e) != 0 || load_for_change(tx, w, &w->m, e) != 0)
+		return -1;
+	mapping_apply(&w->m, request_body(w->rq), w->now_ms, errs);
+	if (fail_input(errs, e) != 0 || follow_changes(tx, w, e) != 0)
+		return -1;
+	return save_changes(tx, w, e);
+}
+
+int mapping_api_update(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct write w = write_begin(feature, rq);
+	int rc = store_write(w.t->store, STORE_LOGGED, work_update, &w, e);
+
+	if (rc == 0)
+		rc = reply_when_settled(feature, rp, 200, &w.m, &w.traffic, e);
+	write_end(&w);
+	return rc;
+}
+
+/* The relays have the object and with it what its on_delete says, so nothing of it needs to stay here. */
+static int work_delete(struct db *tx, void *arg, struct err *e)
+{
+	struct write *w = arg;
+
+	if (load_for_change(tx, w, &w->m, e) != 0 || port_release(tx, w->m.id, e) != 0)
+		return -1;
+	if (log_change(tx, w, "delete", "", e) != 0)
+		return -1;
+	return mapping_delete(tx, w->m.id, e);
+}
+
+int mapping_api_delete(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct write w = write_begin(feature, rq);
+	int rc = store_write(w.t->store, STORE_LOGGED, work_delete, &w, e);
+
+	if (rc == 0)
+		reply_empty(rp, 204);
+	write_end(&w);
+	return rc;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+int mapping_api_get(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct tunnels *t = feature;
+	struct traffic traffic;
+	struct mapping m;
+	struct db *db;
+	int rc;
+
+	if (store_read_begin(t->store, &db, e) != 0)
+		return -1;
+	rc = mapping_get(db, request_identity(rq)->tenant_id, request_param(rq, "id"), &m, &traffic, e);
+	store_read_end(db);
+	if (rc != 0)
+		return -1;
+	rc = reply_mapping(t, rp, 200, &m, &traffic, e);
+	mapping_fini(&m);
+	return rc;
+}
+
+struct page_of_mappings {
+	struct tunnels *t;
+	const char *status; /* wanted; NULL: any */
+	int64_t now_ms;
+	unsigned room; /* items that still fit */
+	unsigned rows; /* looked at */
+	char last[PROTO_ID_SIZE];
+	bool more;
+	struct buf items;
+};
+
+static int add_to_page(const struct mapping *m, const struct traffic *traffic, void *arg)
+{
+	struct page_of_mappings *p = arg;
+	struct mapping_live live;
+
+	if (p->room == 0) {
+		p->more = true;
+		return 1;
+	}
+	p->rows++;
+	str_copy(p->last, sizeof p->last, m->id);
+	find_status(p->t, m, p->now_ms, &live);
+	if (p->status == NULL || str_eq(p->status, live.status)) {
+		live.traffic = *traffic;
+		mapping_print(&p->items, NULL, m, &live);
+		p->room--;
+	}
+	json_decref(live.error);
+	return 0;
+}
+
+static const char *query_or_none(const struct request *rq, const char *name)
+{
+	const char *s = request_query(rq, name);
+
+	return s != NULL ? s : "";
+}
+
+static int read_page(struct page_of_mappings *p, struct request *rq, const struct page *page, struct err *e)
+{
+	const struct mapping_filter f = { .tenant_id = request_identity(rq)->tenant_id,
+		.user_id = query_or_none(rq, "user_id"),
+		.protocol = query_or_none(rq, "protocol"),
+		.group = query_or_none(rq, "group"),
+		.node = query_or_none(rq, "node"),
+		.search = query_or_none(rq, "q"),
+		.after = page->after,
+		.limit = p->status != NULL ? STATUS_ROWS : page->limit + 1 };
+	struct db *db;
+	int rc;
+
+	if (store_read_begin(p->t->store, &db, e) != 0)
+		return -1;
+	rc = mapping_list(db, &f, add_to_page, p, e);
+	store_read_end(db);
+	p->more |= p->rows == f.limit;
+	return rc;
+}
+
+int mapping_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct page_of_mappings p = { .t = feature, .status = request_query(rq, "status"), .now_ms = clock_wall_ms() };
+	struct page page;
+	int rc;
+
+	if (request_page(rq, &page, e) != 0)
+		return -1;
+	p.room = page.limit;
+	buf_init(&p.items, LIST_BYTES_MAX);
+	jsonw_object(&p.items, NULL);
+	jsonw_array(&p.items, "items");
+	rc = read_page(&p, rq, &page, e);
+	jsonw_end_array(&p.items);
+	jsonw_str(&p.items, "next_cursor", p.more ? p.last : NULL);
+	jsonw_end_object(&p.items);
+	if (rc == 0 && p.items.failed)
+		rc = err_set(
+			e, ERR_VALIDATION, "limit", "the page is larger than %u bytes; ask for fewer", LIST_BYTES_MAX);
+	if (rc == 0)
+		reply_text(rp, 200, JSON_TYPE, (const char *)p.items.data, p.items.len);
+	buf_free(&p.items);
+	return rc;
+}

@@ -1,0 +1,93 @@
+#include "controld/tunnels/tunnels.h"
+
+#include "controld/tunnels/api.h"
+#include "controld/tunnels/mapping.h"
+#include "controld/tunnels/mapping_input.h"
+#include "controld/tunnels/port.h"
+
+#include <stdlib.h>
+
+#define GET    "GET"
+#define POST   "POST"
+#define PUT    "PUT"
+#define DELETE "DELETE"
+
+static const struct route routes[] = {
+	{ GET, "/api/v1/mappings", PERM_READ, LANE_DB, &mapping_list_query, NULL, &mapping_list_schema, 200, 0,
+		mapping_api_list, "List tunnel mappings", "Mappings" },
+	{ POST, "/api/v1/mappings", PERM_WRITE, LANE_DB, NULL, &mapping_schema, &mapping_schema, 201, 0,
+		mapping_api_create, "Create a tunnel mapping; source_port 0 picks a free port", "Mappings" },
+	{ GET, "/api/v1/mappings/{id}", PERM_READ, LANE_DB, NULL, NULL, &mapping_schema, 200, 0, mapping_api_get,
+		"Show one mapping with its status and traffic", "Mappings" },
+	{ PUT, "/api/v1/mappings/{id}", PERM_WRITE, LANE_DB, NULL, &mapping_schema, &mapping_schema, 200, ROUTE_PARTIAL,
+		mapping_api_update, "Change the members that are sent; null resets one", "Mappings" },
+	{ DELETE, "/api/v1/mappings/{id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0, mapping_api_delete,
+		"Delete a mapping; its connections end as on_delete says", "Mappings" },
+	{ GET, "/api/v1/mappings/{id}/connections", PERM_READ, LANE_DB, &connection_of_mapping_query, NULL,
+		&connection_list_schema, 200, 0, connection_api_of_mapping, "List the live connections of a mapping",
+		"Connections" },
+	{ GET, "/api/v1/connections", PERM_READ, LANE_DB, &connection_list_query, NULL, &connection_list_schema, 200, 0,
+		connection_api_list, "List live connections, as the relays have them now", "Connections" },
+	{ DELETE, "/api/v1/connections/{id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0, connection_api_cut,
+		"Cut one connection", "Connections" },
+	{ GET, "/api/v1/stats/traffic", PERM_READ, LANE_DB, &stats_query, NULL, NULL, 200, 0, stats_api_traffic,
+		"Traffic of the tenant over time", "Statistics" },
+	{ GET, "/api/v1/stats/connections", PERM_READ, LANE_DB, &stats_query, NULL, NULL, 200, 0, stats_api_traffic,
+		"Connections of the tenant over time", "Statistics" },
+	{ GET, "/api/v1/stats/system", PERM_SYSTEM, LANE_DB, &stats_query, NULL, NULL, 200, 0, stats_api_system,
+		"Totals of the whole system, and over time", "Statistics" },
+	{ GET, "/api/v1/stats/users/{id}", PERM_READ, LANE_DB, &stats_query, NULL, NULL, 200, 0, stats_api_user,
+		"Totals of one user, and over time", "Statistics" },
+	{ GET, "/api/v1/stats/mappings/{id}", PERM_READ, LANE_DB, &stats_query, NULL, NULL, 200, 0, stats_api_mapping,
+		"Totals of one mapping, also after it was deleted, and over time", "Statistics" },
+	{ GET, "/api/v1/stats/nodes/{id}", PERM_SYSTEM, LANE_DB, &stats_query, NULL, NULL, 200, 0, stats_api_node,
+		"Totals of one relay, and over time", "Statistics" },
+};
+
+struct route_table tunnels_routes(struct tunnels *t)
+{
+	return (struct route_table){ routes, ARRAY_LEN(routes), t };
+}
+
+const struct sql_table *const tunnels_sql[] = { &mapping_sql, &mapping_placed_sql, &port_sql, &traffic_sql, &stats_sql,
+	&series_sql };
+const size_t tunnels_sql_n = ARRAY_LEN(tunnels_sql);
+
+int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct store *store, struct parks *parks,
+	struct mapping_statuses *statuses, const struct relays *relays, struct err *e)
+{
+	const struct series_conf series = { .totals = store,
+		.samples = conf->samples,
+		.retention_ms = { [SERIES_10S] = conf->series_retention_10s_ms,
+			[SERIES_1M] = conf->series_retention_1m_ms,
+			[SERIES_1H] = conf->series_retention_1h_ms } };
+	struct tunnels *t = calloc(1, sizeof *t);
+
+	if (t == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "tunnels: out of memory");
+	t->conf = *conf;
+	t->store = store;
+	t->parks = parks;
+	t->statuses = statuses;
+	t->relays = *relays;
+	if (conf->samples != NULL && series_new(&t->series, &series, e) != 0)
+		goto fail;
+	*out = t;
+	return 0;
+fail:
+	tunnels_free(t);
+	return -1;
+}
+
+void tunnels_free(struct tunnels *t)
+{
+	if (t == NULL)
+		return;
+	series_free(t->series);
+	free(t);
+}
+
+int tunnels_tick(struct tunnels *t, int64_t now_ms, struct err *e)
+{
+	return t->series != NULL ? series_tick(t->series, now_ms, e) : 0;
+}
