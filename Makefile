@@ -18,7 +18,7 @@ ifeq ($(origin CC),default)
   CC := gcc
 endif
 IS_CLANG := $(findstring clang,$(CC))
-OUT      := $(O)$(if $(SAN),/$(SAN))$(if $(and $(IS_CLANG),$(filter-out fuzz,$(SAN)none)),/clang)
+OUT      := $(O)$(if $(SAN),/$(SAN))$(if $(and $(IS_CLANG),$(filter-out fuzz,$(or $(SAN),none))),/clang)
 CCACHE   := $(shell command -v ccache 2>/dev/null)
 
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
