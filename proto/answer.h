@@ -15,7 +15,7 @@
 struct conn_info {
 	uint64_t id; /* unique within the relay's boot */
 	char mapping[PROTO_ID_SIZE];
-	uint8_t protocol; /* enum mapping_protocol */
+	uint8_t protocol;         /* enum mapping_protocol */
 	char remote[ADDR_STRLEN]; /* the client */
 	char local[ADDR_STRLEN];  /* the tunnel port */
 	char target[ADDR_STRLEN];
@@ -25,7 +25,7 @@ struct conn_info {
 
 struct msg_answer {
 	uint64_t ask;
-	uint16_t code; /* enum err_code; ERR_NONE: done */
+	uint16_t code;  /* enum err_code; ERR_NONE: done */
 	bool truncated; /* list: there are more */
 	uint32_t n;
 	struct conn_info *conns; /* malloc'ed by the decoder */

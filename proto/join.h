@@ -12,7 +12,7 @@
 #include "proto/msg.h"
 
 #define JOIN_TOKEN_MAX 256
-#define JOIN_PEM_MAX 3072
+#define JOIN_PEM_MAX   3072
 
 struct msg_join {
 	char token_id[PROTO_ID_SIZE];
@@ -39,7 +39,7 @@ void msg_joined_encode(const struct msg_joined *m, struct buf *b);
 int msg_joined_decode(struct msg_joined *m, const void *p, size_t n) MUST_CHECK;
 
 struct msg_refused {
-	uint16_t code; /* enum err_code */
+	uint16_t code;     /* enum err_code */
 	uint32_t retry_ms; /* 0: do not come back with the same */
 	char reason[160];
 };

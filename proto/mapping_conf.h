@@ -21,7 +21,7 @@ enum mapping_on_delete { MAPPING_KEEP = 0, MAPPING_DRAIN = 1, MAPPING_CUT = 2 };
 enum mapping_proxy { MAPPING_PROXY_NONE = 0, MAPPING_PROXY_V1 = 1, MAPPING_PROXY_V2 = 2 };
 
 #define MAPPING_HOST_SIZE 256
-#define MAPPING_CIDRS_MAX 256 /* entries of one list */
+#define MAPPING_CIDRS_MAX 256  /* entries of one list */
 #define MAPPING_PORTS_MAX 1000 /* ports of one range */
 
 struct mapping_cidrs {
@@ -30,31 +30,31 @@ struct mapping_cidrs {
 };
 
 struct mapping_conf {
-	uint8_t protocol;   /* enum mapping_protocol */
-	uint8_t on_delete;  /* enum mapping_on_delete */
-	uint8_t proxy_out;  /* enum mapping_proxy: header to the target */
-	bool proxy_out_every; /* UDP: on every datagram, not only a session's first */
-	bool proxy_in;      /* a PROXY header is expected from sources in proxy_trusted */
-	bool enabled;       /* false: suspended; listeners closed, connections cut */
-	bool dial_any;      /* may dial special addresses (loopback, private, ...) */
-	bool hot;           /* SO_REUSEPORT group over the workers */
+	uint8_t protocol;       /* enum mapping_protocol */
+	uint8_t on_delete;      /* enum mapping_on_delete */
+	uint8_t proxy_out;      /* enum mapping_proxy: header to the target */
+	bool proxy_out_every;   /* UDP: on every datagram, not only a session's first */
+	bool proxy_in;          /* a PROXY header is expected from sources in proxy_trusted */
+	bool enabled;           /* false: suspended; listeners closed, connections cut */
+	bool dial_any;          /* may dial special addresses (loopback, private, ...) */
+	bool hot;               /* SO_REUSEPORT group over the workers */
 	char bind[ADDR_STRLEN]; /* IP literal; "" = every IPv4 and IPv6 address */
 	uint16_t port_first, port_last;
 	char target_host[MAPPING_HOST_SIZE]; /* IP literal or name, resolved by the relay */
-	uint16_t target_port; /* of port_first; a range counts up with it */
-	int64_t expires_ms;   /* wall clock; 0: never. The relay enforces it alone */
-	uint64_t rate_in, rate_out; /* bytes/s of the whole mapping, from clients / to clients */
-	uint32_t max_connections;   /* TCP connections or UDP sessions at once */
-	uint32_t max_per_source;    /* of these from one source address */
-	uint32_t rate_per_source;   /* new connections per second from one source address */
+	uint16_t target_port;                /* of port_first; a range counts up with it */
+	int64_t expires_ms;                  /* wall clock; 0: never. The relay enforces it alone */
+	uint64_t rate_in, rate_out;          /* bytes/s of the whole mapping, from clients / to clients */
+	uint32_t max_connections;            /* TCP connections or UDP sessions at once */
+	uint32_t max_per_source;             /* of these from one source address */
+	uint32_t rate_per_source;            /* new connections per second from one source address */
 	uint32_t connect_timeout_ms;
-	uint32_t idle_timeout_ms;     /* TCP: no byte either way; UDP: session */
+	uint32_t idle_timeout_ms;       /* TCP: no byte either way; UDP: session */
 	uint32_t half_close_timeout_ms; /* TCP: one side shut down, no byte since */
-	uint32_t keepalive_s;         /* SO_KEEPALIVE probe interval; 0: off */
-	uint32_t drain_ms;            /* MAPPING_DRAIN: how long old connections may go on */
-	uint32_t udp_amplification;   /* bytes answered per byte received until the peer has sent twice; 0: no limit */
-	struct mapping_cidrs allow;   /* empty: everyone */
-	struct mapping_cidrs deny;    /* wins over allow */
+	uint32_t keepalive_s;           /* SO_KEEPALIVE probe interval; 0: off */
+	uint32_t drain_ms;              /* MAPPING_DRAIN: how long old connections may go on */
+	uint32_t udp_amplification; /* bytes answered per byte received until the peer has sent twice; 0: no limit */
+	struct mapping_cidrs allow; /* empty: everyone */
+	struct mapping_cidrs deny;  /* wins over allow */
 	struct mapping_cidrs proxy_trusted;
 	struct mapping_cidrs dial_allow; /* special ranges granted to the tenant */
 };

@@ -17,9 +17,9 @@
 struct buf;
 struct cursor;
 
-#define PROTO_VERSION 1
-#define PROTO_MSG_MAX (1024 * 1024) /* bytes; a sender keeps to it, a receiver refuses more */
-#define PROTO_JOIN_MAX 4096         /* bytes; all that a peer without a certificate may send */
+#define PROTO_VERSION  1
+#define PROTO_MSG_MAX  (1024 * 1024) /* bytes; a sender keeps to it, a receiver refuses more */
+#define PROTO_JOIN_MAX 4096          /* bytes; all that a peer without a certificate may send */
 
 enum msg_type {
 	MSG_POLL = 1,       /* relay: I have revision V */
@@ -34,8 +34,8 @@ enum msg_type {
 	MSG_REFUSED = 10, /* controld: reply to anything it will not do */
 };
 
-#define PROTO_ID_SIZE 40   /* object, node, boot ids with NUL */
-#define PROTO_NAME_SIZE 64 /* node names with NUL */
+#define PROTO_ID_SIZE     40 /* object, node, boot ids with NUL */
+#define PROTO_NAME_SIZE   64 /* node names with NUL */
 #define PROTO_LOG_ID_SIZE 16
 
 /* A revision: which log, how far. A relay with no snapshot has an all-zero log id and seq 0. */

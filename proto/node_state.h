@@ -14,13 +14,13 @@
 #include <stdint.h>
 
 #define NODE_REFUSALS_MAX 2048
-#define NODE_REASON_SIZE 160
+#define NODE_REASON_SIZE  160
 
 struct node_refusal {
 	uint8_t kind; /* enum object_kind */
 	char id[PROTO_ID_SIZE];
-	uint64_t seq;    /* of the object that was refused */
-	uint16_t code;   /* enum err_code */
+	uint64_t seq;                  /* of the object that was refused */
+	uint16_t code;                 /* enum err_code */
 	char reason[NODE_REASON_SIZE]; /* "address already in use: 0.0.0.0:8080" */
 };
 

@@ -32,7 +32,7 @@ struct update_entry {
 };
 
 struct msg_update {
-	uint8_t kind; /* enum update_kind */
+	uint8_t kind;               /* enum update_kind */
 	struct proto_revision from; /* delta: what it applies to */
 	struct proto_revision to;
 	uint64_t next_page; /* snapshot: token of the page to ask for; 0: this was the last one, swap */

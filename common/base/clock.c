@@ -67,10 +67,9 @@ void clock_rfc3339(char *dst, int64_t wall_ms)
 	struct tm tm;
 
 	gmtime_r(&seconds, &tm);
-	snprintf(dst, CLOCK_RFC3339_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
-		(unsigned)(tm.tm_year + 1900) % 10000u, (unsigned)(tm.tm_mon + 1) % 100u,
-		(unsigned)tm.tm_mday % 100u, (unsigned)tm.tm_hour % 100u, (unsigned)tm.tm_min % 100u,
-		(unsigned)tm.tm_sec % 100u, (unsigned)((ms % 1000 + 1000) % 1000) % 1000u);
+	snprintf(dst, CLOCK_RFC3339_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)(tm.tm_year + 1900) % 10000u,
+		(unsigned)(tm.tm_mon + 1) % 100u, (unsigned)tm.tm_mday % 100u, (unsigned)tm.tm_hour % 100u,
+		(unsigned)tm.tm_min % 100u, (unsigned)tm.tm_sec % 100u, (unsigned)((ms % 1000 + 1000) % 1000) % 1000u);
 }
 
 /* Takes exactly n digits and then, unless it is NUL, the byte `then`. */
@@ -105,8 +104,7 @@ static bool clock_take_time(const char **s, int64_t *ms)
 {
 	int64_t hour, minute, second, scale = 100;
 
-	if (!clock_take(s, 2, ':', &hour) || !clock_take(s, 2, ':', &minute) ||
-		!clock_take(s, 2, '\0', &second))
+	if (!clock_take(s, 2, ':', &hour) || !clock_take(s, 2, ':', &minute) || !clock_take(s, 2, '\0', &second))
 		return false;
 	if (hour > 23 || minute > 59 || second > 60) /* 60: a leap second */
 		return false;

@@ -94,8 +94,8 @@ void err_clear(struct err *e)
 		memset(e, 0, sizeof *e);
 }
 
-int err_list_add(struct err_list *l, enum err_code code, const char *field, const char *constraint,
-	const char *value, const char *fmt, ...)
+int err_list_add(struct err_list *l, enum err_code code, const char *field, const char *constraint, const char *value,
+	const char *fmt, ...)
 {
 	char msg[sizeof l->items[0].msg * 2];
 	struct err *e;

@@ -65,7 +65,8 @@ static inline struct list *list_last(struct list *head)
 
 #define LIST_FOREACH(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* The body may remove `it`, and nothing else. */
-#define LIST_FOREACH_SAFE(it, head)                                                                                    \
-	for (struct list *it = (head)->next, *it##_next_ = it->next; it != (head); it = it##_next_, it##_next_ = it->next)
+#define LIST_FOREACH_SAFE(it, head)                                                \
+	for (struct list *it = (head)->next, *it##_next_ = it->next; it != (head); \
+		it = it##_next_, it##_next_ = it->next)
 
 #endif

@@ -244,8 +244,7 @@ static void log_json_field(struct log_line *l, const struct log_field *f)
 	}
 }
 
-static void log_text(
-	struct log_line *l, const char *level, const char *event, const struct log_field *fields, size_t n)
+static void log_text(struct log_line *l, const char *level, const char *event, const struct log_field *fields, size_t n)
 {
 	char now[CLOCK_RFC3339_SIZE];
 
@@ -258,8 +257,7 @@ static void log_text(
 	log_tail(l, l->cut ? " cut=true\n" : "\n");
 }
 
-static void log_json(
-	struct log_line *l, const char *level, const char *event, const struct log_field *fields, size_t n)
+static void log_json(struct log_line *l, const char *level, const char *event, const struct log_field *fields, size_t n)
 {
 	char now[CLOCK_RFC3339_SIZE];
 

@@ -56,15 +56,15 @@ static inline struct log_field log_d(const char *key, double d)
 {
 	return (struct log_field){ .key = key, .type = LOG_FIELD_REAL, .d = d };
 }
-struct log_field log_errno(int errnum);            /* errno="No such file or directory" */
-struct log_field log_err(const struct err *e);     /* err="..." */
+struct log_field log_errno(int errnum);        /* errno="No such file or directory" */
+struct log_field log_err(const struct err *e); /* err="..." */
 
-#define LOG_AT(level, event, ...)                                                                                      \
-	do {                                                                                                           \
-		if (log_enabled(level)) {                                                                              \
-			const struct log_field log_f_[] = { { .key = NULL }, ##__VA_ARGS__ };                          \
-			log_write(level, event, log_f_ + 1, sizeof log_f_ / sizeof log_f_[0] - 1);                     \
-		}                                                                                                      \
+#define LOG_AT(level, event, ...)                                                                  \
+	do {                                                                                       \
+		if (log_enabled(level)) {                                                          \
+			const struct log_field log_f_[] = { { .key = NULL }, ##__VA_ARGS__ };      \
+			log_write(level, event, log_f_ + 1, sizeof log_f_ / sizeof log_f_[0] - 1); \
+		}                                                                                  \
 	} while (0)
 #define log_debug(event, ...) LOG_AT(LOG_LEVEL_DEBUG, event, ##__VA_ARGS__)
 #define log_info(event, ...)  LOG_AT(LOG_LEVEL_INFO, event, ##__VA_ARGS__)

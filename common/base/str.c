@@ -188,8 +188,7 @@ int str_to_bool(const char *s, bool *out)
 /* Length of the UTF-8 character at p (n bytes left), or 0 when it is not one. RFC 3629 section 4. */
 static size_t str_utf8_len(const uint8_t *p, size_t n)
 {
-	uint8_t low = 0x80,
-		high = 0xbf; /* bounds of the second byte: no overlong forms, surrogates, > U+10FFFF */
+	uint8_t low = 0x80, high = 0xbf; /* bounds of the second byte: no overlong forms, surrogates, > U+10FFFF */
 	size_t len;
 
 	if (p[0] < 0x80)

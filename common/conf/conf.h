@@ -31,8 +31,8 @@ enum conf_type {
 };
 
 enum conf_flags {
-	CONF_RELOAD = 1, /* takes effect on SIGHUP */
-	CONF_SECRET = 2, /* printed as *** */
+	CONF_RELOAD = 1,       /* takes effect on SIGHUP */
+	CONF_SECRET = 2,       /* printed as *** */
 	CONF_ALIAS_UNUSED = 4, /* accepted for compatibility, ignored with one warning */
 };
 
@@ -41,9 +41,9 @@ struct conf_key {
 	const char *env;     /* "CONTROLD_HTTP_LISTEN"; NULL: none */
 	const char *aliases; /* further environment names and YAML paths, blank-separated; NULL: none */
 	enum conf_type type;
-	size_t offset; /* offsetof the member in the program's struct */
-	const char *def; /* default as it would be written in the file */
-	uint64_t min, max; /* of the number, or bytes of the text (min > 0: required); max 0: no limit */
+	size_t offset;              /* offsetof the member in the program's struct */
+	const char *def;            /* default as it would be written in the file */
+	uint64_t min, max;          /* of the number, or bytes of the text (min > 0: required); max 0: no limit */
 	const char *const *choices; /* CONF_ENUM: NULL-terminated */
 	unsigned flags;
 	const char *unit; /* "bytes", "connections"; "" for none */
@@ -68,7 +68,8 @@ struct conf_source {
  * Fills *target (zeroed by the caller) with a value for every key. 0, or -1 with all errors in *errs; then *target
  * holds what was right. conf_free() in both cases. "***" for a secret counts as not given: it is what conf_print() shows.
  */
-int conf_load(const struct conf_table *t, void *target, const struct conf_source *src, struct err_list *errs) MUST_CHECK;
+int conf_load(
+	const struct conf_table *t, void *target, const struct conf_source *src, struct err_list *errs) MUST_CHECK;
 void conf_free(const struct conf_table *t, void *target);
 /* --print-config: every key with its value in effect, as YAML that can be read back; secrets as ***. */
 void conf_print(const struct conf_table *t, const void *target, FILE *out);

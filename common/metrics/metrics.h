@@ -37,9 +37,9 @@ struct metric *metrics_get(struct metrics *m, size_t index, const char *const *l
 void metrics_on_collect(struct metrics *m, void (*fn)(void *arg), void *arg);
 void metrics_print(struct metrics *m, struct buf *out);
 
-void metric_add(struct metric *c, uint64_t n); /* counter, gauge */
-void metric_sub(struct metric *g, uint64_t n); /* gauge */
-void metric_set(struct metric *g, double v);   /* gauge */
+void metric_add(struct metric *c, uint64_t n);         /* counter, gauge */
+void metric_sub(struct metric *g, uint64_t n);         /* gauge */
+void metric_set(struct metric *g, double v);           /* gauge */
 void metric_observe(struct metric *h, double seconds); /* histogram: 0.5 ms .. 10 s */
 uint64_t metric_value(const struct metric *c);
 

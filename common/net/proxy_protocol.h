@@ -13,9 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROXY_V1_MAX 107         /* with CRLF */
-#define PROXY_V2_MAX (16 + 4096) /* longest header that is accepted, TLVs included */
-#define PROXY_OUT_MAX 128        /* longest header that is made here */
+#define PROXY_V1_MAX  107         /* with CRLF */
+#define PROXY_V2_MAX  (16 + 4096) /* longest header that is accepted, TLVs included */
+#define PROXY_OUT_MAX 128         /* longest header that is made here */
 
 struct proxy_header {
 	bool local;      /* LOCAL or UNKNOWN: use the real peer */
