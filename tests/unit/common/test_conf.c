@@ -1,6 +1,8 @@
 /* conf: the four sources and their order, every error at once, what is printed from the table. */
+#include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/macros.h"
+#include "common/base/str.h"
 #include "common/conf/conf.h"
 
 #include <setjmp.h>
@@ -101,7 +103,7 @@ static int set_up(void **state)
 	int fd;
 
 	assert_non_null(f);
-	strcpy(f->path, "/tmp/test_conf-XXXXXX");
+	str_copy(f->path, sizeof f->path, "/tmp/test_conf-XXXXXX");
 	fd = mkstemp(f->path);
 	assert_true(fd >= 0);
 	close(fd);
@@ -403,10 +405,9 @@ static void test_help_and_mdoc_name_every_key(void **state)
 
 static void on_difference(const struct conf_key *k, bool reloadable, void *arg)
 {
-	char *seen = arg;
+	struct buf *seen = arg;
 
-	strcat(seen, k->key);
-	strcat(seen, reloadable ? "+ " : "- ");
+	buf_printf(seen, "%s%s ", k->key, reloadable ? "+" : "-");
 }
 
 static void test_diff(void **state)
@@ -415,14 +416,16 @@ static void test_diff(void **state)
 	struct settings other = { 0 };
 	const struct conf_source src = { .set = set };
 	struct fixture *f = *state;
-	char seen[200] = "";
+	struct buf seen;
 
 	assert_int_equal(load(f, NULL, NULL, NULL), 0);
 	assert_int_equal(conf_load(&table, &other, &src, &f->errs), 0);
-	conf_diff(&table, &f->s, &f->s, on_difference, seen);
-	assert_string_equal(seen, "");
-	conf_diff(&table, &f->s, &other, on_difference, seen);
-	assert_string_equal(seen, "log.level+ name- ");
+	buf_init(&seen, 200);
+	conf_diff(&table, &f->s, &f->s, on_difference, &seen);
+	assert_string_equal(buf_cstr(&seen), "");
+	conf_diff(&table, &f->s, &other, on_difference, &seen);
+	assert_string_equal(buf_cstr(&seen), "log.level+ name- ");
+	buf_free(&seen);
 	conf_free(&table, &other);
 }
 

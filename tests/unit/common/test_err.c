@@ -60,12 +60,12 @@ static void test_cut_keeps_characters_whole(void **state)
 	(void)state;
 	for (size_t c = 0; c < ARRAY_LEN(chars); c++) {
 		for (int shift = 0; shift < 8; shift++) {
-			char text[600] = "", pad[8] = "";
+			char text[600] = "";
+			size_t n = (size_t)shift;
 
-			memset(pad, 'x', (size_t)shift % sizeof pad);
-			strcat(text, pad);
-			while (strlen(text) + strlen(chars[c]) < sizeof text)
-				strcat(text, chars[c]);
+			memset(text, 'x', n);
+			for (; n + strlen(chars[c]) < sizeof text; n += strlen(chars[c]))
+				memcpy(text + n, chars[c], strlen(chars[c]));
 			err_set(&e, ERR_IO, text, "%s", text);
 			err_detail(&e, text, text);
 			assert_true(str_is_utf8(e.msg, strlen(e.msg)));

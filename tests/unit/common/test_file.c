@@ -1,9 +1,11 @@
 /* file: whole files in, whole files out, folders. */
+#define _GNU_SOURCE /* nftw */
 #include "common/base/err.h"
 #include "common/base/file.h"
 #include "common/base/str.h"
 
 #include <dirent.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,20 +28,26 @@ static int set_up(void **state)
 {
 	static struct fixture f;
 
-	strcpy(f.dir, "/tmp/test_file-XXXXXX");
+	str_copy(f.dir, sizeof f.dir, "/tmp/test_file-XXXXXX");
 	assert_non_null(mkdtemp(f.dir));
 	str_fmt(f.path, sizeof f.path, "%s/file", f.dir);
 	*state = &f;
 	return 0;
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)type;
+	(void)at;
+	return remove(path);
+}
+
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
-	char cmd[100];
 
-	str_fmt(cmd, sizeof cmd, "rm -rf %s", f->dir);
-	return system(cmd);
+	return nftw(f->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static size_t entries(const char *dir)

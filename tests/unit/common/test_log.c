@@ -159,9 +159,9 @@ static void test_long_values_are_cut(void **state)
 			const char *s;
 			size_t len;
 
-			value[0] = '\0';
+			memset(value, 0, sizeof value);
 			for (size_t at = 0; at + strlen(units[u]) < n; at += strlen(units[u]))
-				strcpy(value + at, units[u]);
+				memcpy(value + at, units[u], strlen(units[u]));
 			begin("p", u % 2 ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON);
 			log_info("ev", log_s("first", value), log_s("second", "2"));
 			s = written();

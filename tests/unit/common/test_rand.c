@@ -50,7 +50,7 @@ static void test_ids_increase(void **state)
 	for (int i = 0; i < 20000; i++) {
 		rand_id(id, "map");
 		assert_true(strcmp(id, last) > 0);
-		strcpy(last, id);
+		memcpy(last, id, sizeof last);
 	}
 	rand_id(id, "12345678");
 	assert_int_equal(strlen(id), 29);

@@ -151,11 +151,11 @@ static void test_soundness(void **state)
 	CHECK(false, m.expires_ms = -1);
 	CHECK(false, m.target_host[0] = '\0');
 	CHECK(false, m.target_host[0] = '/');
-	CHECK(true, strcpy(m.target_host, "::1"));
-	CHECK(true, strcpy(m.bind, "0.0.0.0"));
-	CHECK(true, strcpy(m.bind, "fe80::1%no-such-interface"));
-	CHECK(false, strcpy(m.bind, "localhost"));
-	CHECK(false, strcpy(m.bind, "127.0.0.1:80"));
+	CHECK(true, str_copy(m.target_host, sizeof m.target_host, "::1"));
+	CHECK(true, str_copy(m.bind, sizeof m.bind, "0.0.0.0"));
+	CHECK(true, str_copy(m.bind, sizeof m.bind, "fe80::1%no-such-interface"));
+	CHECK(false, str_copy(m.bind, sizeof m.bind, "localhost"));
+	CHECK(false, str_copy(m.bind, sizeof m.bind, "127.0.0.1:80"));
 #undef CHECK
 }
 
