@@ -155,7 +155,7 @@ static int work_refresh_key(struct db *tx, void *arg, struct err *e)
 	struct buf key;
 	int rc;
 
-	buf_init(&key, SHA256_SIZE);
+	buf_init(&key, SHA256_SIZE + SEAL_OVERHEAD);
 	rc = secrets_get(tx, BOOTSTRAP_REFRESH_KEY, &key, &why);
 	if (rc == 0 && key.len == SHA256_SIZE) {
 		memcpy(s->refresh_key, key.data, SHA256_SIZE);

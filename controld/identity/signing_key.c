@@ -94,7 +94,7 @@ static int ring_read_secret(struct db *db, struct signing_key *row, struct err *
 	int rc;
 
 	secret_name(name, row->id);
-	buf_init(&seed, KEY_SEED_SIZE);
+	buf_init(&seed, KEY_SEED_SIZE + SEAL_OVERHEAD);
 	rc = secrets_get(db, name, &seed, e);
 	if (rc == 0 && seed.len != KEY_SEED_SIZE)
 		rc = err_set(e, ERR_CRYPTO, NULL, "signing key %s: sealed seed has %zu bytes", row->id, seed.len);
@@ -138,9 +138,9 @@ fail:
 	return -1;
 }
 
-static int key_store(struct db *tx, const struct signing_term *t, struct err *e)
+static int key_store(struct db *tx, const struct signing_term *t, char id[RAND_ID_SIZE], struct err *e)
 {
-	char id[RAND_ID_SIZE], name[SIGNING_SECRET_NAME];
+	char name[SIGNING_SECRET_NAME];
 	uint8_t seed[KEY_SEED_SIZE], public[KEY_PUBLIC_SIZE];
 	struct key *key;
 	int rc;
@@ -158,8 +158,6 @@ static int key_store(struct db *tx, const struct signing_term *t, struct err *e)
 		rc = -1;
 	seal_wipe(seed, sizeof seed);
 	key_free(key);
-	if (rc == 0)
-		log_info("signing_key_made", log_s("key", id), log_i("signs_from_ms", t->from_ms));
 	return rc;
 }
 
@@ -170,13 +168,13 @@ static int key_drop(struct db *tx, const char *id, struct err *e)
 	secret_name(name, id);
 	if (secrets_delete(tx, name, e) != 0 || db_exec(tx, sql[SQL_DELETE], e, bind_s(id)) < 0)
 		return -1;
-	log_info("signing_key_dropped", log_s("key", id));
 	return 0;
 }
 
 struct rotation {
 	const struct signing_keys *keys;
 	int64_t now_ms;
+	char made[RAND_ID_SIZE];  /* "": none was due */
 	struct signing_ring ring; /* what the table holds afterwards */
 };
 
@@ -186,11 +184,12 @@ static int work_rotate(struct db *tx, void *arg, struct err *e)
 	struct rotation *job = arg;
 	struct signing_term next;
 
+	job->made[0] = '\0';
 	ring_fini(&job->ring); /* of an attempt that was undone */
 	if (ring_read_rows(tx, &job->ring, e) != 0)
 		return -1;
 	if (signing_term_due(job->ring.terms, job->ring.n, job->now_ms, job->keys->token_ms, &next) &&
-		key_store(tx, &next, e) != 0)
+		key_store(tx, &next, job->made, e) != 0)
 		return -1;
 	for (size_t i = 0; i < job->ring.n; i++)
 		if (job->ring.terms[i].drop_ms <= job->now_ms && key_drop(tx, job->ring.rows[i].id, e) != 0)
@@ -245,6 +244,8 @@ int signing_keys_rotate(struct signing_keys *k, int64_t now_ms, struct err *e)
 		return -1;
 	}
 	keys_install(k, &job.ring, now_ms);
+	if (job.made[0] != '\0')
+		log_info("signing_key_made", log_s("key", job.made));
 	return 0;
 }
 
