@@ -55,6 +55,8 @@ int changes_prune(struct db *tx, int64_t before_ms, unsigned limit, int64_t *rem
 
 /* fn(arg) after each commit that appended. Registered before threads start. */
 void changes_on_commit(struct store *s, void (*fn)(int64_t last_seq, void *arg), void *arg);
+/* After it has returned, the function registered with this arg is not called any more. */
+void changes_off_commit(struct store *s, const void *arg);
 
 extern const struct sql_table changes_sql;
 

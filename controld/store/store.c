@@ -164,6 +164,11 @@ void changes_on_commit(struct store *s, void (*fn)(int64_t last_seq, void *arg),
 	writer_on_commit(s->writer[STORE_LOGGED], fn, arg);
 }
 
+void changes_off_commit(struct store *s, const void *arg)
+{
+	writer_off_commit(s->writer[STORE_LOGGED], arg);
+}
+
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 /* With the lock: waits until a connection is idle or may be opened; *db is NULL in the second case. */

@@ -125,6 +125,15 @@ static void group_note_room(struct writer *w, struct list *group, size_t kept)
 		atomic_store(&w->disk_full, false);
 }
 
+/* With the lock, so that a reader who has left is not called any more; the functions only post. */
+static void group_tell(struct writer *w)
+{
+	pthread_mutex_lock(&w->lock);
+	for (size_t i = 0; w->db->last_seq != 0 && i < w->n_readers; i++)
+		w->readers[i].fn(w->db->last_seq, w->readers[i].arg);
+	pthread_mutex_unlock(&w->lock);
+}
+
 static void group_commit(struct writer *w, struct list *group)
 {
 	struct err e = { 0 };
@@ -140,8 +149,7 @@ static void group_commit(struct writer *w, struct list *group)
 		log_error("store_commit_failed", log_err(&e));
 	} else if (kept > 0) {
 		atomic_fetch_add(&w->commits, 1);
-		for (size_t i = 0; w->db->last_seq != 0 && i < w->n_readers; i++)
-			w->readers[i].fn(w->db->last_seq, w->readers[i].arg);
+		group_tell(w);
 	}
 	group_note_room(w, group, rc == 0 ? kept : 0);
 }
@@ -326,6 +334,17 @@ void writer_on_commit(struct writer *w, void (*fn)(int64_t last_seq, void *arg),
 	assert(w->n_readers < WRITER_READERS_MAX);
 	w->readers[w->n_readers].fn = fn;
 	w->readers[w->n_readers++].arg = arg;
+	pthread_mutex_unlock(&w->lock);
+}
+
+void writer_off_commit(struct writer *w, const void *arg)
+{
+	pthread_mutex_lock(&w->lock);
+	for (size_t i = 0; i < w->n_readers; i++)
+		if (w->readers[i].arg == arg) {
+			w->readers[i] = w->readers[--w->n_readers];
+			break;
+		}
 	pthread_mutex_unlock(&w->lock);
 }
 

@@ -29,6 +29,8 @@ void writer_free(struct writer *w);
 int writer_run(struct writer *w, enum store_class class, store_fn fn, void *arg, struct err *e) MUST_CHECK;
 /* fn(last sequence) on the writer's thread after each commit that appended to the change log, before the answers. */
 void writer_on_commit(struct writer *w, void (*fn)(int64_t last_seq, void *arg), void *arg);
+/* After it has returned, the function registered with this arg is not called any more. */
+void writer_off_commit(struct writer *w, const void *arg);
 /* Adds to the counters of *out. */
 void writer_stats(struct writer *w, struct store_stats *out);
 /* The last commit found no room on the disk. */

@@ -224,6 +224,11 @@ static void test_readers_are_told_after_the_commit(void **state)
 	assert_int_equal(store_write(t->store, STORE_LOGGED, work_batch, &bad, NULL), -1);
 	assert_int_equal(store_write(t->store, STORE_LOGGED, work_batch, &none, NULL), 0);
 	assert_int_equal(one, 0);
+	two = 0;
+	changes_off_commit(t->store, &two);
+	append(t->store, "mapping", 1);
+	assert_true(one > 0);
+	assert_int_equal(two, 0);
 }
 
 /* ---- the log's own life ------------------------------------------------------------------------------------------ */
