@@ -1,0 +1,822 @@
+/*
+ * The tunnels room behind the real server: mappings from the request to the row, the log and what a relay is told; the
+ * wall between tenants; waiting for relays; live connections; statistics. The relays are played by this file.
+ *
+ * Callers: "admin" (tenant red, system_admin), "op" and "viewer" (red), "blue" (owner of blue). Groups: "default" is grp_1
+ * with node edge-1 (node_1), "eu" is grp_2.
+ */
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "controld/store/changes.h"
+#include "controld/tunnels/tunnels.h"
+#include "tests/unit/lib/test_client.h"
+#include "tests/unit/lib/test_server.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+enum edge_does { EDGE_AWAY, EDGE_SILENT, EDGE_ACKNOWLEDGES, EDGE_REFUSES };
+
+static struct room {
+	struct test_server server;
+	struct test_client client;
+	struct store *samples;
+	struct mapping_statuses *statuses;
+	struct tunnels *tunnels;
+
+	/* edge-1: hears of commits, reads the log, says its word */
+	pthread_t edge;
+	pthread_mutex_t lock;
+	pthread_cond_t news;
+	int64_t committed;
+	bool stop;
+	atomic_int edge_does;
+
+	/* what the relays answer to a list and a cut, and what they were asked */
+	struct relay_conn conns[4];
+	size_t n_conns, cut;
+	bool incomplete;
+	char asked[256];
+	uint64_t cut_conn;
+} room;
+
+/* ---- who is asking ------------------------------------------------------------------------------------------------ */
+static int resolve(void *self, const char *authorization, const char *api_key, struct identity *out, struct err *e)
+{
+	static const struct identity who[] = {
+		{ "usr_admin", "usr_admin", "red", "", ROLE_OWNER, true, false },
+		{ "usr_op", "usr_op", "red", "", ROLE_OPERATOR, false, false },
+		{ "usr_viewer", "usr_viewer", "red", "", ROLE_VIEWER, false, false },
+		{ "usr_blue", "usr_blue", "blue", "", ROLE_OWNER, false, false },
+	};
+
+	(void)self;
+	(void)api_key;
+	for (size_t i = 0; i < ARRAY_LEN(who); i++)
+		if (authorization != NULL &&
+			str_eq(authorization + strlen("Bearer "), who[i].user_id + strlen("usr_"))) {
+			*out = who[i];
+			return 0;
+		}
+	return err_set(e, ERR_INVALID_TOKEN, NULL, "nobody");
+}
+
+/* ---- the relays --------------------------------------------------------------------------------------------------- */
+static int place(void *self, struct db *db, const char *group, const char *node, char group_id[PROTO_ID_SIZE],
+	char node_id[PROTO_ID_SIZE], struct err *e)
+{
+	const bool eu = str_eq(group, "eu") || str_eq(group, "grp_2");
+
+	(void)self;
+	(void)db;
+	if (!eu && group != NULL && group[0] != '\0' && !str_eq(group, "default") && !str_eq(group, "grp_1"))
+		return err_set(e, ERR_VALIDATION, "group", "group: there is no '%s'", group);
+	if (node != NULL && node[0] != '\0' && !str_eq(node, "edge-1"))
+		return err_set(e, ERR_VALIDATION, "node", "node: there is no '%s' in the group", node);
+	str_copy(group_id, PROTO_ID_SIZE, eu ? "grp_2" : "grp_1");
+	str_copy(node_id, PROTO_ID_SIZE, node != NULL && node[0] != '\0' ? "node_1" : "");
+	return 0;
+}
+
+static int ask_list(void *self, const char *group_id, const char *node_id, const char *mapping_id, uint32_t limit,
+	uint64_t *ask, struct err *e)
+{
+	struct room *r = self;
+
+	(void)e;
+	*ask = 1;
+	return str_fmt(r->asked, sizeof r->asked, "%s|%s|%s|%u", group_id, node_id, mapping_id, limit);
+}
+
+static int ask_cut(void *self, const char *node_id, uint64_t conn, uint64_t *ask, struct err *e)
+{
+	struct room *r = self;
+
+	(void)e;
+	*ask = 2;
+	r->cut_conn = conn;
+	return str_copy(r->asked, sizeof r->asked, node_id);
+}
+
+static int result(void *self, uint64_t ask, struct relay_answers *out, struct err *e)
+{
+	const struct room *r = self;
+
+	(void)e;
+	*out = (struct relay_answers){ .complete = !r->incomplete };
+	out->cut = ask == 2 ? r->cut : 0;
+	out->n = ask == 1 ? r->n_conns : 0;
+	out->conns = calloc(out->n + 1, sizeof *out->conns);
+	memcpy(out->conns, r->conns, out->n * sizeof *out->conns);
+	return 0;
+}
+
+static void forget(void *self, uint64_t ask)
+{
+	(void)self;
+	(void)ask;
+}
+
+static void count(void *self, size_t *nodes, size_t *online)
+{
+	(void)self;
+	*nodes = 3;
+	*online = 2;
+}
+
+static const struct relays_ops relays_ops = { place, ask_list, ask_cut, result, forget, count };
+
+static void on_commit(int64_t last_seq, void *arg)
+{
+	struct room *r = arg;
+
+	pthread_mutex_lock(&r->lock);
+	r->committed = last_seq;
+	pthread_cond_signal(&r->news);
+	pthread_mutex_unlock(&r->lock);
+}
+
+static int say_word(const struct change *c, void *arg)
+{
+	const int does = atomic_load(&room.edge_does);
+	const bool refuses = does == EDGE_REFUSES && str_eq(c->kind, "mapping");
+	const struct mapping_refusal r = { c->subject, c->seq, ERR_ADDR_IN_USE, "address already in use: 0.0.0.0:80" };
+
+	(void)arg;
+	if (does >= EDGE_ACKNOWLEDGES)
+		mapping_statuses_node(room.statuses, "node_1", "edge-1", "grp_1", true, c->seq, &r, refuses);
+	return 0;
+}
+
+static void *work_edge(void *arg)
+{
+	struct room *r = arg;
+	int64_t done = 0;
+
+	pthread_mutex_lock(&r->lock);
+	while (!r->stop) {
+		const int64_t upto = r->committed;
+		struct db *db;
+		struct err e;
+
+		if (upto == done) {
+			pthread_cond_wait(&r->news, &r->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&r->lock);
+		TEST_STORE_MUST(store_read_begin(r->server.store.store, &db, &e), e);
+		TEST_STORE_MUST(changes_read(db, done, 1000, NULL, say_word, NULL, &e), e);
+		store_read_end(db);
+		pthread_mutex_lock(&r->lock);
+		done = upto;
+	}
+	pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+static void edge(enum edge_does does)
+{
+	atomic_store(&room.edge_does, does);
+	if (does == EDGE_AWAY)
+		mapping_statuses_node_gone(room.statuses, "node_1");
+	else
+		mapping_statuses_node(room.statuses, "node_1", "edge-1", "grp_1", true, 0, NULL, 0);
+}
+
+/* ---- set-up ------------------------------------------------------------------------------------------------------- */
+static int work_sql(struct db *tx, void *arg, struct err *e)
+{
+	return db_exec(tx, arg, e) < 0 ? -1 : 0;
+}
+
+static void run_sql(const char *sql)
+{
+	struct err e;
+
+	TEST_STORE_MUST(
+		store_write(room.server.store.store, STORE_OPERATIONAL, work_sql, (void *)(uintptr_t)sql, &e), e);
+}
+
+static void insert_people(void)
+{
+	run_sql("INSERT INTO tenants (id, tenant_id, name, name_key, status, dial_allow, version, created_ms, "
+	        "updated_ms) VALUES "
+		"('red', 'red', 'red', 'red', 'active', '[\"10.0.0.0/8\"]', 1, 0, 0), ('blue', 'blue', 'blue', 'blue', "
+		"'active', '[\"0.0.0.0/0\"]', 1, 0, 0)");
+	run_sql("INSERT INTO users (id, tenant_id, email, email_key, username, username_key, password_hash, "
+	        "first_name, last_name, "
+		"status, system_admin, version, created_ms, updated_ms, last_login_ms) VALUES "
+		"('usr_admin', 'red', 'a', 'a', 'a', 'a', '', '', '', 'active', 1, 1, 0, 0, 0), "
+		"('usr_op', 'red', 'o', 'o', 'o', 'o', '', '', '', 'active', 0, 1, 0, 0, 0), "
+		"('usr_blue', 'blue', 'b', 'b', 'b', 'b', '', '', '', 'active', 0, 1, 0, 0, 0)");
+	run_sql("INSERT INTO memberships (tenant_id, user_id, role, created_ms) VALUES ('red', 'usr_admin', 'owner', "
+	        "0), "
+		"('red', 'usr_op', 'operator', 0), ('blue', 'usr_blue', 'owner', 0)");
+}
+
+static void open_samples(void)
+{
+	struct store_conf conf = { .readers = 2, .group_max = 16, .wait_ms = 10000 };
+	char url[160];
+	struct err e;
+
+	str_fmt(url, sizeof url, "sqlite:%s/samples.db", room.server.store.folder);
+	conf.url = url;
+	TEST_STORE_MUST(store_open(&room.samples, &conf, &e), e);
+	TEST_STORE_MUST(migrate_apply(room.samples, &migrations_samples, NULL, &e), e);
+}
+
+static int setup(void **state)
+{
+	static const struct authenticator auth = { resolve, NULL };
+	static const struct relays relays = { &relays_ops, &room };
+	struct tunnels_conf conf = { .port_min = 10000, .port_max = 10009, .create_wait_ms = 100, .mappings_max = 8 };
+	struct server *s;
+	struct err e;
+
+	(void)state;
+	memset(&room, 0, sizeof room);
+	pthread_mutex_init(&room.lock, NULL);
+	pthread_cond_init(&room.news, NULL);
+	test_server_open(&room.server, &auth);
+	s = room.server.server;
+	open_samples();
+	insert_people();
+	conf.samples = room.samples;
+	TEST_STORE_MUST(mapping_statuses_new(&room.statuses, server_parks(s), &e), e);
+	TEST_STORE_MUST(
+		tunnels_new(&room.tunnels, &conf, room.server.store.store, server_parks(s), room.statuses, &relays, &e),
+		e);
+	TEST_STORE_MUST(server_add_routes(s, tunnels_routes(room.tunnels), &e), e);
+	changes_on_commit(room.server.store.store, on_commit, &room);
+	test_server_start(&room.server);
+	room.client.port = server_port(s);
+	return pthread_create(&room.edge, NULL, work_edge, &room);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	pthread_mutex_lock(&room.lock);
+	room.stop = true;
+	pthread_cond_signal(&room.news);
+	pthread_mutex_unlock(&room.lock);
+	pthread_join(room.edge, NULL);
+	test_server_stop(&room.server);
+	tunnels_free(room.tunnels);
+	mapping_statuses_free(room.statuses);
+	store_close(room.samples);
+	test_server_close(&room.server);
+	return 0;
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------------------- */
+#define MAPPING(more) "{\"protocol\":\"tcp\",\"target_host\":\"10.1.2.3\",\"target_port\":80" more "}"
+
+static json_t *call(const char *who, const char *method, const char *path, const char *body, int want)
+{
+	json_t *answer = NULL;
+	const int status = test_client(&room.client, who, method, path, body, &answer);
+
+	if (status != want) {
+		char *text = json_dumps(answer, 0);
+
+		fail_msg("%s %s as %s: %d, wanted %d: %s", method, path, who, status, want, text != NULL ? text : "");
+	}
+	return answer;
+}
+
+static void call_only(const char *who, const char *method, const char *path, const char *body, int want)
+{
+	json_decref(call(who, method, path, body, want));
+}
+
+static const char *text_in(const json_t *o, const char *name)
+{
+	const char *s = json_string_value(json_object_get(o, name));
+
+	return s != NULL ? s : "";
+}
+
+static long long number_in(const json_t *o, const char *name)
+{
+	return (long long)json_integer_value(json_object_get(o, name));
+}
+
+/* Creates one and keeps its id. */
+static void create(const char *who, const char *body, char id[PROTO_ID_SIZE])
+{
+	json_t *m = call(who, "POST", "/api/v1/mappings", body, 201);
+
+	str_copy(id, PROTO_ID_SIZE, text_in(m, "id"));
+	json_decref(m);
+}
+
+static const char *path_of(const char *id)
+{
+	static char path[128];
+
+	str_fmt(path, sizeof path, "/api/v1/mappings/%s", id);
+	return path;
+}
+
+static int keep_placed(const struct mapping_placed *p, void *arg)
+{
+	struct mapping_placed *out = arg;
+
+	*out = *p;
+	/* the lists live as long as the call: keep whether there were any */
+	out->conf.dial_allow.items = NULL;
+	return 0;
+}
+
+static struct mapping_placed placed(const char *id)
+{
+	struct mapping_placed p;
+	struct db *db;
+	struct err e;
+
+	TEST_STORE_MUST(store_read_begin(room.server.store.store, &db, &e), e);
+	TEST_STORE_MUST(mapping_placed_get(db, id, keep_placed, &p, &e), e);
+	store_read_end(db);
+	return p;
+}
+
+/* ---- mappings ----------------------------------------------------------------------------------------------------- */
+static void create_answers_with_all_members(void **state)
+{
+	static const char *const members[] = { "id", "tenant_id", "user_id", "name", "source_client_id",
+		"target_client_id", "protocol", "bind_address", "source_port", "source_port_end", "target_host",
+		"target_port", "group", "node", "status", "error", "limits", "allow", "deny", "proxy_protocol",
+		"accept_proxy_protocol", "timeouts", "keepalive", "on_delete", "drain", "udp_amplification_limit",
+		"hot", "expires_at", "traffic_stats", "version", "created_at", "updated_at", "type" };
+	json_t *m = call("admin", "POST", "/api/v1/mappings", MAPPING(",\"name\":\"web\""), 201);
+	const json_t *stats = json_object_get(m, "traffic_stats");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		if (json_object_get(m, members[i]) == NULL)
+			fail_msg("no %s", members[i]);
+	assert_in_range(number_in(m, "source_port"), 10000, 10009);
+	assert_string_equal(text_in(m, "status"), "pending"); /* no relay is there */
+	assert_string_equal(text_in(m, "type"), "standard");
+	assert_string_equal(text_in(m, "user_id"), "usr_admin");
+	assert_int_equal(number_in(stats, "bytes_received"), 0);
+	assert_true(json_is_object(json_object_get(stats, "refused_by_reason")));
+	assert_non_null(strstr(room.client.headers, "\"v1\""));
+	json_decref(m);
+}
+
+static void create_waits_for_the_relays(void **state)
+{
+	static const struct {
+		enum edge_does does;
+		const char *status;
+	} cases[] = { { EDGE_ACKNOWLEDGES, "active" }, { EDGE_REFUSES, "error" }, { EDGE_SILENT, "pending" },
+		{ EDGE_AWAY, "pending" } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		json_t *m;
+
+		print_message("%s\n", cases[i].status);
+		edge(cases[i].does);
+		m = call("admin", "POST", "/api/v1/mappings", MAPPING(""), 201);
+		assert_string_equal(text_in(m, "status"), cases[i].status);
+		assert_int_equal(json_is_object(json_object_get(m, "error")), cases[i].does == EDGE_REFUSES);
+		if (cases[i].does == EDGE_REFUSES)
+			assert_string_equal(text_in(json_object_get(json_object_get(m, "error"), "edge-1"), "code"),
+				"ADDRESS_IN_USE");
+		json_decref(m);
+	}
+}
+
+static void refusals_of_a_create(void **state)
+{
+	static const struct {
+		const char *what, *who, *body, *code;
+		int status;
+	} cases[] = {
+		{ "two rules broken", "admin",
+			MAPPING(",\"source_port\":0,\"source_port_end\":5,\"bind_address\":\"x\""), "VALIDATION_ERROR",
+			422 },
+		{ "only a target is missing", "admin", "{\"protocol\":\"tcp\",\"target_port\":1}", "VALIDATION_ERROR",
+			400 },
+		{ "no such group", "admin", MAPPING(",\"group\":\"moon\""), "VALIDATION_ERROR", 422 },
+		{ "no such node", "admin", MAPPING(",\"node\":\"moon\""), "VALIDATION_ERROR", 422 },
+		{ "port of another", "op", MAPPING(",\"source_port\":777"), "PORT_ALREADY_IN_USE", 409 },
+		{ "not granted", "op", "{\"protocol\":\"tcp\",\"target_host\":\"127.0.0.1\",\"target_port\":1}",
+			"TARGET_NOT_ALLOWED", 403 },
+		{ "the Internet is not private space", "blue", MAPPING(""), "TARGET_NOT_ALLOWED", 403 },
+		{ "viewers may not", "viewer", MAPPING(""), "INSUFFICIENT_PERMISSIONS", 403 },
+	};
+
+	(void)state;
+	call_only("admin", "POST", "/api/v1/mappings", MAPPING(",\"source_port\":777"), 201);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		json_t *answer;
+
+		print_message("%s\n", cases[i].what);
+		answer = call(cases[i].who, "POST", "/api/v1/mappings", cases[i].body, cases[i].status);
+		assert_string_equal(text_in(answer, "code"), cases[i].code);
+		json_decref(answer);
+	}
+}
+
+static void ports_and_mappings_run_out(void **state)
+{
+	char id[PROTO_ID_SIZE];
+
+	(void)state;
+	call_only(
+		"admin", "POST", "/api/v1/mappings", MAPPING(",\"source_port\":10000,\"source_port_end\":10008"), 201);
+	create("admin", MAPPING(""), id);
+	call_only("admin", "POST", "/api/v1/mappings", MAPPING(""), 503);
+	call_only("admin", "DELETE", path_of(id), NULL, 204);
+	create("admin", MAPPING(""), id);
+	for (int i = 2; i < 8; i++)
+		call_only("admin", "POST", "/api/v1/mappings", MAPPING(",\"group\":\"eu\""), 201);
+	call_only("admin", "POST", "/api/v1/mappings", MAPPING(",\"group\":\"eu\""), 409);
+}
+
+static void update_changes_what_is_sent(void **state)
+{
+	char id[PROTO_ID_SIZE], free_now[80];
+	json_t *m;
+
+	(void)state;
+	create("admin", MAPPING(",\"source_port\":100,\"name\":\"a\",\"limits\":{\"max_connections\":5}"), id);
+	m = call("admin", "PUT", path_of(id), "{\"name\":\"b\",\"source_port\":101}", 200);
+	assert_string_equal(text_in(m, "name"), "b");
+	assert_int_equal(number_in(m, "source_port"), 101);
+	assert_int_equal(number_in(json_object_get(m, "limits"), "max_connections"), 5);
+	assert_int_equal(number_in(m, "version"), 2);
+	json_decref(m);
+	call_only("admin", "PUT", path_of(id), "{\"name\":\"b\"}", 200);
+	room.client.if_match = "\"v2\"";
+	call_only("admin", "PUT", path_of(id), "{\"name\":\"c\"}", 200); /* what changed nothing is no version */
+	room.client.if_match = "\"v2\"";
+	call_only("admin", "PUT", path_of(id), "{\"name\":\"d\"}", 412);
+	room.client.if_match = "\"v2\"";
+	call_only("admin", "DELETE", path_of(id), NULL, 412);
+	str_fmt(free_now, sizeof free_now, MAPPING(",\"source_port\":100"));
+	call_only("admin", "POST", "/api/v1/mappings", free_now, 201);
+	call_only("admin", "PUT", path_of(id), "{\"source_port\":100}", 409);
+	m = call("admin", "GET", path_of(id), NULL, 200);
+	assert_int_equal(number_in(m, "source_port"), 101); /* a refused update leaves all as it was */
+	assert_int_equal(number_in(m, "version"), 3);
+	json_decref(m);
+}
+
+static int collect(const struct change *c, void *arg)
+{
+	struct buf *b = arg;
+
+	if (str_eq(c->kind, "mapping"))
+		buf_printf(b, "%s(%s) by %s%s;", c->op, c->fields, c->actor,
+			c->request_id[0] != '\0' ? "" : " without request");
+	return 0;
+}
+
+static void every_change_is_logged(void **state)
+{
+	char id[PROTO_ID_SIZE];
+	struct buf b;
+	struct db *db;
+	struct err e;
+
+	(void)state;
+	create("op", MAPPING(""), id);
+	call_only("op", "PUT", path_of(id), "{\"status\":\"inactive\",\"limits\":{\"bandwidth_in\":1}}", 200);
+	call_only("op", "PUT", path_of(id), "{\"status\":\"inactive\"}", 200);
+	call_only("admin", "DELETE", path_of(id), NULL, 204);
+	call_only("admin", "DELETE", path_of(id), NULL, 404);
+	buf_init(&b, 1000);
+	TEST_STORE_MUST(store_read_begin(room.server.store.store, &db, &e), e);
+	TEST_STORE_MUST(changes_read(db, 0, 100, NULL, collect, &b, &e), e);
+	store_read_end(db);
+	assert_string_equal(buf_cstr(&b), "create() by usr_op;update(status,limits) by usr_op;delete() by usr_admin;");
+	buf_free(&b);
+}
+
+static void a_tenant_is_a_wall(void **state)
+{
+	char id[PROTO_ID_SIZE], path[160];
+	json_t *list;
+
+	(void)state;
+	create("admin", MAPPING(""), id);
+	call_only("blue", "GET", path_of(id), NULL, 404);
+	call_only("blue", "PUT", path_of(id), "{\"name\":\"x\"}", 404);
+	call_only("blue", "DELETE", path_of(id), NULL, 404);
+	str_fmt(path, sizeof path, "%s/connections", path_of(id));
+	call_only("blue", "GET", path, NULL, 404);
+	str_fmt(path, sizeof path, "/api/v1/connections?mapping_id=%s", id);
+	call_only("blue", "GET", path, NULL, 404);
+	str_fmt(path, sizeof path, "/api/v1/connections/node_1.%s.1", id);
+	call_only("blue", "DELETE", path, NULL, 404);
+	str_fmt(path, sizeof path, "/api/v1/stats/mappings/%s", id);
+	call_only("blue", "GET", path, NULL, 404);
+	call_only("blue", "GET", "/api/v1/stats/users/usr_op", NULL, 404);
+	call_only("blue", "GET", "/api/v1/stats/system", NULL, 403);
+	list = call("blue", "GET", "/api/v1/mappings", NULL, 200);
+	assert_int_equal(json_array_size(json_object_get(list, "items")), 0);
+	json_decref(list);
+}
+
+static void what_a_relay_is_told(void **state)
+{
+	char id[PROTO_ID_SIZE];
+	struct mapping_placed p;
+
+	(void)state;
+	create("op", MAPPING(",\"node\":\"edge-1\",\"on_delete\":\"keep\""), id);
+	p = placed(id);
+	assert_true(p.present && p.conf.enabled && !p.conf.dial_any);
+	assert_string_equal(p.group_id, "grp_1");
+	assert_string_equal(p.node_id, "node_1");
+	assert_int_equal(p.conf.dial_allow.n, 1);
+	assert_int_equal(p.conf.on_delete, MAPPING_KEEP);
+	assert_true(p.seq > 0);
+	run_sql("UPDATE users SET status = 'suspended' WHERE id = 'usr_op'");
+	assert_true(placed(id).present && !placed(id).conf.enabled); /* cut, not kept */
+	run_sql("UPDATE users SET status = 'active' WHERE id = 'usr_op'");
+	run_sql("UPDATE tenants SET status = 'suspended' WHERE id = 'red'");
+	assert_false(placed(id).conf.enabled);
+	run_sql("UPDATE tenants SET status = 'active' WHERE id = 'red'");
+	call_only("op", "PUT", path_of(id), "{\"status\":\"inactive\"}", 200);
+	assert_false(placed(id).present);
+	call_only("op", "PUT", path_of(id), "{\"status\":\"active\"}", 200);
+	run_sql("UPDATE mappings SET expires_ms = 1");
+	assert_false(placed(id).present);
+	run_sql("DELETE FROM mappings");
+	assert_false(placed(id).present);
+	assert_string_equal(placed(id).id, id);
+}
+
+/* Who writes the target decides what may be dialled. */
+static void the_right_to_dial(void **state)
+{
+	char id[PROTO_ID_SIZE];
+
+	(void)state;
+	create("admin", "{\"protocol\":\"tcp\",\"target_host\":\"127.0.0.1\",\"target_port\":1}", id);
+	assert_true(placed(id).conf.dial_any);
+	call_only("op", "PUT", path_of(id), "{\"name\":\"mine\"}", 200);
+	assert_true(placed(id).conf.dial_any);
+	call_only("op", "PUT", path_of(id), "{\"target_port\":2}", 403);
+	call_only("op", "PUT", path_of(id), "{\"target_host\":\"10.0.0.9\"}", 200);
+	assert_false(placed(id).conf.dial_any);
+	call_only("admin", "PUT", path_of(id), "{\"target_host\":\"localhost\"}", 200);
+	assert_true(placed(id).conf.dial_any);
+}
+
+static size_t items_of(const char *query)
+{
+	char path[160];
+	json_t *list;
+	size_t n;
+
+	str_fmt(path, sizeof path, "/api/v1/mappings%s", query);
+	list = call("admin", "GET", path, NULL, 200);
+	n = json_array_size(json_object_get(list, "items"));
+	json_decref(list);
+	return n;
+}
+
+static void lists_are_filtered(void **state)
+{
+	static const struct {
+		const char *query;
+		size_t n;
+	} cases[] = {
+		{ "", 4 },
+		{ "?user_id=usr_op", 1 },
+		{ "?user_id=usr_blue", 0 },
+		{ "?protocol=udp", 1 },
+		{ "?type=standard", 4 },
+		{ "?group=eu", 1 },
+		{ "?group=grp_1", 3 },
+		{ "?node=edge-1", 1 },
+		{ "?node=node_1", 1 },
+		{ "?q=we", 1 },
+		{ "?q=10.1", 3 },
+		{ "?q=%25", 0 },
+		{ "?q=eb", 0 },
+		{ "?status=inactive", 1 },
+		{ "?status=active", 2 }, /* in grp_1, where a relay has them */
+		{ "?status=pending", 1 },
+		{ "?status=error", 0 },
+		{ "?status=active&limit=1", 1 },
+	};
+	char id[PROTO_ID_SIZE];
+
+	(void)state;
+	create("admin", MAPPING(",\"name\":\"Web\",\"node\":\"edge-1\""), id);
+	create("op", MAPPING(""), id);
+	create("admin", MAPPING(",\"group\":\"eu\""), id);
+	create("admin",
+		"{\"protocol\":\"udp\",\"target_host\":\"dns.example\",\"target_port\":53,\"status\":\"inactive\"}",
+		id);
+	mapping_statuses_node(room.statuses, "node_1", "edge-1", "grp_1", true, INT64_MAX, NULL, 0);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		print_message("%s\n", cases[i].query);
+		assert_int_equal(items_of(cases[i].query), cases[i].n);
+	}
+	call_only("admin", "GET", "/api/v1/mappings?status=broken", NULL, 422);
+}
+
+static void pages_hold_everything_once(void **state)
+{
+	char id[PROTO_ID_SIZE], path[160] = "/api/v1/mappings?limit=2";
+	size_t seen = 0, pages = 0;
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		create("admin", MAPPING(""), id);
+	while (path[0] != '\0') {
+		json_t *list = call("admin", "GET", path, NULL, 200);
+		const char *next = json_string_value(json_object_get(list, "next_cursor"));
+
+		seen += json_array_size(json_object_get(list, "items"));
+		pages++;
+		path[0] = '\0';
+		if (next != NULL)
+			str_fmt(path, sizeof path, "/api/v1/mappings?limit=2&cursor=%s", next);
+		json_decref(list);
+	}
+	assert_int_equal(seen, 5);
+	assert_int_equal(pages, 3);
+}
+
+/* ---- connections and statistics ------------------------------------------------------------------------------------ */
+static void add_conn(const char *mapping, uint64_t number)
+{
+	struct relay_conn *c = &room.conns[room.n_conns++];
+
+	str_copy(c->node_id, sizeof c->node_id, "node_1");
+	str_copy(c->node_name, sizeof c->node_name, "edge-1");
+	str_copy(c->info.mapping, sizeof c->info.mapping, mapping);
+	str_copy(c->info.remote, sizeof c->info.remote, "192.0.2.1:5000");
+	c->info.id = number;
+	c->info.protocol = MAPPING_TCP;
+	c->info.bytes_in = 7;
+	c->info.opened_ms = 1000;
+}
+
+static void connections_of_the_own_tenant(void **state)
+{
+	char id[PROTO_ID_SIZE], foreign[PROTO_ID_SIZE], path[160];
+	const json_t *items;
+	json_t *list;
+
+	(void)state;
+	create("admin", MAPPING(""), id);
+	create("blue", "{\"protocol\":\"tcp\",\"target_host\":\"h\",\"target_port\":1}", foreign);
+	add_conn(id, 11);
+	add_conn(foreign, 12);
+	list = call("viewer", "GET", "/api/v1/connections", NULL, 200);
+	items = json_object_get(list, "items");
+	assert_int_equal(json_array_size(items), 1);
+	assert_string_equal(text_in(json_array_get(items, 0), "remote_addr"), "192.0.2.1:5000");
+	assert_int_equal(number_in(json_array_get(items, 0), "bytes_received"), 7);
+	assert_true(json_is_true(json_object_get(list, "complete")));
+	assert_string_equal(room.asked, "|||1000");
+	str_fmt(path, sizeof path, "/api/v1/connections/%s", text_in(json_array_get(items, 0), "id"));
+	json_decref(list);
+
+	call_only("blue", "DELETE", path, NULL, 404);
+	call_only("viewer", "DELETE", path, NULL, 403);
+	room.cut = 1;
+	call_only("op", "DELETE", path, NULL, 204);
+	assert_string_equal(room.asked, "node_1");
+	assert_int_equal(room.cut_conn, 11);
+	room.cut = 0;
+	call_only("op", "DELETE", path, NULL, 404);                         /* it ended meanwhile */
+	str_fmt(path, sizeof path, "/api/v1/connections/node_1.%s.12", id); /* a number of somebody else */
+	room.cut = 1;
+	call_only("op", "DELETE", path, NULL, 404);
+	call_only("op", "DELETE", "/api/v1/connections/nonsense", NULL, 404);
+
+	str_fmt(path, sizeof path, "%s/connections?limit=5", path_of(id));
+	call_only("op", "GET", path, NULL, 200);
+	str_fmt(path, sizeof path, "grp_1||%s|5", id);
+	assert_string_equal(room.asked, path);
+	call_only("op", "GET", "/api/v1/connections?group=eu&node=edge-1", NULL, 200);
+	assert_string_equal(room.asked, "grp_2|node_1||1000");
+}
+
+static void a_relay_that_does_not_answer(void **state)
+{
+	json_t *list;
+
+	(void)state;
+	room.incomplete = true;
+	list = call("admin", "GET", "/api/v1/connections", NULL, 200); /* after the time is over */
+	assert_true(json_is_false(json_object_get(list, "complete")));
+	json_decref(list);
+}
+
+static int work_report(struct db *tx, void *arg, struct err *e)
+{
+	struct msg_report head = { .number = 1 }, r;
+	struct meter_row row = { .slot = 1 };
+	struct buf b;
+	size_t count_at;
+	bool stored;
+	int rc;
+
+	str_copy(head.boot, sizeof head.boot, "boot");
+	str_copy(row.object, sizeof row.object, arg);
+	row.value[METER_bytes_in] = 1000;
+	row.value[METER_bytes_out] = 20;
+	row.value[METER_opened] = 3;
+	row.value[METER_refused_cidr] = 4;
+	buf_init(&b, PROTO_MSG_MAX);
+	msg_report_begin(&b, &head, &count_at);
+	msg_report_row(&b, &row);
+	msg_report_end(&b, count_at, 1);
+	assert_int_equal(msg_report_decode(&r, b.data, b.len), 0);
+	rc = traffic_store_report(tx, "node_1", &r, clock_wall_ms(), &stored, e);
+	msg_report_fini(&r);
+	buf_free(&b);
+	return rc;
+}
+
+static void statistics(void **state)
+{
+	static const struct {
+		const char *path;
+		const char *member;
+	} cases[] = {
+		{ "/api/v1/stats/traffic?time_range=1h", "total_mappings" },
+		{ "/api/v1/stats/connections?time_range=24h", "total_traffic" },
+		{ "/api/v1/stats/system", "total_users" },
+		{ "/api/v1/stats/users/usr_op?time_range=7d", "user_id" },
+		{ "/api/v1/stats/nodes/node_1?time_range=30d", "node_id" },
+		{ NULL, "mapping_id" },
+	};
+	char id[PROTO_ID_SIZE], path[160];
+	json_t *m;
+	struct err e;
+
+	(void)state;
+	create("op", MAPPING(""), id);
+	TEST_STORE_MUST(store_write(room.server.store.store, STORE_OPERATIONAL, work_report, id, &e), e);
+	TEST_STORE_MUST(tunnels_tick(room.tunnels, clock_wall_ms(), &e), e);
+	str_fmt(path, sizeof path, "/api/v1/stats/mappings/%s", id);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		json_t *s = call("admin", "GET", cases[i].path != NULL ? cases[i].path : path, NULL, 200);
+		const json_t *points = json_object_get(s, "points");
+		long long sum = 0;
+
+		print_message("%s\n", cases[i].path != NULL ? cases[i].path : path);
+		assert_non_null(json_object_get(s, cases[i].member));
+		for (size_t k = 0; k < json_array_size(points); k++)
+			sum += number_in(json_array_get(points, k), "bytes_received");
+		assert_int_equal(sum, 1000);
+		assert_int_equal(number_in(json_array_get(points, json_array_size(points) - 1), "connections"), 3);
+		json_decref(s);
+	}
+	m = call("op", "GET", path_of(id), NULL, 200);
+	assert_int_equal(number_in(json_object_get(m, "traffic_stats"), "bytes_received"), 1000);
+	assert_int_equal(number_in(json_object_get(m, "traffic_stats"), "connections_refused"), 4);
+	json_decref(m);
+	call_only("admin", "DELETE", path_of(id), NULL, 204);
+	call_only("admin", "GET", path, NULL, 200); /* what was used stays used */
+	call_only("admin", "GET", "/api/v1/stats/nodes/moon", NULL, 404);
+	call_only("admin", "GET", "/api/v1/stats/traffic?time_range=1y", NULL, 422);
+	call_only("admin", "GET", "/api/v1/stats/traffic?time_range=1h&from=2026-01-01T00:00:00Z", NULL, 422);
+	call_only("admin", "GET", "/api/v1/stats/traffic?from=2026-11-01T00:00:00Z&to=2026-11-02T00:00:00Z", NULL, 200);
+}
+
+#define SEQUENCE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		SEQUENCE(create_answers_with_all_members),
+		SEQUENCE(create_waits_for_the_relays),
+		SEQUENCE(refusals_of_a_create),
+		SEQUENCE(ports_and_mappings_run_out),
+		SEQUENCE(update_changes_what_is_sent),
+		SEQUENCE(every_change_is_logged),
+		SEQUENCE(a_tenant_is_a_wall),
+		SEQUENCE(what_a_relay_is_told),
+		SEQUENCE(the_right_to_dial),
+		SEQUENCE(lists_are_filtered),
+		SEQUENCE(pages_hold_everything_once),
+		SEQUENCE(connections_of_the_own_tenant),
+		SEQUENCE(a_relay_that_does_not_answer),
+		SEQUENCE(statistics),
+	};
+
+	log_init("test_tunnels_api", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, 2);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
