@@ -467,13 +467,15 @@ struct parks *dispatch_parks(struct dispatch *d)
 
 void dispatch_collect(struct dispatch *d)
 {
+	struct parks_stats parked;
 	struct pool_stats stats;
 
 	pool_stats(d->lanes[LANE_DB], &stats);
 	rest_metrics_lane(d->parts.metrics, "db", &stats);
 	pool_stats(d->lanes[LANE_SLOW], &stats);
 	rest_metrics_lane(d->parts.metrics, "slow", &stats);
-	rest_metrics_parked(d->parts.metrics, parks_count(d->parks));
+	parks_stats(d->parks, &parked);
+	rest_metrics_parked(d->parts.metrics, parked.waiting, parked.full);
 	rest_metrics_lag(d->parts.metrics, loop_lag_us(d->parts.loop));
 }
 

@@ -3,7 +3,6 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/list.h"
-#include "common/base/log.h"
 #include "common/base/map.h"
 #include "controld/loop/loop.h"
 #include "controld/rest/call.h"
@@ -23,6 +22,7 @@ struct parks {
 	struct list by_key[PARKS_BUCKETS];
 	struct list by_time; /* earliest first */
 	size_t n;
+	uint64_t full; /* how often there was no room */
 	bool closed;
 	uint64_t wakes; /* ever; also the number of the newest */
 	/* Hash of the key, by number: who took his ticket before a wake-up and parks after it must not sleep. */
@@ -141,8 +141,7 @@ bool parks_add(struct parks *p, struct call *c)
 	c->parked.until_ms = clock_mono_ms() + park->wait_ms;
 	pthread_mutex_lock(&p->lock);
 	waits = !p->closed && p->n < p->max && !parks_woken_since(p, c->parked.hash, park->ticket);
-	if (!p->closed && p->n >= p->max)
-		log_warn("park_full", log_u("parked_max", p->max));
+	p->full += !p->closed && p->n >= p->max;
 	if (waits) {
 		list_push_back(&p->by_key[c->parked.hash % PARKS_BUCKETS], &c->parked.by_key);
 		parks_insert_by_time(p, c);
@@ -233,12 +232,9 @@ void parks_close(struct parks *p)
 	parks_resume_all(p, &all);
 }
 
-size_t parks_count(struct parks *p)
+void parks_stats(struct parks *p, struct parks_stats *out)
 {
-	size_t n;
-
 	pthread_mutex_lock(&p->lock);
-	n = p->n;
+	*out = (struct parks_stats){ .waiting = p->n, .full = p->full };
 	pthread_mutex_unlock(&p->lock);
-	return n;
 }

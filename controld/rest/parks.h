@@ -28,6 +28,11 @@ void parks_free(struct parks *p);
 bool parks_add(struct parks *p, struct call *c);
 /* Resumes all; from now on nothing waits. */
 void parks_close(struct parks *p);
-size_t parks_count(struct parks *p);
+
+struct parks_stats {
+	size_t waiting; /* now */
+	uint64_t full;  /* how often a call had to be finished at once because too many waited */
+};
+void parks_stats(struct parks *p, struct parks_stats *out);
 
 #endif

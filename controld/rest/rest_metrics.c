@@ -22,6 +22,7 @@ enum {
 	LANE_JOBS,
 	LANE_REFUSED,
 	REPLIES_PARKED,
+	REPLIES_NOT_PARKED,
 	LOOP_LAG,
 };
 
@@ -43,6 +44,8 @@ static const struct metric_def rest_metrics_defs[] = {
 	[LANE_REFUSED] = { "http_lane_refused", METRIC_GAUGE, "Requests refused for a full queue since the start.",
 		"lane", 4 },
 	[REPLIES_PARKED] = { "http_replies_parked", METRIC_GAUGE, "Answers that wait for something.", NULL, 0 },
+	[REPLIES_NOT_PARKED] = { "http_replies_not_parked", METRIC_GAUGE,
+		"Answers given early because too many wait, since the start.", NULL, 0 },
 	[LOOP_LAG] = { "loop_lag_seconds", METRIC_GAUGE, "Worst delay of the event loop since the last reading.", NULL,
 		0 },
 };
@@ -184,9 +187,10 @@ void rest_metrics_lane(struct rest_metrics *m, const char *lane, const struct po
 	metric_set(metrics_get(m->registry, LANE_REFUSED, &lane), (double)stats->refused);
 }
 
-void rest_metrics_parked(struct rest_metrics *m, size_t now)
+void rest_metrics_parked(struct rest_metrics *m, size_t now, uint64_t full)
 {
 	metric_set(m->parked, (double)now);
+	metric_set(metrics_get(m->registry, REPLIES_NOT_PARKED, NULL), (double)full);
 }
 
 void rest_metrics_lag(struct rest_metrics *m, uint64_t lag_us)

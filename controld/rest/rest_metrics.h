@@ -30,7 +30,7 @@ void rest_metrics_conns(struct rest_metrics *m, size_t now);
 void rest_metrics_conn_refused(struct rest_metrics *m, const char *reason);
 void rest_metrics_refused(struct rest_metrics *m, const char *reason); /* requests: "rate", "queue", "malformed" */
 void rest_metrics_lane(struct rest_metrics *m, const char *lane, const struct pool_stats *stats);
-void rest_metrics_parked(struct rest_metrics *m, size_t now);
+void rest_metrics_parked(struct rest_metrics *m, size_t now, uint64_t full);
 void rest_metrics_lag(struct rest_metrics *m, uint64_t lag_us);
 /* Once a second, for http_requests_per_second. */
 void rest_metrics_second(struct rest_metrics *m);

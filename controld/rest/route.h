@@ -70,14 +70,14 @@ struct route_table {
 };
 
 /* ---- the request: borrowed views --------------------------------------------------------------------------------- */
-const char *request_param(
-	const struct request *rq, const char *name); /* path capture, decoded; never NULL for a capture of the row */
+/* Path capture, decoded; never NULL for a capture of the row. */
+const char *request_param(const struct request *rq, const char *name);
 const char *request_query(const struct request *rq, const char *name);  /* decoded, or NULL */
 const char *request_header(const struct request *rq, const char *name); /* or NULL */
 const json_t *request_body(const struct request *rq);                   /* validated object; {} when absent */
 const char *request_id(const struct request *rq);
-const struct addr *request_peer(
-	const struct request *rq); /* client, X-Forwarded-For honoured from trusted proxies only */
+/* The client; X-Forwarded-For is honoured from trusted proxies only. */
+const struct addr *request_peer(const struct request *rq);
 const struct identity *request_identity(const struct request *rq); /* NULL on PERM_PUBLIC rows */
 const char *request_method(const struct request *rq);
 /* All errors of one input; reported together when the handler returns -1. */
