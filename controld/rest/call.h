@@ -19,6 +19,7 @@
 #include "controld/rest/query.h"
 #include "controld/rest/route.h"
 #include "controld/rest/router.h"
+#include "controld/rest/server.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -29,7 +30,6 @@
 
 struct dispatch;
 struct idempotency_claim;
-struct server_conf;
 
 struct request {
 	struct conn_input in; /* target is cut up: path segments, then the query */
@@ -74,7 +74,8 @@ struct parked {
 struct call {
 	struct dispatch *dispatch;
 	const struct server_conf *conf;
-	struct conn *conn; /* loop thread only; NULL: nobody waits any more */
+	struct server_rate rate; /* of its identity, as it was when the call came: conf may change on the loop */
+	struct conn *conn;       /* loop thread only; NULL: nobody waits any more */
 	struct request rq;
 	struct reply rp;
 	const struct router_entry *entry; /* NULL: no route took it */

@@ -32,6 +32,7 @@
 
 struct conns {
 	const struct server_conf *conf;
+	struct tls_ctx *tls; /* NULL: plain HTTP */
 	struct rest_metrics *metrics;
 	struct strict_limits limits;
 	size_t max;
@@ -182,10 +183,10 @@ static struct bufferevent *on_evhttp_accept(struct event_base *base, void *arg)
 	struct conns *s = arg;
 	struct bufferevent *bev;
 
-	if (s->conf->tls == NULL) {
+	if (s->tls == NULL) {
 		bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
 	} else {
-		struct ssl_st *ssl = tls_ctx_ssl(s->conf->tls);
+		struct ssl_st *ssl = tls_ctx_ssl(s->tls);
 
 		bev = ssl == NULL ? NULL
 		                  : bufferevent_openssl_socket_new(
@@ -309,6 +310,7 @@ int conns_new(struct conns **out, const struct server_conf *conf, struct loop *l
 	if (s == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "http: out of memory");
 	s->conf = conf;
+	s->tls = conf->tls;
 	s->metrics = metrics;
 	s->limits = (struct strict_limits){
 		.head_max = conf->head_max,
@@ -394,6 +396,12 @@ int conns_listen(struct conns *s, struct err *e)
 	}
 	loop_timer_every(s->sweep, CONNS_SWEEP_MS);
 	return 0;
+}
+
+void conns_set_tls(struct conns *s, struct tls_ctx *tls)
+{
+	if (s->tls != NULL && tls != NULL)
+		s->tls = tls;
 }
 
 uint16_t conns_port(const struct conns *s)

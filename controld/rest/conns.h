@@ -19,6 +19,7 @@ struct err;
 struct loop;
 struct rest_metrics;
 struct server_conf;
+struct tls_ctx;
 
 /* A whole request came (or one that must be refused). Takes `in` over. Answers with conn_answer(), now or later. */
 typedef void (*conns_fn)(void *arg, struct conn *c, struct conn_input *in);
@@ -28,6 +29,8 @@ int conns_new(struct conns **out, const struct server_conf *conf, struct loop *l
 void conns_free(struct conns *s);
 void conns_on_request(struct conns *s, conns_fn fn, void *arg);
 int conns_listen(struct conns *s, struct err *e) MUST_CHECK;
+/* For connections that come from now on; without effect where there was no TLS. Borrowed. */
+void conns_set_tls(struct conns *s, struct tls_ctx *tls);
 uint16_t conns_port(const struct conns *s);
 /* No new connections; idle ones end now, the others after their answer. empty(arg) when none is left, or after ms. */
 void conns_drain(struct conns *s, uint64_t ms, void (*empty)(void *arg), void *arg);

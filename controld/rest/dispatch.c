@@ -46,6 +46,7 @@ static struct call *call_new(struct dispatch *d, struct conn *conn, struct conn_
 	c->errors.n = c->errors.dropped = 0;
 	c->dispatch = d;
 	c->conf = d->parts.conf;
+	c->rate = d->parts.conf->per_identity;
 	c->conn = conn;
 	c->job.work = work_call;
 	list_init(&c->job.node);
@@ -189,7 +190,6 @@ static int call_count_plan(struct call *c, const char *key, struct err *e)
 static int call_limit_identity(struct call *c, struct err *e)
 {
 	struct dispatch *d = c->dispatch;
-	const struct server_rate *rate = &d->parts.conf->per_identity;
 	const struct identity *id = &c->rq.identity;
 	char key[RATE_LIMIT_KEY_MAX];
 	uint64_t wait_ms;
@@ -197,7 +197,7 @@ static int call_limit_identity(struct call *c, struct err *e)
 	if (!c->rq.has_identity)
 		return 0;
 	(void)str_fmt(key, sizeof key, "i:%s", id->api_key || id->user_id[0] == '\0' ? id->token_id : id->user_id);
-	wait_ms = rate_limit_take(d->rates, key, rate->rate, rate->burst, clock_mono_ns());
+	wait_ms = rate_limit_take(d->rates, key, c->rate.rate, c->rate.burst, clock_mono_ns());
 	if (wait_ms > 0)
 		return call_limited(c, wait_ms, e);
 	return call_count_plan(c, key, e);

@@ -164,6 +164,16 @@ int server_start(struct server *s, struct err *e)
 	return 0;
 }
 
+void server_reload(struct server *s, const struct server_conf *fresh)
+{
+	s->conf.cors_origins = fresh->cors_origins;
+	s->conf.access_log = fresh->access_log;
+	s->conf.per_identity = fresh->per_identity;
+	s->conf.per_address = fresh->per_address;
+	s->conf.login_per_address = fresh->login_per_address;
+	conns_set_tls(s->conns, fresh->tls);
+}
+
 uint16_t server_port(const struct server *s)
 {
 	return conns_port(s->conns);

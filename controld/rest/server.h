@@ -97,6 +97,12 @@ int server_start(struct server *s, struct err *e) MUST_CHECK;
 uint16_t server_port(const struct server *s);
 void server_stop(struct server *s, void (*stopped)(void *arg), void *arg);
 
+/*
+ * Takes over what may change while it serves: certificate and key (not whether there is TLS), CORS, access log, rates.
+ * Connections that are open keep their certificate; borrows like server_new().
+ */
+void server_reload(struct server *s, const struct server_conf *fresh);
+
 struct parks *server_parks(struct server *s);
 /* The registry of the HTTP server. */
 struct metrics *server_metrics(struct server *s);
