@@ -1,167 +1,24 @@
 #include "controld/app.h"
 
-#include "common/base/clock.h"
 #include "common/base/err.h"
-#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/sd_notify.h"
-#include "common/base/str.h"
-#include "common/crypto/seal.h"
-#include "controld/janitor.h"
+#include "controld/app_parts.h"
 #include "controld/loop/loop.h"
 #include "controld/options.h"
-#include "controld/settings.h"
-#include "controld/store/changes.h"
-#include "controld/store/migrate.h"
-#include "controld/store/secrets.h"
-#include "controld/store/store.h"
-#include "controld/store/upkeep.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-struct app {
-	const struct options *options;
-	struct settings *settings;
-	int database_lock;
-	struct store *store;
-	struct store *samples; /* series, in a file that need not survive a crash of the machine to the last second */
-	struct loop *loop;
-	struct janitor *janitor;
-	size_t opened; /* parts */
-	bool stopping;
-};
+/* ---- stopping ---------------------------------------------------------------------------------------------------- */
 
-/* ---- data folder and databases ----------------------------------------------------------------------------------- */
-
-static int data_dir_open(struct app *a, struct err *e)
+static void on_server_stopped(void *arg)
 {
-	const char *path = a->settings->data_dir;
-	struct stat st;
-
-	if (file_mkdirs(path, 0700, e) != 0)
-		return -1;
-	if (stat(path, &st) != 0)
-		return err_set_sys(e, ERR_IO, errno, "data_dir %s", path);
-	if ((st.st_mode & 022) != 0)
-		return err_set(
-			e, ERR_PERMISSION, "data_dir", "data_dir %s: others may write to it; chmod 700 %s", path, path);
-	return 0;
+	loop_stop(((struct app *)arg)->loop);
 }
 
-static int master_key_set(struct app *a, struct err *e)
-{
-	uint8_t key[SEAL_KEY_SIZE];
-	char path[PATH_MAX];
-	int rc = 0;
-
-	if (*a->settings->master_key != '\0')
-		(void)str_unhex(key, sizeof key, a->settings->master_key); /* was checked */
-	else if (str_fmt(path, sizeof path, "%s/master.key", a->settings->data_dir) != 0)
-		rc = err_set(e, ERR_VALIDATION, "data_dir", "data_dir: name too long");
-	else
-		rc = seal_key_file(path, key, e);
-	if (rc == 0) {
-		store_set_master_key(a->store, key);
-		store_set_master_key(a->samples, key);
-	}
-	seal_wipe(key, sizeof key);
-	return rc;
-}
-
-/* A key that does not open what is sealed is told now, not when a relay joins next week. */
-static int secrets_open(struct app *a, struct err *e)
-{
-	struct db *db;
-	int rc;
-
-	if (master_key_set(a, e) != 0 || store_read_begin(a->store, &db, e) != 0)
-		return -1;
-	rc = secrets_check(db, e);
-	store_read_end(db);
-	return rc;
-}
-
-static int store_part_open(struct app *a, struct err *e)
-{
-	char url[PATH_MAX + 16], samples_url[PATH_MAX + 16];
-	struct store_conf conf = {
-		.url = url,
-		.readers = (unsigned)a->settings->database.readers,
-		.group_max = (unsigned)a->settings->database.group_max,
-		.queue_max = (unsigned)a->settings->database.queue_max,
-		.wait_ms = a->settings->database.wait_ms,
-	};
-
-	if (settings_database_url(a->settings, url, sizeof url) != 0 ||
-		settings_samples_url(a->settings, samples_url, sizeof samples_url) != 0)
-		return err_set(e, ERR_VALIDATION, "data_dir", "data_dir: name too long");
-	if (upkeep_lock(url, &a->database_lock, e) != 0 || store_open(&a->store, &conf, e) != 0 ||
-		migrate_main(a->store, NULL, e) != 0)
-		return -1;
-	conf.url = samples_url;
-	conf.relaxed = true;
-	if (store_open(&a->samples, &conf, e) != 0 || migrate_apply(a->samples, &migrations_samples, NULL, e) != 0)
-		return -1;
-	return secrets_open(a, e);
-}
-
-static void store_part_close(struct app *a)
-{
-	store_close(a->samples);
-	store_close(a->store);
-	if (a->database_lock >= 0)
-		close(a->database_lock);
-}
-
-/* ---- clean-up ---------------------------------------------------------------------------------------------------- */
-
-#define PRUNE_BATCH 1000
-
-struct prune {
-	int64_t before_ms, removed;
-};
-
-static int work_prune(struct db *tx, void *arg, struct err *e)
-{
-	struct prune *p = arg;
-
-	return changes_prune(tx, p->before_ms, PRUNE_BATCH, &p->removed, e);
-}
-
-static int clean_changes(void *arg, int64_t now_ms, struct err *e)
-{
-	struct app *a = arg;
-	struct prune p = { .before_ms = now_ms - (int64_t)a->settings->keep.changes_ms };
-
-	do {
-		if (store_write(a->store, STORE_OPERATIONAL, work_prune, &p, e) != 0)
-			return -1;
-	} while (p.removed == PRUNE_BATCH);
-	return 0;
-}
-
-static int janitor_part_open(struct app *a, struct err *e)
-{
-	const struct janitor_task tasks[] = {
-		{ "changes", 10 * 60 * 1000, clean_changes, a },
-	};
-
-	return janitor_new(&a->janitor, tasks, ARRAY_LEN(tasks), e);
-}
-
-static void janitor_part_close(struct app *a)
-{
-	janitor_free(a->janitor);
-}
-
-/* ---- signals ----------------------------------------------------------------------------------------------------- */
-
+/* The first signal lets running requests finish; a second one does not wait for anything. */
 static void on_stop(void *arg)
 {
 	struct app *a = arg;
@@ -173,8 +30,10 @@ static void on_stop(void *arg)
 	a->stopping = true;
 	log_info("stopping");
 	sd_notify_send("STOPPING=1");
-	loop_stop(a->loop);
+	server_stop(a->server, on_server_stopped, a);
 }
+
+/* ---- reloading --------------------------------------------------------------------------------------------------- */
 
 static void on_difference(const struct conf_key *k, bool reloadable, void *arg)
 {
@@ -185,59 +44,79 @@ static void on_difference(const struct conf_key *k, bool reloadable, void *arg)
 		log_warn("setting_needs_restart", log_s("key", k->key));
 }
 
-static void reload_refused(const struct err_list *errs)
+static void reload_take(struct app *a, struct settings *fresh)
 {
-	for (size_t i = 0; i < errs->n; i++)
-		log_error("setting_refused", log_err(&errs->items[i]));
-	log_error("reload_refused", log_u("errors", errs->n + errs->dropped));
+	struct err e = { 0 };
+
+	if (app_http_reload(a, fresh, &e) != 0) {
+		log_error("reload_refused", log_err(&e));
+		settings_free(fresh);
+		return;
+	}
+	conf_diff(&settings_table, a->live, fresh, on_difference, a);
+	log_set_level((enum log_level)fresh->log.level);
+	if (a->live != a->settings)
+		settings_free(a->live);
+	a->live = fresh;
+	log_info("settings_reloaded", log_s("log_level", settings_log_level(fresh)));
 }
 
+/* Whole or not at all: a file that cannot be read changes nothing. */
 static void on_reload(void *arg)
 {
 	struct app *a = arg;
-	struct err_list errs = { 0 };
+	struct err_list *errs = calloc(1, sizeof *errs);
 	struct settings *fresh;
 
+	if (errs == NULL)
+		return;
 	sd_notify_reloading();
-	if (options_settings(a->options, &fresh, &errs) != 0) {
-		reload_refused(&errs);
-	} else {
-		conf_diff(&settings_table, a->settings, fresh, on_difference, a);
-		log_set_level((enum log_level)fresh->log.level);
-		settings_free(fresh);
-		log_info("settings_reloaded");
-	}
+	if (options_settings(a->options, &fresh, errs) == 0)
+		reload_take(a, fresh);
+	for (size_t i = 0; i < errs->n; i++)
+		log_error("reload_refused", log_err(&errs->items[i]));
+	free(errs);
 	sd_notify_send("READY=1");
 }
 
-static int loop_part_open(struct app *a, struct err *e)
+/* ---- the loop ---------------------------------------------------------------------------------------------------- */
+
+static int app_loop_open(struct app *a, struct err *e)
 {
+	/* A peer that went away and a limit on file sizes are errors of one write, not the end of the program. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
-	if (loop_new(&a->loop, e) != 0)
-		return -1;
+	return loop_new(&a->loop, e);
+}
+
+static void app_loop_close(struct app *a)
+{
+	loop_free(a->loop);
+}
+
+/* Last: until here a signal ends the program, which is right while there is nothing to finish. */
+static int app_signals_open(struct app *a, struct err *e)
+{
 	if (loop_signal(a->loop, SIGTERM, on_stop, a, e) != 0 || loop_signal(a->loop, SIGINT, on_stop, a, e) != 0)
 		return -1;
 	return loop_signal(a->loop, SIGHUP, on_reload, a, e);
 }
 
-static void loop_part_close(struct app *a)
-{
-	loop_free(a->loop);
-}
-
 /* ---- the parts --------------------------------------------------------------------------------------------------- */
 
-/* Opened from top to bottom, closed from bottom to top; close takes a part that did not fully open. */
+/* Opened from top to bottom, closed from bottom to top. */
 static const struct part {
-	const char *name;
 	int (*open)(struct app *a, struct err *e);
-	void (*close)(struct app *a);
+	void (*close)(struct app *a); /* takes a part that did not fully open */
 } parts[] = {
-	{ "data_dir", data_dir_open, NULL },
-	{ "database", store_part_open, store_part_close },
-	{ "loop", loop_part_open, loop_part_close },
-	{ "clean-up", janitor_part_open, janitor_part_close },
+	{ app_store_open, app_store_close },
+	{ app_loop_open, app_loop_close },
+	{ app_identity_open, app_identity_close },
+	{ app_http_open, app_http_close },
+	{ app_tunnels_open, app_tunnels_close },
+	{ app_serve_open, app_serve_close },
+	{ app_janitor_open, app_janitor_close },
+	{ app_signals_open, NULL },
 };
 
 static int parts_open(struct app *a, struct err *e)
@@ -250,9 +129,18 @@ static int parts_open(struct app *a, struct err *e)
 
 static void parts_close(struct app *a)
 {
-	while (a->opened-- > 0)
-		if (parts[a->opened].close != NULL)
+	while (a->opened > 0)
+		if (parts[--a->opened].close != NULL)
 			parts[a->opened].close(a);
+}
+
+static int app_run(struct app *a, struct err *e)
+{
+	if (parts_open(a, e) != 0)
+		return -1;
+	log_info("started", log_s("version", PORTWAY_VERSION), log_s("data_dir", a->settings->data_dir));
+	sd_notify_send("READY=1");
+	return loop_run(a->loop, e);
 }
 
 int app_main(const struct options *o)
@@ -263,17 +151,14 @@ int app_main(const struct options *o)
 
 	if (options_settings_or_say(o, &a.settings) != 0)
 		return -1;
+	a.live = a.settings;
 	log_init("controld", (enum log_level)a.settings->log.level, (enum log_format)a.settings->log.format,
 		STDERR_FILENO);
-	rc = parts_open(&a, &e);
-	if (rc == 0) {
-		log_info("started", log_s("version", PORTWAY_VERSION));
-		sd_notify_send("READY=1");
-		rc = loop_run(a.loop, &e);
-	}
-	if (rc != 0)
-		log_error("not_started", log_err(&e));
+	if ((rc = app_run(&a, &e)) != 0)
+		log_error("start_failed", log_err(&e));
 	parts_close(&a);
+	if (a.live != a.settings)
+		settings_free(a.live);
 	settings_free(a.settings);
 	if (rc == 0)
 		log_info("stopped");

@@ -35,6 +35,10 @@ static const char *const log_formats[] = { "text", "json", NULL };
 	{                                                                              \
 		ROW(k, e, a, CONF_ENUM, m, d, h), .choices = c, .flags = f, .unit = "" \
 	}
+#define SWITCH(k, e, a, m, d, f, h)                                      \
+	{                                                                \
+		ROW(k, e, a, CONF_BOOL, m, d, h), .flags = f, .unit = "" \
+	}
 #define NUMBER(k, e, a, m, d, lo, hi, f, u, h)                                               \
 	{                                                                                    \
 		ROW(k, e, a, CONF_U64, m, d, h), .min = lo, .max = hi, .flags = f, .unit = u \
@@ -134,7 +138,7 @@ static const struct conf_key settings_keys[] = {
 	TIME("http.write_timeout", "CONTROLD_HTTP_WRITE_TIMEOUT", "SERVER_WRITE_TIMEOUT server.write_timeout", http.write_ms,
 		"30s", 100, 10 * MINUTE, 0,
 		"For a client to take an answer."),
-	TIME("keep.changes", "CONTROLD_KEEP_CHANGES", NULL, keep.changes_ms, "90d", 60 * MINUTE, 0, CONF_RELOAD,
+	TIME("keep.changes", "CONTROLD_KEEP_CHANGES", NULL, keep.changes_ms, "90d", 60 * MINUTE, 0, 0,
 		"How long the change log (the audit trail) goes back."),
 	TIME("keep.samples_10s", "CONTROLD_KEEP_SAMPLES_10S", NULL, keep.samples_10s_ms, "2d", 60 * MINUTE, 0, 0,
 		"How long traffic is kept in steps of 10 seconds."),
@@ -150,8 +154,12 @@ static const struct conf_key settings_keys[] = {
 		"The least important events that are logged."),
 	TEXT("master_key", "CONTROLD_MASTER_KEY", "ENCRYPTION_KEY", master_key, "", 0, 64, CONF_SECRET,
 		"32 bytes in hex that secrets in the database are sealed with; empty for the file master.key in data_dir."),
+	SWITCH("registration.enabled", "CONTROLD_REGISTRATION_ENABLED", NULL, registration.enabled, "false", 0,
+		"Whether strangers may make a tenant of their own (POST /auth/register)."),
 	TIME("tokens.access_ttl", "CONTROLD_TOKENS_ACCESS_TTL", NULL, tokens.access_ms, "1h", MINUTE, DAY, 0,
 		"How long an access token is good."),
+	NUMBER("tokens.api_keys", "CONTROLD_TOKENS_API_KEYS", NULL, tokens.api_keys_max, "100", 1, 100000, 0, "keys",
+		"API keys of one tenant at once."),
 	TEXT("tokens.issuer", "CONTROLD_TOKENS_ISSUER", "JWT_ISSUER jwt.issuer", tokens.issuer,
 		"portway", 1, 255, 0,
 		"The iss claim of tokens."),
@@ -299,6 +307,11 @@ void settings_free(struct settings *s)
 	wipe_text(s->master_key);
 	conf_free(&settings_table, s);
 	free(s);
+}
+
+const char *settings_log_level(const struct settings *s)
+{
+	return log_levels[s->log.level];
 }
 
 int settings_database_url(const struct settings *s, char *dst, size_t size)

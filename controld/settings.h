@@ -46,8 +46,11 @@ struct settings {
 		int level, format;
 	} log;
 	struct {
+		bool enabled;
+	} registration;
+	struct {
 		char *issuer;
-		uint64_t access_ms, refresh_ms;
+		uint64_t access_ms, refresh_ms, api_keys_max;
 	} tokens;
 	struct {
 		uint64_t port_min, port_max, create_wait_ms, mappings_max;
@@ -61,7 +64,8 @@ extern const struct conf_table settings_table;
 
 /* 0, or -1 with every error in *errs. */
 int settings_load(struct settings **out, const struct conf_source *src, struct err_list *errs) MUST_CHECK;
-void settings_free(struct settings *s); /* takes NULL; wipes the secrets */
+void settings_free(struct settings *s);                   /* takes NULL; wipes the secrets */
+const char *settings_log_level(const struct settings *s); /* its name */
 /* URL of the main database, and of the one for samples; dst of size bytes. */
 int settings_database_url(const struct settings *s, char *dst, size_t size) MUST_CHECK;
 int settings_samples_url(const struct settings *s, char *dst, size_t size) MUST_CHECK;

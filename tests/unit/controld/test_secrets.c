@@ -136,8 +136,13 @@ static void test_limits(void **state)
 	assert_int_equal(put(t->store, "big", big, sizeof big, &e), -1);
 	assert_int_equal(e.code, ERR_TOO_LARGE);
 	TEST_STORE_MUST(put(t->store, "big", big, SECRETS_MAX, &e), e);
-	buf_init(&b, 100); /* too small for it */
+	buf_init(&b, SECRETS_MAX - 1);
 	assert_int_equal(get(t->store, "big", &b, &e), -1);
+	assert_int_equal(e.code, ERR_TOO_LARGE);
+	buf_free(&b);
+	buf_init(&b, SECRETS_MAX); /* exactly as large as it is */
+	TEST_STORE_MUST(get(t->store, "big", &b, &e), e);
+	assert_int_equal(b.len, SECRETS_MAX);
 	buf_free(&b);
 }
 

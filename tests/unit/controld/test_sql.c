@@ -1,10 +1,13 @@
 /* Every statement of every noun is good SQL on a migrated database. */
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "controld/identity/service.h"
+#include "controld/rest/idempotency.h"
 #include "controld/store/changes.h"
 #include "controld/store/migrate.h"
 #include "controld/store/secrets.h"
 #include "controld/store/store.h"
+#include "controld/tunnels/series.h"
 #include "controld/tunnels/tunnels.h"
 #include "tests/unit/lib/test_store.h"
 
@@ -14,12 +17,7 @@
 
 #include <cmocka.h>
 
-static const struct sql_table *const tables[] = {
-	&store_sql,
-	&changes_sql,
-	&migrate_sql,
-	&secrets_sql,
-};
+static const struct sql_table *const store_tables[] = { &store_sql, &changes_sql, &migrate_sql, &secrets_sql };
 
 static int prepare_table(struct db *db, const struct sql_table *t)
 {
@@ -38,28 +36,58 @@ static int prepare_table(struct db *db, const struct sql_table *t)
 	return failed;
 }
 
-static void test_every_statement(void **state)
+static int prepare_tables(struct db *db, const struct sql_table *const *tables, size_t n)
+{
+	int failed = 0;
+
+	assert_true(n > 0);
+	for (size_t i = 0; i < n; i++)
+		failed += prepare_table(db, tables[i]);
+	return failed;
+}
+
+static void test_main_database(void **state)
 {
 	struct test_store t;
 	struct err e = { 0 };
 	struct db *db;
-	int failed = 0;
+	int failed;
 
 	(void)state;
 	test_store_open(&t);
 	TEST_STORE_MUST(store_read_begin(t.store, &db, &e), e);
-	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
-		failed += prepare_table(db, tables[i]);
-	for (size_t i = 0; i < tunnels_sql_n; i++)
-		failed += prepare_table(db, tunnels_sql[i]);
+	failed = prepare_tables(db, store_tables, ARRAY_LEN(store_tables));
+	failed += prepare_tables(db, identity_sql, identity_sql_n);
+	failed += prepare_tables(db, tunnels_sql, tunnels_sql_n);
+	for (size_t i = 0; i < rest_sql_n; i++)
+		failed += prepare_table(db, &rest_sql[i]);
 	store_read_end(db);
 	test_store_close(&t);
 	assert_int_equal(failed, 0);
 }
 
+static void test_samples_database(void **state)
+{
+	const struct store_conf conf = { .url = "sqlite::memory:" };
+	struct store *s;
+	struct err e = { 0 };
+	struct db *db;
+
+	(void)state;
+	TEST_STORE_MUST(store_open(&s, &conf, &e), e);
+	TEST_STORE_MUST(migrate_apply(s, &migrations_samples, NULL, &e), e);
+	TEST_STORE_MUST(store_read_begin(s, &db, &e), e);
+	assert_int_equal(prepare_table(db, &series_samples_sql), 0);
+	store_read_end(db);
+	store_close(s);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_every_statement) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_main_database),
+		cmocka_unit_test(test_samples_database),
+	};
 
 	log_init("test_sql", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, open("/dev/null", O_WRONLY));
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,118 @@
+/* The parts that know what it is all for: identity, tunnels, and the clean-up behind them. */
+#include "common/base/err.h"
+#include "controld/app_parts.h"
+#include "controld/identity/service.h"
+#include "controld/janitor.h"
+#include "controld/store/changes.h"
+#include "controld/store/store.h"
+#include "controld/tunnels/tunnels.h"
+
+/* ---- identity ---------------------------------------------------------------------------------------------------- */
+
+int app_identity_open(struct app *a, struct err *e)
+{
+	const struct settings *s = a->settings;
+	const struct identity_conf conf = {
+		.issuer = s->tokens.issuer,
+		.access_ms = s->tokens.access_ms,
+		.refresh_ms = s->tokens.refresh_ms,
+		.registration = s->registration.enabled,
+		.api_keys_max = (unsigned)s->tokens.api_keys_max,
+		.data_dir = s->data_dir,
+		.admin_email = s->admin.email,
+		.admin_password = s->admin.password,
+		.api_key = s->admin.api_key,
+	};
+
+	if (identity_new(&a->identity, &conf, a->store, e) != 0 || identity_bootstrap(a->identity, e) != 0)
+		return -1;
+	a->authenticator = identity_authenticator(a->identity);
+	return 0;
+}
+
+void app_identity_close(struct app *a)
+{
+	identity_free(a->identity);
+}
+
+/* ---- tunnels ----------------------------------------------------------------------------------------------------- */
+
+int app_tunnels_open(struct app *a, struct err *e)
+{
+	const struct settings *s = a->settings;
+	const struct tunnels_conf conf = {
+		.port_min = (uint16_t)s->tunnels.port_min,
+		.port_max = (uint16_t)s->tunnels.port_max,
+		.create_wait_ms = s->tunnels.create_wait_ms,
+		.mappings_max = (uint32_t)s->tunnels.mappings_max,
+		.series_retention_10s_ms = s->keep.samples_10s_ms,
+		.series_retention_1m_ms = s->keep.samples_1m_ms,
+		.series_retention_1h_ms = s->keep.samples_1h_ms,
+		.samples = a->samples,
+	};
+	struct parks *parks = server_parks(a->server);
+
+	if (mapping_statuses_new(&a->statuses, parks, e) != 0)
+		return -1;
+	return tunnels_new(&a->tunnels, &conf, a->store, parks, a->statuses, &a->relays, e);
+}
+
+void app_tunnels_close(struct app *a)
+{
+	tunnels_free(a->tunnels);
+	mapping_statuses_free(a->statuses);
+}
+
+/* ---- clean-up ---------------------------------------------------------------------------------------------------- */
+
+#define PRUNE_BATCH 1000
+
+struct prune {
+	int64_t before_ms, removed;
+};
+
+static int work_prune(struct db *tx, void *arg, struct err *e)
+{
+	struct prune *p = arg;
+
+	return changes_prune(tx, p->before_ms, PRUNE_BATCH, &p->removed, e);
+}
+
+static int clean_changes(void *arg, int64_t now_ms, struct err *e)
+{
+	struct app *a = arg;
+	struct prune p = { .before_ms = now_ms - (int64_t)a->settings->keep.changes_ms };
+
+	do {
+		if (store_write(a->store, STORE_OPERATIONAL, work_prune, &p, e) != 0)
+			return -1;
+	} while (p.removed == PRUNE_BATCH);
+	return 0;
+}
+
+static int clean_identity(void *arg, int64_t now_ms, struct err *e)
+{
+	(void)now_ms;
+	return identity_clean(arg, e);
+}
+
+static int tick_tunnels(void *arg, int64_t now_ms, struct err *e)
+{
+	return tunnels_tick(arg, now_ms, e);
+}
+
+int app_janitor_open(struct app *a, struct err *e)
+{
+	const struct janitor_task tasks[] = {
+		{ "tunnels", 5 * 1000, tick_tunnels, a->tunnels },
+		{ "identity", 60 * 1000, clean_identity, a->identity },
+		{ "changes", 10 * 60 * 1000, clean_changes, a },
+	};
+
+	return janitor_new(&a->janitor, tasks, ARRAY_LEN(tasks), e);
+}
+
+void app_janitor_close(struct app *a)
+{
+	janitor_free(a->janitor);
+}

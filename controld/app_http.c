@@ -1,0 +1,152 @@
+/* The part that answers: TLS, the HTTP server, what of it a reload changes. */
+#include "common/base/err.h"
+#include "common/base/file.h"
+#include "common/crypto/seal.h"
+#include "common/crypto/tls.h"
+#include "controld/app_metrics.h"
+#include "controld/app_parts.h"
+#include "controld/identity/service.h"
+#include "controld/store/store.h"
+#include "controld/tunnels/tunnels.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define HTTP_PEM_MAX       (256u * 1024)
+#define HTTP_ADDRESS_TIMES 5 /* how much more than one user an address may ask: several sit behind it */
+
+/* ---- TLS --------------------------------------------------------------------------------------------------------- */
+
+static int key_read(const char *path, uint8_t **pem, size_t *n, struct err *e)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && (st.st_mode & 007) != 0)
+		return err_set(e, ERR_PERMISSION, "http.tls_key",
+			"http.tls_key %s: everybody may read it; chmod 600 %s", path, path);
+	return file_read(path, HTTP_PEM_MAX, pem, n, e);
+}
+
+/* *out is NULL when the settings ask for plain HTTP. */
+static int tls_load(struct tls_ctx **out, const struct settings *s, struct err *e)
+{
+	uint8_t *cert = NULL, *key = NULL;
+	size_t cert_n, key_n = 0;
+	int rc = -1;
+
+	*out = NULL;
+	if (*s->http.tls_cert == '\0')
+		return 0;
+	if (file_read(s->http.tls_cert, HTTP_PEM_MAX, &cert, &cert_n, e) == 0 &&
+		key_read(s->http.tls_key, &key, &key_n, e) == 0) {
+		const struct tls_conf conf = {
+			.server = true,
+			.cert_pem = (const char *)cert,
+			.key_pem = (const char *)key,
+			.peer = TLS_PEER_NONE,
+			.min_version = 12,
+		};
+
+		rc = tls_ctx_new(out, &conf, e);
+	}
+	if (key != NULL)
+		seal_wipe(key, key_n);
+	free(key);
+	free(cert);
+	return rc;
+}
+
+/* ---- the server -------------------------------------------------------------------------------------------------- */
+
+static struct server_conf conf_of(const struct settings *s, struct tls_ctx *tls)
+{
+	return (struct server_conf){
+		.listen = s->http.listen,
+		.tls = tls,
+		.public_url = s->http.public_url,
+		.cors_origins = s->http.cors_origins,
+		.trusted_proxies = s->http.trusted_proxies,
+		.access_log = (enum server_access_log)s->http.access_log,
+		.connections_max = s->http.connections_max,
+		.connections_per_address_max = s->http.connections_per_address_max,
+		.requests_per_connection = s->http.requests_per_connection,
+		.head_max = s->http.header_max,
+		.body_max = s->http.body_max,
+		.head_ms = s->http.header_ms,
+		.body_ms = s->http.body_ms,
+		.idle_ms = s->http.idle_ms,
+		.write_ms = s->http.write_ms,
+		.stop_ms = s->http.stop_ms,
+		.db_threads = (unsigned)s->workers.db,
+		.slow_threads = (unsigned)s->workers.slow,
+		.db_queue_max = s->workers.db_queue,
+		.slow_queue_max = s->workers.slow_queue,
+		.parked_max = s->workers.parked,
+		.per_identity = { s->http.rate, s->http.rate_burst },
+		.per_address = { s->http.rate * HTTP_ADDRESS_TIMES, s->http.rate_burst * HTTP_ADDRESS_TIMES },
+		.login_per_address = { s->http.login_rate, s->http.login_rate * 2 },
+	};
+}
+
+int app_http_open(struct app *a, struct err *e)
+{
+	const struct app_metrics_sources sources = { .store = a->store, .samples = a->samples };
+	struct server_conf conf;
+
+	if (tls_load(&a->tls, a->settings, e) != 0 || app_metrics_new(&a->metrics, &sources, e) != 0)
+		return -1;
+	conf = conf_of(a->settings, a->tls);
+	return server_new(&a->server, &conf, a->loop, a->store, &a->authenticator, e);
+}
+
+void app_http_close(struct app *a)
+{
+	server_free(a->server);
+	a->server = NULL;
+	tls_ctx_unref(a->tls);
+	app_metrics_free(a->metrics);
+}
+
+int app_http_reload(struct app *a, const struct settings *fresh, struct err *e)
+{
+	struct server_conf conf;
+	struct tls_ctx *tls;
+
+	if (tls_load(&tls, fresh, e) != 0)
+		return -1;
+	conf = conf_of(fresh, tls);
+	server_reload(a->server, &conf);
+	if (tls != NULL && a->tls != NULL) {
+		tls_ctx_unref(a->tls);
+		a->tls = tls;
+	} else {
+		tls_ctx_unref(tls); /* turning TLS on or off needs a restart */
+	}
+	return 0;
+}
+
+/* ---- serving: when all features are there ------------------------------------------------------------------------ */
+
+static int database_check(void *self, struct err *e)
+{
+	return store_ping(self, e);
+}
+
+int app_serve_open(struct app *a, struct err *e)
+{
+	const struct health_probe database = { "database", database_check, a->store, true };
+
+	if (server_add_routes(a->server, identity_routes(a->identity), e) != 0 ||
+		server_add_health(a->server, &database, e) != 0 ||
+		server_add_metrics(a->server, app_metrics_registry(a->metrics), e) != 0)
+		return -1;
+	return server_start(a->server, e);
+}
+
+/* Before the features go: a worker may still be in one of their handlers, and server_free() waits for it. */
+void app_serve_close(struct app *a)
+{
+	server_free(a->server);
+	a->server = NULL;
+}

@@ -1,0 +1,64 @@
+/*
+ * app_parts - the root of the program and the parts it is made of; private to app*.c.
+ *
+ * A part opens into its fields of struct app and closes them again, whole or half-built. The table of parts in app.c
+ * says the order; what must end before something else, although it began after it, is said at its close function.
+ */
+#ifndef PORTWAY_CONTROLD_APP_PARTS_H
+#define PORTWAY_CONTROLD_APP_PARTS_H
+
+#include "common/base/macros.h"
+#include "controld/identity/identity.h"
+#include "controld/rest/server.h"
+#include "controld/settings.h"
+#include "controld/tunnels/relays.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct err;
+struct options;
+
+struct app {
+	const struct options *options;
+	struct settings *settings; /* of the start: what the parts borrow their strings from */
+	struct settings *live;     /* of the last reload, or the same */
+	size_t opened;             /* parts */
+	bool stopping;
+
+	int database_lock;
+	struct store *store;
+	struct store *samples; /* series, in a file that need not survive a crash of the machine to the last second */
+	struct loop *loop;
+	struct app_metrics *metrics;
+	struct identity_service *identity;
+	struct authenticator authenticator;
+	struct tls_ctx *tls;
+	struct server *server;
+	struct mapping_statuses *statuses;
+	struct relays relays;
+	struct tunnels *tunnels;
+	struct janitor *janitor;
+};
+
+/* app_store.c */
+int app_store_open(struct app *a, struct err *e) MUST_CHECK;
+void app_store_close(struct app *a);
+
+/* app_http.c */
+int app_http_open(struct app *a, struct err *e) MUST_CHECK;
+void app_http_close(struct app *a);
+int app_serve_open(struct app *a, struct err *e) MUST_CHECK;
+void app_serve_close(struct app *a);
+/* What the settings say that may change while it serves. */
+int app_http_reload(struct app *a, const struct settings *fresh, struct err *e) MUST_CHECK;
+
+/* app_features.c */
+int app_identity_open(struct app *a, struct err *e) MUST_CHECK;
+void app_identity_close(struct app *a);
+int app_tunnels_open(struct app *a, struct err *e) MUST_CHECK;
+void app_tunnels_close(struct app *a);
+int app_janitor_open(struct app *a, struct err *e) MUST_CHECK;
+void app_janitor_close(struct app *a);
+
+#endif

@@ -1,0 +1,99 @@
+/* The part that keeps: data folder, databases, master key. */
+#include "common/base/err.h"
+#include "common/base/file.h"
+#include "common/base/str.h"
+#include "common/crypto/seal.h"
+#include "controld/app_parts.h"
+#include "controld/store/migrate.h"
+#include "controld/store/secrets.h"
+#include "controld/store/store.h"
+#include "controld/store/upkeep.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int data_dir_open(const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (file_mkdirs(path, 0700, e) != 0)
+		return -1;
+	if (stat(path, &st) != 0)
+		return err_set_sys(e, ERR_IO, errno, "data_dir %s", path);
+	if ((st.st_mode & 022) != 0)
+		return err_set(
+			e, ERR_PERMISSION, "data_dir", "data_dir %s: others may write to it; chmod 700 %s", path, path);
+	return 0;
+}
+
+static int databases_open(struct app *a, struct err *e)
+{
+	char url[PATH_MAX + 16], samples_url[PATH_MAX + 16];
+	struct store_conf conf = {
+		.url = url,
+		.readers = (unsigned)a->settings->database.readers,
+		.group_max = (unsigned)a->settings->database.group_max,
+		.queue_max = (unsigned)a->settings->database.queue_max,
+		.wait_ms = a->settings->database.wait_ms,
+	};
+
+	if (settings_database_url(a->settings, url, sizeof url) != 0 ||
+		settings_samples_url(a->settings, samples_url, sizeof samples_url) != 0)
+		return err_set(e, ERR_VALIDATION, "data_dir", "data_dir: name too long");
+	if (upkeep_lock(url, &a->database_lock, e) != 0 || store_open(&a->store, &conf, e) != 0 ||
+		migrate_main(a->store, NULL, e) != 0)
+		return -1;
+	conf.url = samples_url;
+	conf.relaxed = true;
+	if (store_open(&a->samples, &conf, e) != 0)
+		return -1;
+	return migrate_apply(a->samples, &migrations_samples, NULL, e);
+}
+
+static int master_key_set(struct app *a, struct err *e)
+{
+	uint8_t key[SEAL_KEY_SIZE];
+	char path[PATH_MAX];
+	int rc = 0;
+
+	if (*a->settings->master_key != '\0')
+		(void)str_unhex(key, sizeof key, a->settings->master_key); /* was checked */
+	else if (str_fmt(path, sizeof path, "%s/master.key", a->settings->data_dir) != 0)
+		rc = err_set(e, ERR_VALIDATION, "data_dir", "data_dir: name too long");
+	else
+		rc = seal_key_file(path, key, e);
+	if (rc == 0)
+		store_set_master_key(a->store, key);
+	seal_wipe(key, sizeof key);
+	return rc;
+}
+
+/* A key that does not open what is sealed is told now, not when a relay joins next week. */
+static int secrets_open(struct app *a, struct err *e)
+{
+	struct db *db;
+	int rc;
+
+	if (master_key_set(a, e) != 0 || store_read_begin(a->store, &db, e) != 0)
+		return -1;
+	rc = secrets_check(db, e);
+	store_read_end(db);
+	return rc;
+}
+
+int app_store_open(struct app *a, struct err *e)
+{
+	if (data_dir_open(a->settings->data_dir, e) != 0 || databases_open(a, e) != 0)
+		return -1;
+	return secrets_open(a, e);
+}
+
+void app_store_close(struct app *a)
+{
+	store_close(a->samples);
+	store_close(a->store);
+	if (a->database_lock >= 0)
+		close(a->database_lock);
+}
