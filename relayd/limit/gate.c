@@ -23,15 +23,15 @@ static bool limits_sources(const struct mapping_conf *conf)
 	return conf->max_per_source != 0 || conf->rate_per_source != 0;
 }
 
-int gate_set(struct gate *g, const struct mapping_conf *conf, uint64_t now_ns)
+/* Without memory for the table, connections that need it are refused until the next change. */
+void gate_set(struct gate *g, const struct mapping_conf *conf, uint64_t now_ns)
 {
 	if (limits_sources(conf) && g->sources == NULL && source_table_new(&g->sources) != 0)
-		return -1;
+		g->sources = NULL;
 	if (conf->rate_in != g->rate[GATE_IN].per_s)
 		rate_set(&g->rate[GATE_IN], conf->rate_in, now_ns);
 	if (conf->rate_out != g->rate[GATE_OUT].per_s)
 		rate_set(&g->rate[GATE_OUT], conf->rate_out, now_ns);
-	return 0;
 }
 
 static bool listed(const struct mapping_conf *conf, const struct addr *a)
@@ -57,6 +57,8 @@ static enum meter_counter decide(
 {
 	if (!listed(conf, a))
 		return METER_refused_cidr;
+	if (limits_sources(conf) && g->sources == NULL)
+		return METER_refused_resource;
 	if (!take_place(g, conf->max_connections))
 		return METER_refused_limit;
 	if (!limits_sources(conf))

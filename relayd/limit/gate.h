@@ -36,8 +36,8 @@ struct gate_pass {
 
 void gate_init(struct gate *g);
 void gate_fini(struct gate *g);
-/* The limits of a new configuration, before any worker has it. -1: out of memory. */
-int gate_set(struct gate *g, const struct mapping_conf *conf, uint64_t now_ns) MUST_CHECK;
+/* The limits of a new configuration, before any worker has it. */
+void gate_set(struct gate *g, const struct mapping_conf *conf, uint64_t now_ns);
 
 /* Counts the connection as opened, or as refused by reason. */
 bool gate_enter(struct gate *g, unsigned worker, const struct mapping_conf *conf, const struct addr *source,

@@ -70,9 +70,10 @@ uint64_t rate_take(struct rate *r, struct rate_slice *s, uint64_t want, uint64_t
 	return n;
 }
 
-void rate_give(struct rate_slice *s, uint64_t n)
+void rate_give(const struct rate *r, struct rate_slice *s, uint64_t n)
 {
-	s->left += n;
+	if (rate_limits(r))
+		s->left += n;
 }
 
 bool rate_take_whole(struct rate *r, struct rate_slice *s, uint64_t n, uint64_t now_ns)

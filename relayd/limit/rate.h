@@ -41,7 +41,7 @@ static inline bool rate_limits(const struct rate *r)
 
 /* How many of `want` bytes may pass now; 0: not one before rate_wait_ns(). What is not used is given back. */
 uint64_t rate_take(struct rate *r, struct rate_slice *s, uint64_t want, uint64_t now_ns);
-void rate_give(struct rate_slice *s, uint64_t n);
+void rate_give(const struct rate *r, struct rate_slice *s, uint64_t n);
 /* All of a datagram or nothing. */
 bool rate_take_whole(struct rate *r, struct rate_slice *s, uint64_t n, uint64_t now_ns);
 /* Until a slice can be borrowed again. */

@@ -88,7 +88,7 @@ static void what_a_slice_does_not_use_goes_back(void **state)
 	while (rate_take(&r, &b, 100000, now) != 0)
 		;
 	assert_int_equal(a.left, 990); /* lent out: b could not have it */
-	rate_give(&a, 10);
+	rate_give(&r, &a, 10);
 	now += RATE_SLICE_NS; /* 1000 new ones, and a's slice is over */
 	assert_int_equal(rate_take(&r, &a, 100000, now), 1000);
 	assert_int_equal(rate_take(&r, &b, 100000, now), 1000);
