@@ -68,7 +68,7 @@ static void run_tasks(struct list *from)
 	}
 }
 
-static void bury(struct worker *w)
+void worker_bury_all(struct worker *w)
 {
 	while (!list_empty(&w->graves))
 		run_tasks(&w->graves);
@@ -84,7 +84,7 @@ static void on_handle_left(uv_handle_t *h, void *arg)
 /* Waits for names that the system's resolver still works on: their requests point into the loop. */
 void worker_fini(struct worker *w)
 {
-	bury(w);
+	worker_bury_all(w);
 	pipe_pool_fini(&w->pipes);
 	uv_walk(&w->uv, on_handle_left, NULL);
 	uv_run(&w->uv, UV_RUN_DEFAULT);
@@ -135,7 +135,7 @@ void worker_run(struct worker *w)
 			dispatch(&events[i]);
 		wheel_advance(&w->wheel, w->now_ns);
 		run_tasks(&w->again);
-		bury(w);
+		worker_bury_all(w);
 		note_lag(w);
 	}
 }

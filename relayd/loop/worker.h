@@ -74,6 +74,8 @@ void task_init(struct task *t, task_fn run);
 void worker_again(struct worker *w, struct task *t);
 /* Runs it at the end of this round, when no caller can still hold what it frees. */
 void worker_bury(struct worker *w, struct task *t);
+/* Now; for whoever ends things after the thread was joined. */
+void worker_bury_all(struct worker *w);
 
 /* For io.c: what an event carries, the io and its tag in the 16 bits that no user address uses. */
 static inline uint64_t worker_event_data(const struct io *io)

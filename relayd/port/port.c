@@ -1,0 +1,129 @@
+#include "relayd/port/port.h"
+
+#include "common/base/err.h"
+#include "common/base/str.h"
+#include "relayd/conf/object.h"
+#include "relayd/loop/fd_budget.h"
+#include "relayd/port/adopted.h"
+#include "relayd/port/port_kind.h"
+#include "relayd/port/port_socket.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+int port_new(struct port **out, const struct port_kind *kind, const struct object *o, unsigned workers)
+{
+	struct port *p = calloc(1, sizeof *p + workers * sizeof p->lanes[0]);
+
+	if (p == NULL)
+		return -1;
+	p->kind = kind;
+	str_copy(p->id, sizeof p->id, o->id);
+	p->object = object_ref(o);
+	p->refs = 1;
+	p->n_lanes = workers;
+	p->state = PORT_OFF;
+	gate_init(&p->gate);
+	list_init(&p->todo);
+	list_init(&p->waiting);
+	list_init(&p->gone);
+	list_init(&p->unused);
+	*out = p;
+	return 0;
+}
+
+struct port *port_ref(struct port *p)
+{
+	__atomic_add_fetch(&p->refs, 1, __ATOMIC_RELAXED);
+	return p;
+}
+
+void port_unref(struct port *p)
+{
+	if (__atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	if (p->on_unused != NULL)
+		p->on_unused(p, p->arg);
+	else
+		port_free(p);
+}
+
+void port_free(struct port *p)
+{
+	if (p == NULL)
+		return;
+	gate_fini(&p->gate);
+	object_unref(p->object);
+	free(p->fds);
+	free(p);
+}
+
+void port_set_object(struct port *p, const struct object *o)
+{
+	object_unref(p->object);
+	p->object = object_ref(o);
+}
+
+bool port_same_sockets(const struct object *a, const struct object *b)
+{
+	const struct mapping_conf *x = &a->mapping, *y = &b->mapping;
+
+	return str_eq(x->bind, y->bind) && x->port_first == y->port_first && x->port_last == y->port_last &&
+	       x->hot == y->hot;
+}
+
+static int open_one(struct port *p, unsigned index, struct adopted *adopted, struct err *e)
+{
+	const struct mapping_conf *conf = &p->object->mapping;
+	struct port_socket s = {
+		.protocol = conf->protocol,
+		.bind = conf->bind,
+		.port = (uint16_t)(conf->port_first + port_offset(p, index)),
+		.group = p->group > 1,
+	};
+	char key[PORT_SOCKET_KEY];
+
+	if (adopted != NULL) {
+		port_socket_key(key, p->kind->name, &s, index % p->group);
+		p->fds[index] = adopted_claim(adopted, key);
+		if (p->fds[index] >= 0)
+			return 0;
+	}
+	return port_socket_open(&p->fds[index], &s, e);
+}
+
+int port_open_sockets(struct port *p, struct adopted *adopted, struct fd_budget *fds, struct err *e)
+{
+	const struct mapping_conf *conf = &p->object->mapping;
+	unsigned group = conf->hot && conf->protocol == MAPPING_TCP ? p->n_lanes : 1;
+	unsigned n = (unsigned)(conf->port_last - conf->port_first + 1) * group;
+
+	if (!fd_budget_take(fds, n, FD_FOR_PORTS))
+		return err_set(e, ERR_NO_DESCRIPTORS, "source_port",
+			"no descriptor left for port %u: %u needed, %u of the %u that ports may use are in use",
+			(unsigned)conf->port_first, n, fd_budget_used(fds), fd_budget_ceiling(fds, FD_FOR_PORTS));
+	p->fds = malloc(n * sizeof *p->fds);
+	if (p->fds == NULL) {
+		fd_budget_give(fds, n);
+		return err_set(e, ERR_NOMEM, NULL, "out of memory for %u sockets", n);
+	}
+	p->group = group;
+	for (p->n_fds = 0; p->n_fds < n; p->n_fds++) {
+		if (open_one(p, p->n_fds, adopted, e) != 0) {
+			fd_budget_give(fds, n - p->n_fds);
+			port_close_sockets(p, fds);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+void port_close_sockets(struct port *p, struct fd_budget *fds)
+{
+	for (unsigned i = 0; i < p->n_fds; i++)
+		close(p->fds[i]);
+	fd_budget_give(fds, p->n_fds);
+	free(p->fds);
+	p->fds = NULL;
+	p->n_fds = 0;
+}

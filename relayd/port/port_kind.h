@@ -1,0 +1,48 @@
+/*
+ * port_kind - what TCP and UDP each bring to a port; everything else about ports is the same for both.
+ *
+ * A lane is a port on one worker: the protocol embeds struct lane and does the forwarding in it.
+ * Thread: desk_*: control thread while no worker runs. lane_*: the worker's own.
+ */
+#ifndef PORTWAY_RELAYD_PORT_PORT_KIND_H
+#define PORTWAY_RELAYD_PORT_PORT_KIND_H
+
+#include "relayd/loop/service.h"
+
+struct lane;
+struct port;
+struct worker;
+
+struct port_kind {
+	const char *name;  /* front of a socket's key: "tcp" */
+	uint8_t protocol;  /* enum mapping_protocol */
+	unsigned conn_fds; /* descriptors of a connection */
+
+	/* What the protocol keeps on each worker for all its lanes: slabs, buffers. NULL: out of memory. */
+	void *(*desk_new)(struct worker *w);
+	void (*desk_free)(void *desk);
+
+	/* Whether a worker has a part in this port; NULL: every worker has. */
+	bool (*serves)(const struct port *p, unsigned worker);
+	/* Allocates, ends with lane_init(). NULL: out of memory. */
+	struct lane *(*lane_new)(struct worker *w, void *desk, struct port *p);
+	void (*lane_free)(struct lane *l);
+	/* The port's sockets are there: serve them. -1: out of memory or descriptors; the port is off then. */
+	int (*lane_open)(struct lane *l);
+	/* Leave the sockets alone: they are closed next. */
+	void (*lane_shut)(struct lane *l);
+	/* lane->object is another one. */
+	void (*lane_set)(struct lane *l);
+	/* End every connection now. */
+	void (*lane_cut)(struct lane *l);
+	/* false: fn has enough. */
+	bool (*lane_list)(struct lane *l, conn_info_fn fn, void *arg);
+	/* End this connection, if it is here. */
+	bool (*lane_cut_one)(struct lane *l, uint64_t conn);
+	/* Sessions that outlive the process (UDP); NULL: none. */
+	int (*lane_hand_over)(struct lane *l, handover_fn fn, void *arg);
+	/* One of these; takes the descriptor in any case. */
+	void (*lane_adopt)(struct lane *l, const struct handover_socket *s);
+};
+
+#endif

@@ -1,0 +1,139 @@
+#include "relayd/port/port_steps.h"
+
+#include "common/base/clock.h"
+#include "relayd/loop/service.h"
+#include "relayd/port/adopted.h"
+#include "relayd/port/lane.h"
+#include "relayd/port/port_kind.h"
+#include "relayd/port/port_socket.h"
+
+bool port_steps_may_serve(const struct object *o)
+{
+	const struct mapping_conf *conf = &o->mapping;
+
+	return conf->enabled && (conf->expires_ms == 0 || clock_wall_ms() < conf->expires_ms);
+}
+
+static uint64_t leave_at_ns(const struct mapping_conf *conf)
+{
+	if (conf->on_delete == MAPPING_KEEP)
+		return UINT64_MAX;
+	if (conf->on_delete == MAPPING_CUT || conf->drain_ms == 0)
+		return 0;
+	return clock_mono_ns() + conf->drain_ms * UINT64_C(1000000);
+}
+
+void port_steps_plan(struct port *p, bool quiet)
+{
+	const struct object *old = p->object, *next = p->next;
+
+	if (next == NULL) {
+		p->steps = STEP_SHUT | STEP_LEAVE;
+		p->leave_ns = leave_at_ns(&old->mapping);
+		return;
+	}
+	p->steps = next != old ? STEP_SET : 0;
+	if (!port_steps_may_serve(next))
+		p->steps |= STEP_SHUT | STEP_CUT;
+	else if (quiet || !port_same_sockets(old, next))
+		p->steps |= STEP_SHUT;
+	if (next != old) {
+		p->attempt = 0;
+		gate_set(&p->gate, &next->mapping, clock_mono_ns());
+		port_set_object(p, next);
+	}
+}
+
+static void open_lane(struct worker *w, struct port *p, void *desk)
+{
+	struct lane **l = &p->lanes[w->index];
+
+	if (p->kind->serves != NULL && !p->kind->serves(p, w->index))
+		return;
+	if (*l == NULL)
+		*l = p->kind->lane_new(w, desk, p);
+	if (*l == NULL || p->kind->lane_open(*l) != 0)
+		__atomic_store_n(&p->failed, 1, __ATOMIC_RELAXED);
+}
+
+static void step_lane(struct lane *l, struct port *p)
+{
+	if (p->steps & STEP_SHUT)
+		p->kind->lane_shut(l);
+	if (p->steps & STEP_SET) {
+		lane_set_object(l, p->object);
+		p->kind->lane_set(l);
+	}
+	if (p->steps & STEP_CUT)
+		p->kind->lane_cut(l);
+	if (p->steps & STEP_LEAVE)
+		lane_leave(l, p->leave_ns);
+}
+
+struct run {
+	struct list *ports;
+	void **desks;
+	struct adopted *adopted;
+};
+
+static void work_steps(struct worker *w, void *arg)
+{
+	const struct run *run = arg;
+
+	LIST_FOREACH (it, run->ports) {
+		struct port *p = CONTAINER_OF(it, struct port, todo);
+
+		if (p->steps & STEP_OPEN)
+			open_lane(w, p, run->desks[w->index]);
+		else if (p->steps != 0 && p->lanes[w->index] != NULL)
+			step_lane(p->lanes[w->index], p);
+	}
+}
+
+void port_steps_run(struct list *ports, struct workers *ws, void **desks)
+{
+	struct run run = { .ports = ports, .desks = desks };
+
+	LIST_FOREACH (it, ports) {
+		if (CONTAINER_OF(it, struct port, todo)->steps != 0) {
+			workers_call(ws, work_steps, &run);
+			return;
+		}
+	}
+}
+
+static void adopt_sessions(struct lane *l, const struct port *p, struct adopted *adopted)
+{
+	const struct mapping_conf *conf = &p->object->mapping;
+	struct handover_socket session;
+	char key[PORT_SOCKET_KEY];
+
+	for (unsigned i = 0; i < p->n_fds; i++) {
+		struct port_socket at = { .bind = conf->bind };
+
+		at.port = (uint16_t)(conf->port_first + port_offset(p, i));
+		port_socket_key(key, p->kind->name, &at, i % p->group);
+		while (adopted_claim_session(adopted, key, &session))
+			p->kind->lane_adopt(l, &session);
+	}
+}
+
+static void work_adopt(struct worker *w, void *arg)
+{
+	const struct run *run = arg;
+
+	LIST_FOREACH (it, run->ports) {
+		struct port *p = CONTAINER_OF(it, struct port, todo);
+
+		if (p->lanes[w->index] != NULL && p->kind->lane_adopt != NULL)
+			adopt_sessions(p->lanes[w->index], p, run->adopted);
+	}
+}
+
+/* One worker after the other, as they share what was adopted. */
+void port_steps_adopt(struct list *ports, struct workers *ws, struct adopted *adopted)
+{
+	struct run run = { .ports = ports, .adopted = adopted };
+
+	workers_call_each(ws, work_adopt, &run);
+}
