@@ -1,0 +1,200 @@
+#define _GNU_SOURCE
+#include "relayd/stream/flow.h"
+
+#include "relayd/loop/pipe_pool.h"
+#include "relayd/loop/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define TURN_BYTES  (1024 * 1024) /* of one flow before the others have their turn */
+#define READ_MAX    (64 * 1024)   /* so much may have to be kept when the far side stops taking */
+#define READ_LARGE  (32 * 1024)
+#define SPLICE_FEW  (16 * 1024)
+#define SPLICE_FEWS 8                  /* so many small splices in a row: copying is cheaper */
+#define KEPT_MAX    (64 * 1024 * 1024) /* of a worker; beyond it slow readers get READ_TIGHT at a time */
+#define READ_TIGHT  4096
+
+void flow_init(struct flow *f)
+{
+	*f = (struct flow){ .state = FLOW_OPEN };
+	list_init(&f->throttled);
+}
+
+static void give_back(struct flow *f, struct flow_way *way)
+{
+	if (f->pipe != NULL)
+		pipe_pool_put(&way->worker->pipes, f->pipe, f->held == 0);
+	if (f->kept != NULL) {
+		*way->kept -= f->kept_at + f->held;
+		free(f->kept);
+	}
+	f->pipe = NULL;
+	f->kept = NULL;
+	f->kept_at = f->held = 0;
+}
+
+void flow_fini(struct flow *f, struct flow_way *way)
+{
+	give_back(f, way);
+	list_remove(&f->throttled);
+}
+
+/*
+ * Hands n bytes (of the pipe, or at `bytes`) to the far side's kernel; how many it took, -1 if it failed.
+ *
+ * This is the only place that counts a flow's bytes. They are counted before the kernel has them, and what it did not
+ * take is taken back: a process that is killed between the two has counted at least what was delivered, and never more
+ * than was sent in. Counting afterwards would lose what a kill comes in between.
+ */
+static ssize_t offer(struct flow *f, struct flow_way *way, struct side *to, const uint8_t *bytes, size_t n)
+{
+	ssize_t taken;
+
+	meter_add(way->slot, way->worker->index, way->counter, n);
+	if (f->pipe != NULL)
+		taken = splice(f->pipe->out, NULL, to->io.fd, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	else
+		taken = send(to->io.fd, bytes, n, MSG_NOSIGNAL);
+	if (taken == (ssize_t)n) {
+		f->bytes += n;
+		return taken;
+	}
+	if (taken < 0 && errno != EAGAIN) {
+		meter_add(way->slot, way->worker->index, way->counter, -(uint64_t)n);
+		return -1;
+	}
+	to->writable = false; /* a short write filled the socket: its next event is there when it has room */
+	taken = taken < 0 ? 0 : taken;
+	meter_add(way->slot, way->worker->index, way->counter, (uint64_t)taken - n);
+	f->bytes += (uint64_t)taken;
+	return taken;
+}
+
+static enum flow_result deliver_held(struct flow *f, struct flow_way *way, struct side *to)
+{
+	ssize_t taken = offer(f, way, to, f->kept + f->kept_at, f->held);
+
+	if (taken < 0)
+		return FLOW_BROKEN;
+	f->held -= (uint32_t)taken;
+	if (f->kept != NULL)
+		f->kept_at += (uint32_t)taken;
+	if (f->held == 0)
+		give_back(f, way);
+	return FLOW_MOVED;
+}
+
+/* Bytes that were read and not taken wait in a buffer of just their size. */
+static enum flow_result keep(struct flow *f, struct flow_way *way, const uint8_t *bytes, size_t n)
+{
+	f->kept = malloc(n);
+	if (f->kept == NULL)
+		return FLOW_BROKEN;
+	memcpy(f->kept, bytes, n);
+	f->held = (uint32_t)n;
+	f->kept_at = 0;
+	*way->kept += n;
+	return FLOW_MOVED;
+}
+
+/* A read brought nothing: end of stream, nothing there now, or an error. */
+static enum flow_result read_nothing(struct flow *f, struct side *from, ssize_t n)
+{
+	if (n == 0) {
+		f->state = FLOW_ENDING;
+		return FLOW_MOVED;
+	}
+	if (errno != EAGAIN)
+		return FLOW_BROKEN;
+	from->readable = false;
+	return FLOW_MOVED;
+}
+
+static enum flow_result copy_some(struct flow *f, struct flow_way *way, struct side *from, struct side *to, size_t max)
+{
+	uint8_t *bytes = way->worker->scratch;
+	size_t may = rate_take(way->rate, &way->slice, *way->kept < KEPT_MAX ? max : READ_TIGHT, way->worker->now_ns);
+	ssize_t n, taken;
+
+	if (may == 0)
+		return FLOW_THROTTLED;
+	n = recv(from->io.fd, bytes, may, 0);
+	rate_give(way->rate, &way->slice, may - (size_t)(n > 0 ? n : 0));
+	if (n <= 0)
+		return read_nothing(f, from, n);
+	if ((size_t)n < may) { /* that was all there is */
+		from->readable = false;
+		if (from->fin)
+			f->state = FLOW_ENDING;
+	}
+	f->large_run = n >= READ_LARGE ? MIN(f->large_run + (uint32_t)n, FLOW_SPLICE_AFTER) : 0;
+	f->splicing = f->large_run >= FLOW_SPLICE_AFTER;
+	taken = offer(f, way, to, bytes, (size_t)n);
+	if (taken < 0)
+		return FLOW_BROKEN;
+	return taken == n ? FLOW_MOVED : keep(f, way, bytes + taken, (size_t)(n - taken));
+}
+
+static void note_splice(struct flow *f, size_t n)
+{
+	f->small_run = n < SPLICE_FEW ? (uint8_t)(f->small_run + 1) : 0;
+	if (f->small_run < SPLICE_FEWS)
+		return;
+	f->splicing = false;
+	f->small_run = 0;
+	f->large_run = 0;
+}
+
+/* A short splice says nothing about what is left (many small packets fill a pipe), so it goes on until EAGAIN. */
+static enum flow_result splice_some(struct flow *f, struct flow_way *way, struct side *from, struct side *to)
+{
+	size_t may;
+	ssize_t n;
+
+	f->pipe = pipe_pool_get(&way->worker->pipes, way->worker->now_ns);
+	if (f->pipe == NULL)
+		return copy_some(f, way, from, to, WORKER_SCRATCH);
+	may = rate_take(way->rate, &way->slice, f->pipe->size, way->worker->now_ns);
+	if (may == 0) {
+		give_back(f, way);
+		return FLOW_THROTTLED;
+	}
+	n = splice(from->io.fd, NULL, f->pipe->in, NULL, may, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	rate_give(way->rate, &way->slice, may - (size_t)(n > 0 ? n : 0));
+	if (n <= 0) {
+		int saved = errno;
+
+		give_back(f, way);
+		errno = saved;
+		return read_nothing(f, from, n);
+	}
+	f->held = (uint32_t)n;
+	note_splice(f, (size_t)n);
+	return deliver_held(f, way, to);
+}
+
+enum flow_result flow_pump(struct flow *f, struct flow_way *way, struct side *from, struct side *to)
+{
+	uint64_t turn_ends = f->bytes + TURN_BYTES;
+	enum flow_result r = FLOW_MOVED;
+
+	while (r == FLOW_MOVED) {
+		if (f->held > 0)
+			r = to->writable ? deliver_held(f, way, to) : FLOW_BLOCKED;
+		else if (f->state == FLOW_ENDING)
+			r = FLOW_ENDED;
+		else if (!from->readable || !to->writable)
+			r = FLOW_BLOCKED;
+		else if (f->bytes >= turn_ends)
+			r = FLOW_BUSY;
+		else if (f->splicing)
+			r = splice_some(f, way, from, to);
+		else
+			r = copy_some(f, way, from, to, READ_MAX);
+	}
+	return r;
+}

@@ -1,0 +1,69 @@
+/*
+ * flow - the bytes of one direction of a session, from one socket to the other.
+ *
+ *   OPEN --the source ended--> ENDING --all delivered, the far side was told--> DONE
+ *
+ * Small messages are copied through the worker's shared buffer. A flow that has moved FLOW_SPLICE_AFTER in large reads
+ * splices: the bytes stay in the kernel, in a pipe that is lent only while bytes are in it. It goes back to copying
+ * when they come in small pieces again. Nothing else is held for a flow unless the far side does not take it.
+ *
+ * Backpressure: nothing is read while the far side does not take more, so the kernel's window closes for the sender.
+ *
+ * Owner: a session. Thread: the worker's.
+ */
+#ifndef PORTWAY_RELAYD_STREAM_FLOW_H
+#define PORTWAY_RELAYD_STREAM_FLOW_H
+
+#include "common/base/list.h"
+#include "relayd/limit/gate.h"
+#include "relayd/loop/wheel.h"
+#include "relayd/stream/side.h"
+
+#define FLOW_SPLICE_AFTER (128 * 1024)
+
+struct pipe;
+struct worker;
+
+enum flow_state { FLOW_OPEN, FLOW_ENDING, FLOW_DONE };
+
+struct flow {
+	uint64_t bytes;    /* that the far side's kernel took */
+	struct pipe *pipe; /* lent: `held` bytes are in it */
+	uint8_t *kept;     /* or here, from kept_at on */
+	uint32_t held, kept_at;
+	uint32_t large_run; /* bytes that came in large reads, one after the other */
+	uint8_t small_run;  /* splices in a row that moved little */
+	uint8_t state;      /* enum flow_state */
+	bool splicing;
+	struct list throttled; /* in the way's list */
+};
+
+/* What the flows of one lane in one direction share. */
+struct flow_way {
+	struct worker *worker;
+	enum gate_way which;
+	const struct meter_slot *slot;
+	enum meter_counter counter;
+	struct rate *rate;
+	struct rate_slice slice;
+	struct list throttled; /* flows that wait for the rate */
+	struct timer refill;
+	uint64_t *kept; /* bytes in buffers of all flows of this worker */
+};
+
+enum flow_result {
+	FLOW_MOVED,     /* inside flow.c: go on */
+	FLOW_BLOCKED,   /* until an event of either side */
+	FLOW_BUSY,      /* its turn is over, there is more */
+	FLOW_THROTTLED, /* nothing may pass now */
+	FLOW_ENDED,     /* the source ended and everything is delivered */
+	FLOW_BROKEN,    /* a socket failed, or memory */
+};
+
+void flow_init(struct flow *f);
+/* Gives back what it held; bytes in it are lost. */
+void flow_fini(struct flow *f, struct flow_way *way);
+/* Moves what can be moved, at most a turn's worth. */
+enum flow_result flow_pump(struct flow *f, struct flow_way *way, struct side *from, struct side *to);
+
+#endif

@@ -1,0 +1,576 @@
+#define _GNU_SOURCE
+#include "relayd/stream/session.h"
+
+#include "common/base/clock.h"
+#include "common/base/sm.h"
+#include "common/base/str.h"
+#include "common/net/proxy_protocol.h"
+#include "proto/answer.h"
+#include "relayd/loop/fd_budget.h"
+#include "relayd/stream/dial.h"
+#include "relayd/stream/tcp_lane.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define FDS       2
+#define HEADER_NS UINT64_C(5000000000) /* for a PROXY header: one lost segment and its retransmission (3 s) fit */
+#define SETTLE_NS UINT64_C(1000000000) /* short connections never pay for what only long ones need */
+
+/*
+ *   HEADER ---> NAME ---> DIAL ---> OPEN
+ *     |          |         |         |
+ *     +----------+---------+---------+--> CLOSED
+ *
+ * HEADER: a PROXY header must come first. NAME: the target's name is being resolved. DIAL: connecting to one of its
+ * addresses. OPEN: bytes flow, each way by itself (flow.h). The first states are passed through when there is nothing
+ * to wait for.
+ */
+enum session_state { SESSION_HEADER, SESSION_NAME, SESSION_DIAL, SESSION_OPEN, SESSION_CLOSED };
+
+static const struct sm_state states[] = {
+	[SESSION_HEADER] = { "header", BIT(SESSION_NAME) | BIT(SESSION_CLOSED) },
+	[SESSION_NAME] = { "name", BIT(SESSION_DIAL) | BIT(SESSION_CLOSED) },
+	[SESSION_DIAL] = { "dial", BIT(SESSION_OPEN) | BIT(SESSION_CLOSED) },
+	[SESSION_OPEN] = { "open", BIT(SESSION_CLOSED) },
+	[SESSION_CLOSED] = { "closed", 0 },
+};
+
+enum session_end { END_DONE, END_RESET, END_TIMED_OUT, END_CUT, END_REFUSED, END_HEADER, END_TARGET, END_RESOURCE };
+
+/* Only a session whose both ways ended by themselves is closed in order: any other end must not look like one. */
+static const struct {
+	bool reset;
+	int counter; /* enum meter_counter, or -1 */
+} ends[] = {
+	[END_DONE] = { false, -1 },
+	[END_RESET] = { true, METER_reset },
+	[END_TIMED_OUT] = { true, METER_timed_out },
+	[END_CUT] = { true, -1 },
+	[END_REFUSED] = { true, -1 }, /* the gate has counted it */
+	[END_HEADER] = { true, METER_refused_proxy },
+	[END_TARGET] = { true, METER_refused_dial },
+	[END_RESOURCE] = { true, METER_refused_resource },
+};
+
+enum { CLIENT, TARGET };
+
+struct proxied {
+	struct addr from, to; /* as the load balancer in front told */
+};
+
+struct session {
+	int state;
+	bool probing; /* keepalive is set */
+	struct tcp_lane *lane;
+	struct side side[2]; /* CLIENT, TARGET */
+	struct flow flow[2]; /* enum gate_way */
+	uint64_t active_ns;  /* of the last byte either way */
+	struct timer timer;
+	struct task task; /* another turn; the wait for a name; the burial */
+	struct list link;
+	struct gate_pass pass;
+	struct proxied *proxied; /* NULL: the client is who connected */
+	struct dial dial;
+	uint64_t id, opened_ns;
+	int64_t opened_ms; /* wall clock */
+};
+
+static void session_move(struct session *s, enum session_state to)
+{
+	sm_move(states, &s->state, (int)to);
+}
+
+static const struct mapping_conf *conf_of(const struct session *s)
+{
+	return lane_conf(&s->lane->base);
+}
+
+static struct worker *worker_of(const struct session *s)
+{
+	return s->lane->base.worker;
+}
+
+static void count(const struct tcp_lane *l, enum meter_counter c)
+{
+	meter_add(&tcp_lane_gate(l)->slot, l->base.worker->index, c, 1);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------------- */
+
+static void on_buried(struct task *t)
+{
+	struct session *s = CONTAINER_OF(t, struct session, task);
+	struct tcp_lane *l = s->lane;
+
+	slab_put(&tcp_lane_desk(l)->sessions, s);
+	lane_remove(&l->base);
+}
+
+/* Any number of times; the first reason wins. The memory lives until the end of the round. */
+static void session_close(struct session *s, enum session_end why)
+{
+	struct tcp_lane *l = s->lane;
+
+	if (s->state == SESSION_CLOSED)
+		return;
+	session_move(s, SESSION_CLOSED);
+	if (ends[why].counter >= 0) /* before anybody can see the end */
+		count(l, (enum meter_counter)ends[why].counter);
+	gate_leave(tcp_lane_gate(l), worker_of(s)->index, worker_of(s)->now_ns, &s->pass);
+	for (unsigned i = 0; i < 2; i++) {
+		if (ends[why].reset && s->side[i].io.fd >= 0)
+			side_reset_on_close(s->side[i].io.fd);
+		io_close(&s->side[i].io);
+		flow_fini(&s->flow[i], &l->way[i]);
+	}
+	fd_budget_give(worker_of(s)->fds, FDS);
+	wheel_disarm(&s->timer);
+	dial_fini(&s->dial);
+	free(s->proxied);
+	list_remove(&s->link);
+	s->task.run = on_buried;
+	worker_bury(worker_of(s), &s->task);
+}
+
+void session_cut(struct session *s)
+{
+	session_close(s, END_CUT);
+}
+
+/* ---- time ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t after_ms(uint64_t since_ns, uint32_t ms)
+{
+	return ms != 0 ? since_ns + ms * UINT64_C(1000000) : UINT64_MAX;
+}
+
+static bool half_closed(const struct session *s)
+{
+	return s->flow[GATE_IN].state == FLOW_DONE || s->flow[GATE_OUT].state == FLOW_DONE;
+}
+
+/* When a silent open session has lasted too long. */
+static uint64_t silent_until(const struct session *s)
+{
+	const struct mapping_conf *conf = conf_of(s);
+	uint64_t idle = after_ms(s->active_ns, conf->idle_timeout_ms);
+
+	return half_closed(s) ? MIN(idle, after_ms(s->active_ns, conf->half_close_timeout_ms)) : idle;
+}
+
+static uint64_t due_ns(const struct session *s)
+{
+	switch (s->state) {
+	case SESSION_HEADER:
+		return s->opened_ns + HEADER_NS;
+	case SESSION_OPEN:
+		if (!s->probing && conf_of(s)->keepalive_s != 0)
+			return MIN(s->opened_ns + SETTLE_NS, silent_until(s));
+		return silent_until(s);
+	default:
+		return s->dial.due_ns;
+	}
+}
+
+static void set_timer(struct session *s)
+{
+	uint64_t due = due_ns(s);
+
+	if (due == UINT64_MAX)
+		wheel_disarm(&s->timer);
+	else
+		wheel_arm(&worker_of(s)->wheel, &s->timer, due);
+}
+
+static void start_probing(struct session *s)
+{
+	side_probe(&s->side[CLIENT], conf_of(s)->keepalive_s);
+	side_probe(&s->side[TARGET], conf_of(s)->keepalive_s);
+	s->probing = true;
+}
+
+static void dial(struct session *s);
+
+static void on_due(struct timer *t)
+{
+	struct session *s = CONTAINER_OF(t, struct session, timer);
+	uint64_t now = worker_of(s)->now_ns;
+
+	if (s->state == SESSION_OPEN) {
+		if (now >= silent_until(s)) {
+			session_close(s, END_TIMED_OUT);
+			return;
+		}
+		if (!s->probing && conf_of(s)->keepalive_s != 0 && now >= s->opened_ns + SETTLE_NS)
+			start_probing(s);
+	} else if (now >= due_ns(s)) {
+		if (s->state == SESSION_DIAL) {
+			io_close(&s->side[TARGET].io);
+			dial(s);
+		} else {
+			session_close(s, s->state == SESSION_HEADER ? END_HEADER : END_TARGET);
+		}
+		return;
+	}
+	set_timer(s);
+}
+
+void session_on_limits(struct session *s)
+{
+	s->probing = false;
+	set_timer(s);
+}
+
+/* ---- bytes ------------------------------------------------------------------------------------------------------ */
+
+/* The way's source has ended: pass it on, or, when the other way has ended before, be done. */
+static void end_way(struct session *s, enum gate_way way)
+{
+	struct side *to = &s->side[way == GATE_IN ? TARGET : CLIENT];
+
+	s->flow[way].state = FLOW_DONE;
+	if (s->flow[!way].state == FLOW_DONE)
+		session_close(s, END_DONE);
+	else if (shutdown(to->io.fd, SHUT_WR) != 0)
+		session_close(s, END_RESET);
+	else
+		set_timer(s);
+}
+
+static void throttle(struct flow *f, struct flow_way *way)
+{
+	uint64_t now = way->worker->now_ns;
+
+	list_remove(&f->throttled);
+	list_push_back(&way->throttled, &f->throttled);
+	if (!timer_armed(&way->refill))
+		wheel_arm(&way->worker->wheel, &way->refill, now + rate_wait_ns(way->rate, now));
+}
+
+static void pump_way(struct session *s, enum gate_way way)
+{
+	struct flow *f = &s->flow[way];
+	struct side *from = &s->side[way == GATE_IN ? CLIENT : TARGET];
+	struct side *to = &s->side[way == GATE_IN ? TARGET : CLIENT];
+	uint64_t before = f->bytes;
+	enum flow_result r;
+
+	if (f->state == FLOW_DONE)
+		return;
+	r = flow_pump(f, &s->lane->way[way], from, to);
+	if (f->bytes != before || r == FLOW_ENDED)
+		s->active_ns = worker_of(s)->now_ns;
+	if (r == FLOW_BUSY)
+		worker_again(worker_of(s), &s->task);
+	else if (r == FLOW_THROTTLED)
+		throttle(f, &s->lane->way[way]);
+	else if (r == FLOW_ENDED)
+		end_way(s, way);
+	else if (r == FLOW_BROKEN)
+		session_close(s, END_RESET);
+}
+
+static void pump(struct session *s)
+{
+	pump_way(s, GATE_IN);
+	if (s->state == SESSION_OPEN)
+		pump_way(s, GATE_OUT);
+}
+
+void session_on_refill(struct flow *f, enum gate_way way)
+{
+	pump(CONTAINER_OF(f - way, struct session, flow[0]));
+}
+
+/* ---- to the target ---------------------------------------------------------------------------------------------- */
+
+/* Who connected, and where to. */
+static int client_addrs(const struct session *s, struct addr *from, struct addr *to)
+{
+	if (s->proxied == NULL)
+		return side_remote(&s->side[CLIENT], from) | side_local(&s->side[CLIENT], to);
+	*from = s->proxied->from;
+	*to = s->proxied->to;
+	return 0;
+}
+
+/* The first bytes on a new connection: they fit its empty buffer, so a short write is as bad as none. */
+static int send_header(struct session *s)
+{
+	uint8_t header[PROXY_OUT_MAX];
+	struct addr from, to;
+	size_t n;
+
+	if (client_addrs(s, &from, &to) != 0)
+		return -1;
+	if (conf_of(s)->proxy_out == MAPPING_PROXY_V1)
+		n = proxy_write_v1(header, &from, &to);
+	else
+		n = proxy_write_v2(header, &from, &to, false);
+	return send(s->side[TARGET].io.fd, header, n, MSG_NOSIGNAL) == (ssize_t)n ? 0 : -1;
+}
+
+static void on_connected(struct session *s)
+{
+	session_move(s, SESSION_OPEN);
+	dial_fini(&s->dial);
+	s->active_ns = worker_of(s)->now_ns;
+	set_timer(s);
+	if (conf_of(s)->proxy_out != MAPPING_PROXY_NONE && send_header(s) != 0)
+		session_close(s, END_RESET);
+	else
+		pump(s);
+}
+
+static void on_target(struct io *io, uint32_t events);
+
+/* The next of the target's addresses, or the end. */
+static void dial(struct session *s)
+{
+	int fd = dial_next(&s->dial, conf_of(s), worker_of(s)->now_ns);
+
+	if (fd < 0) {
+		session_close(s, END_TARGET);
+		return;
+	}
+	s->side[TARGET] = (struct side){ .readable = false };
+	io_init(&s->side[TARGET].io, on_target, fd);
+	if (io_add(worker_of(s), &s->side[TARGET].io, IO_STREAM) != 0)
+		session_close(s, END_RESOURCE);
+	else
+		set_timer(s);
+}
+
+/* The name is known, or will be: this is called again when it is. */
+static void find_target(struct session *s)
+{
+	switch (target_get(&s->lane->target, &s->task, &s->dial.targets)) {
+	case TARGET_KNOWN:
+		session_move(s, SESSION_DIAL);
+		dial(s);
+		return;
+	case TARGET_WAIT:
+		set_timer(s);
+		return;
+	case TARGET_FAILED:
+		session_close(s, END_TARGET);
+	}
+}
+
+static void leave_header(struct session *s)
+{
+	session_move(s, SESSION_NAME);
+	find_target(s);
+}
+
+/* ---- from the client -------------------------------------------------------------------------------------------- */
+
+/* LOCAL or UNKNOWN: the load balancer speaks for itself, and its own address counts. */
+static int take_header(struct session *s, struct proxy_header *h)
+{
+	if (h->local)
+		return client_addrs(s, &h->src, &h->dst);
+	s->proxied = malloc(sizeof *s->proxied);
+	if (s->proxied == NULL)
+		return -1;
+	*s->proxied = (struct proxied){ .from = h->src, .to = h->dst };
+	return 0;
+}
+
+/* The header is looked at where it lies, and taken only when it is whole: nothing is kept for a slow sender. */
+static void read_header(struct session *s)
+{
+	struct side *client = &s->side[CLIENT];
+	struct worker *w = worker_of(s);
+	ssize_t n = recv(client->io.fd, w->scratch, PROXY_V2_MAX, MSG_PEEK);
+	struct proxy_header h;
+	int used;
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	used = n > 0 ? proxy_parse(&h, w->scratch, (size_t)n) : -1;
+	if (used == 0 && n < PROXY_V2_MAX && !client->fin)
+		return;
+	if (used <= 0 || recv(client->io.fd, w->scratch, (size_t)used, 0) != used)
+		session_close(s, n < 0 ? END_RESET : END_HEADER);
+	else if (take_header(s, &h) != 0)
+		session_close(s, END_RESOURCE);
+	else if (gate_enter(tcp_lane_gate(s->lane), w->index, conf_of(s), &h.src, w->now_ns, &s->pass))
+		leave_header(s);
+	else
+		session_close(s, END_REFUSED);
+}
+
+/* ---- events ----------------------------------------------------------------------------------------------------- */
+
+/*
+ * An error is a reset: of data that came before it, what the other side takes at once has been passed on, and then
+ * the other side learns of it.
+ */
+static void on_open_event(struct session *s, uint32_t events)
+{
+	pump(s);
+	if (events & EPOLLERR)
+		session_close(s, END_RESET);
+}
+
+static void on_client(struct io *io, uint32_t events)
+{
+	struct session *s = CONTAINER_OF(io, struct session, side[CLIENT].io);
+
+	side_hear(&s->side[CLIENT], events);
+	if (s->state == SESSION_OPEN)
+		on_open_event(s, events);
+	else if (events & (EPOLLERR | EPOLLHUP))
+		session_close(s, END_RESET);
+	else if (s->state == SESSION_HEADER)
+		read_header(s);
+}
+
+static void on_target(struct io *io, uint32_t events)
+{
+	struct session *s = CONTAINER_OF(io, struct session, side[TARGET].io);
+
+	side_hear(&s->side[TARGET], events);
+	if (s->state == SESSION_OPEN) {
+		on_open_event(s, events);
+	} else if (events & (EPOLLERR | EPOLLHUP)) {
+		io_close(io);
+		dial(s);
+	} else if (events & EPOLLOUT) {
+		on_connected(s);
+	}
+}
+
+static void on_task(struct task *t)
+{
+	struct session *s = CONTAINER_OF(t, struct session, task);
+
+	if (s->state == SESSION_NAME)
+		find_target(s);
+	else
+		pump(s);
+}
+
+/* ---- the beginning ---------------------------------------------------------------------------------------------- */
+
+static void refuse(int fd)
+{
+	side_reset_on_close(fd);
+	close(fd);
+}
+
+static struct session *session_new(struct tcp_lane *l, int fd, uint16_t target_port)
+{
+	struct tcp_desk *desk = tcp_lane_desk(l);
+	struct worker *w = l->base.worker;
+	struct session *s = slab_get(&desk->sessions);
+
+	if (s == NULL)
+		return NULL;
+	s->state = SESSION_HEADER;
+	s->lane = l;
+	s->id = ++desk->last_id << 8 | w->index << 1;
+	s->opened_ns = s->active_ns = w->now_ns;
+	s->opened_ms = clock_wall_ms();
+	io_init(&s->side[CLIENT].io, on_client, fd);
+	io_init(&s->side[TARGET].io, on_target, -1);
+	s->side[CLIENT].writable = true;
+	flow_init(&s->flow[GATE_IN]);
+	flow_init(&s->flow[GATE_OUT]);
+	timer_init(&s->timer, on_due);
+	task_init(&s->task, on_task);
+	dial_init(&s->dial, target_port, lane_conf(&l->base)->connect_timeout_ms, w->now_ns);
+	list_push_back(&l->sessions, &s->link);
+	lane_add(&l->base);
+	return s;
+}
+
+/* Whether somebody from there may open a connection now; the reason is counted. */
+static bool admit(struct tcp_lane *l, const struct addr *from, struct gate_pass *pass)
+{
+	const struct mapping_conf *conf = lane_conf(&l->base);
+	struct worker *w = l->base.worker;
+
+	*pass = (struct gate_pass){ .in = false };
+	if (!fd_budget_take(w->fds, FDS, FD_FOR_SESSIONS)) {
+		count(l, METER_refused_resource);
+		return false;
+	}
+	if (conf->proxy_in) { /* who it is for will be known from its header */
+		if (cidr_match_any(conf->proxy_trusted.items, conf->proxy_trusted.n, from))
+			return true;
+		count(l, METER_refused_proxy);
+	} else if (gate_enter(tcp_lane_gate(l), w->index, conf, from, w->now_ns, pass)) {
+		return true;
+	}
+	fd_budget_give(w->fds, FDS);
+	return false;
+}
+
+void session_open(struct tcp_lane *l, int fd, const struct addr *from, uint16_t target_port)
+{
+	struct worker *w = l->base.worker;
+	struct gate_pass pass;
+	struct session *s;
+
+	if (!admit(l, from, &pass)) {
+		refuse(fd);
+		return;
+	}
+	s = session_new(l, fd, target_port);
+	if (s == NULL) {
+		count(l, METER_refused_resource);
+		gate_leave(tcp_lane_gate(l), w->index, w->now_ns, &pass);
+		fd_budget_give(w->fds, FDS);
+		refuse(fd);
+		return;
+	}
+	s->pass = pass;
+	if (io_add(w, &s->side[CLIENT].io, IO_STREAM) != 0)
+		session_close(s, END_RESOURCE);
+	else if (lane_conf(&l->base)->proxy_in)
+		set_timer(s);
+	else
+		leave_header(s);
+}
+
+/* ---- for people ------------------------------------------------------------------------------------------------- */
+
+size_t session_size(void)
+{
+	return sizeof(struct session);
+}
+
+struct session *session_of(struct list *link)
+{
+	return CONTAINER_OF(link, struct session, link);
+}
+
+uint64_t session_id(const struct session *s)
+{
+	return s->id;
+}
+
+void session_info(const struct session *s, struct conn_info *out)
+{
+	struct addr from, to;
+
+	*out = (struct conn_info){
+		.id = s->id,
+		.protocol = MAPPING_TCP,
+		.bytes_in = s->flow[GATE_IN].bytes,
+		.bytes_out = s->flow[GATE_OUT].bytes,
+		.opened_ms = s->opened_ms,
+	};
+	str_copy(out->mapping, sizeof out->mapping, s->lane->base.object->id);
+	if (client_addrs(s, &from, &to) == 0) {
+		addr_print(&from, out->remote);
+		addr_print(&to, out->local);
+	}
+	if (s->state == SESSION_OPEN && side_remote(&s->side[TARGET], &to) == 0)
+		addr_print(&to, out->target);
+}

@@ -1,0 +1,262 @@
+#define _GNU_SOURCE
+#include "relayd/stream/tcp_lane.h"
+
+#include "relayd/stream/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define ACCEPT_MAX 32                  /* connections of one door in one round */
+#define PAUSE_NS   UINT64_C(100000000) /* after the kernel had no descriptor or memory for another one */
+
+/* One listening socket. */
+struct door {
+	struct io io;
+	struct tcp_lane *lane;
+	uint16_t offset;  /* in the mapping's range */
+	uint16_t expects; /* connections, by what the last round brought: the accept that finds nothing is saved */
+};
+
+struct doors {
+	struct task grave;
+	unsigned n;
+	struct door at[];
+};
+
+static void on_doors_buried(struct task *t)
+{
+	free(CONTAINER_OF(t, struct doors, grave));
+}
+
+static void stop_accepting(struct tcp_lane *l)
+{
+	for (unsigned i = 0; l->doors != NULL && i < l->doors->n; i++)
+		io_del(l->base.worker, &l->doors->at[i].io);
+}
+
+/* All workers wait at the same socket, and the kernel wakes one of them (or each has its own: a hot mapping). */
+static int start_accepting(struct tcp_lane *l)
+{
+	uint32_t events = l->base.port->group > 1 ? EPOLLIN : EPOLLIN | EPOLLEXCLUSIVE;
+
+	for (unsigned i = 0; l->doors != NULL && i < l->doors->n; i++)
+		if (io_add(l->base.worker, &l->doors->at[i].io, events) != 0)
+			return -1;
+	return 0;
+}
+
+static void on_pause_over(struct timer *t)
+{
+	struct tcp_lane *l = CONTAINER_OF(t, struct tcp_lane, pause);
+
+	if (start_accepting(l) != 0) {
+		stop_accepting(l);
+		wheel_arm(&l->base.worker->wheel, t, l->base.worker->now_ns + PAUSE_NS);
+	}
+}
+
+/* Out of descriptors or memory: the socket stays readable, so it must not wake us again and again. */
+static void pause_accepting(struct tcp_lane *l)
+{
+	meter_add(&tcp_lane_gate(l)->slot, l->base.worker->index, METER_refused_resource, 1);
+	stop_accepting(l);
+	wheel_arm(&l->base.worker->wheel, &l->pause, l->base.worker->now_ns + PAUSE_NS);
+}
+
+static bool is_shortage(int errnum)
+{
+	return errnum == EMFILE || errnum == ENFILE || errnum == ENOBUFS || errnum == ENOMEM;
+}
+
+/* Level-triggered: what is left wakes a worker again. A connection that is already gone (ECONNABORTED) is one less. */
+static void on_door(struct io *io, uint32_t events)
+{
+	struct door *d = CONTAINER_OF(io, struct door, io);
+	struct tcp_lane *l = d->lane;
+	uint16_t target_port = (uint16_t)(lane_conf(&l->base)->target_port + d->offset);
+	unsigned n;
+
+	(void)events;
+	for (n = 0; n < d->expects; n++) {
+		struct sockaddr_storage from;
+		socklen_t len = sizeof from;
+		int fd = accept4(io->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct addr source;
+
+		if (fd < 0) {
+			if (is_shortage(errno))
+				pause_accepting(l);
+			break;
+		}
+		addr_from_sockaddr(&source, (struct sockaddr *)&from, len);
+		session_open(l, fd, &source, target_port);
+	}
+	d->expects = (uint16_t)(n == d->expects ? MIN(2 * n, ACCEPT_MAX) : MAX(n, 1));
+}
+
+static void *desk_new(struct worker *w)
+{
+	struct tcp_desk *d = calloc(1, sizeof *d);
+
+	(void)w;
+	if (d != NULL)
+		slab_init(&d->sessions, session_size());
+	return d;
+}
+
+static void desk_free(void *desk)
+{
+	struct tcp_desk *d = desk;
+
+	slab_fini(&d->sessions);
+	free(d);
+}
+
+static void on_refill(struct timer *t)
+{
+	struct flow_way *way = CONTAINER_OF(t, struct flow_way, refill);
+	struct list due, *first;
+
+	list_init(&due);
+	list_splice(&due, &way->throttled);
+	while ((first = list_first(&due)) != NULL) {
+		list_remove(first);
+		session_on_refill(CONTAINER_OF(first, struct flow, throttled), way->which);
+	}
+}
+
+static void way_init(struct tcp_lane *l, enum gate_way which, enum meter_counter counter)
+{
+	struct flow_way *way = &l->way[which];
+
+	*way = (struct flow_way){
+		.worker = l->base.worker,
+		.slot = &tcp_lane_gate(l)->slot,
+		.which = which,
+		.counter = counter,
+		.rate = &tcp_lane_gate(l)->rate[which],
+		.kept = &tcp_lane_desk(l)->kept,
+	};
+	list_init(&way->throttled);
+	timer_init(&way->refill, on_refill);
+}
+
+static struct lane *lane_new(struct worker *w, void *desk, struct port *p)
+{
+	struct tcp_lane *l = calloc(1, sizeof *l);
+
+	if (l == NULL)
+		return NULL;
+	lane_init(&l->base, w, desk, p);
+	list_init(&l->sessions);
+	timer_init(&l->pause, on_pause_over);
+	way_init(l, GATE_IN, METER_bytes_in);
+	way_init(l, GATE_OUT, METER_bytes_out);
+	target_init(&l->target, w);
+	target_set(&l->target, lane_conf(&l->base)->target_host);
+	return &l->base;
+}
+
+static struct tcp_lane *tcp(struct lane *base)
+{
+	return CONTAINER_OF(base, struct tcp_lane, base);
+}
+
+static void lane_free(struct lane *base)
+{
+	struct tcp_lane *l = tcp(base);
+
+	wheel_disarm(&l->way[GATE_IN].refill);
+	wheel_disarm(&l->way[GATE_OUT].refill);
+	target_fini(&l->target);
+	lane_fini(base);
+	free(l);
+}
+
+static int lane_open(struct lane *base)
+{
+	struct tcp_lane *l = tcp(base);
+	const struct port *p = base->port;
+	unsigned n = p->n_fds / p->group;
+
+	l->doors = malloc(sizeof *l->doors + n * sizeof l->doors->at[0]);
+	if (l->doors == NULL)
+		return -1;
+	l->doors->n = n;
+	task_init(&l->doors->grave, on_doors_buried);
+	for (unsigned i = 0; i < n; i++) {
+		struct door *d = &l->doors->at[i];
+
+		*d = (struct door){ .lane = l, .offset = (uint16_t)i, .expects = 1 };
+		io_init(&d->io, on_door, p->fds[i * p->group + base->worker->index % p->group]);
+	}
+	return start_accepting(l);
+}
+
+static void lane_shut(struct lane *base)
+{
+	struct tcp_lane *l = tcp(base);
+
+	wheel_disarm(&l->pause);
+	stop_accepting(l);
+	if (l->doors != NULL)
+		worker_bury(base->worker, &l->doors->grave);
+	l->doors = NULL;
+}
+
+static void lane_set(struct lane *base)
+{
+	struct tcp_lane *l = tcp(base);
+
+	target_set(&l->target, lane_conf(base)->target_host);
+	LIST_FOREACH_SAFE (it, &l->sessions)
+		session_on_limits(session_of(it));
+}
+
+static void lane_cut(struct lane *base)
+{
+	struct list *first;
+
+	while ((first = list_first(&tcp(base)->sessions)) != NULL)
+		session_cut(session_of(first));
+}
+
+static bool lane_list(struct lane *base, conn_info_fn fn, void *arg)
+{
+	struct conn_info info;
+
+	LIST_FOREACH (it, &tcp(base)->sessions) {
+		session_info(session_of(it), &info);
+		if (!fn(&info, arg))
+			return false;
+	}
+	return true;
+}
+
+static bool lane_cut_one(struct lane *base, uint64_t conn)
+{
+	LIST_FOREACH (it, &tcp(base)->sessions) {
+		if (session_id(session_of(it)) == conn) {
+			session_cut(session_of(it));
+			return true;
+		}
+	}
+	return false;
+}
+
+const struct port_kind tcp_lane_kind = {
+	.name = "tcp",
+	.protocol = MAPPING_TCP,
+	.conn_fds = 2,
+	.desk_new = desk_new,
+	.desk_free = desk_free,
+	.lane_new = lane_new,
+	.lane_free = lane_free,
+	.lane_open = lane_open,
+	.lane_shut = lane_shut,
+	.lane_set = lane_set,
+	.lane_cut = lane_cut,
+	.lane_list = lane_list,
+	.lane_cut_one = lane_cut_one,
+};
