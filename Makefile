@@ -139,7 +139,7 @@ unit: $(UNIT_BIN) ## unit tests of this variant (SAN=, CC=)
 	@scripts/run-unit $(UNIT_BIN)
 
 # Tests of parts that several threads share; these run under TSan as well.
-THREADED := $(foreach t,log metrics store changes pool loop park server mapping_status tunnels worker stream datagram meter limit rate \
+THREADED := $(foreach t,log metrics rand store changes pool loop park server mapping_status tunnels worker stream datagram meter limit rate \
 	snapshot authenticator fleet link,$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
 .PHONY: unit-threaded
 unit-threaded: $(sort $(THREADED))

@@ -36,6 +36,22 @@ static void conn_info_get(struct cursor *c, struct conn_info *conn)
 	conn->opened_ms = (int64_t)cursor_u64(c);
 }
 
+static void answer_get_conns(struct cursor *c, struct msg_answer *m)
+{
+	const uint32_t n = cursor_count(c, ANSWER_CONNS_MAX, ANSWER_CONN_MIN);
+
+	if (n == 0)
+		return;
+	m->conns = calloc(n, sizeof *m->conns);
+	if (m->conns == NULL) {
+		cursor_fail(c);
+		return;
+	}
+	m->n = n;
+	for (uint32_t i = 0; i < n && !c->failed; i++)
+		conn_info_get(c, &m->conns[i]);
+}
+
 void msg_answer_encode(const struct msg_answer *m, struct buf *b)
 {
 	assert(m->n <= ANSWER_CONNS_MAX);
@@ -58,11 +74,7 @@ int msg_answer_decode(struct msg_answer *m, const void *p, size_t n)
 	m->ask = cursor_u64(&c);
 	m->code = cursor_u16(&c);
 	m->truncated = msg_get_bool(&c);
-	m->n = cursor_count(&c, ANSWER_CONNS_MAX, ANSWER_CONN_MIN);
-	if (m->n > 0 && (m->conns = calloc(m->n, sizeof *m->conns)) == NULL)
-		cursor_fail(&c);
-	for (uint32_t i = 0; i < m->n && !c.failed; i++)
-		conn_info_get(&c, &m->conns[i]);
+	answer_get_conns(&c, m);
 	if (cursor_done(&c) == 0)
 		return 0;
 	msg_answer_fini(m);

@@ -38,17 +38,29 @@ void node_state_put(struct buf *b, const struct node_state *s)
 		node_refusal_put(b, &s->refusals[i]);
 }
 
+static void node_state_get_refusals(struct cursor *c, struct node_state *s)
+{
+	const uint32_t n = cursor_count(c, NODE_REFUSALS_MAX, NODE_REFUSAL_MIN);
+
+	if (n == 0)
+		return;
+	s->refusals = calloc(n, sizeof *s->refusals);
+	if (s->refusals == NULL) {
+		cursor_fail(c);
+		return;
+	}
+	s->n = n;
+	for (uint32_t i = 0; i < n && !c->failed; i++)
+		node_refusal_get(c, &s->refusals[i]);
+}
+
 void node_state_get(struct cursor *c, struct node_state *s)
 {
 	memset(s, 0, sizeof *s);
 	msg_get_revision(c, &s->applied);
 	s->serial = cursor_u64(c);
 	s->more = cursor_u32(c);
-	s->n = cursor_count(c, NODE_REFUSALS_MAX, NODE_REFUSAL_MIN);
-	if (s->n > 0 && (s->refusals = calloc(s->n, sizeof *s->refusals)) == NULL)
-		cursor_fail(c);
-	for (uint32_t i = 0; i < s->n && !c->failed; i++)
-		node_refusal_get(c, &s->refusals[i]);
+	node_state_get_refusals(c, s);
 	if (c->failed)
 		node_state_fini(s);
 }

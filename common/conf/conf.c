@@ -47,12 +47,14 @@ static bool conf_has_path(const struct conf_key *k, const char *path)
 	return false;
 }
 
-static const struct conf_key *conf_find(const struct conf_table *t, const char *path)
+/* Row of the key or alias; the number of rows when there is none. */
+static size_t conf_find(const struct conf_table *t, const char *path)
 {
-	for (size_t i = 0; i < t->n; i++)
-		if (conf_has_path(&t->keys[i], path))
-			return &t->keys[i];
-	return NULL;
+	size_t row = 0;
+
+	while (row < t->n && !conf_has_path(&t->keys[row], path))
+		row++;
+	return row;
 }
 
 /* path is what stands before a dot of some key. */
@@ -178,24 +180,23 @@ static void conf_check_required(struct conf_loading *l)
 static void conf_on_yaml(const char *path, const char *value, size_t line, void *arg)
 {
 	struct conf_loading *l = arg;
-	const struct conf_key *k = conf_find(l->t, path);
+	const size_t row = conf_find(l->t, path);
+	const struct conf_key *k = &l->t->keys[row];
 	char source[CONF_SOURCE_TEXT];
-	size_t *set_at;
 
 	str_fmt(source, sizeof source, "%s:%zu", l->file, line);
-	if (k == NULL) {
+	if (row == l->t->n) {
 		if (value != NULL || !conf_is_section(l->t, path))
 			conf_unknown(l, path, source);
 		return;
 	}
-	set_at = &l->lines[k - l->t->keys];
-	if (*set_at != 0) {
+	if (l->lines[row] != 0) {
 		l->failed = true;
 		err_list_add(l->errs, ERR_VALIDATION, k->key, "unique", NULL, "%s: %s: was set in line %zu already",
-			source, path, *set_at);
+			source, path, l->lines[row]);
 		return;
 	}
-	*set_at = line;
+	l->lines[row] = line;
 	if (value != NULL)
 		conf_apply(l, k, value, source);
 }
@@ -258,19 +259,19 @@ static void conf_load_env_key(struct conf_loading *l, const struct conf_key *k, 
 static void conf_load_set(struct conf_loading *l, const char *pair)
 {
 	const char *equals = strchr(pair, '=');
-	const struct conf_key *k;
 	char path[CONF_YAML_KEY_MAX];
+	size_t row;
 
 	if (equals == NULL || str_fmt(path, sizeof path, "%.*s", (int)(equals - pair), pair) != 0) {
 		l->failed = true;
 		err_list_add(l->errs, ERR_VALIDATION, NULL, "format", NULL, "--set: '%.64s' is not key=value", pair);
 		return;
 	}
-	k = conf_find(l->t, path);
-	if (k == NULL)
+	row = conf_find(l->t, path);
+	if (row == l->t->n)
 		conf_unknown(l, path, "--set");
 	else
-		conf_apply(l, k, equals + 1, "--set");
+		conf_apply(l, &l->t->keys[row], equals + 1, "--set");
 }
 
 int conf_load(const struct conf_table *t, void *target, const struct conf_source *src, struct err_list *errs)

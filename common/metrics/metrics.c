@@ -46,13 +46,13 @@ struct metric_family {
 
 struct metrics {
 	pthread_mutex_t lock; /* series of every family */
-	struct metric_family *families;
-	size_t n;
 	struct {
 		void (*fn)(void *arg);
 		void *arg;
 	} collect[METRICS_COLLECT_MAX];
 	size_t n_collect;
+	size_t n;
+	struct metric_family families[]; /* as the rows of the table */
 };
 
 /* ---- labels ---- */
@@ -140,10 +140,7 @@ static int metric_family_init(struct metric_family *f, const struct metric_def *
 
 static void metric_family_fini(struct metric_family *f)
 {
-	if (f->def == NULL)
-		return;
-	if (f->fallback != NULL)
-		list_remove(&f->fallback->node);
+	list_remove(&f->fallback->node);
 	free(f->fallback);
 	LIST_FOREACH_SAFE (it, &f->series)
 		free(CONTAINER_OF(it, struct metric, node));
@@ -180,14 +177,11 @@ static struct metric *metric_family_get(struct metric_family *f, const struct me
 
 int metrics_new(struct metrics **out, const struct metric_def *defs, size_t n)
 {
-	struct metrics *m = calloc(1, sizeof *m);
+	struct metrics *m = calloc(1, sizeof *m + n * sizeof m->families[0]);
 
 	if (m == NULL)
 		return -1;
 	pthread_mutex_init(&m->lock, NULL);
-	m->families = calloc(MAX(n, 1), sizeof *m->families);
-	if (m->families == NULL)
-		goto fail;
 	for (; m->n < n; m->n++)
 		if (metric_family_init(&m->families[m->n], &defs[m->n]) != 0)
 			goto fail;
@@ -204,7 +198,6 @@ void metrics_free(struct metrics *m)
 		return;
 	for (size_t i = 0; i < m->n; i++)
 		metric_family_fini(&m->families[i]);
-	free(m->families);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
