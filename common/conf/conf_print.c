@@ -163,7 +163,7 @@ static const char *conf_default(const struct conf_key *k)
 
 static const char *conf_reload_text(const struct conf_key *k)
 {
-	return k->flags & CONF_RELOAD ? "Changed by SIGHUP." : "Changed by a restart.";
+	return k->flags & CONF_RELOAD ? "Takes effect on SIGHUP." : "Takes effect on restart.";
 }
 
 /* A default needs quotes in YAML when it has more than the characters of names and numbers. */

@@ -118,7 +118,9 @@ static void conf_rule_choices(const struct conf_key *k, char dst[CONF_VALUE_RULE
 
 static void conf_rule_length(const struct conf_key *k, char dst[CONF_VALUE_RULE])
 {
-	if (k->max != 0)
+	if (k->max != 0 && k->min == 0)
+		str_fmt(dst, CONF_VALUE_RULE, "text of at most %" PRIu64 " bytes", k->max);
+	else if (k->max != 0)
 		str_fmt(dst, CONF_VALUE_RULE, "text of %" PRIu64 " to %" PRIu64 " bytes", k->min, k->max);
 	else if (k->min != 0)
 		str_fmt(dst, CONF_VALUE_RULE, "text of at least %" PRIu64 " bytes", k->min);

@@ -378,7 +378,7 @@ static void test_example_holds_the_defaults(void **state)
 	after = printed_values(&f->s);
 	assert_string_equal(before, after);
 	assert_non_null(strstr(example, "\n    # Longest wait.\n"));
-	assert_non_null(strstr(example, "# A number between 0 and 256 (threads). Changed by a restart.\n"));
+	assert_non_null(strstr(example, "# A number between 0 and 256 (threads). Takes effect on restart.\n"));
 	assert_non_null(strstr(example, "# Environment: T_WORKERS\nworkers: 0\n"));
 	assert_null(strstr(example, "old"));
 	free(example);
