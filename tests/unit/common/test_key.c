@@ -93,17 +93,18 @@ static void pem_round_trip(void **state)
 
 static void other_pems_are_refused(void **state)
 {
-	/* A P-256 key, a certificate's envelope, an encrypted key: none may ask for a pass phrase or be taken. */
+	static const char p256[] = "-----BEGIN PRIVATE KEY-----\n"
+				   "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgevZzL1gdAFr88hb2\n"
+				   "OF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r\n"
+				   "1RTwjmYSi9R/zpBnuQ4EiMnCqfMPWiZqB4QdbAd0E7oH50VpuZ1P087G\n"
+				   "-----END PRIVATE KEY-----\n";
+	/* None may ask for a pass phrase, none may be taken. */
 	static const char *const bad[] = {
 		"",
 		"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-		"-----BEGIN PRIVATE KEY-----\n"
-		"MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgevZzL1gdAFr88hb2\n"
-		"OF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r\n"
-		"1RTwjmYSi9R/zpBnuQ4EiMnCqfMPWiZqB4QdbAd0E7oH50VpuZ1P087G\n"
-		"-----END PRIVATE KEY-----\n",
-		"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGbMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAg=\n"
-		"-----END ENCRYPTED PRIVATE KEY-----\n",
+		p256,
+		"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGbMFcGCSqGSIb3DQEFDTBK\n-----END ENCRYPTED PRIVATE "
+		"KEY-----\n",
 	};
 
 	(void)state;
