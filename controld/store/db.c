@@ -186,6 +186,7 @@ bool query_is_null(struct query *q, int col)
 
 int db_begin(struct db *db, enum driver_tx kind, struct err *e)
 {
+	db_rollback(db); /* of a transaction that could not be ended when it should have, for want of memory */
 	db->last_seq = 0;
 	return db->driver->script(db->conn, db->driver->begin[kind], e);
 }

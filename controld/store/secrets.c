@@ -48,7 +48,8 @@ static int secret_open(struct db *db, struct query *q, const char *name, struct 
 	if (n < SEAL_OVERHEAD)
 		return err_set(e, ERR_CRYPTO, NULL, "secret %s: %zu bytes are no sealed value", name, n);
 	if ((dst = buf_reserve(out, n - SEAL_OVERHEAD)) == NULL)
-		return err_set(e, ERR_TOO_LARGE, NULL, "secret %s: %zu bytes, no room for them", name, n - SEAL_OVERHEAD);
+		return err_set(
+			e, ERR_TOO_LARGE, NULL, "secret %s: %zu bytes, no room for them", name, n - SEAL_OVERHEAD);
 	if (seal_unwrap(dst, &plain_n, key, context, sealed, n, e) != 0)
 		return err_set(e, ERR_CRYPTO, NULL, "secret %s: sealed with another master key, or damaged", name);
 	out->len += plain_n;

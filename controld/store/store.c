@@ -234,6 +234,11 @@ void store_read_end(struct db *db)
 		return;
 	s = db->store;
 	db_rollback(db);
+	if (db_in_transaction(db)) { /* it would keep its old snapshot for whoever comes next */
+		db_free(db);
+		pool_forget_one(s);
+		return;
+	}
 	pthread_mutex_lock(&s->lock);
 	s->idle[s->n_idle++] = db;
 	pthread_cond_signal(&s->given_back);
