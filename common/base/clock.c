@@ -3,7 +3,6 @@
 #include "common/base/str.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -56,6 +55,15 @@ static int64_t clock_month_days(int64_t year, int64_t month)
 	return month == 2 && clock_leap(year) ? 29 : days[month - 1];
 }
 
+/* n digits of v and the byte `then`; answers where to go on. */
+static char *clock_put(char *p, size_t n, int64_t v, char then)
+{
+	for (size_t i = n; i-- > 0; v /= 10)
+		p[i] = (char)('0' + v % 10);
+	p[n] = then;
+	return p + n + 1;
+}
+
 void clock_rfc3339(char *dst, int64_t wall_ms)
 {
 	/* Four digits of year are all that RFC 3339 has: what lies outside is shown as its first or last
@@ -63,13 +71,19 @@ void clock_rfc3339(char *dst, int64_t wall_ms)
 	const int64_t first = clock_days(0, 3, 1) * CLOCK_MS_PER_DAY;
 	const int64_t last = clock_days(10000, 1, 1) * CLOCK_MS_PER_DAY - 1;
 	const int64_t ms = MIN(MAX(wall_ms, first), last);
-	const time_t seconds = (ms - (ms % 1000 + 1000) % 1000) / 1000;
+	const int64_t fraction = (ms % 1000 + 1000) % 1000;
+	const time_t seconds = (ms - fraction) / 1000;
 	struct tm tm;
 
 	gmtime_r(&seconds, &tm);
-	snprintf(dst, CLOCK_RFC3339_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)(tm.tm_year + 1900) % 10000u,
-		(unsigned)(tm.tm_mon + 1) % 100u, (unsigned)tm.tm_mday % 100u, (unsigned)tm.tm_hour % 100u,
-		(unsigned)tm.tm_min % 100u, (unsigned)tm.tm_sec % 100u, (unsigned)((ms % 1000 + 1000) % 1000) % 1000u);
+	dst = clock_put(dst, 4, tm.tm_year + 1900, '-');
+	dst = clock_put(dst, 2, tm.tm_mon + 1, '-');
+	dst = clock_put(dst, 2, tm.tm_mday, 'T');
+	dst = clock_put(dst, 2, tm.tm_hour, ':');
+	dst = clock_put(dst, 2, tm.tm_min, ':');
+	dst = clock_put(dst, 2, tm.tm_sec, '.');
+	dst = clock_put(dst, 3, fraction, 'Z');
+	*dst = '\0';
 }
 
 /* Takes exactly n digits and then, unless it is NUL, the byte `then`. */
