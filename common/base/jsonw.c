@@ -26,33 +26,46 @@ static void put_escaped(struct buf *b, unsigned char c)
 	buf_put(b, text, 6);
 }
 
+static bool is_plain(unsigned char c)
+{
+	return c >= 0x20 && c != '"' && c != '\\';
+}
+
 static void put_string(struct buf *b, const char *s)
 {
-	const char *plain = s;
-
 	buf_u8(b, '"');
-	for (; *s != '\0'; s++) {
-		const unsigned char c = (unsigned char)*s;
+	while (*s != '\0') {
+		size_t n = 0;
 
-		if (c >= 0x20 && c != '"' && c != '\\')
-			continue;
-		buf_put(b, plain, (size_t)(s - plain));
-		put_escaped(b, c);
-		plain = s + 1;
+		while (s[n] != '\0' && is_plain((unsigned char)s[n]))
+			n++;
+		buf_put(b, s, n);
+		s += n;
+		if (*s != '\0')
+			put_escaped(b, (unsigned char)*s++);
 	}
-	buf_put(b, plain, (size_t)(s - plain));
 	buf_u8(b, '"');
 }
 
-/* The comma, if something precedes, and the member's name. */
+/* The comma, if something precedes, and the member's name: one piece, as there is one for every value. */
 static void begin(struct buf *b, const char *key)
 {
-	if (b->len > 0 && b->data[b->len - 1] != '{' && b->data[b->len - 1] != '[')
-		buf_u8(b, ',');
-	if (key == NULL)
+	const bool comma = b->len > 0 && b->data[b->len - 1] != '{' && b->data[b->len - 1] != '[';
+	const size_t n = key != NULL ? strlen(key) : 0;
+	uint8_t *p = buf_reserve(b, n + 4);
+
+	if (p == NULL)
 		return;
-	put_string(b, key);
-	buf_u8(b, ':');
+	if (comma)
+		*p++ = ',';
+	if (key != NULL) {
+		*p++ = '"';
+		memcpy(p, key, n);
+		p += n;
+		*p++ = '"';
+		*p++ = ':';
+	}
+	b->len = (size_t)(p - b->data);
 }
 
 void jsonw_object(struct buf *b, const char *key)

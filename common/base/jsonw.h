@@ -2,7 +2,7 @@
  * jsonw - writes JSON text straight into a buf, for answers that are made often: no tree is built.
  *
  * The separators come by themselves: a comma is written unless the last byte opens something. key is NULL for an item of
- * an array and for the outermost value. Errors are those of the buf (sticky).
+ * an array and for the outermost value; else a name with nothing to escape. Errors are those of the buf (sticky).
  *
  *	jsonw_object(&b, NULL);
  *	jsonw_str(&b, "id", m->id);
