@@ -227,8 +227,9 @@ static int node_remove(struct db *tx, const struct node *n, const struct who *wh
 	if (here.n > 0)
 		return err_set(e, ERR_CONFLICT, NULL, "%u mappings are placed on node '%s'; move or delete them first",
 			here.n, n->name);
-	if (node_token_delete_of(tx, n->id, e) != 0 || node_cert_forget(tx, n->id, e) != 0 ||
-		db_exec(tx, sql_unseen, e, bind_s(n->id)) < 0 || db_exec(tx, sql_delete, e, bind_s(n->id)) < 0)
+	if (traffic_node_gone(tx, n->id, who->now_ms, e) != 0 || node_token_delete_of(tx, n->id, e) != 0 ||
+		node_cert_forget(tx, n->id, e) != 0 || db_exec(tx, sql_unseen, e, bind_s(n->id)) < 0 ||
+		db_exec(tx, sql_delete, e, bind_s(n->id)) < 0)
 		return -1;
 	return node_log(tx, "delete", "", n, who, NULL, e);
 }

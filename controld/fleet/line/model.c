@@ -15,6 +15,7 @@ struct model {
 	struct proto_revision revision;
 	struct map objects; /* the present versions by id */
 	struct map groups;
+	uint64_t changes;
 	struct model_encoded one; /* a delta for one relay that has objects of its own */
 };
 
@@ -129,6 +130,7 @@ int model_put(struct model *m, const struct model_put *from, uint64_t rev, struc
 	struct model_group *g = group_get(m, from->group, m->conf.rev, e);
 	struct model_object *o, *old = map_get_str(&m->objects, from->id);
 
+	m->changes++;
 	if (g == NULL || object_make(&o, from, e) != 0)
 		return -1;
 	if ((old != NULL && leaves_someone(old, o) &&
@@ -147,6 +149,7 @@ int model_remove(struct model *m, const char *id, uint64_t rev, struct err *e)
 
 	if (o == NULL)
 		return 0;
+	m->changes++;
 	g = map_get_str(&m->groups, o->group);
 	if (model_group_change(g, rev, o, true, e) != 0)
 		return -1;
@@ -189,6 +192,11 @@ struct proto_revision model_revision(const struct model *m)
 	return m->revision;
 }
 
+uint64_t model_changes(const struct model *m)
+{
+	return m->changes;
+}
+
 size_t model_count(const struct model *m)
 {
 	return map_count(&m->objects);
@@ -203,6 +211,14 @@ size_t model_group_count(const struct model *m, const char *group)
 
 /* ---- what a relay needs ------------------------------------------------------------------------------------------ */
 
+uint64_t model_head(const struct model *m, const struct model_relay *r)
+{
+	const struct model_group *g = map_get_str(&m->groups, r->group);
+	uint64_t head = g == NULL ? 0 : MAX(g->head, model_group_node_head(g, r->node));
+
+	return MAX(head, r->placed);
+}
+
 enum model_need model_need(const struct model *m, const struct model_relay *r)
 {
 	const struct model_group *g = map_get_str(&m->groups, r->group);
@@ -215,7 +231,7 @@ enum model_need model_need(const struct model *m, const struct model_relay *r)
 		return have < m->conf.rev ? MODEL_SNAPSHOT : MODEL_NOTHING;
 	if (have < g->log.floor)
 		return MODEL_SNAPSHOT;
-	return have < g->head || have < model_group_node_head(g, r->node) ? MODEL_DELTA : MODEL_NOTHING;
+	return have < model_head(m, r) ? MODEL_DELTA : MODEL_NOTHING;
 }
 
 /* Appends what this change means to the node (NULL: to a node without objects of its own); answers 1 or 0 entries. */

@@ -49,6 +49,8 @@ int model_remove(struct model *m, const char *id, uint64_t rev, struct err *e) M
 void model_advance(struct model *m, uint64_t rev);
 
 struct proto_revision model_revision(const struct model *m);
+/* Rises when something changed that a relay may have to know. */
+uint64_t model_changes(const struct model *m);
 size_t model_count(const struct model *m);
 size_t model_group_count(const struct model *m, const char *group);
 
@@ -59,6 +61,8 @@ struct model_relay {
 	uint64_t placed; /* sequence of the change that put it into this group */
 	struct proto_revision have;
 };
+/* The newest revision that concerns this relay; `have` does not matter. */
+uint64_t model_head(const struct model *m, const struct model_relay *r);
 enum model_need { MODEL_NOTHING, MODEL_DELTA, MODEL_SNAPSHOT };
 enum model_need model_need(const struct model *m, const struct model_relay *r);
 

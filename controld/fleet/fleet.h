@@ -1,0 +1,96 @@
+/*
+ * fleet - the relays: groups, nodes, join tokens, the CA, and the line that tells each relay what to run and takes its
+ * reports in. Features do not know it; it reads them, and gives tunnels/ the small interface in relays.h.
+ *
+ * Owner:  app. Thread: app's for the life cycle, workers for the routes and the relays interface.
+ * Ends:   fleet_stop() when no request runs any more, then fleet_free().
+ */
+#ifndef PORTWAY_CONTROLD_FLEET_FLEET_H
+#define PORTWAY_CONTROLD_FLEET_FLEET_H
+
+#include "common/base/macros.h"
+#include "controld/rest/route.h"
+#include "controld/store/store.h"
+#include "controld/tunnels/relays.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct fleet;
+struct mapping_statuses;
+struct parks;
+
+struct fleet_conf {
+	const char *listen;    /* "127.0.0.1:7400"; port 0: the kernel's choice */
+	const char *names;     /* further DNS names and addresses in the listener's certificate, by comma; NULL: none */
+	uint64_t offline_ms;   /* a node that was silent this long is offline; 15000 */
+	uint64_t poll_wait_ms; /* a relay's question is answered at the latest after this; 25000 */
+	uint32_t relays_max;   /* 4096 */
+	uint32_t snapshots_max; /* sent at once, of those that take several messages; 4 */
+	uint32_t changes_max;   /* of one group in memory: who is further behind gets a snapshot; 16384 */
+	uint32_t join_rate;     /* joins per second from one address; 20 */
+	uint32_t join_rate_all; /* joins per second; 100 */
+	uint32_t cert_days;     /* life of a relay's certificate; 90 */
+};
+/* What the numbers above say. */
+extern const struct fleet_conf fleet_conf_default;
+
+/* The group `default` and the CA, if the database has none yet. */
+int fleet_bootstrap(struct store *store, struct err *e) MUST_CHECK;
+
+/* conf's strings are borrowed until fleet_free(). */
+int fleet_new(struct fleet **out, const struct fleet_conf *conf, struct store *store, struct parks *parks,
+	struct mapping_statuses *statuses, struct err *e) MUST_CHECK;
+void fleet_free(struct fleet *f);
+/* Loads what there is, listens and runs; fleet_bootstrap() was called. */
+int fleet_start(struct fleet *f, struct err *e) MUST_CHECK;
+void fleet_stop(struct fleet *f);
+/* The port it listens on, once it was started. */
+uint16_t fleet_port(const struct fleet *f);
+
+struct route_table fleet_routes(struct fleet *f);
+const struct relays *fleet_relays(struct fleet *f); /* as long as the fleet lives, also before its start */
+extern const struct sql_table *const fleet_sql[];
+extern const size_t fleet_sql_n;
+
+/* For /metrics; X(name, what): the counters first, then gauges. */
+#define FLEET_COUNTERS(X)                                                        \
+	X(reports_stored, "reports of relays that are on disk")                  \
+	X(reports_failed, "reports that could not be stored")                    \
+	X(deltas, "updates with changes")                                        \
+	X(snapshots, "updates with everything")                                  \
+	X(snapshot_pages, "messages of these")                                   \
+	X(nothings, "polls answered without news")                               \
+	X(laters, "polls told to come back for their snapshot")                  \
+	X(superseded, "polls that a newer one of the same relay replaced")       \
+	X(joins, "relays that joined")                                           \
+	X(renewals, "certificates renewed")                                      \
+	X(joins_refused, "joins and renewals refused")                           \
+	X(joins_limited, "joins that came too fast")                             \
+	X(connections_refused, "connections without a good certificate or room") \
+	X(connections_expelled, "connections closed for what they sent")         \
+	X(malformed, "messages that could not be read")                          \
+	X(events_lost, "online and offline events that found no room")           \
+	X(bytes_in, "bytes of messages from relays")                             \
+	X(bytes_out, "bytes of messages to relays")
+#define FLEET_GAUGES(X)                                             \
+	X(nodes_online, "relays that are online")                   \
+	X(polls_parked, "polls that wait for news")                 \
+	X(snapshots_running, "relays that are fetching a snapshot") \
+	X(reports_waiting, "reports that wait for the disk")        \
+	X(connections, "connections of relays")                     \
+	X(contexts, "requests that can be open at once")            \
+	X(objects, "objects that relays run")                       \
+	X(revision, "sequence of the change log that relays are told of")
+
+struct fleet_stats {
+#define X(name, what) uint64_t name;
+	FLEET_COUNTERS(X)
+	FLEET_GAUGES(X)
+#undef X
+};
+/* As of the last second. */
+void fleet_stats(struct fleet *f, struct fleet_stats *out);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * line - one thread that speaks with all relays: what comes in, what goes out, and when.
+ *
+ * It owns the listener, the model and everything that follows from a message: parked polls, reports on their way to the
+ * disk, joins, who is online. The database is read on the thread in short statements and written by two workers.
+ *
+ * Owner:  fleet.
+ * Thread: line_wake() and line_stats() any; the rest the thread that owns the fleet.
+ * Ends:   line_free() answers what it still can, closes the listener and joins its threads.
+ */
+#ifndef PORTWAY_CONTROLD_FLEET_LINE_LINE_H
+#define PORTWAY_CONTROLD_FLEET_LINE_LINE_H
+
+#include "common/base/macros.h"
+#include "controld/fleet/line/joins.h"
+#include "controld/fleet/line/link_server.h"
+#include "controld/fleet/line/polls.h"
+#include "controld/fleet/line/reports.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct asks;
+struct ca;
+struct err;
+struct line;
+struct mapping_statuses;
+struct roster;
+struct store;
+
+struct line_conf {
+	const char *listen;       /* "127.0.0.1:7400"; port 0: the kernel's choice */
+	const char *const *names; /* NULL-terminated: what else the listener's certificate says */
+	uint64_t poll_wait_ms;
+	uint32_t snapshots_max;
+	uint32_t relays_max;
+	uint32_t changes_max;   /* kept in memory, of one group */
+	uint32_t join_rate;     /* per second, from one address */
+	uint32_t join_rate_all; /* per second, in all */
+	unsigned cert_days;
+	struct store *store;
+	const struct ca *ca;
+	struct roster *roster;
+	struct asks *asks;
+	struct mapping_statuses *statuses;
+};
+
+/* Makes the thread-less part: from here on changes of the log are noted. */
+int line_new(struct line **out, const struct line_conf *c, struct err *e) MUST_CHECK;
+/* Loads the model, listens, runs. */
+int line_start(struct line *l, struct err *e) MUST_CHECK;
+void line_free(struct line *l);
+uint16_t line_port(const struct line *l);
+/* There are new asks. */
+void line_wake(struct line *l);
+
+struct line_stats {
+	struct polls_stats polls;
+	struct reports_stats reports;
+	struct joins_stats joins;
+	struct link_server_stats link;
+	uint64_t objects;      /* in the model */
+	uint64_t revision;     /* sequence */
+	uint64_t refused_rate; /* joins that came too fast */
+	uint64_t malformed;    /* messages that could not be read */
+	uint64_t events_lost;
+};
+/* As of the last second. */
+void line_stats(struct line *l, struct line_stats *out);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * line_room - the inside of the line: what line.c (life, time, the change log) and line_messages.c (what relays send)
+ * share. Private to the two.
+ */
+#ifndef PORTWAY_CONTROLD_FLEET_LINE_LINE_ROOM_H
+#define PORTWAY_CONTROLD_FLEET_LINE_LINE_ROOM_H
+
+#include "common/base/buf.h"
+#include "controld/fleet/line/line.h"
+#include "controld/fleet/line/mailbox.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cert_info;
+struct gate;
+struct model;
+struct model_reader;
+struct node_state;
+struct pool;
+struct presence;
+struct roster_node;
+
+struct line {
+	struct line_conf conf;
+	struct mailbox *mailbox;
+	struct pool *storer; /* reports: nothing else waits for their commits */
+	struct pool *desk;   /* joins, who came and went */
+	struct model_reader *reader;
+	struct model *model;
+	struct polls *polls;
+	struct reports *reports;
+	struct joins *joins;
+	struct presence *presence;
+	struct gate *gate;
+	struct link_server *link;
+	struct buf message; /* reused */
+	struct letter log_moved, asks_opened, stop;
+	pthread_t thread;
+	bool running, stopping;
+	bool behind;      /* the log could not be read to its end */
+	uint64_t changes; /* of the model, that the relays were woken for */
+	uint64_t retry_ms, tick_ms;
+	uint64_t refused_rate, malformed;
+	pthread_mutex_t stats_lock;
+	struct line_stats stats;
+};
+
+/* What came in, for the link's operations. */
+void line_on_request(void *owner, struct link_request *rq);
+void line_on_lost(void *owner, struct link_request *rq);
+bool line_on_admit(void *owner, const struct cert_info *cert);
+/* A node that is not to be counted on any more; a roster_fn. */
+void line_on_offline(const struct roster_node *n, void *line);
+/* Says how a node stands to who computes the status of mappings. */
+void line_tell_statuses(struct line *l, const struct roster_node *n, const struct node_state *s);
+
+#endif

@@ -1,0 +1,198 @@
+#include "controld/fleet/line/reports.h"
+
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/list.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "controld/fleet/line/mailbox.h"
+#include "controld/fleet/line/refused.h"
+#include "controld/loop/pool.h"
+#include "controld/store/store.h"
+#include "controld/tunnels/tunnels.h"
+#include "proto/report.h"
+
+#include <stdlib.h>
+
+#define BATCH_MAX 64 /* reports in one transaction */
+
+struct report {
+	struct list link;
+	char node[PROTO_ID_SIZE];
+	struct msg_report m; /* without its state */
+	void *request;
+	struct err why; /* of a failure */
+};
+
+struct reports {
+	struct reports_conf conf;
+	struct list waiting;
+	struct list batch; /* the worker's while busy */
+	bool busy, ending;
+	struct pool_job job;
+	struct letter done;
+	struct buf message; /* reused */
+	struct reports_stats stats;
+};
+
+static void work_batch(struct pool_job *job);
+static void on_done(struct letter *l);
+
+int reports_new(struct reports **out, const struct reports_conf *c, struct err *e)
+{
+	struct reports *r = calloc(1, sizeof *r);
+
+	if (r == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "reports: out of memory");
+	r->conf = *c;
+	list_init(&r->waiting);
+	list_init(&r->batch);
+	list_init(&r->job.node);
+	r->job.work = work_batch;
+	letter_init(&r->done, on_done);
+	buf_init(&r->message, PROTO_MSG_MAX);
+	*out = r;
+	return 0;
+}
+
+static void drop_all(struct reports *r, struct list *all)
+{
+	LIST_FOREACH_SAFE (it, all) {
+		struct report *one = CONTAINER_OF(it, struct report, link);
+
+		list_remove(it);
+		r->conf.ops->drop(r->conf.owner, one->request);
+		free(one);
+	}
+}
+
+void reports_free(struct reports *r)
+{
+	if (r == NULL)
+		return;
+	drop_all(r, &r->batch);
+	drop_all(r, &r->waiting);
+	buf_free(&r->message);
+	free(r);
+}
+
+void reports_end(struct reports *r)
+{
+	r->ending = true;
+}
+
+/* ---- on the worker ----------------------------------------------------------------------------------------------- */
+
+static int store_one(struct db *tx, struct report *one, struct err *e)
+{
+	bool stored; /* false: it was there already, which is as good */
+
+	return traffic_store_report(tx, one->node, &one->m, clock_wall_ms(), &stored, e);
+}
+
+static int work_store(struct db *tx, void *arg, struct err *e)
+{
+	struct list *batch = arg;
+
+	LIST_FOREACH (it, batch)
+		if (store_one(tx, CONTAINER_OF(it, struct report, link), e) != 0)
+			return -1;
+	return 0;
+}
+
+static int work_store_alone(struct db *tx, void *arg, struct err *e)
+{
+	return store_one(tx, arg, e);
+}
+
+/* One that cannot be stored must not keep the others from it: then each is tried alone. */
+static void work_batch(struct pool_job *job)
+{
+	struct reports *r = CONTAINER_OF(job, struct reports, job);
+	struct err e;
+
+	if (store_write(r->conf.store, STORE_OPERATIONAL, work_store, &r->batch, &e) != 0) {
+		LIST_FOREACH (it, &r->batch) {
+			struct report *one = CONTAINER_OF(it, struct report, link);
+
+			if (store_write(r->conf.store, STORE_OPERATIONAL, work_store_alone, one, &one->why) == 0)
+				err_clear(&one->why);
+			else
+				log_warn("report_not_stored", log_s("node", one->node), log_err(&one->why));
+		}
+	}
+	mailbox_post(r->conf.mailbox, &r->done);
+}
+
+/* ---- on the fleet thread ----------------------------------------------------------------------------------------- */
+
+static void start_batch(struct reports *r)
+{
+	if (r->busy || r->ending || list_empty(&r->waiting))
+		return;
+	for (unsigned n = 0; n < BATCH_MAX && !list_empty(&r->waiting); n++) {
+		struct list *first = list_first(&r->waiting);
+
+		list_remove(first);
+		list_push_back(&r->batch, first);
+	}
+	r->busy = true;
+	r->stats.batches++;
+	pool_resume(r->conf.worker, &r->job); /* one job at a time: it needs no limit */
+}
+
+static void answer(struct reports *r, struct report *one)
+{
+	struct msg_report_ack ack = { .stored = one->m.number, .forget = one->m.last };
+
+	buf_reset(&r->message);
+	if (one->why.code == ERR_NONE) {
+		r->stats.stored++;
+		str_copy(ack.boot, sizeof ack.boot, one->m.boot);
+		msg_report_ack_encode(&ack, &r->message);
+	} else {
+		r->stats.failed++;
+		refused_encode(&one->why, &r->message);
+	}
+	r->conf.ops->answer(r->conf.owner, one->request, &r->message);
+}
+
+static void on_done(struct letter *l)
+{
+	struct reports *r = CONTAINER_OF(l, struct reports, done);
+
+	r->busy = false;
+	LIST_FOREACH_SAFE (it, &r->batch) {
+		struct report *one = CONTAINER_OF(it, struct report, link);
+
+		list_remove(it);
+		r->stats.waiting--;
+		answer(r, one);
+		free(one);
+	}
+	start_batch(r);
+}
+
+void reports_take(struct reports *r, const char *node, const struct msg_report *m, void *request)
+{
+	struct report *one = calloc(1, sizeof *one);
+
+	if (one == NULL) {
+		r->conf.ops->drop(r->conf.owner, request);
+		return;
+	}
+	list_init(&one->link);
+	str_copy(one->node, sizeof one->node, node);
+	one->m = *m;
+	one->m.state = (struct node_state){ .n = 0 };
+	one->request = request;
+	list_push_back(&r->waiting, &one->link);
+	r->stats.waiting++;
+	start_batch(r);
+}
+
+void reports_stats(const struct reports *r, struct reports_stats *out)
+{
+	*out = r->stats;
+}

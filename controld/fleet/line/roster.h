@@ -1,0 +1,82 @@
+/*
+ * roster - the nodes as controld knows them right now: who may come in, who is online, what each runs and reports.
+ *
+ * Filled from the rows (roster_put, again whenever the change log names the node), kept alive by what the line hears.
+ * A node is online from its first word on and offline offline_ms after its last. What a node said before this process
+ * started is not known: it is not online then, but if it was when the last process wrote it down, it has offline_ms to
+ * come back before that makes an event.
+ *
+ * Owner:  fleet.
+ * Thread: the fleet thread changes it, any reads copies (one lock inside). Time is passed in.
+ */
+#ifndef PORTWAY_CONTROLD_FLEET_LINE_ROSTER_H
+#define PORTWAY_CONTROLD_FLEET_LINE_ROSTER_H
+
+#include "common/base/macros.h"
+#include "controld/fleet/line/asks.h"
+#include "controld/fleet/node.h"
+#include "proto/node_state.h"
+#include "proto/report.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cert_info;
+struct err;
+struct roster;
+
+/* A copy of what is known about one node. */
+struct roster_node {
+	struct node row; /* seen_ms, online, address and relay_version as they are now */
+	bool known;      /* heard of since this process started; the rest means nothing before */
+	struct proto_revision applied;
+	uint64_t serial;
+	uint64_t wanted;  /* newest revision that concerns it */
+	uint32_t refused; /* objects that cannot work there */
+	bool loaded;      /* it has reported its load */
+	struct node_load load;
+};
+
+/* A list of serial numbers of certificates, cert_info.serial. */
+struct roster_serials {
+	char (*items)[48];
+	size_t n;
+};
+
+int roster_new(struct roster **out, uint64_t offline_ms, struct err *e) MUST_CHECK;
+void roster_free(struct roster *r);
+
+/* The row as it is now, and which of its certificates are refused (copied). */
+int roster_put(struct roster *r, const struct node *row, const struct roster_serials *refused, uint64_t now_ms,
+	struct err *e) MUST_CHECK;
+void roster_remove(struct roster *r, const char *id);
+
+/* ---- any thread --------------------------------------------------------------------------------------------------- */
+bool roster_admits(struct roster *r, const struct cert_info *cert);
+bool roster_get(struct roster *r, const char *id, struct roster_node *out); /* whether there is such a node */
+/* The nodes online in a group ("" = all groups), or this one node of it; malloc'ed. */
+int roster_online(struct roster *r, const char *group, const char *node, struct asks_node **out, size_t *n,
+	struct err *e) MUST_CHECK;
+/* Those that have joined, and how many of them are online. */
+void roster_count(struct roster *r, size_t *nodes, size_t *online);
+
+/* ---- what the line hears ------------------------------------------------------------------------------------------ */
+/* A word of the node; true when it was offline until now. */
+bool roster_heard(struct roster *r, const char *id, const char *address, uint64_t now_ms, int64_t wall_ms);
+/* How it stands. False when a newer word is there already, and nothing changes. */
+bool roster_state(struct roster *r, const char *id, const struct node_state *s, uint64_t now_ms);
+void roster_load(struct roster *r, const char *id, const struct node_load *load);
+
+/* Sets `wanted` of every node that has joined; fn only looks up. */
+void roster_want(struct roster *r, uint64_t (*fn)(const struct node *row, void *arg), void *arg);
+/* How far the node is behind, in numbers of the change log. */
+uint64_t roster_lag(const struct roster_node *n);
+
+typedef void (*roster_fn)(const struct roster_node *n, void *arg);
+/* Calls fn, without the lock, for each node that has just gone offline. */
+void roster_tick(struct roster *r, uint64_t now_ms, roster_fn fn, void *arg);
+/* Calls fn, without the lock, for each node that was heard of or went offline since the last call. */
+void roster_flush(struct roster *r, roster_fn fn, void *arg);
+
+#endif
