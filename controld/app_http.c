@@ -103,7 +103,6 @@ int app_http_open(struct app *a, struct err *e)
 void app_http_close(struct app *a)
 {
 	server_free(a->server);
-	a->server = NULL;
 	tls_ctx_unref(a->tls);
 	app_metrics_free(a->metrics);
 }
@@ -144,9 +143,8 @@ int app_serve_open(struct app *a, struct err *e)
 	return server_start(a->server, e);
 }
 
-/* Before the features go: a worker may still be in one of their handlers, and server_free() waits for it. */
+/* Before the features go: a worker may still be in one of their handlers. */
 void app_serve_close(struct app *a)
 {
-	server_free(a->server);
-	a->server = NULL;
+	server_finish(a->server);
 }

@@ -484,14 +484,21 @@ void dispatch_drain(struct dispatch *d)
 	parks_close(d->parks);
 }
 
+void dispatch_finish(struct dispatch *d)
+{
+	if (d->parks != NULL)
+		parks_close(d->parks);
+	for (size_t i = 0; i < DISPATCH_LANES; i++) {
+		pool_free(d->lanes[i]);
+		d->lanes[i] = NULL;
+	}
+}
+
 void dispatch_free(struct dispatch *d)
 {
 	if (d == NULL)
 		return;
-	if (d->parks != NULL)
-		parks_close(d->parks);
-	for (size_t i = 0; i < DISPATCH_LANES; i++)
-		pool_free(d->lanes[i]);
+	dispatch_finish(d);
 	loop_flush(d->parts.loop); /* answers that came meanwhile */
 	parks_free(d->parks);
 	rate_limit_free(d->rates);

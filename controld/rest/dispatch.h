@@ -42,7 +42,9 @@ void dispatch_request(void *arg, struct conn *c, struct conn_input *in);
 void dispatch_collect(struct dispatch *d);
 /* What is parked is finished now; nothing parks any more. */
 void dispatch_drain(struct dispatch *d);
-/* Waits for the workers. The connections are gone before. */
+/* Waits for the workers; no handler runs any more. Waking parks is still allowed. */
+void dispatch_finish(struct dispatch *d);
+/* Drops the answers that nobody took. The connections are gone before. */
 void dispatch_free(struct dispatch *d);
 
 #endif

@@ -103,11 +103,19 @@ int server_new(struct server **out, const struct server_conf *conf, struct loop 
 	return 0;
 }
 
+void server_finish(struct server *s)
+{
+	health_free(s->health);
+	s->health = NULL;
+	if (s->dispatch != NULL)
+		dispatch_finish(s->dispatch);
+}
+
 void server_free(struct server *s)
 {
 	if (s == NULL)
 		return;
-	health_free(s->health);
+	server_finish(s);
 	conns_free(s->conns);
 	dispatch_free(s->dispatch);
 	loop_timer_free(s->second);

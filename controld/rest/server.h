@@ -3,7 +3,7 @@
  *
  * Owner:  app. Thread: loop, or before it runs.
  * Ends:   server_stop() stops accepting, lets running requests finish for conf.stop_ms, then calls stopped(); afterwards
- *         server_free(), which waits for the workers.
+ *         server_finish() waits for the workers, and server_free().
  */
 #ifndef PORTWAY_CONTROLD_REST_SERVER_H
 #define PORTWAY_CONTROLD_REST_SERVER_H
@@ -102,6 +102,11 @@ void server_stop(struct server *s, void (*stopped)(void *arg), void *arg);
  * Connections that are open keep their certificate; borrows like server_new().
  */
 void server_reload(struct server *s, const struct server_conf *fresh);
+/*
+ * Once the loop has ended: when this returns no handler and no probe runs, and none will, so features may go; waking
+ * parks is still allowed until server_free().
+ */
+void server_finish(struct server *s);
 
 struct parks *server_parks(struct server *s);
 /* The registry of the HTTP server. */
