@@ -90,6 +90,8 @@ static int call_send_headers(struct call *c, bool head_only)
 		reply_header(rp, "Content-Type", rp->content_type);
 	if (head_only && str_fmt(length, sizeof length, "%zu", rp->body.len) == 0)
 		reply_header(rp, "Content-Length", length);
+	if (reply_header_get(rp, "Cache-Control") == NULL) /* a handler may know that its answer can be kept */
+		reply_header(rp, "Cache-Control", "no-store");
 	return headers_add_block(&rp->headers, headers_security_name(), headers_security_value(c->conf->tls != NULL));
 }
 

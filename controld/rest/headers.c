@@ -10,8 +10,7 @@
 	"X-Frame-Options: DENY\r\n"                       \
 	"X-XSS-Protection: 1; mode=block\r\n"             \
 	"Content-Security-Policy: default-src 'self'\r\n" \
-	"Referrer-Policy: no-referrer\r\n"                \
-	"Cache-Control: no-store"
+	"Referrer-Policy: no-referrer"
 #define HEADERS_HSTS "\r\nStrict-Transport-Security: max-age=31536000; includeSubDomains"
 
 void headers_init(struct evkeyvalq *list)
