@@ -86,7 +86,6 @@ static int on_api_key_create(void *feature, struct request *rq, struct reply *rp
 		return -1;
 	answer = api_key_json(&c.key);
 	json_object_set_new(answer, "key", json_string(c.text)); /* here and never again */
-	reply_header(rp, "Cache-Control", "no-store");
 	reply_json(rp, 201, answer);
 	return 0;
 }

@@ -155,7 +155,6 @@ static int on_login(void *feature, struct request *rq, struct reply *rp, struct 
 	if ((answer = grant_answer(s, &l.user, &l.session, "logged in", e)) == NULL)
 		return -1;
 	atomic_fetch_add(&s->logins, 1);
-	reply_header(rp, "Cache-Control", "no-store");
 	reply_json(rp, 200, answer);
 	return 0;
 }

@@ -64,7 +64,6 @@ static int on_register(void *feature, struct request *rq, struct reply *rp, stru
 	if (store_write(s->store, STORE_LOGGED, work_register, &r, e) != 0 ||
 		(answer = grant_answer(s, &r.user, &r.session, "registered", e)) == NULL)
 		return -1;
-	reply_header(rp, "Cache-Control", "no-store");
 	reply_json(rp, 201, answer);
 	return 0;
 }

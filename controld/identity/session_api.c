@@ -107,7 +107,6 @@ static int on_refresh(void *feature, struct request *rq, struct reply *rp, struc
 	if ((answer = grant_answer(s, &r.user, &r.session, "refreshed", e)) == NULL)
 		return -1;
 	atomic_fetch_add(&s->refreshes, 1);
-	reply_header(rp, "Cache-Control", "no-store");
 	reply_json(rp, 200, answer);
 	return 0;
 }
