@@ -287,6 +287,8 @@ def test_every_row_of_the_description_answers(fleet):
             public = row.get("security") == []
             if not public:
                 assert nobody.status_code == 401, (method, path, nobody.status_code)
+                if path == "/auth/logout":  # would end the session that the other rows are called with
+                    continue
                 known = fleet.api.call(method.upper(), url, None if method in ("get", "delete") else {}, timeout=20)
                 assert fleet.api.last.status_code < 500, (method, path, known)
 
