@@ -51,8 +51,7 @@ static void put_string(struct buf *b, const char *s)
 static void begin(struct buf *b, const char *key)
 {
 	const bool comma = b->len > 0 && b->data[b->len - 1] != '{' && b->data[b->len - 1] != '[';
-	const size_t n = key != NULL ? strlen(key) : 0;
-	uint8_t *p = buf_reserve(b, n + 4);
+	uint8_t *p = buf_reserve(b, (key != NULL ? strlen(key) : 0) + 4);
 
 	if (p == NULL)
 		return;
@@ -60,8 +59,8 @@ static void begin(struct buf *b, const char *key)
 		*p++ = ',';
 	if (key != NULL) {
 		*p++ = '"';
-		memcpy(p, key, n);
-		p += n;
+		for (; *key != '\0'; key++)
+			*p++ = (uint8_t)*key;
 		*p++ = '"';
 		*p++ = ':';
 	}

@@ -102,9 +102,7 @@ static struct subject *subject_of(struct mapping_statuses *s, const char *mappin
 
 static void drop_refusals(struct mapping_statuses *s, struct node *n)
 {
-	struct list *it;
-
-	while ((it = list_first(&n->refusals)) != NULL) {
+	LIST_FOREACH_SAFE (it, &n->refusals) {
 		struct refusal *r = CONTAINER_OF(it, struct refusal, in_node);
 
 		list_remove(&r->in_node);

@@ -20,8 +20,9 @@ static const char *const sql[] = {
 		"SELECT p.port, p.mapping_id, p.tenant_id, m.name FROM ports p LEFT JOIN mappings m ON m.id = "
 		"p.mapping_id WHERE p.group_id = ?1 AND p.protocol = ?2 AND p.port BETWEEN ?6 AND ?7 AND " MEETS
 		" ORDER BY p.port LIMIT 1",
-	[SQL_INSERT] = "INSERT INTO ports (tenant_id, group_id, protocol, port, address, family, wildcard, mapping_id)"
-		       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	[SQL_INSERT] =
+		("INSERT INTO ports (tenant_id, group_id, protocol, port, address, family, wildcard, mapping_id) "
+		 "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
 	[SQL_RELEASE] = "DELETE FROM ports WHERE mapping_id = ?1",
 };
 const struct sql_table port_sql = { "port", sql, ARRAY_LEN(sql) };

@@ -332,8 +332,8 @@ static int end_boot(struct db *tx, struct sums *s, const char *boot, struct err 
 	if (db_query(tx, &q, sql[SQL_METERS_LEFT], e, bind_s(s->node_id), bind_s(boot)) != 0)
 		return -1;
 	while ((rc = query_next(q, e)) == 1) {
+		struct meter_kept m = { .value = { 0 } };
 		struct increase by = { 0 };
-		struct meter_kept m;
 
 		load_meter(&m, q);
 		by.active = (int64_t)m.value[METER_closed] - (int64_t)m.value[METER_opened];

@@ -56,13 +56,13 @@ static int teardown(void **state)
 
 /* ---- totals, written as traffic.c leaves them --------------------------------------------------------------------- */
 static const char sql_total[] = "INSERT INTO traffic (scope, tenant_id, id, user_id, active, bytes_in, bytes_out, "
-                                "packets_in, packets_out, opened, closed, "
+				"packets_in, packets_out, opened, closed, "
 				"refused_limit, refused_source, refused_cidr, refused_proxy, refused_dial, "
-                                "refused_resource, dropped_in, dropped_out, "
+				"refused_resource, dropped_in, dropped_out, "
 				"timed_out, reset, updated_ms) VALUES ('mapping', 'red', ?1, '', ?2, ?3, 0, 0, 0, ?4, "
-                                "0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, ?5) "
+				"0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, ?5) "
 				"ON CONFLICT (scope, id, tenant_id) DO UPDATE SET active = excluded.active, bytes_in = "
-                                "excluded.bytes_in, opened = "
+				"excluded.bytes_in, opened = "
 				"excluded.opened, updated_ms = excluded.updated_ms";
 static const char sql_count[] = "SELECT count(*) FROM samples WHERE step = ?1";
 
