@@ -7,8 +7,6 @@
 #include "common/crypto/seal.h"
 #include "controld/store/db.h"
 
-#include <stdlib.h>
-
 static const char sql_get[] = "SELECT sealed FROM secrets WHERE name = ?1";
 static const char sql_put[] =
 	"INSERT INTO secrets(name, sealed, updated_at) VALUES (?1, ?2, ?3) "
@@ -34,26 +32,49 @@ static int master_key(struct db *db, const uint8_t **key, struct err *e)
 	return 0;
 }
 
+int secrets_seal(struct db *db, const char *context, const void *p, size_t n, struct buf *out, struct err *e)
+{
+	const uint8_t *key;
+	uint8_t *dst;
+
+	if (master_key(db, &key, e) != 0)
+		return -1;
+	if ((dst = buf_reserve(out, n + SEAL_OVERHEAD)) == NULL)
+		return err_set(e, ERR_TOO_LARGE, NULL, "%s: %zu bytes, no room to seal them", context, n);
+	if (seal_wrap(dst, key, context, p, n, e) != 0)
+		return -1;
+	out->len += n + SEAL_OVERHEAD;
+	return 0;
+}
+
+int secrets_unseal(struct db *db, const char *context, const void *p, size_t n, struct buf *out, struct err *e)
+{
+	const uint8_t *key;
+	size_t plain_n;
+	uint8_t *dst;
+
+	if (master_key(db, &key, e) != 0)
+		return -1;
+	if (n < SEAL_OVERHEAD)
+		return err_set(e, ERR_CRYPTO, NULL, "%s: %zu bytes are no sealed value", context, n);
+	if ((dst = buf_reserve(out, n - SEAL_OVERHEAD)) == NULL)
+		return err_set(e, ERR_TOO_LARGE, NULL, "%s: %zu bytes, no room for them", context, n - SEAL_OVERHEAD);
+	if (seal_unwrap(dst, &plain_n, key, context, p, n, e) != 0)
+		return err_set(e, ERR_CRYPTO, NULL, "%s: sealed with another master key, or damaged", context);
+	out->len += plain_n;
+	return 0;
+}
+
 /* The row's sealed value, opened and appended to out. */
 static int secret_open(struct db *db, struct query *q, const char *name, struct buf *out, struct err *e)
 {
-	const uint8_t *key;
 	char context[128];
-	size_t n, plain_n;
+	size_t n;
 	const void *sealed = query_blob(q, 0, &n);
-	uint8_t *dst;
 
-	if (master_key(db, &key, e) != 0 || secret_context(context, sizeof context, name, e) != 0)
+	if (secret_context(context, sizeof context, name, e) != 0)
 		return -1;
-	if (n < SEAL_OVERHEAD)
-		return err_set(e, ERR_CRYPTO, NULL, "secret %s: %zu bytes are no sealed value", name, n);
-	if ((dst = buf_reserve(out, n - SEAL_OVERHEAD)) == NULL)
-		return err_set(
-			e, ERR_TOO_LARGE, NULL, "secret %s: %zu bytes, no room for them", name, n - SEAL_OVERHEAD);
-	if (seal_unwrap(dst, &plain_n, key, context, sealed, n, e) != 0)
-		return err_set(e, ERR_CRYPTO, NULL, "secret %s: sealed with another master key, or damaged", name);
-	out->len += plain_n;
-	return 0;
+	return secrets_unseal(db, context, sealed, n, out, e);
 }
 
 int secrets_get(struct db *db, const char *name, struct buf *out, struct err *e)
@@ -74,21 +95,19 @@ int secrets_get(struct db *db, const char *name, struct buf *out, struct err *e)
 
 int secrets_put(struct db *tx, const char *name, const void *p, size_t n, struct err *e)
 {
-	const uint8_t *key;
 	char context[128];
-	uint8_t *sealed;
+	struct buf sealed;
 	int rc = -1;
 
 	if (n > SECRETS_MAX)
 		return err_set(e, ERR_TOO_LARGE, NULL, "secret %s: %zu bytes, at most %d", name, n, SECRETS_MAX);
-	if (master_key(tx, &key, e) != 0 || secret_context(context, sizeof context, name, e) != 0)
+	if (secret_context(context, sizeof context, name, e) != 0)
 		return -1;
-	if ((sealed = malloc(n + SEAL_OVERHEAD)) == NULL)
-		return err_set(e, ERR_NOMEM, NULL, "secret %s: out of memory", name);
-	if (seal_wrap(sealed, key, context, p, n, e) == 0 &&
-		db_exec(tx, sql_put, e, bind_s(name), bind_b(sealed, n + SEAL_OVERHEAD), bind_i(clock_wall_ms())) >= 0)
+	buf_init(&sealed, SECRETS_MAX + SEAL_OVERHEAD);
+	if (secrets_seal(tx, context, p, n, &sealed, e) == 0 &&
+		db_exec(tx, sql_put, e, bind_s(name), bind_b(sealed.data, sealed.len), bind_i(clock_wall_ms())) >= 0)
 		rc = 0;
-	free(sealed);
+	buf_free(&sealed);
 	return rc;
 }
 

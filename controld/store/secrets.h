@@ -26,6 +26,12 @@ int secrets_get(struct db *db, const char *name, struct buf *out, struct err *e)
 int secrets_put(struct db *tx, const char *name, const void *p, size_t n, struct err *e) MUST_CHECK;
 int secrets_delete(struct db *tx, const char *name, struct err *e) MUST_CHECK;
 
+/* For tables of others that hold secrets: sealed with the master key for `context`, appended to out; and opened again. */
+int secrets_seal(
+	struct db *db, const char *context, const void *p, size_t n, struct buf *out, struct err *e) MUST_CHECK;
+int secrets_unseal(
+	struct db *db, const char *context, const void *p, size_t n, struct buf *out, struct err *e) MUST_CHECK;
+
 /* Opens every secret: the master key is the right one. */
 int secrets_check(struct db *db, struct err *e) MUST_CHECK;
 
