@@ -6,6 +6,7 @@
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
 #include "controld/rest/call.h"
+#include "controld/store/secrets.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,11 +16,12 @@
 #define IDEMPOTENCY_KEEP_MS    (24 * 3600 * 1000LL)
 #define IDEMPOTENCY_RUN_MS     60000 /* after this a claim without answer is one that was cut off */
 #define IDEMPOTENCY_ANSWER_MAX (256u << 10)
+#define IDEMPOTENCY_CONTEXT    "idempotency"
 
 static const char sql_expire[] = "DELETE FROM idempotency_keys WHERE created_ms < ?1";
 static const char sql_claim[] = "INSERT INTO idempotency_keys (tenant_id, idem_key, route, request_hash, status, "
 				"content_type, location, etag, body, "
-				"created_ms) VALUES (?1, ?2, ?3, ?4, 0, '', '', '', '', ?5) ON CONFLICT (tenant_id, "
+				"created_ms) VALUES (?1, ?2, ?3, ?4, 0, '', '', '', ?5, ?6) ON CONFLICT (tenant_id, "
 				"idem_key, route) DO NOTHING";
 static const char sql_find[] = "SELECT request_hash, status, content_type, location, etag, body, created_ms "
 			       "FROM idempotency_keys WHERE tenant_id = ?1 AND idem_key = ?2 AND route = ?3";
@@ -109,31 +111,39 @@ static struct idempotency_claim *idempotency_claim_new(const struct call *c, con
 
 /* ---- claiming ------------------------------------------------------------------------------------------------------ */
 
-static void idempotency_replay(struct reply *rp, struct query *q)
+static int idempotency_replay(struct db *tx, struct reply *rp, struct query *q, struct err *e)
 {
 	const char *location = query_text(q, 3);
 	const char *etag = query_text(q, 4);
-	const char *body = query_text(q, 5);
+	struct buf body;
+	size_t n;
+	const void *sealed = query_blob(q, 5, &n);
 
-	reply_text(rp, (int)query_int(q, 1), query_text(q, 2), body, strlen(body));
+	buf_init(&body, IDEMPOTENCY_ANSWER_MAX + SEAL_OVERHEAD);
+	if (secrets_unseal(tx, IDEMPOTENCY_CONTEXT, sealed, n, &body, e) != 0) {
+		buf_free(&body);
+		return -1;
+	}
+	reply_text(rp, (int)query_int(q, 1), query_text(q, 2), (const char *)body.data, body.len);
+	buf_free(&body);
 	if (*location != '\0')
 		reply_header(rp, "Location", location);
 	if (*etag != '\0')
 		reply_header(rp, "ETag", etag);
 	reply_header(rp, "Idempotency-Replayed", "true");
+	return 0;
 }
 
 /* The key is taken: by the same request answered, the same running, the same cut off, or another one. */
-static int idempotency_taken(struct idempotency_try *t, struct query *q, struct err *e)
+static int idempotency_taken(struct db *tx, struct idempotency_try *t, struct query *q, struct err *e)
 {
 	if (!str_eq(query_text(q, 0), t->claim->hash)) {
 		err_set(e, ERR_IDEMPOTENCY, "Idempotency-Key", "this Idempotency-Key was used for another request");
 		return err_detail(e, "unique", t->claim->key);
 	}
 	if (query_int(q, 1) != 0) {
-		idempotency_replay(&t->call->rp, q);
 		t->result = IDEMPOTENCY_STORED;
-		return 0;
+		return idempotency_replay(tx, &t->call->rp, q, e);
 	}
 	if (query_int(q, 6) > t->now_ms - IDEMPOTENCY_RUN_MS) {
 		reply_retry_after(&t->call->rp, 1000);
@@ -155,14 +165,14 @@ static int idempotency_claim_tx(struct db *tx, void *arg, struct err *e)
 	if (db_exec(tx, sql_expire, e, bind_i(t->now_ms - IDEMPOTENCY_KEEP_MS)) < 0)
 		return -1;
 	claimed = db_exec(tx, sql_claim, e, bind_s(k->tenant_id), bind_s(k->key), bind_s(k->route), bind_s(k->hash),
-		bind_i(t->now_ms));
+		bind_b("", 0), bind_i(t->now_ms));
 	if (claimed != 0)
 		return claimed < 0 ? -1 : 0;
 	if (db_query(tx, &q, sql_find, e, bind_s(k->tenant_id), bind_s(k->key), bind_s(k->route)) != 0)
 		return -1;
 	rc = query_next(q, e);
 	if (rc == 1)
-		rc = idempotency_taken(t, q, e);
+		rc = idempotency_taken(tx, t, q, e);
 	else if (rc == 0)
 		rc = err_set(e, ERR_LOCKED, "Idempotency-Key", "this Idempotency-Key was given back just now");
 	query_end(q);
@@ -198,12 +208,16 @@ static int idempotency_answer_tx(struct db *tx, void *arg, struct err *e)
 	const struct idempotency_claim *k = c->claim;
 	const char *location = reply_header_get(&c->rp, "Location");
 	const char *etag = reply_header_get(&c->rp, "ETag");
+	struct buf sealed;
+	int rc = -1;
 
-	return db_exec(tx, sql_answer, e, bind_s(k->tenant_id), bind_s(k->key), bind_s(k->route), bind_i(c->rp.status),
-		       bind_s(c->rp.content_type), bind_s(location != NULL ? location : ""),
-		       bind_s(etag != NULL ? etag : ""), bind_s(buf_cstr(&c->rp.body))) < 0
-	               ? -1
-	               : 0;
+	buf_init(&sealed, IDEMPOTENCY_ANSWER_MAX + SEAL_OVERHEAD);
+	if (secrets_seal(tx, IDEMPOTENCY_CONTEXT, c->rp.body.data, c->rp.body.len, &sealed, e) == 0)
+		rc = db_exec(tx, sql_answer, e, bind_s(k->tenant_id), bind_s(k->key), bind_s(k->route),
+			bind_i(c->rp.status), bind_s(c->rp.content_type), bind_s(location != NULL ? location : ""),
+			bind_s(etag != NULL ? etag : ""), bind_b(sealed.data, sealed.len));
+	buf_free(&sealed);
+	return rc < 0 ? -1 : 0;
 }
 
 static int idempotency_give_back_tx(struct db *tx, void *arg, struct err *e)
