@@ -196,6 +196,16 @@ uint64_t meter_slot_total(const struct meter *m, const struct meter_slot *s, enu
 	return s->cells != NULL ? meter_file_total(meter_book_file(m->own), s->index, c) : 0;
 }
 
+void meter_each(const struct meter *m, void (*fn)(const struct meter_row *row, void *arg), void *arg)
+{
+	for (uint32_t i = 0; m->own != NULL && i < m->n_fresh; i++) {
+		struct meter_row row;
+
+		if (meter_file_row(meter_book_file(m->own), i, &row))
+			fn(&row, arg);
+	}
+}
+
 static bool meter_knows(const struct meter *m, const char *boot)
 {
 	if (strcmp(m->boot, boot) == 0)
