@@ -1,0 +1,301 @@
+#include "relayd/link/link_child.h"
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "common/crypto/seal.h"
+#include "common/nng/nng_tls.h"
+#include "relayd/link/frame.h"
+
+#include <errno.h>
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define RECONNECT_MIN_MS 100
+#define RECONNECT_MAX_MS 2000
+
+/* What a callback noted and the main loop has not told the parent yet. */
+struct news {
+	bool state; /* up or down changed */
+	bool up;
+	bool done; /* the request under way ended */
+	int rv;    /* of it; 0: msg is the reply */
+	nng_msg *msg;
+};
+
+struct line {
+	struct link_child *child;
+	enum link_line number;
+	nng_socket socket;
+	nng_aio *aio;
+	bool receiving;   /* only nng's callback and, between requests, the main thread touch it */
+	bool busy;        /* main thread: a request is under way */
+	struct news news; /* under child->lock */
+};
+
+struct link_child {
+	int fd;   /* parent */
+	int wake; /* eventfd */
+	pthread_mutex_t lock;
+	struct line lines[LINES_N];
+	struct buf in, out;
+};
+
+/* ---- nng's threads ----------------------------------------------------------------------------------------------- */
+
+static void wake(struct link_child *c)
+{
+	uint64_t one = 1;
+
+	if (write(c->wake, &one, sizeof one) < 0 && errno != EAGAIN)
+		_exit(1);
+}
+
+static void note_done(struct line *l, int rv, nng_msg *msg)
+{
+	pthread_mutex_lock(&l->child->lock);
+	l->news.done = true;
+	l->news.rv = rv;
+	l->news.msg = msg;
+	pthread_mutex_unlock(&l->child->lock);
+	wake(l->child);
+}
+
+static void on_aio(void *arg)
+{
+	struct line *l = arg;
+	int rv = nng_aio_result(l->aio);
+
+	if (rv != 0) {
+		if (!l->receiving)
+			nng_msg_free(nng_aio_get_msg(l->aio));
+		note_done(l, rv, NULL);
+	} else if (l->receiving) {
+		note_done(l, 0, nng_aio_get_msg(l->aio));
+	} else {
+		l->receiving = true;
+		nng_recv_aio(l->socket, l->aio);
+	}
+}
+
+static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+	struct line *l = arg;
+
+	(void)pipe;
+	pthread_mutex_lock(&l->child->lock);
+	l->news.state = true;
+	l->news.up = event == NNG_PIPE_EV_ADD_POST;
+	pthread_mutex_unlock(&l->child->lock);
+	wake(l->child);
+}
+
+/* ---- the main thread ------------------------------------------------------------------------------------------- */
+
+static void flush(struct link_child *c)
+{
+	size_t at = 0;
+
+	while (at < c->out.len) {
+		ssize_t n = write(c->fd, c->out.data + at, c->out.len - at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			_exit(0); /* the parent is gone */
+		at += (size_t)n;
+	}
+	buf_reset(&c->out);
+}
+
+static void tell(struct line *l, enum frame_kind kind, const void *p, size_t n)
+{
+	frame_put(&l->child->out, kind, (int)l->number, p, n);
+	flush(l->child);
+}
+
+static void tell_text(struct line *l, enum frame_kind kind, const char *text)
+{
+	tell(l, kind, text, strlen(text));
+}
+
+_Noreturn static void give_up(struct line *l, const char *what, const char *why)
+{
+	char text[300];
+
+	str_fmt(text, sizeof text, "%s: %s", what, why);
+	tell_text(l, FRAME_DOWN, text);
+	_exit(1);
+}
+
+static int set_options(struct line *l, nng_dialer d)
+{
+	int rv;
+
+	/* A poll is parked for long: nng's own repetition would make it two. A lost pipe ends the request instead. */
+	if ((rv = nng_socket_set_ms(l->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE)) != 0)
+		return rv;
+	if ((rv = nng_dialer_set_size(d, NNG_OPT_RECVMAXSZ, PROTO_MSG_MAX)) != 0)
+		return rv;
+	if ((rv = nng_dialer_set_ms(d, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS)) != 0)
+		return rv;
+	if ((rv = nng_dialer_set_ms(d, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS)) != 0)
+		return rv;
+	return nng_dialer_set_bool(d, NNG_OPT_TCP_KEEPALIVE, true);
+}
+
+/* Connects once and waits for it, so that the reason of a failure is known; later nng reconnects by itself. */
+static void line_open(struct line *l, const struct frame_open *o)
+{
+	const struct tls_conf tls = { .cert_pem = o->cert_pem[0] != '\0' ? o->cert_pem : NULL,
+		.key_pem = o->key_pem[0] != '\0' ? o->key_pem : NULL,
+		.ca_pem = o->ca_pem[0] != '\0' ? o->ca_pem : NULL,
+		.ca_fingerprint = o->ca_fingerprint[0] != '\0' ? o->ca_fingerprint : NULL,
+		.peer = TLS_PEER_REQUIRED };
+	struct err e = { .code = ERR_NONE };
+	char url[320];
+	nng_dialer d;
+	int rv;
+
+	str_fmt(url, sizeof url, "tls+tcp://%s", o->address);
+	if ((rv = nng_req0_open(&l->socket)) != 0 || (rv = nng_aio_alloc(&l->aio, on_aio, l)) != 0 ||
+		(rv = nng_pipe_notify(l->socket, NNG_PIPE_EV_ADD_POST, on_pipe, l)) != 0 ||
+		(rv = nng_pipe_notify(l->socket, NNG_PIPE_EV_REM_POST, on_pipe, l)) != 0 ||
+		(rv = nng_dialer_create(&d, l->socket, url)) != 0 || (rv = set_options(l, d)) != 0)
+		give_up(l, o->address, nng_strerror(rv));
+	if (nng_tls_set_dialer(d, &tls, &e) != 0)
+		give_up(l, o->address, e.msg);
+	if ((rv = nng_dialer_start(d, 0)) != 0)
+		give_up(l, o->address, nng_strerror(rv));
+}
+
+static void child_open(struct link_child *c, const struct frame *f)
+{
+	struct frame_open o;
+	struct err e = { .code = ERR_NONE };
+
+	if (c->lines[LINE_REPORT].aio != NULL || frame_open_get(&o, f->p, f->n) != 0)
+		_exit(1);
+	if (nng_tls_register(&e) != 0)
+		give_up(&c->lines[LINE_REPORT], "TLS", e.msg);
+	line_open(&c->lines[LINE_REPORT], &o);
+	if (o.cert_pem[0] != '\0') /* without a certificate there is nothing but joining */
+		line_open(&c->lines[LINE_POLL], &o);
+	seal_wipe(&o, sizeof o);
+}
+
+static void child_send(struct link_child *c, const struct frame *f)
+{
+	struct line *l;
+	nng_msg *msg;
+	int rv;
+
+	if (f->n < 1 || f->p[0] >= LINES_N)
+		_exit(1);
+	l = &c->lines[f->p[0]];
+	if (l->aio == NULL || l->busy)
+		_exit(1); /* one request at a time: the parent keeps to it */
+	if ((rv = nng_msg_alloc(&msg, 0)) != 0 || (rv = nng_msg_append(msg, f->p + 1, f->n - 1)) != 0) {
+		tell_text(l, FRAME_LOST, nng_strerror(rv));
+		return;
+	}
+	l->busy = true;
+	l->receiving = false;
+	nng_aio_set_msg(l->aio, msg);
+	nng_send_aio(l->socket, l->aio);
+}
+
+static void line_tell_news(struct line *l)
+{
+	struct news news;
+
+	pthread_mutex_lock(&l->child->lock);
+	news = l->news;
+	l->news = (struct news){ .up = news.up };
+	pthread_mutex_unlock(&l->child->lock);
+	if (news.done) {
+		l->busy = false;
+		if (news.rv != 0) {
+			tell_text(l, FRAME_LOST, nng_strerror(news.rv));
+		} else {
+			tell(l, FRAME_REPLY, nng_msg_body(news.msg), nng_msg_len(news.msg));
+			nng_msg_free(news.msg);
+		}
+	}
+	if (news.state && news.up)
+		tell_text(l, FRAME_UP, "");
+	else if (news.state)
+		tell_text(l, FRAME_DOWN, "connection lost");
+}
+
+static void read_parent(struct link_child *c)
+{
+	uint8_t *room = buf_reserve(&c->in, 65536);
+	struct frame f;
+	ssize_t n, used;
+
+	if (room == NULL || (n = read(c->fd, room, 65536)) == 0)
+		_exit(0);
+	if (n < 0) {
+		if (errno == EINTR)
+			return;
+		_exit(0);
+	}
+	c->in.len += (size_t)n;
+	while ((used = frame_get(&f, c->in.data, c->in.len)) > 0) {
+		if (f.kind == FRAME_OPEN)
+			child_open(c, &f);
+		else if (f.kind == FRAME_SEND)
+			child_send(c, &f);
+		else
+			_exit(1);
+		buf_consume(&c->in, (size_t)used);
+	}
+	if (used < 0)
+		_exit(1);
+}
+
+static void child_init(struct link_child *c, int fd)
+{
+	*c = (struct link_child){ .fd = fd };
+	prctl(PR_SET_NAME, "relayd-link");
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_IGN);
+	pthread_mutex_init(&c->lock, NULL);
+	buf_init(&c->in, FRAME_HEAD + FRAME_MAX + 65536);
+	buf_init(&c->out, 2 * (FRAME_HEAD + FRAME_MAX));
+	if ((c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+		_exit(1);
+	for (int i = 0; i < LINES_N; i++)
+		c->lines[i] = (struct line){ .child = c, .number = (enum link_line)i };
+}
+
+_Noreturn void link_child_run(int fd)
+{
+	struct link_child *c = malloc(sizeof *c);
+
+	if (c == NULL)
+		_exit(1);
+	child_init(c, fd);
+	for (;;) {
+		struct pollfd fds[] = { { .fd = c->fd, .events = POLLIN }, { .fd = c->wake, .events = POLLIN } };
+		uint64_t count;
+
+		if (poll(fds, ARRAY_LEN(fds), -1) < 0 && errno != EINTR)
+			_exit(1);
+		if (fds[1].revents != 0 && read(c->wake, &count, sizeof count) > 0)
+			for (int i = 0; i < LINES_N; i++)
+				line_tell_news(&c->lines[i]);
+		if (fds[0].revents != 0)
+			read_parent(c);
+	}
+}
