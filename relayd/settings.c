@@ -24,7 +24,7 @@ static const struct conf_key keys[] = {
 		.def = "127.0.0.1:7400",
 		.unit = "host:port",
 		.help = "Where controld's fleet listener is; several by comma, the next one is tried when one does not "
-	                "answer." },
+			"answer." },
 	{ .key = "data_dir",
 		.env = "RELAYD_DATA_DIR",
 		.type = CONF_STR,
@@ -61,7 +61,7 @@ static const struct conf_key keys[] = {
 		.flags = CONF_RELOAD,
 		.unit = "duration",
 		.help = "How long a successor started by SIGUSR2 may take before the running relay gives it up and "
-	                "goes on." },
+			"goes on." },
 	{ .key = "join.token",
 		.env = "RELAYD_JOIN_TOKEN",
 		.type = CONF_STR,
@@ -79,7 +79,7 @@ static const struct conf_key keys[] = {
 		.max = 600000,
 		.unit = "duration",
 		.help = "A line to controld without an answer for so long is ended and made anew; controld holds a "
-	                "poll for 25s." },
+			"poll for 25s." },
 	{ .key = "log.format",
 		.env = "RELAYD_LOG_FORMAT",
 		.type = CONF_ENUM,

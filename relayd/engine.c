@@ -1,0 +1,206 @@
+#define _GNU_SOURCE
+#include "relayd/engine.h"
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "relayd/conf/refusals.h"
+#include "relayd/conf/snapshot.h"
+#include "relayd/data_dir.h"
+#include "relayd/loop/workers.h"
+#include "relayd/meter/meter.h"
+#include "relayd/pages.h"
+#include "relayd/running.h"
+#include "relayd/settings.h"
+
+#include <sched.h>
+#include <sys/resource.h>
+
+static void on_refusals(void *arg)
+{
+	struct engine *g = arg;
+
+	g->events.on_refusals(g->arg);
+}
+
+static void on_current(void *arg, struct snapshot *s)
+{
+	struct engine *g = arg;
+
+	g->events.on_current(g->arg, s);
+}
+
+/* What it acknowledged may be lost with the other log. */
+static void on_other_log(void *arg)
+{
+	struct engine *g = arg;
+
+	log_warn("controld_has_another_history");
+	meter_report_again(g->meter);
+}
+
+/* ---- counters reach the disk ------------------------------------------------------------------------------------- */
+
+static void work_sync(uv_work_t *work)
+{
+	struct engine *g = work->data;
+	int r = meter_sync(g->meter);
+
+	if (r != 0)
+		log_error("meter_sync_failed", log_errno(-r));
+}
+
+static void on_synced(uv_work_t *work, int status)
+{
+	struct engine *g = work->data;
+
+	(void)status;
+	g->syncing = false;
+}
+
+static void on_sync_timer(uv_timer_t *t)
+{
+	struct engine *g = t->data;
+
+	if (g->syncing)
+		return;
+	g->syncing = true;
+	uv_queue_work(g->loop, &g->sync_work, work_sync, on_synced);
+}
+
+void engine_set_sync_interval(struct engine *g, uint64_t ms)
+{
+	uv_timer_start(&g->sync_timer, on_sync_timer, ms, ms);
+}
+
+/* ---- beginning --------------------------------------------------------------------------------------------------- */
+
+static uint32_t raise_fd_limit(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) != 0)
+		return 1024;
+	l.rlim_cur = l.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &l) != 0)
+		getrlimit(RLIMIT_NOFILE, &l);
+	return (uint32_t)MIN(l.rlim_cur, 1u << 30);
+}
+
+static unsigned cpus(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof set, &set) != 0)
+		return 1;
+	return (unsigned)MAX(CPU_COUNT(&set), 1);
+}
+
+/* The budget keeps FD_SPARE for itself; the setting says how many the relay wants in all. */
+static void init_budget(struct engine *g, const struct settings *s)
+{
+	uint32_t more = (uint32_t)(s->fd_reserve > FD_SPARE ? s->fd_reserve - FD_SPARE : 0);
+
+	g->fds_max = raise_fd_limit();
+	fd_budget_init(&g->fds, g->fds_max > more + FD_SPARE ? g->fds_max - more : g->fds_max);
+}
+
+static int start_forwarding(struct engine *g, struct err *e)
+{
+	const struct service_env env = {
+		.workers = g->workers, .fds = &g->fds, .meter = g->meter, .refusals = g->refusals, .loop = g->loop
+	};
+	const struct running_conf conf = { .services = &g->services,
+		.refusals = g->refusals,
+		.on_current = on_current,
+		.on_other_log = on_other_log,
+		.arg = g };
+
+	if (services_init(&g->services, &env, e) != 0 || workers_start(g->workers, e) != 0)
+		return -1;
+	return running_new(&g->running, &conf, e);
+}
+
+int engine_init(struct engine *g, uv_loop_t *loop, const struct settings *s, const struct data_dir *dir,
+	const struct engine_events *events, void *arg, struct err *e)
+{
+	uint32_t workers = (uint32_t)(s->workers != 0 ? s->workers : cpus());
+
+	g->loop = loop;
+	g->events = *events;
+	g->arg = arg;
+	load_init(&g->load);
+	init_budget(g, s);
+	if (refusals_new(&g->refusals, on_refusals, g, e) != 0)
+		return -1;
+	/* Above every serial of an earlier process: those counted up from an earlier time, a million a second at most. */
+	refusals_start(g->refusals, (uint64_t)clock_wall_ms() * 1000);
+	if (meter_open(&g->meter, dir->meter, (uint32_t)s->meter_slots, workers, e) != 0 ||
+		workers_new(&g->workers, workers, &g->fds, e) != 0)
+		return -1;
+	uv_timer_init(loop, &g->sync_timer);
+	g->sync_timer.data = g->sync_work.data = g;
+	g->sync_timer_open = true;
+	engine_set_sync_interval(g, s->meter_sync_ms);
+	return start_forwarding(g, e);
+}
+
+/* ---- end --------------------------------------------------------------------------------------------------------- */
+
+void engine_halt(struct engine *g)
+{
+	if (g->workers != NULL)
+		workers_stop(g->workers);
+}
+
+void engine_stop(struct engine *g)
+{
+	engine_halt(g);
+	services_stop(&g->services);
+	if (g->sync_timer_open)
+		uv_close((uv_handle_t *)&g->sync_timer, NULL);
+	g->sync_timer_open = false;
+}
+
+void engine_fini(struct engine *g)
+{
+	running_free(g->running);
+	workers_free(g->workers);
+	meter_close(g->meter);
+	refusals_free(g->refusals);
+}
+
+/* ---- how it is --------------------------------------------------------------------------------------------------- */
+
+void engine_load(struct engine *g, struct node_load *out)
+{
+	struct service_stats stats;
+	uint64_t objects = running_snapshot(g->running)->n, refused = refusals_count(g->refusals);
+
+	services_stats(&g->services, &stats);
+	*out = (struct node_load){ .uptime_s = load_uptime_s(&g->load),
+		.workers = workers_count(g->workers),
+		.fds = fd_budget_used(&g->fds),
+		.fds_max = g->fds_max,
+		.connections = (uint32_t)stats.connections,
+		.mappings = (uint32_t)(objects > refused ? objects - refused : 0),
+		.cpu_permille = load_cpu_permille(&g->load),
+		.rss_bytes = load_rss_bytes(),
+		.loop_lag_us = (uint32_t)MIN(workers_take_lag_ns(g->workers) / 1000, UINT32_MAX) };
+	str_copy(out->version, sizeof out->version, PORTWAY_VERSION);
+}
+
+void engine_view(struct engine *g, struct pages_view *out)
+{
+	const struct snapshot *s = running_snapshot(g->running);
+
+	engine_load(g, &out->load);
+	services_stats(&g->services, &out->services);
+	out->revision = s->revision;
+	out->objects = s->n;
+	out->refusals = refusals_count(g->refusals);
+	out->cpu_ns = load_cpu_ns();
+	out->meter = g->meter;
+	out->has_snapshot = running_has_snapshot(g->running);
+}

@@ -1,0 +1,172 @@
+#include "relayd/pages.h"
+
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/jsonw.h"
+#include "common/base/str.h"
+#include "relayd/meter/meter.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* ---- metrics ----------------------------------------------------------------------------------------------------- */
+
+static void head(struct buf *out, const char *name, const char *type, const char *help)
+{
+	buf_printf(out, "# HELP relayd_%s %s\n# TYPE relayd_%s %s\n", name, help, name, type);
+}
+
+/* name, then the value in quotes, escaped as the exposition format asks for. */
+static void label(struct buf *out, const char *name, const char *value)
+{
+	buf_printf(out, "%s\"", name);
+	for (; *value != '\0'; value++) {
+		if (*value == '\\' || *value == '"' || *value == '\n')
+			buf_u8(out, '\\');
+		buf_u8(out, (uint8_t)(*value == '\n' ? 'n' : *value));
+	}
+	buf_u8(out, '"');
+}
+
+static void gauge(struct buf *out, const char *name, const char *help, double value)
+{
+	head(out, name, "gauge", help);
+	buf_printf(out, "relayd_%s %.17g\n", name, value);
+}
+
+static void counter(struct buf *out, const char *name, const char *help, uint64_t value)
+{
+	head(out, name, "counter", help);
+	buf_printf(out, "relayd_%s %" PRIu64 "\n", name, value);
+}
+
+static const struct {
+	const char *name, *what;
+} counters[] = {
+#define X(name, what) { #name, what },
+	METER_COUNTERS(X)
+#undef X
+};
+
+/* One counter of all mappings: its series up to the limit, and the sum over all. */
+struct column {
+	struct buf *out;
+	size_t counter;
+	uint64_t left, sum;
+};
+
+static void on_row(const struct meter_row *row, void *arg)
+{
+	struct column *c = arg;
+
+	c->sum += row->value[c->counter];
+	if (c->left == 0)
+		return;
+	c->left--;
+	buf_printf(c->out, "relayd_mapping_%s_total", counters[c->counter].name);
+	label(c->out, "{mapping=", row->object);
+	buf_printf(c->out, ",slot=\"%" PRIu64 "\"} %" PRIu64 "\n", row->slot, row->value[c->counter]);
+}
+
+static void mapping_counters(const struct pages_view *v, struct buf *out)
+{
+	char name[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(counters); i++) {
+		struct column c = { .out = out, .counter = i, .left = v->series_max };
+
+		str_fmt(name, sizeof name, "mapping_%s_total", counters[i].name);
+		head(out, name, "counter", counters[i].what);
+		meter_each(v->meter, on_row, &c);
+		str_fmt(name, sizeof name, "%s_total", counters[i].name);
+		counter(out, name, counters[i].what, c.sum);
+	}
+}
+
+void pages_metrics(const struct pages_view *v, struct buf *out)
+{
+	head(out, "info", "gauge", "Version and node of this relay; always 1.");
+	label(out, "relayd_info{version=", v->load.version);
+	label(out, ",node=", v->uplink.node_id);
+	buf_printf(out, "} 1\n");
+	gauge(out, "uptime_seconds", "Since this process started.", (double)v->load.uptime_s);
+	gauge(out, "workers", "Forwarding threads.", v->load.workers);
+	gauge(out, "connections", "TCP connections and UDP sessions now.", (double)v->services.connections);
+	gauge(out, "listening_sockets", "Tunnel port sockets open now.", (double)v->services.ports);
+	gauge(out, "objects", "Mappings in the configuration.", (double)v->objects);
+	gauge(out, "objects_refused", "Mappings that cannot work now.", (double)v->refusals);
+	gauge(out, "revision", "Sequence of the configuration in force.", (double)v->revision.seq);
+	gauge(out, "link_up", "1 when controld can be reached.", v->uplink.connected);
+	counter(out, "link_restarts_total", "Times the link process was started again.", v->uplink.restarts);
+	gauge(out, "certificate_end_timestamp_seconds", "When this relay's certificate ends.",
+		(double)v->uplink.certificate_ends_ms / 1000);
+	gauge(out, "snapshot_saved", "1 when the last good configuration is on disk.", !v->snapshot_not_saved);
+	gauge(out, "descriptors", "File descriptors in use for ports and connections.", v->load.fds);
+	gauge(out, "descriptors_max", "File descriptors this process may have.", v->load.fds_max);
+	gauge(out, "loop_lag_seconds", "Longest round of any worker since the last look.", v->load.loop_lag_us / 1e6);
+	gauge(out, "resident_memory_bytes", "Resident memory.", (double)v->load.rss_bytes);
+	head(out, "cpu_seconds_total", "counter", "CPU time of the whole process.");
+	buf_printf(out, "relayd_cpu_seconds_total %.6f\n", (double)v->cpu_ns / 1e9);
+	mapping_counters(v, out);
+}
+
+/* ---- health ------------------------------------------------------------------------------------------------------ */
+
+struct check {
+	const char *name;
+	bool up;
+	bool vital; /* without it nothing is served */
+	const char *trouble;
+};
+
+#define CHECKS_N 4
+
+static void view_checks(const struct pages_view *v, struct check checks[CHECKS_N])
+{
+	checks[0] = (struct check){ "configuration", v->has_snapshot, true, "no configuration yet" };
+	checks[1] = (struct check){ "membership", v->uplink.member, false, v->uplink.trouble };
+	checks[2] = (struct check){ "controld", v->uplink.connected, false, "controld cannot be reached" };
+	checks[3] = (struct check){ "disk", !v->snapshot_not_saved, false, "the configuration could not be saved" };
+}
+
+unsigned pages_health(const struct pages_view *v, struct buf *out)
+{
+	struct check checks[CHECKS_N];
+	const char *status = "healthy";
+	char uptime[64];
+
+	view_checks(v, checks);
+	for (size_t i = 0; i < CHECKS_N; i++)
+		if (!checks[i].up && (checks[i].vital || strcmp(status, "healthy") == 0))
+			status = checks[i].vital ? "unhealthy" : "degraded";
+	clock_uptime(uptime, sizeof uptime, v->load.uptime_s);
+	jsonw_object(out, NULL);
+	jsonw_str(out, "status", status);
+	jsonw_time(out, "timestamp", clock_wall_ms());
+	jsonw_str(out, "version", v->load.version);
+	jsonw_str(out, "uptime", uptime);
+	jsonw_array(out, "checks");
+	for (size_t i = 0; i < CHECKS_N; i++) {
+		jsonw_object(out, NULL);
+		jsonw_str(out, "name", checks[i].name);
+		jsonw_str(out, "status", checks[i].up ? "UP" : "DOWN");
+		jsonw_str(out, "details", checks[i].up ? "" : checks[i].trouble);
+		jsonw_end_object(out);
+	}
+	jsonw_end_array(out);
+	jsonw_end_object(out);
+	buf_put(out, "\n", 1);
+	return strcmp(status, "unhealthy") == 0 ? 503 : 200;
+}
+
+unsigned pages_ready(const struct pages_view *v, struct buf *out)
+{
+	bool ready = v->has_snapshot && !v->draining;
+
+	jsonw_object(out, NULL);
+	jsonw_bool(out, "ready", ready);
+	jsonw_str(out, "reason", ready ? "" : v->draining ? "stopping" : "no configuration yet");
+	jsonw_end_object(out);
+	buf_put(out, "\n", 1);
+	return ready ? 200 : 503;
+}
