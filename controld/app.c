@@ -113,6 +113,7 @@ static const struct part {
 	{ app_loop_open, app_loop_close },
 	{ app_identity_open, app_identity_close },
 	{ app_http_open, app_http_close },
+	{ app_fleet_open, app_fleet_close },
 	{ app_tunnels_open, app_tunnels_close },
 	{ app_serve_open, app_serve_close },
 	{ app_janitor_open, app_janitor_close },

@@ -1,11 +1,14 @@
 /* The parts that know what it is all for: identity, tunnels, and the clean-up behind them. */
 #include "common/base/err.h"
 #include "controld/app_parts.h"
+#include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
 #include "controld/janitor.h"
 #include "controld/store/changes.h"
 #include "controld/store/store.h"
 #include "controld/tunnels/tunnels.h"
+
+#define DAY_MS (24u * 60 * 60 * 1000)
 
 /* ---- identity ---------------------------------------------------------------------------------------------------- */
 
@@ -35,6 +38,36 @@ void app_identity_close(struct app *a)
 	identity_free(a->identity);
 }
 
+/* ---- fleet ------------------------------------------------------------------------------------------------------- */
+
+int app_fleet_open(struct app *a, struct err *e)
+{
+	const struct settings *s = a->settings;
+	const struct fleet_conf conf = {
+		.listen = s->fleet.listen,
+		.names = s->fleet.names,
+		.offline_ms = s->fleet.offline_ms,
+		.poll_wait_ms = s->fleet.poll_wait_ms,
+		.relays_max = (uint32_t)s->fleet.relays_max,
+		.snapshots_max = (uint32_t)s->fleet.snapshots_max,
+		.changes_max = (uint32_t)s->fleet.changes_max,
+		.join_rate = (uint32_t)s->fleet.join_rate,
+		.join_rate_all = (uint32_t)s->fleet.join_rate_all,
+		.cert_days = (uint32_t)(s->fleet.cert_ms / DAY_MS),
+	};
+	struct parks *parks = server_parks(a->server);
+
+	if (mapping_statuses_new(&a->statuses, parks, e) != 0 || fleet_bootstrap(a->store, e) != 0)
+		return -1;
+	return fleet_new(&a->fleet, &conf, a->store, parks, a->statuses, e);
+}
+
+void app_fleet_close(struct app *a)
+{
+	fleet_free(a->fleet);
+	mapping_statuses_free(a->statuses);
+}
+
 /* ---- tunnels ----------------------------------------------------------------------------------------------------- */
 
 int app_tunnels_open(struct app *a, struct err *e)
@@ -50,17 +83,14 @@ int app_tunnels_open(struct app *a, struct err *e)
 		.series_retention_1h_ms = s->keep.samples_1h_ms,
 		.samples = a->samples,
 	};
-	struct parks *parks = server_parks(a->server);
 
-	if (mapping_statuses_new(&a->statuses, parks, e) != 0)
-		return -1;
-	return tunnels_new(&a->tunnels, &conf, a->store, parks, a->statuses, &a->relays, e);
+	return tunnels_new(
+		&a->tunnels, &conf, a->store, server_parks(a->server), a->statuses, fleet_relays(a->fleet), e);
 }
 
 void app_tunnels_close(struct app *a)
 {
 	tunnels_free(a->tunnels);
-	mapping_statuses_free(a->statuses);
 }
 
 /* ---- clean-up ---------------------------------------------------------------------------------------------------- */

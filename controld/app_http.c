@@ -5,6 +5,7 @@
 #include "common/crypto/tls.h"
 #include "controld/app_metrics.h"
 #include "controld/app_parts.h"
+#include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
 #include "controld/store/store.h"
 #include "controld/tunnels/tunnels.h"
@@ -132,19 +133,28 @@ static int database_check(void *self, struct err *e)
 	return store_ping(self, e);
 }
 
+static int line_check(void *self, struct err *e)
+{
+	return fleet_check(self, e);
+}
+
 int app_serve_open(struct app *a, struct err *e)
 {
 	const struct health_probe database = { "database", database_check, a->store, true };
+	const struct health_probe fleet = { "fleet", line_check, a->fleet, true };
 
 	if (server_add_routes(a->server, identity_routes(a->identity), e) != 0 ||
-		server_add_health(a->server, &database, e) != 0 ||
+		server_add_routes(a->server, tunnels_routes(a->tunnels), e) != 0 ||
+		server_add_routes(a->server, fleet_routes(a->fleet), e) != 0 ||
+		server_add_health(a->server, &fleet, e) != 0 || server_add_health(a->server, &database, e) != 0 ||
 		server_add_metrics(a->server, app_metrics_registry(a->metrics), e) != 0)
 		return -1;
-	return server_start(a->server, e);
+	return fleet_start(a->fleet, e) != 0 ? -1 : server_start(a->server, e);
 }
 
-/* Before the features go: a worker may still be in one of their handlers. */
+/* Before the features go: a worker may be in one of their handlers, and the fleet may be waking what they parked. */
 void app_serve_close(struct app *a)
 {
 	server_finish(a->server);
+	fleet_stop(a->fleet);
 }

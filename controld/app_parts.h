@@ -11,7 +11,6 @@
 #include "controld/identity/identity.h"
 #include "controld/rest/server.h"
 #include "controld/settings.h"
-#include "controld/tunnels/relays.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,7 +35,7 @@ struct app {
 	struct tls_ctx *tls;
 	struct server *server;
 	struct mapping_statuses *statuses;
-	struct relays relays;
+	struct fleet *fleet;
 	struct tunnels *tunnels;
 	struct janitor *janitor;
 };
@@ -56,6 +55,8 @@ int app_http_reload(struct app *a, const struct settings *fresh, struct err *e) 
 /* app_features.c */
 int app_identity_open(struct app *a, struct err *e) MUST_CHECK;
 void app_identity_close(struct app *a);
+int app_fleet_open(struct app *a, struct err *e) MUST_CHECK;
+void app_fleet_close(struct app *a);
 int app_tunnels_open(struct app *a, struct err *e) MUST_CHECK;
 void app_tunnels_close(struct app *a);
 int app_janitor_open(struct app *a, struct err *e) MUST_CHECK;

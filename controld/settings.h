@@ -30,7 +30,9 @@ struct settings {
 		uint64_t changes_ms, samples_10s_ms, samples_1m_ms, samples_1h_ms;
 	} keep;
 	struct {
-		char *listen;
+		char *listen, *names;
+		uint64_t offline_ms, poll_wait_ms, relays_max, snapshots_max, changes_max;
+		uint64_t join_rate, join_rate_all, cert_ms;
 	} fleet;
 	struct {
 		char *listen, *host;

@@ -21,7 +21,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NAMES_MAX 16 /* in the listener's certificate */
+#define FLEET_SILENT_MS 5000 /* the line turns every second; a model with very many objects takes a while */
+#define NAMES_MAX       16   /* in the listener's certificate */
 
 struct fleet {
 	struct fleet_conf conf;
@@ -320,6 +321,19 @@ void fleet_stop(struct fleet *f)
 uint16_t fleet_port(const struct fleet *f)
 {
 	return line_port(f->line);
+}
+
+int fleet_check(struct fleet *f, struct err *e)
+{
+	struct line_stats s;
+	uint64_t silent_ms;
+
+	line_stats(f->line, &s);
+	silent_ms = clock_mono_ms() - s.at_ms;
+	if (silent_ms > FLEET_SILENT_MS)
+		return err_set(e, ERR_UNAVAILABLE, NULL, "the line to the relays has stood still for %" PRIu64 " ms",
+			silent_ms);
+	return 0;
 }
 
 struct route_table fleet_routes(struct fleet *f)

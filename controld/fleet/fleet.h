@@ -49,6 +49,9 @@ void fleet_stop(struct fleet *f);
 /* The port it listens on, once it was started. */
 uint16_t fleet_port(const struct fleet *f);
 
+/* The line's thread is alive: it has turned within the last seconds. */
+int fleet_check(struct fleet *f, struct err *e) MUST_CHECK;
+
 struct route_table fleet_routes(struct fleet *f);
 const struct relays *fleet_relays(struct fleet *f); /* as long as the fleet lives, also before its start */
 extern const struct sql_table *const fleet_sql[];

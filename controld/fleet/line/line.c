@@ -131,6 +131,7 @@ void line_wake(struct line *l)
 static void publish_stats(struct line *l)
 {
 	struct line_stats s = {
+		.at_ms = clock_mono_ms(),
 		.objects = model_count(l->model),
 		.revision = model_revision(l->model).seq,
 		.refused_rate = l->refused_rate,
@@ -306,6 +307,7 @@ int line_start(struct line *l, struct err *e)
 
 	if (start_workers(l, e) != 0 || start_model(l, e) != 0 || start_desks(l, e) != 0 || start_link(l, e) != 0)
 		return -1;
+	publish_stats(l);
 	rc = pthread_create(&l->thread, NULL, work_line, l);
 	if (rc != 0)
 		return err_set_sys(e, ERR_INTERNAL, rc, "line: start a thread");

@@ -59,6 +59,7 @@ struct line_stats {
 	struct reports_stats reports;
 	struct joins_stats joins;
 	struct link_server_stats link;
+	uint64_t at_ms;        /* monotonic: when this was true */
 	uint64_t objects;      /* in the model */
 	uint64_t revision;     /* sequence */
 	uint64_t refused_rate; /* joins that came too fast */

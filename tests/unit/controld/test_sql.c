@@ -1,6 +1,7 @@
 /* Every statement of every noun is good SQL on a migrated database. */
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
 #include "controld/rest/idempotency.h"
 #include "controld/store/changes.h"
@@ -59,6 +60,7 @@ static void test_main_database(void **state)
 	failed = prepare_tables(db, store_tables, ARRAY_LEN(store_tables));
 	failed += prepare_tables(db, identity_sql, identity_sql_n);
 	failed += prepare_tables(db, tunnels_sql, tunnels_sql_n);
+	failed += prepare_tables(db, fleet_sql, fleet_sql_n);
 	for (size_t i = 0; i < rest_sql_n; i++)
 		failed += prepare_table(db, &rest_sql[i]);
 	store_read_end(db);
