@@ -3,6 +3,7 @@
 #include "common/base/str.h"
 #include "common/net/addr.h"
 #include "controld/identity/tenant.h"
+#include "proto/dial_rule.h"
 
 int dial_grants_read(struct dial_grants *g, struct db *db, const char *tenant_id, struct err *e)
 {
@@ -15,19 +16,14 @@ int dial_grants_read(struct dial_grants *g, struct db *db, const char *tenant_id
 	return 0;
 }
 
-/* The relay's rule (relayd/limit/dial_rule.c): special space is opened only by a range that lies wholly inside it. */
-static bool is_granted(const struct dial_grants *g, const struct addr *to)
+void dial_grants_lend(struct dial_grants *g, struct mapping_conf *c)
 {
-	const bool special = addr_is_special(to);
-
-	for (size_t i = 0; i < g->n; i++)
-		if (cidr_match(&g->items[i], to) && (!special || cidr_is_special(&g->items[i])))
-			return true;
-	return false;
+	c->dial_allow = (struct mapping_cidrs){ g->items, (uint32_t)g->n };
 }
 
 int mapping_dial_check(struct db *db, const char *tenant_id, const struct mapping_conf *c, struct err *e)
 {
+	struct mapping_conf asked = { .dial_any = c->dial_any };
 	struct dial_grants grants = { .n = 0 };
 	struct addr to;
 
@@ -35,7 +31,8 @@ int mapping_dial_check(struct db *db, const char *tenant_id, const struct mappin
 		return 0;
 	if (dial_grants_read(&grants, db, tenant_id, e) != 0)
 		return -1;
-	if (is_granted(&grants, &to))
+	dial_grants_lend(&grants, &asked);
+	if (dial_rule_allows(&asked, &to))
 		return 0;
 	err_set(e, ERR_DENIED_TARGET, "target_host",
 		"target_host: %s may not be dialled; an administrator can grant its range to the tenant (dial_allow)",

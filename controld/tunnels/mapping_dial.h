@@ -21,6 +21,9 @@ struct dial_grants {
 };
 int dial_grants_read(struct dial_grants *g, struct db *db, const char *tenant_id, struct err *e) MUST_CHECK;
 
+/* Lends the grants to the conf; they must outlive its use. */
+void dial_grants_lend(struct dial_grants *g, struct mapping_conf *c);
+
 /* ERR_DENIED_TARGET if the target is an IP literal that a relay would refuse to dial. */
 int mapping_dial_check(struct db *db, const char *tenant_id, const struct mapping_conf *c, struct err *e) MUST_CHECK;
 

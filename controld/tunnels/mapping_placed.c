@@ -38,7 +38,7 @@ static int give(struct giver *g, const struct mapping *m, struct err *e)
 	str_copy(p.node_id, sizeof p.node_id, m->node_id);
 	p.present = m->active && (m->conf.expires_ms == 0 || m->conf.expires_ms > g->now_ms);
 	p.conf.enabled = m->owner_active;
-	p.conf.dial_allow = (struct mapping_cidrs){ g->grants.items, (uint32_t)g->grants.n };
+	dial_grants_lend(&g->grants, &p.conf);
 	return g->fn(&p, g->arg);
 }
 

@@ -2,7 +2,7 @@
 #include "relayd/stream/dial.h"
 
 #include "common/net/addr.h"
-#include "relayd/limit/dial_rule.h"
+#include "proto/dial_rule.h"
 #include "relayd/port/target.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "relayd/limit/dial_rule.h"
+#include "proto/dial_rule.h"
 
 #include "common/net/addr.h"
 #include "proto/mapping_conf.h"
