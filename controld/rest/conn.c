@@ -40,12 +40,13 @@ struct conn {
 	int state;
 	uint64_t deadline_ms;
 	uint64_t requests;
-	struct evbuffer *held; /* bytes that evhttp may not see yet */
-	size_t scanned;        /* of these, how many the reader has judged */
-	bool passing;          /* we put bytes into the input ourselves */
-	bool streamed;         /* evhttp has the headers and waits for the body */
-	bool refused;          /* the answer under way is the last one, and unread bytes may be left */
-	bool asked_to_close;   /* the client wants no further answer */
+	struct evbuffer *held;  /* bytes that evhttp may not see yet */
+	size_t scanned;         /* of these, how many the reader has judged */
+	struct evbuffer *given; /* empty, but while conn_hold() runs */
+	bool passing;           /* we put bytes into the input ourselves */
+	bool streamed;          /* evhttp has the headers and waits for the body */
+	bool refused;           /* the answer under way is the last one, and unread bytes may be left */
+	bool asked_to_close;    /* the client wants no further answer */
 	struct strict strict;
 	void (*on_gone)(void *arg);
 	void *arg;
@@ -173,8 +174,8 @@ static enum strict_verdict conn_scan(struct conn *c)
 	return STRICT_MORE;
 }
 
-/* Gives evhttp what was judged so far. */
-static void conn_pass(struct conn *c)
+/* Moves n bytes into the bufferevent's input, behind what evhttp has not taken yet. */
+static void conn_give(struct conn *c, struct evbuffer *from, size_t n)
 {
 	struct evbuffer *in = bufferevent_get_input(c->bev);
 	const bool frozen =
@@ -183,11 +184,34 @@ static void conn_pass(struct conn *c)
 	c->passing = true;
 	if (frozen)
 		evbuffer_unfreeze(in, 0);
-	evbuffer_remove_buffer(c->held, in, c->scanned);
+	evbuffer_remove_buffer(from, in, n);
 	if (frozen)
 		evbuffer_freeze(in, 0);
 	c->passing = false;
+}
+
+/* Gives evhttp what was judged so far. */
+static void conn_pass(struct conn *c)
+{
+	conn_give(c, c->held, c->scanned);
 	c->scanned = 0;
+}
+
+/* Takes the last n bytes of the input; what is before them was given to evhttp, which has not come to it yet. */
+static void conn_hold(struct conn *c, size_t n)
+{
+	struct evbuffer *in = bufferevent_get_input(c->bev);
+	const size_t given = evbuffer_get_length(in) - n;
+
+	if (given == 0) {
+		evbuffer_add_buffer(c->held, in);
+		return;
+	}
+	c->passing = true;
+	evbuffer_remove_buffer(in, c->given, given);
+	evbuffer_add_buffer(c->held, in);
+	c->passing = false;
+	conn_give(c, c->given, given);
 }
 
 /*
@@ -265,9 +289,10 @@ static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, v
 {
 	struct conn *c = arg;
 
+	(void)in;
 	if (c->passing || info->n_added == 0)
 		return;
-	evbuffer_add_buffer(c->held, in);
+	conn_hold(c, info->n_added);
 	conn_feed(c);
 }
 
@@ -376,6 +401,8 @@ static void conn_free(struct conn *c)
 		evbuffer_remove_cb_entry(bufferevent_get_input(c->bev), c->input_cb);
 	if (c->held != NULL)
 		evbuffer_free(c->held);
+	if (c->given != NULL)
+		evbuffer_free(c->given);
 	free(c);
 }
 
@@ -448,7 +475,8 @@ int conn_open(struct conns *owner, struct bufferevent *bev)
 	*c = (struct conn){ .owner = owner, .bev = bev, .state = CONN_NEW };
 	strict_begin(&c->strict, conns_limits(owner));
 	c->held = evbuffer_new();
-	if (c->held != NULL)
+	c->given = evbuffer_new();
+	if (c->held != NULL && c->given != NULL)
 		c->input_cb = evbuffer_add_cb(bufferevent_get_input(bev), on_input, c);
 	if (c->input_cb == NULL || event_base_once(bufferevent_get_base(bev), -1, EV_TIMEOUT, on_admit, c, &now) != 0) {
 		conn_free(c);

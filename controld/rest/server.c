@@ -3,7 +3,6 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
-#include "common/crypto/tls.h"
 #include "common/metrics/metrics.h"
 #include "controld/loop/loop.h"
 #include "controld/rest/conns.h"
@@ -93,8 +92,6 @@ int server_new(struct server **out, const struct server_conf *conf, struct loop 
 		return err_set(e, ERR_NOMEM, NULL, "http: out of memory");
 	s->conf = *conf;
 	s->loop = loop;
-	if (conf->tls != NULL)
-		s->conf.tls = tls_ctx_ref(conf->tls);
 	if (server_new_parts(s, store, auth, e) != 0) {
 		server_free(s);
 		return -1;
@@ -122,8 +119,6 @@ void server_free(struct server *s)
 	system_api_free(s->system);
 	router_free(s->router);
 	rest_metrics_free(s->metrics);
-	if (s->conf.tls != NULL)
-		tls_ctx_unref(s->conf.tls);
 	free(s);
 }
 
@@ -151,14 +146,6 @@ int server_add_metrics(struct server *s, struct metrics *m, struct err *e)
 void server_set_plans(struct server *s, const struct rate_plans *plans)
 {
 	dispatch_set_plans(s->dispatch, plans);
-}
-
-void server_set_tls(struct server *s, struct tls_ctx *tls)
-{
-	if (s->conf.tls == NULL)
-		return;
-	tls_ctx_unref(s->conf.tls);
-	s->conf.tls = tls_ctx_ref(tls);
 }
 
 int server_start(struct server *s, struct err *e)

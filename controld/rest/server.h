@@ -36,7 +36,7 @@ struct server_rate {
 /* Strings are borrowed until server_free(). */
 struct server_conf {
 	const char *listen;          /* "127.0.0.1:8080"; port 0: the kernel picks one */
-	struct tls_ctx *tls;         /* NULL: plain HTTP; the server takes a reference */
+	struct tls_ctx *tls;         /* NULL: plain HTTP; borrowed */
 	const char *public_url;      /* of documentation links; NULL or "": as the request's Host says */
 	const char *cors_origins;    /* "https://a.example, https://b.example", "*", or "" for none */
 	const char *trusted_proxies; /* CIDRs whose X-Forwarded-For is believed, by comma; "" for none */
@@ -88,9 +88,6 @@ struct rate_plans {
 	void *self;
 };
 void server_set_plans(struct server *s, const struct rate_plans *plans);
-
-/* The certificate of connections from now on; only if there was one before. Takes a reference of its own. */
-void server_set_tls(struct server *s, struct tls_ctx *tls);
 
 /* Binds and listens. */
 int server_start(struct server *s, struct err *e) MUST_CHECK;
