@@ -92,10 +92,9 @@ static struct server_conf conf_of(const struct settings *s, struct tls_ctx *tls)
 
 int app_http_open(struct app *a, struct err *e)
 {
-	const struct app_metrics_sources sources = { .store = a->store, .samples = a->samples };
 	struct server_conf conf;
 
-	if (tls_load(&a->tls, a->settings, e) != 0 || app_metrics_new(&a->metrics, &sources, e) != 0)
+	if (tls_load(&a->tls, a->settings, e) != 0)
 		return -1;
 	conf = conf_of(a->settings, a->tls);
 	return server_new(&a->server, &conf, a->loop, a->store, &a->authenticator, e);
@@ -140,10 +139,12 @@ static int line_check(void *self, struct err *e)
 
 int app_serve_open(struct app *a, struct err *e)
 {
+	const struct app_metrics_sources sources = { a->store, a->samples, a->identity, a->fleet };
 	const struct health_probe database = { "database", database_check, a->store, true };
 	const struct health_probe fleet = { "fleet", line_check, a->fleet, true };
 
-	if (server_add_routes(a->server, identity_routes(a->identity), e) != 0 ||
+	if (app_metrics_new(&a->metrics, &sources, e) != 0 ||
+		server_add_routes(a->server, identity_routes(a->identity), e) != 0 ||
 		server_add_routes(a->server, tunnels_routes(a->tunnels), e) != 0 ||
 		server_add_routes(a->server, fleet_routes(a->fleet), e) != 0 ||
 		server_add_health(a->server, &fleet, e) != 0 || server_add_health(a->server, &database, e) != 0 ||

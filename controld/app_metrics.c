@@ -3,6 +3,8 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/metrics/metrics.h"
+#include "controld/fleet/fleet.h"
+#include "controld/identity/service.h"
 #include "controld/store/store.h"
 
 #include <dirent.h>
@@ -15,33 +17,58 @@
 
 /* Everything that is read, at one moment. */
 struct readings {
-	uint64_t db_commits, db_connections, db_failed, db_queue, db_reads, db_refused, db_writes;
-	uint64_t samples_commits, samples_queue;
+	struct store_stats db, samples;
+	struct identity_stats identity;
+	struct fleet_stats fleet;
 	uint64_t cpu_ms, fds, fds_max, resident_bytes, start_s;
 };
 
-static const struct metric_def defs[] = {
-	{ "db_commits_total", METRIC_COUNTER, "Commits; one carries several writes.", NULL, 0 },
-	{ "db_connections", METRIC_GAUGE, "Open connections to the database.", NULL, 0 },
-	{ "db_writes_failed_total", METRIC_COUNTER, "Writes that were undone.", NULL, 0 },
-	{ "db_write_queue", METRIC_GAUGE, "Writes that wait.", NULL, 0 },
-	{ "db_reads_total", METRIC_COUNTER, "Snapshots read from.", NULL, 0 },
-	{ "db_refused_total", METRIC_COUNTER, "Reads and writes that waited too long.", NULL, 0 },
-	{ "db_writes_total", METRIC_COUNTER, "Writes that are on disk.", NULL, 0 },
-	{ "db_samples_commits_total", METRIC_COUNTER, "Commits to the database of samples.", NULL, 0 },
-	{ "db_samples_write_queue", METRIC_GAUGE, "Writes of samples that wait.", NULL, 0 },
-	{ "process_cpu_milliseconds_total", METRIC_COUNTER, "User and system time.", NULL, 0 },
-	{ "process_open_fds", METRIC_GAUGE, "Open file descriptors.", NULL, 0 },
-	{ "process_max_fds", METRIC_GAUGE, "How many there may be.", NULL, 0 },
-	{ "process_resident_memory_bytes", METRIC_GAUGE, "Memory in RAM.", NULL, 0 },
-	{ "process_start_time_seconds", METRIC_GAUGE, "When it was started, since 1970.", NULL, 0 },
-};
+/* X(member of the readings, type, name, help) */
+#define PROCESS_METRICS(X)                                                                             \
+	X(db.commits, COUNTER, "db_commits_total", "Commits; one carries several writes.")             \
+	X(db.connections, GAUGE, "db_connections", "Open connections to the database.")                \
+	X(db.failed, COUNTER, "db_writes_failed_total", "Writes that were undone.")                    \
+	X(db.queue, GAUGE, "db_write_queue", "Writes that wait.")                                      \
+	X(db.reads, COUNTER, "db_reads_total", "Snapshots read from.")                                 \
+	X(db.busy, COUNTER, "db_refused_total", "Reads and writes that waited too long.")              \
+	X(db.writes, COUNTER, "db_writes_total", "Writes that are on disk.")                           \
+	X(samples.commits, COUNTER, "db_samples_commits_total", "Commits to the database of samples.") \
+	X(samples.queue, GAUGE, "db_samples_write_queue", "Writes of samples that wait.")              \
+	X(cpu_ms, COUNTER, "process_cpu_milliseconds_total", "User and system time.")                  \
+	X(fds, GAUGE, "process_open_fds", "Open file descriptors.")                                    \
+	X(fds_max, GAUGE, "process_max_fds", "How many there may be.")                                 \
+	X(resident_bytes, GAUGE, "process_resident_memory_bytes", "Memory in RAM.")                    \
+	X(start_s, GAUGE, "process_start_time_seconds", "When it was started, since 1970.")
+#define IDENTITY_METRICS(X)                                                                                        \
+	X(identity.logins, COUNTER, "identity_logins_total", "Logins that succeeded.")                             \
+	X(identity.logins_failed, COUNTER, "identity_logins_failed_total", "Logins refused.")                      \
+	X(identity.logins_throttled, COUNTER, "identity_logins_throttled_total", "Attempts made to wait.")         \
+	X(identity.refreshes, COUNTER, "identity_refreshes_total", "Tokens refreshed.")                            \
+	X(identity.token_reuses, COUNTER, "identity_token_reuses_total", "Logins ended for an old refresh token.") \
+	X(identity.resolved_kept, COUNTER, "identity_resolved_kept_total", "Callers known from memory.")           \
+	X(identity.resolved_read, COUNTER, "identity_resolved_read_total", "Callers read from the database.")      \
+	X(identity.resolve_refused, COUNTER, "identity_resolve_refused_total", "Credentials that were not good.")
 
-#define AT(member) offsetof(struct readings, member)
-/* Where each row's value is. */
-static const size_t offsets[ARRAY_LEN(defs)] = { AT(db_commits), AT(db_connections), AT(db_failed), AT(db_queue),
-	AT(db_reads), AT(db_refused), AT(db_writes), AT(samples_commits), AT(samples_queue), AT(cpu_ms), AT(fds),
-	AT(fds_max), AT(resident_bytes), AT(start_s) };
+/* What a metric is called, and where its value is. */
+static const struct metric_def defs[] = {
+#define X(member, type, name, help) { name, METRIC_##type, help, NULL, 0 },
+	PROCESS_METRICS(X) IDENTITY_METRICS(X)
+#undef X
+#define X(name, what) { "fleet_" #name "_total", METRIC_COUNTER, what, NULL, 0 },
+		FLEET_COUNTERS(X)
+#undef X
+#define X(name, what) { "fleet_" #name, METRIC_GAUGE, what, NULL, 0 },
+			FLEET_GAUGES(X)
+#undef X
+};
+static const size_t offsets[ARRAY_LEN(defs)] = {
+#define X(member, type, name, help) offsetof(struct readings, member),
+	PROCESS_METRICS(X) IDENTITY_METRICS(X)
+#undef X
+#define X(name, what) offsetof(struct readings, fleet.name),
+		FLEET_COUNTERS(X) FLEET_GAUGES(X)
+#undef X
+};
 
 struct app_metrics {
 	struct app_metrics_sources sources;
@@ -96,30 +123,16 @@ static void read_process(struct readings *r)
 	r->resident_bytes = resident_bytes();
 }
 
-static void read_databases(struct readings *r, const struct app_metrics_sources *from)
-{
-	struct store_stats s;
-
-	store_stats(from->store, &s);
-	r->db_commits = s.commits;
-	r->db_connections = s.connections;
-	r->db_failed = s.failed;
-	r->db_queue = s.queue;
-	r->db_reads = s.reads;
-	r->db_refused = s.busy;
-	r->db_writes = s.writes;
-	store_stats(from->samples, &s);
-	r->samples_commits = s.commits;
-	r->samples_queue = s.queue;
-}
-
 static void on_collect(void *arg)
 {
 	struct app_metrics *m = arg;
 	struct readings r = { .start_s = m->start_s };
 
 	read_process(&r);
-	read_databases(&r, &m->sources);
+	store_stats(m->sources.store, &r.db);
+	store_stats(m->sources.samples, &r.samples);
+	identity_stats(m->sources.identity, &r.identity);
+	fleet_stats(m->sources.fleet, &r.fleet);
 	for (size_t i = 0; i < ARRAY_LEN(defs); i++) {
 		uint64_t now = *(const uint64_t *)(const void *)((const char *)&r + offsets[i]);
 

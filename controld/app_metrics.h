@@ -1,5 +1,5 @@
 /*
- * app_metrics - what /metrics says about controld beside its HTTP server: database, process, logins.
+ * app_metrics - what /metrics says about controld beside its HTTP server: database, process, logins, relays.
  *
  * Values are read when the page is printed. Owner: app. Thread: any.
  */
@@ -10,6 +10,8 @@
 
 struct app_metrics;
 struct err;
+struct fleet;
+struct identity_service;
 struct metrics;
 struct store;
 
@@ -17,6 +19,8 @@ struct store;
 struct app_metrics_sources {
 	struct store *store;
 	struct store *samples;
+	struct identity_service *identity;
+	struct fleet *fleet;
 };
 
 int app_metrics_new(struct app_metrics **out, const struct app_metrics_sources *sources, struct err *e) MUST_CHECK;
