@@ -46,8 +46,8 @@ def test_iperf3(fleet, reverse):
         argv = ["iperf3", "-c", "127.0.0.1", "-p", str(mapping["source_port"]), "-n", "200M", "-P", "2", "-J"]
         result = json.loads(run([*argv, *(["-R"] if reverse else [])], 120))
         received = result["end"]["sum_received"]["bytes"]
-        stats = eventually(lambda: (lambda s: s if s["connections_active"] == 0 else None)(fleet.stats(mapping["id"])),
-                           "iperf3's connections ended")
+        stats = eventually(lambda: (lambda s: s if s["connections_total"] == 3 and s["connections_active"] == 0 else None)(
+            fleet.stats(mapping["id"])), "iperf3's three connections ended")
         counted = stats["bytes_sent" if reverse else "bytes_received"]
         assert received >= 200_000_000 * 0.99
         assert counted >= received, "every byte that arrived was counted"
