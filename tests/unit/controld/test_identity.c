@@ -1,7 +1,7 @@
 #include "controld/identity/service.h"
 
 #include "common/base/file.h"
-#include "tests/unit/lib/fake_rest.h"
+#include "tests/unit/lib/fake_rest.c"
 #include "tests/unit/lib/test_store.h"
 
 #include <fcntl.h>
