@@ -26,7 +26,7 @@ const char *request_param(const struct request *rq, const char *name)
 	for (size_t i = 0; i < entry->n_captures; i++)
 		if (strcmp(entry->captures[i], name) == 0)
 			return rq->match.values[i];
-	assert(!"a capture that the row has");
+	assert(false && "a capture that the row has");
 	return "";
 }
 

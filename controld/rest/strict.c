@@ -322,7 +322,7 @@ static bool strict_expect_byte(struct strict *s, uint8_t b, char want, enum stri
 	if (b != (uint8_t)want)
 		return strict_bad_request(
 			s, s->state == STRICT_END_CR ? "trailers are not taken" : "a line must end with CR LF");
-	s->state = next;
+	s->state = (int)next;
 	return true;
 }
 

@@ -267,7 +267,7 @@ void link_server_tick(struct link_server *s, uint64_t now_ms)
 
 static void link_request_move(struct link_request *rq, enum link_request_state to)
 {
-	sm_move(link_request_states, &rq->state, to);
+	sm_move(link_request_states, &rq->state, (int)to);
 }
 
 /* nng owns it from here on. A request that was not answered is forgotten by nng with this. */
