@@ -41,13 +41,20 @@ static const struct err_info *err_info_or_internal(enum err_code code)
 	return info != NULL ? info : err_info(ERR_INTERNAL);
 }
 
+/* A cut copy of whole characters: these texts go into JSON and over the wire, whatever bytes a user or file gave. */
+static void err_copy(char *dst, size_t size, const char *src)
+{
+	str_copy(dst, size, src != NULL ? src : "");
+	str_make_utf8(dst);
+}
+
 static void err_fill(struct err *e, enum err_code code, const char *field, const char *msg)
 {
 	e->code = code;
-	str_copy(e->field, sizeof e->field, field != NULL ? field : "");
+	err_copy(e->field, sizeof e->field, field);
 	e->constraint[0] = '\0';
 	e->value[0] = '\0';
-	str_copy(e->msg, sizeof e->msg, msg);
+	err_copy(e->msg, sizeof e->msg, msg);
 }
 
 int err_set(struct err *e, enum err_code code, const char *field, const char *fmt, ...)
@@ -83,8 +90,8 @@ int err_detail(struct err *e, const char *constraint, const char *value)
 {
 	if (e == NULL)
 		return -1;
-	str_copy(e->constraint, sizeof e->constraint, constraint != NULL ? constraint : "");
-	str_copy(e->value, sizeof e->value, value != NULL ? value : "");
+	err_copy(e->constraint, sizeof e->constraint, constraint);
+	err_copy(e->value, sizeof e->value, value);
 	return -1;
 }
 

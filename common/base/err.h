@@ -4,6 +4,7 @@
  * Owner:  whoever declares it, on the stack; no heap, nothing to free.
  * Thread: any; the objects are not shared.
  * Filled once, by the place that knows; the layers above only pass it on. Every function takes e == NULL.
+ * The texts are always UTF-8 and end with a whole character; a byte that is no part of one becomes '?'.
  */
 #ifndef PORTWAY_BASE_ERR_H
 #define PORTWAY_BASE_ERR_H

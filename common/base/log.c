@@ -94,7 +94,7 @@ struct log_field log_err(const struct err *e)
 
 static bool log_put(struct log_line *l, const char *s, size_t n)
 {
-	if (l->cut || n > LOG_LINE_MAX - LOG_TAIL_RESERVE - l->n) {
+	if (l->cut || l->n + n > LOG_LINE_MAX - LOG_TAIL_RESERVE) { /* l->n may be in the reserve already */
 		l->cut = true;
 		return false;
 	}

@@ -227,6 +227,22 @@ bool str_is_utf8(const char *s, size_t n)
 	return true;
 }
 
+void str_make_utf8(char *s)
+{
+	size_t left = strlen(s);
+
+	while (left > 0) {
+		size_t len = str_utf8_len((const uint8_t *)s, left);
+
+		if (len == 0) {
+			*s = '?';
+			len = 1;
+		}
+		s += len;
+		left -= len;
+	}
+}
+
 bool str_eq_secret(const char *a, const char *b)
 {
 	const size_t n = strlen(a);

@@ -27,6 +27,7 @@ int str_to_duration_ms(const char *s, uint64_t *ms) MUST_CHECK;
 int str_to_size(const char *s, uint64_t *bytes) MUST_CHECK;
 int str_to_bool(const char *s, bool *out) MUST_CHECK; /* true/false/yes/no/on/off/1/0 */
 bool str_is_utf8(const char *s, size_t n);            /* RFC 3629, no NUL, no surrogates */
+void str_make_utf8(char *s);                          /* bytes that belong to no character become '?' */
 /* Lower-case hex; dst needs 2n+1. str_unhex: number of bytes or -1. */
 void str_hex(char *dst, const void *src, size_t n);
 int str_unhex(void *dst, size_t size, const char *hex);

@@ -264,7 +264,7 @@ static void conf_load_set(struct conf_loading *l, const char *pair)
 
 	if (equals == NULL || str_fmt(path, sizeof path, "%.*s", (int)(equals - pair), pair) != 0) {
 		l->failed = true;
-		err_list_add(l->errs, ERR_VALIDATION, NULL, "format", NULL, "--set: '%.64s' is not key=value", pair);
+		err_list_add(l->errs, ERR_VALIDATION, NULL, "format", NULL, "--set: '%s' is not key=value", pair);
 		return;
 	}
 	row = conf_find(l->t, path);

@@ -228,16 +228,16 @@ static const char *conf_set(const struct conf_key *k, void *target, const char *
 int conf_value_set(const struct conf_key *k, void *target, const char *text, const char *source, struct err_list *errs)
 {
 	const char *broken = conf_set(k, target, text);
-	const char *shown = k->flags & CONF_SECRET ? "***" : text;
-	char rule[CONF_VALUE_RULE];
+	char rule[CONF_VALUE_RULE], shown[CONF_VALUE_TEXT];
 
 	if (broken == NULL)
 		return 0;
 	if (strcmp(broken, "memory") == 0)
 		return err_list_add(errs, ERR_NOMEM, k->key, broken, NULL, "%s: %s: out of memory", source, k->key);
+	str_copy(shown, sizeof shown, k->flags & CONF_SECRET ? "***" : text);
 	conf_value_rule(k, rule);
 	return err_list_add(
-		errs, ERR_VALIDATION, k->key, broken, shown, "%s: %s: '%.64s' is not %s", source, k->key, shown, rule);
+		errs, ERR_VALIDATION, k->key, broken, shown, "%s: %s: '%s' is not %s", source, k->key, shown, rule);
 }
 
 int conf_value_clear(const struct conf_key *k, void *target, struct err_list *errs)

@@ -79,6 +79,18 @@ static void test_cut_keeps_characters_whole(void **state)
 	}
 }
 
+static void test_foreign_bytes_become_utf8(void **state)
+{
+	struct err e;
+
+	(void)state;
+	err_set(&e, ERR_VALIDATION, "f\xff", "'%.1s' and '%s'", "\xc3\xa9", "\xe9");
+	err_detail(&e, "format", "\xe9");
+	assert_string_equal(e.field, "f?");
+	assert_string_equal(e.msg, "'?' and '?'");
+	assert_string_equal(e.value, "?");
+}
+
 static void test_list_counts_what_does_not_fit(void **state)
 {
 	static struct err_list l;
@@ -130,6 +142,7 @@ int main(void)
 		cmocka_unit_test(test_no_error_wanted),
 		cmocka_unit_test(test_system_error),
 		cmocka_unit_test(test_cut_keeps_characters_whole),
+		cmocka_unit_test(test_foreign_bytes_become_utf8),
 		cmocka_unit_test(test_list_counts_what_does_not_fit),
 		cmocka_unit_test(test_codes),
 		cmocka_unit_test(test_codes_are_unique),

@@ -147,7 +147,7 @@ static void test_levels(void **state)
 	assert_int_equal(log_parse_format("xml", &format), -1);
 }
 
-/* Whatever the length and the kind of bytes, a line ends well and says when it was cut. */
+/* Whatever the length and the kind of bytes, a line ends well and says when it was cut; what follows is cut too. */
 static void test_long_values_are_cut(void **state)
 {
 	static const char *const units[] = { "a", " ", "\"", "\n", "\xff", "\xe2\x82\xac" };
@@ -155,7 +155,7 @@ static void test_long_values_are_cut(void **state)
 
 	(void)state;
 	for (size_t u = 0; u < ARRAY_LEN(units); u++) {
-		for (size_t n = 3900; n < sizeof value; n += 13) {
+		for (size_t n = 600; n < sizeof value; n++) {
 			const char *s;
 			size_t len;
 
@@ -163,13 +163,14 @@ static void test_long_values_are_cut(void **state)
 			for (size_t at = 0; at + strlen(units[u]) < n; at += strlen(units[u]))
 				memcpy(value + at, units[u], strlen(units[u]));
 			begin("p", u % 2 ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON);
-			log_info("ev", log_s("first", value), log_s("second", "2"));
+			log_info("ev", log_s("first", value), log_s("second", value));
 			s = written();
 			len = strlen(s);
 			assert_true(len <= 4096);
 			assert_true(strchr(s, '\n') == s + len - 1);
 			assert_true(str_is_utf8(s, len));
-			assert_true((strstr(s, "second") != NULL) == (strstr(s, "cut") == NULL));
+			assert_true(strstr(s, "cut") != NULL || strstr(s, "second") != NULL);
+			assert_true(n < 4000 || len > 4000); /* used to the end before anything is cut */
 			if (u % 2 == 0)
 				assert_true(s[len - 2] == '}');
 		}

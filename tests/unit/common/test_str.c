@@ -225,6 +225,30 @@ static void test_utf8(void **state)
 			fail_msg("%s: wrong answer", cases[i].what);
 }
 
+static void test_make_utf8(void **state)
+{
+	static const struct {
+		const char *s, *want;
+	} cases[] = {
+		{ "", "" },
+		{ "caf\xc3\xa9", "caf\xc3\xa9" },
+		{ "caf\xe9!", "caf?!" },
+		{ "\xc3", "?" },
+		{ "\xe2\x82", "??" },
+		{ "\xc0\x80z", "??z" },
+		{ "\xf0\x9f\x98\x80\x80", "\xf0\x9f\x98\x80?" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char s[16];
+
+		str_copy(s, sizeof s, cases[i].s);
+		str_make_utf8(s);
+		assert_string_equal(s, cases[i].want);
+	}
+}
+
 static void test_hex(void **state)
 {
 	static const char *const bad[] = { "0", "0g", "zz", "0001020304" };
@@ -288,6 +312,7 @@ int main(void)
 		cmocka_unit_test(test_duration_and_size),
 		cmocka_unit_test(test_bool),
 		cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_make_utf8),
 		cmocka_unit_test(test_hex),
 		cmocka_unit_test(test_base64url),
 	};
