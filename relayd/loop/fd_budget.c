@@ -28,12 +28,14 @@ void fd_budget_give(struct fd_budget *b, uint32_t n)
 	__atomic_sub_fetch(&b->used, n, __ATOMIC_RELAXED);
 }
 
-void fd_budget_adopt(struct fd_budget *b, uint32_t n)
-{
-	__atomic_add_fetch(&b->used, n, __ATOMIC_RELAXED);
-}
-
 uint32_t fd_budget_used(const struct fd_budget *b)
 {
 	return __atomic_load_n(&b->used, __ATOMIC_RELAXED);
+}
+
+uint32_t fd_budget_left(const struct fd_budget *b)
+{
+	uint32_t used = fd_budget_used(b), ceiling = fd_budget_ceiling(b, FD_FOR_SESSIONS);
+
+	return used < ceiling ? ceiling - used : 0;
 }
