@@ -22,8 +22,8 @@ struct port_kind {
 	void *(*desk_new)(struct worker *w);
 	void (*desk_free)(void *desk);
 
-	/* Whether a worker has a part in this port; NULL: every worker has. */
-	bool (*serves)(const struct port *p, unsigned worker);
+	/* Whether a worker serves the socket p->fds[fd_index]; NULL: every worker serves all. */
+	bool (*owns)(const struct port *p, unsigned fd_index, unsigned worker);
 	/* Allocates, ends with lane_init(). NULL: out of memory. */
 	struct lane *(*lane_new)(struct worker *w, void *desk, struct port *p);
 	void (*lane_free)(struct lane *l);
@@ -31,6 +31,11 @@ struct port_kind {
 	int (*lane_open)(struct lane *l);
 	/* Leave the sockets alone: they are closed next. */
 	void (*lane_shut)(struct lane *l);
+	/*
+	 * Begin nothing new, the sockets stay; handed_over: a successor has them too. NULL: nothing goes on through them, so
+	 * lane_shut() does.
+	 */
+	void (*lane_quiesce)(struct lane *l, bool handed_over);
 	/* lane->object is another one. */
 	void (*lane_set)(struct lane *l);
 	/* End every connection now. */
@@ -41,8 +46,8 @@ struct port_kind {
 	bool (*lane_cut_one)(struct lane *l, uint64_t conn);
 	/* Sessions that outlive the process (UDP); NULL: none. */
 	int (*lane_hand_over)(struct lane *l, handover_fn fn, void *arg);
-	/* One of these; takes the descriptor in any case. */
-	void (*lane_adopt)(struct lane *l, const struct handover_socket *s);
+	/* One of these, of the socket p->fds[fd_index]; takes the descriptor in any case. */
+	void (*lane_adopt)(struct lane *l, unsigned fd_index, const struct handover_socket *s);
 };
 
 #endif

@@ -27,8 +27,9 @@ struct port_service {
 	struct list todo;        /* the change under way */
 	struct list waiting;     /* for a retry or an expiry */
 	struct adopted *adopted; /* until the first apply */
-	bool quiet;              /* accepts nothing any more */
-	uint64_t drain_ms;       /* monotonic; when the last connection ends; 0: no drain */
+	enum port_mode mode;
+	bool handed_over;  /* a successor was given the sockets; it may not have come up */
+	uint64_t drain_ms; /* monotonic; when the last connection ends; 0: no drain */
 	uv_timer_t timer;
 	uv_async_t on_unused;
 	unsigned handles; /* libuv's, to be closed */
@@ -129,7 +130,7 @@ static void open_ports(struct port_service *s)
 		struct port *p = todo_port(it);
 
 		p->steps = 0;
-		if (p->state != PORT_OFF || s->quiet || !port_steps_may_serve(p->object))
+		if (p->state != PORT_OFF || s->mode != PORTS_SERVE || !port_steps_may_serve(p->object))
 			continue;
 		if (open_port(s, p, &why) != 0)
 			refuse(s, p, &why);
@@ -184,7 +185,7 @@ static void settle(struct port_service *s)
 
 		list_remove(&p->waiting);
 		p->retry_ms = 0;
-		port_steps_plan(p, s->quiet);
+		port_steps_plan(p, s->mode);
 	}
 	port_steps_run(&s->todo, s->env.workers, s->desks);
 	LIST_FOREACH_SAFE (it, &s->todo) {
@@ -336,7 +337,7 @@ void port_service_quiesce(void *self)
 {
 	struct port_service *s = self;
 
-	s->quiet = true;
+	s->mode = s->handed_over ? PORTS_HANDED_OVER : PORTS_QUIET;
 	add_all(s);
 	settle(s);
 }
@@ -378,6 +379,7 @@ int port_service_hand_over(void *self, handover_fn fn, void *arg)
 {
 	struct port_service *s = self;
 
+	s->handed_over = true;
 	return port_table_hand_over(&s->ports, fn, arg);
 }
 
@@ -451,7 +453,7 @@ static void end_ports(struct port_service *s)
 	size_t it = 0;
 
 	cut_all(s);
-	s->quiet = true;
+	s->mode = PORTS_QUIET;
 	while ((p = map_next(&s->ports.by_id, &it)) != NULL)
 		add_todo(s, p, NULL);
 	settle(s);

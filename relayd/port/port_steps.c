@@ -23,7 +23,7 @@ static uint64_t leave_at_ns(const struct mapping_conf *conf)
 	return clock_mono_ns() + conf->drain_ms * UINT64_C(1000000);
 }
 
-void port_steps_plan(struct port *p, bool quiet)
+void port_steps_plan(struct port *p, enum port_mode mode)
 {
 	const struct object *old = p->object, *next = p->next;
 
@@ -35,8 +35,12 @@ void port_steps_plan(struct port *p, bool quiet)
 	p->steps = next != old ? STEP_SET : 0;
 	if (!port_steps_may_serve(next))
 		p->steps |= STEP_SHUT | STEP_CUT;
-	else if (quiet || !port_same_sockets(old, next))
+	else if (!port_same_sockets(old, next))
 		p->steps |= STEP_SHUT;
+	else if (mode != PORTS_SERVE)
+		p->steps |= p->kind->lane_quiesce == NULL ? STEP_SHUT
+		            : mode == PORTS_QUIET         ? STEP_QUIESCE
+		                                          : STEP_QUIESCE | STEP_YIELD;
 	if (next != old) {
 		p->attempt = 0;
 		gate_set(&p->gate, &next->mapping, clock_mono_ns());
@@ -44,11 +48,21 @@ void port_steps_plan(struct port *p, bool quiet)
 	}
 }
 
+static bool serves(const struct port *p, unsigned worker)
+{
+	if (p->kind->owns == NULL)
+		return true;
+	for (unsigned i = 0; i < p->n_fds; i++)
+		if (p->kind->owns(p, i, worker))
+			return true;
+	return false;
+}
+
 static void open_lane(struct worker *w, struct port *p, void *desk)
 {
 	struct lane **l = &p->lanes[w->index];
 
-	if (p->kind->serves != NULL && !p->kind->serves(p, w->index))
+	if (!serves(p, w->index))
 		return;
 	if (*l == NULL)
 		*l = p->kind->lane_new(w, desk, p);
@@ -60,6 +74,8 @@ static void step_lane(struct lane *l, struct port *p)
 {
 	if (p->steps & STEP_SHUT)
 		p->kind->lane_shut(l);
+	if (p->steps & STEP_QUIESCE)
+		p->kind->lane_quiesce(l, p->steps & STEP_YIELD);
 	if (p->steps & STEP_SET) {
 		lane_set_object(l, p->object);
 		p->kind->lane_set(l);
@@ -111,10 +127,12 @@ static void adopt_sessions(struct lane *l, const struct port *p, struct adopted 
 	for (unsigned i = 0; i < p->n_fds; i++) {
 		struct port_socket at = { .bind = conf->bind };
 
+		if (!p->kind->owns(p, i, l->worker->index))
+			continue;
 		at.port = (uint16_t)(conf->port_first + port_offset(p, i));
 		port_socket_key(key, p->kind->name, &at, i % p->group);
 		while (adopted_claim_session(adopted, key, &session))
-			p->kind->lane_adopt(l, &session);
+			p->kind->lane_adopt(l, i, &session);
 	}
 }
 
