@@ -1,0 +1,69 @@
+/*
+ * udp_lane - the UDP ports of one mapping that one worker owns, and their sessions.
+ *
+ * A UDP port belongs to one worker (by its number), so everything that one client sends is in one place, in order.
+ * Sessions stand in the order of their last datagram: the first is the next to expire, and the one to give way.
+ *
+ * Owner: the worker (relayd/port/lane.h). Thread: the worker's.
+ */
+#ifndef PORTWAY_RELAYD_DATAGRAM_UDP_LANE_H
+#define PORTWAY_RELAYD_DATAGRAM_UDP_LANE_H
+
+#include "common/base/map.h"
+#include "relayd/datagram/udp_batch.h"
+#include "relayd/limit/rate.h"
+#include "relayd/loop/slab.h"
+#include "relayd/port/lane.h"
+#include "relayd/port/port_kind.h"
+#include "relayd/port/target.h"
+
+struct udp_door;
+struct udp_session;
+
+/* What the datagram service keeps on one worker. */
+struct udp_desk {
+	struct slab sessions;
+	struct udp_batch *batch;
+	uint64_t last_id;
+	bool segments; /* the kernel knows UDP_SEGMENT */
+};
+
+struct udp_lane {
+	struct lane base;
+	struct map by_client;       /* struct udp_key */
+	struct list sessions;       /* longest silent first */
+	struct timer expiry;        /* of the first */
+	struct rate_slice slice[2]; /* enum gate_way */
+	struct target target;
+	struct udp_doors *doors; /* NULL: closed */
+	bool quiet;              /* no new sessions */
+};
+
+/* One socket of the mapping. */
+struct udp_door {
+	struct io io;
+	struct udp_lane *lane;
+	struct addr bound; /* "every address": the port only */
+	uint16_t offset;   /* in the mapping's range */
+	struct task again;
+	struct udp_session *recent; /* who sent the last datagram */
+};
+
+extern const struct port_kind udp_lane_kind;
+
+static inline struct udp_desk *udp_lane_desk(const struct udp_lane *l)
+{
+	return l->base.desk;
+}
+static inline struct gate *udp_lane_gate(const struct udp_lane *l)
+{
+	return &l->base.port->gate;
+}
+static inline void udp_lane_count(const struct udp_lane *l, enum meter_counter c, uint64_t n)
+{
+	meter_add(&udp_lane_gate(l)->slot, l->base.worker->index, c, n);
+}
+/* A session has spoken: it is the last to expire. */
+void udp_lane_touch(struct udp_lane *l, struct list *session);
+
+#endif

@@ -1,0 +1,537 @@
+#define _GNU_SOURCE
+#include "relayd/datagram/udp_session.h"
+
+#include "common/base/clock.h"
+#include "common/base/sm.h"
+#include "common/base/str.h"
+#include "proto/answer.h"
+#include "relayd/datagram/udp_send.h"
+#include "relayd/limit/dial_rule.h"
+#include "relayd/loop/fd_budget.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SOCKET_BUFFER (1024 * 1024)
+#define ROUNDS_MAX    4                    /* batches of one session before others have their turn */
+#define YIELDS_NS     UINT64_C(5000000000) /* a session that was silent for so long gives way when there is no room */
+
+/*
+ *   NAME ---> OPEN ---> CLOSED       NAME: the target's name is being resolved
+ *     +--------------------^
+ */
+enum udp_session_state { UDP_NAME, UDP_OPEN, UDP_CLOSED };
+
+static const struct sm_state states[] = {
+	[UDP_NAME] = { "name", BIT(UDP_OPEN) | BIT(UDP_CLOSED) },
+	[UDP_OPEN] = { "open", BIT(UDP_CLOSED) },
+	[UDP_CLOSED] = { "closed", 0 },
+};
+
+/* A datagram that came before the target was known. */
+struct udp_waiting {
+	struct udp_waiting *next;
+	size_t n;
+	uint8_t bytes[];
+};
+
+static const struct mapping_conf *conf_of(const struct udp_session *s)
+{
+	return lane_conf(&s->lane->base);
+}
+
+static struct worker *worker_of(const struct udp_session *s)
+{
+	return s->lane->base.worker;
+}
+
+static void session_move(struct udp_session *s, enum udp_session_state to)
+{
+	sm_move(states, &s->state, (int)to);
+}
+
+void udp_session_key(struct udp_key *k, const struct addr *from, uint16_t offset)
+{
+	*k = (struct udp_key){ .offset = offset };
+	if (from->sa.sa_family == AF_INET6) {
+		memcpy(k->ip, &from->v6.sin6_addr, 16);
+		k->scope = from->v6.sin6_scope_id;
+		k->port = from->v6.sin6_port;
+	} else {
+		k->ip[10] = k->ip[11] = 0xff;
+		memcpy(k->ip + 12, &from->v4.sin_addr, 4);
+		k->port = from->v4.sin_port;
+	}
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------------- */
+
+static void on_buried(struct task *t)
+{
+	struct udp_session *s = CONTAINER_OF(t, struct udp_session, task);
+	struct udp_lane *l = s->lane;
+
+	slab_put(&udp_lane_desk(l)->sessions, s);
+	lane_remove(&l->base);
+}
+
+static void drop_waiting(struct udp_session *s)
+{
+	while (s->waiting != NULL) {
+		struct udp_waiting *next = s->waiting->next;
+
+		free(s->waiting);
+		s->waiting = next;
+	}
+	s->n_waiting = 0;
+}
+
+void udp_session_close(struct udp_session *s)
+{
+	struct udp_lane *l = s->lane;
+
+	if (s->state == UDP_CLOSED)
+		return;
+	session_move(s, UDP_CLOSED);
+	gate_leave(udp_lane_gate(l), worker_of(s)->index, worker_of(s)->now_ns, &s->pass);
+	io_close(&s->io);
+	fd_budget_give(worker_of(s)->fds, 1);
+	map_remove(&l->by_client, &s->key, sizeof s->key);
+	if (s->door->recent == s)
+		s->door->recent = NULL;
+	list_remove(&s->link);
+	list_remove(&s->turn);
+	udp_lane_count(l, METER_dropped_in, s->n_waiting);
+	drop_waiting(s);
+	free(s->proxied);
+	s->task.run = on_buried;
+	worker_bury(worker_of(s), &s->task);
+}
+
+/* ---- sending, counted ------------------------------------------------------------------------------------------- */
+
+struct udp_counters {
+	enum meter_counter bytes, packets, dropped;
+};
+static const struct udp_counters counters[] = {
+	[GATE_IN] = { METER_bytes_in, METER_packets_in, METER_dropped_in },
+	[GATE_OUT] = { METER_bytes_out, METER_packets_out, METER_dropped_out },
+};
+
+/*
+ * The only place that counts a session's bytes: before the kernel has them, and what it did not take is taken back, so
+ * that a process killed in between has counted at least what was delivered (relayd/stream/flow.c says more).
+ * headers: bytes of PROXY headers in front of the first `headed` datagrams, which are not the client's.
+ */
+static void send_counted(struct udp_session *s, enum gate_way way, struct udp_route *route, struct iovec *d, unsigned n,
+	size_t header, unsigned headed)
+{
+	const struct udp_counters *c = &counters[way];
+	uint64_t bytes = 0, lost = 0, taken;
+	unsigned n_lost = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		bytes += d[i].iov_len - (i < headed ? header : 0);
+	udp_lane_count(s->lane, c->bytes, bytes);
+	udp_lane_count(s->lane, c->packets, n);
+	route->segments = s->segments[way];
+	taken = udp_send(route, d, n);
+	s->segments[way] = route->segments;
+	for (unsigned i = 0; i < n; i++) {
+		if (taken & UINT64_C(1) << i)
+			continue;
+		lost += d[i].iov_len - (i < headed ? header : 0);
+		n_lost++;
+	}
+	s->bytes[way] += bytes - lost;
+	if (n_lost == 0)
+		return;
+	udp_lane_count(s->lane, c->bytes, -lost);
+	udp_lane_count(s->lane, c->packets, -(uint64_t)n_lost);
+	udp_lane_count(s->lane, c->dropped, n_lost);
+}
+
+/* What the rate lets through, moved together at the front. */
+static unsigned pass_rate(struct udp_session *s, enum gate_way way, struct iovec *d, unsigned n)
+{
+	struct rate *rate = &udp_lane_gate(s->lane)->rate[way];
+	unsigned kept = 0;
+
+	if (!rate_limits(rate))
+		return n;
+	for (unsigned i = 0; i < n; i++)
+		if (rate_take_whole(rate, &s->lane->slice[way], d[i].iov_len, worker_of(s)->now_ns))
+			d[kept++] = d[i];
+	udp_lane_count(s->lane, counters[way].dropped, n - kept);
+	return kept;
+}
+
+/* ---- from the client -------------------------------------------------------------------------------------------- */
+
+static void client_addrs(const struct udp_session *s, struct addr *from, struct addr *to)
+{
+	if (s->proxied != NULL) {
+		*from = s->proxied[0];
+		*to = s->proxied[1];
+		return;
+	}
+	addr_from_sockaddr(from, &s->from.sa, s->from.len);
+	*to = s->door->bound;
+	if (s->local.family == AF_INET) {
+		struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_addr = s->local.v4 };
+
+		addr_from_sockaddr(to, (struct sockaddr *)&v4, sizeof v4);
+	} else if (s->local.family == AF_INET6) {
+		struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_addr = s->local.v6 };
+
+		addr_from_sockaddr(to, (struct sockaddr *)&v6, sizeof v6);
+	}
+	addr_set_port(to, addr_port(&s->door->bound));
+}
+
+/* Puts a PROXY header in front of the first `headed` datagrams, into their headroom; its length. */
+static size_t introduce(struct udp_session *s, struct iovec *d, unsigned headed)
+{
+	uint8_t header[PROXY_OUT_MAX];
+	struct addr from, to;
+	size_t len;
+
+	client_addrs(s, &from, &to);
+	len = proxy_write_v2(header, &from, &to, true);
+	for (unsigned i = 0; i < headed; i++) {
+		d[i].iov_base = (uint8_t *)d[i].iov_base - len;
+		d[i].iov_len += len;
+		memcpy(d[i].iov_base, header, len);
+	}
+	s->introduced = true;
+	return len;
+}
+
+static void wait_for_target(struct udp_session *s, const struct iovec *d, unsigned n)
+{
+	struct udp_waiting **end = &s->waiting;
+
+	while (*end != NULL)
+		end = &(*end)->next;
+	for (unsigned i = 0; i < n; i++) {
+		struct udp_waiting *x = NULL;
+
+		if (s->n_waiting < UDP_WAITING_MAX)
+			x = malloc(sizeof *x + UDP_HEADROOM + d[i].iov_len);
+		if (x == NULL) {
+			udp_lane_count(s->lane, METER_dropped_in, n - i);
+			return;
+		}
+		x->next = NULL;
+		x->n = d[i].iov_len;
+		memcpy(x->bytes + UDP_HEADROOM, d[i].iov_base, x->n);
+		*end = x;
+		end = &x->next;
+		s->n_waiting++;
+	}
+}
+
+void udp_session_forward(struct udp_session *s, struct iovec *d, unsigned n)
+{
+	const struct mapping_conf *conf = conf_of(s);
+	struct udp_route route = { .fd = s->io.fd };
+	unsigned headed = 0;
+	size_t header = 0;
+
+	if (s->state == UDP_NAME) {
+		wait_for_target(s, d, n);
+		return;
+	}
+	n = pass_rate(s, GATE_IN, d, n);
+	if (n == 0)
+		return;
+	if (conf->proxy_out != MAPPING_PROXY_NONE)
+		headed = conf->proxy_out_every ? n : s->introduced ? 0 : 1;
+	if (headed > 0)
+		header = introduce(s, d, headed);
+	send_counted(s, GATE_IN, &route, d, n, header, headed);
+}
+
+static void forward_waiting(struct udp_session *s)
+{
+	struct iovec d[UDP_WAITING_MAX];
+	unsigned n = 0;
+
+	for (struct udp_waiting *x = s->waiting; x != NULL; x = x->next)
+		d[n++] = (struct iovec){ x->bytes + UDP_HEADROOM, x->n };
+	if (n > 0)
+		udp_session_forward(s, d, n);
+	drop_waiting(s);
+}
+
+/* ---- from the target -------------------------------------------------------------------------------------------- */
+
+/*
+ * Whoever answers an address that only claimed to have asked is a weapon: until the client has sent twice (so it has
+ * most likely got an answer), it gets at most so many bytes for each of its own.
+ */
+static unsigned pass_amplification(struct udp_session *s, struct iovec *d, unsigned n)
+{
+	uint64_t allowed = s->bytes[GATE_IN] * conf_of(s)->udp_amplification, sent = s->bytes[GATE_OUT];
+	unsigned kept = 0;
+
+	if (conf_of(s)->udp_amplification == 0 || s->heard >= 2)
+		return n;
+	for (unsigned i = 0; i < n; i++) {
+		if (sent + d[i].iov_len > allowed)
+			continue;
+		sent += d[i].iov_len;
+		d[kept++] = d[i];
+	}
+	udp_lane_count(s->lane, METER_dropped_out, n - kept);
+	return kept;
+}
+
+static void answer(struct udp_session *s, struct udp_batch *b, unsigned n)
+{
+	struct udp_route route = { .fd = s->door->io.fd, .to = &s->from, .local = &s->local };
+	struct iovec d[UDP_BATCH];
+
+	for (unsigned i = 0; i < n; i++)
+		d[i] = *udp_batch_datagram(b, i);
+	n = pass_amplification(s, d, n);
+	n = pass_rate(s, GATE_OUT, d, n);
+	if (n > 0)
+		send_counted(s, GATE_OUT, &route, d, n, 0, 0);
+	s->active_ns = worker_of(s)->now_ns;
+	udp_lane_touch(s->lane, &s->link);
+}
+
+/* An error that the socket reports (nobody listens at the target: ICMP) is not the end: somebody may listen again. */
+static void receive_answers(struct udp_session *s)
+{
+	struct udp_batch *b = udp_lane_desk(s->lane)->batch;
+
+	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+		int n = udp_batch_receive_connected(b, s->io.fd);
+
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n > 0)
+			answer(s, b, (unsigned)n);
+		if (n >= 0 && n < UDP_BATCH)
+			return;
+	}
+	worker_again(worker_of(s), &s->task);
+}
+
+static void on_target(struct io *io, uint32_t events)
+{
+	(void)events;
+	receive_answers(CONTAINER_OF(io, struct udp_session, io));
+}
+
+/* ---- the beginning ---------------------------------------------------------------------------------------------- */
+
+static int connect_to(const struct addr *to)
+{
+	int fd = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int size = SOCKET_BUFFER;
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+	if (connect(fd, &to->sa, to->len) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* A socket to the first of the target's addresses that may be dialled and has a route. */
+static int dial(const struct udp_session *s, const struct targets *targets)
+{
+	int fd = -1;
+
+	for (unsigned i = 0; i < targets->n && fd < 0; i++) {
+		struct addr to = targets->at[i];
+
+		addr_set_port(&to, (uint16_t)(conf_of(s)->target_port + s->key.offset));
+		if (dial_rule_allows(conf_of(s), &to))
+			fd = connect_to(&to);
+	}
+	return fd;
+}
+
+static void end_refused(struct udp_session *s, enum meter_counter why)
+{
+	udp_lane_count(s->lane, why, 1);
+	udp_session_close(s);
+}
+
+static void start(struct udp_session *s, int fd)
+{
+	if (fd < 0) {
+		end_refused(s, METER_refused_dial);
+		return;
+	}
+	io_init(&s->io, on_target, fd);
+	if (io_add(worker_of(s), &s->io, EPOLLIN | EPOLLET) != 0) {
+		end_refused(s, METER_refused_resource);
+		return;
+	}
+	session_move(s, UDP_OPEN);
+	forward_waiting(s);
+}
+
+static void find_target(struct udp_session *s)
+{
+	struct targets *targets;
+
+	switch (target_get(&s->lane->target, &s->task, &targets)) {
+	case TARGET_KNOWN:
+		start(s, dial(s, targets));
+		targets_unref(targets);
+		return;
+	case TARGET_WAIT:
+		return;
+	case TARGET_FAILED:
+		end_refused(s, METER_refused_dial);
+	}
+}
+
+static void on_task(struct task *t)
+{
+	struct udp_session *s = CONTAINER_OF(t, struct udp_session, task);
+
+	if (s->state == UDP_NAME)
+		find_target(s);
+	else
+		receive_answers(s);
+}
+
+/* When there is no room for another one, the session that was silent longest gives way, if that was long enough. */
+static void make_room(struct udp_lane *l)
+{
+	const struct mapping_conf *conf = lane_conf(&l->base);
+	struct list *first = list_first(&l->sessions);
+	bool full = conf->max_connections != 0 && gate_now(udp_lane_gate(l)) >= conf->max_connections;
+	struct udp_session *oldest;
+
+	if (first == NULL || (!full && fd_budget_left(l->base.worker->fds) > 0))
+		return;
+	oldest = CONTAINER_OF(first, struct udp_session, link);
+	if (l->base.worker->now_ns - oldest->active_ns >= YIELDS_NS)
+		udp_session_close(oldest);
+}
+
+static bool admit(struct udp_lane *l, const struct addr *source, struct gate_pass *pass)
+{
+	struct worker *w = l->base.worker;
+
+	make_room(l);
+	if (!fd_budget_take(w->fds, 1, FD_FOR_SESSIONS)) {
+		udp_lane_count(l, METER_refused_resource, 1);
+		return false;
+	}
+	if (gate_enter(udp_lane_gate(l), w->index, lane_conf(&l->base), source, w->now_ns, pass))
+		return true;
+	fd_budget_give(w->fds, 1);
+	return false;
+}
+
+static struct udp_session *session_new(struct udp_door *door, const struct udp_arrival *who)
+{
+	struct udp_lane *l = door->lane;
+	struct udp_desk *desk = udp_lane_desk(l);
+	struct udp_session *s = slab_get(&desk->sessions);
+
+	if (s == NULL)
+		return NULL;
+	s->state = UDP_NAME;
+	s->lane = l;
+	s->door = door;
+	udp_session_key(&s->key, who->from, door->offset);
+	s->from = *who->from;
+	s->local = who->local;
+	s->active_ns = l->base.worker->now_ns;
+	s->opened_ms = clock_wall_ms();
+	s->id = ++desk->last_id << 8 | l->base.worker->index << 1 | 1;
+	s->segments[GATE_IN] = s->segments[GATE_OUT] = true;
+	io_init(&s->io, on_target, -1);
+	task_init(&s->task, on_task);
+	list_init(&s->turn);
+	if (map_put(&l->by_client, &s->key, sizeof s->key, s, NULL) != 0) {
+		slab_put(&desk->sessions, s);
+		return NULL;
+	}
+	list_push_back(&l->sessions, &s->link);
+	lane_add(&l->base);
+	return s;
+}
+
+static int keep_header(struct udp_session *s, const struct proxy_header *header)
+{
+	if (header == NULL || header->local)
+		return 0;
+	s->proxied = malloc(2 * sizeof s->proxied[0]);
+	if (s->proxied == NULL)
+		return -1;
+	s->proxied[0] = header->src;
+	s->proxied[1] = header->dst;
+	return 0;
+}
+
+struct udp_session *udp_session_open(struct udp_door *door, const struct udp_arrival *who)
+{
+	struct udp_lane *l = door->lane;
+	struct worker *w = l->base.worker;
+	struct gate_pass pass = { .in = false };
+	struct udp_session *s = NULL;
+	struct addr source;
+
+	addr_from_sockaddr(&source, &who->from->sa, who->from->len);
+	if (who->header != NULL && !who->header->local)
+		source = who->header->src;
+	if (admit(l, &source, &pass) && (s = session_new(door, who)) == NULL) {
+		udp_lane_count(l, METER_refused_resource, 1);
+		gate_leave(udp_lane_gate(l), w->index, w->now_ns, &pass);
+		fd_budget_give(w->fds, 1);
+	}
+	if (s == NULL) {
+		if (who->fd >= 0)
+			close(who->fd);
+		return NULL;
+	}
+	s->pass = pass;
+	io_init(&s->io, on_target, who->fd);
+	if (keep_header(s, who->header) != 0)
+		end_refused(s, METER_refused_resource);
+	else if (who->fd >= 0)
+		start(s, who->fd);
+	else
+		find_target(s);
+	return s->state != UDP_CLOSED ? s : NULL;
+}
+
+/* ---- for people ------------------------------------------------------------------------------------------------- */
+
+void udp_session_info(const struct udp_session *s, struct conn_info *out)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof ss;
+	struct addr from, to;
+
+	*out = (struct conn_info){
+		.id = s->id,
+		.protocol = MAPPING_UDP,
+		.bytes_in = s->bytes[GATE_IN],
+		.bytes_out = s->bytes[GATE_OUT],
+		.opened_ms = s->opened_ms,
+	};
+	str_copy(out->mapping, sizeof out->mapping, s->lane->base.object->id);
+	client_addrs(s, &from, &to);
+	addr_print(&from, out->remote);
+	addr_print(&to, out->local);
+	if (s->state == UDP_OPEN && getpeername(s->io.fd, (struct sockaddr *)&ss, &len) == 0) {
+		addr_from_sockaddr(&to, (struct sockaddr *)&ss, len);
+		addr_print(&to, out->target);
+	}
+}

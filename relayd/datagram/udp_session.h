@@ -1,0 +1,70 @@
+/*
+ * udp_session - one client of a UDP port and its socket to the target.
+ *
+ * Owner:  its lane (in by_client and sessions). Thread: the worker's.
+ * Ends:   udp_session_close(): silence, cut, or when its place is needed; sockets at once, memory at the end of the round.
+ */
+#ifndef PORTWAY_RELAYD_DATAGRAM_UDP_SESSION_H
+#define PORTWAY_RELAYD_DATAGRAM_UDP_SESSION_H
+
+#include "common/net/proxy_protocol.h"
+#include "relayd/datagram/udp_lane.h"
+
+#include <sys/uio.h>
+
+#define UDP_WAITING_MAX 4 /* datagrams kept while the target's name is resolved */
+
+/* A client as the socket sees it: never two for one. */
+struct udp_key {
+	uint8_t ip[16]; /* IPv4 as mapped IPv6 */
+	uint32_t scope;
+	uint16_t port;
+	uint16_t offset; /* of the port in the mapping's range */
+};
+
+struct udp_session {
+	int state;
+	struct io io; /* connected to the target */
+	struct udp_lane *lane;
+	struct udp_door *door;
+	struct list link; /* in lane.sessions */
+	struct udp_key key;
+	struct addr from; /* where answers go */
+	struct udp_local local;
+	struct addr *proxied; /* client and port as a load balancer in front told them; NULL: as they are */
+	struct gate_pass pass;
+	struct task task;
+	uint64_t active_ns;
+	uint64_t bytes[2]; /* enum gate_way */
+	uint32_t heard;    /* datagrams from the client, up to 2: it has seen an answer, so it is where it says */
+	bool introduced;   /* a PROXY header was sent */
+	bool segments[2];  /* the kernel may be asked for them */
+	uint64_t id;
+	int64_t opened_ms; /* wall clock */
+
+	/* of the batch under way */
+	struct list turn;
+	uint8_t first, last;
+
+	/* until the target is known */
+	struct udp_waiting *waiting;
+	unsigned n_waiting;
+};
+
+void udp_session_key(struct udp_key *k, const struct addr *from, uint16_t offset);
+/* Somebody who has no session yet. */
+struct udp_arrival {
+	const struct addr *from; /* as the socket tells it */
+	struct udp_local local;
+	const struct proxy_header *header; /* what a load balancer in front said; NULL: nothing */
+	int fd;                            /* its socket to the target, from a predecessor; -1: none yet */
+};
+/* NULL: refused, and counted why. Takes the descriptor in any case. */
+struct udp_session *udp_session_open(struct udp_door *door, const struct udp_arrival *who);
+void udp_session_close(struct udp_session *s);
+
+/* Sends n datagrams of the client to the target, as far as limits and the kernel let them. */
+void udp_session_forward(struct udp_session *s, struct iovec *datagrams, unsigned n);
+void udp_session_info(const struct udp_session *s, struct conn_info *out);
+
+#endif

@@ -1,0 +1,561 @@
+/*
+ * What a UDP port promises: every client its session, answers from the mapped port, nothing cut, limits, exact counts.
+ */
+#define _GNU_SOURCE
+#include "common/net/proxy_protocol.h"
+#include "relayd/datagram/datagram_service.h"
+#include "tests/unit/relayd/lab.h"
+
+#include <netinet/ip.h>
+#include <signal.h>
+
+static struct lab lab;
+static int server;
+static uint16_t target, port;
+static struct mapping_conf conf;
+
+static int set_up(void **state)
+{
+	int size = 4 << 20;
+
+	(void)state;
+	lab_start(&lab, datagram_service_new);
+	server = lab_bound(SOCK_DGRAM, &target);
+	setsockopt(server, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+	port = lab_free_port(SOCK_DGRAM);
+	conf = lab_mapping(MAPPING_UDP, port, target);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	close(server);
+	lab_stop(&lab);
+	return 0;
+}
+
+static void apply(void)
+{
+	enum err_code code;
+
+	lab_change(&lab, "map_u", &conf);
+	assert_null(lab_refusal(&lab, "map_u", &code));
+}
+
+static uint64_t counted(enum meter_counter c)
+{
+	return lab_count(&lab, "map_u", c);
+}
+
+static void expect_datagram(int fd, const void *want, size_t n)
+{
+	static char got[70000];
+	ssize_t k = recv(fd, got, sizeof got, 0);
+
+	if (k != (ssize_t)n)
+		fail_msg("recv: %zd instead of %zu bytes (%s)", k, n, k < 0 ? strerror(errno) : "");
+	assert_memory_equal(got, want, n);
+}
+
+/* The next datagram goes back where it came from; its sender's port. */
+static uint16_t echo_one(void)
+{
+	static char bytes[70000];
+	struct sockaddr_in from;
+	socklen_t len = sizeof from;
+	ssize_t n = recvfrom(server, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &len);
+
+	if (n < 0)
+		fail_msg("echo: %s", strerror(errno));
+	assert_int_equal(sendto(server, bytes, (size_t)n, 0, (struct sockaddr *)&from, len), n);
+	return ntohs(from.sin_port);
+}
+
+static bool nothing_comes(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 100) == 0;
+}
+
+static void every_client_has_its_own_session(void **state)
+{
+	int c[100];
+	uint16_t seen[ARRAY_LEN(c)];
+
+	(void)state;
+	apply();
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < ARRAY_LEN(c); i++) {
+			uint16_t from;
+
+			if (round == 0)
+				c[i] = lab_connect(SOCK_DGRAM, port); /* connected: takes answers of this port only */
+			lab_send(c[i], &i, sizeof i);
+			from = echo_one();
+			if (round == 0)
+				seen[i] = from;
+			assert_int_equal(from, seen[i]);
+			expect_datagram(c[i], &i, sizeof i);
+		}
+	}
+	assert_int_equal(lab_connections(&lab), ARRAY_LEN(c));
+	assert_int_equal(counted(METER_opened), ARRAY_LEN(c));
+	assert_int_equal(counted(METER_packets_in), 3 * ARRAY_LEN(c));
+	assert_int_equal(counted(METER_packets_out), 3 * ARRAY_LEN(c));
+	assert_int_equal(counted(METER_bytes_in), 12 * ARRAY_LEN(c));
+	for (unsigned i = 0; i < ARRAY_LEN(c); i++)
+		close(c[i]);
+}
+
+/* Every size there is, in bursts of equal and of different ones: each arrives as it was, in order. */
+static void datagrams_keep_their_size_and_order(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 64, 64, 64, 64, 1200, 1200, 1200, 600, 1200, 1472, 1473, 9000, 9000,
+		40000, 65507, 2, 2, 2, 1 };
+	static uint8_t bytes[65507];
+	int c[2];
+
+	(void)state;
+	apply();
+	for (unsigned i = 0; i < 2; i++)
+		c[i] = lab_connect(SOCK_DGRAM, port);
+	for (unsigned round = 0; round < 20; round++) {
+		for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
+			memset(bytes, (int)(k + 1), sizeof bytes);
+			for (unsigned i = 0; i < 2; i++)
+				assert_int_equal(send(c[i], bytes, sizes[k], 0), sizes[k]);
+		}
+		for (size_t k = 0; k < 2 * ARRAY_LEN(sizes); k++)
+			echo_one();
+		for (unsigned i = 0; i < 2; i++) {
+			for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
+				memset(bytes, (int)(k + 1), sizes[k]);
+				expect_datagram(c[i], bytes, sizes[k]);
+			}
+		}
+	}
+	assert_int_equal(counted(METER_dropped_in) + counted(METER_dropped_out), 0);
+	assert_int_equal(counted(METER_packets_in), 40 * ARRAY_LEN(sizes));
+	assert_int_equal(counted(METER_bytes_in), counted(METER_bytes_out));
+	close(c[0]);
+	close(c[1]);
+}
+
+static void answers_leave_from_the_address_that_was_asked(void **state)
+{
+	static const char *binds[] = { "", "0.0.0.0" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(binds); i++) {
+		struct sockaddr_in a = lab_addr(port), from;
+		socklen_t len = sizeof from;
+		int c = lab_socket(SOCK_DGRAM);
+		char got[8];
+
+		str_copy(conf.bind, sizeof conf.bind, binds[i]);
+		apply();
+		a.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 5); /* 127.0.0.6 */
+		assert_int_equal(sendto(c, "ask", 3, 0, (struct sockaddr *)&a, sizeof a), 3);
+		echo_one();
+		assert_int_equal(recvfrom(c, got, sizeof got, 0, (struct sockaddr *)&from, &len), 3);
+		assert_int_equal(from.sin_addr.s_addr, a.sin_addr.s_addr);
+		assert_int_equal(from.sin_port, a.sin_port);
+		close(c);
+	}
+}
+
+static void both_families_at_one_port(void **state)
+{
+	int c = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct timeval limit = { .tv_sec = 20 };
+	struct addr a;
+
+	(void)state;
+	conf.bind[0] = '\0';
+	apply();
+	assert_int_equal(addr_parse_ip(&a, "::1", port), 0);
+	if (c < 0 || connect(c, &a.sa, a.len) != 0) {
+		close(c); /* a machine without IPv6 */
+		return;
+	}
+	setsockopt(c, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	lab_send(c, "six", 3);
+	echo_one();
+	expect_datagram(c, "six", 3);
+	close(c);
+}
+
+static void silence_ends_a_session(void **state)
+{
+	int c = lab_connect(SOCK_DGRAM, port);
+
+	(void)state;
+	conf.idle_timeout_ms = 300;
+	apply();
+	for (unsigned i = 0; i < 6; i++) { /* either way keeps it */
+		lab_send(c, "x", 1);
+		echo_one();
+		expect_datagram(c, "x", 1);
+		poll(NULL, 0, 100);
+	}
+	assert_int_equal(counted(METER_opened), 1);
+	LAB_UNTIL(&lab, lab_connections(&lab) == 0);
+	assert_int_equal(counted(METER_closed), 1);
+	lab_send(c, "x", 1);
+	echo_one();
+	expect_datagram(c, "x", 1);
+	assert_int_equal(counted(METER_opened), 2);
+	close(c);
+}
+
+static void so_many_sessions(void **state)
+{
+	int c[3];
+
+	(void)state;
+	conf.max_connections = 2;
+	apply();
+	for (unsigned i = 0; i < 3; i++)
+		lab_send(c[i] = lab_connect(SOCK_DGRAM, port), "x", 1);
+	echo_one();
+	echo_one();
+	LAB_UNTIL(&lab, counted(METER_refused_limit) == 1);
+	assert_true(nothing_comes(server));
+	conf.max_connections = 0;
+	conf.max_per_source = 2;
+	lab_change(&lab, "map_u", NULL);
+	apply();
+	for (unsigned i = 0; i < 3; i++)
+		lab_send(c[i], "x", 1);
+	LAB_UNTIL(&lab, counted(METER_refused_source) == 1);
+	for (unsigned i = 0; i < 3; i++)
+		close(c[i]);
+}
+
+static void lists_of_ranges(void **state)
+{
+	struct cidr loopback;
+	int c = lab_connect(SOCK_DGRAM, port);
+
+	(void)state;
+	assert_int_equal(cidr_parse(&loopback, "127.0.0.0/8"), 0);
+	conf.deny = (struct mapping_cidrs){ &loopback, 1 };
+	apply();
+	lab_send(c, "x", 1);
+	LAB_UNTIL(&lab, counted(METER_refused_cidr) == 1);
+	assert_true(nothing_comes(server));
+	close(c);
+}
+
+static void so_many_bytes_per_second(void **state)
+{
+	static char bytes[1000];
+	uint64_t start = clock_mono_ms();
+	int c = lab_connect(SOCK_DGRAM, port);
+
+	(void)state;
+	conf.rate_in = 100000;
+	apply();
+	while (clock_mono_ms() < start + 1000) {
+		for (unsigned i = 0; i < 20; i++)
+			lab_send(c, bytes, sizeof bytes);
+		poll(NULL, 0, 10);
+	}
+	LAB_UNTIL(&lab, counted(METER_bytes_in) >= 90000);
+	assert_in_range(counted(METER_bytes_in), 90000, 150000);
+	assert_true(counted(METER_dropped_in) > 100);
+	close(c);
+}
+
+static void an_address_that_asked_once_gets_little(void **state)
+{
+	static char bytes[1000];
+	struct sockaddr_in from;
+	socklen_t len = sizeof from;
+	int c = lab_connect(SOCK_DGRAM, port);
+
+	(void)state;
+	conf.udp_amplification = 3;
+	apply();
+	lab_send(c, bytes, 500);
+	assert_int_equal(recvfrom(server, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &len), 500);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(sendto(server, bytes, sizeof bytes, 0, (struct sockaddr *)&from, len), sizeof bytes);
+	expect_datagram(c, bytes, sizeof bytes); /* one fits into three times 500 */
+	LAB_UNTIL(&lab, counted(METER_dropped_out) == 3);
+	lab_send(c, bytes, 500); /* it is there: no limit any more */
+	assert_int_equal(recv(server, bytes, sizeof bytes, 0), 500);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(sendto(server, bytes, sizeof bytes, 0, (struct sockaddr *)&from, len), sizeof bytes);
+		expect_datagram(c, bytes, sizeof bytes);
+	}
+	close(c);
+}
+
+/* ICMP says that nobody listens: the session stays, and works when somebody does. */
+static void a_target_that_is_away_comes_back(void **state)
+{
+	struct sockaddr_in a = lab_addr(target);
+	int c = lab_connect(SOCK_DGRAM, port);
+
+	(void)state;
+	apply();
+	lab_send(c, "1", 1);
+	echo_one();
+	expect_datagram(c, "1", 1);
+	close(server);
+	for (unsigned i = 0; i < 10; i++) {
+		lab_send(c, "lost", 4);
+		poll(NULL, 0, 5);
+	}
+	server = lab_socket(SOCK_DGRAM);
+	assert_int_equal(bind(server, (struct sockaddr *)&a, sizeof a), 0);
+	lab_send(c, "2", 1);
+	echo_one();
+	expect_datagram(c, "2", 1);
+	assert_int_equal(counted(METER_opened), 1);
+	close(c);
+}
+
+static void names_are_resolved_before_the_first_datagram_goes(void **state)
+{
+	int c = lab_connect(SOCK_DGRAM, port);
+
+	(void)state;
+	str_copy(conf.target_host, sizeof conf.target_host, "localhost");
+	/* "localhost" may be ::1 first; the server is IPv4 */
+	apply();
+	lab_send(c, "one", 3);
+	lab_send(c, "two", 3);
+	LAB_UNTIL(&lab, counted(METER_packets_in) + counted(METER_refused_dial) + counted(METER_dropped_in) >= 2);
+	conf.dial_any = false;
+	lab_change(&lab, "map_u", NULL);
+	apply();
+	lab_send(c, "x", 1);
+	LAB_UNTIL(&lab, counted(METER_refused_dial) >= 1);
+	close(c);
+}
+
+static void the_target_learns_who_it_is(void **state)
+{
+	uint8_t bytes[256];
+
+	(void)state;
+	conf.proxy_out = MAPPING_PROXY_V2;
+	for (unsigned every = 0; every < 2; every++) {
+		int c = lab_connect(SOCK_DGRAM, port);
+
+		conf.proxy_out_every = every;
+		apply();
+		for (unsigned i = 0; i < 3; i++) {
+			struct proxy_header h;
+			int n, used = 0;
+
+			lab_send(c, "data", 4);
+			n = (int)recv(server, bytes, sizeof bytes, 0);
+			if (i == 0 || every) {
+				used = proxy_parse(&h, bytes, (size_t)n);
+				assert_true(used > 0 && h.dgram);
+				assert_int_equal(addr_port(&h.src), lab_port_of(c));
+				assert_int_equal(addr_port(&h.dst), port);
+			}
+			assert_int_equal(n - used, 4);
+			assert_memory_equal(bytes + used, "data", 4);
+		}
+		close(c);
+	}
+	assert_int_equal(counted(METER_bytes_in), 24); /* the headers are ours */
+}
+
+static void a_balancer_in_front_says_who_it_is(void **state)
+{
+	struct cidr loopback, other;
+	uint8_t bytes[256];
+	struct addr src, dst;
+	struct proxy_header h;
+	int c = lab_connect(SOCK_DGRAM, port), n;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(cidr_parse(&loopback, "127.0.0.0/8") | cidr_parse(&other, "192.0.2.0/24"), 0);
+	assert_int_equal(addr_parse(&src, "192.0.2.7:4711") | addr_parse(&dst, "198.51.100.1:53"), 0);
+	conf.proxy_in = true;
+	conf.proxy_out = MAPPING_PROXY_V2;
+	conf.proxy_trusted = (struct mapping_cidrs){ &loopback, 1 };
+	conf.allow = (struct mapping_cidrs){ &other, 1 };
+	apply();
+	lab_send(c, "no header", 9);
+	LAB_UNTIL(&lab, counted(METER_refused_proxy) == 1);
+	len = proxy_write_v2(bytes, &src, &dst, true);
+	memcpy(bytes + len, "query", 5);
+	lab_send(c, bytes, len + 5);
+	n = (int)recv(server, bytes, sizeof bytes, 0);
+	assert_true(proxy_parse(&h, bytes, (size_t)n) > 0);
+	assert_true(addr_equal(&h.src, &src) && addr_equal(&h.dst, &dst));
+	assert_memory_equal(bytes + n - 5, "query", 5);
+	lab_send(c, "more", 4); /* introduced is introduced */
+	expect_datagram(server, "more", 4);
+	close(c);
+}
+
+/* ---- what an operator does --------------------------------------------------------------------------------------- */
+
+struct seen {
+	struct conn_info last;
+	unsigned n;
+};
+
+static bool see(const struct conn_info *info, void *arg)
+{
+	struct seen *x = arg;
+
+	x->last = *info;
+	x->n++;
+	return true;
+}
+
+static void sessions_are_listed_and_cut(void **state)
+{
+	struct seen seen = { .n = 0 };
+	struct addr a;
+	int c = lab_connect(SOCK_DGRAM, port);
+
+	(void)state;
+	apply();
+	lab_send(c, "x", 1);
+	echo_one();
+	expect_datagram(c, "x", 1);
+	lab.service.ops->list(lab.service.self, "map_u", see, &seen);
+	assert_int_equal(seen.n, 1);
+	assert_int_equal(seen.last.protocol, MAPPING_UDP);
+	assert_int_equal(addr_parse(&a, seen.last.remote), 0);
+	assert_int_equal(addr_port(&a), lab_port_of(c));
+	assert_int_equal(addr_parse(&a, seen.last.local), 0);
+	assert_int_equal(addr_port(&a), port);
+	assert_int_equal(addr_parse(&a, seen.last.target), 0);
+	assert_int_equal(addr_port(&a), target);
+	assert_true(lab.service.ops->cut(lab.service.self, seen.last.id));
+	assert_int_equal(lab_connections(&lab), 0);
+	assert_false(lab.service.ops->cut(lab.service.self, seen.last.id));
+	close(c);
+}
+
+static void a_range_is_spread_over_the_workers(void **state)
+{
+	uint16_t first;
+	int c;
+
+	(void)state;
+	first = lab_free_port(SOCK_DGRAM);
+	conf.port_first = first;
+	conf.port_last = (uint16_t)(first + 9);
+	conf.target_port = (uint16_t)(target - 5); /* the sixth one has a target */
+	apply();
+	c = lab_connect(SOCK_DGRAM, (uint16_t)(first + 5));
+	lab_send(c, "x", 1);
+	echo_one();
+	expect_datagram(c, "x", 1);
+	close(c);
+}
+
+static void without_descriptors_the_oldest_gives_way_or_nobody_comes(void **state)
+{
+	int c[4];
+
+	(void)state;
+	lab.fds.limit = FD_SPARE + 3; /* the port and two sessions; the eighth for sessions is rounded away */
+	apply();
+	for (unsigned i = 0; i < 4; i++)
+		lab_send(c[i] = lab_connect(SOCK_DGRAM, port), "x", 1);
+	LAB_UNTIL(&lab, counted(METER_refused_resource) == 2);
+	assert_int_equal(lab_connections(&lab), 2);
+	for (unsigned i = 0; i < 4; i++)
+		close(c[i]);
+}
+
+/* ---- handover ----------------------------------------------------------------------------------------------------- */
+
+struct handed {
+	struct handover_socket at[8];
+	uint8_t record[8][256];
+	unsigned n;
+};
+
+static int take(const struct handover_socket *s, void *arg)
+{
+	struct handed *h = arg;
+	struct handover_socket *x = &h->at[h->n];
+
+	*x = *s;
+	x->fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0); /* as SCM_RIGHTS does */
+	if (s->record_n > 0)
+		x->record = memcpy(h->record[h->n], s->record, s->record_n);
+	h->n++;
+	return 0;
+}
+
+static void ports_and_sessions_are_handed_over(void **state)
+{
+	static struct handed handed;
+	int c = lab_connect(SOCK_DGRAM, port), late;
+	struct lab next;
+	uint16_t from;
+
+	(void)state;
+	apply();
+	lab_send(c, "x", 1);
+	from = echo_one();
+	expect_datagram(c, "x", 1);
+	lab_start(&next, datagram_service_new);
+	next.fds_before--; /* the client's, which will be closed */
+	assert_int_equal(lab.service.ops->hand_over(lab.service.self, take, &handed), 0);
+	assert_int_equal(handed.n, 2);
+	for (unsigned i = 0; i < handed.n; i++)
+		next.service.ops->adopt(next.service.self, &handed.at[i]);
+	lab_change(&next, "map_u", &conf);
+	assert_int_equal(lab_connections(&next), 1);
+	lab.service.ops->quiesce(lab.service.self);
+	for (unsigned i = 0; i < 100; i++) {
+		lab_send(c, &i, sizeof i);
+		assert_int_equal(echo_one(), from); /* the same socket to the target */
+		expect_datagram(c, &i, sizeof i);
+	}
+	late = lab_connect(SOCK_DGRAM, port);
+	lab_send(late, "new", 3);
+	echo_one();
+	expect_datagram(late, "new", 3);
+	assert_int_equal(lab_count(&lab, "map_u", METER_packets_in), 1);
+	assert_int_equal(lab_count(&next, "map_u", METER_packets_in), 101);
+	close(late);
+	close(c);
+	lab_stop(&next);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(every_client_has_its_own_session, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(datagrams_keep_their_size_and_order, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(answers_leave_from_the_address_that_was_asked, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(both_families_at_one_port, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(silence_ends_a_session, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(so_many_sessions, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(lists_of_ranges, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(so_many_bytes_per_second, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_address_that_asked_once_gets_little, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_target_that_is_away_comes_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(names_are_resolved_before_the_first_datagram_goes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_target_learns_who_it_is, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_balancer_in_front_says_who_it_is, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(sessions_are_listed_and_cut, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_range_is_spread_over_the_workers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			without_descriptors_the_oldest_gives_way_or_nobody_comes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(ports_and_sessions_are_handed_over, set_up, tear_down),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
