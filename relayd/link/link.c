@@ -141,7 +141,7 @@ static void link_wait(struct link *l, uint64_t ms)
 }
 
 /* Ends the process of now, if there is one, and tells what is lost with it. */
-static void link_drop(struct link *l, const char *why)
+static void link_drop(struct link *l, const char *why, uint64_t wait_ms)
 {
 	bool was_up = l->state == LINK_UP;
 
@@ -150,7 +150,7 @@ static void link_drop(struct link *l, const char *why)
 	l->process = NULL;
 	for (int i = 0; i < LINES_N; i++)
 		l->lines[i].connected = false;
-	link_wait(l, BACKOFF_MIN_MS + rand_backoff_ms(l->attempt, BACKOFF_BASE_MS, BACKOFF_MAX_MS));
+	link_wait(l, wait_ms);
 	for (int i = 0; i < LINES_N; i++)
 		link_lose(l, (enum link_line)i);
 	if (was_up)
@@ -165,7 +165,7 @@ void link_restart(struct link *l, const char *why)
 	l->restarts++;
 	l->attempt = MIN(l->attempt + 1, 16);
 	l->turn++;
-	link_drop(l, why);
+	link_drop(l, why, BACKOFF_MIN_MS + rand_backoff_ms(l->attempt, BACKOFF_BASE_MS, BACKOFF_MAX_MS));
 }
 
 static void on_trouble(void *arg, const char *why)
@@ -338,7 +338,7 @@ void link_open(struct link *l, const struct frame_open *credentials)
 		return;
 	}
 	l->attempt = 0;
-	link_drop(l, "new credentials");
+	link_drop(l, "new credentials", 0);
 }
 
 static void on_timer_closed(uv_handle_t *h)
@@ -367,7 +367,7 @@ void link_send(struct link *l, enum link_line line, const void *p, size_t n)
 {
 	struct buf frames;
 
-	assert(l->state == LINK_UP && !l->lines[line].busy && link_uses(l, line));
+	assert(l->state == LINK_UP && !l->lines[line].busy && link_uses(l, (int)line));
 	l->lines[line].busy = true;
 	l->lines[line].sent_ms = clock_mono_ms();
 	buf_init(&frames, FRAME_HEAD + FRAME_MAX);

@@ -128,12 +128,9 @@ static void tell_text(struct line *l, enum frame_kind kind, const char *text)
 	tell(l, kind, text, strlen(text));
 }
 
-_Noreturn static void give_up(struct line *l, const char *what, const char *why)
+_Noreturn static void give_up(struct line *l, const char *why)
 {
-	char text[300];
-
-	str_fmt(text, sizeof text, "%s: %s", what, why);
-	tell_text(l, FRAME_DOWN, text);
+	tell_text(l, FRAME_DOWN, why);
 	_exit(1);
 }
 
@@ -171,11 +168,11 @@ static void line_open(struct line *l, const struct frame_open *o)
 		(rv = nng_pipe_notify(l->socket, NNG_PIPE_EV_ADD_POST, on_pipe, l)) != 0 ||
 		(rv = nng_pipe_notify(l->socket, NNG_PIPE_EV_REM_POST, on_pipe, l)) != 0 ||
 		(rv = nng_dialer_create(&d, l->socket, url)) != 0 || (rv = set_options(l, d)) != 0)
-		give_up(l, o->address, nng_strerror(rv));
+		give_up(l, nng_strerror(rv));
 	if (nng_tls_set_dialer(d, &tls, &e) != 0)
-		give_up(l, o->address, e.msg);
+		give_up(l, e.msg);
 	if ((rv = nng_dialer_start(d, 0)) != 0)
-		give_up(l, o->address, nng_strerror(rv));
+		give_up(l, nng_strerror(rv));
 }
 
 static void child_open(struct link_child *c, const struct frame *f)
@@ -186,7 +183,7 @@ static void child_open(struct link_child *c, const struct frame *f)
 	if (c->lines[LINE_REPORT].aio != NULL || frame_open_get(&o, f->p, f->n) != 0)
 		_exit(1);
 	if (nng_tls_register(&e) != 0)
-		give_up(&c->lines[LINE_REPORT], "TLS", e.msg);
+		give_up(&c->lines[LINE_REPORT], e.msg);
 	line_open(&c->lines[LINE_REPORT], &o);
 	if (o.cert_pem[0] != '\0') /* without a certificate there is nothing but joining */
 		line_open(&c->lines[LINE_POLL], &o);

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define LOOK_MS        60000  /* how often the certificate's age is looked at */
-#define RETRY_MIN_MS   10000  /* after a refusal that may pass; controld may ask for longer */
+#define RETRY_MIN_MS   1000   /* after a refusal that may pass; controld may ask for longer */
 #define RENEW_RETRY_MS 300000 /* a renewal without an answer is tried again */
 
 enum member_state { MEMBER_OUTSIDE, MEMBER_JOINING, MEMBER_IN };
@@ -108,7 +108,7 @@ static void membership_refused(struct membership *m, const struct msg_refused *n
 	log_error(m->state == MEMBER_JOINING ? "join_refused" : "renewal_refused", log_s("reason", no->reason),
 		log_s("code", err_api(err_from_wire(no->code))), log_s("again", again ? "yes" : "no"));
 	if (again || m->state == MEMBER_IN) {
-		membership_look_after(m, MAX(no->retry_ms, RETRY_MIN_MS) + rand_below(1000));
+		membership_look_after(m, MAX(no->retry_ms, RETRY_MIN_MS) + rand_below(RETRY_MIN_MS));
 		return;
 	}
 	membership_move(m, MEMBER_OUTSIDE);
