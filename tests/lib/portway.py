@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -45,8 +46,8 @@ def eventually(condition, what="condition", seconds=20, every=0.02):
 class Daemon:
     """One of our programs, run in the foreground from its environment alone; its log is kept for failures."""
 
-    def __init__(self, program, env, folder, args=()):
-        self.program, self.env, self.folder, self.args = program, env, folder, list(args)
+    def __init__(self, program, env, folder, nofile=None):
+        self.program, self.env, self.folder, self.nofile = program, env, folder, nofile
         self.log_path = os.path.join(folder, f"{program}-{env.get('RELAYD_NAME', '')}.log")
         self.process = None
 
@@ -55,9 +56,13 @@ class Daemon:
         clean.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
         clean.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([os.path.join(BIN, self.program), *self.args], env={**clean, **self.env},
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen([os.path.join(BIN, self.program)], env={**clean, **self.env},
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self._limit)
         return self
+
+    def _limit(self):
+        if self.nofile:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile, self.nofile))
 
     @property
     def pid(self):
@@ -168,13 +173,13 @@ class Controld(Daemon):
 
 
 class Relayd(Daemon):
-    def __init__(self, folder, name, controld, token=None, extra=None):
+    def __init__(self, folder, name, controld, token=None, extra=None, nofile=None):
         self.name, self.metrics_port = name, free_port()
         env = {"RELAYD_CONTROLD": f"127.0.0.1:{controld.fleet_port}", "RELAYD_NAME": name, "RELAYD_WORKERS": "2",
                "RELAYD_DATA_DIR": os.path.join(folder, name), "RELAYD_METRICS_LISTEN": f"127.0.0.1:{self.metrics_port}"}
         if token:
             env["RELAYD_JOIN_TOKEN"] = token
-        super().__init__("relayd", {**env, **(extra or {})}, folder)
+        super().__init__("relayd", {**env, **(extra or {})}, folder, nofile)
 
     def metrics(self):
         text = requests.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5).text
@@ -202,9 +207,9 @@ class Fleet:
             self.add_relay(f"edge-{i + 1}", relay_env)
         return self
 
-    def add_relay(self, name, env=None):
+    def add_relay(self, name, env=None, nofile=None):
         token = self.api.post("/api/v1/nodes/join-tokens", {"name": name})["token"]
-        relay = Relayd(self.folder, name, self.controld, token, env)
+        relay = Relayd(self.folder, name, self.controld, token, env, nofile)
         self.relays.append(relay)
         relay.start()
         self.wait_online(name)

@@ -14,13 +14,13 @@ def target():
 
 def refused(port, host="127.0.0.1", source=None):
     """True if the tunnel port ends a new connection at once instead of echoing."""
-    with socket.create_connection((host, port), 10, source_address=source) as s:
-        s.settimeout(10)
-        try:
+    try:
+        with socket.create_connection((host, port), 10, source_address=source) as s:
+            s.settimeout(10)
             s.sendall(b"x")
             return s.recv(1) == b""
-        except (ConnectionResetError, BrokenPipeError):
-            return True
+    except (ConnectionResetError, BrokenPipeError):  # a reset may come before connect() has returned
+        return True
 
 
 def reason(fleet, mapping, name, at_least=1):

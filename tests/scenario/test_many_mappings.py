@@ -67,7 +67,7 @@ def inodes(pid):
 
 def test_a_port_beyond_the_descriptor_limit_is_an_error_and_nothing_else_fails(new_fleet):
     fleet = new_fleet(relays=0, controld_env={"CONTROLD_HTTP_RATE_LIMIT": "0"})
-    fleet.add_relay("edge-1", {"RELAYD_LIMIT_DESCRIPTORS": "300"})
+    fleet.add_relay("edge-1", nofile=600)
     with TcpServer(echo) as server:
         first = fleet.mapping(server.port)
         with connect(first["source_port"]) as witness:
