@@ -18,11 +18,22 @@
 #define SQLITE_BUSY_MS    5000
 #define SQLITE_COPY_PAGES 256 /* per step of a copy; between steps writers get their turn */
 
-/* A connection is the SQLite handle and the file's name for messages. */
+/*
+ * A connection is the SQLite handle and the file's name for messages: with its folders while it is being opened, which
+ * an operator reads, and without them afterwards, when a message may go to a client of the API.
+ */
 struct driver_conn {
 	sqlite3 *handle;
 	char *path;
+	const char *shown; /* inside path */
 };
+
+static const char *sqlite_base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
 
 /* ---- errors ------------------------------------------------------------------------------------------------------ */
 
@@ -75,26 +86,26 @@ static int sqlite_err_of(struct err *e, const struct driver_conn *c, int code)
 
 	if (sqlite_is_full(code, errnum))
 		return err_set(e, ERR_DISK_FULL, NULL,
-			"database %s: no room to write (%s); free some and it goes on by itself", c->path,
+			"database %s: no room to write (%s); free some and it goes on by itself", c->shown,
 			errnum ? strerror(errnum) : msg);
 	switch (code & 0xff) {
 	case SQLITE_CONSTRAINT:
 		return sqlite_constraint(e, code, msg);
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
-		return err_set(e, ERR_LOCKED, NULL, "database %s: locked by another program", c->path);
+		return err_set(e, ERR_LOCKED, NULL, "database %s: locked by another program", c->shown);
 	case SQLITE_NOMEM:
-		return err_set(e, ERR_NOMEM, NULL, "database %s: out of memory", c->path);
+		return err_set(e, ERR_NOMEM, NULL, "database %s: out of memory", c->shown);
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		return err_set(e, ERR_STORAGE, NULL,
 			"database %s is damaged (%s): stop controld and restore a copy with 'controld db restore FILE'",
-			c->path, msg);
+			c->shown, msg);
 	case SQLITE_CANTOPEN:
 	case SQLITE_READONLY:
 	case SQLITE_IOERR:
 	case SQLITE_PERM:
-		return err_set(e, ERR_STORAGE, NULL, "database %s: %s%s%s", c->path, msg, errnum ? ": " : "",
+		return err_set(e, ERR_STORAGE, NULL, "database %s: %s%s%s", c->shown, msg, errnum ? ": " : "",
 			errnum ? strerror(errnum) : "");
 	default:
 		return err_set(e, ERR_INTERNAL, NULL, "database: %s", msg);
@@ -186,6 +197,7 @@ static int sqlite_connect(struct driver_conn **out, const char *path, int flags,
 		err_set(e, ERR_NOMEM, NULL, "database %s: out of memory", path);
 		goto fail;
 	}
+	c->shown = c->path;
 	/* One thread at a time uses a connection, so SQLite's own lock around each call is not needed. */
 	rc = sqlite3_open_v2(path, &c->handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 	if (rc != SQLITE_OK) {
@@ -215,6 +227,7 @@ static int sqlite_open(struct driver_conn **out, const char *path, const struct 
 		sqlite_close(c);
 		return -1;
 	}
+	c->shown = sqlite_base_name(c->path);
 	*out = c;
 	return 0;
 }
@@ -240,10 +253,8 @@ static int sqlite_stmt_fail(struct err *e, sqlite3_stmt *s)
 {
 	sqlite3 *handle = sqlite3_db_handle(s);
 	const char *path = sqlite3_db_filename(handle, "main");
-	char name[PATH_MAX];
-	struct driver_conn c = { .handle = handle, .path = name };
+	const struct driver_conn c = { .handle = handle, .shown = sqlite_base_name(path != NULL ? path : "") };
 
-	str_copy(name, sizeof name, path != NULL ? path : "");
 	return sqlite_fail(e, &c);
 }
 
