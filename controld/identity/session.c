@@ -7,7 +7,18 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SQL_INSERT, SQL_FIND, SQL_ADVANCE, SQL_END, SQL_END_USER, SQL_END_TENANT, SQL_EXPIRED, SQL_IDENTITY };
+enum {
+	SQL_INSERT,
+	SQL_FIND,
+	SQL_ADVANCE,
+	SQL_END,
+	SQL_END_USER,
+	SQL_END_TENANT,
+	SQL_EXPIRED,
+	SQL_CROWD,
+	SQL_TRIM,
+	SQL_IDENTITY
+};
 static const char *const sql[] = {
 	[SQL_INSERT] = "INSERT INTO sessions (id, tenant_id, user_id, used, address, created_ms, expires_ms) "
 		       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -19,6 +30,10 @@ static const char *const sql[] = {
 	[SQL_END_USER] = "DELETE FROM sessions WHERE user_id = ?1 AND id <> ?2",
 	[SQL_END_TENANT] = "DELETE FROM sessions WHERE tenant_id = ?1",
 	[SQL_EXPIRED] = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_ms <= ?1 LIMIT ?2)",
+	[SQL_CROWD] = "SELECT user_id FROM sessions GROUP BY user_id HAVING count(*) > ?1 LIMIT 1",
+	/* ids sort by the time they were made */
+	[SQL_TRIM] = "DELETE FROM sessions WHERE user_id = ?1 AND id NOT IN "
+		     "(SELECT id FROM sessions WHERE user_id = ?1 ORDER BY id DESC LIMIT ?2)",
 	[SQL_IDENTITY] = "SELECT s.user_id, s.tenant_id, m.role, u.system_admin FROM sessions s "
 			 "JOIN users u ON u.id = s.user_id AND u.status = 'active' "
 			 "JOIN memberships m ON m.tenant_id = s.tenant_id AND m.user_id = s.user_id "
@@ -135,6 +150,24 @@ int session_end_tenant(struct db *tx, const char *tenant_id, struct err *e)
 int session_delete_expired(struct db *tx, int64_t now_ms, unsigned limit, struct err *e)
 {
 	return db_exec(tx, sql[SQL_EXPIRED], e, bind_i(now_ms), bind_i(limit));
+}
+
+int session_crowd(struct db *db, unsigned max, char user_id[RAND_ID_SIZE], struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql[SQL_CROWD], e, bind_i(max)) != 0)
+		return -1;
+	if ((rc = query_next(q, e)) == 1)
+		(void)str_copy(user_id, RAND_ID_SIZE, query_text(q, 0));
+	query_end(q);
+	return rc;
+}
+
+int session_trim(struct db *tx, const char *user_id, unsigned keep, struct err *e)
+{
+	return db_exec(tx, sql[SQL_TRIM], e, bind_s(user_id), bind_i(keep));
 }
 
 int session_identity(

@@ -26,6 +26,7 @@ struct err;
 
 #define SESSION_ADDRESS_SIZE 80
 #define SESSION_TOKEN_SIZE   112
+#define SESSIONS_MAX         1000 /* of one user; beyond it the oldest end */
 
 struct session {
 	char id[RAND_ID_SIZE];
@@ -57,6 +58,10 @@ int session_end(struct db *tx, const char *tenant_id, const char *id, struct err
 int session_end_user(struct db *tx, const char *user_id, const char *keep, struct err *e) MUST_CHECK;
 int session_end_tenant(struct db *tx, const char *tenant_id, struct err *e) MUST_CHECK;
 int session_delete_expired(struct db *tx, int64_t now_ms, unsigned limit, struct err *e) MUST_CHECK;
+/* 1 and a user who has more than max sessions, 0, -1. */
+int session_crowd(struct db *db, unsigned max, char user_id[RAND_ID_SIZE], struct err *e) MUST_CHECK;
+/* Ends all of a user's sessions but the newest. */
+int session_trim(struct db *tx, const char *user_id, unsigned keep, struct err *e) MUST_CHECK;
 
 /* Who a session stands for now. 0, or -1 with INVALID_TOKEN when it is over or its user or tenant is not active. */
 int session_identity(struct db *db, const char *id, const char *tenant_id, int64_t now_ms, struct identity *out,

@@ -230,6 +230,30 @@ static void ways_to_end(void **state)
 		store_write(((struct world *)*state)->store.store, STORE_OPERATIONAL, work_end, *state, NULL), 0);
 }
 
+static int work_crowd(struct db *tx, void *arg, struct err *e)
+{
+	struct world *w = arg;
+	struct session more = w->session;
+	char user_id[RAND_ID_SIZE] = "", got[RAND_ID_SIZE] = "";
+
+	for (char c = '2'; c <= '5'; c++) { /* with ses_1: five */
+		more.id[4] = c;
+		if (session_insert(tx, &more, e) != 0)
+			return -1;
+	}
+	if (session_crowd(tx, 5, user_id, e) != 0 || session_crowd(tx, 4, got, e) != 1 || strcmp(got, w->user.id) != 0)
+		return -1;
+	if (session_trim(tx, got, 2, e) != 3 || session_find(tx, "ses_3", 2000, &more, e) != 0)
+		return -1;
+	return session_find(tx, "ses_4", 2000, &more, e) == 1 && session_crowd(tx, 2, got, e) == 0 ? 0 : -1;
+}
+
+static void the_oldest_make_room(void **state)
+{
+	assert_int_equal(
+		store_write(((struct world *)*state)->store.store, STORE_OPERATIONAL, work_crowd, *state, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +265,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nor_has_a_user_of_a_suspended_tenant, setup, teardown),
 		cmocka_unit_test_setup_teardown(advancing_moves_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(ways_to_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_oldest_make_room, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
