@@ -1,5 +1,6 @@
 #include "relayd/services.h"
 
+#include "relayd/datagram/datagram_service.h"
 #include "relayd/stream/stream_service.h"
 
 #include <string.h>
@@ -9,6 +10,7 @@ int services_init(struct services *s, const struct service_env *env, struct err 
 {
 	static int (*const makers[])(struct service * out, const struct service_env *env, struct err *e) = {
 		stream_service_new,
+		datagram_service_new,
 	};
 
 	s->n = 0;

@@ -5,8 +5,8 @@
 #include "common/base/sm.h"
 #include "common/base/str.h"
 #include "proto/answer.h"
+#include "proto/dial_rule.h"
 #include "relayd/datagram/udp_send.h"
-#include "relayd/limit/dial_rule.h"
 #include "relayd/loop/fd_budget.h"
 
 #include <errno.h>
