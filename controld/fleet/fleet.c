@@ -32,7 +32,7 @@ struct fleet {
 	struct roster *roster;
 	struct asks *asks;
 	struct ca *ca;     /* from the start on, until the end */
-	struct line *line; /* between start and stop */
+	struct line *line; /* from the start on, until the end */
 	struct fleet_api api;
 	struct relays relays;
 	struct route *routes;
@@ -227,7 +227,7 @@ void fleet_free(struct fleet *f)
 {
 	if (f == NULL)
 		return;
-	fleet_stop(f);
+	line_free(f->line);
 	asks_free(f->asks);
 	roster_free(f->roster);
 	ca_free(f->ca);
@@ -314,8 +314,8 @@ int fleet_start(struct fleet *f, struct err *e)
 
 void fleet_stop(struct fleet *f)
 {
-	line_free(f->line);
-	f->line = NULL;
+	if (f->line != NULL)
+		line_stop(f->line);
 }
 
 uint16_t fleet_port(const struct fleet *f)

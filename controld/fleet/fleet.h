@@ -3,7 +3,8 @@
  * reports in. Features do not know it; it reads them, and gives tunnels/ the small interface in relays.h.
  *
  * Owner:  app. Thread: app's for the life cycle, workers for the routes and the relays interface.
- * Ends:   fleet_stop() when no request runs any more, then fleet_free().
+ * Ends:   fleet_stop() before the server (its parks are woken until then), fleet_free() after it: requests that still
+ *         run between the two find relays that do not answer.
  */
 #ifndef PORTWAY_CONTROLD_FLEET_FLEET_H
 #define PORTWAY_CONTROLD_FLEET_FLEET_H
@@ -45,7 +46,7 @@ int fleet_new(struct fleet **out, const struct fleet_conf *conf, struct store *s
 void fleet_free(struct fleet *f);
 /* Loads what there is, listens and runs; fleet_bootstrap() was called. */
 int fleet_start(struct fleet *f, struct err *e) MUST_CHECK;
-void fleet_stop(struct fleet *f);
+void fleet_stop(struct fleet *f); /* again is fine */
 /* The port it listens on, once it was started. */
 uint16_t fleet_port(const struct fleet *f);
 

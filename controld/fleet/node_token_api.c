@@ -96,7 +96,6 @@ static int on_create(void *feature, struct request *rq, struct reply *rp, struct
 		return err_set(e, ERR_INTERNAL, NULL, "join token too long");
 	o = node_token_json(&c.token);
 	json_object_set_new(o, "token", json_string(text));
-	reply_header(rp, "Cache-Control", "no-store");
 	reply_json(rp, 201, o);
 	seal_wipe(text, sizeof text);
 	seal_wipe(&t, sizeof t);

@@ -104,19 +104,28 @@ static bool refuse(struct bucket *b, uint64_t now_ns, uint32_t *retry_ms)
 	return false;
 }
 
+/* A proxy here shows every stranger with an address of ours. */
+static bool is_loopback(const struct addr *a)
+{
+	if (a->sa.sa_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr);
+	return ntohl(a->v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 bool gate_admits(struct gate *g, const struct addr *from, uint64_t now_ns, uint32_t *retry_ms)
 {
-	struct gate_address *a = address_get(g, from, now_ns);
+	struct gate_address *a;
 
-	if (a == NULL) {
-		*retry_ms = 1000;
-		return false;
-	}
-	if (bucket_take(&a->bucket, 1, 1, now_ns) == 0)
-		return refuse(&a->bucket, now_ns, retry_ms);
-	if (bucket_take(&g->total, 1, 1, now_ns) == 0) {
-		bucket_give(&a->bucket, 1);
+	if (bucket_wait_ns(&g->total, 1, now_ns) > 0)
 		return refuse(&g->total, now_ns, retry_ms);
+	if (!is_loopback(from)) {
+		a = address_get(g, from, now_ns);
+		if (a == NULL) {
+			*retry_ms = 1000;
+			return false;
+		}
+		if (bucket_take(&a->bucket, 1, 1, now_ns) == 0)
+			return refuse(&a->bucket, now_ns, retry_ms);
 	}
-	return true;
+	return bucket_take(&g->total, 1, 1, now_ns) == 1;
 }

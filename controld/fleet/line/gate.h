@@ -1,5 +1,6 @@
 /*
- * gate - how often strangers may try to join: a token bucket per address and one for all. IPv6 counts by /64.
+ * gate - how often strangers may try to join: a token bucket per address and one for all. IPv6 counts by /64; this
+ * machine itself only counts in all.
  *
  * Owner: fleet. Thread: the fleet thread. Time is passed in.
  */

@@ -307,6 +307,7 @@ int line_start(struct line *l, struct err *e)
 
 	if (start_workers(l, e) != 0 || start_model(l, e) != 0 || start_desks(l, e) != 0 || start_link(l, e) != 0)
 		return -1;
+	l->port = link_server_port(l->link);
 	publish_stats(l);
 	rc = pthread_create(&l->thread, NULL, work_line, l);
 	if (rc != 0)
@@ -319,10 +320,11 @@ int line_start(struct line *l, struct err *e)
  * The thread first, then the workers: what they finished is still answered. The link goes last of all that holds its
  * requests.
  */
-void line_free(struct line *l)
+void line_stop(struct line *l)
 {
-	if (l == NULL)
+	if (l->ended)
 		return;
+	l->ended = true;
 	changes_off_commit(l->conf.store, l);
 	if (l->running) {
 		mailbox_post(l->mailbox, &l->stop);
@@ -338,6 +340,13 @@ void line_free(struct line *l)
 	polls_free(l->polls);
 	reports_free(l->reports);
 	link_server_close(l->link);
+}
+
+void line_free(struct line *l)
+{
+	if (l == NULL)
+		return;
+	line_stop(l);
 	joins_free(l->joins);
 	presence_free(l->presence);
 	gate_free(l->gate);
@@ -350,7 +359,7 @@ void line_free(struct line *l)
 
 uint16_t line_port(const struct line *l)
 {
-	return link_server_port(l->link);
+	return l->port;
 }
 
 void line_stats(struct line *l, struct line_stats *out)

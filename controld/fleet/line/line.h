@@ -6,7 +6,7 @@
  *
  * Owner:  fleet.
  * Thread: line_wake() and line_stats() any; the rest the thread that owns the fleet.
- * Ends:   line_free() answers what it still can, closes the listener and joins its threads.
+ * Ends:   line_stop() answers what it still can, closes the listener and joins the threads; line_free().
  */
 #ifndef PORTWAY_CONTROLD_FLEET_LINE_LINE_H
 #define PORTWAY_CONTROLD_FLEET_LINE_LINE_H
@@ -49,9 +49,10 @@ struct line_conf {
 int line_new(struct line **out, const struct line_conf *c, struct err *e) MUST_CHECK;
 /* Loads the model, listens, runs. */
 int line_start(struct line *l, struct err *e) MUST_CHECK;
+void line_stop(struct line *l); /* again is fine */
 void line_free(struct line *l);
 uint16_t line_port(const struct line *l);
-/* There are new asks. */
+/* There are new asks; without effect after line_stop(). */
 void line_wake(struct line *l);
 
 struct line_stats {

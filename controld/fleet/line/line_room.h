@@ -38,7 +38,8 @@ struct line {
 	struct buf message; /* reused */
 	struct letter log_moved, asks_opened, stop;
 	pthread_t thread;
-	bool running, stopping;
+	uint16_t port;
+	bool running, stopping, ended;
 	bool behind;      /* the log could not be read to its end */
 	uint64_t changes; /* of the model, that the relays were woken for */
 	uint64_t retry_ms, tick_ms;
