@@ -9,7 +9,7 @@
 #define HOUR           INT64_C(3600000)
 #define DAY            INT64_C(86400000)
 #define OVERLAP_MS     (15 * SECOND) /* a report may be committed this long after the time it carries */
-#define PRUNE_EVERY_MS (60 * SECOND)
+#define PRUNE_EVERY_MS (600 * SECOND)
 #define ROWS_PER_WRITE 500 /* keeps a transaction short */
 
 static const int64_t step_ms[SERIES_STEPS] = {
@@ -26,30 +26,43 @@ static const char *const sql[] = {
 };
 const struct sql_table series_sql = { "series", sql, ARRAY_LEN(sql) };
 
-#define VALUES "bytes_in, bytes_out, packets_in, packets_out, opened, refused, dropped, active"
+#define VALUES  "bytes_in, bytes_out, packets_in, packets_out, opened, refused, dropped, active"
+#define SUBJECT "(SELECT number FROM sample_subjects WHERE scope = ?1 AND tenant_id = ?2 AND id = ?3)"
 
-enum { SQL_SAVE, SQL_NEWEST, SQL_PRUNE, SQL_BEFORE, SQL_RANGE };
+enum {
+	SQL_SUBJECT,
+	SQL_SUBJECT_NEW,
+	SQL_SUBJECTS,
+	SQL_SAVE,
+	SQL_SAMPLED,
+	SQL_SAMPLED_SET,
+	SQL_PRUNE,
+	SQL_BEFORE,
+	SQL_RANGE
+};
 static const char *const samples_sql[] = {
+	[SQL_SUBJECT] = "SELECT number FROM sample_subjects WHERE scope = ?1 AND tenant_id = ?2 AND id = ?3",
+	[SQL_SUBJECT_NEW] =
+		"INSERT INTO sample_subjects (number, scope, tenant_id, id) SELECT coalesce(max(number), 0) + 1, ?1, "
+		"?2, ?3 FROM sample_subjects",
+	[SQL_SUBJECTS] = "SELECT number FROM sample_subjects WHERE number > ?1 ORDER BY number LIMIT ?2",
 	[SQL_SAVE] =
-		"INSERT INTO samples (scope, tenant_id, id, step, time_ms, " VALUES
-		") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, "
-		"?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (scope, id, tenant_id, step, time_ms) DO UPDATE SET bytes_in "
-		"= "
-		"excluded.bytes_in, bytes_out = excluded.bytes_out, packets_in = excluded.packets_in, packets_out = "
-		"excluded.packets_out, opened = excluded.opened, refused = excluded.refused, dropped = "
-		"excluded.dropped, active = excluded.active",
-	[SQL_NEWEST] = "SELECT coalesce(max(time_ms), 0) FROM samples WHERE step = ?1",
-	[SQL_PRUNE] = "DELETE FROM samples WHERE step = ?1 AND time_ms < ?2 AND EXISTS (SELECT 1 FROM samples n WHERE "
-		      "n.scope = "
-		      "samples.scope AND n.id = samples.id AND n.tenant_id = samples.tenant_id AND n.step = ?1 AND "
-		      "n.time_ms > "
-		      "samples.time_ms AND n.time_ms < ?2)",
-	[SQL_BEFORE] = "SELECT time_ms, " VALUES
-		       " FROM samples WHERE scope = ?1 AND tenant_id = ?2 AND id = ?3 AND step = ?4 AND "
-		       "time_ms < ?5 ORDER BY time_ms DESC LIMIT 1",
-	[SQL_RANGE] = "SELECT time_ms, " VALUES
-		      " FROM samples WHERE scope = ?1 AND tenant_id = ?2 AND id = ?3 AND step = ?4 AND "
-		      "time_ms >= ?5 AND time_ms < ?6 ORDER BY time_ms",
+		"INSERT INTO samples (subject, step, time_ms, " VALUES
+		") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+		"?11) ON CONFLICT (subject, step, time_ms) DO UPDATE SET bytes_in = excluded.bytes_in, bytes_out = "
+		"excluded.bytes_out, packets_in = excluded.packets_in, packets_out = excluded.packets_out, opened = "
+		"excluded.opened, refused = excluded.refused, dropped = excluded.dropped, active = excluded.active",
+	[SQL_SAMPLED] = "SELECT sampled_ms FROM sample_state",
+	[SQL_SAMPLED_SET] = "UPDATE sample_state SET sampled_ms = ?1",
+	[SQL_PRUNE] = "DELETE FROM samples WHERE subject = ?1 AND step = ?2 AND time_ms < (SELECT max(s.time_ms) FROM "
+		      "samples s "
+		      "WHERE s.subject = ?1 AND s.step = ?2 AND s.time_ms < ?3)",
+	[SQL_BEFORE] =
+		"SELECT time_ms, " VALUES " FROM samples WHERE subject = " SUBJECT " AND step = ?4 AND time_ms < ?5 "
+		"ORDER BY time_ms DESC LIMIT 1",
+	[SQL_RANGE] = "SELECT time_ms, " VALUES " FROM samples WHERE subject = " SUBJECT
+		      " AND step = ?4 AND time_ms >= ?5 AND "
+		      "time_ms < ?6 ORDER BY time_ms",
 };
 const struct sql_table series_samples_sql = { "series_samples", samples_sql, ARRAY_LEN(samples_sql) };
 
@@ -133,31 +146,69 @@ struct save {
 	const struct total *items;
 	size_t n;
 	int64_t now_ms;
+	int64_t sampled_ms; /* what is known to be sampled afterwards */
 };
+
+/* Inside a transaction that runs alone: the next number is free. */
+static int find_subject(struct db *tx, const struct total *t, int64_t *number, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(tx, &q, samples_sql[SQL_SUBJECT], e, bind_s(t->scope), bind_s(t->tenant_id), bind_s(t->id)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	if (rc == 1)
+		*number = query_int(q, 0);
+	query_end(q);
+	return rc;
+}
+
+static int subject_of(struct db *tx, const struct total *t, int64_t *number, struct err *e)
+{
+	int rc = find_subject(tx, t, number, e);
+
+	if (rc != 0)
+		return rc < 0 ? -1 : 0;
+	if (db_exec(tx, samples_sql[SQL_SUBJECT_NEW], e, bind_s(t->scope), bind_s(t->tenant_id), bind_s(t->id)) < 0)
+		return -1;
+	rc = find_subject(tx, t, number, e);
+	return rc == 0 ? err_set(e, ERR_STORAGE, NULL, "series: subject %s is not there", t->id) : MIN(rc, 0);
+}
+
+static int save_total(struct db *tx, const struct total *t, int64_t now_ms, struct err *e)
+{
+	int64_t subject = 0;
+
+	if (subject_of(tx, t, &subject, e) != 0)
+		return -1;
+	for (int step = 0; step < SERIES_STEPS; step++) {
+		struct bind b[3 + V_N] = { bind_i(subject), bind_i(step_ms[step]),
+			bind_i(now_ms - now_ms % step_ms[step]) };
+
+		for (int v = 0; v < V_N; v++)
+			b[3 + v] = bind_i(t->value[v]);
+		if (db_exec_v(tx, samples_sql[SQL_SAVE], e, b, ARRAY_LEN(b)) < 0)
+			return -1;
+	}
+	return 0;
+}
 
 static int work_save(struct db *tx, void *arg, struct err *e)
 {
 	const struct save *save = arg;
 
 	for (size_t i = 0; i < save->n; i++)
-		for (int step = 0; step < SERIES_STEPS; step++) {
-			const struct total *t = &save->items[i];
-			const int64_t time_ms = save->now_ms - save->now_ms % step_ms[step];
-			struct bind b[5 + V_N] = { bind_s(t->scope), bind_s(t->tenant_id), bind_s(t->id),
-				bind_i(step_ms[step]), bind_i(time_ms) };
-
-			for (int v = 0; v < V_N; v++)
-				b[5 + v] = bind_i(t->value[v]);
-			if (db_exec_v(tx, samples_sql[SQL_SAVE], e, b, ARRAY_LEN(b)) < 0)
-				return -1;
-		}
-	return 0;
+		if (save_total(tx, &save->items[i], save->now_ms, e) != 0)
+			return -1;
+	return db_exec(tx, samples_sql[SQL_SAMPLED_SET], e, bind_i(save->sampled_ms)) < 0 ? -1 : 0;
 }
 
 static int save_all(struct series *s, const struct totals *t, int64_t now_ms, struct err *e)
 {
 	for (size_t at = 0; at < t->n; at += ROWS_PER_WRITE) {
-		struct save save = { t->items + at, MIN(t->n - at, ROWS_PER_WRITE), now_ms };
+		const size_t n = MIN(t->n - at, ROWS_PER_WRITE);
+		struct save save = { t->items + at, n, now_ms, at + n == t->n ? now_ms : s->since_ms };
 
 		if (store_write(s->conf.samples, STORE_OPERATIONAL, work_save, &save, e) != 0)
 			return -1;
@@ -165,7 +216,7 @@ static int save_all(struct series *s, const struct totals *t, int64_t now_ms, st
 	return 0;
 }
 
-/* After a restart: whatever moved since the newest sample, which is also all of it when there is none. */
+/* After a restart: whatever moved since it was last done. */
 static int find_since(struct series *s, struct err *e)
 {
 	struct query *q;
@@ -174,44 +225,69 @@ static int find_since(struct series *s, struct err *e)
 
 	if (store_read_begin(s->conf.samples, &db, e) != 0)
 		return -1;
-	rc = db_query(db, &q, samples_sql[SQL_NEWEST], e, bind_i(step_ms[SERIES_10S]));
+	rc = db_query(db, &q, samples_sql[SQL_SAMPLED], e);
 	if (rc == 0) {
 		rc = query_next(q, e);
-		if (rc == 1)
-			s->since_ms = MAX(query_int(q, 0) - OVERLAP_MS, 0);
+		if (rc >= 0)
+			s->since_ms = rc == 1 ? MAX(query_int(q, 0) - OVERLAP_MS, 0) : 0;
 		query_end(q);
 	}
 	store_read_end(db);
 	return rc < 0 ? -1 : 0;
 }
 
+/* ---- retention ---------------------------------------------------------------------------------------------------- */
 struct prune {
 	const struct series *s;
 	int64_t now_ms;
+	int64_t after; /* subject done last */
+	size_t n;
 };
 
-static int work_prune(struct db *tx, void *arg, struct err *e)
+static int prune_subject(struct db *tx, const struct prune *p, int64_t subject, struct err *e)
 {
-	const struct prune *p = arg;
-
 	for (int step = 0; step < SERIES_STEPS; step++) {
 		const int64_t keep_ms = (int64_t)p->s->conf.retention_ms[step];
 
-		if (keep_ms > 0 &&
-			db_exec(tx, samples_sql[SQL_PRUNE], e, bind_i(step_ms[step]), bind_i(p->now_ms - keep_ms)) < 0)
+		if (keep_ms > 0 && db_exec(tx, samples_sql[SQL_PRUNE], e, bind_i(subject), bind_i(step_ms[step]),
+					   bind_i(p->now_ms - keep_ms)) < 0)
 			return -1;
 	}
 	return 0;
 }
 
+static int work_prune(struct db *tx, void *arg, struct err *e)
+{
+	struct prune *p = arg;
+	struct query *q;
+	int rc;
+
+	p->n = 0;
+	if (db_query(tx, &q, samples_sql[SQL_SUBJECTS], e, bind_i(p->after), bind_i(ROWS_PER_WRITE)) != 0)
+		return -1;
+	while ((rc = query_next(q, e)) == 1) {
+		p->after = query_int(q, 0);
+		p->n++;
+		rc = prune_subject(tx, p, p->after, e);
+		if (rc != 0)
+			break;
+	}
+	query_end(q);
+	return rc;
+}
+
 static int prune(struct series *s, int64_t now_ms, struct err *e)
 {
-	struct prune p = { s, now_ms };
+	struct prune p = { .s = s, .now_ms = now_ms };
 
 	if (now_ms - s->pruned_ms < PRUNE_EVERY_MS && now_ms >= s->pruned_ms)
 		return 0;
 	s->pruned_ms = now_ms;
-	return store_write(s->conf.samples, STORE_OPERATIONAL, work_prune, &p, e);
+	do {
+		if (store_write(s->conf.samples, STORE_OPERATIONAL, work_prune, &p, e) != 0)
+			return -1;
+	} while (p.n == ROWS_PER_WRITE);
+	return 0;
 }
 
 int series_tick(struct series *s, int64_t now_ms, struct err *e)

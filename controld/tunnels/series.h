@@ -30,7 +30,7 @@ struct series;
 int series_new(struct series **out, const struct series_conf *conf, struct err *e) MUST_CHECK;
 void series_free(struct series *s);
 
-/* Takes a sample of every total that moved, and drops old ones once a minute. */
+/* Takes a sample of every total that moved, and drops old ones every ten minutes. */
 int series_tick(struct series *s, int64_t now_ms, struct err *e) MUST_CHECK;
 
 /* From a step's beginning to a step's beginning. */

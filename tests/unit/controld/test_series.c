@@ -264,6 +264,18 @@ static void subjects_are_apart(void **state)
 	free(p);
 }
 
+static void every_statement_is_good(void **state)
+{
+	struct db *db;
+	struct err e;
+
+	(void)state;
+	TEST_STORE_MUST(store_read_begin(samples, &db, &e), e);
+	for (size_t i = 0; i < series_samples_sql.n; i++)
+		TEST_STORE_MUST(db_prepare_only(db, series_samples_sql.sql[i], &e), e);
+	store_read_end(db);
+}
+
 static void named_ranges(void **state)
 {
 	static const struct {
@@ -331,6 +343,7 @@ int main(void)
 		SEQUENCE(what_rests_costs_nothing),
 		SEQUENCE(old_samples_go_but_the_newest),
 		SEQUENCE(subjects_are_apart),
+		SEQUENCE(every_statement_is_good),
 		SEQUENCE(named_ranges),
 		SEQUENCE(ranges_between),
 	};
