@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SETTLE_MS  100   /* from the first change to its write */
-#define REST_MS    1000  /* between two writes, or longer: */
-#define REST_TIMES 10    /* so many times as long as the last one took */
-#define RETRY_MS   10000 /* after a write that failed */
+#define SETTLE_MS  50  /* from the first change to its write */
+#define REST_MS    200 /* between two writes, or longer: */
+#define REST_TIMES 10  /* so many times as long as the last one took */
+#define RETRY_MS   500 /* after a write that failed */
 
 /*
  *   IDLE --newer snapshot--> WAITING --timer--> WRITING --done--> IDLE, or WAITING if there is a newer one
