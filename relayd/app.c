@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/base/sd_notify.h"
 #include "common/base/sm.h"
 #include "relayd/admin/admin.h"
 #include "relayd/bequest.h"
@@ -13,7 +14,6 @@
 #include "relayd/engine.h"
 #include "relayd/inheritance.h"
 #include "relayd/loop/child.h"
-#include "relayd/notify.h"
 #include "relayd/options.h"
 #include "relayd/pages.h"
 #include "relayd/running.h"
@@ -236,7 +236,7 @@ static void on_term(struct app *a)
 	a->bequest = NULL;
 	switch (a->state) {
 	case APP_SERVING:
-		notify("STOPPING=1");
+		sd_notify_send("STOPPING=1");
 		app_drain(a, a->settings->drain_timeout_ms);
 		break;
 	case APP_DRAINING:
@@ -477,7 +477,7 @@ static int app_begin_alone(struct app *a, struct err *e)
 		return -1;
 	app_move(a, APP_SERVING);
 	snprintf(state, sizeof state, "MAINPID=%d\nREADY=1", (int)getpid());
-	notify(state);
+	sd_notify_send(state);
 	return 0;
 }
 
