@@ -4,9 +4,9 @@
 #include "common/base/str.h"
 #include "controld/identity/identity.h"
 #include "controld/rest/park.h"
-#include "controld/store/changes.h"
 #include "controld/tunnels/api.h"
 #include "controld/tunnels/mapping.h"
+#include "controld/tunnels/mapping_change.h"
 #include "controld/tunnels/mapping_dial.h"
 #include "controld/tunnels/mapping_input.h"
 #include "controld/tunnels/port.h"
@@ -142,25 +142,9 @@ static void write_end(struct write *w)
 	mapping_fini(&w->before);
 }
 
-static int log_change(struct db *tx, struct write *w, const char *op, const char *fields, struct err *e)
+static struct mapping_actor actor_of(const struct write *w)
 {
-	struct buf object;
-	int rc;
-
-	buf_init(&object, MAPPING_OBJECT_MAX);
-	mapping_print(&object, NULL, &w->m, NULL);
-	const struct change c = { .time_ms = w->now_ms,
-		.tenant = w->m.tenant_id,
-		.actor = w->who->actor,
-		.request_id = request_id(w->rq),
-		.kind = "mapping",
-		.op = op,
-		.subject = w->m.id,
-		.fields = fields,
-		.object = buf_cstr(&object) };
-	rc = changes_append(tx, &c, &w->m.seq, e);
-	buf_free(&object);
-	return rc;
+	return (struct mapping_actor){ w->who->actor, request_id(w->rq), w->now_ms };
 }
 
 static int place(struct db *tx, struct write *w, struct err *e)
@@ -198,13 +182,14 @@ static int check_quota(struct db *tx, struct write *w, struct err *e)
 static int work_create(struct db *tx, void *arg, struct err *e)
 {
 	struct write *w = arg;
+	const struct mapping_actor by = actor_of(w);
 
 	if (check_quota(tx, w, e) != 0 || place(tx, w, e) != 0)
 		return -1;
 	if (mapping_dial_check(tx, w->m.tenant_id, &w->m.conf, e) != 0)
 		return -1;
 	rand_id(w->m.id, "map");
-	if (claim_ports(tx, w, e) != 0 || log_change(tx, w, "create", "", e) != 0)
+	if (claim_ports(tx, w, e) != 0 || mapping_log(tx, &w->m, "create", "", &by, e) != 0)
 		return -1;
 	if (mapping_insert(tx, &w->m, e) != 0)
 		return -1;
@@ -268,6 +253,7 @@ static int follow_changes(struct db *tx, struct write *w, struct err *e)
 
 static int save_changes(struct db *tx, struct write *w, struct err *e)
 {
+	const struct mapping_actor by = actor_of(w);
 	struct buf fields;
 	int rc = 0;
 
@@ -276,7 +262,7 @@ static int save_changes(struct db *tx, struct write *w, struct err *e)
 	if (fields.len > 0) { /* what is sent as it was changes nothing */
 		w->m.version++;
 		w->m.updated_ms = w->now_ms;
-		rc = log_change(tx, w, "update", buf_cstr(&fields), e);
+		rc = mapping_log(tx, &w->m, "update", buf_cstr(&fields), &by, e);
 		if (rc == 0)
 			rc = mapping_update(tx, &w->m, e);
 	}
@@ -308,16 +294,14 @@ int mapping_api_update(void *feature, struct request *rq, struct reply *rp, stru
 	return rc;
 }
 
-/* The relays have the object and with it what its on_delete says, so nothing of it needs to stay here. */
 static int work_delete(struct db *tx, void *arg, struct err *e)
 {
 	struct write *w = arg;
+	const struct mapping_actor by = actor_of(w);
 
-	if (load_for_change(tx, w, &w->m, e) != 0 || port_release(tx, w->m.id, e) != 0)
+	if (load_for_change(tx, w, &w->m, e) != 0)
 		return -1;
-	if (log_change(tx, w, "delete", "", e) != 0)
-		return -1;
-	return mapping_delete(tx, w->m.id, e);
+	return mapping_remove(tx, &w->m, &by, e);
 }
 
 int mapping_api_delete(void *feature, struct request *rq, struct reply *rp, struct err *e)

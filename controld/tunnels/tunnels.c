@@ -2,6 +2,7 @@
 
 #include "controld/tunnels/api.h"
 #include "controld/tunnels/mapping.h"
+#include "controld/tunnels/mapping_change.h"
 #include "controld/tunnels/mapping_input.h"
 #include "controld/tunnels/port.h"
 
@@ -49,8 +50,8 @@ struct route_table tunnels_routes(struct tunnels *t)
 	return (struct route_table){ routes, ARRAY_LEN(routes), t };
 }
 
-const struct sql_table *const tunnels_sql[] = { &mapping_sql, &mapping_placed_sql, &port_sql, &traffic_sql, &stats_sql,
-	&series_sql };
+const struct sql_table *const tunnels_sql[] = { &mapping_sql, &mapping_change_sql, &mapping_placed_sql, &port_sql,
+	&traffic_sql, &stats_sql, &series_sql };
 const size_t tunnels_sql_n = ARRAY_LEN(tunnels_sql);
 
 int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct store *store, struct parks *parks,
@@ -87,7 +88,43 @@ void tunnels_free(struct tunnels *t)
 	free(t);
 }
 
+#define REMOVE_BATCH 100 /* mappings in one transaction: others wait for it */
+
+struct remove_orphans {
+	int64_t now_ms;
+	unsigned n;
+};
+
+static int work_remove_orphans(struct db *tx, void *arg, struct err *e)
+{
+	struct remove_orphans *r = arg;
+
+	return mapping_remove_orphans(tx, REMOVE_BATCH, r->now_ms, &r->n, e);
+}
+
+static int remove_orphans(struct tunnels *t, int64_t now_ms, struct err *e)
+{
+	struct remove_orphans r = { .now_ms = now_ms };
+	struct db *db;
+	bool any;
+	int rc;
+
+	if (store_read_begin(t->store, &db, e) != 0)
+		return -1;
+	rc = mapping_find_orphans(db, &any, e);
+	store_read_end(db);
+	if (rc != 0 || !any)
+		return rc;
+	do {
+		if (store_write(t->store, STORE_LOGGED, work_remove_orphans, &r, e) != 0)
+			return -1;
+	} while (r.n == REMOVE_BATCH);
+	return 0;
+}
+
 int tunnels_tick(struct tunnels *t, int64_t now_ms, struct err *e)
 {
+	if (remove_orphans(t, now_ms, e) != 0)
+		return -1;
 	return t->series != NULL ? series_tick(t->series, now_ms, e) : 0;
 }

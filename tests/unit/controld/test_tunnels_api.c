@@ -206,17 +206,17 @@ static void run_sql(const char *sql)
 static void insert_people(void)
 {
 	run_sql("INSERT INTO tenants (id, tenant_id, name, name_key, status, dial_allow, version, created_ms, "
-	        "updated_ms) VALUES "
+		"updated_ms) VALUES "
 		"('red', 'red', 'red', 'red', 'active', '[\"10.0.0.0/8\"]', 1, 0, 0), ('blue', 'blue', 'blue', 'blue', "
 		"'active', '[\"0.0.0.0/0\"]', 1, 0, 0)");
 	run_sql("INSERT INTO users (id, tenant_id, email, email_key, username, username_key, password_hash, "
-	        "first_name, last_name, "
+		"first_name, last_name, "
 		"status, system_admin, version, created_ms, updated_ms, last_login_ms) VALUES "
 		"('usr_admin', 'red', 'a', 'a', 'a', 'a', '', '', '', 'active', 1, 1, 0, 0, 0), "
 		"('usr_op', 'red', 'o', 'o', 'o', 'o', '', '', '', 'active', 0, 1, 0, 0, 0), "
 		"('usr_blue', 'blue', 'b', 'b', 'b', 'b', '', '', '', 'active', 0, 1, 0, 0, 0)");
 	run_sql("INSERT INTO memberships (tenant_id, user_id, role, created_ms) VALUES ('red', 'usr_admin', 'owner', "
-	        "0), "
+		"0), "
 		"('red', 'usr_op', 'operator', 0), ('blue', 'usr_blue', 'owner', 0)");
 }
 
@@ -560,6 +560,25 @@ static void what_a_relay_is_told(void **state)
 	assert_string_equal(placed(id).id, id);
 }
 
+/* A user that goes: off at once, and a tick later nothing is left but what was used. */
+static void mappings_of_a_deleted_user_go(void **state)
+{
+	char id[PROTO_ID_SIZE], kept[PROTO_ID_SIZE], path[160];
+	struct err e;
+
+	(void)state;
+	create("op", MAPPING(",\"source_port\":900"), id);
+	create("admin", MAPPING(""), kept);
+	run_sql("UPDATE users SET status = 'deleting' WHERE id = 'usr_op'");
+	assert_false(placed(id).conf.enabled);
+	TEST_STORE_MUST(tunnels_tick(room.tunnels, clock_wall_ms(), &e), e);
+	assert_false(placed(id).present);
+	assert_true(placed(kept).present);
+	call_only("admin", "POST", "/api/v1/mappings", MAPPING(",\"source_port\":900"), 201);
+	str_fmt(path, sizeof path, "/api/v1/stats/mappings/%s", id);
+	call_only("admin", "GET", path, NULL, 200);
+}
+
 /* Who writes the target decides what may be dialled. */
 static void the_right_to_dial(void **state)
 {
@@ -809,6 +828,7 @@ int main(void)
 		SEQUENCE(every_change_is_logged),
 		SEQUENCE(a_tenant_is_a_wall),
 		SEQUENCE(what_a_relay_is_told),
+		SEQUENCE(mappings_of_a_deleted_user_go),
 		SEQUENCE(the_right_to_dial),
 		SEQUENCE(lists_are_filtered),
 		SEQUENCE(pages_hold_everything_once),

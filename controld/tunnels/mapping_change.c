@@ -1,0 +1,83 @@
+#include "controld/tunnels/mapping_change.h"
+
+#include "controld/store/changes.h"
+#include "controld/tunnels/port.h"
+
+enum { SQL_ORPHAN };
+static const char *const sql[] = {
+	[SQL_ORPHAN] =
+		"SELECT " MAPPING_COLUMNS " FROM mappings m WHERE m.user_id IN (SELECT id FROM users WHERE status = "
+		"'deleting') OR m.tenant_id IN (SELECT id FROM tenants WHERE status = 'deleting') LIMIT 1",
+};
+const struct sql_table mapping_change_sql = { "mapping_change", sql, ARRAY_LEN(sql) };
+
+int mapping_log(struct db *tx, struct mapping *m, const char *op, const char *fields, const struct mapping_actor *by,
+	struct err *e)
+{
+	struct buf object;
+	int rc;
+
+	buf_init(&object, MAPPING_OBJECT_MAX);
+	mapping_print(&object, NULL, m, NULL);
+	const struct change c = { .time_ms = by->now_ms,
+		.tenant = m->tenant_id,
+		.actor = by->name,
+		.request_id = by->request_id,
+		.kind = "mapping",
+		.op = op,
+		.subject = m->id,
+		.fields = fields,
+		.object = buf_cstr(&object) };
+	rc = changes_append(tx, &c, &m->seq, e);
+	buf_free(&object);
+	return rc;
+}
+
+/* The relays have the object and with it what its on_delete says, so nothing of it needs to stay here. */
+int mapping_remove(struct db *tx, struct mapping *m, const struct mapping_actor *by, struct err *e)
+{
+	if (port_release(tx, m->id, e) != 0 || mapping_log(tx, m, "delete", "", by, e) != 0)
+		return -1;
+	return mapping_delete(tx, m->id, e);
+}
+
+/* 1 and *m, 0 when there is none left. */
+static int find_orphan(struct db *tx, struct mapping *m, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(tx, &q, sql[SQL_ORPHAN], e) != 0)
+		return -1;
+	rc = query_next(q, e);
+	if (rc == 1 && mapping_load(m, q, e) != 0)
+		rc = -1;
+	query_end(q);
+	return rc;
+}
+
+int mapping_find_orphans(struct db *db, bool *any, struct err *e)
+{
+	struct mapping m;
+	const int rc = find_orphan(db, &m, e);
+
+	if (rc == 1)
+		mapping_fini(&m);
+	*any = rc == 1;
+	return rc < 0 ? -1 : 0;
+}
+
+int mapping_remove_orphans(struct db *tx, unsigned limit, int64_t now_ms, unsigned *n, struct err *e)
+{
+	const struct mapping_actor by = { "system", "", now_ms };
+	struct mapping m;
+	int rc = 0;
+
+	for (*n = 0; *n < limit && (rc = find_orphan(tx, &m, e)) == 1; (*n)++) {
+		rc = mapping_remove(tx, &m, &by, e);
+		mapping_fini(&m);
+		if (rc != 0)
+			break;
+	}
+	return rc < 0 ? -1 : 0;
+}
