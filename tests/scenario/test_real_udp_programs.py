@@ -23,6 +23,8 @@ CONF = """server:
  zonelistfile: "{dir}/zones.list"
  xfrdfile: "{dir}/xfrd"
  rrl-ratelimit: 0
+ ipv4-edns-size: 4096
+ ipv6-edns-size: 4096
 remote-control:
  control-enable: no
 zone:
