@@ -15,8 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SQLITE_BUSY_MS    5000
-#define SQLITE_COPY_PAGES 256 /* per step of a copy; between steps writers get their turn */
+#define SQLITE_BUSY_MS       5000
+#define SQLITE_WAL_PAGES     1000 /* of 4 KiB: from here on the log is copied to the database */
+#define SQLITE_WAL_PAGES_MAX 4000
+#define SQLITE_WAL_WAIT_MS   250
+#define SQLITE_COPY_PAGES    256 /* per step of a copy; between steps writers get their turn */
 
 /*
  * A connection is the SQLite handle and the file's name for messages: with its folders while it is being opened, which
@@ -26,6 +29,7 @@ struct driver_conn {
 	sqlite3 *handle;
 	char *path;
 	const char *shown; /* inside path */
+	int wal_limit;     /* of the writer: pages of the log at which its readers are waited for */
 };
 
 static const char *sqlite_base_name(const char *path)
@@ -147,6 +151,30 @@ static int sqlite_harden(struct driver_conn *c, struct err *e)
 	return 0;
 }
 
+/*
+ * After each commit. What is in the log is copied to the database without waiting for anybody; but the log starts again
+ * at its beginning only when no reader is inside of it, and where readers always overlap that never comes by itself.
+ * So a long log is worth a short wait: new readers find all in the database, those inside must end. One that does not
+ * is not waited for again until the log has grown by as much once more.
+ */
+static int on_wal(void *arg, sqlite3 *handle, const char *name, int pages)
+{
+	struct driver_conn *c = arg;
+
+	if (pages < c->wal_limit) {
+		if (pages >= SQLITE_WAL_PAGES)
+			sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+		return SQLITE_OK;
+	}
+	sqlite3_busy_timeout(handle, SQLITE_WAL_WAIT_MS);
+	if (sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_RESTART, NULL, NULL) == SQLITE_OK)
+		c->wal_limit = SQLITE_WAL_PAGES_MAX;
+	else
+		c->wal_limit = pages + SQLITE_WAL_PAGES_MAX;
+	sqlite3_busy_timeout(handle, SQLITE_BUSY_MS);
+	return SQLITE_OK; /* the commit itself is on disk, whatever became of the log */
+}
+
 /* cell_size_check finds a damaged page when it is read. The log file is cut back to 64 MiB after a burst. */
 static int sqlite_tune(struct driver_conn *c, const struct driver_conf *conf, struct err *e)
 {
@@ -157,7 +185,11 @@ static int sqlite_tune(struct driver_conn *c, const struct driver_conf *conf, st
 		sqlite_script(c, conf->relaxed ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL", e) != 0 ||
 		sqlite_script(c, conf->writer ? "PRAGMA cache_size = -16384" : "PRAGMA cache_size = -2048", e) != 0)
 		return -1;
-	return conf->writer ? 0 : sqlite_script(c, "PRAGMA query_only = ON", e);
+	if (!conf->writer)
+		return sqlite_script(c, "PRAGMA query_only = ON", e);
+	c->wal_limit = SQLITE_WAL_PAGES_MAX;
+	sqlite3_wal_hook(c->handle, on_wal, c);
+	return 0;
 }
 
 /* SQLite would make the file with the umask's mode; its log and index files follow the mode of the file itself. */

@@ -478,6 +478,62 @@ static void test_a_full_disk_is_said_and_recovers(void **state)
 	assert_int_equal(count_of(t->store), kept + 1);
 }
 
+/* Readers that overlap all the time, as under load: the log must not grow with what is written. */
+#define LOG_READERS 6
+#define LOG_ROWS    600
+
+struct overlapping {
+	struct store *store;
+	atomic_bool *stop;
+};
+
+static void *work_read_on(void *arg)
+{
+	struct overlapping *o = arg;
+
+	while (!atomic_load(o->stop)) {
+		struct query *q;
+		struct db *db;
+
+		if (store_read_begin(o->store, &db, NULL) != 0)
+			continue;
+		if (db_query(db, &q, sql_count, NULL) == 0)
+			(void)!query_next(q, NULL);
+		query_end(q);
+		usleep(300);
+		store_read_end(db);
+	}
+	return NULL;
+}
+
+static void test_the_log_stays_short_though_readers_overlap(void **state)
+{
+	struct test_store *t = *state;
+	struct store_conf conf = { .url = t->url, .readers = LOG_READERS };
+	pthread_t threads[LOG_READERS];
+	atomic_bool stop = false;
+	struct overlapping o = { .stop = &stop };
+	struct err e = { 0 };
+	char path[160];
+	struct stat st;
+
+	store_close(t->store);
+	t->store = NULL;
+	TEST_STORE_MUST(store_open(&o.store, &conf, &e), e);
+	t->store = o.store;
+	for (int i = 0; i < LOG_READERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, work_read_on, &o), 0);
+	memset(big, 'x', sizeof big - 1);
+	for (int64_t id = 0; id < LOG_ROWS; id++)
+		TEST_STORE_MUST(insert(t->store, id, big, &e), e);
+	atomic_store(&stop, true);
+	for (int i = 0; i < LOG_READERS; i++)
+		pthread_join(threads[i], NULL);
+	(void)str_fmt(path, sizeof path, "%s-wal", t->url + strlen("sqlite:"));
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(st.st_size < (off_t)(sizeof big * LOG_ROWS / 2));
+}
+
 static void damage(const char *path)
 {
 	char junk[4096];
@@ -658,6 +714,7 @@ int main(void)
 		cmocka_unit_test(test_a_full_queue_and_a_long_wait_are_refused),
 		cmocka_unit_test(test_readers_are_bounded),
 		cmocka_unit_test_setup_teardown(test_a_full_disk_is_said_and_recovers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_log_stays_short_though_readers_overlap, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_damaged_file_is_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_others_must_not_read_the_file, setup, teardown),
 		cmocka_unit_test(test_bad_urls_are_refused),
