@@ -139,10 +139,10 @@ static int confirm(const struct target *t, struct err *e)
 		if (fgets(answer, sizeof answer, stdin) != NULL)
 			answer[strcspn(answer, "\n")] = '\0';
 	} else {
-		return err_set(e, ERR_BAD_REQUEST, NULL, "reset: no terminal to ask on; say --yes %s", name);
+		return err_set(e, ERR_BAD_REQUEST, NULL, "no terminal to ask on; say --yes %s", name);
 	}
 	return str_eq(answer, name) ? 0
-	                            : err_set(e, ERR_BAD_REQUEST, NULL, "reset: not confirmed, nothing was changed");
+	                            : err_set(e, ERR_BAD_REQUEST, NULL, "not confirmed, nothing was changed");
 }
 
 static int run_reset(struct target *t, struct err *e)
