@@ -15,7 +15,9 @@
 
 #include <stdlib.h>
 
-#define BATCH_MAX 64 /* reports in one transaction */
+/* Of one transaction: reports, and rows, beyond which no further report is added. Other writers wait that long. */
+#define BATCH_MAX  64
+#define BATCH_ROWS 1000
 
 struct report {
 	struct list link;
@@ -129,11 +131,14 @@ static void work_batch(struct pool_job *job)
 
 static void start_batch(struct reports *r)
 {
+	uint32_t rows = 0;
+
 	if (r->busy || r->ending || list_empty(&r->waiting))
 		return;
-	for (unsigned n = 0; n < BATCH_MAX && !list_empty(&r->waiting); n++) {
+	for (unsigned n = 0; n < BATCH_MAX && rows < BATCH_ROWS && !list_empty(&r->waiting); n++) {
 		struct list *first = list_first(&r->waiting);
 
+		rows += CONTAINER_OF(first, struct report, link)->m.n_rows;
 		list_remove(first);
 		list_push_back(&r->batch, first);
 	}
