@@ -77,6 +77,8 @@ static int relays_place(void *self, struct db *db, const char *group, const char
 	(void)self;
 	if (!any_node && node_get(db, node, &n, &why) != 0)
 		return no_such("node", node, &why, e);
+	if (!any_node && n.standing == NODE_REVOKED)
+		return err_set(e, ERR_VALIDATION, "node", "node: '%s' is revoked", n.name);
 	if (any_group)
 		group = any_node ? GROUP_DEFAULT : n.group_id;
 	if (group_get(db, group, &g, &why) != 0)

@@ -10,9 +10,11 @@
 
 #include <string.h>
 
-#define COLUMNS "id, name, description, version, created_ms, updated_ms"
+/* A name may look like the id of another one. */
+#define BY_ID_FIRST "ORDER BY CASE WHEN id = ?1 THEN 0 ELSE 1 END LIMIT 1"
+#define COLUMNS     "id, name, description, version, created_ms, updated_ms"
 
-static const char sql_get[] = "SELECT " COLUMNS " FROM node_groups WHERE id = ?1 OR name = ?1";
+static const char sql_get[] = "SELECT " COLUMNS " FROM node_groups WHERE id = ?1 OR name = ?1 " BY_ID_FIRST;
 static const char sql_list[] = "SELECT " COLUMNS " FROM node_groups WHERE id > ?1 ORDER BY id LIMIT ?2";
 static const char sql_insert[] =
 	"INSERT INTO node_groups(id, tenant_id, name, description, version, created_ms, updated_ms) "

@@ -18,7 +18,8 @@
 	"(SELECT MAX(c.not_after_ms) FROM node_certs c WHERE c.node_id = n.id AND c.revoked_ms = 0) "                \
 	"FROM nodes n LEFT JOIN node_groups g ON g.id = n.group_id LEFT JOIN node_seen s ON s.node_id = n.id "
 
-static const char sql_get[] = SELECT "WHERE n.id = ?1 OR n.name = ?1";
+static const char sql_get[] = SELECT "WHERE n.id = ?1 OR n.name = ?1 "
+				     "ORDER BY CASE WHEN n.id = ?1 THEN 0 ELSE 1 END LIMIT 1";
 static const char sql_list[] = SELECT "WHERE n.id > ?1 ORDER BY n.id LIMIT ?2";
 static const char sql_insert[] =
 	"INSERT INTO nodes(id, tenant_id, name, group_id, standing, placed_seq, version, created_ms, updated_ms, "

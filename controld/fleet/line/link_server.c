@@ -475,6 +475,8 @@ static int start_listener(struct link_server *s, struct err *e)
 			e, ERR_VALIDATION, "fleet.listen", "cannot listen on %s: %s", s->conf.listen, nng_strerror(rv));
 	if (nng_tls_set_listener(s->listener, &tls, e) != 0)
 		return -1;
+	/* A node that vanished and came back has connections that nobody would ever close. */
+	nng_listener_set_bool(s->listener, NNG_OPT_TCP_KEEPALIVE, true);
 	rv = nng_listener_set_size(s->listener, NNG_OPT_RECVMAXSZ, PROTO_MSG_MAX);
 	if (rv == 0)
 		rv = nng_listener_start(s->listener, 0);
