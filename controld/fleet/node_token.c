@@ -148,6 +148,8 @@ int node_token_check(
 	char secret_hash[65], request_hash[65];
 	struct err why;
 
+	hash_hex(secret_hash, m->secret);
+	hash_hex(request_hash, m->request_pem);
 	if (node_token_get(db, m->token_id, out, &why) != 0) {
 		if (why.code == ERR_NOT_FOUND)
 			return invalid(e);
@@ -155,8 +157,6 @@ int node_token_check(
 			*e = why;
 		return -1;
 	}
-	hash_hex(secret_hash, m->secret);
-	hash_hex(request_hash, m->request_pem);
 	*again = out->used_ms != 0;
 	if (!str_eq_secret(secret_hash, out->secret_hash) || (*again && strcmp(request_hash, out->request_hash) != 0))
 		return invalid(e);

@@ -405,7 +405,9 @@ static nng_socket dial(const struct tls_conf *tls, bool wait)
 	int rv;
 
 	str_fmt(url, sizeof url, "tls+tcp://%s", sim.controld);
-	if ((rv = nng_req0_open(&s)) != 0 || (rv = nng_dialer_create(&d, s, url)) != 0)
+	if ((rv = nng_req0_open(&s)) != 0)
+		die_nng("socket", rv);
+	if ((rv = nng_dialer_create(&d, s, url)) != 0)
 		die_nng(url, rv);
 	if (nng_tls_set_dialer(d, tls, &e) != 0)
 		die("TLS", &e);
