@@ -43,7 +43,7 @@ endif
 ALL_CFLAGS := $(CFLAGS_0) $(CFLAGS_V) $(CFLAGS)
 
 # Which foreign libraries each program is linked with; which folder may include them is in scripts/check-layers.
-LIBS_common   := -lssl -lcrypto -lsodium -lyaml -lpthread
+LIBS_common   := -lssl -lcrypto -lsodium -lyaml -lm -lpthread
 LIBS_controld := -lnng -levent_core -levent_extra -levent_openssl -ljansson -lsqlite3 -lz $(LIBS_common)
 LIBS_relayd   := -lnng -luv $(LIBS_common)
 LIBS_portway  := -luv -lcurl -ljansson $(LIBS_common)
@@ -139,7 +139,7 @@ unit: $(UNIT_BIN) ## unit tests of this variant (SAN=, CC=)
 	@scripts/run-unit $(UNIT_BIN)
 
 # Tests of parts that several threads share; these run under TSan as well.
-THREADED := $(foreach t,log metrics rand store changes pool loop park server mapping_status tunnels worker stream datagram meter limit rate \
+THREADED := $(foreach t,log metrics rand store changes janitor pool loop park server mapping_status tunnels worker stream datagram meter limit rate \
 	snapshot authenticator fleet link,$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
 .PHONY: unit-threaded
 unit-threaded: $(sort $(THREADED))

@@ -141,8 +141,7 @@ static int confirm(const struct target *t, struct err *e)
 	} else {
 		return err_set(e, ERR_BAD_REQUEST, NULL, "no terminal to ask on; say --yes %s", name);
 	}
-	return str_eq(answer, name) ? 0
-	                            : err_set(e, ERR_BAD_REQUEST, NULL, "not confirmed, nothing was changed");
+	return str_eq(answer, name) ? 0 : err_set(e, ERR_BAD_REQUEST, NULL, "not confirmed, nothing was changed");
 }
 
 static int run_reset(struct target *t, struct err *e)
