@@ -103,9 +103,11 @@ static struct udp_session *find_session(struct udp_door *door, unsigned i)
 	struct proxy_header header;
 	bool proxied = lane_conf(&l->base)->proxy_in;
 	struct udp_session *s = door->recent;
+	struct udp_local local;
 	struct udp_key key;
 
-	udp_session_key(&key, udp_batch_from(b, i), door->offset);
+	udp_batch_local(b, i, &local);
+	udp_session_key(&key, udp_batch_from(b, i), &local, door->offset);
 	if (s == NULL || memcmp(&s->key, &key, sizeof key) != 0)
 		s = map_get(&l->by_client, &key, sizeof key);
 	if (proxied && !take_header(door, i, s == NULL, &header))
@@ -115,9 +117,9 @@ static struct udp_session *find_session(struct udp_door *door, unsigned i)
 		return NULL;
 	}
 	if (s == NULL) {
-		struct udp_arrival who = { .from = udp_batch_from(b, i), .header = proxied ? &header : NULL, .fd = -1 };
+		struct udp_arrival who = { .from = udp_batch_from(b, i), .local = local, .fd = -1 };
 
-		udp_batch_local(b, i, &who.local);
+		who.header = proxied ? &header : NULL;
 		s = udp_session_open(door, &who);
 	}
 	if (s != NULL)

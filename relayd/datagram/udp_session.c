@@ -53,7 +53,7 @@ static void session_move(struct udp_session *s, enum udp_session_state to)
 	sm_move(states, &s->state, (int)to);
 }
 
-void udp_session_key(struct udp_key *k, const struct addr *from, uint16_t offset)
+void udp_session_key(struct udp_key *k, const struct addr *from, const struct udp_local *local, uint16_t offset)
 {
 	*k = (struct udp_key){ .offset = offset };
 	if (from->sa.sa_family == AF_INET6) {
@@ -65,6 +65,8 @@ void udp_session_key(struct udp_key *k, const struct addr *from, uint16_t offset
 		memcpy(k->ip + 12, &from->v4.sin_addr, 4);
 		k->port = from->v4.sin_port;
 	}
+	if (local->family != AF_UNSPEC) /* of one family on any one socket */
+		memcpy(k->local, &local->v6, local->family == AF_INET ? 4 : 16);
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
@@ -448,7 +450,7 @@ static struct udp_session *session_new(struct udp_door *door, const struct udp_a
 	s->state = UDP_NAME;
 	s->lane = l;
 	s->door = door;
-	udp_session_key(&s->key, who->from, door->offset);
+	udp_session_key(&s->key, who->from, &who->local, door->offset);
 	s->from = *who->from;
 	s->local = who->local;
 	s->active_ns = l->base.worker->now_ns;

@@ -14,9 +14,10 @@
 
 #define UDP_WAITING_MAX 4 /* datagrams kept while the target's name is resolved */
 
-/* A client as the socket sees it: never two for one. */
+/* A client as the socket sees it, and what it asked: an answer from another address of ours would not be its own. */
 struct udp_key {
-	uint8_t ip[16]; /* IPv4 as mapped IPv6 */
+	uint8_t ip[16];    /* IPv4 as mapped IPv6 */
+	uint8_t local[16]; /* all zero on a socket of one address */
 	uint32_t scope;
 	uint16_t port;
 	uint16_t offset; /* of the port in the mapping's range */
@@ -51,7 +52,7 @@ struct udp_session {
 	unsigned n_waiting;
 };
 
-void udp_session_key(struct udp_key *k, const struct addr *from, uint16_t offset);
+void udp_session_key(struct udp_key *k, const struct addr *from, const struct udp_local *local, uint16_t offset);
 /* Somebody who has no session yet. */
 struct udp_arrival {
 	const struct addr *from; /* as the socket tells it */

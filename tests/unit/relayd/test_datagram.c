@@ -162,6 +162,11 @@ static void answers_leave_from_the_address_that_was_asked(void **state)
 		assert_int_equal(recvfrom(c, got, sizeof got, 0, (struct sockaddr *)&from, &len), 3);
 		assert_int_equal(from.sin_addr.s_addr, a.sin_addr.s_addr);
 		assert_int_equal(from.sin_port, a.sin_port);
+		a.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 8); /* the same client */
+		assert_int_equal(sendto(c, "ask", 3, 0, (struct sockaddr *)&a, sizeof a), 3);
+		echo_one();
+		assert_int_equal(recvfrom(c, got, sizeof got, 0, (struct sockaddr *)&from, &len), 3);
+		assert_int_equal(from.sin_addr.s_addr, a.sin_addr.s_addr);
 		close(c);
 	}
 }
