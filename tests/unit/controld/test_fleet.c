@@ -69,10 +69,10 @@ static void run_sql(const char *sql)
 static void insert_people(void)
 {
 	run_sql("INSERT INTO tenants (id, tenant_id, name, name_key, status, dial_allow, version, created_ms, "
-	        "updated_ms) "
+		"updated_ms) "
 		"VALUES ('red', 'red', 'red', 'red', 'active', '[]', 1, 0, 0)");
 	run_sql("INSERT INTO users (id, tenant_id, email, email_key, username, username_key, password_hash, "
-	        "first_name, "
+		"first_name, "
 		"last_name, status, system_admin, version, created_ms, updated_ms, last_login_ms) VALUES "
 		"('usr_admin', 'red', 'a', 'a', 'a', 'a', '', '', '', 'active', 1, 1, 0, 0, 0), "
 		"('usr_op', 'red', 'o', 'o', 'o', 'o', '', '', '', 'active', 0, 1, 0, 0, 0)");
