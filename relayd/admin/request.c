@@ -95,7 +95,7 @@ static unsigned parse_header(const char *p, size_t n, unsigned *hosts)
 
 unsigned request_parse(struct request *out, const char *p, size_t n)
 {
-	const char *end = p + n, *line = p, *stop = memmem(p, n, "\r\n\r\n", 4);
+	const char *end, *line = p, *stop = memmem(p, n, "\r\n\r\n", 4);
 	unsigned hosts = 0, status;
 	bool v11 = false;
 

@@ -46,7 +46,7 @@ static int get(struct identity *id, const void *p, size_t n)
 int identity_load(struct identity *out, const char *path, const uint8_t seal[SEAL_KEY_SIZE], struct err *e)
 {
 	uint8_t *sealed, plain[FILE_MAX];
-	size_t n, plain_n;
+	size_t n, plain_n = 0;
 	int r;
 
 	if (file_read(path, sizeof plain, &sealed, &n, e) != 0)

@@ -142,7 +142,7 @@ int link_process_start(struct link_process **out, uv_loop_t *loop, const char *p
 {
 	char *const argv[] = { (char *)"relayd", (char *)LINK_CHILD_WORD, NULL };
 	struct link_process *p = calloc(1, sizeof *p);
-	int fds[2] = { -1, -1 }, r;
+	int fds[2] = { -1, -1 };
 
 	if (p == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "link: out of memory");
@@ -158,8 +158,7 @@ int link_process_start(struct link_process **out, uv_loop_t *loop, const char *p
 	uv_pipe_init(loop, &p->pipe, 0);
 	p->pipe.data = p;
 	p->pipe_open = true;
-	if ((r = uv_pipe_open(&p->pipe, fds[0])) != 0 ||
-		(r = uv_read_start((uv_stream_t *)&p->pipe, on_alloc, on_read)) != 0)
+	if (uv_pipe_open(&p->pipe, fds[0]) != 0 || uv_read_start((uv_stream_t *)&p->pipe, on_alloc, on_read) != 0)
 		abort(); /* a fresh socket of our own */
 	p->events = *events;
 	*out = p;

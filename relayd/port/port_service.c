@@ -305,7 +305,7 @@ static struct port *new_port(struct port_service *s, const struct object *o)
 		}
 		port_free(p);
 	}
-	err_set(&why, ERR_NOMEM, NULL, "out of memory for this mapping");
+	err_set(&why, ERR_NOMEM, NULL, "out of memory for this mapping"); /* cppcheck-suppress ctuuninitvar */
 	refusals_set(s->env.refusals, o, &why);
 	return NULL;
 }
@@ -474,10 +474,11 @@ void port_service_stop(void *self)
 	free(s->desks);
 	port_table_fini(&s->ports);
 	adopted_free(s->adopted);
-	if (s->handles == 0)
+	if (s->handles == 0) {
 		free_service(s);
-	else if (s->handles == 2)
+		return;
+	}
+	if (s->handles == 2)
 		uv_close((uv_handle_t *)&s->on_unused, on_handle_closed);
-	if (s->handles > 0)
-		uv_close((uv_handle_t *)&s->timer, on_handle_closed);
+	uv_close((uv_handle_t *)&s->timer, on_handle_closed);
 }

@@ -24,7 +24,8 @@ int main(int argc, char **argv)
 	struct evhttp *http = base != NULL ? evhttp_new(base) : NULL;
 	unsigned long port = argc == 2 ? strtoul(argv[1], NULL, 10) : 0;
 
-	if (http == NULL || port == 0 || port > 65535 || evhttp_bind_socket(http, "127.0.0.1", (unsigned short)port) != 0) {
+	if (http == NULL || port == 0 || port > 65535 ||
+		evhttp_bind_socket(http, "127.0.0.1", (unsigned short)port) != 0) {
 		fprintf(stderr, "usage: bare_http PORT\n");
 		return 2;
 	}
