@@ -228,6 +228,25 @@ static int load_for_change(struct db *tx, struct write *w, struct mapping *m, st
 	return request_if_match(w->rq, etag, e);
 }
 
+/*
+ * The right to dial anything belongs to the host that a system administrator wrote, with these ports, dialled from these
+ * relays (127.0.0.1 is another machine on each): whoever else changes one of them loses it.
+ */
+static int follow_target(struct db *tx, struct write *w, struct err *e)
+{
+	struct mapping_conf *c = &w->m.conf;
+	const struct mapping_conf *old = &w->before.conf;
+	const bool host = !str_eq(c->target_host, old->target_host);
+	const bool ports =
+		c->target_port != old->target_port || c->port_last - c->port_first > old->port_last - old->port_first;
+	const bool relays = !str_eq(w->m.group_id, w->before.group_id) || !str_eq(w->m.node_id, w->before.node_id);
+
+	if (!host && !ports && !relays)
+		return 0;
+	c->dial_any = w->who->system_admin && (host || c->dial_any);
+	return mapping_dial_check(tx, w->m.tenant_id, c, e);
+}
+
 /* What follows from members that changed: another place, other ports, another right to dial. */
 static int follow_changes(struct db *tx, struct write *w, struct err *e)
 {
@@ -238,11 +257,8 @@ static int follow_changes(struct db *tx, struct write *w, struct err *e)
 	if (!str_eq(m->group_name, old->group_name) || !str_eq(m->node_name, old->node_name))
 		if (place(tx, w, e) != 0)
 			return -1;
-	if (!str_eq(c->target_host, old->conf.target_host) || c->target_port != old->conf.target_port) {
-		c->dial_any = w->who->system_admin;
-		if (mapping_dial_check(tx, m->tenant_id, c, e) != 0)
-			return -1;
-	}
+	if (follow_target(tx, w, e) != 0)
+		return -1;
 	if (str_eq(m->group_id, old->group_id) && str_eq(c->bind, old->conf.bind) &&
 		c->port_first == old->conf.port_first && c->port_last == old->conf.port_last)
 		return 0;

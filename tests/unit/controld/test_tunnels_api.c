@@ -596,6 +596,30 @@ static void the_right_to_dial(void **state)
 	assert_true(placed(id).conf.dial_any);
 }
 
+/* The right to dial is one for these ports, from these relays. */
+static void the_right_to_dial_does_not_spread(void **state)
+{
+	char id[PROTO_ID_SIZE];
+
+	(void)state;
+	create("admin",
+		"{\"protocol\":\"tcp\",\"source_port\":900,\"source_port_end\":901,\"target_host\":\"127.0.0.1\","
+		"\"target_port\":1}",
+		id);
+	call_only("op", "PUT", path_of(id), "{\"source_port_end\":910}", 403);
+	call_only("op", "PUT", path_of(id), "{\"group\":\"eu\"}", 403);
+	call_only("op", "PUT", path_of(id), "{\"node\":\"edge-1\"}", 403);
+	assert_true(placed(id).conf.dial_any);
+	call_only("op", "PUT", path_of(id), "{\"source_port\":950,\"source_port_end\":950}", 200);
+	assert_true(placed(id).conf.dial_any);
+	call_only("admin", "PUT", path_of(id), "{\"source_port_end\":960,\"group\":\"eu\"}", 200);
+	assert_true(placed(id).conf.dial_any);
+
+	create("op", "{\"protocol\":\"tcp\",\"target_host\":\"localhost\",\"target_port\":1}", id);
+	call_only("admin", "PUT", path_of(id), "{\"target_port\":2,\"group\":\"eu\"}", 200);
+	assert_false(placed(id).conf.dial_any); /* the host is not his */
+}
+
 static size_t items_of(const char *query)
 {
 	char path[160];
@@ -830,6 +854,7 @@ int main(void)
 		SEQUENCE(what_a_relay_is_told),
 		SEQUENCE(mappings_of_a_deleted_user_go),
 		SEQUENCE(the_right_to_dial),
+		SEQUENCE(the_right_to_dial_does_not_spread),
 		SEQUENCE(lists_are_filtered),
 		SEQUENCE(pages_hold_everything_once),
 		SEQUENCE(connections_of_the_own_tenant),
