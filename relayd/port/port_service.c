@@ -135,7 +135,7 @@ static void open_ports(struct port_service *s)
 		if (open_port(s, p, &why) != 0)
 			refuse(s, p, &why);
 	}
-	port_steps_run(&s->todo, s->env.workers, s->desks);
+	port_steps_run(&s->todo, s->env.workers, s->desks, s->adopted);
 }
 
 /* A worker without memory or descriptors for its lane makes the port off everywhere. */
@@ -145,7 +145,7 @@ static void shut_failed(struct port_service *s)
 
 	LIST_FOREACH (it, &s->todo)
 		todo_port(it)->steps = todo_port(it)->failed ? STEP_SHUT : 0;
-	port_steps_run(&s->todo, s->env.workers, s->desks);
+	port_steps_run(&s->todo, s->env.workers, s->desks, NULL);
 	LIST_FOREACH (it, &s->todo) {
 		struct port *p = todo_port(it);
 
@@ -187,7 +187,7 @@ static void settle(struct port_service *s)
 		p->retry_ms = 0;
 		port_steps_plan(p, s->mode);
 	}
-	port_steps_run(&s->todo, s->env.workers, s->desks);
+	port_steps_run(&s->todo, s->env.workers, s->desks, NULL);
 	LIST_FOREACH_SAFE (it, &s->todo) {
 		struct port *p = todo_port(it);
 
@@ -200,8 +200,6 @@ static void settle(struct port_service *s)
 	}
 	open_ports(s);
 	shut_failed(s);
-	if (s->adopted != NULL)
-		port_steps_adopt(&s->todo, s->env.workers, s->adopted);
 	while ((first = list_first(&s->todo)) != NULL) {
 		list_remove(first);
 		finish_port(s, todo_port(first));
@@ -251,7 +249,7 @@ static void cut_all(struct port_service *s)
 	}
 	LIST_FOREACH (it, &s->todo)
 		todo_port(it)->steps = STEP_CUT;
-	port_steps_run(&s->todo, s->env.workers, s->desks);
+	port_steps_run(&s->todo, s->env.workers, s->desks, NULL);
 	while ((first = list_first(&s->todo)) != NULL)
 		list_remove(first);
 }

@@ -58,66 +58,7 @@ static bool serves(const struct port *p, unsigned worker)
 	return false;
 }
 
-static void open_lane(struct worker *w, struct port *p, void *desk)
-{
-	struct lane **l = &p->lanes[w->index];
-
-	if (!serves(p, w->index))
-		return;
-	if (*l == NULL)
-		*l = p->kind->lane_new(w, desk, p);
-	if (*l == NULL || p->kind->lane_open(*l) != 0)
-		__atomic_store_n(&p->failed, 1, __ATOMIC_RELAXED);
-}
-
-static void step_lane(struct lane *l, struct port *p)
-{
-	if (p->steps & STEP_SHUT)
-		p->kind->lane_shut(l);
-	if (p->steps & STEP_QUIESCE)
-		p->kind->lane_quiesce(l, p->steps & STEP_YIELD);
-	if (p->steps & STEP_SET) {
-		lane_set_object(l, p->object);
-		p->kind->lane_set(l);
-	}
-	if (p->steps & STEP_CUT)
-		p->kind->lane_cut(l);
-	if (p->steps & STEP_LEAVE)
-		lane_leave(l, p->leave_ns);
-}
-
-struct run {
-	struct list *ports;
-	void **desks;
-	struct adopted *adopted;
-};
-
-static void work_steps(struct worker *w, void *arg)
-{
-	const struct run *run = arg;
-
-	LIST_FOREACH (it, run->ports) {
-		struct port *p = CONTAINER_OF(it, struct port, todo);
-
-		if (p->steps & STEP_OPEN)
-			open_lane(w, p, run->desks[w->index]);
-		else if (p->steps != 0 && p->lanes[w->index] != NULL)
-			step_lane(p->lanes[w->index], p);
-	}
-}
-
-void port_steps_run(struct list *ports, struct workers *ws, void **desks)
-{
-	struct run run = { .ports = ports, .desks = desks };
-
-	LIST_FOREACH (it, ports) {
-		if (CONTAINER_OF(it, struct port, todo)->steps != 0) {
-			workers_call(ws, work_steps, &run);
-			return;
-		}
-	}
-}
-
+/* The sessions that a predecessor handed over with the sockets. */
 static void adopt_sessions(struct lane *l, const struct port *p, struct adopted *adopted)
 {
 	const struct mapping_conf *conf = &p->object->mapping;
@@ -136,22 +77,72 @@ static void adopt_sessions(struct lane *l, const struct port *p, struct adopted 
 	}
 }
 
-static void work_adopt(struct worker *w, void *arg)
+struct run {
+	struct list *ports;
+	void **desks;
+	struct adopted *adopted;
+};
+
+static void open_lane(struct worker *w, struct port *p, const struct run *run)
+{
+	struct lane **l = &p->lanes[w->index];
+
+	if (!serves(p, w->index))
+		return;
+	if (*l == NULL)
+		*l = p->kind->lane_new(w, run->desks[w->index], p);
+	if (*l == NULL || p->kind->lane_open(*l) != 0)
+		__atomic_store_n(&p->failed, 1, __ATOMIC_RELAXED);
+	else if (run->adopted != NULL && p->kind->lane_adopt != NULL)
+		adopt_sessions(*l, p, run->adopted);
+}
+
+static void step_lane(struct lane *l, struct port *p)
+{
+	if (p->steps & STEP_SHUT)
+		p->kind->lane_shut(l);
+	if (p->steps & STEP_QUIESCE)
+		p->kind->lane_quiesce(l, p->steps & STEP_YIELD);
+	if (p->steps & STEP_SET) {
+		lane_set_object(l, p->object);
+		p->kind->lane_set(l);
+	}
+	if (p->steps & STEP_CUT)
+		p->kind->lane_cut(l);
+	if (p->steps & STEP_LEAVE)
+		lane_leave(l, p->leave_ns);
+}
+
+static void work_steps(struct worker *w, void *arg)
 {
 	const struct run *run = arg;
 
 	LIST_FOREACH (it, run->ports) {
 		struct port *p = CONTAINER_OF(it, struct port, todo);
 
-		if (p->lanes[w->index] != NULL && p->kind->lane_adopt != NULL)
-			adopt_sessions(p->lanes[w->index], p, run->adopted);
+		if (p->steps & STEP_OPEN)
+			open_lane(w, p, run);
+		else if (p->steps != 0 && p->lanes[w->index] != NULL)
+			step_lane(p->lanes[w->index], p);
 	}
 }
 
-/* One worker after the other, as they share what was adopted. */
-void port_steps_adopt(struct list *ports, struct workers *ws, struct adopted *adopted)
+static bool anything_to_do(struct list *ports)
 {
-	struct run run = { .ports = ports, .adopted = adopted };
+	LIST_FOREACH (it, ports)
+		if (CONTAINER_OF(it, struct port, todo)->steps != 0)
+			return true;
+	return false;
+}
 
-	workers_call_each(ws, work_adopt, &run);
+void port_steps_run(struct list *ports, struct workers *ws, void **desks, struct adopted *adopted)
+{
+	struct run run = { .ports = ports, .desks = desks, .adopted = adopted };
+
+	if (!anything_to_do(ports))
+		return;
+	if (adopted != NULL)
+		workers_call_each(ws, work_steps, &run); /* they share what was adopted */
+	else
+		workers_call(ws, work_steps, &run);
 }

@@ -36,9 +36,10 @@ enum port_mode {
 bool port_steps_may_serve(const struct object *o);
 /* From port.object to port.next (NULL: gone), which becomes port.object. */
 void port_steps_plan(struct port *p, enum port_mode mode);
-/* Runs the steps of every port in the list (by port.todo). desks: the protocol's, by worker. */
-void port_steps_run(struct list *ports, struct workers *ws, void **desks);
-/* Gives the lanes the sessions that a predecessor handed over with their sockets. */
-void port_steps_adopt(struct list *ports, struct workers *ws, struct adopted *adopted);
+/*
+ * Runs the steps of every port in the list (by port.todo). desks: the protocol's, by worker. adopted (NULL: nothing): a
+ * lane that opens has its predecessor's sessions before it receives: else their clients would get new ones.
+ */
+void port_steps_run(struct list *ports, struct workers *ws, void **desks, struct adopted *adopted);
 
 #endif
