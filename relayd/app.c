@@ -62,6 +62,7 @@ struct app {
 	struct bequest *bequest;        /* a successor of ours that does not serve alone yet */
 	bool stepping_back;             /* it serves; our line and our file are being closed for it */
 	unsigned stepping;              /* how many of the two are still open */
+	bool handed_over;               /* it serves alone */
 	uv_signal_t signals[SIGNALS_N];
 	uv_timer_t drain_timer;
 	bool handles_open;
@@ -224,7 +225,7 @@ static void app_drain(struct app *a, uint64_t ms)
 		app_move(a, APP_DRAINING);
 		if (a->uplink != NULL)
 			uplink_stop_polling(a->uplink);
-		services_quiesce(&a->engine.services);
+		services_quiesce(&a->engine.services, a->handed_over);
 	}
 	services_drain(&a->engine.services, ms == 0 ? 0 : a->drain_until);
 	uv_timer_start(&a->drain_timer, on_drain_timer, 0, DRAIN_LOOK_MS);
@@ -340,6 +341,7 @@ static void on_stepped_back(void *arg)
 		return;
 	}
 	log_info("handed_over");
+	a->handed_over = true;
 	bequest_free(a->bequest);
 	a->bequest = NULL;
 	if (a->admin != NULL)

@@ -28,10 +28,10 @@ void services_apply(struct services *s, struct snapshot *old, struct snapshot *n
 		s->list[i].ops->apply(s->list[i].self, old, new_);
 }
 
-void services_quiesce(struct services *s)
+void services_quiesce(struct services *s, bool handed_over)
 {
 	for (size_t i = 0; i < s->n; i++)
-		s->list[i].ops->quiesce(s->list[i].self);
+		s->list[i].ops->quiesce(s->list[i].self, handed_over);
 }
 
 void services_drain(struct services *s, uint64_t deadline_mono_ms)

@@ -20,7 +20,7 @@ struct services {
 /* Makes every service that this build has. On error those that were made are there, for services_stop(). */
 int services_init(struct services *s, const struct service_env *env, struct err *e) MUST_CHECK;
 void services_apply(struct services *s, struct snapshot *old, struct snapshot *new_);
-void services_quiesce(struct services *s);
+void services_quiesce(struct services *s, bool handed_over);
 void services_drain(struct services *s, uint64_t deadline_mono_ms);
 void services_stop(struct services *s);
 void services_stats(struct services *s, struct service_stats *sum);

@@ -102,7 +102,7 @@ int udp_record_decode(struct udp_record *r, const void *p, size_t n)
 	return cursor_done(&c);
 }
 
-int udp_handover_session(const struct udp_session *s, handover_fn fn, void *arg)
+int udp_handover_session(struct udp_session *s, handover_fn fn, void *arg)
 {
 	const struct mapping_conf *conf = lane_conf(&s->lane->base);
 	struct port_socket at = { .bind = conf->bind, .port = (uint16_t)(conf->port_first + s->door->offset) };
@@ -110,7 +110,7 @@ int udp_handover_session(const struct udp_session *s, handover_fn fn, void *arg)
 	struct handover_socket out = { .fd = s->io.fd };
 	char key[PORT_SOCKET_KEY];
 	struct buf record;
-	int rc;
+	int rc = 0;
 
 	if (s->io.fd < 0)
 		return 0;
@@ -126,7 +126,10 @@ int udp_handover_session(const struct udp_session *s, handover_fn fn, void *arg)
 	str_fmt(out.key, sizeof out.key, "session/%s/%llu", key, (unsigned long long)s->id);
 	out.record = record.data;
 	out.record_n = record.len;
-	rc = record.failed ? 0 : fn(&out, arg);
+	if (!record.failed) {
+		rc = fn(&out, arg);
+		s->moved = true;
+	}
 	buf_free(&record);
 	return rc;
 }

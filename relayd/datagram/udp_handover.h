@@ -26,7 +26,7 @@ void udp_record_encode(const struct udp_record *r, struct buf *b);
 int udp_record_decode(struct udp_record *r, const void *p, size_t n) MUST_CHECK;
 
 /* What fn answered; 0 for a session that has no descriptor yet. */
-int udp_handover_session(const struct udp_session *s, handover_fn fn, void *arg);
+int udp_handover_session(struct udp_session *s, handover_fn fn, void *arg);
 /* Takes the descriptor in any case; a record of another version is dropped: its client begins anew. */
 void udp_handover_adopt(struct udp_door *door, const struct handover_socket *socket);
 

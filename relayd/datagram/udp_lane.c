@@ -12,6 +12,10 @@
 #define ROUNDS_MAX 4                     /* batches of one socket before others have their turn */
 #define IDLE_NS    UINT64_C(60000000000) /* of a mapping without idle time-out: UDP knows no other end */
 
+/* A port that goes quiet waits for answers that are under way, not for clients that never stop asking. */
+#define QUIET_IDLE_NS UINT64_C(1000000000)
+#define QUIET_MAX_NS  UINT64_C(3000000000)
+
 struct udp_doors {
 	struct task grave;
 	unsigned n;
@@ -37,6 +41,13 @@ static uint64_t idle_ns(const struct udp_lane *l)
 	return ms != 0 ? ms * UINT64_C(1000000) : IDLE_NS;
 }
 
+static uint64_t expires_ns(const struct udp_lane *l, const struct udp_session *s)
+{
+	if (l->quiet)
+		return MIN(s->active_ns + MIN(idle_ns(l), QUIET_IDLE_NS), l->quiet_until_ns);
+	return s->active_ns + idle_ns(l);
+}
+
 static void set_expiry(struct udp_lane *l)
 {
 	struct list *first = list_first(&l->sessions);
@@ -44,7 +55,7 @@ static void set_expiry(struct udp_lane *l)
 	if (first == NULL)
 		wheel_disarm(&l->expiry);
 	else
-		wheel_arm(&l->base.worker->wheel, &l->expiry, session_of(first)->active_ns + idle_ns(l));
+		wheel_arm(&l->base.worker->wheel, &l->expiry, expires_ns(l, session_of(first)));
 }
 
 static void on_expiry(struct timer *t)
@@ -52,8 +63,7 @@ static void on_expiry(struct timer *t)
 	struct udp_lane *l = CONTAINER_OF(t, struct udp_lane, expiry);
 	struct list *first;
 
-	while ((first = list_first(&l->sessions)) != NULL &&
-		l->base.worker->now_ns >= session_of(first)->active_ns + idle_ns(l))
+	while ((first = list_first(&l->sessions)) != NULL && l->base.worker->now_ns >= expires_ns(l, session_of(first)))
 		udp_session_close(session_of(first));
 	set_expiry(l);
 }
@@ -336,17 +346,35 @@ static void lane_shut(struct lane *base)
 	l->doors = NULL;
 }
 
+/* The successor has them, and it hears what their targets answer: the socket is one and the same. */
+static void end_moved(struct udp_lane *l)
+{
+	LIST_FOREACH_SAFE (it, &l->sessions) {
+		struct udp_session *s = session_of(it);
+
+		if (!s->moved)
+			continue;
+		io_del(l->base.worker, &s->io); /* closing alone leaves a shared socket in the epoll */
+		udp_session_close(s);
+	}
+}
+
 /*
- * When a successor has the sockets, what comes to the port is for it to take; answers that are under way are passed on by
- * whoever sees them first. Without one, the sessions there are go on, and new ones are not begun.
+ * When a successor has the sockets, what comes to the port is for it to take, and only sessions that began after they
+ * were packed are left here. Without one, the sessions there are go on for a moment, and new ones are not begun.
  */
 static void lane_quiesce(struct lane *base, bool handed_over)
 {
 	struct udp_lane *l = udp(base);
 
+	if (!l->quiet)
+		l->quiet_until_ns = base->worker->now_ns + QUIET_MAX_NS;
 	l->quiet = true;
-	if (handed_over)
+	if (handed_over) {
 		stop_receiving(l);
+		end_moved(l);
+	}
+	set_expiry(l);
 }
 
 static void lane_set(struct lane *base)

@@ -36,7 +36,8 @@ struct udp_lane {
 	struct rate_slice slice[2]; /* enum gate_way */
 	struct target target;
 	struct udp_doors *doors; /* NULL: closed */
-	bool quiet;              /* no new sessions */
+	bool quiet;              /* no new sessions; those there are end */
+	uint64_t quiet_until_ns; /* at the latest then */
 };
 
 /* One socket of the mapping. */

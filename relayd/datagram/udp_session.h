@@ -39,6 +39,7 @@ struct udp_session {
 	uint64_t bytes[2]; /* enum gate_way */
 	uint32_t heard;    /* datagrams from the client, up to 2: it has seen an answer, so it is where it says */
 	bool introduced;   /* a PROXY header was sent */
+	bool moved;        /* a successor was given it; whether it came up is not known here */
 	bool segments[2];  /* the kernel may be asked for them */
 	uint64_t id;
 	int64_t opened_ms; /* wall clock */

@@ -35,8 +35,8 @@ typedef bool (*conn_info_fn)(const struct conn_info *c, void *arg);     /* false
 struct service_ops {
 	const char *name;
 	void (*apply)(void *self, struct snapshot *old, struct snapshot *new_);
-	/* Stop accepting now (a successor has the sockets, or we are ending); live connections go on. */
-	void (*quiesce)(void *self);
+	/* Stop accepting now (handed_over: a successor serves from the sockets; else: we end); live connections go on. */
+	void (*quiesce)(void *self, bool handed_over);
 	/* End what is left, at the latest by then (0: at once). */
 	void (*drain)(void *self, uint64_t deadline_mono_ms);
 	/* Joins nothing, frees everything; the workers have been stopped. */

@@ -28,7 +28,6 @@ struct port_service {
 	struct list waiting;     /* for a retry or an expiry */
 	struct adopted *adopted; /* until the first apply */
 	enum port_mode mode;
-	bool handed_over;  /* a successor was given the sockets; it may not have come up */
 	uint64_t drain_ms; /* monotonic; when the last connection ends; 0: no drain */
 	uv_timer_t timer;
 	uv_async_t on_unused;
@@ -331,11 +330,11 @@ void port_service_apply(void *self, struct snapshot *old, struct snapshot *new_)
 	s->adopted = NULL;
 }
 
-void port_service_quiesce(void *self)
+void port_service_quiesce(void *self, bool handed_over)
 {
 	struct port_service *s = self;
 
-	s->mode = s->handed_over ? PORTS_HANDED_OVER : PORTS_QUIET;
+	s->mode = handed_over ? PORTS_HANDED_OVER : PORTS_QUIET;
 	add_all(s);
 	settle(s);
 }
@@ -377,7 +376,6 @@ int port_service_hand_over(void *self, handover_fn fn, void *arg)
 {
 	struct port_service *s = self;
 
-	s->handed_over = true;
 	return port_table_hand_over(&s->ports, fn, arg);
 }
 

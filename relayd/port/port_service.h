@@ -21,7 +21,7 @@ int port_service_new(struct port_service **out, const struct port_kind *kind, co
 
 /* The functions of struct service_ops; self is the port service. */
 void port_service_apply(void *self, struct snapshot *old, struct snapshot *new_);
-void port_service_quiesce(void *self);
+void port_service_quiesce(void *self, bool handed_over);
 void port_service_drain(void *self, uint64_t deadline_mono_ms);
 void port_service_stop(void *self);
 void port_service_stats(void *self, struct service_stats *out);

@@ -514,14 +514,15 @@ static void ports_and_sessions_are_handed_over(void **state)
 	from = echo_one();
 	expect_datagram(c, "x", 1);
 	lab_start(&next, datagram_service_new);
-	next.fds_before--; /* the client's, which will be closed */
+	next.fds_before -= 2; /* the client's and the session's here, which will be closed */
 	assert_int_equal(lab.service.ops->hand_over(lab.service.self, take, &handed), 0);
 	assert_int_equal(handed.n, 2);
 	for (unsigned i = 0; i < handed.n; i++)
 		next.service.ops->adopt(next.service.self, &handed.at[i]);
 	lab_change(&next, "map_u", &conf);
 	assert_int_equal(lab_connections(&next), 1);
-	lab.service.ops->quiesce(lab.service.self);
+	lab.service.ops->quiesce(lab.service.self, true);
+	assert_int_equal(lab_connections(&lab), 0);
 	for (unsigned i = 0; i < 100; i++) {
 		lab_send(c, &i, sizeof i);
 		assert_int_equal(echo_one(), from); /* the same socket to the target */
@@ -536,6 +537,59 @@ static void ports_and_sessions_are_handed_over(void **state)
 	close(late);
 	close(c);
 	lab_stop(&next);
+}
+
+/* A client that never stops asking does not hold up an end. */
+static void a_port_that_goes_quiet_ends_its_sessions_soon(void **state)
+{
+	int c = lab_connect(SOCK_DGRAM, port), silent = lab_connect(SOCK_DGRAM, port);
+	uint64_t start;
+
+	(void)state;
+	apply();
+	lab_send(silent, "x", 1);
+	echo_one();
+	lab_send(c, "x", 1);
+	echo_one();
+	expect_datagram(c, "x", 1);
+	start = clock_mono_ms();
+	lab.service.ops->quiesce(lab.service.self, false);
+	lab_send(c, "y", 1);
+	echo_one();
+	expect_datagram(c, "y", 1);
+	while (lab_connections(&lab) > 0 && clock_mono_ms() < start + LAB_WAIT_MS) {
+		lab_send(c, "z", 1);
+		poll(NULL, 0, 10);
+	}
+	assert_in_range(clock_mono_ms() - start, 2000, 10000);
+	close(c);
+	close(silent);
+}
+
+/* The successor that was given them did not come up. */
+static void sessions_go_on_after_a_handover_that_failed(void **state)
+{
+	static struct handed handed;
+	int c = lab_connect(SOCK_DGRAM, port);
+	uint16_t from;
+
+	(void)state;
+	apply();
+	lab_send(c, "x", 1);
+	from = echo_one();
+	expect_datagram(c, "x", 1);
+	handed.n = 0;
+	assert_int_equal(lab.service.ops->hand_over(lab.service.self, take, &handed), 0);
+	for (unsigned i = 0; i < handed.n; i++)
+		close(handed.at[i].fd);
+	lab_send(c, "y", 1);
+	assert_int_equal(echo_one(), from);
+	expect_datagram(c, "y", 1);
+	lab.service.ops->quiesce(lab.service.self, false);
+	lab_send(c, "z", 1);
+	assert_int_equal(echo_one(), from);
+	expect_datagram(c, "z", 1);
+	close(c);
 }
 
 int main(void)
@@ -559,6 +613,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			without_descriptors_the_oldest_gives_way_or_nobody_comes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(ports_and_sessions_are_handed_over, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_port_that_goes_quiet_ends_its_sessions_soon, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(sessions_go_on_after_a_handover_that_failed, set_up, tear_down),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -297,7 +297,7 @@ static void listening_sockets_are_handed_over(void **state)
 	lab_change(&lab, "map_b", &other);
 	assert_int_equal(lab.service.ops->hand_over(lab.service.self, take, &handed), 0);
 	assert_int_equal(handed.n, 2);
-	lab.service.ops->quiesce(lab.service.self);
+	lab.service.ops->quiesce(lab.service.self, true);
 	waiting = lab_connect(SOCK_STREAM, m.port_first); /* nobody accepts, nobody refuses */
 	lab_start(&next, stream_service_new);
 	for (unsigned i = 0; i < handed.n; i++)

@@ -507,7 +507,7 @@ static void draining_ends_what_is_left(void **state)
 	(void)state;
 	apply();
 	open_pair(&c, &s);
-	lab.service.ops->quiesce(lab.service.self);
+	lab.service.ops->quiesce(lab.service.self, false);
 	assert_int_equal(connect(late, (struct sockaddr *)&a, sizeof a), -1);
 	close(late);
 	expect_works(c, s);
