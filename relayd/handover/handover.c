@@ -71,6 +71,8 @@ static void handover_fail(struct handover *h, const char *why)
 	h->events.on_failed(h->arg, why); /* may free h */
 }
 
+static const char ended[] = "the new process ended before it served";
+
 static void on_exit_(struct child *c, int status, void *arg)
 {
 	struct handover *h = arg;
@@ -80,7 +82,7 @@ static void on_exit_(struct child *c, int status, void *arg)
 	if (h->freed)
 		handover_end_if_done(h);
 	else
-		handover_fail(h, "the new process ended before it served");
+		handover_fail(h, ended);
 }
 
 static void on_timeout(uv_timer_t *t)
@@ -116,8 +118,10 @@ static void on_readable(uv_poll_t *watch, int status, int events)
 		uv_timer_stop(&h->timer);
 		uv_poll_stop(&h->readable);
 		h->events.on_ready(h->arg);
+	} else if (word < 0) {
+		handover_fail(h, e.code == ERR_UNAVAILABLE ? ended : e.msg);
 	} else {
-		handover_fail(h, word < 0 ? e.msg : "the new process says nonsense");
+		handover_fail(h, "the new process says nonsense");
 	}
 }
 

@@ -167,7 +167,7 @@ static int receive_message(int fd, struct received *m, struct err *e)
 	}
 	m->n = (size_t)n;
 	if (n == 0)
-		return err_set(e, ERR_IO, NULL, "handover: the other process is gone");
+		return err_set(e, ERR_UNAVAILABLE, NULL, "handover: the other process is gone");
 	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
 		return err_set(e, ERR_NO_DESCRIPTORS, NULL, "handover: no room for %u descriptors", m->n_fds);
 	return 0;

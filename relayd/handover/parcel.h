@@ -37,7 +37,10 @@ int parcel_end(struct parcel *p, struct err *e) MUST_CHECK;
 
 /* A word without goods. */
 int parcel_say(int fd, enum parcel_word word, struct err *e) MUST_CHECK;
-/* The next word, or -1. With GOODS, fn is called for each; it takes the descriptor. END checks that none is missing. */
+/*
+ * The next word, or -1 (ERR_UNAVAILABLE: the other process is gone). With GOODS, fn is called for each; it takes the
+ * descriptor. END checks that none is missing.
+ */
 typedef void (*parcel_fn)(const char *owner, const struct handover_socket *s, void *arg);
 int parcel_read(int fd, parcel_fn fn, void *arg, uint32_t *total, struct err *e) MUST_CHECK;
 /* How long reading may block. */
