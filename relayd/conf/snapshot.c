@@ -58,6 +58,16 @@ const struct object *snapshot_find(const struct snapshot *s, const char *id)
 	return found != NULL ? *found : NULL;
 }
 
+/* A delta stays in one log and goes forward; only a relay with nothing may be led into any log. */
+static bool delta_leads_on(const struct msg_update *delta)
+{
+	const struct proto_revision nothing = { .seq = 0 };
+
+	if (revision_equal(&delta->from, &nothing))
+		return true;
+	return memcmp(delta->to.log_id, delta->from.log_id, PROTO_LOG_ID_SIZE) == 0 && delta->to.seq >= delta->from.seq;
+}
+
 int snapshot_apply(struct snapshot **out, const struct snapshot *base, const struct msg_update *delta, struct err *e)
 {
 	struct picks picks = { 0 };
@@ -66,9 +76,9 @@ int snapshot_apply(struct snapshot **out, const struct snapshot *base, const str
 	if (delta->kind != UPDATE_DELTA || !revision_equal(&delta->from, &base->revision))
 		return err_set(e, ERR_CONFLICT, NULL, "delta starts at revision %" PRIu64 ", this relay is at %" PRIu64,
 			delta->from.seq, base->revision.seq);
-	if (memcmp(delta->to.log_id, delta->from.log_id, PROTO_LOG_ID_SIZE) != 0 || delta->to.seq < delta->from.seq)
-		return err_set(e, ERR_CONFLICT, NULL, "delta leads from revision %" PRIu64 " to %" PRIu64 "%s",
-			delta->from.seq, delta->to.seq, delta->to.seq < delta->from.seq ? "" : " of another log");
+	if (!delta_leads_on(delta))
+		return err_set(e, ERR_CONFLICT, NULL, "delta leads from revision %" PRIu64 " back, or into another log",
+			delta->from.seq);
 	r = picks_add(&picks, base, delta, e);
 	if (r == 0)
 		r = picks_merge(&picks, out, base, &delta->to, e);
