@@ -31,7 +31,7 @@
 	X(refused_resource, "refused: descriptors or memory")                          \
 	X(dropped_in, "datagrams from clients dropped (rate, queue, target's socket)") \
 	X(dropped_out, "datagrams to clients dropped (rate, queue, amplification)")    \
-	X(timed_out, "connections ended by a time-out of ours")                        \
+	X(timed_out, "ended by a time-out of ours, or to make room for a new session") \
 	X(reset, "connections ended by a reset of either side")
 
 enum meter_counter {

@@ -16,8 +16,7 @@
 #include <unistd.h>
 
 #define SOCKET_BUFFER (1024 * 1024)
-#define ROUNDS_MAX    4                    /* batches of one session before others have their turn */
-#define YIELDS_NS     UINT64_C(5000000000) /* a session that was silent for so long gives way when there is no room */
+#define ROUNDS_MAX    4 /* batches of one session before others have their turn */
 
 /*
  *   NAME ---> OPEN ---> CLOSED       NAME: the target's name is being resolved
@@ -409,31 +408,46 @@ static void on_task(struct task *t)
 		receive_answers(s);
 }
 
-/* When there is no room for another one, the session that was silent longest gives way, if that was long enough. */
-static void make_room(struct udp_lane *l)
+/* The session that was silent longest; one whose datagrams are under way keeps its place, as do all behind it. */
+static bool give_way(struct udp_lane *l)
 {
-	const struct mapping_conf *conf = lane_conf(&l->base);
 	struct list *first = list_first(&l->sessions);
-	bool full = conf->max_connections != 0 && gate_now(udp_lane_gate(l)) >= conf->max_connections;
 	struct udp_session *oldest;
 
-	if (first == NULL || (!full && fd_budget_left(l->base.worker->fds) > 0))
-		return;
+	if (first == NULL)
+		return false;
 	oldest = CONTAINER_OF(first, struct udp_session, link);
-	if (l->base.worker->now_ns - oldest->active_ns >= YIELDS_NS)
-		udp_session_close(oldest);
+	if (!list_empty(&oldest->turn))
+		return false;
+	udp_lane_count(l, METER_timed_out, 1);
+	udp_session_close(oldest);
+	return true;
 }
 
+static bool take_descriptor(struct udp_lane *l)
+{
+	struct fd_budget *fds = l->base.worker->fds;
+
+	return fd_budget_take(fds, 1, FD_FOR_SESSIONS) || (give_way(l) && fd_budget_take(fds, 1, FD_FOR_SESSIONS));
+}
+
+/* Nobody gives way to a client that may not come in. */
 static bool admit(struct udp_lane *l, const struct addr *source, struct gate_pass *pass)
 {
+	const struct mapping_conf *conf = lane_conf(&l->base);
+	struct gate *gate = udp_lane_gate(l);
 	struct worker *w = l->base.worker;
 
-	make_room(l);
-	if (!fd_budget_take(w->fds, 1, FD_FOR_SESSIONS)) {
+	if (!gate_admit(gate, w->index, conf, source, w->now_ns, pass))
+		return false;
+	if (gate_is_full(gate, conf))
+		give_way(l);
+	if (!take_descriptor(l)) {
 		udp_lane_count(l, METER_refused_resource, 1);
+		gate_leave(gate, w->index, w->now_ns, pass);
 		return false;
 	}
-	if (gate_enter(udp_lane_gate(l), w->index, lane_conf(&l->base), source, w->now_ns, pass))
+	if (gate_take_place(gate, w->index, conf, w->now_ns, pass))
 		return true;
 	fd_budget_give(w->fds, 1);
 	return false;

@@ -41,56 +41,67 @@ static bool listed(const struct mapping_conf *conf, const struct addr *a)
 	return conf->allow.n == 0 || cidr_match_any(conf->allow.items, conf->allow.n, a);
 }
 
-/* Takes a place below the limit, if there is one. */
-static bool take_place(struct gate *g, uint32_t max)
-{
-	uint32_t now = __atomic_add_fetch(&g->now, 1, __ATOMIC_RELAXED);
-
-	if (max == 0 || now <= max)
-		return true;
-	__atomic_sub_fetch(&g->now, 1, __ATOMIC_RELAXED);
-	return false;
-}
-
-static enum meter_counter decide(
+static enum meter_counter identify(
 	struct gate *g, const struct mapping_conf *conf, const struct addr *a, uint64_t now_ns, struct gate_pass *pass)
 {
 	if (!listed(conf, a))
 		return METER_refused_cidr;
-	if (limits_sources(conf) && g->sources == NULL)
-		return METER_refused_resource;
-	if (!take_place(g, conf->max_connections))
-		return METER_refused_limit;
 	if (!limits_sources(conf))
 		return METER_opened;
+	if (g->sources == NULL)
+		return METER_refused_resource;
 	pass->source = source_table_enter(g->sources, a, conf->max_per_source, conf->rate_per_source, now_ns);
-	if (pass->source != NULL)
-		return METER_opened;
-	__atomic_sub_fetch(&g->now, 1, __ATOMIC_RELAXED);
-	return METER_refused_source;
+	return pass->source != NULL ? METER_opened : METER_refused_source;
 }
 
-bool gate_enter(struct gate *g, unsigned worker, const struct mapping_conf *conf, const struct addr *source,
+bool gate_admit(struct gate *g, unsigned worker, const struct mapping_conf *conf, const struct addr *source,
 	uint64_t now_ns, struct gate_pass *pass)
 {
 	enum meter_counter what;
 
 	*pass = (struct gate_pass){ .in = false };
-	what = decide(g, conf, source, now_ns, pass);
-	meter_add(&g->slot, worker, what, 1);
-	pass->in = what == METER_opened;
-	return pass->in;
+	what = identify(g, conf, source, now_ns, pass);
+	if (what != METER_opened)
+		meter_add(&g->slot, worker, what, 1);
+	return what == METER_opened;
+}
+
+bool gate_take_place(
+	struct gate *g, unsigned worker, const struct mapping_conf *conf, uint64_t now_ns, struct gate_pass *pass)
+{
+	uint32_t now = __atomic_add_fetch(&g->now, 1, __ATOMIC_RELAXED);
+
+	if (conf->max_connections != 0 && now > conf->max_connections) {
+		__atomic_sub_fetch(&g->now, 1, __ATOMIC_RELAXED);
+		meter_add(&g->slot, worker, METER_refused_limit, 1);
+		gate_leave(g, worker, now_ns, pass);
+		return false;
+	}
+	meter_add(&g->slot, worker, METER_opened, 1);
+	pass->in = true;
+	return true;
+}
+
+bool gate_enter(struct gate *g, unsigned worker, const struct mapping_conf *conf, const struct addr *source,
+	uint64_t now_ns, struct gate_pass *pass)
+{
+	return gate_admit(g, worker, conf, source, now_ns, pass) && gate_take_place(g, worker, conf, now_ns, pass);
 }
 
 void gate_leave(struct gate *g, unsigned worker, uint64_t now_ns, struct gate_pass *pass)
 {
-	if (!pass->in)
-		return;
 	if (pass->source != NULL)
 		source_table_leave(g->sources, pass->source, now_ns);
-	__atomic_sub_fetch(&g->now, 1, __ATOMIC_RELAXED);
-	meter_add(&g->slot, worker, METER_closed, 1);
+	if (pass->in) {
+		__atomic_sub_fetch(&g->now, 1, __ATOMIC_RELAXED);
+		meter_add(&g->slot, worker, METER_closed, 1);
+	}
 	*pass = (struct gate_pass){ .in = false };
+}
+
+bool gate_is_full(const struct gate *g, const struct mapping_conf *conf)
+{
+	return conf->max_connections != 0 && gate_now(g) >= conf->max_connections;
 }
 
 uint32_t gate_now(const struct gate *g)

@@ -28,10 +28,10 @@ struct gate {
 	struct source_table *sources; /* NULL until a limit asks for it */
 };
 
-/* One that came in, so that it can leave. */
+/* One that came in, or is about to, so that it can leave. */
 struct gate_pass {
 	bool in;
-	struct source *source; /* NULL: came in without a limit on sources */
+	struct source *source; /* NULL: without a limit on sources */
 };
 
 void gate_init(struct gate *g);
@@ -42,7 +42,16 @@ void gate_set(struct gate *g, const struct mapping_conf *conf, uint64_t now_ns);
 /* Counts the connection as opened, or as refused by reason. */
 bool gate_enter(struct gate *g, unsigned worker, const struct mapping_conf *conf, const struct addr *source,
 	uint64_t now_ns, struct gate_pass *pass) MUST_CHECK;
-/* Counts it as closed; a pass that is not in is fine. */
+/*
+ * The same in two steps, for who can make room in between: who it is, then a place. Each counts a refusal; who does not
+ * take the second step calls gate_leave().
+ */
+bool gate_admit(struct gate *g, unsigned worker, const struct mapping_conf *conf, const struct addr *source,
+	uint64_t now_ns, struct gate_pass *pass) MUST_CHECK;
+bool gate_take_place(struct gate *g, unsigned worker, const struct mapping_conf *conf, uint64_t now_ns,
+	struct gate_pass *pass) MUST_CHECK;
+bool gate_is_full(const struct gate *g, const struct mapping_conf *conf);
+/* Counts it as closed if it was in; any pass is fine. */
 void gate_leave(struct gate *g, unsigned worker, uint64_t now_ns, struct gate_pass *pass);
 uint32_t gate_now(const struct gate *g);
 

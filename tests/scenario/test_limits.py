@@ -156,8 +156,8 @@ def test_udp_sessions_evict_the_oldest(fleet):
         for i, c in enumerate(clients):
             c.send(b"%d" % i)
             assert c.recv(100) == b"%d" % i
-        eventually(lambda: fleet.stats(mapping["id"])["connections_active"] <= 4, "bounded")
-        assert fleet.stats(mapping["id"])["connections_total"] == 12
+        stats = fleet.wait_stats(mapping["id"], connections_total=12, connections_active=4, packets_sent=12)
+        assert stats["timed_out"] == 8 and stats["connections_refused"] == 0
         for c in clients:
             c.close()
 
