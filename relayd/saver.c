@@ -12,10 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SETTLE_MS  50  /* from the first change to its write */
-#define REST_MS    200 /* between two writes, or longer: */
-#define REST_TIMES 10  /* so many times as long as the last one took */
-#define RETRY_MS   500 /* after a write that failed */
+#define SETTLE_MS    50  /* from the first change to its write */
+#define REST_MS      200 /* between two writes, or longer: */
+#define REST_TIMES   10  /* so many times as long as the last one took */
+#define RETRY_MIN_MS 500 /* after a write that failed, twice as long each time */
+#define RETRY_MAX_MS 15000
 
 /*
  *   IDLE --newer snapshot--> WAITING --timer--> WRITING --done--> IDLE, or WAITING if there is a newer one
@@ -48,6 +49,7 @@ struct saver {
 	struct proto_revision saved; /* what is on disk */
 	int64_t saved_ms;
 	bool failing;
+	uint64_t retry_ms;
 	bool close_wanted;
 	void (*on_closed)(void *arg);
 	void *arg;
@@ -95,6 +97,7 @@ static void saver_note_result(struct saver *v)
 	if (v->result.code != ERR_NONE) {
 		if (!v->failing)
 			log_error("snapshot_not_saved", log_err(&v->result));
+		v->retry_ms = v->failing ? MIN(2 * v->retry_ms, RETRY_MAX_MS) : RETRY_MIN_MS;
 		v->failing = true;
 		return;
 	}
@@ -107,6 +110,11 @@ static void saver_note_result(struct saver *v)
 
 static void on_timer(uv_timer_t *t);
 
+static uint64_t saver_rest_ms(const struct saver *v)
+{
+	return MAX(REST_MS, REST_TIMES * v->took_ms);
+}
+
 static void saver_wait(struct saver *v, uint64_t ms)
 {
 	saver_move(v, SAVER_WAITING);
@@ -116,10 +124,12 @@ static void saver_wait(struct saver *v, uint64_t ms)
 static void on_written(uv_work_t *work, int status)
 {
 	struct saver *v = work->data;
+	bool is_retry;
 
 	(void)status; /* nobody cancels it */
 	saver_note_result(v);
-	if (v->result.code != ERR_NONE && v->wanted == NULL) {
+	is_retry = v->failing && v->wanted == NULL;
+	if (is_retry) {
 		v->wanted = v->writing;
 		v->wanted_ms = v->writing_ms;
 	} else {
@@ -130,7 +140,7 @@ static void on_written(uv_work_t *work, int status)
 	if (v->close_wanted)
 		saver_close(v, v->on_closed, v->arg);
 	else if (v->wanted != NULL)
-		saver_wait(v, v->failing ? RETRY_MS : MAX(REST_MS, REST_TIMES * v->took_ms));
+		saver_wait(v, is_retry ? v->retry_ms : saver_rest_ms(v));
 }
 
 static void saver_take_wanted(struct saver *v)
@@ -159,6 +169,7 @@ static bool saver_is_saved(const struct saver *v, const struct snapshot *s, int6
 void saver_confirmed(struct saver *v, struct snapshot *s)
 {
 	int64_t now = clock_wall_ms();
+	bool sooner = v->wanted != s && v->failing; /* it may fit where the older one did not */
 
 	if (v->close_wanted || saver_is_saved(v, s, now))
 		return;
@@ -169,6 +180,8 @@ void saver_confirmed(struct saver *v, struct snapshot *s)
 	v->wanted_ms = now;
 	if (v->state == SAVER_IDLE)
 		saver_wait(v, SETTLE_MS);
+	else if (v->state == SAVER_WAITING && sooner && uv_timer_get_due_in(&v->timer) > saver_rest_ms(v))
+		uv_timer_start(&v->timer, on_timer, saver_rest_ms(v), 0);
 }
 
 bool saver_failing(const struct saver *v)
