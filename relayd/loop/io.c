@@ -24,6 +24,14 @@ int io_add(struct worker *w, struct io *io, uint32_t events)
 	return 0;
 }
 
+/* Cannot fail: the item is there, and nothing is allocated. */
+void io_change(struct worker *w, struct io *io, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.u64 = worker_event_data(io) };
+
+	epoll_ctl(w->epfd, EPOLL_CTL_MOD, io->fd, &ev);
+}
+
 void io_del(struct worker *w, struct io *io)
 {
 	if (!io->added)

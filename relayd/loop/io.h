@@ -27,12 +27,14 @@ struct io {
 	uint16_t added;
 };
 
-/* Everything a data socket needs to hear, once for its life: no epoll_ctl(MOD) ever. */
+/* Everything a data socket needs to hear, said once for its life. */
 #define IO_STREAM (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 void io_init(struct io *io, io_event_fn on_event, int fd);
 /* 0 or -1 with errno. */
 int io_add(struct worker *w, struct io *io, uint32_t events) MUST_CHECK;
+/* Other events from now on; what is there already is told again. */
+void io_change(struct worker *w, struct io *io, uint32_t events);
 /* No more events; the descriptor stays open. */
 void io_del(struct worker *w, struct io *io);
 /* Closes the descriptor, which takes it out of the epoll; events of it that are already here are dropped. */

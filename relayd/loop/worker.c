@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "relayd/loop/fd_budget.h"
+#include "relayd/loop/sys.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -128,7 +129,7 @@ void worker_run(struct worker *w)
 	struct epoll_event events[EVENTS_MAX];
 
 	while (!w->stopping) {
-		int n = epoll_wait(w->epfd, events, EVENTS_MAX, wait_ms(w));
+		int n = sys_epoll_wait(w->epfd, events, EVENTS_MAX, wait_ms(w));
 
 		w->now_ns = clock_mono_ns();
 		for (int i = 0; i < n; i++)

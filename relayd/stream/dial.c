@@ -6,7 +6,7 @@
 #include "relayd/port/target.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 void dial_init(struct dial *d, uint16_t port, uint32_t timeout_ms, uint64_t now_ns)
@@ -26,12 +26,10 @@ void dial_fini(struct dial *d)
 static int start(const struct addr *to)
 {
 	int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int one = 1;
 
 	if (fd < 0)
 		return -1;
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0 &&
-		(connect(fd, &to->sa, to->len) == 0 || errno == EINPROGRESS))
+	if (connect(fd, &to->sa, to->len) == 0 || errno == EINPROGRESS)
 		return fd;
 	close(fd);
 	return -1;

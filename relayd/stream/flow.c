@@ -2,6 +2,7 @@
 #include "relayd/stream/flow.h"
 
 #include "relayd/loop/pipe_pool.h"
+#include "relayd/loop/sys.h"
 #include "relayd/loop/worker.h"
 
 #include <errno.h>
@@ -44,7 +45,20 @@ void flow_fini(struct flow *f, struct flow_way *way)
 }
 
 /*
- * Hands n bytes (of the pipe, or at `bytes`) to the far side's kernel; how many it took, -1 if it failed.
+ * Hands n bytes (of the pipe, or at `bytes`) to the far side's kernel. What is known to be the last leaves in one packet
+ * with the end of the stream, which is told next.
+ */
+static ssize_t hand(const struct flow *f, const struct side *to, const uint8_t *bytes, size_t n)
+{
+	unsigned more = f->corked ? SPLICE_F_MORE : 0;
+
+	if (f->pipe != NULL)
+		return sys_splice(f->pipe->out, to->io.fd, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK | more);
+	return sys_send(to->io.fd, bytes, n, f->state == FLOW_ENDING ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL);
+}
+
+/*
+ * Hands over n bytes and counts them; how many the kernel took, -1 if it failed.
  *
  * This is the only place that counts a flow's bytes. They are counted before the kernel has them, and what it did not
  * take is taken back: a process that is killed between the two has counted at least what was delivered, and never more
@@ -52,26 +66,21 @@ void flow_fini(struct flow *f, struct flow_way *way)
  */
 static ssize_t offer(struct flow *f, struct flow_way *way, struct side *to, const uint8_t *bytes, size_t n)
 {
-	ssize_t taken;
+	ssize_t r;
+	size_t taken;
 
+	side_before_write(to, f->bytes);
 	meter_add(way->slot, way->worker->index, way->counter, n);
-	if (f->pipe != NULL)
-		taken = splice(f->pipe->out, NULL, to->io.fd, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-	else
-		taken = send(to->io.fd, bytes, n, MSG_NOSIGNAL);
-	if (taken == (ssize_t)n) {
-		f->bytes += n;
-		return taken;
-	}
-	if (taken < 0 && errno != EAGAIN) {
-		meter_add(way->slot, way->worker->index, way->counter, -(uint64_t)n);
+	r = hand(f, to, bytes, n);
+	taken = r > 0 ? (size_t)r : 0;
+	f->bytes += taken;
+	if (taken == n)
+		return r;
+	meter_add(way->slot, way->worker->index, way->counter, taken - n);
+	if (r < 0 && errno != EAGAIN)
 		return -1;
-	}
 	to->writable = false; /* a short write filled the socket: its next event is there when it has room */
-	taken = taken < 0 ? 0 : taken;
-	meter_add(way->slot, way->worker->index, way->counter, (uint64_t)taken - n);
-	f->bytes += (uint64_t)taken;
-	return taken;
+	return (ssize_t)taken;
 }
 
 static enum flow_result deliver_held(struct flow *f, struct flow_way *way, struct side *to)
@@ -102,7 +111,7 @@ static enum flow_result keep(struct flow *f, struct flow_way *way, const uint8_t
 }
 
 /* A read brought nothing: end of stream, nothing there now, or an error. */
-static enum flow_result read_nothing(struct flow *f, struct side *from, ssize_t n)
+static enum flow_result read_nothing(struct flow *f, struct flow_way *way, struct side *from, ssize_t n)
 {
 	if (n == 0) {
 		f->state = FLOW_ENDING;
@@ -110,7 +119,7 @@ static enum flow_result read_nothing(struct flow *f, struct side *from, ssize_t 
 	}
 	if (errno != EAGAIN)
 		return FLOW_BROKEN;
-	from->readable = false;
+	side_drained(from, way->worker);
 	return FLOW_MOVED;
 }
 
@@ -122,12 +131,12 @@ static enum flow_result copy_some(struct flow *f, struct flow_way *way, struct s
 
 	if (may == 0)
 		return FLOW_THROTTLED;
-	n = recv(from->io.fd, bytes, may, 0);
+	n = sys_recv(from->io.fd, bytes, may, 0);
 	rate_give(way->rate, &way->slice, may - (size_t)(n > 0 ? n : 0));
 	if (n <= 0)
-		return read_nothing(f, from, n);
+		return read_nothing(f, way, from, n);
 	if ((size_t)n < may) { /* that was all there is */
-		from->readable = false;
+		side_drained(from, way->worker);
 		if (from->fin)
 			f->state = FLOW_ENDING;
 	}
@@ -163,16 +172,17 @@ static enum flow_result splice_some(struct flow *f, struct flow_way *way, struct
 		give_back(f, way);
 		return FLOW_THROTTLED;
 	}
-	n = splice(from->io.fd, NULL, f->pipe->in, NULL, may, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	n = sys_splice(from->io.fd, f->pipe->in, may, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	rate_give(way->rate, &way->slice, may - (size_t)(n > 0 ? n : 0));
 	if (n <= 0) {
 		int saved = errno;
 
 		give_back(f, way);
 		errno = saved;
-		return read_nothing(f, from, n);
+		return read_nothing(f, way, from, n);
 	}
 	f->held = (uint32_t)n;
+	f->corked = (uint32_t)n == f->pipe->size; /* more is there: no small packet behind every pipeful */
 	note_splice(f, (size_t)n);
 	return deliver_held(f, way, to);
 }
@@ -195,6 +205,10 @@ enum flow_result flow_pump(struct flow *f, struct flow_way *way, struct side *fr
 			r = splice_some(f, way, from, to);
 		else
 			r = copy_some(f, way, from, to, READ_MAX);
+	}
+	if (f->corked && to->writable && (r == FLOW_BLOCKED || r == FLOW_THROTTLED)) {
+		f->corked = false;
+		side_push(to);
 	}
 	return r;
 }

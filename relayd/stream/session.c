@@ -75,7 +75,6 @@ struct session {
 	struct proxied *proxied; /* NULL: the client is who connected */
 	struct dial dial;
 	uint64_t id, opened_ns;
-	int64_t opened_ms; /* wall clock */
 };
 
 static void session_move(struct session *s, enum session_state to)
@@ -310,6 +309,7 @@ static int send_header(struct session *s)
 		n = proxy_write_v1(header, &from, &to);
 	else
 		n = proxy_write_v2(header, &from, &to, false);
+	side_before_write(&s->side[TARGET], n); /* the client's bytes follow */
 	return send(s->side[TARGET].io.fd, header, n, MSG_NOSIGNAL) == (ssize_t)n ? 0 : -1;
 }
 
@@ -336,8 +336,7 @@ static void dial(struct session *s)
 		session_close(s, END_TARGET);
 		return;
 	}
-	s->side[TARGET] = (struct side){ .readable = false };
-	io_init(&s->side[TARGET].io, on_target, fd);
+	side_init(&s->side[TARGET], on_target, fd);
 	if (io_add(worker_of(s), &s->side[TARGET].io, IO_STREAM) != 0)
 		session_close(s, END_RESOURCE);
 	else
@@ -389,11 +388,11 @@ static void read_header(struct session *s)
 	struct proxy_header h;
 	int used;
 
-	if (n < 0 && errno == EAGAIN)
-		return;
 	used = n > 0 ? proxy_parse(&h, w->scratch, (size_t)n) : -1;
-	if (used == 0 && n < PROXY_V2_MAX && !client->fin)
+	if ((n < 0 && errno == EAGAIN) || (used == 0 && n < PROXY_V2_MAX && !client->fin)) {
+		side_drained(client, w);
 		return;
+	}
 	if (used <= 0 || recv(client->io.fd, w->scratch, (size_t)used, 0) != used)
 		session_close(s, n < 0 ? END_RESET : END_HEADER);
 	else if (take_header(s, &h) != 0)
@@ -421,7 +420,7 @@ static void on_client(struct io *io, uint32_t events)
 {
 	struct session *s = CONTAINER_OF(io, struct session, side[CLIENT].io);
 
-	side_hear(&s->side[CLIENT], events);
+	side_hear(&s->side[CLIENT], worker_of(s), events);
 	if (s->state == SESSION_OPEN)
 		on_open_event(s, events);
 	else if (events & (EPOLLERR | EPOLLHUP))
@@ -434,7 +433,7 @@ static void on_target(struct io *io, uint32_t events)
 {
 	struct session *s = CONTAINER_OF(io, struct session, side[TARGET].io);
 
-	side_hear(&s->side[TARGET], events);
+	side_hear(&s->side[TARGET], worker_of(s), events);
 	if (s->state == SESSION_OPEN) {
 		on_open_event(s, events);
 	} else if (events & (EPOLLERR | EPOLLHUP)) {
@@ -475,10 +474,10 @@ static struct session *session_new(struct tcp_lane *l, int fd, uint16_t target_p
 	s->lane = l;
 	s->id = ++desk->last_id << 8 | w->index << 1;
 	s->opened_ns = s->active_ns = w->now_ns;
-	s->opened_ms = clock_wall_ms();
-	io_init(&s->side[CLIENT].io, on_client, fd);
-	io_init(&s->side[TARGET].io, on_target, -1);
+	side_init(&s->side[CLIENT], on_client, fd);
 	s->side[CLIENT].writable = true;
+	s->side[CLIENT].nodelay = true; /* of the listening socket */
+	side_init(&s->side[TARGET], on_target, -1);
 	flow_init(&s->flow[GATE_IN]);
 	flow_init(&s->flow[GATE_OUT]);
 	timer_init(&s->timer, on_due);
@@ -564,7 +563,7 @@ void session_info(const struct session *s, struct conn_info *out)
 		.protocol = MAPPING_TCP,
 		.bytes_in = s->flow[GATE_IN].bytes,
 		.bytes_out = s->flow[GATE_OUT].bytes,
-		.opened_ms = s->opened_ms,
+		.opened_ms = clock_wall_ms() - (int64_t)((worker_of(s)->now_ns - s->opened_ns) / 1000000),
 	};
 	str_copy(out->mapping, sizeof out->mapping, s->lane->base.object->id);
 	if (client_addrs(s, &from, &to) == 0) {

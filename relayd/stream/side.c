@@ -8,6 +8,54 @@
 #define PROBES          4
 #define PROBE_EVERY_MAX 32767 /* seconds; the kernel's own limit */
 
+void side_init(struct side *s, io_event_fn on_event, int fd)
+{
+	*s = (struct side){ .muted = false };
+	io_init(&s->io, on_event, fd);
+}
+
+void side_hear(struct side *s, struct worker *w, uint32_t events)
+{
+	if (events & EPOLLIN && s->readable && ++s->told >= SIDE_TOLD_MAX && !s->muted) {
+		s->muted = true;
+		io_change(w, &s->io, IO_STREAM & ~(uint32_t)EPOLLIN);
+	}
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		s->readable = true;
+	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+		s->writable = true;
+	if (events & EPOLLRDHUP)
+		s->fin = true;
+}
+
+void side_drained(struct side *s, struct worker *w)
+{
+	s->readable = false;
+	s->told = 0;
+	if (s->muted) {
+		s->muted = false;
+		io_change(w, &s->io, IO_STREAM);
+	}
+}
+
+void side_before_write(struct side *s, uint64_t written)
+{
+	int on = 1;
+
+	if (s->nodelay || written == 0)
+		return;
+	s->nodelay = true;
+	setsockopt(s->io.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+/* Setting it again has this effect (tcp(7)). */
+void side_push(const struct side *s)
+{
+	int on = 1;
+
+	setsockopt(s->io.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
 void side_reset_on_close(int fd)
 {
 	struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
