@@ -410,6 +410,21 @@ static void on_signal(uv_signal_t *h, int number)
 		on_term(a);
 }
 
+static void mask_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (int i = 0; i < SIGNALS_N; i++)
+		sigaddset(&set, signal_numbers[i]);
+	pthread_sigmask(how, &set, NULL);
+}
+
+void app_hold_signals(void)
+{
+	mask_signals(SIG_BLOCK);
+}
+
 static void app_open_handles(struct app *a)
 {
 	for (int i = 0; i < SIGNALS_N; i++) {
@@ -417,6 +432,7 @@ static void app_open_handles(struct app *a)
 		a->signals[i].data = a;
 		uv_signal_start(&a->signals[i], on_signal, signal_numbers[i]);
 	}
+	mask_signals(SIG_UNBLOCK);
 	uv_timer_init(&a->loop, &a->drain_timer);
 	a->drain_timer.data = a;
 	a->handles_open = true;

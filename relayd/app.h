@@ -15,6 +15,8 @@
 struct options;
 struct settings;
 
+/* First thing in main: a signal that comes before app_run() can hear it waits. */
+void app_hold_signals(void);
 /* Takes the settings. The exit status. */
 int app_run(const struct options *options, struct settings *settings) MUST_CHECK;
 

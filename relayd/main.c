@@ -32,6 +32,7 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && str_eq(argv[1], LINK_CHILD_WORD))
 		link_child_run(CHILD_FD);
+	app_hold_signals();
 	if (options_parse(&o, argc, argv, &e) != 0) {
 		fprintf(stderr, "relayd: %s\nTry 'relayd --help'.\n", e.msg);
 		return EXIT_USAGE;

@@ -153,6 +153,16 @@ def test_sigterm_drains(new_fleet):
         fleet.wait_stats(mapping["id"], bytes_received=2, connections_active=0)
 
 
+def test_sigterm_while_starting_is_a_clean_end(new_fleet):
+    fleet = new_fleet()
+    fleet.relay.stop()
+    for _ in range(5):
+        before = fleet.relay.log().count(" start ")
+        fleet.relay.start()
+        eventually(lambda: fleet.relay.log().count(" start ") > before, "begins", every=0.0005)
+        fleet.relay.stop(15)
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of 24 MiB, if this machine lets tests mount one."""
