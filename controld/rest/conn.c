@@ -362,18 +362,24 @@ static bool conn_ends(const struct conn *c)
 }
 
 /*
- * evhttp closes at once when it sees "Connection: close" among the headers. A refused client is told so where evhttp
- * does not look, because we stay to read what it still sends.
+ * One entry of the list holds all that is the same for every answer; evhttp only looks for its "Date".
+ * evhttp closes at once when it sees "Connection: close" among the headers. A refused client is told so where evhttp does
+ * not look, because we stay to read what it still sends.
  */
-static int conn_answer_headers(struct conn *c, struct evkeyvalq *headers)
+static int conn_answer_headers(struct conn *c, const struct conn_output *out, struct evkeyvalq *headers)
 {
-	char date[64];
+	char text[CONN_STANDING_MAX + 64];
+	char length[24];
 
-	if (str_fmt(date, sizeof date, "%s%s", conns_date(c->owner), c->refused ? "\r\nConnection: close" : "") != 0)
-		return -1;
 	if (!c->refused && conn_ends(c) && evhttp_add_header(headers, "Connection", "close") != 0)
 		return -1;
-	return headers_add_block(headers, "Date", date);
+	if (out->head_only && (str_fmt(length, sizeof length, "%zu", out->body_len) != 0 ||
+				      evhttp_add_header(headers, "Content-Length", length) != 0))
+		return -1;
+	if (str_fmt(text, sizeof text, "%s\r\n%s%s", conns_date(c->owner), out->standing,
+		    c->refused ? "\r\nConnection: close" : "") != 0)
+		return -1;
+	return headers_add_block(headers, "Date", text);
 }
 
 void conn_answer(struct conn *c, struct conn_output *out)
@@ -384,7 +390,7 @@ void conn_answer(struct conn *c, struct conn_output *out)
 	c->on_gone = NULL;
 	conn_move(c, CONN_REPLY);
 	headers_move(headers, out->headers);
-	if (conn_answer_headers(c, headers) != 0)
+	if (conn_answer_headers(c, out, headers) != 0)
 		conn_doom(c);
 	if (out->head_only || out->body == NULL ||
 		evbuffer_add_reference(body, out->body, out->body_len, on_body_sent, out->body) != 0)

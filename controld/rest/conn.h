@@ -44,14 +44,16 @@ struct conn_input {
 void conn_input_fini(struct conn_input *in);
 const char *conn_input_header(const struct conn_input *in, const char *name);
 
+#define CONN_STANDING_MAX 1024
+
 /* An answer; conn_answer() takes headers and body over. */
 struct conn_output {
 	int status;
 	struct evkeyvalq *headers;
-	uint8_t *body; /* malloc'ed */
+	const char *standing; /* further header lines, without a line end behind the last; our own words only */
+	uint8_t *body;        /* malloc'ed */
 	size_t body_len;
 	bool head_only; /* HEAD: the length is said, the body is not sent */
-	bool close;     /* the connection cannot go on, or should not */
 };
 
 /* ---- for conns.c ------------------------------------------------------------------------------------------------- */

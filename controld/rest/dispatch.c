@@ -21,6 +21,7 @@
 
 #define DISPATCH_RATE_ENTRIES 65536
 #define DISPATCH_LANES        3
+#define DISPATCH_SPARE        128 /* calls kept for the next requests: 20 KB each, too much to give back every time */
 
 struct dispatch {
 	struct dispatch_parts parts;
@@ -29,6 +30,8 @@ struct dispatch {
 	struct rate_limit *rates;
 	struct rate_plans plans;
 	struct peer_proxies proxies;
+	struct call *spare[DISPATCH_SPARE]; /* loop thread */
+	size_t n_spare;
 };
 
 static void work_call(struct pool_job *job);
@@ -38,7 +41,7 @@ static void on_call_done(void *arg);
 
 static struct call *call_new(struct dispatch *d, struct conn *conn, struct conn_input *in)
 {
-	struct call *c = malloc(sizeof *c);
+	struct call *c = d->n_spare > 0 ? d->spare[--d->n_spare] : malloc(sizeof *c);
 
 	if (c == NULL)
 		return NULL;
@@ -62,10 +65,15 @@ static struct call *call_new(struct dispatch *d, struct conn *conn, struct conn_
 
 static void call_free(struct call *c)
 {
+	struct dispatch *d = c->dispatch;
+
 	request_fini(&c->rq);
 	reply_fini(&c->rp);
 	free(c->claim);
-	free(c);
+	if (d->n_spare < DISPATCH_SPARE)
+		d->spare[d->n_spare++] = c;
+	else
+		free(c);
 }
 
 static void on_client_gone(void *arg)
@@ -80,31 +88,30 @@ static void call_fail(struct call *c, const struct err *e)
 
 /* ---- loop: the answer --------------------------------------------------------------------------------------------- */
 
-static int call_send_headers(struct call *c, bool head_only)
+/* The headers that every answer has. A handler may know that its answer can be kept. */
+static void call_standing(const struct call *c, char *dst, size_t size)
 {
-	struct reply *rp = &c->rp;
-	char length[24];
+	const struct reply *rp = &c->rp;
 
-	reply_header(rp, "X-Request-ID", c->rq.id);
-	if (rp->content_type[0] != '\0')
-		reply_header(rp, "Content-Type", rp->content_type);
-	if (head_only && str_fmt(length, sizeof length, "%zu", rp->body.len) == 0)
-		reply_header(rp, "Content-Length", length);
-	if (reply_header_get(rp, "Cache-Control") == NULL) /* a handler may know that its answer can be kept */
-		reply_header(rp, "Cache-Control", "no-store");
-	return headers_add_block(&rp->headers, headers_security_name(), headers_security_value(c->conf->tls != NULL));
+	(void)str_fmt(dst, size, "X-Request-ID: %s\r\n%s%s%s%s%s", c->rq.id,
+		rp->content_type[0] != '\0' ? "Content-Type: " : "", rp->content_type,
+		rp->content_type[0] != '\0' ? "\r\n" : "",
+		reply_header_get(rp, "Cache-Control") == NULL ? "Cache-Control: no-store\r\n" : "",
+		headers_security(c->conf->tls != NULL));
 }
 
 static void call_send(struct call *c)
 {
 	struct reply *rp = &c->rp;
+	char standing[CONN_STANDING_MAX];
 	struct conn_output out = {
 		.status = rp->status,
 		.headers = &rp->headers,
+		.standing = standing,
 		.head_only = str_eq(c->rq.in.method, "HEAD"),
 	};
 
-	(void)call_send_headers(c, out.head_only);
+	call_standing(c, standing, sizeof standing);
 	if (rp->body.len > 0) {
 		out.body = rp->body.data;
 		out.body_len = rp->body.len;
@@ -504,5 +511,7 @@ void dispatch_free(struct dispatch *d)
 	loop_flush(d->parts.loop); /* answers that came meanwhile */
 	parks_free(d->parks);
 	rate_limit_free(d->rates);
+	while (d->n_spare > 0)
+		free(d->spare[--d->n_spare]);
 	free(d);
 }

@@ -6,7 +6,7 @@
 #include <sys/queue.h>
 
 #define HEADERS_SECURITY                                  \
-	"nosniff\r\n"                                     \
+	"X-Content-Type-Options: nosniff\r\n"             \
 	"X-Frame-Options: DENY\r\n"                       \
 	"X-XSS-Protection: 1; mode=block\r\n"             \
 	"Content-Security-Policy: default-src 'self'\r\n" \
@@ -37,12 +37,7 @@ int headers_add_block(struct evkeyvalq *list, const char *name, const char *valu
 	return 0;
 }
 
-const char *headers_security_name(void)
-{
-	return "X-Content-Type-Options";
-}
-
-const char *headers_security_value(bool tls)
+const char *headers_security(bool tls)
 {
 	return tls ? HEADERS_SECURITY HEADERS_HSTS : HEADERS_SECURITY;
 }

@@ -18,9 +18,8 @@ void headers_move(struct evkeyvalq *dst, struct evkeyvalq *src);
  * For our own constant text only: evhttp_add_header(), which refuses line ends, is the one for everything else.
  */
 int headers_add_block(struct evkeyvalq *list, const char *name, const char *value) MUST_CHECK;
-/* The security headers of every answer, as such a block: name and value. */
-const char *headers_security_name(void);
-const char *headers_security_value(bool tls);
+/* The security headers of every answer: lines without a line end behind the last. */
+const char *headers_security(bool tls);
 /* Whether a comma-separated header value has this token, whatever its case. value may be NULL. */
 bool headers_has_token(const char *value, const char *token);
 

@@ -82,6 +82,13 @@ static int reply_write(const char *text, size_t n, void *rp)
 	return 0;
 }
 
+static void reply_type(struct reply *rp, const char *type)
+{
+	/* It goes out beside headers of our own: no line ends. */
+	if (strpbrk(type, "\r\n") != NULL || str_copy(rp->content_type, sizeof rp->content_type, type) != 0)
+		(void)str_copy(rp->content_type, sizeof rp->content_type, "application/octet-stream");
+}
+
 /* An answer that cannot be made in full must not look like one. */
 static void reply_check(struct reply *rp)
 {
@@ -110,7 +117,7 @@ void reply_text(struct reply *rp, int status, const char *content_type, const ch
 {
 	buf_reset(&rp->body);
 	rp->status = status;
-	(void)str_copy(rp->content_type, sizeof rp->content_type, content_type);
+	reply_type(rp, content_type);
 	buf_put(&rp->body, text, n);
 	reply_check(rp);
 }

@@ -35,15 +35,30 @@ enum strict_state {
 
 static const char *const strict_methods[] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS" };
 
-static bool strict_is_alnum(uint8_t b)
-{
-	return (b >= '0' && b <= '9') || (b >= 'A' && b <= 'Z') || (b >= 'a' && b <= 'z');
-}
-
 /* tchar of RFC 9110 section 5.6.2. */
+static const bool strict_token[256] = {
+	['0' ... '9'] = true,
+	['A' ... 'Z'] = true,
+	['a' ... 'z'] = true,
+	['!'] = true,
+	['#' ... '\''] = true,
+	['*' ... '+'] = true,
+	['-' ... '.'] = true,
+	['^' ... '_'] = true,
+	['`'] = true,
+	['|'] = true,
+	['~'] = true,
+};
+
 static bool strict_is_token(uint8_t b)
 {
-	return strict_is_alnum(b) || (b != '\0' && strchr("!#$%&'*+-.^_`|~", b) != NULL);
+	return strict_token[b];
+}
+
+/* Of a header value (RFC 9110 section 5.5). */
+static bool strict_is_text(uint8_t b)
+{
+	return (b >= ' ' && b != 0x7f) || b == '\t';
 }
 
 static bool strict_bad(struct strict *s, enum err_code code, const char *reason)
@@ -203,30 +218,33 @@ static const struct strict_line {
 	{ "expect", strict_line_expect },
 };
 
-static const struct strict_line *strict_line_find(const struct strict *s)
+static const struct strict_line *strict_line_find(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(strict_lines); i++)
-		if (str_eq(s->name, strict_lines[i].name))
+		if (strcmp(name, strict_lines[i].name) == 0)
 			return &strict_lines[i];
 	return NULL;
 }
 
 static bool strict_line_end(struct strict *s)
 {
-	const struct strict_line *line = strict_line_find(s);
-
 	s->state = STRICT_LINE_LF;
 	if (++s->lines > s->limits->lines_max)
 		return strict_bad_request(s, "too many headers");
 	while (s->value_len > 0 && strchr(" \t", s->value[s->value_len - 1]) != NULL)
 		s->value[--s->value_len] = '\0';
-	return line == NULL || line->check(s);
+	return s->line == NULL || s->line->check(s);
+}
+
+/* A name that does not fit is none that matters. */
+static void strict_name_keep(struct strict *s, uint8_t b)
+{
+	if (s->name_len < sizeof s->name)
+		s->name[s->name_len++] = (char)(b >= 'A' && b <= 'Z' ? b | 0x20 : b);
 }
 
 static bool strict_first_byte(struct strict *s, uint8_t b)
 {
-	s->name_len = s->value_len = 0;
-	s->name[0] = s->value[0] = '\0';
 	if (b == '\r') {
 		s->state = STRICT_HEAD_LF;
 		return true;
@@ -235,22 +253,26 @@ static bool strict_first_byte(struct strict *s, uint8_t b)
 		return strict_bad_request(s, "a header must not go on in the next line");
 	if (!strict_is_token(b))
 		return strict_bad_request(s, "a header name holds a byte that is not allowed there");
-	(void)strict_keep(s->name, sizeof s->name, &s->name_len, b | (b >= 'A' && b <= 'Z' ? 0x20 : 0));
+	s->name_len = s->value_len = 0;
+	s->value[0] = '\0';
+	strict_name_keep(s, b);
 	s->state = STRICT_NAME;
 	return true;
 }
 
 static bool strict_name_byte(struct strict *s, uint8_t b)
 {
-	if (b == ':') {
-		s->state = STRICT_VALUE;
-		return true;
+	if (b != ':') {
+		strict_name_keep(s, b);
+		return strict_is_token(b) ||
+		       strict_bad_request(s, "a header name holds a byte that is not allowed there");
 	}
-	if (!strict_is_token(b))
-		return strict_bad_request(s, "a header name holds a byte that is not allowed there");
-	/* A name that does not fit is none that matters; made unequal to all of them. */
-	if (!strict_keep(s->name, sizeof s->name, &s->name_len, b | (b >= 'A' && b <= 'Z' ? 0x20 : 0)))
-		s->name[0] = '!';
+	s->line = NULL;
+	if (s->name_len < sizeof s->name) {
+		s->name[s->name_len] = '\0';
+		s->line = strict_line_find(s->name);
+	}
+	s->state = STRICT_VALUE;
 	return true;
 }
 
@@ -258,13 +280,27 @@ static bool strict_value_byte(struct strict *s, uint8_t b)
 {
 	if (b == '\r')
 		return strict_line_end(s);
-	if ((b < ' ' && b != '\t') || b == 0x7f)
+	if (!strict_is_text(b))
 		return strict_bad_request(s, "a header value holds a control character");
-	if (s->value_len == 0 && (b == ' ' || b == '\t'))
+	if (s->line == NULL || (s->value_len == 0 && (b == ' ' || b == '\t')))
 		return true;
-	if (!strict_keep(s->value, sizeof s->value, &s->value_len, b) && strict_line_find(s) != NULL)
+	if (!strict_keep(s->value, sizeof s->value, &s->value_len, b))
 		return strict_bad_request(s, "a Host, length or encoding header is too long");
 	return true;
+}
+
+/* Most bytes of a head are values that do not matter here: how many of these p starts with. */
+static size_t strict_skip_value(struct strict *s, const uint8_t *p, size_t n)
+{
+	size_t i = 0;
+
+	if (s->state != STRICT_VALUE || s->line != NULL)
+		return 0;
+	n = MIN(n, s->limits->head_max - s->head_len);
+	while (i < n && strict_is_text(p[i]))
+		i++;
+	s->head_len += i;
+	return i;
 }
 
 static bool strict_head_end(struct strict *s)
@@ -389,12 +425,16 @@ enum strict_verdict strict_feed(struct strict *s, const uint8_t *p, size_t n, si
 	while (i < n && s->state != STRICT_OVER) {
 		if (s->state == STRICT_BODY || s->state == STRICT_CHUNK) {
 			i += strict_skip(s, n - i);
-		} else if (s->head_done ? !strict_body_byte(s, p[i]) : !strict_head_byte(s, p[i])) {
+			continue;
+		}
+		i += strict_skip_value(s, p + i, n - i);
+		if (i == n)
+			break;
+		if (s->head_done ? !strict_body_byte(s, p[i]) : !strict_head_byte(s, p[i])) {
 			*used = i;
 			return STRICT_BAD;
-		} else {
-			i++;
 		}
+		i++;
 	}
 	*used = i;
 	return s->state == STRICT_OVER ? STRICT_DONE : STRICT_MORE;

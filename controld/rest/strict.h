@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct strict_line;
+
 struct strict_limits {
 	size_t head_max;    /* bytes of request line and headers */
 	uint64_t body_max;  /* bytes of the body, without chunk framing */
@@ -45,8 +47,9 @@ struct strict {
 	bool expect; /* the client waits for "100 Continue" */
 	bool seen_host, seen_length, seen_chunked;
 	size_t name_len, value_len;
-	char name[STRICT_NAME_MAX]; /* of the current line, lower case, cut */
-	char value[STRICT_VALUE_MAX + 1];
+	char name[STRICT_NAME_MAX];       /* of the current line, lower case, cut */
+	const struct strict_line *line;   /* what is asked of the current line; NULL: nothing */
+	char value[STRICT_VALUE_MAX + 1]; /* of such a line */
 	enum err_code code;
 	const char *reason;
 };
