@@ -18,6 +18,7 @@ struct query {
 	bool cached; /* false: the cached one was busy (a query inside a query of the same text) */
 };
 
+static const char sql_rollback[] = "ROLLBACK";
 static const char sql_part_begin[] = "SAVEPOINT part";
 static const char sql_part_keep[] = "RELEASE SAVEPOINT part";
 static const char sql_part_undo[] = "ROLLBACK TO SAVEPOINT part";
@@ -188,6 +189,8 @@ int db_begin(struct db *db, enum driver_tx kind, struct err *e)
 {
 	db_rollback(db); /* of a transaction that could not be ended when it should have, for want of memory */
 	db->last_seq = 0;
+	if (kind == DRIVER_TX_READ) /* for each request: prepared like any other statement */
+		return db_exec(db, db->driver->begin[kind], e) < 0 ? -1 : 0;
 	return db->driver->script(db->conn, db->driver->begin[kind], e);
 }
 
@@ -200,7 +203,7 @@ int db_commit(struct db *db, struct err *e)
 void db_rollback(struct db *db)
 {
 	db_settle(db);
-	if (db_in_transaction(db) && db->driver->script(db->conn, "ROLLBACK", NULL) != 0)
+	if (db_in_transaction(db) && db_exec(db, sql_rollback, NULL) < 0)
 		log_error("store_rollback_failed");
 }
 
