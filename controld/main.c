@@ -5,6 +5,7 @@
 #include "common/base/err.h"
 #include "common/base/str.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -52,6 +53,9 @@ int main(int argc, char **argv)
 	case OPTIONS_RUN:
 		break;
 	}
+	/* What a request needed stays for the next ones, instead of going back to the kernel and coming page by page. */
+	(void)mallopt(M_TRIM_THRESHOLD, 32 << 20);
+	(void)mallopt(M_MMAP_THRESHOLD, 4 << 20);
 	umask(077);
 	return app_main(&o) == 0 ? EXIT_OK : EXIT_FAILED;
 }
