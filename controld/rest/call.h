@@ -90,8 +90,12 @@ struct call {
 /* request.c */
 void request_fini(struct request *rq);
 /* reply.c */
-void reply_init(struct reply *rp);
+/* body: memory to be used again, or a zeroed buf. */
+void reply_init(struct reply *rp, struct buf body);
+/* Keeps the body's memory: buf_free(), or the next reply_init(). */
 void reply_fini(struct reply *rp);
+/* When the handler is done: a body that did not fit becomes an error. */
+void reply_check(struct reply *rp);
 /* The error envelope in place of whatever was said; headers stay. n >= 1. */
 void reply_fail(struct call *c, const struct err *items, size_t n, size_t dropped);
 const char *reply_header_get(const struct reply *rp, const char *name); /* or NULL */

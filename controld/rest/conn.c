@@ -18,6 +18,7 @@
 
 #define CONN_LINGER_MS 1000  /* after a refusal: time to read the answer before the reset */
 #define CONN_AHEAD_MAX 65536 /* bytes of further requests taken while one is answered */
+#define CONN_COPY_MAX  8192  /* bytes of an answer that are cheaper to copy than to follow until they are sent */
 #define CONN_EXTENTS   8
 
 static const struct sm_state conn_states[] = {
@@ -382,6 +383,16 @@ static int conn_answer_headers(struct conn *c, const struct conn_output *out, st
 	return headers_add_block(headers, "Date", text);
 }
 
+static int conn_answer_body(struct evbuffer *body, struct conn_output *out)
+{
+	if (out->body_len <= CONN_COPY_MAX)
+		return evbuffer_add(body, out->body, out->body_len);
+	if (evbuffer_add_reference(body, out->body, out->body_len, on_body_sent, out->body) != 0)
+		return -1;
+	out->body = NULL;
+	return 0;
+}
+
 void conn_answer(struct conn *c, struct conn_output *out)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(c->req);
@@ -392,10 +403,8 @@ void conn_answer(struct conn *c, struct conn_output *out)
 	headers_move(headers, out->headers);
 	if (conn_answer_headers(c, out, headers) != 0)
 		conn_doom(c);
-	if (out->head_only || out->body == NULL ||
-		evbuffer_add_reference(body, out->body, out->body_len, on_body_sent, out->body) != 0)
-		free(out->body);
-	out->body = NULL;
+	if (!out->head_only && conn_answer_body(body, out) != 0)
+		conn_doom(c);
 	evhttp_send_reply(c->req, out->status, errors_phrase(out->status), NULL); /* may free c */
 }
 

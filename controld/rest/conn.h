@@ -46,7 +46,7 @@ const char *conn_input_header(const struct conn_input *in, const char *name);
 
 #define CONN_STANDING_MAX 1024
 
-/* An answer; conn_answer() takes headers and body over. */
+/* An answer; conn_answer() takes the headers over. */
 struct conn_output {
 	int status;
 	struct evkeyvalq *headers;

@@ -21,7 +21,8 @@
 
 #define DISPATCH_RATE_ENTRIES 65536
 #define DISPATCH_LANES        3
-#define DISPATCH_SPARE        128 /* calls kept for the next requests: 20 KB each, too much to give back every time */
+#define DISPATCH_SPARE        128   /* calls kept for the next requests: too large to be given back every time */
+#define DISPATCH_SPARE_BODY   16384 /* bytes of room for an answer that such a call may keep */
 
 struct dispatch {
 	struct dispatch_parts parts;
@@ -41,10 +42,12 @@ static void on_call_done(void *arg);
 
 static struct call *call_new(struct dispatch *d, struct conn *conn, struct conn_input *in)
 {
-	struct call *c = d->n_spare > 0 ? d->spare[--d->n_spare] : malloc(sizeof *c);
+	struct call *c = d->n_spare > 0 ? d->spare[--d->n_spare] : calloc(1, sizeof *c);
+	struct buf body;
 
 	if (c == NULL)
 		return NULL;
+	body = c->rp.body; /* of a call before, or zeroed */
 	memset(c, 0, offsetof(struct call, errors));
 	c->errors.n = c->errors.dropped = 0;
 	c->dispatch = d;
@@ -59,8 +62,14 @@ static struct call *call_new(struct dispatch *d, struct conn *conn, struct conn_
 	c->rq.in = *in;
 	headers_init(&c->rq.in.headers);
 	headers_move(&c->rq.in.headers, &in->headers);
-	reply_init(&c->rp);
+	reply_init(&c->rp, body);
 	return c;
+}
+
+static void call_release(struct call *c)
+{
+	buf_free(&c->rp.body);
+	free(c);
 }
 
 static void call_free(struct call *c)
@@ -70,10 +79,10 @@ static void call_free(struct call *c)
 	request_fini(&c->rq);
 	reply_fini(&c->rp);
 	free(c->claim);
-	if (d->n_spare < DISPATCH_SPARE)
+	if (d->n_spare < DISPATCH_SPARE && c->rp.body.cap <= DISPATCH_SPARE_BODY)
 		d->spare[d->n_spare++] = c;
 	else
-		free(c);
+		call_release(c);
 }
 
 static void on_client_gone(void *arg)
@@ -112,13 +121,11 @@ static void call_send(struct call *c)
 	};
 
 	call_standing(c, standing, sizeof standing);
-	if (rp->body.len > 0) {
-		out.body = rp->body.data;
-		out.body_len = rp->body.len;
-		rp->body.data = NULL; /* goes with the answer */
-		rp->body.len = rp->body.cap = 0;
-	}
+	out.body = rp->body.data;
+	out.body_len = rp->body.len;
 	conn_answer(c->conn, &out);
+	if (out.body == NULL) /* goes with the answer */
+		rp->body = (struct buf){ .max = rp->body.max };
 }
 
 static void call_answer(struct call *c)
@@ -278,6 +285,7 @@ static bool call_run(struct call *c)
 		rc = err_set(&e, ERR_INTERNAL, NULL, "the handler gave no answer");
 	if (rc < 0)
 		call_fail_with_all(c, &e);
+	reply_check(&c->rp);
 	idempotency_end(c->dispatch->parts.store, c);
 	return true;
 }
@@ -512,6 +520,6 @@ void dispatch_free(struct dispatch *d)
 	parks_free(d->parks);
 	rate_limit_free(d->rates);
 	while (d->n_spare > 0)
-		free(d->spare[--d->n_spare]);
+		call_release(d->spare[--d->n_spare]);
 	free(d);
 }

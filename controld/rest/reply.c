@@ -13,13 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REPLY_JSON "application/json; charset=utf-8"
+#define REPLY_JSON    "application/json; charset=utf-8"
+#define REPLY_RESERVE 4000 /* bytes a body starts with */
 
-void reply_init(struct reply *rp)
+void reply_init(struct reply *rp, struct buf body)
 {
-	*rp = (struct reply){ .status = 0 };
+	*rp = (struct reply){ .body = body };
 	headers_init(&rp->headers);
-	buf_init(&rp->body, CALL_REPLY_MAX);
+	buf_reset(&rp->body);
+	rp->body.max = CALL_REPLY_MAX;
 }
 
 static void reply_unpark(struct reply *rp)
@@ -33,7 +35,6 @@ void reply_fini(struct reply *rp)
 {
 	reply_unpark(rp);
 	evhttp_clear_headers(&rp->headers);
-	buf_free(&rp->body);
 }
 
 /* Where the pages about error codes are: as configured, or where the client itself found us. */
@@ -90,7 +91,7 @@ static void reply_type(struct reply *rp, const char *type)
 }
 
 /* An answer that cannot be made in full must not look like one. */
-static void reply_check(struct reply *rp)
+void reply_check(struct reply *rp)
 {
 	if (!rp->body.failed)
 		return;
@@ -110,7 +111,15 @@ void reply_json(struct reply *rp, int status, json_t *body)
 	if (body == NULL || json_dump_callback(body, reply_write, rp, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
 		rp->body.failed = true;
 	json_decref(body);
-	reply_check(rp);
+}
+
+struct buf *reply_open(struct reply *rp, int status, const char *content_type)
+{
+	buf_reset(&rp->body);
+	(void)buf_reserve(&rp->body, REPLY_RESERVE);
+	rp->status = status;
+	reply_type(rp, content_type);
+	return &rp->body;
 }
 
 void reply_text(struct reply *rp, int status, const char *content_type, const char *text, size_t n)
@@ -119,7 +128,6 @@ void reply_text(struct reply *rp, int status, const char *content_type, const ch
 	rp->status = status;
 	reply_type(rp, content_type);
 	buf_put(&rp->body, text, n);
-	reply_check(rp);
 }
 
 void reply_empty(struct reply *rp, int status)

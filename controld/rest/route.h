@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct buf;
 struct identity; /* who is asking: identity/identity.h */
 struct request;
 struct reply;
@@ -95,6 +96,8 @@ int request_if_match(const struct request *rq, const char *etag, struct err *e) 
 void reply_json(struct reply *rp, int status, json_t *body); /* takes the reference */
 /* A body that is ready (a rendered page, metrics text); copied. */
 void reply_text(struct reply *rp, int status, const char *content_type, const char *text, size_t n);
+/* A body that is written straight into the answer, with common/base/jsonw.h. An error afterwards takes its place. */
+struct buf *reply_open(struct reply *rp, int status, const char *content_type);
 void reply_empty(struct reply *rp, int status);                           /* 204 */
 void reply_header(struct reply *rp, const char *name, const char *value); /* refuses CR and LF */
 void reply_etag(struct reply *rp, int64_t version);                       /* "v<version>" */

@@ -289,6 +289,16 @@ static bool strict_value_byte(struct strict *s, uint8_t b)
 	return true;
 }
 
+/* Eight bytes at once: all of them from ' ' to '~'? Each test leaves its answer in the bytes' highest bits. */
+static bool strict_are_printable(const uint8_t *p)
+{
+	const uint64_t ones = UINT64_MAX / 255, high = ones << 7;
+	uint64_t v;
+
+	memcpy(&v, p, sizeof v);
+	return ((v | (v + ones) | (v - ones * ' ')) & high) == 0;
+}
+
 /* Most bytes of a head are values that do not matter here: how many of these p starts with. */
 static size_t strict_skip_value(struct strict *s, const uint8_t *p, size_t n)
 {
@@ -297,6 +307,8 @@ static size_t strict_skip_value(struct strict *s, const uint8_t *p, size_t n)
 	if (s->state != STRICT_VALUE || s->line != NULL)
 		return 0;
 	n = MIN(n, s->limits->head_max - s->head_len);
+	while (i + 8 <= n && strict_are_printable(p + i))
+		i += 8;
 	while (i < n && strict_is_text(p[i]))
 		i++;
 	s->head_len += i;

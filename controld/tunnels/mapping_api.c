@@ -39,20 +39,13 @@ static int reply_mapping(struct tunnels *t, struct reply *rp, int status, const 
 	const struct traffic *tr, struct err *e)
 {
 	struct mapping_live live = { .traffic = *tr };
-	struct buf b;
-	bool failed;
+	struct buf *b = reply_open(rp, status, JSON_TYPE);
 
-	buf_init(&b, MAPPING_OBJECT_MAX);
 	find_status(t, m, clock_wall_ms(), &live);
-	mapping_print(&b, NULL, m, &live);
+	mapping_print(b, NULL, m, &live);
 	json_decref(live.error);
-	failed = b.failed;
-	if (!failed) {
-		reply_etag(rp, m->version);
-		reply_text(rp, status, JSON_TYPE, (const char *)b.data, b.len);
-	}
-	buf_free(&b);
-	return failed ? err_set(e, ERR_NOMEM, NULL, "mapping %s: out of memory", m->id) : 0;
+	reply_etag(rp, m->version);
+	return b->failed ? err_set(e, ERR_NOMEM, NULL, "mapping %s: out of memory", m->id) : 0;
 }
 
 /* An answer that waits until the relays have said what they make of the new version. */
@@ -359,7 +352,7 @@ struct page_of_mappings {
 	unsigned rows; /* looked at */
 	char last[PROTO_ID_SIZE];
 	bool more;
-	struct buf items;
+	struct buf *items; /* the answer's body */
 };
 
 static int add_to_page(const struct mapping *m, const struct traffic *traffic, void *arg)
@@ -376,7 +369,7 @@ static int add_to_page(const struct mapping *m, const struct traffic *traffic, v
 	find_status(p->t, m, p->now_ms, &live);
 	if (p->status == NULL || str_eq(p->status, live.status)) {
 		live.traffic = *traffic;
-		mapping_print(&p->items, NULL, m, &live);
+		mapping_print(p->items, NULL, m, &live);
 		p->room--;
 	}
 	json_decref(live.error);
@@ -420,18 +413,15 @@ int mapping_api_list(void *feature, struct request *rq, struct reply *rp, struct
 	if (request_page(rq, &page, e) != 0)
 		return -1;
 	p.room = page.limit;
-	buf_init(&p.items, LIST_BYTES_MAX);
-	jsonw_object(&p.items, NULL);
-	jsonw_array(&p.items, "items");
+	p.items = reply_open(rp, 200, JSON_TYPE);
+	jsonw_object(p.items, NULL);
+	jsonw_array(p.items, "items");
 	rc = read_page(&p, rq, &page, e);
-	jsonw_end_array(&p.items);
-	jsonw_str(&p.items, "next_cursor", p.more ? p.last : NULL);
-	jsonw_end_object(&p.items);
-	if (rc == 0 && p.items.failed)
+	jsonw_end_array(p.items);
+	jsonw_str(p.items, "next_cursor", p.more ? p.last : NULL);
+	jsonw_end_object(p.items);
+	if (rc == 0 && p.items->len > LIST_BYTES_MAX)
 		rc = err_set(
 			e, ERR_VALIDATION, "limit", "the page is larger than %u bytes; ask for fewer", LIST_BYTES_MAX);
-	if (rc == 0)
-		reply_text(rp, 200, JSON_TYPE, (const char *)p.items.data, p.items.len);
-	buf_free(&p.items);
 	return rc;
 }

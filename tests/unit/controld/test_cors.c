@@ -41,7 +41,7 @@ static void test_headers(void **state)
 	struct reply rp;
 
 	(void)state;
-	reply_init(&rp);
+	reply_init(&rp, (struct buf){ 0 });
 	cors_headers(&rp, "https://a.example", NULL, true);
 	cors_headers(&rp, "https://a.example", "https://b.example", true);
 	assert_null(reply_header_get(&rp, "Access-Control-Allow-Origin"));
@@ -52,6 +52,7 @@ static void test_headers(void **state)
 	cors_headers(&rp, "https://a.example", "https://a.example", true);
 	assert_string_equal(reply_header_get(&rp, "Access-Control-Max-Age"), "86400");
 	reply_fini(&rp);
+	buf_free(&rp.body);
 }
 
 int main(void)

@@ -35,7 +35,7 @@ static struct call *call_of(const struct asked *a)
 
 	assert_non_null(c);
 	headers_init(&c->rq.in.headers);
-	reply_init(&c->rp);
+	reply_init(&c->rp, (struct buf){ 0 });
 	c->entry = a->entry;
 	c->rq.in.method = a->method;
 	c->rq.has_identity = true;
@@ -53,6 +53,7 @@ static void call_end(struct call *c)
 {
 	request_fini(&c->rq);
 	reply_fini(&c->rp);
+	buf_free(&c->rp.body);
 	free(c->claim);
 	free(c);
 }

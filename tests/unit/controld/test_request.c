@@ -170,7 +170,7 @@ static void test_headers_cannot_be_split(void **state)
 	struct reply rp;
 
 	(void)state;
-	reply_init(&rp);
+	reply_init(&rp, (struct buf){ 0 });
 	reply_header(&rp, "Location", "/a\r\nSet-Cookie: x=1");
 	reply_header(&rp, "Location", "/a\r\n folded");
 	reply_header(&rp, "X\nY", "a");
@@ -180,6 +180,7 @@ static void test_headers_cannot_be_split(void **state)
 	reply_etag(&rp, 7);
 	assert_string_equal(reply_header_get(&rp, "ETag"), "\"v7\"");
 	reply_fini(&rp);
+	buf_free(&rp.body);
 }
 
 static void test_last_answer_counts(void **state)
@@ -187,7 +188,7 @@ static void test_last_answer_counts(void **state)
 	struct reply rp;
 
 	(void)state;
-	reply_init(&rp);
+	reply_init(&rp, (struct buf){ 0 });
 	reply_json(&rp, 200, json_pack("{s:s}", "a", "long text that goes away"));
 	reply_text(&rp, 201, "text/plain", "b", 1);
 	assert_int_equal(rp.status, 201);
@@ -200,6 +201,7 @@ static void test_last_answer_counts(void **state)
 	assert_int_equal(rp.body.len, 0);
 	assert_string_equal(rp.content_type, "");
 	reply_fini(&rp);
+	buf_free(&rp.body);
 }
 
 static void test_tokens(void **state)
