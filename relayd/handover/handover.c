@@ -118,6 +118,8 @@ static void on_readable(uv_poll_t *watch, int status, int events)
 		uv_timer_stop(&h->timer);
 		uv_poll_stop(&h->readable);
 		h->events.on_ready(h->arg);
+	} else if (word < 0 && e.code == ERR_TIMEOUT) {
+		return; /* woken for nothing */
 	} else if (word < 0) {
 		handover_fail(h, e.code == ERR_UNAVAILABLE ? ended : e.msg);
 	} else {

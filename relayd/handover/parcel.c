@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "relayd/handover/parcel.h"
 
+#include "common/base/clock.h"
 #include "common/base/cursor.h"
 #include "common/base/err.h"
 
@@ -11,7 +12,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define SEND_MS    10000 /* a successor that does not take its goods for so long is given up */
+#define SEND_MS    10000 /* for all goods, or one word */
 #define BYTES_MAX  65536u
 #define RECORD_MAX 16384u
 #define OWNER_SIZE 32u
@@ -19,7 +20,7 @@
 
 void parcel_init(struct parcel *p, int fd)
 {
-	*p = (struct parcel){ .fd = fd };
+	*p = (struct parcel){ .fd = fd, .until_ms = clock_mono_ms() + SEND_MS };
 	buf_init(&p->bytes, BYTES_MAX);
 }
 
@@ -36,45 +37,54 @@ void parcel_set_timeout(int fd, uint64_t ms)
 }
 
 /* libuv makes what it watches non-blocking; the goods go out in one piece all the same. */
-static bool wait_for_room(int fd)
+static bool wait_for_room(int fd, uint64_t until_ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
 	int r;
 
 	do {
-		r = poll(&p, 1, SEND_MS);
+		uint64_t now_ms = clock_mono_ms();
+
+		r = poll(&p, 1, until_ms > now_ms ? (int)(until_ms - now_ms) : 0);
 	} while (r < 0 && errno == EINTR);
 	if (r == 0)
 		errno = ETIMEDOUT;
 	return r > 0;
 }
 
-static int send_message(int fd, const void *p, size_t n, const int *fds, uint32_t n_fds, struct err *e)
+struct message {
+	const void *p;
+	size_t n;
+	const int *fds;
+	uint32_t n_fds;
+};
+
+static int send_message(int fd, const struct message *m, uint64_t until_ms, struct err *e)
 {
 	union {
 		char bytes[CMSG_SPACE(PARCEL_FDS * sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)p, .iov_len = n };
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)m->p, .iov_len = m->n };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t sent;
 
-	if (n_fds > 0) {
+	if (m->n_fds > 0) {
 		struct cmsghdr *c;
 
 		memset(&control, 0, sizeof control);
 		msg.msg_control = control.bytes;
-		msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+		msg.msg_controllen = CMSG_SPACE(m->n_fds * sizeof(int));
 		c = CMSG_FIRSTHDR(&msg);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
+		c->cmsg_len = CMSG_LEN(m->n_fds * sizeof(int));
+		memcpy(CMSG_DATA(c), m->fds, m->n_fds * sizeof(int));
 	}
 	do {
-		sent = sendmsg(fd, &msg, MSG_NOSIGNAL);
-	} while (sent < 0 && (errno == EINTR || (errno == EAGAIN && wait_for_room(fd))));
-	if (sent == (ssize_t)n)
+		sent = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} while (sent < 0 && (errno == EINTR || (errno == EAGAIN && wait_for_room(fd, until_ms))));
+	if (sent == (ssize_t)m->n)
 		return 0;
 	return err_set_sys(e, ERR_IO, sent < 0 ? errno : EMSGSIZE, "handover: send");
 }
@@ -83,18 +93,19 @@ int parcel_say(int fd, enum parcel_word word, struct err *e)
 {
 	uint8_t byte = (uint8_t)word;
 
-	return send_message(fd, &byte, 1, NULL, 0, e);
+	return send_message(fd, &(struct message){ .p = &byte, .n = 1 }, clock_mono_ms() + SEND_MS, e);
 }
 
 static int parcel_flush(struct parcel *p, struct err *e)
 {
+	struct message m = { p->bytes.data, p->bytes.len, p->fds, p->n };
 	int r;
 
 	if (p->n == 0)
 		return 0;
 	if (p->bytes.failed)
 		return err_set(e, ERR_NOMEM, NULL, "handover: out of memory");
-	r = send_message(p->fd, p->bytes.data, p->bytes.len, p->fds, p->n, e);
+	r = send_message(p->fd, &m, p->until_ms, e);
 	p->total += p->n;
 	p->n = 0;
 	buf_reset(&p->bytes);
@@ -127,7 +138,7 @@ int parcel_end(struct parcel *p, struct err *e)
 	buf_u8(&b, PARCEL_END);
 	buf_u32(&b, p->total);
 	r = b.failed ? err_set(e, ERR_NOMEM, NULL, "handover: out of memory")
-	             : send_message(p->fd, b.data, b.len, NULL, 0, e);
+	             : send_message(p->fd, &(struct message){ .p = b.data, .n = b.len }, p->until_ms, e);
 	buf_free(&b);
 	return r;
 }

@@ -1,6 +1,6 @@
 /*
  * parcel - descriptors, each with its owner's name, a key and a record, on their way to a successor; and the few words
- * that both sides say. One SOCK_SEQPACKET socket; calls block, for seconds at most.
+ * that both sides say. One SOCK_SEQPACKET socket; calls block, for seconds in all at most.
  *
  *	successor                      predecessor
  *	HELLO            -->
@@ -25,10 +25,12 @@ struct parcel {
 	int fd; /* borrowed */
 	struct buf bytes;
 	int fds[PARCEL_FDS];
-	uint32_t n;     /* in the message being made */
-	uint32_t total; /* in all that were sent */
+	uint32_t n;        /* in the message being made */
+	uint32_t total;    /* in all that were sent */
+	uint64_t until_ms; /* monotonic; the receiver is given up then, as workers wait for it too */
 };
 
+/* Begins the time that everything may take. */
 void parcel_init(struct parcel *p, int fd);
 void parcel_fini(struct parcel *p);
 /* Duplicates nothing: the descriptor must stay open until the call that sends it, the next few or parcel_end(). */

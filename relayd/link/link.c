@@ -200,6 +200,8 @@ static void line_up(struct link *l, enum link_line line)
 {
 	bool first = l->state == LINK_STARTING;
 
+	if (l->lines[line].connected)
+		return;
 	l->lines[line].connected = true;
 	l->lines[line].changed_ms = clock_mono_ms();
 	if (!link_connected(l))

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "relayd/handover/parcel.h"
 
+#include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/str.h"
 
@@ -155,12 +156,36 @@ static void bad_goods_leave_no_descriptor(void **state)
 	close(fds[1]);
 }
 
+/* The successor takes the first message, and then nothing any more. */
+static void a_receiver_that_hangs_is_given_up(void **state)
+{
+	static char record[16384];
+	struct handover_socket s = { .key = "key", .record = record, .record_n = sizeof record };
+	struct err e = { .code = ERR_NONE };
+	struct parcel p;
+	int fds[2], r = 0;
+
+	(void)state;
+	socket_pair(fds);
+	parcel_init(&p, fds[0]);
+	p.until_ms = clock_mono_ms() + 100;
+	s.fd = fds[0];
+	for (unsigned i = 0; i < 1000 && r == 0; i++)
+		r = parcel_put(&p, "stream", &s, &e);
+	assert_int_equal(r, -1);
+	assert_true(clock_mono_ms() >= p.until_ms);
+	parcel_fini(&p);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everything_arrives),
 		cmocka_unit_test(words_and_ends),
 		cmocka_unit_test(bad_goods_leave_no_descriptor),
+		cmocka_unit_test(a_receiver_that_hangs_is_given_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
