@@ -16,14 +16,15 @@
 
 void last_good_encode(struct buf *b, const struct snapshot *s, int64_t confirmed_ms)
 {
+	struct snapshot_walk w = { 0 };
+	const struct object *o;
+
 	buf_u32(b, GOOD_MAGIC);
 	buf_u16(b, GOOD_VERSION);
 	buf_u64(b, (uint64_t)confirmed_ms);
 	msg_put_revision(b, &s->revision);
 	buf_u32(b, (uint32_t)s->n);
-	for (size_t i = 0; i < s->n; i++) {
-		const struct object *o = s->objects[i];
-
+	while ((o = snapshot_next(s, &w)) != NULL) {
 		buf_u8(b, o->wire_kind);
 		buf_str16(b, o->id);
 		buf_u64(b, o->seq);
@@ -31,36 +32,37 @@ void last_good_encode(struct buf *b, const struct snapshot *s, int64_t confirmed
 	}
 }
 
-static int get_object(struct cursor *c, const struct snapshot *s, struct object **out, struct err *e)
+/* The objects that were read so far, each a reference. */
+struct reading {
+	const struct object **objects;
+	size_t n;
+};
+
+static int get_object(struct cursor *c, struct reading *to, struct err *e)
 {
 	struct update_entry entry = { .kind = cursor_u8(c) };
+	struct object *o;
 
 	msg_get_id(c, entry.id);
 	entry.seq = cursor_u64(c);
 	entry.body = cursor_blob32(c, &entry.body_n);
-	if (c->failed || (s->n > 0 && strcmp(s->objects[s->n - 1]->id, entry.id) >= 0))
-		return err_set(e, ERR_PROTOCOL, NULL, "last good snapshot: object %zu is damaged", s->n);
-	return object_new(out, &entry, e);
+	if (c->failed || (to->n > 0 && strcmp(to->objects[to->n - 1]->id, entry.id) >= 0))
+		return err_set(e, ERR_PROTOCOL, NULL, "last good snapshot: object %zu is damaged", to->n);
+	if (object_new(&o, &entry, e) != 0)
+		return -1;
+	to->objects[to->n++] = o;
+	return 0;
 }
 
-static int get_snapshot(struct cursor *c, struct snapshot *s, int64_t *confirmed_ms, struct err *e)
+static int get_objects(struct cursor *c, struct reading *to, struct err *e)
 {
-	uint32_t n;
+	uint32_t n = cursor_count(c, SNAPSHOT_OBJECTS_MAX, ENTRY_MIN);
 
-	if (cursor_u32(c) != GOOD_MAGIC || cursor_u16(c) != GOOD_VERSION)
-		return err_set(e, ERR_PROTOCOL, NULL, "last good snapshot: not one of version %d", GOOD_VERSION);
-	*confirmed_ms = (int64_t)cursor_u64(c);
-	msg_get_revision(c, &s->revision);
-	n = cursor_count(c, SNAPSHOT_OBJECTS_MAX, ENTRY_MIN);
-	if ((s->objects = calloc(n + 1u, sizeof(*s->objects))) == NULL)
+	if ((to->objects = calloc(n + 1u, sizeof(*to->objects))) == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "last good snapshot: out of memory for %u objects", n);
-	while (s->n < n) {
-		struct object *o;
-
-		if (get_object(c, s, &o, e) != 0)
+	while (to->n < n)
+		if (get_object(c, to, e) != 0)
 			return -1;
-		s->objects[s->n++] = o;
-	}
 	if (cursor_done(c) != 0)
 		return err_set(e, ERR_PROTOCOL, NULL, "last good snapshot: it ends too early or too late");
 	return 0;
@@ -68,18 +70,23 @@ static int get_snapshot(struct cursor *c, struct snapshot *s, int64_t *confirmed
 
 int last_good_decode(const void *p, size_t n, struct snapshot **out, int64_t *confirmed_ms, struct err *e)
 {
-	struct snapshot *s;
+	struct reading to = { .n = 0 };
+	struct proto_revision revision;
 	struct cursor c;
+	int r;
 
-	if (snapshot_new(&s, e) != 0)
-		return -1;
 	cursor_init(&c, p, n);
-	if (get_snapshot(&c, s, confirmed_ms, e) != 0) {
-		snapshot_unref(s);
-		return -1;
-	}
-	*out = s;
-	return 0;
+	if (cursor_u32(&c) != GOOD_MAGIC || cursor_u16(&c) != GOOD_VERSION)
+		return err_set(e, ERR_PROTOCOL, NULL, "last good snapshot: not one of version %d", GOOD_VERSION);
+	*confirmed_ms = (int64_t)cursor_u64(&c);
+	msg_get_revision(&c, &revision);
+	r = get_objects(&c, &to, e);
+	if (r == 0)
+		r = snapshot_of(out, &revision, to.objects, to.n, e);
+	for (size_t i = 0; i < to.n; i++)
+		object_unref(to.objects[i]);
+	free(to.objects);
+	return r;
 }
 
 int last_good_write(const char *path, const uint8_t key[SEAL_KEY_SIZE], const struct snapshot *s, int64_t confirmed_ms,

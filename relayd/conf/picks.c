@@ -2,7 +2,10 @@
 
 #include "common/base/err.h"
 #include "common/base/str.h"
+#include "relayd/conf/builder.h"
+#include "relayd/conf/shelf.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,32 +91,101 @@ static void pick_sort(struct picks *p)
 	p->n = kept + 1;
 }
 
+/* The objects of a shelf (NULL: none) with the picks from..to on top. */
+static int merge_shelf(
+	const struct picks *p, struct builder *b, const struct shelf *shelf, size_t from, size_t to, struct err *e)
+{
+	size_t n = 0, at = 0, shelf_n = shelf != NULL ? shelf->n : 0;
+	const struct object **list = calloc(shelf_n + (to - from), sizeof(*list));
+	int r;
+
+	if (list == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "snapshot: out of memory for %zu objects", to - from);
+	while (at < shelf_n || from < to) {
+		int c = at == shelf_n ? 1 : from == to ? -1 : strcmp(shelf->objects[at]->id, p->items[from].id);
+
+		if (c < 0) {
+			list[n++] = shelf->objects[at++];
+			continue;
+		}
+		at += c == 0;
+		if (p->items[from].object != NULL)
+			list[n++] = p->items[from].object;
+		from++;
+	}
+	r = builder_put(b, list, n, e);
+	free(list);
+	return r;
+}
+
+/* Behind the picks from `from` on that come before the id `end`; NULL: behind all. */
+static size_t picks_before(const struct picks *p, size_t from, const char *end)
+{
+	while (from < p->n && (end == NULL || strcmp(p->items[from].id, end) < 0))
+		from++;
+	return from;
+}
+
+static int merge_all(const struct picks *p, struct builder *b, const struct snapshot *base, struct err *e)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; i < base->n_shelves; i++) {
+		bool last = i + 1 == base->n_shelves;
+		size_t to = picks_before(p, from, last ? NULL : base->shelves[i + 1]->objects[0]->id);
+
+		if (to == from) {
+			if (builder_share(b, base->shelves[i], e) != 0)
+				return -1;
+		} else if (merge_shelf(p, b, base->shelves[i], from, to, e) != 0) {
+			return -1;
+		}
+		from = to;
+	}
+	return from < p->n ? merge_shelf(p, b, NULL, from, p->n, e) : 0;
+}
+
+/* Much taking away leaves shelves with little on them: everything is put on new ones, now and then. */
+static bool is_sparse(const struct snapshot *s)
+{
+	return s->n_shelves > s->n / (SHELF_MAX / 4) + 8;
+}
+
+static int repack(struct snapshot **s, struct err *e)
+{
+	const struct object **list = calloc((*s)->n + 1, sizeof(*list));
+	struct snapshot_walk w = { 0 };
+	struct snapshot *packed;
+	int r;
+
+	if (list == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "snapshot: out of memory for %zu objects", (*s)->n);
+	for (size_t i = 0; i < (*s)->n; i++)
+		list[i] = snapshot_next(*s, &w);
+	r = snapshot_of(&packed, &(*s)->revision, list, (*s)->n, e);
+	free(list);
+	if (r != 0)
+		return -1;
+	snapshot_unref(*s);
+	*s = packed;
+	return 0;
+}
+
 int picks_merge(struct picks *p, struct snapshot **out, const struct snapshot *base, const struct proto_revision *to,
 	struct err *e)
 {
 	struct snapshot *s;
-	size_t b = 0, i = 0;
+	struct builder b;
 
-	if (snapshot_new(&s, e) != 0)
-		return -1;
-	if ((s->objects = calloc(base->n + p->n + 1, sizeof(*s->objects))) == NULL) {
-		snapshot_unref(s);
-		return err_set(e, ERR_NOMEM, NULL, "snapshot: out of memory for %zu objects", base->n + p->n);
-	}
-	s->revision = *to;
 	pick_sort(p);
-	while (b < base->n || i < p->n) {
-		int c = b == base->n ? 1 : i == p->n ? -1 : strcmp(base->objects[b]->id, p->items[i].id);
-
-		if (c < 0) {
-			s->objects[s->n++] = object_ref(base->objects[b++]);
-			continue;
-		}
-		if (c == 0)
-			b++;
-		if (p->items[i].object != NULL)
-			s->objects[s->n++] = object_ref(p->items[i].object);
-		i++;
+	if (builder_init(&b, base->n_shelves + p->n / SHELF_MAX + 1, e) != 0 || merge_all(p, &b, base, e) != 0) {
+		builder_fini(&b);
+		return -1;
+	}
+	s = builder_finish(&b, to);
+	if (is_sparse(s) && repack(&s, e) != 0) {
+		snapshot_unref(s);
+		return -1;
 	}
 	*out = s;
 	return 0;

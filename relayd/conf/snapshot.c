@@ -1,9 +1,12 @@
 #include "relayd/conf/snapshot.h"
 
 #include "common/base/err.h"
+#include "relayd/conf/builder.h"
 #include "relayd/conf/picks.h"
+#include "relayd/conf/shelf.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,24 +41,56 @@ void snapshot_unref(struct snapshot *s)
 {
 	if (s == NULL || __atomic_fetch_sub(&s->refs, 1, __ATOMIC_ACQ_REL) != 1)
 		return;
-	for (size_t i = 0; i < s->n; i++)
-		object_unref(s->objects[i]);
-	free(s->objects);
+	for (size_t i = 0; i < s->n_shelves; i++)
+		shelf_unref(s->shelves[i]);
+	free(s->shelves);
 	free(s);
-}
-
-static int compare_id(const void *id, const void *o)
-{
-	return strcmp(id, (*(const struct object *const *)o)->id);
 }
 
 const struct object *snapshot_find(const struct snapshot *s, const char *id)
 {
-	const struct object **found = NULL;
+	size_t low = 0, high = s->n_shelves; /* the last shelf that begins at or before id lies between */
 
-	if (s->n > 0)
-		found = bsearch(id, s->objects, s->n, sizeof s->objects[0], compare_id);
-	return found != NULL ? *found : NULL;
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(s->shelves[middle]->objects[0]->id, id) <= 0)
+			low = middle;
+		else
+			high = middle;
+	}
+	return high > low ? shelf_find(s->shelves[low], id) : NULL;
+}
+
+/* Looks at the next object without taking it; stands at a shelf's beginning rather than at the end of the one before. */
+static const struct object *peek(const struct snapshot *s, struct snapshot_walk *w)
+{
+	if (w->shelf < s->n_shelves && w->at == s->shelves[w->shelf]->n) {
+		w->shelf++;
+		w->at = 0;
+	}
+	return w->shelf < s->n_shelves ? s->shelves[w->shelf]->objects[w->at] : NULL;
+}
+
+const struct object *snapshot_next(const struct snapshot *s, struct snapshot_walk *w)
+{
+	const struct object *o = peek(s, w);
+
+	w->at += o != NULL;
+	return o;
+}
+
+int snapshot_of(struct snapshot **out, const struct proto_revision *revision, const struct object *const *objects,
+	size_t n, struct err *e)
+{
+	struct builder b;
+
+	if (builder_init(&b, n / SHELF_MAX + 1, e) != 0 || builder_put(&b, objects, n, e) != 0) {
+		builder_fini(&b);
+		return -1;
+	}
+	*out = builder_finish(&b, revision);
+	return 0;
 }
 
 /* A delta stays in one log and goes forward; only a relay with nothing may be led into any log. */
@@ -121,22 +156,38 @@ void snapshot_stage_free(struct snapshot_stage *stage)
 	free(stage);
 }
 
+/* Both walks stand at the beginning of the same shelf: nothing in it differs. */
+static bool skip_shared(
+	const struct snapshot *a, struct snapshot_walk *wa, const struct snapshot *b, struct snapshot_walk *wb)
+{
+	if (wa->at != 0 || wb->at != 0 || wa->shelf == a->n_shelves || wb->shelf == b->n_shelves ||
+		a->shelves[wa->shelf] != b->shelves[wb->shelf])
+		return false;
+	wa->shelf++;
+	wb->shelf++;
+	return true;
+}
+
 void snapshot_diff(const struct snapshot *old, const struct snapshot *new_, snapshot_diff_fn fn, void *arg)
 {
-	size_t i = 0, j = 0;
+	struct snapshot_walk wo = { 0 }, wn = { 0 };
 
-	while (i < old->n || j < new_->n) {
-		const struct object *a = i < old->n ? old->objects[i] : NULL;
-		const struct object *b = j < new_->n ? new_->objects[j] : NULL;
-		int c = a == b ? 0 : a == NULL ? 1 : b == NULL ? -1 : strcmp(a->id, b->id);
+	for (;;) {
+		const struct object *a = peek(old, &wo), *b = peek(new_, &wn);
+		int c;
 
+		if (a == NULL && b == NULL)
+			return;
+		if (skip_shared(old, &wo, new_, &wn))
+			continue;
+		c = a == b ? 0 : a == NULL ? 1 : b == NULL ? -1 : strcmp(a->id, b->id);
 		if (c < 0)
 			fn(a, NULL, arg);
 		else if (c > 0)
 			fn(NULL, b, arg);
 		else if (a != b)
 			fn(a, b, arg);
-		i += c <= 0;
-		j += c >= 0;
+		wo.at += c <= 0;
+		wn.at += c >= 0;
 	}
 }

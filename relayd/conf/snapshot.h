@@ -1,5 +1,5 @@
 /*
- * snapshot - all that this relay should run at one revision: an array of references to immutable objects.
+ * snapshot - all that this relay should run at one revision: references to immutable objects, in the order of their ids.
  *
  * Owner:  references; a snapshot and its objects never change once made, so old and new share what stayed the same.
  * Thread: built by the control thread; ref/unref from any thread (atomic).
@@ -14,13 +14,16 @@
 #include <stddef.h>
 
 struct err;
+struct shelf;
 
 #define SNAPSHOT_OBJECTS_MAX (1024 * 1024)
 
 struct snapshot {
 	struct proto_revision revision;
-	size_t n;
-	const struct object **objects; /* sorted by id */
+	size_t n; /* objects */
+	/* private */
+	struct shelf **shelves;
+	size_t n_shelves;
 	unsigned refs;
 };
 
@@ -29,6 +32,14 @@ int snapshot_new(struct snapshot **out, struct err *e) MUST_CHECK;
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot *s);
 const struct object *snapshot_find(const struct snapshot *s, const char *id);
+/* In order: struct snapshot_walk w = { 0 }; while ((o = snapshot_next(s, &w)) != NULL) ... */
+struct snapshot_walk {
+	size_t shelf, at;
+};
+const struct object *snapshot_next(const struct snapshot *s, struct snapshot_walk *w);
+/* Of these objects, in the order of their ids, each id once; takes references of its own. */
+int snapshot_of(struct snapshot **out, const struct proto_revision *revision, const struct object *const *objects,
+	size_t n, struct err *e) MUST_CHECK;
 
 /*
  * A delta on top of `base`. It never fails for what an object says (see OBJECT_FAULTY). ERR_CONFLICT when the delta does

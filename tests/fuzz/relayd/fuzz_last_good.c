@@ -8,6 +8,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	const struct object *o, *last = NULL;
+	struct snapshot_walk w = { 0 };
 	struct snapshot *s = NULL;
 	int64_t confirmed_ms;
 	struct buf b;
@@ -16,10 +18,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(s == NULL);
 		return 0;
 	}
-	for (size_t i = 0; i < s->n; i++) {
-		FUZZ_CHECK(i == 0 || strcmp(s->objects[i - 1]->id, s->objects[i]->id) < 0);
-		FUZZ_CHECK(snapshot_find(s, s->objects[i]->id) == s->objects[i]);
-		FUZZ_CHECK((s->objects[i]->kind == OBJECT_FAULTY) == (s->objects[i]->fault != NULL));
+	while ((o = snapshot_next(s, &w)) != NULL) {
+		FUZZ_CHECK(last == NULL || strcmp(last->id, o->id) < 0);
+		FUZZ_CHECK(snapshot_find(s, o->id) == o);
+		FUZZ_CHECK((o->kind == OBJECT_FAULTY) == (o->fault != NULL));
+		last = o;
 	}
 	buf_init(&b, LAST_GOOD_MAX);
 	last_good_encode(&b, s, confirmed_ms);

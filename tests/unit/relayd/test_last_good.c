@@ -55,6 +55,8 @@ static struct snapshot *make_snapshot(void)
 static void what_was_written_is_read(void **state)
 {
 	struct snapshot *s = make_snapshot(), *again = NULL;
+	struct snapshot_walk wa = { 0 }, wb = { 0 };
+	const struct object *a;
 	int64_t confirmed_ms = 0;
 	struct stat st;
 
@@ -66,13 +68,15 @@ static void what_was_written_is_read(void **state)
 	assert_int_equal(confirmed_ms, 1234567);
 	assert_memory_equal(&again->revision, &s->revision, sizeof s->revision);
 	assert_int_equal(again->n, 4);
-	for (size_t i = 0; i < s->n; i++) {
-		assert_string_equal(again->objects[i]->id, s->objects[i]->id);
-		assert_int_equal(again->objects[i]->kind, s->objects[i]->kind);
-		assert_int_equal(again->objects[i]->wire_kind, s->objects[i]->wire_kind);
-		assert_int_equal(again->objects[i]->seq, s->objects[i]->seq);
-		assert_int_equal(again->objects[i]->body_n, s->objects[i]->body_n);
-		assert_memory_equal(again->objects[i]->body, s->objects[i]->body, s->objects[i]->body_n);
+	while ((a = snapshot_next(s, &wa)) != NULL) {
+		const struct object *b = snapshot_next(again, &wb);
+
+		assert_string_equal(b->id, a->id);
+		assert_int_equal(b->kind, a->kind);
+		assert_int_equal(b->wire_kind, a->wire_kind);
+		assert_int_equal(b->seq, a->seq);
+		assert_int_equal(b->body_n, a->body_n);
+		assert_memory_equal(b->body, a->body, a->body_n);
 	}
 	assert_int_equal(snapshot_find(again, "map_a")->mapping.port_first, 81);
 	assert_non_null(snapshot_find(again, "map_b")->fault);

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -15,12 +16,15 @@
 /* "a1 b2!": id, sequence, ! for a faulty object. */
 static void print_snapshot(const struct snapshot *s, char *dst, size_t size)
 {
+	struct snapshot_walk w = { 0 };
+	const struct object *o;
+
 	dst[0] = '\0';
-	for (size_t i = 0; i < s->n; i++) {
+	while ((o = snapshot_next(s, &w)) != NULL) {
 		size_t at = strlen(dst);
 
-		str_fmt(dst + at, size - at, "%s%s%u%s", i > 0 ? " " : "", s->objects[i]->id,
-			(unsigned)s->objects[i]->seq, s->objects[i]->kind == OBJECT_FAULTY ? "!" : "");
+		str_fmt(dst + at, size - at, "%s%s%u%s", at > 0 ? " " : "", o->id, (unsigned)o->seq,
+			o->kind == OBJECT_FAULTY ? "!" : "");
 	}
 }
 
@@ -211,6 +215,82 @@ static void differences(void **state)
 	snapshot_unref(two);
 }
 
+/* A model of what a snapshot should hold: the sequence of each numbered object, 0 when it is not there. */
+#define MODEL_N 2000
+
+static void model_step(struct snapshot **s, uint64_t *model, uint64_t seq, unsigned *random)
+{
+	struct update_line lines[40];
+	static char ids[40][16];
+	struct snapshot *next;
+	unsigned n = 1 + (unsigned)rand_r(random) % 38, phase = (unsigned)(seq / 300) % 3;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned which = (unsigned)rand_r(random) % MODEL_N;
+		bool gone = (unsigned)rand_r(random) % 10 < (phase == 1 ? 9u : 2u);
+
+		str_fmt(ids[i], sizeof ids[i], "map_%05u", which);
+		lines[i] = (struct update_line){ ids[i], seq, gone ? LINE_GONE : LINE_MAPPING, 1000 };
+		model[which] = gone ? 0 : seq;
+	}
+	lines[n] = (struct update_line)NO_MORE;
+	next = apply(*s, seq, lines);
+	snapshot_unref(*s);
+	*s = next;
+}
+
+struct model_diff {
+	uint64_t *from, to[MODEL_N];
+	unsigned calls;
+};
+
+static void on_model_difference(const struct object *old, const struct object *new_, void *arg)
+{
+	struct model_diff *d = arg;
+	unsigned long which = strtoul((old != NULL ? old : new_)->id + 4, NULL, 10);
+
+	d->calls++;
+	assert_int_equal(old != NULL ? old->seq : 0, d->from[which]);
+	d->to[which] = new_ != NULL ? new_->seq : 0;
+}
+
+static void many_random_deltas(void **state)
+{
+	static uint64_t model[MODEL_N], before[MODEL_N];
+	static const struct update_line none[] = { NO_MORE };
+	static struct model_diff d;
+	struct snapshot *s = starting_point(none), *old;
+	unsigned random = 7;
+
+	(void)state;
+	for (uint64_t seq = 11; seq < 1000; seq++) {
+		size_t there = 0;
+
+		old = snapshot_ref(s);
+		memcpy(before, model, sizeof model);
+		model_step(&s, model, seq, &random);
+		d = (struct model_diff){ .from = before };
+		memcpy(d.to, before, sizeof before);
+		snapshot_diff(old, s, on_model_difference, &d);
+		assert_memory_equal(d.to, model, sizeof model);
+		assert_true(d.calls <= 40);
+		for (unsigned i = 0; i < MODEL_N; i++)
+			there += model[i] != 0;
+		assert_int_equal(s->n, there);
+		assert_true(s->n_shelves <= s->n / 32 + 8);
+		snapshot_unref(old);
+	}
+	for (unsigned i = 0; i < MODEL_N; i++) {
+		char id[16];
+		const struct object *o;
+
+		str_fmt(id, sizeof id, "map_%05u", i);
+		o = snapshot_find(s, id);
+		assert_int_equal(o != NULL ? o->seq : 0, model[i]);
+	}
+	snapshot_unref(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,6 +299,7 @@ int main(void)
 		cmocka_unit_test(what_did_not_change_is_shared),
 		cmocka_unit_test(pages),
 		cmocka_unit_test(differences),
+		cmocka_unit_test(many_random_deltas),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
