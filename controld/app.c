@@ -9,6 +9,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* ---- stopping ---------------------------------------------------------------------------------------------------- */
@@ -81,8 +82,21 @@ static void on_reload(void *arg)
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
+/* Shells give 1024 descriptors and allow many more; each relay and each client of the API takes one. */
+static void raise_descriptors(void)
+{
+	struct rlimit fds;
+
+	if (getrlimit(RLIMIT_NOFILE, &fds) != 0)
+		return;
+	fds.rlim_cur = fds.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &fds) != 0)
+		log_warn("descriptors_not_raised", log_u("wanted", fds.rlim_max));
+}
+
 static int app_loop_open(struct app *a, struct err *e)
 {
+	raise_descriptors();
 	/* A peer that went away and a limit on file sizes are errors of one write, not the end of the program. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);

@@ -1,6 +1,7 @@
 #include "common/nng/nng_tls.h"
 
 #include "common/base/err.h"
+#include "common/nng/nng_handshakes.h"
 
 #include <nng/supplemental/tls/engine.h>
 #include <string.h>
@@ -21,8 +22,9 @@ struct nng_tls_engine_config {
 
 struct nng_tls_engine_conn {
 	struct tls_session *session;
-	void *transport; /* nng's, for nng_tls_engine_send() and _recv() */
+	void *transport; /* nng's, for nng_tls_engine_send() and _recv(); begins with its nng_stream */
 	bool up;         /* the handshake is done */
+	struct nng_handshake handshake;
 };
 
 static _Thread_local struct tls_ctx *handed;
@@ -130,11 +132,15 @@ static int conn_init(struct nng_tls_engine_conn *c, void *transport, struct nng_
 	if (g->ctx == NULL)
 		return NNG_ECRYPTO; /* nobody called nng_tls_set_dialer() or _listener() */
 	c->transport = transport;
-	return tls_session_new(&c->session, g->ctx, &io, NULL) == 0 ? 0 : NNG_ENOMEM;
+	if (tls_session_new(&c->session, g->ctx, &io, NULL) != 0)
+		return NNG_ENOMEM;
+	nng_handshake_begin(&c->handshake, transport);
+	return 0;
 }
 
 static void conn_fini(struct nng_tls_engine_conn *c)
 {
+	nng_handshake_end(&c->handshake);
 	tls_session_free(c->session);
 }
 
@@ -148,6 +154,8 @@ static int conn_handshake(struct nng_tls_engine_conn *c)
 	int rc = tls_session_handshake(c->session);
 
 	c->up = rc == 0;
+	if (c->up)
+		nng_handshake_done(&c->handshake);
 	return rc == 0 ? 0 : conn_error(c, rc);
 }
 

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #define TICK_MS        1000
 #define RETRY_MS       100 /* after the log could not be read */
@@ -275,6 +276,14 @@ static int start_desks(struct line *l, struct err *e)
 	return presence_new(&l->presence, l->conf.store, l->desk, l->mailbox, l->conf.roster, e);
 }
 
+/* A quarter of the descriptors: half are for the API, the rest for relays that are there. */
+static size_t handshakes_max(void)
+{
+	struct rlimit fds;
+
+	return getrlimit(RLIMIT_NOFILE, &fds) == 0 && fds.rlim_cur != RLIM_INFINITY ? fds.rlim_cur / 4 : SIZE_MAX;
+}
+
 static int start_link(struct line *l, struct err *e)
 {
 	static const struct link_server_ops ops = { line_on_admit, line_on_request, line_on_lost };
@@ -283,6 +292,7 @@ static int start_link(struct line *l, struct err *e)
 		.ca_pem = ca_pem(l->conf.ca),
 		.contexts_max = 2 * (size_t)l->conf.relays_max + CONTEXTS_SPARE,
 		.peers_max = 2 * (size_t)l->conf.relays_max + CONTEXTS_SPARE,
+		.handshakes_max = handshakes_max(),
 		.strangers_max = STRANGERS_MAX,
 		.stranger_ms = STRANGER_MS,
 		.ops = &ops,

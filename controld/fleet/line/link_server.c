@@ -9,6 +9,7 @@
 #include "common/base/sm.h"
 #include "common/base/str.h"
 #include "common/net/addr.h"
+#include "common/nng/nng_handshakes.h"
 #include "common/nng/nng_tls.h"
 #include "controld/fleet/line/mailbox.h"
 #include "proto/msg.h"
@@ -256,6 +257,7 @@ void link_server_tick(struct link_server *s, uint64_t now_ms)
 	const uint64_t before = now_ms - s->conf.stranger_ms;
 	size_t strangers;
 
+	atomic_fetch_add(&s->refused, nng_handshakes_shed(before, s->conf.handshakes_max));
 	pthread_mutex_lock(&s->lock);
 	strangers = s->n_strangers;
 	pthread_mutex_unlock(&s->lock);

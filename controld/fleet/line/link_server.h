@@ -44,6 +44,7 @@ struct link_server_conf {
 	const char *ca_pem;
 	size_t contexts_max; /* open requests */
 	size_t peers_max;    /* connections */
+	size_t handshakes_max;
 	size_t strangers_max;
 	uint64_t stranger_ms;
 	const struct link_server_ops *ops;
@@ -56,7 +57,7 @@ void link_server_close(struct link_server *s); /* takes NULL */
 uint16_t link_server_port(const struct link_server *s);
 /* Closes every connection of this node. */
 void link_server_close_node(struct link_server *s, const char *node);
-/* Closes strangers that took too long; once a second. */
+/* Closes strangers and handshakes that took too long, or are too many; once a second. */
 void link_server_tick(struct link_server *s, uint64_t now_ms);
 
 const char *link_request_node(const struct link_request *rq); /* "" for a stranger */

@@ -1,6 +1,8 @@
 #include "common/nng/nng_tls.h"
 
+#include "common/base/clock.h"
 #include "common/base/err.h"
+#include "common/nng/nng_handshakes.h"
 #include "tests/unit/common/pki.h"
 
 #include <arpa/inet.h>
@@ -9,6 +11,8 @@
 #include <nng/supplemental/tls/tls.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -203,6 +207,69 @@ static void an_unconfigured_dialer_fails(void **state)
 	assert_int_equal(status, 0);
 }
 
+static int tcp_connect(int port)
+{
+	const struct sockaddr_in to = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
+	};
+	const struct timeval most = { 10, 0 };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	EXPECT(fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) == 0);
+	EXPECT(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most) == 0);
+	return fd;
+}
+
+/* Sheds until that many went. */
+static void shed(size_t n, uint64_t older_ms, size_t most)
+{
+	const uint64_t give_up_ms = clock_mono_ms() + 10000;
+	size_t went = 0;
+
+	while (went < n) {
+		EXPECT(clock_mono_ms() < give_up_ms);
+		went += nng_handshakes_shed(clock_mono_ms() - older_ms, most);
+		usleep(1000);
+	}
+	EXPECT(went == n);
+}
+
+/* Silent strangers are closed when they are too old or too many; whoever has shaken hands stays. */
+static void run_silent(void)
+{
+	const struct link_case open_door = { .peer = TLS_PEER_OPTIONAL, .client_ca = &pki.ca };
+	nng_socket req, rep;
+	int port, fd[3];
+	char byte;
+
+	EXPECT(nng_tls_register(NULL) == 0);
+	port = serve(&rep, &open_door);
+	EXPECT(dial(&req, &open_door, port) == 0);
+	for (size_t i = 0; i < ARRAY_LEN(fd); i++)
+		fd[i] = tcp_connect(port);
+	EXPECT(nng_handshakes_shed(clock_mono_ms() - 60000, ARRAY_LEN(fd)) == 0);
+	shed(1, 60000, 2);
+	EXPECT(recv(fd[0], &byte, 1, 0) == 0); /* the oldest */
+	EXPECT(recv(fd[2], &byte, 1, MSG_DONTWAIT) == -1);
+	shed(2, 0, 100);
+	EXPECT(recv(fd[1], &byte, 1, 0) == 0);
+	EXPECT(recv(fd[2], &byte, 1, 0) == 0);
+	exchange(req, rep, NULL);
+	_exit(0);
+}
+
+static void silent_strangers_are_shed(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0)
+		run_silent();
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static int build(void **state)
 {
 	(void)state;
@@ -222,6 +289,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(links),
 		cmocka_unit_test(an_unconfigured_dialer_fails),
+		cmocka_unit_test(silent_strangers_are_shed),
 	};
 
 	return cmocka_run_group_tests(tests, build, tear_down);
