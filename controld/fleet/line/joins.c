@@ -95,6 +95,12 @@ static int check_free(const struct wish *w, const struct node *n, struct err *e)
 		n->name, now.row.address);
 }
 
+/* A lost answer is given again only to the machine that the node is now: not to one that was revoked since. */
+static bool is_its_join(const struct node *n, const struct node_token *t)
+{
+	return n->standing == NODE_JOINED && n->joined_ms == t->used_ms;
+}
+
 static int work_join_tx(struct db *tx, void *arg, struct err *e)
 {
 	struct wish *w = arg;
@@ -108,9 +114,9 @@ static int work_join_tx(struct db *tx, void *arg, struct err *e)
 		node_get(tx, token.node_id, &node, e) != 0)
 		return -1;
 	str_fmt(actor, sizeof actor, "node:%s", node.id);
-	if (again && node.standing != NODE_JOINED)
-		return err_set(
-			e, ERR_INVALID_TOKEN, "token", "node '%s' was revoked; it needs a new join token", node.name);
+	if (again && !is_its_join(&node, &token))
+		return err_set(e, ERR_INVALID_TOKEN, "token",
+			"node '%s' was revoked, or joined by a later token; it needs a new join token", node.name);
 	if (again)
 		return issue(tx, w, node.id, w->join.request_pem, e);
 	if (check_free(w, &node, e) != 0 || node_bind(tx, &node, &who, e) != 0 ||

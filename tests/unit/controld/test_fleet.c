@@ -304,7 +304,7 @@ static void expect_entries(struct test_relay *r, struct answer *a, const char *s
 static void test_join(void **state)
 {
 	struct test_relay r = { .key = NULL }, thief = { .key = NULL };
-	char token[JOIN_TOKEN_MAX], wrong[JOIN_TOKEN_MAX];
+	char token[JOIN_TOKEN_MAX], wrong[JOIN_TOKEN_MAX], *secret;
 	struct cert_info cert;
 	struct answer a;
 
@@ -316,7 +316,8 @@ static void test_join(void **state)
 	wait_status("edge-1", "pending");
 
 	str_copy(wrong, sizeof wrong, token);
-	wrong[strcspn(wrong, ".") + 1] ^= 1;
+	secret = wrong + strcspn(wrong, ".") + 1;
+	*secret = *secret == 'A' ? 'B' : 'A';
 	assert_int_equal(test_relay_join(&thief, room.port, wrong), ERR_INVALID_TOKEN);
 	assert_int_equal(test_relay_join(&r, room.port, token), 0);
 	assert_int_equal(cert_inspect(r.joined.cert_pem, &cert, NULL), 0);
@@ -630,13 +631,15 @@ static void test_offline_and_back(void **state)
 
 static void test_revoked_and_bound_again(void **state)
 {
-	struct test_relay r, other = { .key = NULL };
-	char token[JOIN_TOKEN_MAX];
+	struct test_relay r = { .key = NULL }, other = { .key = NULL };
+	char token[JOIN_TOKEN_MAX], first[JOIN_TOKEN_MAX];
 	nng_socket s;
 	struct answer a;
 
 	(void)state;
-	join_and_open(&r, "edge-1");
+	make_token("{\"name\":\"edge-1\"}", first);
+	assert_int_equal(test_relay_join(&r, room.port, first), 0);
+	test_relay_open(&r, room.port);
 	start_up(&r, &a);
 	wait_status("edge-1", "online");
 	call_only("admin", "DELETE", "/api/v1/nodes/edge-1", NULL, 204);
@@ -647,7 +650,8 @@ static void test_revoked_and_bound_again(void **state)
 	make_token("{\"name\":\"edge-1\"}", token);
 	assert_int_equal(test_relay_join(&other, room.port, token), 0);
 	assert_string_equal(other.joined.node_id, r.joined.node_id);
-	assert_int_not_equal(test_relay_dial_own(&r, room.port, &s, true), 0); /* the old certificate */
+	assert_int_not_equal(test_relay_dial_own(&r, room.port, &s, true), 0);      /* the old certificate */
+	assert_int_equal(test_relay_join(&r, room.port, first), ERR_INVALID_TOKEN); /* the old token */
 	test_relay_open(&other, room.port);
 	start_up(&other, &a);
 	wait_status("edge-1", "online");
