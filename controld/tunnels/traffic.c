@@ -12,7 +12,12 @@
 
 #define COMMA_NAME(name, what) ", " #name
 #define COMMA_ZERO(name, what) ", 0"
-#define ADD_NAME(name, what)   ", " #name " = traffic." #name " + excluded." #name
+/* Both are at most TRAFFIC_MAX, so the sum is a number, and the total stays one that others can be added to. */
+#define TOTAL_MAX "1152921504606846976"
+#define ADDED(name)                                                                                               \
+	"CASE WHEN traffic." #name " + excluded." #name " > " TOTAL_MAX " THEN " TOTAL_MAX " WHEN traffic." #name \
+	" + excluded." #name " < -" TOTAL_MAX " THEN -" TOTAL_MAX " ELSE traffic." #name " + excluded." #name " END"
+#define ADD_NAME(name, what) ", " #name " = " ADDED(name)
 
 _Static_assert(METER_COUNTERS_N == 16, "SQL_ADD binds one value for each counter, and a migration adds its column");
 
@@ -48,8 +53,7 @@ static const char *const sql[] = {
 		COMMA_NAME) ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
 			    "?18, ?19, ?20, ?21, "
 			    "?22) ON CONFLICT (scope, id, tenant_id) DO UPDATE SET updated_ms = excluded.updated_ms, "
-			    "active = "
-			    "traffic.active + excluded.active" METER_COUNTERS(ADD_NAME),
+			    "active = " ADDED(active) METER_COUNTERS(ADD_NAME),
 	[SQL_OPEN] = "INSERT INTO traffic (scope, tenant_id, id, user_id, updated_ms, active" METER_COUNTERS(
 		COMMA_NAME) ") VALUES (?1, ?2, ?3, ?4, 0, 0" METER_COUNTERS(COMMA_ZERO) ") ON CONFLICT (scope, id, "
 											"tenant_id) DO NOTHING",
@@ -132,9 +136,9 @@ static int sum_add(
 		return -1;
 	if (scope == TRAFFIC_MAPPING)
 		str_copy(sum->user_id, sizeof sum->user_id, o->user_id);
-	sum->by.active += by->active;
+	sum->by.active = MAX(MIN(sum->by.active + by->active, TRAFFIC_MAX), -TRAFFIC_MAX);
 	for (size_t i = 0; i < METER_COUNTERS_N; i++)
-		sum->by.value[i] += by->value[i];
+		sum->by.value[i] = MIN(sum->by.value[i] + by->value[i], TRAFFIC_MAX);
 	return 0;
 }
 
@@ -293,7 +297,7 @@ static bool take_values(struct meter_kept *m, const struct meter_row *row, struc
 	bool rose = false;
 
 	for (size_t i = 0; i < METER_COUNTERS_N; i++) {
-		const uint64_t now = MIN(row->value[i], (uint64_t)INT64_MAX);
+		const uint64_t now = MIN(row->value[i], (uint64_t)TRAFFIC_MAX);
 
 		if (now <= m->value[i])
 			continue;

@@ -18,6 +18,12 @@
 
 #include <stdint.h>
 
+/*
+ * 1 EiB of bytes: no honest counter comes there. Whatever relays report, a total stays here, so that a few of them can be
+ * added without a second thought.
+ */
+#define TRAFFIC_MAX (INT64_C(1) << 60)
+
 struct traffic {
 	int64_t active;     /* connections and sessions now */
 	int64_t updated_ms; /* of the last increase; 0: none yet */

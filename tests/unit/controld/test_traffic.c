@@ -134,6 +134,22 @@ static void values_are_replaced(void **state)
 	expect(TRAFFIC_MAPPING, "red", "map_a", 250, 5, 0);
 }
 
+/* A relay that lies, or is broken: totals come to their end and stay numbers. */
+static void totals_have_an_end(void **state)
+{
+	const uint64_t huge = UINT64_MAX, many = INT64_MAX;
+
+	(void)state;
+	assert_true(report((struct sent){ "n1", "b1", 1, false,
+		{ { 1, "map_a", huge, many, 0 }, { 2, "map_a", huge, many, 0 }, { 3, "map_b", many, huge, 0 } },
+		false }));
+	assert_true(report((struct sent){ "n2", "b1", 1, false, { { 1, "map_a", huge, many, 1 } }, false }));
+	expect(TRAFFIC_MAPPING, "red", "map_a", TRAFFIC_MAX, TRAFFIC_MAX, TRAFFIC_MAX);
+	expect(TRAFFIC_SYSTEM, "", "", TRAFFIC_MAX, TRAFFIC_MAX, TRAFFIC_MAX);
+	assert_true(report((struct sent){ "n1", "b1", 2, true, { { 1, "map_a", huge, many, huge } }, false }));
+	expect(TRAFFIC_MAPPING, "red", "map_b", TRAFFIC_MAX, TRAFFIC_MAX, 0);
+}
+
 static void old_numbers_change_nothing(void **state)
 {
 	(void)state;
@@ -252,6 +268,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		SEQUENCE(values_are_replaced),
+		SEQUENCE(totals_have_an_end),
 		SEQUENCE(old_numbers_change_nothing),
 		SEQUENCE(boots_and_nodes_add_up),
 		SEQUENCE(a_killed_boot_ends),
