@@ -20,7 +20,6 @@ struct authenticator; /* identity/identity.h */
 struct err;
 struct loop;
 struct metrics;
-struct pool;
 struct server;
 struct store;
 struct tls_ctx;
