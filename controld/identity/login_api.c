@@ -40,6 +40,17 @@ static int work_login_failed(struct db *tx, void *arg, struct err *e)
 	return audit_append(tx, l->rq, c, json_pack("{s:s, s:s}", "account", l->account, "address", l->address), e);
 }
 
+/* Checking a password takes long and holds no lock: what became of the account meanwhile counts. */
+static int login_check_still(struct db *tx, const char *user_id, const char *verified, struct err *e)
+{
+	struct user now;
+
+	if (user_get(tx, "", user_id, &now, NULL) == 0 && strcmp(now.status, "active") == 0 &&
+		strcmp(now.password_hash, verified) == 0)
+		return 0;
+	return err_set(e, ERR_AUTHENTICATION_FAILED, NULL, "the account was changed meanwhile: log in again");
+}
+
 static int work_login(struct db *tx, void *arg, struct err *e)
 {
 	const struct login *l = arg;
@@ -51,7 +62,8 @@ static int work_login(struct db *tx, void *arg, struct err *e)
 		.subject = l->user.id,
 	};
 
-	if (session_insert(tx, &l->session, e) != 0 ||
+	if (login_check_still(tx, l->user.id, l->user.password_hash, e) != 0 ||
+		session_insert(tx, &l->session, e) != 0 ||
 		user_touch_login(tx, l->home, l->user.id, l->session.created_ms, e) != 0)
 		return -1;
 	return audit_append(
@@ -163,6 +175,7 @@ static int on_login(void *feature, struct request *rq, struct reply *rp, struct 
 
 struct new_password {
 	const struct request *rq;
+	const char *verified; /* hash of the current one */
 	char hash[PASSWORD_HASH_SIZE];
 };
 
@@ -175,7 +188,8 @@ static int work_password(struct db *tx, void *arg, struct err *e)
 	char session_id[RAND_ID_SIZE];
 	struct user u;
 
-	if (user_get(tx, "", id->user_id, &u, e) != 0 || token_session(id->token_id, session_id) != 0)
+	if (login_check_still(tx, id->user_id, p->verified, e) != 0 || user_get(tx, "", id->user_id, &u, e) != 0 ||
+		token_session(id->token_id, session_id) != 0)
 		return -1;
 	(void)str_copy(u.password_hash, sizeof u.password_hash, p->hash);
 	if (user_update(tx, &u, clock_wall_ms(), e) != 0 || session_end_user(tx, u.id, session_id, e) < 0)
@@ -210,8 +224,8 @@ static int on_password(void *feature, struct request *rq, struct reply *rp, stru
 	struct identity_service *s = feature;
 	const struct identity *id = request_identity(rq);
 	const char *current, *next;
-	struct new_password p = { .rq = rq };
 	struct login l = { .s = s, .rq = rq };
+	struct new_password p = { .rq = rq, .verified = l.user.password_hash };
 
 	if (id->api_key)
 		return err_set(e, ERR_FORBIDDEN, NULL, "an API key cannot change a password");

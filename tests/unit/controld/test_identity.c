@@ -5,9 +5,11 @@
 #include "tests/unit/lib/test_store.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -431,6 +433,71 @@ static void changing_the_own_password_ends_other_sessions(void **state)
 	assert_int_equal(login(h, ADMIN, "a new password", none), 200);
 }
 
+/* A request that checks a password while somebody else's transaction is under way. */
+struct race {
+	struct house *h;
+	struct fake_call c;
+	const char *statement;
+	pthread_t thread;
+};
+
+static void *work_race(void *arg)
+{
+	struct race *r = arg;
+
+	fake_call(&r->c, identity_routes(r->h->identity), identity_authenticator(r->h->identity));
+	return NULL;
+}
+
+/* Lets the request come as far as the writer, then changes the account under it. */
+static int work_change_under_it(struct db *tx, void *arg, struct err *e)
+{
+	struct race *r = arg;
+	struct store_stats now = { .queue = 0 };
+
+	if (pthread_create(&r->thread, NULL, work_race, r) != 0)
+		return err_set(e, ERR_INTERNAL, NULL, "no thread");
+	while (now.queue == 0) {
+		usleep(1000);
+		store_stats(r->h->store.store, &now);
+	}
+	return db_exec(tx, r->statement, e) < 0 ? -1 : 0;
+}
+
+static int work_activate(struct db *tx, void *arg, struct err *e)
+{
+	(void)arg;
+	return db_exec(tx, "UPDATE users SET status = 'active'", e) < 0 ? -1 : 0;
+}
+
+static int race_status(struct house *h, struct fake_call c, const char *statement)
+{
+	struct race r = { .h = h, .c = c, .statement = statement };
+	struct err e = { 0 };
+
+	TEST_STORE_MUST(store_write(h->store.store, STORE_OPERATIONAL, work_change_under_it, &r, &e), e);
+	pthread_join(r.thread, NULL);
+	fake_call_fini(&r.c);
+	return r.c.status;
+}
+
+static void an_account_that_changes_while_its_password_is_checked(void **state)
+{
+	struct house *h = *state;
+	struct fake_call in = { .method = "POST", .path = "/auth/login" };
+	struct fake_call word = { .method = "POST", .path = "/auth/password", .bearer = h->token };
+	struct err e = { 0 };
+
+	in.body = credentials(ADMIN, ADMIN_WORD);
+	assert_int_equal(race_status(h, in, "UPDATE users SET first_name = 'Ada'"), 200);
+	in.body = credentials(ADMIN, ADMIN_WORD);
+	word.body = new_password(ADMIN_WORD, "a new password");
+	assert_int_equal(race_status(h, word, "UPDATE users SET status = 'suspended'"), 401);
+	TEST_STORE_MUST(store_write(h->store.store, STORE_OPERATIONAL, work_activate, NULL, &e), e);
+	in.body = credentials(ADMIN, ADMIN_WORD);
+	assert_int_equal(race_status(h, in, "UPDATE users SET password_hash = password_hash || 'x'"), 401);
+}
+
 /* ---- users ------------------------------------------------------------------------------------------------------- */
 
 static void suspending_ends_everything_at_once(void **state)
@@ -738,6 +805,7 @@ int main(void)
 		HOUSE_TEST(logout_holds_at_once),
 		HOUSE_TEST(the_key_set_is_public),
 		HOUSE_TEST(changing_the_own_password_ends_other_sessions),
+		HOUSE_TEST(an_account_that_changes_while_its_password_is_checked),
 		HOUSE_TEST(suspending_ends_everything_at_once),
 		HOUSE_TEST(a_role_holds_from_its_change_on),
 		HOUSE_TEST(nobody_rises_above_himself),
