@@ -66,7 +66,7 @@ static int read_life(const struct request *rq, int64_t *life_ms, struct err *e)
 	uint64_t ms = NODE_TOKEN_LIFE_MS;
 
 	if (json_is_integer(v))
-		ms = json_integer_value(v) > 0 ? (uint64_t)json_integer_value(v) * 1000 : 0;
+		ms = (uint64_t)MAX(MIN(json_integer_value(v), NODE_TOKEN_LIFE_MAX_MS), 0) * 1000;
 	else if (json_is_string(v) && str_to_duration_ms(json_string_value(v), &ms) != 0)
 		ms = 0;
 	if (ms < 1000 || ms > (uint64_t)NODE_TOKEN_LIFE_MAX_MS)

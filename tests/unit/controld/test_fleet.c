@@ -312,6 +312,8 @@ static void test_join(void **state)
 	call_only("op", "POST", "/api/v1/nodes/join-tokens", "{\"name\":\"edge-1\"}", 403);
 	call_only("admin", "POST", "/api/v1/nodes/join-tokens", "{\"name\":\"edge-1\",\"group\":\"nope\"}", 422);
 	call_only("admin", "POST", "/api/v1/nodes/join-tokens", "{\"name\":\"edge-1\",\"expires_in\":\"60d\"}", 422);
+	call_only("admin", "POST", "/api/v1/nodes/join-tokens",
+		"{\"name\":\"edge-1\",\"expires_in\":18446744073709553}", 422);
 	make_token("{\"name\":\"edge-1\",\"expires_in\":\"1h\"}", token);
 	wait_status("edge-1", "pending");
 
