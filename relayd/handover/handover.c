@@ -104,7 +104,7 @@ static int offer(struct handover *h, struct err *e)
 static void on_readable(uv_poll_t *watch, int status, int events)
 {
 	struct handover *h = watch->data;
-	struct err e = { .code = ERR_NONE };
+	struct err e = { .code = ERR_UNAVAILABLE }; /* what a bad status says of a socket pair */
 	uint32_t total = 0;
 	int word = status < 0 ? -1 : parcel_read(h->fd, NULL, NULL, &total, &e);
 

@@ -16,6 +16,7 @@
 #define BYTES_MAX  65536u
 #define RECORD_MAX 16384u
 #define OWNER_SIZE 32u
+#define GONE       "handover: the other process is gone"
 #define ENTRY_MAX  (2u + OWNER_SIZE + 2u + sizeof(((struct handover_socket *)NULL)->key) + 4u + RECORD_MAX)
 
 void parcel_init(struct parcel *p, int fd)
@@ -168,6 +169,8 @@ static int receive_message(int fd, struct received *m, struct err *e)
 	do {
 		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == ECONNRESET) /* it ended with goods that it had not taken */
+		return err_set(e, ERR_UNAVAILABLE, NULL, GONE);
 	if (n < 0)
 		return err_set_sys(e, errno == EAGAIN ? ERR_TIMEOUT : ERR_IO, errno, "handover: receive");
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
@@ -178,7 +181,7 @@ static int receive_message(int fd, struct received *m, struct err *e)
 	}
 	m->n = (size_t)n;
 	if (n == 0)
-		return err_set(e, ERR_UNAVAILABLE, NULL, "handover: the other process is gone");
+		return err_set(e, ERR_UNAVAILABLE, NULL, GONE);
 	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
 		return err_set(e, ERR_NO_DESCRIPTORS, NULL, "handover: no room for %u descriptors", m->n_fds);
 	return 0;

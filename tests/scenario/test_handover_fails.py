@@ -1,11 +1,13 @@
 """A successor that does not serve changes nothing: the running relay goes on, and the next try may work."""
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 
-from portway import BIN, Relayd, TcpServer, connect, echo, eventually
+import pytest
+from portway import BIN, Fleet, Relayd, TcpServer, UdpEcho, connect, echo, eventually
 
 
 def works(port):
@@ -80,3 +82,77 @@ def test_a_successor_that_does_not_serve_changes_nothing(new_fleet, tmp_path):
             if successor:
                 os.kill(successor, signal.SIGTERM)
                 eventually(lambda: not listeners(relay.metrics_port), "the successor ended", 40)
+
+
+# What a successor says over its descriptor 3 (relayd/handover/parcel.h); the goods are taken, and the ending differs.
+FAKE = """#!/usr/bin/python3
+import os, socket, time
+HELLO, GOODS, END, READY, GO = (bytes([i]) for i in range(1, 6))
+s = socket.socket(fileno=3)
+def take():
+    s.send(HELLO)
+    while True:
+        data, control, flags, _ = s.recvmsg(70000, socket.CMSG_SPACE(64 * 4))
+        if data[:1] != GOODS:
+            return data[:1] == END
+"""
+ENDINGS = {
+    "dies with the goods": ("take()", "ended before it served"),
+    "dies while they come": ("s.send(HELLO); s.recvmsg(70000)", "ended before it served|handover: send"),
+    "hangs with the goods": ("take(); time.sleep(600)", "did not serve in time"),
+    "never takes them": ("s.send(HELLO); time.sleep(600)", "did not serve in time"),
+    "serves before it asks": ("s.send(READY); time.sleep(600)", "says nonsense"),
+    "asks twice": ("take(); s.send(HELLO); time.sleep(600)", "says nonsense"),
+    "babbles": ("take(); s.send(os.urandom(1000)); time.sleep(600)", "makes no sense|says nonsense"),
+    "an empty word": ("take(); s.send(b''); time.sleep(600)", "ended before it served"),
+    "gives goods back": ("take(); socket.send_fds(s, [GOODS + b'x' * 5000], list(range(3)) * 20); time.sleep(600)",
+                         "makes no sense|says nonsense"),
+    "serves and dies": ("take(); s.send(READY); os._exit(0)", "ended while this one stepped back|handover: send"),
+}
+
+
+@pytest.fixture(scope="module")
+def upgradable(tmp_path_factory):
+    """A fleet whose relay runs from a file of its own, one TCP and one UDP mapping, a connection and a session."""
+    fleet = Fleet().start(relays=0)
+    token = fleet.api.post("/api/v1/nodes/join-tokens", {"name": "edge-1"})["token"]
+    relay = Relayd(fleet.folder, "edge-1", fleet.controld, token, {"RELAYD_HANDOVER_TIMEOUT": "1s"})
+    relay.program = str(tmp_path_factory.mktemp("program") / "relayd")
+    put(relay.program, source=os.path.join(BIN, "relayd"))
+    fleet.relays.append(relay.start())
+    fleet.wait_online()
+    with TcpServer(echo) as server, UdpEcho() as udp_server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as c:
+        tcp, udp = fleet.mapping(server.port), fleet.mapping(udp_server.port, protocol="udp")
+        c.settimeout(5)
+        c.connect(("127.0.0.1", udp["source_port"]))
+        with connect(tcp["source_port"]) as held:
+            yield fleet, tcp, udp_server, held, c
+    fleet.stop()
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_successor_that_misbehaves_is_given_up(upgradable, ending):
+    fleet, tcp, udp_server, held, session = upgradable
+    relay, (script, reason) = fleet.relay, ENDINGS[ending]
+
+    def goes_on():
+        held.sendall(b"x")
+        assert held.recv(1) == b"x"
+        session.send(b"u")
+        assert session.recv(1) == b"u"
+        assert len({address for _, address in udp_server.seen}) == 1
+        assert works(tcp["source_port"])
+
+    goes_on()
+    eventually(lambda: len(children(relay.pid)) == 1, "the link process runs")
+    fds, said = relay.fds(), len(relay.log())
+    put(relay.program, script=FAKE + script + "\n")
+    relay.signal(signal.SIGUSR2)
+    for _ in range(20):
+        goes_on()
+    eventually(lambda: re.search("handover_failed.*(" + reason + ")", relay.log()[said:]), reason)
+    goes_on()
+    eventually(lambda: len(children(relay.pid)) == 1 and relay.fds() <= fds, "nothing is left of it")
+    fleet.wait_online()
+    fleet.api.put(f"/api/v1/mappings/{tcp['id']}", {"description": ending})
+    goes_on()
