@@ -234,8 +234,11 @@ class Fleet:
         return self.api.get(f"/api/v1/mappings/{mapping_id}")
 
     def wait_status(self, mapping_id, status="active", seconds=20):
-        return eventually(lambda: (lambda m: m if m["status"] == status else None)(self.get(mapping_id)),
-                          f"mapping {status}", seconds)
+        def reached():
+            mapping = self.get(mapping_id)
+            assert mapping["status"] == status, (mapping["status"], mapping["error"])
+            return mapping
+        return eventually(reached, f"mapping {status}", seconds)
 
     def stats(self, mapping_id):
         return self.get(mapping_id)["traffic_stats"]
