@@ -148,7 +148,9 @@ static int node_log_moved(
 {
 	if (node_log(tx, op, fields, n, who, &n->placed_seq, e) != 0)
 		return -1;
-	return db_exec(tx, sql_place, e, bind_s(n->id), bind_i(n->placed_seq)) < 0 ? -1 : 0;
+	if (db_exec(tx, sql_place, e, bind_s(n->id), bind_i(n->placed_seq)) < 0)
+		return -1;
+	return placement_note_node(tx, n->id, n->group_id, e);
 }
 
 int node_create(

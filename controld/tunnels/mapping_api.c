@@ -9,6 +9,7 @@
 #include "controld/tunnels/mapping_change.h"
 #include "controld/tunnels/mapping_dial.h"
 #include "controld/tunnels/mapping_input.h"
+#include "controld/tunnels/placement.h"
 #include "controld/tunnels/port.h"
 
 #include <inttypes.h>
@@ -184,7 +185,7 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 	rand_id(w->m.id, "map");
 	if (claim_ports(tx, w, e) != 0 || mapping_log(tx, &w->m, "create", "", &by, e) != 0)
 		return -1;
-	if (mapping_insert(tx, &w->m, e) != 0)
+	if (mapping_insert(tx, &w->m, e) != 0 || placement_note(tx, &w->m, e) != 0)
 		return -1;
 	return traffic_open(tx, w->m.id, w->m.tenant_id, w->m.user_id, e);
 }
@@ -248,7 +249,7 @@ static int follow_changes(struct db *tx, struct write *w, struct err *e)
 	struct mapping_conf *c = &m->conf;
 
 	if (!str_eq(m->group_name, old->group_name) || !str_eq(m->node_name, old->node_name))
-		if (place(tx, w, e) != 0)
+		if (place(tx, w, e) != 0 || placement_note(tx, m, e) != 0)
 			return -1;
 	if (follow_target(tx, w, e) != 0)
 		return -1;

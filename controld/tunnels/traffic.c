@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/base/str.h"
+#include "controld/tunnels/placement.h"
 #include "controld/tunnels/tunnels.h"
 
 #include <stdlib.h>
@@ -48,7 +49,8 @@ static const char *const sql[] = {
 	[SQL_METERS_LEFT] =
 		"SELECT mapping_id, tenant_id, user_id, counters FROM meters WHERE node_id = ?1 AND boot = ?2",
 	[SQL_METERS_DROP] = "DELETE FROM meters WHERE node_id = ?1 AND boot = ?2",
-	[SQL_OWNER] = "SELECT tenant_id, user_id FROM traffic WHERE scope = 'mapping' AND id = ?1",
+	[SQL_OWNER] = "SELECT t.tenant_id, t.user_id FROM traffic t WHERE t.scope = 'mapping' AND t.id = ?1 "
+		      "AND " PLACEMENT_REACHES("t.id", "?2"),
 	[SQL_ADD] = "INSERT INTO traffic (scope, tenant_id, id, user_id, updated_ms, active" METER_COUNTERS(
 		COMMA_NAME) ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
 			    "?18, ?19, ?20, ?21, "
@@ -242,12 +244,13 @@ static void load_meter(struct meter_kept *m, struct query *q)
 		m->value[i] = cursor_u64(&c);
 }
 
-static int find_owner(struct db *tx, struct owner *o, struct err *e)
+/* Nobody, too, when the mapping never was on that node: what it says of others does not count for them. */
+static int find_owner(struct db *tx, const char *node_id, struct owner *o, struct err *e)
 {
 	struct query *q;
 	int rc;
 
-	if (db_query(tx, &q, sql[SQL_OWNER], e, bind_s(o->mapping_id)) != 0)
+	if (db_query(tx, &q, sql[SQL_OWNER], e, bind_s(o->mapping_id), bind_s(node_id)) != 0)
 		return -1;
 	rc = query_next(q, e);
 	if (rc == 1)
@@ -273,7 +276,7 @@ static int find_meter(struct db *tx, const char *node_id, const char *boot, cons
 	if (rc != 0)
 		return rc;
 	str_copy(m->owner.mapping_id, sizeof m->owner.mapping_id, row->object);
-	return find_owner(tx, &m->owner, e);
+	return find_owner(tx, node_id, &m->owner, e);
 }
 
 static int save_meter(
@@ -421,7 +424,7 @@ int traffic_node_gone(struct db *tx, const char *node_id, int64_t now_ms, struct
 	if (rc == 0)
 		rc = sums_write(tx, &s, now_ms, e);
 	sums_fini(&s);
-	return rc;
+	return rc == 0 ? placement_forget_node(tx, node_id, e) : -1;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */

@@ -4,6 +4,7 @@
 #include "controld/tunnels/mapping.h"
 #include "controld/tunnels/mapping_change.h"
 #include "controld/tunnels/mapping_input.h"
+#include "controld/tunnels/placement.h"
 #include "controld/tunnels/port.h"
 
 #include <stdlib.h>
@@ -50,8 +51,8 @@ struct route_table tunnels_routes(struct tunnels *t)
 	return (struct route_table){ routes, ARRAY_LEN(routes), t };
 }
 
-const struct sql_table *const tunnels_sql[] = { &mapping_sql, &mapping_change_sql, &mapping_placed_sql, &port_sql,
-	&traffic_sql, &stats_sql, &series_sql };
+const struct sql_table *const tunnels_sql[] = { &mapping_sql, &mapping_change_sql, &mapping_placed_sql, &placement_sql,
+	&port_sql, &traffic_sql, &stats_sql, &series_sql };
 const size_t tunnels_sql_n = ARRAY_LEN(tunnels_sql);
 
 int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct store *store, struct parks *parks,

@@ -56,6 +56,8 @@ int mapping_ids_of(struct db *db, const char *kind, const char *subject, int (*f
  * false in *stored when that number (or a newer one) is there already. */
 int traffic_store_report(struct db *tx, const char *node_id, const struct msg_report *r, int64_t now_ms, bool *stored,
 	struct err *e) MUST_CHECK;
+/* A node is in this group from now on: counters of mappings that are or were in its groups are taken from it. */
+int placement_note_node(struct db *tx, const char *node_id, const char *group_id, struct err *e) MUST_CHECK;
 /* A node was removed for good: what its boots had open is no longer active. */
 int traffic_node_gone(struct db *tx, const char *node_id, int64_t now_ms, struct err *e) MUST_CHECK;
 

@@ -1,6 +1,7 @@
 /* traffic: totals stay exact whatever happens to reports: repeated, late, lost, of several boots and relays. */
 #include "controld/tunnels/traffic.h"
 
+#include "controld/tunnels/placement.h"
 #include "controld/tunnels/tunnels.h"
 #include "tests/unit/lib/test_store.h"
 
@@ -13,9 +14,29 @@
 
 static struct test_store t;
 
+/* Relays n1 and n2 are in group g, with map_a and map_b; n3 and map_c are elsewhere. */
+static int work_place(struct db *tx, struct err *e)
+{
+	static const struct mapping all[] = {
+		{ .id = "map_a", .tenant_id = "red", .group_id = "g" },
+		{ .id = "map_b", .tenant_id = "red", .group_id = "g" },
+		{ .id = "map_c", .tenant_id = "blue", .group_id = "h" },
+		{ .id = "map_c", .tenant_id = "blue", .group_id = "g", .node_id = "n2" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (placement_note(tx, &all[i], e) != 0)
+			return -1;
+	if (placement_note_node(tx, "n1", "g", e) != 0 || placement_note_node(tx, "n2", "g", e) != 0)
+		return -1;
+	return placement_note_node(tx, "n3", "h", e);
+}
+
 static int work_open(struct db *tx, void *arg, struct err *e)
 {
 	(void)arg;
+	if (work_place(tx, e) != 0)
+		return -1;
 	if (traffic_open(tx, "map_a", "red", "usr_1", e) != 0 || traffic_open(tx, "map_b", "red", "usr_2", e) != 0)
 		return -1;
 	return traffic_open(tx, "map_c", "blue", "", e);
@@ -150,6 +171,21 @@ static void totals_have_an_end(void **state)
 	expect(TRAFFIC_MAPPING, "red", "map_b", TRAFFIC_MAX, TRAFFIC_MAX, 0);
 }
 
+/* What a relay says of mappings that never were on it counts for itself and the system only. */
+static void a_relay_is_believed_its_own_mappings(void **state)
+{
+	(void)state;
+	report((struct sent){ "n3", "b1", 1, false, { { 1, "map_a", 100, 1, 0 }, { 2, "map_c", 30, 1, 0 } }, false });
+	expect(TRAFFIC_MAPPING, "red", "map_a", 0, 0, 0);
+	expect(TRAFFIC_TENANT, "red", "red", 0, 0, 0);
+	expect(TRAFFIC_MAPPING, "blue", "map_c", 30, 1, 1);
+	expect(TRAFFIC_NODE, "", "n3", 130, 2, 2);
+	report((struct sent){ "n1", "b1", 1, false, { { 1, "map_c", 7, 1, 0 } }, false });
+	expect(TRAFFIC_MAPPING, "blue", "map_c", 30, 1, 1);
+	report((struct sent){ "n2", "b1", 1, false, { { 1, "map_c", 7, 1, 0 } }, false });
+	expect(TRAFFIC_MAPPING, "blue", "map_c", 37, 2, 2);
+}
+
 static void old_numbers_change_nothing(void **state)
 {
 	(void)state;
@@ -269,6 +305,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		SEQUENCE(values_are_replaced),
 		SEQUENCE(totals_have_an_end),
+		SEQUENCE(a_relay_is_believed_its_own_mappings),
 		SEQUENCE(old_numbers_change_nothing),
 		SEQUENCE(boots_and_nodes_add_up),
 		SEQUENCE(a_killed_boot_ends),

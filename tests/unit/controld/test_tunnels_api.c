@@ -786,7 +786,9 @@ static int work_report(struct db *tx, void *arg, struct err *e)
 	msg_report_row(&b, &row);
 	msg_report_end(&b, count_at, 1);
 	assert_int_equal(msg_report_decode(&r, b.data, b.len), 0);
-	rc = traffic_store_report(tx, "node_1", &r, clock_wall_ms(), &stored, e);
+	rc = placement_note_node(tx, "node_1", "grp_1", e);
+	if (rc == 0)
+		rc = traffic_store_report(tx, "node_1", &r, clock_wall_ms(), &stored, e);
 	msg_report_fini(&r);
 	buf_free(&b);
 	return rc;
