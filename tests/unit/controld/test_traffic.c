@@ -14,14 +14,14 @@
 
 static struct test_store t;
 
-/* Relays n1 and n2 are in group g, with map_a and map_b; n3 and map_c are elsewhere. */
+/* Relays n1 and n2 are in group g, n3 is in h; map_a is in g, map_b on n1 of it, map_c has moved from g to h. */
 static int work_place(struct db *tx, struct err *e)
 {
 	static const struct mapping all[] = {
 		{ .id = "map_a", .tenant_id = "red", .group_id = "g" },
-		{ .id = "map_b", .tenant_id = "red", .group_id = "g" },
+		{ .id = "map_b", .tenant_id = "red", .group_id = "g", .node_id = "n1" },
+		{ .id = "map_c", .tenant_id = "blue", .group_id = "g" },
 		{ .id = "map_c", .tenant_id = "blue", .group_id = "h" },
-		{ .id = "map_c", .tenant_id = "blue", .group_id = "g", .node_id = "n2" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
@@ -180,10 +180,11 @@ static void a_relay_is_believed_its_own_mappings(void **state)
 	expect(TRAFFIC_TENANT, "red", "red", 0, 0, 0);
 	expect(TRAFFIC_MAPPING, "blue", "map_c", 30, 1, 1);
 	expect(TRAFFIC_NODE, "", "n3", 130, 2, 2);
-	report((struct sent){ "n1", "b1", 1, false, { { 1, "map_c", 7, 1, 0 } }, false });
-	expect(TRAFFIC_MAPPING, "blue", "map_c", 30, 1, 1);
-	report((struct sent){ "n2", "b1", 1, false, { { 1, "map_c", 7, 1, 0 } }, false });
-	expect(TRAFFIC_MAPPING, "blue", "map_c", 37, 2, 2);
+	report((struct sent){ "n2", "b1", 1, false, { { 1, "map_b", 7, 1, 0 }, { 2, "map_c", 2, 1, 0 } }, false });
+	expect(TRAFFIC_MAPPING, "red", "map_b", 0, 0, 0);
+	expect(TRAFFIC_MAPPING, "blue", "map_c", 32, 2, 2);
+	report((struct sent){ "n1", "b1", 1, false, { { 1, "map_b", 7, 1, 0 } }, false });
+	expect(TRAFFIC_MAPPING, "red", "map_b", 7, 1, 1);
 }
 
 static void old_numbers_change_nothing(void **state)
