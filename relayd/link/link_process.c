@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define READ_CHUNK 65536
+#define WRITE_MAX  (4u * (FRAME_HEAD + FRAME_MAX)) /* its credentials and a request on each line fit */
 
 struct link_process {
 	struct child *child;
@@ -122,12 +123,13 @@ static void on_written(uv_write_t *req, int status)
 void link_process_send(struct link_process *p, struct buf *frames)
 {
 	struct sending *s = calloc(1, sizeof *s);
+	bool stuck = uv_stream_get_write_queue_size((uv_stream_t *)&p->pipe) > WRITE_MAX;
 	uv_buf_t b;
 
-	if (s == NULL || frames->failed || p->ending) {
+	if (s == NULL || frames->failed || stuck || p->ending) {
 		buf_free(frames);
 		free(s);
-		process_trouble(p, "out of memory");
+		process_trouble(p, stuck ? "the link process takes no messages" : "out of memory");
 		return;
 	}
 	s->bytes = *frames;
