@@ -61,13 +61,15 @@ int signing_term_current(const struct signing_term *terms, size_t n, int64_t now
 bool signing_term_due(
 	const struct signing_term *terms, size_t n, int64_t now_ms, int64_t token_ms, struct signing_term *next)
 {
-	int64_t last = INT64_MIN;
+	int64_t last = 0;
 
+	/* One that begins later than any next one would was made while the clock was wrong: it helps nobody now. */
 	for (size_t i = 0; i < n; i++)
-		last = MAX(last, terms[i].until_ms);
-	if (n > 0 && now_ms < last - SIGNING_KEY_LEAD_MS)
+		if (terms[i].from_ms <= now_ms + SIGNING_KEY_LEAD_MS)
+			last = MAX(last, terms[i].until_ms);
+	if (now_ms < last - SIGNING_KEY_LEAD_MS)
 		return false;
-	next->from_ms = n > 0 ? MAX(last, now_ms) : now_ms;
+	next->from_ms = MAX(last, now_ms);
 	next->until_ms = next->from_ms + SIGNING_KEY_TERM_MS;
 	next->drop_ms = next->until_ms + token_ms + SIGNING_GRACE_MS;
 	return true;

@@ -42,6 +42,23 @@ static void the_next_is_made_in_time(void **state)
 	assert_int_equal(third.from_ms, first.until_ms + 7);
 }
 
+/* The clock ran ahead for a while: what was made then keeps nobody from signing now, and each later key is made in time. */
+static void a_clock_that_was_wrong(void **state)
+{
+	const int64_t ahead = t0 + INT64_C(10) * 365 * 86400 * 1000;
+	struct signing_term terms[3];
+
+	(void)state;
+	assert_true(signing_term_due(NULL, 0, ahead, TOKEN_MS, &terms[0]));
+	assert_int_equal(signing_term_current(terms, 1, t0), -1);
+	assert_true(signing_term_due(terms, 1, t0, TOKEN_MS, &terms[1]));
+	assert_int_equal(terms[1].from_ms, t0);
+	assert_false(signing_term_due(terms, 2, t0 + 1, TOKEN_MS, &terms[2]));
+	assert_true(signing_term_due(terms, 2, terms[1].until_ms - 1, TOKEN_MS, &terms[2]));
+	assert_int_equal(terms[2].from_ms, terms[1].until_ms);
+	assert_false(signing_term_due(terms, 3, terms[1].until_ms - 1, TOKEN_MS, &terms[0]));
+}
+
 /* ---- in a database ----------------------------------------------------------------------------------------------- */
 
 struct ring {
@@ -172,6 +189,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_newest_that_has_begun_signs),
 		cmocka_unit_test(the_next_is_made_in_time),
+		cmocka_unit_test(a_clock_that_was_wrong),
 		cmocka_unit_test_setup_teardown(nothing_is_signed_before_there_is_a_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(two_controlds_share_the_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_key_of_another_controld_is_looked_for, setup, teardown),
