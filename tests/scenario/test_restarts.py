@@ -55,11 +55,13 @@ def test_controld_restart_is_not_noticed_by_connections(new_fleet):
                      connections_active=0)
 
 
-def successor_of(fleet, old):
-    """The pid of the relay that took over: it answers on the metrics address and is not the old one."""
+def successor_of(fleet, older):
+    """The pid of the relay that took over: it answers on the metrics address, is none of the older ones, and serves alone."""
+    if fleet.relay.log().count("took_over") < len(older):
+        return None
     out = subprocess.run(["ss", "-Hltnp", f"sport = :{fleet.relay.metrics_port}"], capture_output=True, text=True, check=True).stdout
     pids = [int(part.split(",")[0]) for part in out.split("pid=")[1:]]
-    return next((p for p in pids if p != old), None)
+    return next((p for p in pids if p not in older), None)
 
 
 def test_handover_refuses_no_connection_and_loses_no_datagram(new_fleet):
@@ -91,7 +93,7 @@ def test_handover_refuses_no_connection_and_loses_no_datagram(new_fleet):
     try:
         for _ in range(2):
             os.kill(old, signal.SIGUSR2)
-            new = eventually(lambda: successor_of(fleet, old), "successor serves", 40)
+            new = eventually(lambda: successor_of(fleet, [fleet.relay.pid, *pids]), "successor serves", 40)
             pids.append(new)
             long_lived.sendall(b"b")
             assert long_lived.recv(2, socket.MSG_WAITALL), "an old session goes on in the old process"
@@ -109,6 +111,9 @@ def test_handover_refuses_no_connection_and_loses_no_datagram(new_fleet):
         assert stats["bytes_received"] == load.sent + 3 and stats["bytes_sent"] == load.received + 6
         assert len(udp_server.seen) == rounds[0]
         assert len({address for _, address in udp_server.seen}) == 1, "the UDP session moved with its upstream socket"
+        # each of the three processes had the session once
+        fleet.wait_stats(udp["id"], packets_received=rounds[0], packets_sent=rounds[0], connections_total=3,
+                         connections_active=1, dropped_in=0, dropped_out=0)
     finally:
         stop.set()
         server.close()
