@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define EVENTS_MAX 128 /* of one wait */
+#define EVENTS_MAX  128                       /* of one wait */
+#define ROUND_BYTES ((size_t)2 * 1024 * 1024) /* about a millisecond's work for all callbacks of a round */
+#define TURN_MIN    ((size_t)64 * 1024)
 
 static void on_uv_ready(struct io *io, uint32_t events)
 {
@@ -55,9 +57,10 @@ fail:
 	return -1;
 }
 
-static void run_tasks(struct list *from)
+static unsigned run_tasks(struct list *from)
 {
 	struct list due, *first;
+	unsigned n = 0;
 
 	list_init(&due);
 	list_splice(&due, from);
@@ -66,7 +69,9 @@ static void run_tasks(struct list *from)
 
 		list_remove(first);
 		t->run(t);
+		n++;
 	}
+	return n;
 }
 
 void worker_bury_all(struct worker *w)
@@ -132,10 +137,11 @@ void worker_run(struct worker *w)
 		int n = sys_epoll_wait(w->epfd, events, EVENTS_MAX, wait_ms(w));
 
 		w->now_ns = clock_mono_ns();
+		w->turn = MAX(ROUND_BYTES / ((unsigned)MAX(n, 0) + w->n_again + 1), TURN_MIN);
 		for (int i = 0; i < n; i++)
 			dispatch(&events[i]);
 		wheel_advance(&w->wheel, w->now_ns);
-		run_tasks(&w->again);
+		w->n_again = run_tasks(&w->again);
 		worker_bury_all(w);
 		note_lag(w);
 	}

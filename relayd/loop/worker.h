@@ -42,6 +42,7 @@ struct worker {
 	unsigned index;
 	uint64_t now_ns;  /* monotonic, read once a round */
 	uint8_t *scratch; /* WORKER_SCRATCH bytes that belong to the running callback */
+	size_t turn;      /* bytes that one callback of this round may move: the more are ready, the less for each */
 	struct wheel wheel;
 	struct pipe_pool pipes;
 	uv_loop_t uv;
@@ -50,6 +51,7 @@ struct worker {
 	int epfd;
 	uint16_t last_tag;
 	bool stopping;
+	unsigned n_again; /* tasks that the last round put off */
 	struct io uv_io;
 	uv_async_t wake;
 	struct list again, graves;

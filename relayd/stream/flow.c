@@ -11,8 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define TURN_BYTES  (1024 * 1024) /* of one flow before the others have their turn */
-#define READ_MAX    (64 * 1024)   /* so much may have to be kept when the far side stops taking */
+#define READ_MAX    (64 * 1024) /* so much may have to be kept when the far side stops taking */
 #define READ_LARGE  (32 * 1024)
 #define SPLICE_FEW  (16 * 1024)
 #define SPLICE_FEWS 8                  /* so many small splices in a row: copying is cheaper */
@@ -189,7 +188,7 @@ static enum flow_result splice_some(struct flow *f, struct flow_way *way, struct
 
 enum flow_result flow_pump(struct flow *f, struct flow_way *way, struct side *from, struct side *to)
 {
-	uint64_t turn_ends = f->bytes + TURN_BYTES;
+	uint64_t turn_ends = f->bytes + way->worker->turn;
 	enum flow_result r = FLOW_MOVED;
 
 	while (r == FLOW_MOVED) {
