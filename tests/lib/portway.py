@@ -327,6 +327,8 @@ class UdpEcho:
                 data, address = self.sock.recvfrom(65536)
             except OSError:
                 return
+            if address is None:  # closed while it waited
+                return
             self.seen.append((data, address))
             for answer in self.reply(data):
                 with contextlib.suppress(OSError):
