@@ -261,12 +261,21 @@ static void read_parent(struct link_child *c)
 		_exit(1);
 }
 
+/* A signal for the whole group (Ctrl-C, systemctl kill) is the parent's matter: it needs its line while it drains. */
+static void ignore_signals(void)
+{
+	static const int numbers[] = { SIGPIPE, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2 };
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		signal(numbers[i], SIG_IGN);
+}
+
 static void child_init(struct link_child *c, int fd)
 {
 	*c = (struct link_child){ .fd = fd };
 	prctl(PR_SET_NAME, "relayd-link");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signal(SIGPIPE, SIG_IGN);
+	ignore_signals();
 	pthread_mutex_init(&c->lock, NULL);
 	buf_init(&c->in, FRAME_HEAD + FRAME_MAX + 65536);
 	buf_init(&c->out, 2 * (FRAME_HEAD + FRAME_MAX));

@@ -64,6 +64,20 @@ def successor_of(fleet, older):
     return next((p for p in pids if p not in older), None)
 
 
+def test_signals_for_the_whole_group_leave_the_line_alone(fleet):
+    """What Ctrl-C and `systemctl kill` send goes to the link process as well, which must not end before the relay."""
+    with open(f"/proc/{fleet.relay.pid}/task/{fleet.relay.pid}/children") as f:
+        line = int(f.read())
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
+        os.kill(line, number)
+    server = CountingServer()
+    try:
+        fleet.mapping(server.port)  # the news comes over the same line
+        assert fleet.relay.metrics()["relayd_link_restarts_total"] == 0
+    finally:
+        server.close()
+
+
 def test_handover_refuses_no_connection_and_loses_no_datagram(new_fleet):
     fleet = new_fleet()
     server, udp_server = CountingServer(), UdpEcho()
