@@ -1,9 +1,11 @@
 """`make run` and the command line as a newcomer meets them."""
 import json
 import os
+import signal
 import subprocess
 
-from portway import BIN, ROOT, Api
+import pytest
+from portway import BIN, ROOT, Api, eventually
 
 
 def test_run_shows_bytes_passing_and_leaves_nothing_behind(tmp_path):
@@ -16,6 +18,35 @@ def test_run_shows_bytes_passing_and_leaves_nothing_behind(tmp_path):
     assert str(tmp_path) not in out
     again = subprocess.run([os.path.join(ROOT, "scripts", "run")], env=env, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0, "a second run finds its data: " + again.stdout + again.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_run_stops_all_when_only_make_is_told(tmp_path, number):
+    makefile, log = tmp_path / "Makefile", tmp_path / "log"
+    makefile.write_text(f"run:\n\t@{ROOT}/scripts/run\n")
+    env = {**os.environ, "PORTWAY_BIN": BIN, "PORTWAY_VAR": str(tmp_path / "var")}
+    with open(log, "wb") as out:
+        make = subprocess.Popen(["make", "-f", makefile, "run"], env=env, stdout=out, stderr=out, start_new_session=True)
+    try:
+        eventually(lambda: "Ctrl-C stops everything" in log.read_text(), "it is up", 60)
+        make.send_signal(number)
+        make.wait(40)
+        eventually(lambda: not mentioned(tmp_path / "var"), "nothing is left", 40)
+    finally:
+        make.kill()
+        make.wait()
+
+
+def mentioned(folder):
+    """Whether a process has the folder in its environment."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as environ:
+                if f"PORTWAY_VAR={folder}".encode() in environ.read().split(b"\0"):
+                    return True
+        except OSError:
+            continue
+    return False
 
 
 def portway(*args, **env):
