@@ -358,23 +358,32 @@ static void metric_family_print(const struct metric_family *f, struct buf *out)
 		metric_print(CONTAINER_OF(it, const struct metric, node), f->def->name, out);
 }
 
-static void metrics_print_refused(const struct metrics *m, struct buf *out)
-{
-	buf_printf(out, "# HELP metrics_series_refused_total look-ups that got the series \"other\" for want of room\n"
-			"# TYPE metrics_series_refused_total counter\n");
-	for (size_t i = 0; i < m->n; i++)
-		if (m->families[i].def->labels != NULL)
-			buf_printf(out, "metrics_series_refused_total{metric=\"%s\"} %" PRIu64 "\n",
-				m->families[i].def->name, m->families[i].refused);
-}
-
-void metrics_print(struct metrics *m, struct buf *out)
+static void metrics_print_families(struct metrics *m, struct buf *out)
 {
 	for (size_t i = 0; i < m->n_collect; i++)
 		m->collect[i].fn(m->collect[i].arg);
 	pthread_mutex_lock(&m->lock);
 	for (size_t i = 0; i < m->n; i++)
 		metric_family_print(&m->families[i], out);
-	metrics_print_refused(m, out);
 	pthread_mutex_unlock(&m->lock);
+}
+
+static void metrics_print_refused(struct metrics *m, struct buf *out)
+{
+	pthread_mutex_lock(&m->lock);
+	for (size_t i = 0; i < m->n; i++)
+		if (m->families[i].def->labels != NULL)
+			buf_printf(out, "metrics_series_refused_total{metric=\"%s\"} %" PRIu64 "\n",
+				m->families[i].def->name, m->families[i].refused);
+	pthread_mutex_unlock(&m->lock);
+}
+
+void metrics_print(struct metrics *const *all, size_t n, struct buf *out)
+{
+	for (size_t i = 0; i < n; i++)
+		metrics_print_families(all[i], out);
+	buf_printf(out, "# HELP metrics_series_refused_total Look-ups that got the series \"other\" for want of room.\n"
+			"# TYPE metrics_series_refused_total counter\n");
+	for (size_t i = 0; i < n; i++)
+		metrics_print_refused(all[i], out);
 }

@@ -35,7 +35,8 @@ void metrics_free(struct metrics *m);
 struct metric *metrics_get(struct metrics *m, size_t index, const char *const *label_values);
 /* Values read at print time: fn is called when the table is printed, before its rows. */
 void metrics_on_collect(struct metrics *m, void (*fn)(void *arg), void *arg);
-void metrics_print(struct metrics *m, struct buf *out);
+/* One page of several registries, as a family stands on a page once. */
+void metrics_print(struct metrics *const *all, size_t n, struct buf *out);
 
 void metric_add(struct metric *c, uint64_t n);         /* counter, gauge */
 void metric_sub(struct metric *g, uint64_t n);         /* gauge */

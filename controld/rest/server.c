@@ -20,7 +20,7 @@ struct server {
 	struct server_conf conf;
 	struct loop *loop;
 	struct rest_metrics *metrics;
-	struct metrics *registries[SERVER_REGISTRIES_MAX]; /* of others */
+	struct metrics *registries[SERVER_REGISTRIES_MAX]; /* our own is the first */
 	size_t n_registries;
 	struct router *router;
 	struct health *health;
@@ -45,9 +45,7 @@ static void server_print_metrics(void *arg, struct buf *out)
 	struct server *s = arg;
 
 	dispatch_collect(s->dispatch);
-	metrics_print(rest_metrics_registry(s->metrics), out);
-	for (size_t i = 0; i < s->n_registries; i++)
-		metrics_print(s->registries[i], out);
+	metrics_print(s->registries, s->n_registries, out);
 }
 
 static bool server_ready(void *arg)
@@ -59,6 +57,7 @@ static int server_new_parts(struct server *s, struct store *store, const struct 
 {
 	if (rest_metrics_new(&s->metrics, e) != 0 || router_new(&s->router, e) != 0 || health_new(&s->health, e) != 0)
 		return -1;
+	s->registries[s->n_registries++] = rest_metrics_registry(s->metrics);
 	const struct dispatch_parts dispatch = {
 		.conf = &s->conf,
 		.loop = s->loop,

@@ -273,6 +273,10 @@ def test_health_ready_and_metrics(fleet):
     text = requests.get(fleet.controld.base + "/metrics", timeout=5).text
     assert re.search(r'^http_requests_total\{method="GET",status="200",path="/health"\} [1-9]', text, re.M)
     assert "http_request_duration_seconds_bucket" in text
+    relay = requests.get(f"http://127.0.0.1:{fleet.relay.metrics_port}/metrics", timeout=5).text
+    for page in (text, relay):
+        families = re.findall(r"^# HELP (\S+)", page, re.M)
+        assert len(families) == len(set(families)), "a family stands on a page once"
 
 
 def test_every_row_of_the_description_answers(fleet):

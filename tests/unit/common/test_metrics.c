@@ -51,7 +51,7 @@ static int tear_down(void **state)
 static const char *print(struct fixture *f)
 {
 	buf_reset(&f->out);
-	metrics_print(f->m, &f->out);
+	metrics_print(&f->m, 1, &f->out);
 	assert_false(f->out.failed);
 	return buf_cstr(&f->out);
 }
@@ -198,6 +198,26 @@ static void *work_count(void *arg)
 	return NULL;
 }
 
+static void test_several_registries_are_one_page(void **state)
+{
+	static const struct metric_def more[] = { { "other_total", METRIC_COUNTER, "Another.", "kind", 2 } };
+	static const char help[] = "# HELP metrics_series_refused_total";
+	struct fixture *f = *state;
+	struct metrics *all[2] = { f->m, NULL };
+	const char *first;
+
+	assert_int_equal(metrics_new(&all[1], more, ARRAY_LEN(more)), 0);
+	metric_add(labelled(f, "GET", "200"), 1);
+	metric_add(metrics_get(all[1], 0, (const char *const[]){ "a" }), 1);
+	metrics_print(all, ARRAY_LEN(all), &f->out);
+	first = strstr(buf_cstr(&f->out), help);
+	assert_non_null(first);
+	assert_null(strstr(first + 1, help));
+	assert_non_null(strstr(first, "{metric=\"by_code_total\"} 0\n"));
+	assert_non_null(strstr(first, "{metric=\"other_total\"} 0\n"));
+	metrics_free(all[1]);
+}
+
 static void test_threads_lose_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -223,6 +243,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_long_and_broken_values, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_histogram, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_collect, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_several_registries_are_one_page, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_threads_lose_nothing, set_up, tear_down),
 	};
 
