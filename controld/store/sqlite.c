@@ -503,9 +503,22 @@ static int sqlite_remove(const char *path, struct err *e)
 	return sqlite_remove_one(path, "", e);
 }
 
+/* An operator restores as root; the service, which is somebody else, must still be able to open its database. */
+static int sqlite_keep_owner(const char *path, const char *by, struct err *e)
+{
+	struct stat st;
+
+	if (geteuid() != 0 || stat(path, &st) != 0)
+		return 0; /* without the right to, or nothing to keep */
+	if (chown(by, st.st_uid, st.st_gid) != 0)
+		return err_set_sys(e, ERR_STORAGE, errno, "owner of %s", by);
+	return 0;
+}
+
 static int sqlite_replace(const char *path, const char *by, struct err *e)
 {
-	if (sqlite_remove_one(path, "-wal", e) != 0 || sqlite_remove_one(path, "-shm", e) != 0)
+	if (sqlite_remove_one(path, "-wal", e) != 0 || sqlite_remove_one(path, "-shm", e) != 0 ||
+		sqlite_keep_owner(path, by, e) != 0)
 		return -1;
 	if (rename(by, path) != 0)
 		return err_set_sys(e, ERR_STORAGE, errno, "rename %s to %s", by, path);

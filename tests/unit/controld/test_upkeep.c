@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#define OWNER 12345 /* of the database, when the test may give files away */
+
 static const char sql_put[] = "INSERT INTO meta(key, value) VALUES (?1, 'x')";
 static const char sql_has[] = "SELECT 1 FROM meta WHERE key = ?1";
 
@@ -95,7 +97,7 @@ static void test_backup_and_restore(void **state)
 	uint8_t before[CHANGES_LOG_ID_SIZE], after[CHANGES_LOG_ID_SIZE];
 	struct stat st;
 	struct err e = { 0 };
-	char copy[128];
+	char copy[128], file[128];
 	int calls = 0;
 
 	put(t, "kept");
@@ -107,7 +109,12 @@ static void test_backup_and_restore(void **state)
 	put(t, "gone");
 	store_close(t->store);
 	t->store = NULL;
+	(void)str_fmt(file, sizeof file, "%s/controld.db", t->folder);
+	if (geteuid() == 0)
+		assert_int_equal(chown(file, OWNER, OWNER), 0);
 	TEST_STORE_MUST(upkeep_restore(t->url, copy, NULL, NULL, &e), e);
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_uid, geteuid() == 0 ? OWNER : geteuid());
 	test_store_reopen(t);
 	assert_true(has(t, "kept"));
 	assert_false(has(t, "gone"));
