@@ -51,35 +51,6 @@ bool log_enabled(enum log_level level)
 	return (int)level >= atomic_load_explicit(&log_to.level, memory_order_relaxed);
 }
 
-static int log_find(const char *const *names, size_t n, const char *s)
-{
-	for (size_t i = 0; i < n; i++)
-		if (str_eq(names[i], s))
-			return (int)i;
-	return -1;
-}
-
-int log_parse_level(const char *s, enum log_level *out)
-{
-	const int found = log_find(log_level_names, ARRAY_LEN(log_level_names), s);
-
-	if (found < 0)
-		return -1;
-	*out = (enum log_level)found;
-	return 0;
-}
-
-int log_parse_format(const char *s, enum log_format *out)
-{
-	static const char *const names[] = { [LOG_FORMAT_TEXT] = "text", [LOG_FORMAT_JSON] = "json" };
-	const int found = log_find(names, ARRAY_LEN(names), s);
-
-	if (found < 0)
-		return -1;
-	*out = (enum log_format)found;
-	return 0;
-}
-
 struct log_field log_errno(int errnum)
 {
 	/* strerror() is safe here: glibc keeps its buffer per thread, and the line is written before the next

@@ -35,9 +35,6 @@ struct log_field {
 void log_init(const char *program, enum log_level level, enum log_format format, int fd);
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
-/* Parse "debug|info|warn|error" and "text|json"; 0, or -1 when it is none of them. */
-int log_parse_level(const char *s, enum log_level *out);
-int log_parse_format(const char *s, enum log_format *out);
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n);
 
 static inline struct log_field log_s(const char *key, const char *s) /* NULL prints as - */

@@ -60,11 +60,6 @@ const struct identity *request_identity(const struct request *rq)
 	return rq->has_identity ? &rq->identity : NULL;
 }
 
-const char *request_method(const struct request *rq)
-{
-	return rq->in.method;
-}
-
 struct err_list *request_errors(struct request *rq)
 {
 	return rq->errors;

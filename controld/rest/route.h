@@ -80,7 +80,6 @@ const char *request_id(const struct request *rq);
 /* The client; X-Forwarded-For is honoured from trusted proxies only. */
 const struct addr *request_peer(const struct request *rq);
 const struct identity *request_identity(const struct request *rq); /* NULL on PERM_PUBLIC rows */
-const char *request_method(const struct request *rq);
 /* All errors of one input; reported together when the handler returns -1. */
 struct err_list *request_errors(struct request *rq);
 /* limit (1..200, default 50) and cursor of a list, validated. */

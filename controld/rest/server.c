@@ -194,8 +194,3 @@ struct parks *server_parks(struct server *s)
 {
 	return dispatch_parks(s->dispatch);
 }
-
-struct metrics *server_metrics(struct server *s)
-{
-	return rest_metrics_registry(s->metrics);
-}

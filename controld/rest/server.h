@@ -105,8 +105,6 @@ void server_reload(struct server *s, const struct server_conf *fresh);
 void server_finish(struct server *s);
 
 struct parks *server_parks(struct server *s);
-/* The registry of the HTTP server. */
-struct metrics *server_metrics(struct server *s);
 /* A further registry that /metrics prints; borrowed until server_free(). */
 int server_add_metrics(struct server *s, struct metrics *m, struct err *e) MUST_CHECK;
 

@@ -180,8 +180,3 @@ void handover_free(struct handover *h)
 		child_kill(h->child);
 	handover_end_if_done(h);
 }
-
-int handover_pid(const struct handover *h)
-{
-	return h->child != NULL ? (int)child_pid(h->child) : 0;
-}

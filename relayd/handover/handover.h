@@ -34,6 +34,5 @@ int handover_start(struct handover **out, uv_loop_t *loop, const char *program, 
 /* After on_ready: the successor is alone responsible, and a process on its own. */
 int handover_go(struct handover *h, struct err *e) MUST_CHECK;
 void handover_free(struct handover *h); /* NULL is fine; handles close later */
-int handover_pid(const struct handover *h);
 
 #endif

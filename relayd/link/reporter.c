@@ -232,11 +232,6 @@ void reporter_start(struct reporter *r)
 	reporter_pump(r);
 }
 
-void reporter_stop(struct reporter *r)
-{
-	r->reporting = false;
-}
-
 void reporter_hurry(struct reporter *r)
 {
 	if (!r->reporting)

@@ -35,9 +35,8 @@ int reporter_new(struct reporter **out, uv_loop_t *loop, struct link *link, cons
 	struct err *e) MUST_CHECK;
 void reporter_close(struct reporter *r, void (*on_closed)(void *arg), void *arg);
 void reporter_set_intervals(struct reporter *r, uint64_t heartbeat_ms, uint64_t report_ms);
-/* Reports (not only errands) go out, until stopped. */
+/* From now on reports go out, not only errands. */
 void reporter_start(struct reporter *r);
-void reporter_stop(struct reporter *r);
 /* Something changed that controld should know at once. */
 void reporter_hurry(struct reporter *r);
 /* Reports until everything counted is acknowledged, then calls back; or after this time. Once. */

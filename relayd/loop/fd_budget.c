@@ -32,10 +32,3 @@ uint32_t fd_budget_used(const struct fd_budget *b)
 {
 	return __atomic_load_n(&b->used, __ATOMIC_RELAXED);
 }
-
-uint32_t fd_budget_left(const struct fd_budget *b)
-{
-	uint32_t used = fd_budget_used(b), ceiling = fd_budget_ceiling(b, FD_FOR_SESSIONS);
-
-	return used < ceiling ? ceiling - used : 0;
-}

@@ -128,9 +128,6 @@ static void test_types(void **state)
 
 static void test_levels(void **state)
 {
-	enum log_level level;
-	enum log_format format;
-
 	(void)state;
 	begin(NULL, LOG_FORMAT_TEXT);
 	log_set_level(LOG_LEVEL_WARN);
@@ -138,13 +135,6 @@ static void test_levels(void **state)
 	log_info("hidden");
 	log_warn("shown");
 	assert_string_equal(text_tail(), "warn shown\n");
-	assert_int_equal(log_parse_level("error", &level), 0);
-	assert_int_equal(level, LOG_LEVEL_ERROR);
-	assert_int_equal(log_parse_level("Error", &level), -1);
-	assert_int_equal(log_parse_level("", &level), -1);
-	assert_int_equal(log_parse_format("json", &format), 0);
-	assert_int_equal(format, LOG_FORMAT_JSON);
-	assert_int_equal(log_parse_format("xml", &format), -1);
 }
 
 /* Whatever the length and the kind of bytes, a line ends well and says when it was cut; what follows is cut too. */
