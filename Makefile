@@ -71,7 +71,7 @@ OBJ_controld   := $(OUT)/obj/controld/store/migrations.o
 BINS := $(OUT)/bin/controld $(OUT)/bin/relayd $(OUT)/bin/portway
 
 .PHONY: all
-all: $(BINS)
+all: $(BINS) ## build controld, relayd and portway into build/bin (also plain `make`)
 
 .SECONDEXPANSION:
 $(BINS): $(OUT)/bin/%: $$(call obj,$$(MAIN_$$*)) $$(ARCH_$$*)
