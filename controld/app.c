@@ -12,7 +12,22 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define STOP_LIMIT_S 10 /* from the signal to the end, whatever hangs */
+
 /* ---- stopping ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * nng 1.5 can wait for ever in closing a TLS socket. What was acknowledged is on disk by then and a relay does not care
+ * how its controld ended, so the process leaves: only what a signal handler may call.
+ */
+static void on_stop_overdue(int signo)
+{
+	static const char text[] = "controld: stopping took too long, leaving\n";
+
+	(void)signo;
+	(void)!write(STDERR_FILENO, text, sizeof text - 1);
+	_exit(0);
+}
 
 static void on_server_stopped(void *arg)
 {
@@ -29,6 +44,8 @@ static void on_stop(void *arg)
 		_exit(1);
 	}
 	a->stopping = true;
+	signal(SIGALRM, on_stop_overdue);
+	alarm(STOP_LIMIT_S);
 	log_info("stopping");
 	sd_notify_send("STOPPING=1");
 	server_stop(a->server, on_server_stopped, a);
