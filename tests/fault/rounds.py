@@ -7,6 +7,9 @@ import portway
 from load import CountingServer, Load
 
 
+UNLIMITED = {"CONTROLD_HTTP_RATE_LIMIT": "0"}  # one user makes all the changes and reads them all back
+
+
 class Changes(threading.Thread):
     """Makes, changes and deletes mappings over the API all the time, and remembers what was acknowledged."""
 

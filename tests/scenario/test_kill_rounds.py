@@ -7,10 +7,10 @@ import rounds  # noqa: E402  pylint: disable=wrong-import-position
 
 
 def test_controld_killed_under_load_nothing_is_lost_and_counters_are_equal(new_fleet):
-    figures = rounds.kill_round(new_fleet(), 8, seed=1, victims=["controld"])
+    figures = rounds.kill_round(new_fleet(controld_env=rounds.UNLIMITED), 8, seed=1, victims=["controld"])
     rounds.check(figures, relay_killed=False)
 
 
 def test_both_killed_under_load_counters_lie_between(new_fleet):
-    figures = rounds.kill_round(new_fleet(), 10, seed=2, victims=["controld", "relayd"])
+    figures = rounds.kill_round(new_fleet(controld_env=rounds.UNLIMITED), 10, seed=2, victims=["controld", "relayd"])
     rounds.check(figures, relay_killed=True)
