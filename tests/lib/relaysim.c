@@ -40,10 +40,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define JOINERS     8 /* relays that join at a time */
-#define TOKENS_MAX  (16u << 20)
-#define RETRY_MS    1000
-#define QUANTILE(q) ((size_t)((q) * (double)(sim.relays - 1)))
+#define JOINERS      8 /* relays that join at a time */
+#define TOKENS_MAX   (16u << 20)
+#define RETRY_MS     1000
+#define RESEND_BEATS 20 /* heartbeats until an unanswered request is sent again */
+#define QUANTILE(q)  ((size_t)((q) * (double)(sim.relays - 1)))
 
 struct relay;
 
@@ -411,7 +412,11 @@ static nng_socket dial(const struct tls_conf *tls, bool wait)
 		die_nng(url, rv);
 	if (nng_tls_set_dialer(d, tls, &e) != 0)
 		die("TLS", &e);
-	nng_socket_set_ms(s, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
+	/*
+	 * A relay ends a link process whose request was lost with a connection; many relays in one process cannot, so nng
+	 * asks again. Rarely, because each parked poll is asked again too.
+	 */
+	nng_socket_set_ms(s, NNG_OPT_REQ_RESENDTIME, (nng_duration)(RESEND_BEATS * sim.heartbeat_ms));
 	nng_dialer_set_ms(d, NNG_OPT_RECONNMINT, 200);
 	nng_dialer_set_ms(d, NNG_OPT_RECONNMAXT, 5000);
 	nng_dialer_set_size(d, NNG_OPT_RECVMAXSZ, PROTO_MSG_MAX);
