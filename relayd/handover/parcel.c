@@ -214,7 +214,7 @@ static int take_goods(struct received *m, struct cursor *c, parcel_fn fn, void *
 
 int parcel_read(int fd, parcel_fn fn, void *arg, uint32_t *total, struct err *e)
 {
-	struct received m;
+	struct received m = { .n = 0 };
 	struct cursor c;
 	uint8_t word;
 
