@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #define ACCEPT_MAX 32                  /* connections of one door in one round */
+#define QUEUE_MAX  65536               /* none is longer */
 #define PAUSE_NS   UINT64_C(100000000) /* after the kernel had no descriptor or memory for another one */
 
 /* One listening socket. */
@@ -69,19 +70,17 @@ static bool is_shortage(int errnum)
 	return errnum == EMFILE || errnum == ENFILE || errnum == ENOBUFS || errnum == ENOMEM;
 }
 
-/* Level-triggered: what is left wakes a worker again. A connection that is already gone (ECONNABORTED) is one less. */
-static void on_door(struct io *io, uint32_t events)
+/* How many came; a connection that is already gone (ECONNABORTED) is one less. */
+static unsigned accept_some(struct door *d, unsigned max)
 {
-	struct door *d = CONTAINER_OF(io, struct door, io);
 	struct tcp_lane *l = d->lane;
 	uint16_t target_port = (uint16_t)(lane_conf(&l->base)->target_port + d->offset);
 	unsigned n;
 
-	(void)events;
-	for (n = 0; n < d->expects; n++) {
+	for (n = 0; n < max; n++) {
 		struct sockaddr_storage from;
 		socklen_t len = sizeof from;
-		int fd = accept4(io->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(d->io.fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		struct addr source;
 
 		if (fd < 0) {
@@ -92,6 +91,16 @@ static void on_door(struct io *io, uint32_t events)
 		addr_from_sockaddr(&source, (struct sockaddr *)&from, len);
 		session_open(l, fd, &source, target_port);
 	}
+	return n;
+}
+
+/* Level-triggered: what is left wakes a worker again. */
+static void on_door(struct io *io, uint32_t events)
+{
+	struct door *d = CONTAINER_OF(io, struct door, io);
+	unsigned n = accept_some(d, d->expects);
+
+	(void)events;
 	d->expects = (uint16_t)(n == d->expects ? MIN(2 * n, ACCEPT_MAX) : MAX(n, 1));
 }
 
@@ -198,8 +207,14 @@ static void lane_shut(struct lane *base)
 {
 	struct tcp_lane *l = tcp(base);
 
-	wheel_disarm(&l->pause);
 	stop_accepting(l);
+	/*
+	 * Who is in the queue is served, as closing would reset them. A successor with the same socket does not see
+	 * them: the kernel woke one waiter for each, and that may have been this one, a moment ago.
+	 */
+	for (unsigned i = 0; l->doors != NULL && i < l->doors->n; i++)
+		accept_some(&l->doors->at[i], QUEUE_MAX);
+	wheel_disarm(&l->pause);
 	if (l->doors != NULL)
 		worker_bury(base->worker, &l->doors->grave);
 	l->doors = NULL;
