@@ -118,8 +118,8 @@ $(OBJ_controld): $(OUT)/gen/migrations.c $(OUT)/flags
 # ---- unit tests: tests/unit/<program>/test_*.c, one binary each ---------------------------------------------------------
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(UNIT_SRC))
-UNIT_ARCH_common := $(OUT)/lib/libnngtls.a $(LIB_BASE)
-UNIT_LIBS_common := -lnng $(LIBS_common)
+UNIT_ARCH_common := $(OUT)/lib/libnngtls.a $(OUT)/lib/libuvio.a $(LIB_BASE)
+UNIT_LIBS_common := -lnng -luv $(LIBS_common)
 UNIT_ARCH_proto := $(LIB_BASE)
 UNIT_LIBS_proto := $(LIBS_common)
 UNIT_ARCH_controld := $(ARCH_controld)

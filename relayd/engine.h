@@ -9,8 +9,8 @@
 #define PORTWAY_RELAYD_ENGINE_H
 
 #include "common/base/macros.h"
+#include "common/uv/fd_budget.h"
 #include "relayd/load.h"
-#include "relayd/loop/fd_budget.h"
 #include "relayd/services.h"
 
 #include <stdbool.h>

@@ -10,9 +10,9 @@
 #define PORTWAY_RELAYD_DATAGRAM_UDP_LANE_H
 
 #include "common/base/map.h"
+#include "common/net/rate.h"
+#include "common/uv/slab.h"
 #include "relayd/datagram/udp_batch.h"
-#include "relayd/limit/rate.h"
-#include "relayd/loop/slab.h"
 #include "relayd/port/lane.h"
 #include "relayd/port/port_kind.h"
 #include "relayd/port/target.h"

@@ -4,10 +4,10 @@
 #include "common/base/clock.h"
 #include "common/base/sm.h"
 #include "common/base/str.h"
+#include "common/uv/fd_budget.h"
 #include "proto/answer.h"
 #include "proto/dial_rule.h"
 #include "relayd/datagram/udp_send.h"
-#include "relayd/loop/fd_budget.h"
 
 #include <errno.h>
 #include <stdlib.h>

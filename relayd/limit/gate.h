@@ -8,7 +8,7 @@
 #define PORTWAY_RELAYD_LIMIT_GATE_H
 
 #include "common/base/macros.h"
-#include "relayd/limit/rate.h"
+#include "common/net/rate.h"
 #include "relayd/meter/meter.h"
 
 #include <stdbool.h>

@@ -6,7 +6,7 @@
 #ifndef PORTWAY_RELAYD_LOOP_WORKERS_H
 #define PORTWAY_RELAYD_LOOP_WORKERS_H
 
-#include "relayd/loop/worker.h"
+#include "common/uv/worker.h"
 
 struct workers;
 struct fd_budget;

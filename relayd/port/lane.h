@@ -7,8 +7,8 @@
 #ifndef PORTWAY_RELAYD_PORT_LANE_H
 #define PORTWAY_RELAYD_PORT_LANE_H
 
+#include "common/uv/worker.h"
 #include "relayd/conf/object.h"
-#include "relayd/loop/worker.h"
 #include "relayd/port/port.h"
 
 struct lane {

@@ -2,8 +2,8 @@
 
 #include "common/base/err.h"
 #include "common/base/str.h"
+#include "common/uv/fd_budget.h"
 #include "relayd/conf/object.h"
-#include "relayd/loop/fd_budget.h"
 #include "relayd/port/adopted.h"
 #include "relayd/port/port_kind.h"
 #include "relayd/port/port_socket.h"

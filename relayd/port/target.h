@@ -9,7 +9,7 @@
 #define PORTWAY_RELAYD_PORT_TARGET_H
 
 #include "common/net/addr.h"
-#include "relayd/loop/worker.h"
+#include "common/uv/worker.h"
 
 #define TARGET_TTL_NS UINT64_C(10000000000)
 #define TARGETS_MAX   8 /* addresses of one name that are tried */

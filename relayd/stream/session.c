@@ -5,8 +5,8 @@
 #include "common/base/sm.h"
 #include "common/base/str.h"
 #include "common/net/proxy_protocol.h"
+#include "common/uv/fd_budget.h"
 #include "proto/answer.h"
-#include "relayd/loop/fd_budget.h"
 #include "relayd/stream/dial.h"
 #include "relayd/stream/tcp_lane.h"
 

@@ -141,9 +141,9 @@ static void way_init(struct tcp_lane *l, enum gate_way which, enum meter_counter
 
 	*way = (struct flow_way){
 		.worker = l->base.worker,
-		.slot = &tcp_lane_gate(l)->slot,
 		.which = which,
-		.counter = counter,
+		.cells = &tcp_lane_gate(l)->slot.cells,
+		.cell = l->base.worker->index * METER_FILE_STRIDE + (size_t)counter,
 		.rate = &tcp_lane_gate(l)->rate[which],
 		.kept = &tcp_lane_desk(l)->kept,
 	};

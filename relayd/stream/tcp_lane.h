@@ -6,11 +6,11 @@
 #ifndef PORTWAY_RELAYD_STREAM_TCP_LANE_H
 #define PORTWAY_RELAYD_STREAM_TCP_LANE_H
 
-#include "relayd/loop/slab.h"
+#include "common/uv/flow.h"
+#include "common/uv/slab.h"
 #include "relayd/port/lane.h"
 #include "relayd/port/port_kind.h"
 #include "relayd/port/target.h"
-#include "relayd/stream/flow.h"
 
 struct doors;
 

@@ -3,7 +3,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/err.h"
-#include "relayd/loop/fd_budget.h"
+#include "common/uv/fd_budget.h"
 #include "relayd/loop/service.h"
 #include "relayd/port/adopted.h"
 #include "relayd/port/port_socket.h"

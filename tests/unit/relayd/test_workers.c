@@ -2,8 +2,8 @@
 
 #include "common/base/err.h"
 #include "common/base/macros.h"
-#include "relayd/loop/fd_budget.h"
-#include "relayd/loop/slab.h"
+#include "common/uv/fd_budget.h"
+#include "common/uv/slab.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "relayd/loop/slab.h"
+#include "common/uv/slab.h"
 
 #include "common/base/macros.h"
 

@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
-#include "relayd/loop/pipe_pool.h"
+#include "common/uv/pipe_pool.h"
 
-#include "relayd/loop/fd_budget.h"
+#include "common/uv/fd_budget.h"
 
 #include <assert.h>
 #include <fcntl.h>

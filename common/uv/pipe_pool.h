@@ -5,8 +5,8 @@
  * Limits: PIPE_POOL_MAX pipes at once for a worker, and the kernel's own per user (fs.pipe-user-pages-soft). get()
  *         answers NULL beyond them and the caller copies instead; nothing fails.
  */
-#ifndef PORTWAY_RELAYD_LOOP_PIPE_POOL_H
-#define PORTWAY_RELAYD_LOOP_PIPE_POOL_H
+#ifndef PORTWAY_UV_PIPE_POOL_H
+#define PORTWAY_UV_PIPE_POOL_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "relayd/stream/side.h"
+#include "common/uv/side.h"
 
 #include "common/net/addr.h"
 

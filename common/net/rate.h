@@ -6,8 +6,8 @@
  *
  * Owner:  a gate. Thread: any; a slice belongs to one worker.
  */
-#ifndef PORTWAY_RELAYD_LIMIT_RATE_H
-#define PORTWAY_RELAYD_LIMIT_RATE_H
+#ifndef PORTWAY_NET_RATE_H
+#define PORTWAY_NET_RATE_H
 
 #include "common/net/bucket.h"
 

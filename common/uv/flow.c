@@ -1,9 +1,9 @@
 #define _GNU_SOURCE
-#include "relayd/stream/flow.h"
+#include "common/uv/flow.h"
 
-#include "relayd/loop/pipe_pool.h"
-#include "relayd/loop/sys.h"
-#include "relayd/loop/worker.h"
+#include "common/uv/pipe_pool.h"
+#include "common/uv/sys.h"
+#include "common/uv/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,6 +56,13 @@ static ssize_t hand(const struct flow *f, const struct side *to, const uint8_t *
 	return sys_send(to->io.fd, bytes, n, f->state == FLOW_ENDING ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL);
 }
 
+static void count(const struct flow_way *way, uint64_t n)
+{
+	uint64_t *cell = &(*way->cells)[way->cell];
+
+	__atomic_store_n(cell, *cell + n, __ATOMIC_RELAXED);
+}
+
 /*
  * Hands over n bytes and counts them; how many the kernel took, -1 if it failed.
  *
@@ -69,13 +76,13 @@ static ssize_t offer(struct flow *f, struct flow_way *way, struct side *to, cons
 	size_t taken;
 
 	side_before_write(to, f->bytes);
-	meter_add(way->slot, way->worker->index, way->counter, n);
+	count(way, n);
 	r = hand(f, to, bytes, n);
 	taken = r > 0 ? (size_t)r : 0;
 	f->bytes += taken;
 	if (taken == n)
 		return r;
-	meter_add(way->slot, way->worker->index, way->counter, taken - n);
+	count(way, taken - n);
 	if (r < 0 && errno != EAGAIN)
 		return -1;
 	to->writable = false; /* a short write filled the socket: its next event is there when it has room */

@@ -11,13 +11,13 @@
  * Owner:  struct workers. Thread: its own; the fields are for code that runs in its callbacks.
  * Each callback does a bounded amount of work and calls worker_again() for the rest.
  */
-#ifndef PORTWAY_RELAYD_LOOP_WORKER_H
-#define PORTWAY_RELAYD_LOOP_WORKER_H
+#ifndef PORTWAY_UV_WORKER_H
+#define PORTWAY_UV_WORKER_H
 
 #include "common/base/list.h"
-#include "relayd/loop/io.h"
-#include "relayd/loop/pipe_pool.h"
-#include "relayd/loop/wheel.h"
+#include "common/uv/io.h"
+#include "common/uv/pipe_pool.h"
+#include "common/uv/wheel.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "relayd/loop/wheel.h"
+#include "common/uv/wheel.h"
 
 #define SLOT(tick)  ((tick) % WHEEL_SLOTS)
 #define FAR_TICKS   64 /* about a second */

@@ -8,8 +8,8 @@
  * Edge-triggered unless said otherwise: on_event is called when something changed, and it must use up what is there or
  * remember that it has not.
  */
-#ifndef PORTWAY_RELAYD_LOOP_IO_H
-#define PORTWAY_RELAYD_LOOP_IO_H
+#ifndef PORTWAY_UV_IO_H
+#define PORTWAY_UV_IO_H
 
 #include "common/base/macros.h"
 

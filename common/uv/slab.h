@@ -4,8 +4,8 @@
  * Owner:  whoever embeds it. Thread: the worker's.
  * Memory goes back to the system only in slab_fini(), so what was once an object stays readable until then (see io.h).
  */
-#ifndef PORTWAY_RELAYD_LOOP_SLAB_H
-#define PORTWAY_RELAYD_LOOP_SLAB_H
+#ifndef PORTWAY_UV_SLAB_H
+#define PORTWAY_UV_SLAB_H
 
 #include <stddef.h>
 #include <stdint.h>

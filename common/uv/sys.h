@@ -5,8 +5,8 @@
  * thread there. Nobody cancels a worker. What is saved is a few percent of a small message.
  * errno is set as by libc.
  */
-#ifndef PORTWAY_RELAYD_LOOP_SYS_H
-#define PORTWAY_RELAYD_LOOP_SYS_H
+#ifndef PORTWAY_UV_SYS_H
+#define PORTWAY_UV_SYS_H
 
 #include <stddef.h>
 #include <sys/epoll.h>

@@ -1,9 +1,9 @@
-#include "relayd/loop/worker.h"
+#include "common/uv/worker.h"
 
 #include "common/base/clock.h"
 #include "common/base/err.h"
-#include "relayd/loop/fd_budget.h"
-#include "relayd/loop/sys.h"
+#include "common/uv/fd_budget.h"
+#include "common/uv/sys.h"
 
 #include <errno.h>
 #include <stdlib.h>

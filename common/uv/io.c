@@ -1,6 +1,6 @@
-#include "relayd/loop/io.h"
+#include "common/uv/io.h"
 
-#include "relayd/loop/worker.h"
+#include "common/uv/worker.h"
 
 #include <unistd.h>
 

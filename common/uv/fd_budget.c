@@ -1,4 +1,4 @@
-#include "relayd/loop/fd_budget.h"
+#include "common/uv/fd_budget.h"
 
 void fd_budget_init(struct fd_budget *b, uint32_t limit)
 {

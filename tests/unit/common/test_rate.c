@@ -1,4 +1,4 @@
-#include "relayd/limit/rate.h"
+#include "common/net/rate.h"
 
 #include "common/base/macros.h"
 

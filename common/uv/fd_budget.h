@@ -6,8 +6,8 @@
  * and listening sockets may use what leaves an eighth to sessions: a port that does not fit is off with its reason,
  * and the ports that do fit stay usable.
  */
-#ifndef PORTWAY_RELAYD_LOOP_FD_BUDGET_H
-#define PORTWAY_RELAYD_LOOP_FD_BUDGET_H
+#ifndef PORTWAY_UV_FD_BUDGET_H
+#define PORTWAY_UV_FD_BUDGET_H
 
 #include "common/base/macros.h"
 

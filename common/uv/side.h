@@ -5,11 +5,11 @@
  * other side takes nothing, every packet that arrives would wake the worker for nothing: after SIDE_TOLD_MAX times the
  * epoll is asked to be silent about them until there is nothing left to read.
  */
-#ifndef PORTWAY_RELAYD_STREAM_SIDE_H
-#define PORTWAY_RELAYD_STREAM_SIDE_H
+#ifndef PORTWAY_UV_SIDE_H
+#define PORTWAY_UV_SIDE_H
 
 #include "common/base/macros.h"
-#include "relayd/loop/io.h"
+#include "common/uv/io.h"
 
 #include <stdbool.h>
 

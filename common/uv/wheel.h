@@ -6,8 +6,8 @@
  * Units:  nanoseconds of the monotonic clock. A timer fires within WHEEL_TICK_NS after it is due; one that is more than
  *         a second away may be a quarter of a second later still, so that thousands of idle connections share a wake-up.
  */
-#ifndef PORTWAY_RELAYD_LOOP_WHEEL_H
-#define PORTWAY_RELAYD_LOOP_WHEEL_H
+#ifndef PORTWAY_UV_WHEEL_H
+#define PORTWAY_UV_WHEEL_H
 
 #include "common/base/list.h"
 

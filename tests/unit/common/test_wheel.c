@@ -1,4 +1,4 @@
-#include "relayd/loop/wheel.h"
+#include "common/uv/wheel.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

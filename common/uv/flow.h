@@ -11,13 +11,13 @@
  *
  * Owner: a session. Thread: the worker's.
  */
-#ifndef PORTWAY_RELAYD_STREAM_FLOW_H
-#define PORTWAY_RELAYD_STREAM_FLOW_H
+#ifndef PORTWAY_UV_FLOW_H
+#define PORTWAY_UV_FLOW_H
 
 #include "common/base/list.h"
-#include "relayd/limit/gate.h"
-#include "relayd/loop/wheel.h"
-#include "relayd/stream/side.h"
+#include "common/net/rate.h"
+#include "common/uv/side.h"
+#include "common/uv/wheel.h"
 
 #define FLOW_SPLICE_AFTER (128 * 1024)
 
@@ -39,12 +39,12 @@ struct flow {
 	struct list throttled; /* in the way's list */
 };
 
-/* What the flows of one lane in one direction share. */
+/* What flows in one direction share: of a mapping on one worker, say. */
 struct flow_way {
 	struct worker *worker;
-	enum gate_way which;
-	const struct meter_slot *slot;
-	enum meter_counter counter;
+	unsigned which;         /* of the owner's ways */
+	uint64_t *const *cells; /* the owner's counters, wherever they are at the moment; */
+	size_t cell;            /* this one is ours, and nobody else writes it */
 	struct rate *rate;
 	struct rate_slice slice;
 	struct list throttled; /* flows that wait for the rate */
