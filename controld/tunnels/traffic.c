@@ -369,24 +369,44 @@ static int store_rows(struct db *tx, struct sums *s, const struct msg_report *r,
 	return r->last ? end_boot(tx, s, r->boot, e) : 0;
 }
 
-int traffic_store_report(
-	struct db *tx, const char *node_id, const struct msg_report *r, int64_t now_ms, bool *stored, struct err *e)
+/* Claims the number; a batch is sorted before, so that two controlds claim the boots of one node in one order. */
+static int claim(struct db *tx, struct traffic_report *r, int64_t now_ms, struct err *e)
 {
-	struct sums s = { .node_id = node_id };
-	int rc;
+	const struct msg_report *m = r->m;
+	int n;
 
-	*stored = true;
-	if (r->boot[0] == '\0')
+	r->stored = m->boot[0] == '\0';
+	if (r->stored)
 		return 0;
-	rc = db_exec(tx, sql[SQL_CLAIM], e, bind_s(node_id), bind_s(r->boot),
-		bind_i((int64_t)MIN(r->number, (uint64_t)INT64_MAX)), bind_i(r->last), bind_i(now_ms));
-	if (rc < 0)
-		return -1;
-	*stored = rc > 0;
-	if (rc == 0)
-		return 0;
+	n = db_exec(tx, sql[SQL_CLAIM], e, bind_s(r->node_id), bind_s(m->boot),
+		bind_i((int64_t)MIN(m->number, (uint64_t)INT64_MAX)), bind_i(m->last), bind_i(now_ms));
+	r->stored = n > 0;
+	return n < 0 ? -1 : 0;
+}
+
+static int compare_reports(const void *a, const void *b)
+{
+	const struct traffic_report *x = a, *y = b;
+	int order = strcmp(x->node_id, y->node_id);
+
+	if (order == 0)
+		order = strcmp(x->m->boot, y->m->boot);
+	return order != 0 ? order : (x->m->number > y->m->number) - (x->m->number < y->m->number);
+}
+
+int traffic_store_reports(struct db *tx, struct traffic_report *reports, size_t n, int64_t now_ms, struct err *e)
+{
+	struct sums s = { .node_id = "" };
+	int rc = 0;
+
 	map_init(&s.by_key);
-	rc = store_rows(tx, &s, r, e);
+	qsort(reports, n, sizeof *reports, compare_reports);
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		rc = claim(tx, &reports[i], now_ms, e);
+		s.node_id = reports[i].node_id;
+		if (rc == 0 && reports[i].stored && reports[i].m->boot[0] != '\0')
+			rc = store_rows(tx, &s, reports[i].m, e);
+	}
 	if (rc == 0)
 		rc = sums_write(tx, &s, now_ms, e);
 	sums_fini(&s);

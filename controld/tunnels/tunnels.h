@@ -51,11 +51,19 @@ int mapping_placed_all(struct db *db, mapping_placed_fn fn, void *arg, struct er
 int mapping_ids_of(struct db *db, const char *kind, const char *subject, int (*fn)(const char *id, void *arg),
 	void *arg, struct err *e) MUST_CHECK;
 
-/* ---- for fleet/: counters -------------------------------------------------------------------------------------------
- * Stores the rows of one report inside the transaction that claims its number: replaces values, never adds. Answers
- * false in *stored when that number (or a newer one) is there already. */
-int traffic_store_report(struct db *tx, const char *node_id, const struct msg_report *r, int64_t now_ms, bool *stored,
-	struct err *e) MUST_CHECK;
+/* ---- for fleet/: counters ------------------------------------------------------------------------------------------- */
+struct traffic_report {
+	const char *node_id;
+	const struct msg_report *m;
+	bool stored; /* false: that number, or a newer one, was there already, which is as good */
+};
+/*
+ * Stores the rows of reports inside the transaction that claims their numbers: replaces values, never adds. Sorts them.
+ * The totals are written once and last, in one order: two controlds that store at once never wait for each other in a
+ * ring, and the total of the system, which all of them add to, is held for the shortest time.
+ */
+int traffic_store_reports(
+	struct db *tx, struct traffic_report *reports, size_t n, int64_t now_ms, struct err *e) MUST_CHECK;
 /* A node is in this group from now on: counters of mappings that are or were in its groups are taken from it. */
 int placement_note_node(struct db *tx, const char *node_id, const char *group_id, struct err *e) MUST_CHECK;
 /* A node was removed for good: what its boots had open is no longer active. */

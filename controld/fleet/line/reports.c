@@ -86,26 +86,26 @@ void reports_end(struct reports *r)
 
 /* ---- on the worker ----------------------------------------------------------------------------------------------- */
 
-static int store_one(struct db *tx, struct report *one, struct err *e)
-{
-	bool stored; /* false: it was there already, which is as good */
-
-	return traffic_store_report(tx, one->node, &one->m, clock_wall_ms(), &stored, e);
-}
-
 static int work_store(struct db *tx, void *arg, struct err *e)
 {
 	struct list *batch = arg;
+	struct traffic_report all[BATCH_MAX];
+	size_t n = 0;
 
-	LIST_FOREACH (it, batch)
-		if (store_one(tx, CONTAINER_OF(it, struct report, link), e) != 0)
-			return -1;
-	return 0;
+	LIST_FOREACH (it, batch) {
+		const struct report *one = CONTAINER_OF(it, struct report, link);
+
+		all[n++] = (struct traffic_report){ .node_id = one->node, .m = &one->m };
+	}
+	return traffic_store_reports(tx, all, n, clock_wall_ms(), e);
 }
 
 static int work_store_alone(struct db *tx, void *arg, struct err *e)
 {
-	return store_one(tx, arg, e);
+	const struct report *one = arg;
+	struct traffic_report r = { .node_id = one->node, .m = &one->m };
+
+	return traffic_store_reports(tx, &r, 1, clock_wall_ms(), e);
 }
 
 /* One that cannot be stored must not keep the others from it: then each is tried alone. */

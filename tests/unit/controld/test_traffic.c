@@ -97,6 +97,7 @@ static void encode(const struct sent *s, struct buf *b)
 static int work_report(struct db *tx, void *arg, struct err *e)
 {
 	struct sent *s = arg;
+	struct traffic_report one;
 	struct msg_report r;
 	struct buf b;
 	int rc;
@@ -107,7 +108,9 @@ static int work_report(struct db *tx, void *arg, struct err *e)
 		buf_free(&b);
 		return err_set(e, ERR_INTERNAL, NULL, "the test's own report is wrong");
 	}
-	rc = traffic_store_report(tx, s->node, &r, 1000 + (int64_t)s->number, &s->stored, e);
+	one = (struct traffic_report){ .node_id = s->node, .m = &r };
+	rc = traffic_store_reports(tx, &one, 1, 1000 + (int64_t)s->number, e);
+	s->stored = one.stored;
 	msg_report_fini(&r);
 	buf_free(&b);
 	return rc;
@@ -197,6 +200,51 @@ static void old_numbers_change_nothing(void **state)
 	/* a lost one is made up for by the next */
 	assert_true(report((struct sent){ "n1", "b1", 9, false, { { 1, "map_a", 900, 9, 9 } }, false }));
 	expect(TRAFFIC_MAPPING, "red", "map_a", 900, 9, 0);
+}
+
+/* Reports of several relays in one transaction, in any order: each number is claimed once, totals are written once. */
+static int work_many(struct db *tx, void *arg, struct err *e)
+{
+	struct sent sent[] = {
+		{ "n2", "b1", 1, false, { { 1, "map_a", 1000, 1, 0 } }, false },
+		{ "n1", "b1", 2, false, { { 1, "map_a", 150, 2, 0 } }, false },
+		{ "n1", "b1", 1, false, { { 1, "map_a", 100, 1, 0 } }, false },
+		{ "n1", "", 0, false, { { 0 } }, false },
+		{ "n2", "b1", 1, false, { { 1, "map_a", 7777, 9, 0 } }, false },
+	};
+	struct traffic_report all[ARRAY_LEN(sent)];
+	struct msg_report m[ARRAY_LEN(sent)];
+	struct buf b[ARRAY_LEN(sent)];
+	int rc;
+
+	for (size_t i = 0; i < ARRAY_LEN(sent); i++) {
+		buf_init(&b[i], PROTO_MSG_MAX);
+		encode(&sent[i], &b[i]);
+		assert_int_equal(msg_report_decode(&m[i], b[i].data, b[i].len), 0);
+		all[i] = (struct traffic_report){ .node_id = sent[i].node, .m = &m[i] };
+	}
+	rc = traffic_store_reports(tx, all, ARRAY_LEN(all), 5000, e);
+	*(int *)arg = 0;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		*(int *)arg += all[i].stored;
+	for (size_t i = 0; i < ARRAY_LEN(sent); i++) {
+		msg_report_fini(&m[i]);
+		buf_free(&b[i]);
+	}
+	return rc;
+}
+
+static void many_reports_at_once(void **state)
+{
+	struct err e;
+	int stored;
+
+	(void)state;
+	TEST_STORE_MUST(store_write(t.store, STORE_OPERATIONAL, work_many, &stored, &e), e);
+	assert_int_equal(stored, 4); /* all but one of the two that claim n2's first */
+	expect(TRAFFIC_NODE, "", "n1", 150, 2, 2);
+	assert_int_equal(total(TRAFFIC_SYSTEM, "", "").value[METER_bytes_in],
+		150 + total(TRAFFIC_NODE, "", "n2").value[METER_bytes_in]);
 }
 
 static void boots_and_nodes_add_up(void **state)
@@ -308,6 +356,7 @@ int main(void)
 		SEQUENCE(totals_have_an_end),
 		SEQUENCE(a_relay_is_believed_its_own_mappings),
 		SEQUENCE(old_numbers_change_nothing),
+		SEQUENCE(many_reports_at_once),
 		SEQUENCE(boots_and_nodes_add_up),
 		SEQUENCE(a_killed_boot_ends),
 		SEQUENCE(a_boot_that_ends_without_news),

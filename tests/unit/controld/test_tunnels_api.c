@@ -769,10 +769,10 @@ static void a_relay_that_does_not_answer(void **state)
 static int work_report(struct db *tx, void *arg, struct err *e)
 {
 	struct msg_report head = { .number = 1 }, r;
+	struct traffic_report one = { .node_id = "node_1", .m = &r };
 	struct meter_row row = { .slot = 1 };
 	struct buf b;
 	size_t count_at;
-	bool stored;
 	int rc;
 
 	str_copy(head.boot, sizeof head.boot, "boot");
@@ -788,7 +788,7 @@ static int work_report(struct db *tx, void *arg, struct err *e)
 	assert_int_equal(msg_report_decode(&r, b.data, b.len), 0);
 	rc = placement_note_node(tx, "node_1", "grp_1", e);
 	if (rc == 0)
-		rc = traffic_store_report(tx, "node_1", &r, clock_wall_ms(), &stored, e);
+		rc = traffic_store_reports(tx, &one, 1, clock_wall_ms(), e);
 	msg_report_fini(&r);
 	buf_free(&b);
 	return rc;
