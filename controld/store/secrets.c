@@ -13,8 +13,11 @@ static const char sql_put[] =
 	"ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, updated_at = excluded.updated_at";
 static const char sql_delete[] = "DELETE FROM secrets WHERE name = ?1";
 static const char sql_all[] = "SELECT sealed, name FROM secrets ORDER BY name";
+static const char sql_any[] = "SELECT 1 FROM secrets LIMIT 1";
 
-static const char *const secrets_statements[] = { sql_get, sql_put, sql_delete, sql_all };
+#define SECRET_MARK "master-key"
+
+static const char *const secrets_statements[] = { sql_get, sql_put, sql_delete, sql_all, sql_any };
 const struct sql_table secrets_sql = { "secrets", secrets_statements, ARRAY_LEN(secrets_statements) };
 
 /* The name is part of what is authenticated: a sealed value cannot be moved to another name. */
@@ -132,4 +135,40 @@ int secrets_check(struct db *db, struct err *e)
 	query_end(q);
 	buf_free(&plain);
 	return rc;
+}
+
+int secrets_claim(struct db *tx, struct err *e)
+{
+	struct err why;
+	struct buf plain;
+	int rc;
+
+	buf_init(&plain, SECRETS_MAX + SEAL_OVERHEAD);
+	rc = secrets_get(tx, SECRET_MARK, &plain, &why);
+	buf_free(&plain);
+	if (rc == 0)
+		return secrets_check(tx, e);
+	if (why.code == ERR_NOT_FOUND) /* of a database from before there were marks, or a new one */
+		return secrets_check(tx, e) != 0 ? -1 : secrets_put(tx, SECRET_MARK, "", 0, e);
+	if (why.code == ERR_CRYPTO)
+		return err_set(e, ERR_CRYPTO, "master_key",
+			"the database is sealed with another master key; give this controld the one that the others "
+		        "have "
+			"(CONTROLD_MASTER_KEY, or their master.key in data_dir)");
+	if (e != NULL)
+		*e = why;
+	return -1;
+}
+
+int secrets_any(struct db *db, bool *any, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql_any, e) != 0)
+		return -1;
+	rc = query_next(q, e);
+	*any = rc == 1;
+	query_end(q);
+	return rc < 0 ? -1 : 0;
 }

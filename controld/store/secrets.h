@@ -11,6 +11,7 @@
 #include "common/base/macros.h"
 #include "controld/store/store.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,8 +33,14 @@ int secrets_seal(
 int secrets_unseal(
 	struct db *db, const char *context, const void *p, size_t n, struct buf *out, struct err *e) MUST_CHECK;
 
+/*
+ * Opens every secret, so that a wrong master key is told at the start; and leaves a mark sealed with it, so that the
+ * first to come of several controlds says which key is right. In a logged transaction.
+ */
+int secrets_claim(struct db *tx, struct err *e) MUST_CHECK;
 /* Opens every secret: the master key is the right one. */
 int secrets_check(struct db *db, struct err *e) MUST_CHECK;
+int secrets_any(struct db *db, bool *any, struct err *e) MUST_CHECK; /* needs no master key */
 
 extern const struct sql_table secrets_sql;
 

@@ -126,6 +126,31 @@ static void test_another_key_or_name_opens_nothing(void **state)
 	buf_free(&b);
 }
 
+static int work_claim(struct db *tx, void *arg, struct err *e)
+{
+	(void)arg;
+	return secrets_claim(tx, e);
+}
+
+/* The first to come says which master key is right; also of a database that had secrets before there was a mark. */
+static void test_the_first_key_stays(void **state)
+{
+	static const uint8_t other[SEAL_KEY_SIZE] = { 1 }, own[SEAL_KEY_SIZE] = { 7, 7, 7 };
+	struct test_store *t = *state;
+	struct err e = { 0 };
+
+	TEST_STORE_MUST(put(t->store, "a", "value", 5, &e), e);
+	store_set_master_key(t->store, other);
+	assert_int_equal(store_write(t->store, STORE_LOGGED, work_claim, NULL, &e), -1);
+	assert_int_equal(e.code, ERR_CRYPTO);
+	store_set_master_key(t->store, own); /* the failed one has left no mark */
+	TEST_STORE_MUST(store_write(t->store, STORE_LOGGED, work_claim, NULL, &e), e);
+	TEST_STORE_MUST(store_write(t->store, STORE_LOGGED, work_claim, NULL, &e), e);
+	store_set_master_key(t->store, other);
+	assert_int_equal(store_write(t->store, STORE_LOGGED, work_claim, NULL, &e), -1);
+	assert_non_null(strstr(e.msg, "CONTROLD_MASTER_KEY"));
+}
+
 static void test_limits(void **state)
 {
 	struct test_store *t = *state;
@@ -151,6 +176,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_put_get_replace_delete, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_another_key_or_name_opens_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_first_key_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
 	};
 
