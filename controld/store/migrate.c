@@ -13,12 +13,19 @@
 
 static const char sql_table_make[] = "CREATE TABLE IF NOT EXISTS schema_migrations (number BIGINT PRIMARY KEY, "
 				     "name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)";
-static const char sql_applied[] = "SELECT number, name, checksum, applied_at FROM schema_migrations ORDER BY number";
+/* A table of its own, because the other one is older than the rule. */
+static const char sql_compatible_make[] = "CREATE TABLE IF NOT EXISTS schema_compatible (number BIGINT PRIMARY KEY, "
+					  "compatible BIGINT NOT NULL)";
+static const char sql_applied[] = "SELECT m.number, m.name, m.checksum, m.applied_at, coalesce(c.compatible, 0) "
+				  "FROM schema_migrations m LEFT JOIN schema_compatible c ON c.number = m.number "
+				  "ORDER BY m.number";
 static const char sql_note[] =
 	"INSERT INTO schema_migrations(number, name, checksum, applied_at) VALUES (?1, ?2, ?3, ?4)";
+static const char sql_note_compatible[] = "INSERT INTO schema_compatible(number, compatible) VALUES (?1, ?2)";
 static const char sql_has_log_id[] = "SELECT 1 FROM meta WHERE key = 'log_id'";
 
-static const char *const migrate_statements[] = { sql_table_make, sql_applied, sql_note, sql_has_log_id };
+static const char *const migrate_statements[] = { sql_table_make, sql_compatible_make, sql_applied, sql_note,
+	sql_note_compatible, sql_has_log_id };
 const struct sql_table migrate_sql = { "migrate", migrate_statements, ARRAY_LEN(migrate_statements) };
 
 /* What the database says, beside what this program has. */
@@ -36,6 +43,23 @@ static const struct migration *find(const struct migration_set *set, int64_t num
 	return NULL;
 }
 
+/* One that a newer program applied. */
+static int compare_newer(const struct progress *p, const char *name, int64_t compatible, struct err *e)
+{
+	int newest = p->set->n > 0 ? p->set->rows[p->set->n - 1].number : 0;
+
+	if (compatible == 0)
+		return err_set(e, ERR_CONFLICT, NULL,
+			"database: migration %s was applied by a newer controld; start that one", name);
+	if (compatible > newest)
+		return err_set(e, ERR_CONFLICT, NULL,
+			"database: migration %s was applied by a newer controld, and only those that know migration "
+		        "%lld go on "
+			"with it; this one knows up to %d",
+			name, (long long)compatible, newest);
+	return 0;
+}
+
 /* One row of schema_migrations against the migration of that number. */
 static int compare_row(struct progress *p, struct query *q, struct err *e)
 {
@@ -44,8 +68,7 @@ static int compare_row(struct progress *p, struct query *q, struct err *e)
 	const struct migration *m = find(p->set, number);
 
 	if (m == NULL)
-		return err_set(e, ERR_CONFLICT, NULL,
-			"database: migration %s was applied by a newer controld; start that one", name);
+		return compare_newer(p, name, query_int(q, 4), e);
 	if (!str_eq(query_text(q, 2), m->checksum))
 		return err_set(e, ERR_CONFLICT, NULL,
 			"database: migration %s was applied with another content (checksum %.12s, this program has "
@@ -82,8 +105,15 @@ static int apply_one(struct db *tx, const struct migration *m, struct err *e)
 	if (db_exec(tx, sql_note, e, bind_i(m->number), bind_s(m->name), bind_s(m->checksum), bind_i(clock_wall_ms())) <
 		0)
 		return -1;
+	if (m->compatible > 0 && db_exec(tx, sql_note_compatible, e, bind_i(m->number), bind_i(m->compatible)) < 0)
+		return -1;
 	log_info("migration_applied", log_s("name", m->name));
 	return 0;
+}
+
+static int make_tables(struct db *tx, struct err *e)
+{
+	return db_exec(tx, sql_table_make, e) < 0 || db_exec(tx, sql_compatible_make, e) < 0 ? -1 : 0;
 }
 
 /* Applies the first one that is missing; so each has a transaction, and what is missing is read in it. */
@@ -91,7 +121,7 @@ static int work_apply_next(struct db *tx, void *arg, struct err *e)
 {
 	struct progress *p = arg;
 
-	if (db_exec(tx, sql_table_make, e) < 0 || read_applied(tx, p, e) != 0)
+	if (make_tables(tx, e) != 0 || read_applied(tx, p, e) != 0)
 		return -1;
 	for (size_t i = 0; i < p->set->n; i++)
 		if (p->applied_ms[i] == 0) {
@@ -101,6 +131,7 @@ static int work_apply_next(struct db *tx, void *arg, struct err *e)
 	return 0;
 }
 
+/* Logged writes run one after the other over all controlds: the second finds nothing missing. */
 int migrate_apply(struct store *s, const struct migration_set *set, unsigned *applied, struct err *e)
 {
 	struct progress p = { .set = set };
@@ -108,7 +139,7 @@ int migrate_apply(struct store *s, const struct migration_set *set, unsigned *ap
 
 	do {
 		before = p.count;
-		if (store_write(s, STORE_OPERATIONAL, work_apply_next, &p, e) != 0)
+		if (store_write(s, STORE_LOGGED, work_apply_next, &p, e) != 0)
 			return -1;
 	} while (p.count > before);
 	if (applied != NULL)
@@ -133,14 +164,14 @@ int migrate_main(struct store *s, unsigned *applied, struct err *e)
 {
 	if (migrate_apply(s, &migrations_main, applied, e) != 0)
 		return -1;
-	return store_write(s, STORE_OPERATIONAL, work_ensure_log, NULL, e);
+	return store_write(s, STORE_LOGGED, work_ensure_log, NULL, e);
 }
 
 /* ---- listing ----------------------------------------------------------------------------------------------------- */
 
 static int work_list(struct db *tx, void *arg, struct err *e)
 {
-	if (db_exec(tx, sql_table_make, e) < 0)
+	if (make_tables(tx, e) != 0)
 		return -1;
 	return read_applied(tx, arg, e);
 }
@@ -149,7 +180,7 @@ int migrate_list(struct store *s, const struct migration_set *set, migrate_list_
 {
 	struct progress p = { .set = set };
 
-	if (store_write(s, STORE_OPERATIONAL, work_list, &p, e) != 0)
+	if (store_write(s, STORE_LOGGED, work_list, &p, e) != 0)
 		return -1;
 	for (size_t i = 0; i < set->n; i++)
 		fn(&set->rows[i], p.applied_ms[i], arg);

@@ -2,8 +2,10 @@
  * migrate - brings a database to the shape that this program knows: numbered SQL files, compiled in, each with the
  * checksum of what was applied.
  *
- * A file that was applied never changes again; a database that has a migration this program does not know belongs to a
- * newer program. Both are refused with the file's name. Each migration is one transaction.
+ * A file that was applied never changes again. A migration that this program does not know was applied by a newer one: it
+ * says which programs go on with it, by the newest migration that they know ("-- compatible: 6" in its file; without that
+ * line none but those that know it). So controlds of two versions share a database while one after the other is
+ * upgraded. What does not fit is refused with the file's name. Each migration is one transaction.
  *
  * Thread: at start, before others use the store.
  */
@@ -24,6 +26,7 @@ struct migration {
 	const char *name;     /* "0001_store" */
 	const char *checksum; /* SHA-256 of the file, hex */
 	const char *sql;
+	int compatible; /* programs whose newest migration is this or a later one go on with it; 0: only who knows it */
 };
 
 struct migration_set {

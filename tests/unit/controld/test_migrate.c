@@ -9,24 +9,27 @@
 
 #include <cmocka.h>
 
-#define ONE                                                                                    \
-	{                                                                                      \
-		1, "0001_one", "aaaaaaaaaaaaaaaa", "CREATE TABLE one (id BIGINT PRIMARY KEY);" \
+#define ONE                                                                                       \
+	{                                                                                         \
+		1, "0001_one", "aaaaaaaaaaaaaaaa", "CREATE TABLE one (id BIGINT PRIMARY KEY);", 0 \
 	}
-#define TWO                                                                                                    \
-	{                                                                                                      \
-		2, "0002_two", "bbbbbbbbbbbbbbbb", "CREATE TABLE two (id BIGINT); INSERT INTO one VALUES (2);" \
+#define TWO                                                                                                       \
+	{                                                                                                         \
+		2, "0002_two", "bbbbbbbbbbbbbbbb", "CREATE TABLE two (id BIGINT); INSERT INTO one VALUES (2);", 0 \
 	}
 
 static const struct migration one[] = { ONE };
 static const struct migration one_two[] = { ONE, TWO };
 static const struct migration two[] = { TWO };
+/* Newer ones that programs which know the first, or the second, go on with. */
+static const struct migration one_three[] = { ONE, { 3, "0003_new", "eeee", "CREATE TABLE new (id BIGINT);", 1 } };
+static const struct migration one_four[] = { ONE, { 4, "0004_new", "ffff", "CREATE TABLE new (id BIGINT);", 2 } };
 static const struct migration one_changed[] = {
-	{ 1, "0001_one", "cccccccccccccccc", "CREATE TABLE one (id TEXT);" },
+	{ 1, "0001_one", "cccccccccccccccc", "CREATE TABLE one (id TEXT);", 0 },
 };
 static const struct migration one_then_bad[] = {
 	ONE,
-	{ 2, "0002_bad", "dddddddddddddddd", "CREATE TABLE half (id BIGINT); CREATE NONSENSE;" },
+	{ 2, "0002_bad", "dddddddddddddddd", "CREATE TABLE half (id BIGINT); CREATE NONSENSE;", 0 },
 };
 #define SET(rows)                     \
 	{                             \
@@ -44,6 +47,10 @@ static const struct {
 	{ "nothing to do", SET(one), SET(one), 0, ERR_NONE, 0, "" },
 	{ "one more", SET(one), SET(one_two), 0, ERR_NONE, 1, "" },
 	{ "a program that is older", SET(one_two), SET(one), -1, ERR_CONFLICT, 0, "0002_two was applied by a newer" },
+	{ "older, and the newer one fits", SET(one_three), SET(one), 0, ERR_NONE, 0, "" },
+	{ "older, fits, with one of its own", SET(one_three), SET(one_two), 0, ERR_NONE, 1, "" },
+	{ "older than the newer one fits", SET(one_four), SET(one), -1, ERR_CONFLICT, 0, "that know migration 2" },
+	{ "old enough for the newer one", SET(one_four), SET(one_two), 0, ERR_NONE, 1, "" },
 	{ "another content", SET(one), SET(one_changed), -1, ERR_CONFLICT, 0, "0001_one was applied with another" },
 	{ "a bad one", SET(one), SET(one_then_bad), -1, ERR_INTERNAL, 0, "0002_bad" },
 	{ "a gap is filled", SET(one), SET(one_two), 0, ERR_NONE, 1, "" },
