@@ -27,7 +27,7 @@ struct bootstrap {
 	struct identity_service *s;
 	struct tenant tenant;
 	struct user user;
-	bool generated;
+	bool generated, late; /* late: another controld made the first tenant meanwhile */
 	char password[PASSWORD_MAX + 1];
 };
 
@@ -97,8 +97,9 @@ static int work_first_start(struct db *tx, void *arg, struct err *e)
 	struct change c = { .tenant = b->tenant.id, .op = "create" };
 	int any = tenant_any(tx, e);
 
+	b->late = any > 0;
 	if (any != 0)
-		return any < 0 ? -1 : err_set(e, ERR_CONFLICT, NULL, "another process made the first tenant");
+		return any < 0 ? -1 : 0;
 	if (tenant_insert(tx, &b->tenant, e) != 0 || user_insert(tx, &b->user, e) != 0)
 		return -1;
 	c.kind = "tenant";
@@ -125,7 +126,10 @@ static int bootstrap_first_start(struct identity_service *s, struct err *e)
 		password_hash(b.user.password_hash, b.password, e) == 0 &&
 		(!b.generated || bootstrap_note(&b, path, e) == 0) &&
 		store_write(s->store, STORE_LOGGED, work_first_start, &b, e) == 0) {
-		bootstrap_tell(&b, path);
+		if (!b.late)
+			bootstrap_tell(&b, path);
+		else if (b.generated)
+			unlink(path); /* of an account that is not there */
 		rc = 0;
 	}
 	seal_wipe(b.password, sizeof b.password);
@@ -147,7 +151,7 @@ static int bootstrap_is_first(struct identity_service *s, bool *first, struct er
 
 /* ---- every start ------------------------------------------------------------------------------------------------- */
 
-/* The key that makes refresh tokens: read, or made once. */
+/* The key that makes refresh tokens: read, or made once; one controld after the other, so that all have the same. */
 static int work_refresh_key(struct db *tx, void *arg, struct err *e)
 {
 	struct identity_service *s = arg;
@@ -213,7 +217,7 @@ int identity_bootstrap(struct identity_service *s, struct err *e)
 
 	if (bootstrap_is_first(s, &first, e) != 0 || (first && bootstrap_first_start(s, e) != 0))
 		return -1;
-	if (store_write(s->store, STORE_OPERATIONAL, work_refresh_key, s, e) != 0 ||
+	if (store_write(s->store, STORE_LOGGED, work_refresh_key, s, e) != 0 ||
 		signing_keys_rotate(s->keys, clock_wall_ms(), e) != 0)
 		return -1;
 	return store_write(s->store, STORE_LOGGED, work_settings_key, s, e);

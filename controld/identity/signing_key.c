@@ -180,7 +180,7 @@ struct rotation {
 	struct signing_ring ring; /* what the table holds afterwards */
 };
 
-/* Two controlds that rotate at once do it one after the other: the second finds nothing due. */
+/* Logged, so that two controlds that rotate at once do it one after the other: the second finds nothing due. */
 static int work_rotate(struct db *tx, void *arg, struct err *e)
 {
 	struct rotation *job = arg;
@@ -241,7 +241,7 @@ int signing_keys_rotate(struct signing_keys *k, int64_t now_ms, struct err *e)
 {
 	struct rotation job = { .keys = k, .now_ms = now_ms };
 
-	if (store_write(k->store, STORE_OPERATIONAL, work_rotate, &job, e) != 0) {
+	if (store_write(k->store, STORE_LOGGED, work_rotate, &job, e) != 0) {
 		ring_fini(&job.ring);
 		return -1;
 	}

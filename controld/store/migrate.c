@@ -54,7 +54,7 @@ static int compare_newer(const struct progress *p, const char *name, int64_t com
 	if (compatible > newest)
 		return err_set(e, ERR_CONFLICT, NULL,
 			"database: migration %s was applied by a newer controld, and only those that know migration "
-		        "%lld go on "
+			"%lld go on "
 			"with it; this one knows up to %d",
 			name, (long long)compatible, newest);
 	return 0;

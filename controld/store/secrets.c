@@ -153,7 +153,7 @@ int secrets_claim(struct db *tx, struct err *e)
 	if (why.code == ERR_CRYPTO)
 		return err_set(e, ERR_CRYPTO, "master_key",
 			"the database is sealed with another master key; give this controld the one that the others "
-		        "have "
+			"have "
 			"(CONTROLD_MASTER_KEY, or their master.key in data_dir)");
 	if (e != NULL)
 		*e = why;

@@ -144,10 +144,8 @@ static void work_wish(struct pool_job *job)
 	struct store *store = w->joins->conf.store;
 	int rc;
 
-	if (w->join.token_id[0] != '\0')
-		rc = store_write(store, STORE_LOGGED, work_join_tx, w, &w->why);
-	else
-		rc = store_write(store, STORE_OPERATIONAL, work_renew_tx, w, &w->why);
+	/* Both logged: a node that is being revoked must not get a certificate beside it. */
+	rc = store_write(store, STORE_LOGGED, w->join.token_id[0] != '\0' ? work_join_tx : work_renew_tx, w, &w->why);
 	if (rc == 0)
 		err_clear(&w->why);
 	mailbox_post(w->joins->conf.mailbox, &w->done);
