@@ -2,13 +2,12 @@
 
 #include "common/base/buf.h"
 #include "common/base/cursor.h"
-#include "proto/msg.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAPPING_BODY_VERSION 1
+#define MAPPING_BODY_VERSION 2
 #define MAPPING_CIDR_MIN     (1 + 1 + 4) /* bytes of an IPv4 range */
 
 static size_t mapping_ip_len(uint8_t family)
@@ -99,6 +98,9 @@ void mapping_conf_encode(const struct mapping_conf *m, struct buf *b)
 	mapping_put_cidrs(b, &m->deny);
 	mapping_put_cidrs(b, &m->proxy_trusted);
 	mapping_put_cidrs(b, &m->dial_allow);
+	buf_str16(b, m->target_client);
+	buf_u8(b, m->transport);
+	buf_u8(b, m->compress);
 }
 
 static void mapping_get_fields(struct cursor *c, struct mapping_conf *m)
@@ -133,6 +135,9 @@ static void mapping_get_fields(struct cursor *c, struct mapping_conf *m)
 	mapping_get_cidrs(c, &m->deny);
 	mapping_get_cidrs(c, &m->proxy_trusted);
 	mapping_get_cidrs(c, &m->dial_allow);
+	cursor_str16(c, m->target_client, sizeof m->target_client);
+	m->transport = msg_get_enum(c, MAPPING_TRANSPORT_AUTO, MAPPING_TRANSPORT_DEDICATED);
+	m->compress = msg_get_enum(c, MAPPING_COMPRESS_NONE, MAPPING_COMPRESS_ZSTD);
 }
 
 /* Whether an interface named after '%' exists is for the listener to find out. */

@@ -9,6 +9,7 @@
 
 #include "common/base/macros.h"
 #include "common/net/cidr.h"
+#include "proto/msg.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,6 +20,12 @@ struct buf;
 enum mapping_protocol { MAPPING_TCP = 1, MAPPING_UDP = 2 };
 enum mapping_on_delete { MAPPING_KEEP = 0, MAPPING_DRAIN = 1, MAPPING_CUT = 2 };
 enum mapping_proxy { MAPPING_PROXY_NONE = 0, MAPPING_PROXY_V1 = 1, MAPPING_PROXY_V2 = 2 };
+enum mapping_transport {
+	MAPPING_TRANSPORT_AUTO = 0,
+	MAPPING_TRANSPORT_MUX = 1,       /* streams of shared links */
+	MAPPING_TRANSPORT_DEDICATED = 2, /* a link for each connection */
+};
+enum mapping_compress { MAPPING_COMPRESS_NONE = 0, MAPPING_COMPRESS_ZSTD = 1 };
 
 #define MAPPING_HOST_SIZE 256
 #define MAPPING_CIDRS_MAX 256  /* entries of one list */
@@ -40,7 +47,7 @@ struct mapping_conf {
 	bool hot;               /* SO_REUSEPORT group over the workers */
 	char bind[ADDR_STRLEN]; /* IP literal; "" = every IPv4 and IPv6 address */
 	uint16_t port_first, port_last;
-	char target_host[MAPPING_HOST_SIZE]; /* IP literal or name, resolved by the relay */
+	char target_host[MAPPING_HOST_SIZE]; /* IP literal or name, resolved by who dials */
 	uint16_t target_port;                /* of port_first; a range counts up with it */
 	int64_t expires_ms;                  /* wall clock; 0: never. The relay enforces it alone */
 	uint64_t rate_in, rate_out;          /* bytes/s of the whole mapping, from clients / to clients */
@@ -57,6 +64,13 @@ struct mapping_conf {
 	struct mapping_cidrs deny;  /* wins over allow */
 	struct mapping_cidrs proxy_trusted;
 	struct mapping_cidrs dial_allow; /* special ranges granted to the tenant */
+	/*
+	 * The client whose agent dials target_host; "": the relay dials by itself. dial_any and dial_allow are then
+	 * without a meaning: the agent has its own list of what may be dialled.
+	 */
+	char target_client[PROTO_ID_SIZE];
+	uint8_t transport; /* enum mapping_transport; with a target_client only */
+	uint8_t compress;  /* enum mapping_compress; with a target_client only */
 };
 
 void mapping_conf_fini(struct mapping_conf *m);

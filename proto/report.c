@@ -47,6 +47,7 @@ void msg_report_begin(struct buf *b, const struct msg_report *head, size_t *coun
 	buf_u8(b, head->last);
 	report_put_load(b, &head->load);
 	node_state_put(b, &head->state);
+	client_states_put(b, &head->clients);
 	*count_at = b->len;
 	buf_u32(b, 0);
 }
@@ -119,6 +120,7 @@ int msg_report_decode(struct msg_report *m, const void *p, size_t n)
 	m->last = msg_get_bool(&c);
 	report_get_load(&c, &m->load);
 	node_state_get(&c, &m->state);
+	client_states_get(&c, &m->clients);
 	m->n_rows = cursor_count(&c, PROTO_MSG_MAX / REPORT_ROW_MIN, REPORT_ROW_MIN);
 	m->rows = c;
 	report_check_rows(&c, m);
@@ -131,6 +133,7 @@ int msg_report_decode(struct msg_report *m, const void *p, size_t n)
 void msg_report_fini(struct msg_report *m)
 {
 	node_state_fini(&m->state);
+	client_states_fini(&m->clients);
 	memset(m, 0, sizeof *m);
 }
 

@@ -10,6 +10,7 @@
 #define PORTWAY_PROTO_REPORT_H
 
 #include "common/base/cursor.h"
+#include "proto/client_state.h"
 #include "proto/msg.h"
 #include "proto/node_state.h"
 
@@ -65,6 +66,7 @@ struct msg_report {
 	bool last; /* the boot's process is dead and this is all that was left */
 	struct node_load load;
 	struct node_state state;
+	struct client_states clients;
 	uint32_t n_rows;
 	struct cursor rows; /* borrowed; walk a copy with msg_report_next() */
 };
@@ -75,7 +77,7 @@ void msg_report_row(struct buf *b, const struct meter_row *row);
 void msg_report_end(struct buf *b, size_t count_at, uint32_t n_rows);
 int msg_report_decode(struct msg_report *m, const void *p, size_t n) MUST_CHECK; /* then msg_report_fini() */
 bool msg_report_next(struct cursor *it, struct meter_row *out);
-void msg_report_fini(struct msg_report *m); /* the state's list */
+void msg_report_fini(struct msg_report *m); /* the lists */
 
 struct msg_report_ack {
 	char boot[PROTO_ID_SIZE];

@@ -29,6 +29,8 @@ struct uplink_conf {
 	struct services *services;
 	struct meter *meter;
 	void (*load)(void *arg, struct node_load *out);
+	/* The agents that have links here: n, more, items, borrowed until the call returns to the loop. NULL: none. */
+	void (*clients)(void *arg, struct client_states *out);
 	void *arg;
 };
 
@@ -36,7 +38,7 @@ int uplink_new(struct uplink **out, uv_loop_t *loop, const struct uplink_conf *c
 void uplink_start(struct uplink *u);
 /* After settings were loaded again. */
 void uplink_set_intervals(struct uplink *u, uint64_t heartbeat_ms, uint64_t report_ms);
-/* The state changed (refusals): tell controld soon. */
+/* The state changed (refusals, clients): tell controld soon. */
 void uplink_hurry(struct uplink *u);
 /* No new configuration from now on; reports go on. */
 void uplink_stop_polling(struct uplink *u);

@@ -16,18 +16,29 @@ static void object_free(struct object *o)
 {
 	if (o == NULL)
 		return;
-	mapping_conf_fini(&o->mapping);
+	if (o->kind == OBJECT_MAPPING)
+		mapping_conf_fini(&o->mapping);
 	free(o->body);
 	free(o);
 }
 
-/* Says what is wrong with the body, or NULL and o->mapping is filled. */
+/* Says what is wrong with the body, or NULL and the member of its kind is filled. */
 static const char *object_decode(struct object *o)
 {
-	if (o->wire_kind != OBJECT_MAPPING)
+	int rc;
+
+	if (o->wire_kind == OBJECT_MAPPING)
+		rc = mapping_conf_decode(&o->mapping, o->body, o->body_n);
+	else if (o->wire_kind == OBJECT_CLIENT)
+		rc = client_conf_decode(&o->client, o->body, o->body_n);
+	else
 		return "this relay does not know objects of this kind";
-	if (mapping_conf_decode(&o->mapping, o->body, o->body_n) != 0)
+	if (rc != 0)
 		return "its configuration cannot be decoded";
+	if (o->wire_kind == OBJECT_MAPPING && o->mapping.target_client[0] != '\0') {
+		mapping_conf_fini(&o->mapping);
+		return "this relay cannot reach clients"; /* and must not dial their target by itself */
+	}
 	return NULL;
 }
 

@@ -1,5 +1,5 @@
 /*
- * object - one thing that a relay serves (a mapping), decoded once and never changed.
+ * object - one thing that a relay serves or knows (a mapping, a client), decoded once and never changed.
  *
  * One that this build cannot run (a kind it does not know, a body it cannot decode) is an object too, of the kind
  * OBJECT_FAULTY: it is refused by id, and kept as it came, so that a newer relayd that inherits it may run it.
@@ -11,6 +11,7 @@
 #define PORTWAY_RELAYD_CONF_OBJECT_H
 
 #include "common/base/macros.h"
+#include "proto/client_conf.h"
 #include "proto/mapping_conf.h"
 #include "proto/update.h"
 
@@ -26,8 +27,11 @@ struct object {
 	uint8_t kind; /* enum object_kind, or OBJECT_FAULTY */
 	char id[PROTO_ID_SIZE];
 	uint64_t seq;
-	struct mapping_conf mapping; /* kind OBJECT_MAPPING; else zeroed */
-	const char *fault;           /* kind OBJECT_FAULTY: why, a static string; else NULL */
+	union { /* by kind; all zero in an OBJECT_FAULTY */
+		struct mapping_conf mapping;
+		struct client_conf client;
+	};
+	const char *fault; /* kind OBJECT_FAULTY: why, a static string; else NULL */
 	/* private */
 	unsigned refs;
 	uint8_t wire_kind;

@@ -32,6 +32,7 @@ struct reporter {
 	uint64_t heartbeat_ms, report_ms;
 	uint64_t next_ms;      /* monotonic: look whether there is something to report */
 	uint64_t heartbeat_at; /* monotonic: report in any case */
+	uint64_t clients_at;   /* monotonic: tell the list of clients */
 	uint64_t sent_ms;
 	struct list errands;
 	unsigned n_errands;
@@ -188,6 +189,21 @@ static void send_report(struct reporter *r, struct msg_report *m, const struct b
 	buf_free(&b);
 }
 
+/* The list of clients goes in a heartbeat of its own, so that it and the rows need not share a message. */
+static bool report_clients(struct reporter *r, uint64_t now)
+{
+	struct msg_report m = { .clients = { .told = true } };
+	const struct buf no_rows = { .len = 0 };
+
+	if (r->flushing || now < r->clients_at)
+		return false;
+	r->ops.clients(r->arg, &m.clients);
+	r->clients_at = now + r->heartbeat_ms;
+	send_report(r, &m, &no_rows, 0, now);
+	r->full = true;
+	return true;
+}
+
 /* A report if there is something to say, or a heartbeat is due. */
 static void report_if_due(struct reporter *r, uint64_t now)
 {
@@ -196,6 +212,8 @@ static void report_if_due(struct reporter *r, uint64_t now)
 	uint32_t n_rows = 0;
 	bool any;
 
+	if (report_clients(r, now))
+		return;
 	buf_init(&rows, ROWS_MAX);
 	any = r->ops.rows(r->arg, ROWS_MAX, &m, &rows, &n_rows);
 	r->next_ms = now + r->report_ms;
@@ -237,6 +255,7 @@ void reporter_hurry(struct reporter *r)
 	if (!r->reporting)
 		return;
 	r->next_ms = r->heartbeat_at = MIN(r->heartbeat_at, r->sent_ms + HURRY_MS);
+	r->clients_at = 0;
 	reporter_arm(r, clock_mono_ms());
 }
 
@@ -265,6 +284,7 @@ void reporter_send(
 void reporter_up(struct reporter *r)
 {
 	r->heartbeat_at = 0;
+	r->clients_at = 0;
 	reporter_pump(r);
 }
 
@@ -306,6 +326,7 @@ void reporter_reply(struct reporter *r, const void *msg, size_t n)
 void reporter_lost(struct reporter *r)
 {
 	r->under_way = NULL;
+	r->clients_at = 0;
 	r->next_ms = clock_mono_ms() + rand_below(LOST_MS);
 	reporter_arm(r, clock_mono_ms());
 }

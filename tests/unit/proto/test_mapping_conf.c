@@ -61,6 +61,9 @@ static struct mapping_conf most(void)
 		.deny = { deny, 1 },
 		.proxy_trusted = { trusted, 1 },
 		.dial_allow = { dial, 1 },
+		.target_client = "42",
+		.transport = MAPPING_TRANSPORT_DEDICATED,
+		.compress = MAPPING_COMPRESS_ZSTD,
 	};
 }
 
@@ -79,13 +82,14 @@ static void test_golden(void **state)
 
 	(void)state;
 	encode(&b, &m);
-	assert_wire(&b, "01 02 02 02 01 00 01 00 01 0003 3a3a31 0102 0304 000a 64622e6578616d706c65 0506"
+	assert_wire(&b, "02 02 02 02 01 00 01 00 01 0003 3a3a31 0102 0304 000a 64622e6578616d706c65 0506"
 			" 0000000000000011 0000000000000012 0000000000000013"
 			" 00000014 00000015 00000016 00000017 00000018 00000019 0000001a 0000001b 0000001c"
 			" 00000002 04 08 0a000000 06 20 20010db8000000000000000000000000"
 			" 00000001 04 20 0a010203"
 			" 00000001 04 00 00000000"
-			" 00000001 06 80 00000000000000000000000000000001");
+			" 00000001 06 80 00000000000000000000000000000001"
+			" 0002 3432 02 01");
 	assert_robust(decode, &b);
 	buf_free(&b);
 }
@@ -104,6 +108,9 @@ static void test_round_trip(void **state)
 	assert_string_equal(got.bind, "::1");
 	assert_string_equal(got.target_host, "db.example");
 	assert_int_equal(got.udp_amplification, 0x1c);
+	assert_string_equal(got.target_client, "42");
+	assert_int_equal(got.transport, MAPPING_TRANSPORT_DEDICATED);
+	assert_int_equal(got.compress, MAPPING_COMPRESS_ZSTD);
 	assert_int_equal(got.allow.n, 2);
 	assert_memory_equal(got.allow.items, m.allow.items, 2 * sizeof(struct cidr));
 	encode(&again, &got);
@@ -168,7 +175,8 @@ static void test_refused(void **state)
 	(void)state;
 	encode(&b, &m);
 	assert_refused_with(decode, &b, 0, 0); /* version */
-	assert_refused_with(decode, &b, 0, 2);
+	assert_refused_with(decode, &b, 0, 1);
+	assert_refused_with(decode, &b, 0, 3);
 	assert_refused_with(decode, &b, 1, 0); /* protocol */
 	assert_refused_with(decode, &b, 1, 3);
 	assert_refused_with(decode, &b, 2, 3); /* on_delete */
@@ -180,6 +188,8 @@ static void test_refused(void **state)
 	assert_refused_with(decode, &b, cidrs + 4, 5); /* family */
 	assert_refused_with(decode, &b, cidrs + 5, 33);
 	assert_refused_with(decode, &b, cidrs + 5, 6); /* host bits */
+	assert_refused_with(decode, &b, b.len - 2, 3); /* transport */
+	assert_refused_with(decode, &b, b.len - 1, 2); /* compress */
 	buf_free(&b);
 }
 

@@ -72,6 +72,8 @@ static void test_decoders(void **state)
 {
 	struct node_refusal refusal = { .kind = 1, .id = "m" };
 	struct node_state ns = { .n = 1, .refusals = &refusal };
+	struct client_state client = { .client = "1", .instance = "i", .state = CLIENT_STATE_ONLINE };
+	const struct client_states clients = { .told = true, .n = 1, .items = &client };
 	struct conn_info conn = { .mapping = "m", .protocol = MAPPING_TCP };
 	struct cidr range = { 4, 8, { 10 } };
 	struct mapping_cidrs ranges = { &range, 1 };
@@ -93,8 +95,8 @@ static void test_decoders(void **state)
 	buf_init(&b, PROTO_MSG_MAX);
 	msg_poll_encode(&(struct msg_poll){ .state = ns }, &b);
 	check(decode_poll, &b, 1);
-	msg_report_begin(&b, &(struct msg_report){ .state = ns }, &count_at);
-	check(decode_report, &b, 1);
+	msg_report_begin(&b, &(struct msg_report){ .state = ns, .clients = clients }, &count_at);
+	check(decode_report, &b, 2);
 	msg_answer_encode(&(struct msg_answer){ .n = 1, .conns = &conn }, &b);
 	check(decode_answer, &b, 1);
 	mapping_conf_encode(&mapping, &b);

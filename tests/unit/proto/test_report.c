@@ -21,6 +21,8 @@ static int decode_ack(const void *p, size_t n)
 	return msg_report_ack_decode(&m, p, n);
 }
 
+static struct client_state client = { .client = "7", .instance = "i", .state = CLIENT_STATE_ONLINE, .links = 2 };
+
 static const struct msg_report head = {
 	.boot = "b1",
 	.number = 3,
@@ -36,6 +38,7 @@ static const struct msg_report head = {
 		.rss_bytes = 8,
 		.loop_lag_us = 9 },
 	.state = { .applied = { .seq = 10 }, .serial = 11 },
+	.clients = { .told = true, .n = 1, .items = &client },
 };
 
 static void write_report(struct buf *b)
@@ -59,10 +62,11 @@ static void test_golden(void **state)
 
 	(void)state;
 	write_report(&b);
-	assert_wire(&b, "0301 0002 6231 0000000000000003 01"
+	assert_wire(&b, "0302 0002 6231 0000000000000003 01"
 			" 0003 302e31 0000000000000001 00000002 00000003 00000004 00000005 00000006 00000007"
 			" 0000000000000008 00000009"
 			" " ZERO_LOG " 000000000000000a 000000000000000b 00000000 00000000"
+			" 01 00000000 00000001 0001 37 0001 69 0000 0000 01 00000002 0000000000000000"
 			" 00000002"
 			" 0000000000000001 0001 6d 00000000"
 			" 0000000000000002 0001 6d 00008001 0000000000000010 ffffffffffffffff");
@@ -86,6 +90,9 @@ static void test_round_trip(void **state)
 	assert_string_equal(m.load.version, "0.1");
 	assert_int_equal(m.load.loop_lag_us, 9);
 	assert_int_equal(m.state.serial, 11);
+	assert_true(m.clients.told);
+	assert_int_equal(m.clients.n, 1);
+	assert_string_equal(m.clients.items[0].client, "7");
 	assert_int_equal(m.n_rows, 2);
 	it = m.rows;
 	assert_true(msg_report_next(&it, &row));
@@ -147,12 +154,14 @@ static void test_counters_of_a_newer_peer(void **state)
 
 static void test_refused(void **state)
 {
-	const size_t last = 2 + 4 + 8, rows = last + 1 + 5 + 44 + 40, first = rows + 4, second = first + 15;
+	const size_t last = 2 + 4 + 8, clients = last + 1 + 5 + 44 + 40, rows = clients + 9 + 23, first = rows + 4,
+		     second = first + 15;
 	struct buf b;
 
 	(void)state;
 	write_report(&b);
 	assert_refused_with(decode, &b, last, 2);
+	assert_refused_with(decode, &b, clients, 2);
 	assert_refused_with(decode, &b, rows + 3, 1);
 	assert_refused_with(decode, &b, rows + 3, 3);
 	assert_refused_with(decode, &b, rows, 0x80);
@@ -171,7 +180,7 @@ static void test_ack(void **state)
 	(void)state;
 	buf_init(&b, PROTO_MSG_MAX);
 	msg_report_ack_encode(&m, &b);
-	assert_wire(&b, "0401 0002 6231 0000000000001122 01");
+	assert_wire(&b, "0402 0002 6231 0000000000001122 01");
 	assert_robust(decode_ack, &b);
 	assert_int_equal(msg_report_ack_decode(&got, b.data, b.len), 0);
 	assert_string_equal(got.boot, "b1");

@@ -104,6 +104,15 @@ static void on_head(void *arg, struct msg_report *out)
 	(void)arg, (void)out;
 }
 
+static void on_clients(void *arg, struct client_states *out)
+{
+	static struct client_state here = { .client = "7", .instance = "i", .state = CLIENT_STATE_ONLINE };
+
+	(void)arg;
+	out->n = 1;
+	out->items = &here;
+}
+
 static bool on_rows(void *arg, size_t max_bytes, struct msg_report *head, struct buf *rows, uint32_t *n_rows)
 {
 	struct relay *r = arg;
@@ -136,7 +145,7 @@ static void relay_open(struct relay *r, struct fake_controld *f, const char *add
 {
 	static const struct link_events events = { on_up, on_down, on_reply, on_lost };
 	static const struct poller_ops poller_ops = { on_fill, on_update };
-	static const struct reporter_ops reporter_ops = { on_head, on_rows, on_acked };
+	static const struct reporter_ops reporter_ops = { on_head, on_clients, on_rows, on_acked };
 	const struct link_conf conf = { .addresses = addresses,
 		.program = "/proc/self/exe",
 		.answer_timeout_ms = 1500,
@@ -240,6 +249,12 @@ static bool was_refused(struct relay *r, struct fake_controld *f)
 	return strstr(membership_trouble(r->membership), "refused") != NULL;
 }
 
+static bool clients_told(struct relay *r, struct fake_controld *f)
+{
+	(void)r;
+	return __atomic_load_n(&f->shared->clients, __ATOMIC_SEQ_CST) == 1;
+}
+
 static bool joined_in_the_end(struct relay *r, struct fake_controld *f)
 {
 	if (fake_get(&f->shared->joins) == 1)
@@ -293,6 +308,7 @@ static void joins_once_and_is_known_afterwards(void **state)
 	assert_string_equal(f.shared->name, "edge-1");
 	assert_string_equal(membership_node_id(r.membership), "node_1");
 	assert_true(fake_get(&f.shared->certified) >= 2);
+	wait_until(&r, clients_told);
 	assert_int_equal(stat(identity_path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	relay_close(&r);
