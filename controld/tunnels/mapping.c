@@ -26,14 +26,14 @@ static const char *const sql[] = {
 	[SQL_INSERT] =
 		"INSERT INTO mappings (id, tenant_id, user_id, name, description, group_id, group_name, node_id, "
 		"node_name, active, protocol, bind_address, source_port, source_port_end, target_host, target_port, "
-		"dial_any, expires_ms, settings, version, seq, created_ms, updated_ms) VALUES (?1, ?2, ?3, ?4, ?5, "
-		"?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
+		"dial_any, expires_ms, settings, version, seq, created_ms, updated_ms, port_picks) VALUES (?1, ?2, ?3, "
+		"?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)",
 	[SQL_UPDATE] =
 		"UPDATE mappings SET tenant_id = ?2, user_id = ?3, name = ?4, description = ?5, group_id = ?6, "
 		"group_name = ?7, node_id = ?8, node_name = ?9, active = ?10, protocol = ?11, bind_address = ?12, "
 		"source_port = ?13, source_port_end = ?14, target_host = ?15, target_port = ?16, dial_any = ?17, "
-		"expires_ms = ?18, settings = ?19, version = ?20, seq = ?21, created_ms = ?22, updated_ms = ?23 "
-		"WHERE id = ?1",
+		"expires_ms = ?18, settings = ?19, version = ?20, seq = ?21, created_ms = ?22, updated_ms = ?23, "
+		"port_picks = ?24 WHERE id = ?1",
 	[SQL_DELETE] = "DELETE FROM mappings WHERE id = ?1",
 };
 const struct sql_table mapping_sql = { "mapping", sql, ARRAY_LEN(sql) };
@@ -179,7 +179,8 @@ int mapping_load(struct mapping *m, struct query *q, struct err *e)
 	m->seq = query_int(q, 20);
 	m->created_ms = query_int(q, 21);
 	m->updated_ms = query_int(q, 22);
-	m->owner_active = query_int(q, 23) != 0;
+	m->port_picks = (uint8_t)query_int(q, 23);
+	m->owner_active = query_int(q, 24) != 0;
 	if (mapping_settings_load(&m->conf, settings != NULL ? settings : "{}", e) == 0)
 		return 0;
 	mapping_fini(m);
@@ -288,7 +289,7 @@ static int write_row(struct db *tx, const char *statement, const struct mapping 
 		bind_s(m->node_name), bind_i(m->active), bind_s(mapping_protocol_name(c)), bind_s(c->bind),
 		bind_i(c->port_first), bind_i(c->port_last), bind_s(c->target_host), bind_i(c->target_port),
 		bind_i(c->dial_any), bind_i(c->expires_ms), bind_s(buf_cstr(&settings)), bind_i(m->version),
-		bind_i(m->seq), bind_i(m->created_ms), bind_i(m->updated_ms));
+		bind_i(m->seq), bind_i(m->created_ms), bind_i(m->updated_ms), bind_i(m->port_picks));
 	buf_free(&settings);
 	return rc < 0 ? -1 : 0;
 }

@@ -34,9 +34,10 @@ struct mapping {
 	char group_id[PROTO_ID_SIZE], group_name[PROTO_NAME_SIZE]; /* the name as the caller wrote it */
 	char node_id[PROTO_ID_SIZE], node_name[PROTO_NAME_SIZE];   /* "" = every node of the group */
 	bool active;                                               /* the wish */
-	bool owner_active; /* reading only: neither user nor tenant is suspended or going */
-	int64_t version;   /* of the row */
-	int64_t seq;       /* of its newest change in the log */
+	bool owner_active;  /* reading only: neither user nor tenant is suspended or going */
+	uint8_t port_picks; /* how often controld picked its ports; 0: they are settled (mapping_port.h) */
+	int64_t version;    /* of the row */
+	int64_t seq;        /* of its newest change in the log */
 	int64_t created_ms, updated_ms;
 	struct mapping_conf conf; /* `enabled` and `dial_allow` are made when a relay is told (mapping_placed.c) */
 };
@@ -62,11 +63,12 @@ void mapping_diff(const struct mapping *a, const struct mapping *b, struct buf *
 #define MAPPING_COLUMNS                                                                                           \
 	"m.id, m.tenant_id, m.user_id, m.name, m.description, m.group_id, m.group_name, m.node_id, m.node_name, " \
 	"m.active, m.protocol, m.bind_address, m.source_port, m.source_port_end, m.target_host, m.target_port, "  \
-	"m.dial_any, m.expires_ms, m.settings, m.version, m.seq, m.created_ms, m.updated_ms, " MAPPING_OWNER_ACTIVE
+	"m.dial_any, m.expires_ms, m.settings, m.version, m.seq, m.created_ms, m.updated_ms, "                    \
+	"m.port_picks, " MAPPING_OWNER_ACTIVE
 #define MAPPING_OWNER_ACTIVE                                                                                          \
 	"CASE WHEN EXISTS (SELECT 1 FROM tenants n WHERE n.id = m.tenant_id AND n.status = 'active') AND (m.user_id " \
 	"= '' OR EXISTS (SELECT 1 FROM users u WHERE u.id = m.user_id AND u.status = 'active')) THEN 1 ELSE 0 END"
-#define MAPPING_COLUMNS_N 24
+#define MAPPING_COLUMNS_N 25
 int mapping_load(struct mapping *m, struct query *q, struct err *e) MUST_CHECK;
 
 /* ERR_MAPPING_NOT_FOUND when the tenant has no such mapping. *m is released by the caller on success. */

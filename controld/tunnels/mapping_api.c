@@ -1,5 +1,6 @@
 #include "common/base/clock.h"
 #include "common/base/jsonw.h"
+#include "common/base/log.h"
 #include "common/base/rand.h"
 #include "common/base/str.h"
 #include "controld/identity/identity.h"
@@ -9,6 +10,7 @@
 #include "controld/tunnels/mapping_change.h"
 #include "controld/tunnels/mapping_dial.h"
 #include "controld/tunnels/mapping_input.h"
+#include "controld/tunnels/mapping_port.h"
 #include "controld/tunnels/placement.h"
 #include "controld/tunnels/port.h"
 
@@ -52,10 +54,11 @@ static int reply_mapping(struct tunnels *t, struct reply *rp, int status, const 
 /* An answer that waits until the relays have said what they make of the new version. */
 struct waiting {
 	struct tunnels *t;
+	int status;
+	uint64_t until_ms; /* monotonic */
 	struct mapping m;
 	struct traffic traffic;
 	struct mapping_watch *watch;
-	int status;
 };
 
 static void free_waiting(void *state)
@@ -67,42 +70,76 @@ static void free_waiting(void *state)
 	free(w);
 }
 
-static int on_settled(void *feature, struct request *rq, struct reply *rp, void *state, struct err *e)
+/* Takes over the lists of *m and the watch. */
+static int move_waiting(struct waiting **out, struct waiting *from, struct err *e)
 {
-	struct waiting *w = state;
-
-	(void)rq;
-	return reply_mapping(feature, rp, w->status, &w->m, &w->traffic, e);
+	*out = malloc(sizeof **out);
+	if (*out == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "mapping %s: out of memory", from->m.id);
+	**out = *from;
+	from->m.conf = (struct mapping_conf){ .enabled = false };
+	from->watch = NULL;
+	return 0;
 }
 
-/* Takes over the lists of *m. */
-static int reply_when_settled(
-	struct tunnels *t, struct reply *rp, int status, struct mapping *m, const struct traffic *tr, struct err *e)
+static int watch(struct waiting *w, struct err *e)
 {
-	const struct mapping_version v = { m->id, m->group_id, m->node_id, m->seq };
-	char key[PROTO_ID_SIZE + sizeof "mapping:"];
-	struct waiting *w = calloc(1, sizeof *w);
-	uint64_t ticket;
-	int rc = 0;
+	const struct mapping_version v = { w->m.id, w->m.group_id, w->m.node_id, w->m.seq };
 
-	if (w == NULL)
-		return err_set(e, ERR_NOMEM, NULL, "mapping %s: out of memory", m->id);
-	w->status = status;
-	w->traffic = *tr;
-	str_fmt(key, sizeof key, "mapping:%s", m->id);
-	ticket = park_ticket(t->parks, key);
-	rc = mapping_watch_new(&w->watch, t->statuses, &v, e);
-	w->m = *m;
-	m->conf = (struct mapping_conf){ .enabled = false };
-	if (rc == 0 && t->conf.create_wait_ms > 0 && mapping_serves(&w->m, clock_wall_ms()) &&
-		!mapping_watch_settled(w->watch)) {
-		reply_park(rp, key, ticket, t->conf.create_wait_ms, on_settled, w, free_waiting);
-		return 0;
-	}
+	mapping_watch_free(w->watch);
+	w->watch = NULL;
+	return mapping_watch_new(&w->watch, w->t->statuses, &v, e);
+}
+
+/* Ports that were picked and that a relay found taken are answered with others. */
+static bool move_ports(struct request *rq, struct waiting *w)
+{
+	const int64_t seq = w->m.seq;
+	struct err e;
+
+	if (!mapping_port_must_move(w->t->statuses, &w->m))
+		return false;
+	if (mapping_port_move(w->t, &w->m, request_id(rq), &e) == 0)
+		return w->m.seq != seq;
+	log_warn("mapping_port_not_moved", log_s("mapping", w->m.id), log_err(&e));
+	return false;
+}
+
+static int on_settled(void *feature, struct request *rq, struct reply *rp, void *state, struct err *e);
+
+/* An answer now or later; takes w. */
+static int reply_when_settled(struct request *rq, struct reply *rp, struct waiting *w, struct err *e)
+{
+	char key[PROTO_ID_SIZE + sizeof "mapping:"];
+	int rc;
+
+	str_fmt(key, sizeof key, "mapping:%s", w->m.id);
+	do {
+		const uint64_t ticket = park_ticket(w->t->parks, key);
+		const uint64_t now_ms = clock_mono_ms();
+
+		rc = watch(w, e);
+		if (rc == 0 && w->until_ms > now_ms && mapping_serves(&w->m, clock_wall_ms()) &&
+			!mapping_watch_settled(w->watch)) {
+			reply_park(rp, key, ticket, w->until_ms - now_ms, on_settled, w, free_waiting);
+			return 0;
+		}
+	} while (rc == 0 && move_ports(rq, w));
 	if (rc == 0)
-		rc = reply_mapping(t, rp, status, &w->m, tr, e);
+		rc = reply_mapping(w->t, rp, w->status, &w->m, &w->traffic, e);
 	free_waiting(w);
 	return rc;
+}
+
+static int on_settled(void *feature, struct request *rq, struct reply *rp, void *state, struct err *e)
+{
+	struct waiting *w = state, *again;
+
+	if (!move_ports(rq, w))
+		return reply_mapping(feature, rp, w->status, &w->m, &w->traffic, e);
+	if (move_waiting(&again, w, e) != 0)
+		return -1;
+	return reply_when_settled(rq, rp, again, e);
 }
 
 static int fail_input(const struct err_list *errs, struct err *e)
@@ -136,6 +173,21 @@ static void write_end(struct write *w)
 	mapping_fini(&w->before);
 }
 
+static int reply_write(struct write *w, struct reply *rp, int status, struct err *e)
+{
+	struct waiting from = { .t = w->t,
+		.status = status,
+		.until_ms = clock_mono_ms() + w->t->conf.create_wait_ms,
+		.m = w->m,
+		.traffic = w->traffic };
+	struct waiting *waiting;
+
+	if (move_waiting(&waiting, &from, e) != 0)
+		return -1;
+	w->m.conf = from.m.conf;
+	return reply_when_settled(w->rq, rp, waiting, e);
+}
+
 static struct mapping_actor actor_of(const struct write *w)
 {
 	return (struct mapping_actor){ w->who->actor, request_id(w->rq), w->now_ms };
@@ -146,19 +198,6 @@ static int place(struct db *tx, struct write *w, struct err *e)
 	const struct relays *r = &w->t->relays;
 
 	return r->ops->place(r->self, tx, w->m.group_name, w->m.node_name, w->m.group_id, w->m.node_id, e);
-}
-
-static int claim_ports(struct db *tx, struct write *w, struct err *e)
-{
-	struct mapping_conf *c = &w->m.conf;
-	const struct port_place at = { w->m.tenant_id, w->m.group_id, mapping_protocol_name(c), c->bind };
-
-	if (c->port_first == 0) {
-		if (port_pick(tx, &at, w->t->conf.port_min, w->t->conf.port_max, &c->port_first, e) != 0)
-			return -1;
-		c->port_last = c->port_first;
-	}
-	return port_claim(tx, &at, w->m.id, c->port_first, c->port_last, e);
 }
 
 static int check_quota(struct db *tx, struct write *w, struct err *e)
@@ -183,7 +222,7 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 	if (mapping_dial_check(tx, w->m.tenant_id, &w->m.conf, e) != 0)
 		return -1;
 	rand_id(w->m.id, "map");
-	if (claim_ports(tx, w, e) != 0 || mapping_log(tx, &w->m, "create", "", &by, e) != 0)
+	if (mapping_port_claim(tx, &w->t->conf, &w->m, e) != 0 || mapping_log(tx, &w->m, "create", "", &by, e) != 0)
 		return -1;
 	if (mapping_insert(tx, &w->m, e) != 0 || placement_note(tx, &w->m, e) != 0)
 		return -1;
@@ -207,7 +246,7 @@ int mapping_api_create(void *feature, struct request *rq, struct reply *rp, stru
 	if (rc == 0)
 		rc = store_write(w.t->store, STORE_LOGGED, work_create, &w, e);
 	if (rc == 0)
-		rc = reply_when_settled(feature, rp, 201, &w.m, &w.traffic, e);
+		rc = reply_write(&w, rp, 201, e);
 	write_end(&w);
 	return rc;
 }
@@ -258,7 +297,9 @@ static int follow_changes(struct db *tx, struct write *w, struct err *e)
 		return 0;
 	if (port_release(tx, m->id, e) != 0)
 		return -1;
-	return claim_ports(tx, w, e);
+	if (c->port_first != old->conf.port_first || c->port_last != old->conf.port_last)
+		m->port_picks = 0; /* asked for now, unless they are to be picked */
+	return mapping_port_claim(tx, &w->t->conf, m, e);
 }
 
 static int save_changes(struct db *tx, struct write *w, struct err *e)
@@ -299,7 +340,7 @@ int mapping_api_update(void *feature, struct request *rq, struct reply *rp, stru
 	int rc = store_write(w.t->store, STORE_LOGGED, work_update, &w, e);
 
 	if (rc == 0)
-		rc = reply_when_settled(feature, rp, 200, &w.m, &w.traffic, e);
+		rc = reply_write(&w, rp, 200, e);
 	write_end(&w);
 	return rc;
 }

@@ -80,20 +80,55 @@ static void take_bind(struct mapping *m, const json_t *body, struct err_list *er
 			"bind_address: '%s' is not an IPv4 or IPv6 address; \"\" is every address", s);
 }
 
-static void take_ports(struct mapping *m, const json_t *body)
+/* Says it in another way: how many instead of which is the last. */
+static void take_port_count(struct mapping_conf *c, const json_t *body, struct err_list *errs)
+{
+	const json_t *count = json_object_get(body, "source_port_count");
+	const json_t *end = json_object_get(body, "source_port_end");
+	const long long n = json_integer_value(count);
+	char value[16];
+
+	if (!json_is_integer(count))
+		return;
+	str_fmt(value, sizeof value, "%lld", n);
+	if (json_is_integer(end) && json_integer_value(end) != c->port_first + n - 1)
+		err_list_add(errs, ERR_VALIDATION, "source_port_count", "combination", value,
+			"source_port_count: %s and source_port_end say different things; one of them is enough", value);
+	else if (c->port_first + n - 1 > 65535)
+		err_list_add(errs, ERR_VALIDATION, "source_port_count", "range", value,
+			"source_port_count: from source_port %u on there are only %d ports, not %s", c->port_first,
+			65536 - c->port_first, value);
+	else
+		c->port_last = (uint16_t)(c->port_first + n - 1);
+}
+
+/* Ports to be picked are 0 up to their number less one. */
+static void take_ports(struct mapping *m, const json_t *body, struct err_list *errs)
 {
 	struct mapping_conf *c = &m->conf;
-	const bool single = c->port_first == c->port_last;
+	const uint16_t more = (uint16_t)(c->port_last - c->port_first);
 	const json_t *first = json_object_get(body, "source_port");
 	const json_t *last = json_object_get(body, "source_port_end");
 	const json_t *target = json_object_get(body, "target_port");
+	char value[16];
 
 	if (first != NULL)
 		c->port_first = (uint16_t)json_integer_value(first);
 	if (last != NULL)
 		c->port_last = (uint16_t)json_integer_value(last);
-	if (json_is_null(last) || (last == NULL && single))
+	if (json_is_null(last) || (last == NULL && more == 0))
 		c->port_last = c->port_first;
+	else if (last == NULL && c->port_first == 0)
+		c->port_last = more;
+	if (c->port_first == 0 && json_is_integer(last)) {
+		str_fmt(value, sizeof value, "%u", c->port_last);
+		err_list_add(errs, ERR_VALIDATION, "source_port_end", "combination", value,
+			"source_port_end: %s needs a source_port; to have a range picked say its source_port_count",
+			value);
+		c->port_last = 0;
+	} else {
+		take_port_count(c, body, errs);
+	}
 	if (target != NULL)
 		c->target_port = (uint16_t)json_integer_value(target);
 }
@@ -103,10 +138,7 @@ static void check_ports(const struct mapping_conf *c, struct err_list *errs)
 	char value[16];
 
 	str_fmt(value, sizeof value, "%u", c->port_last);
-	if (c->port_first == 0 && c->port_last != 0)
-		err_list_add(errs, ERR_VALIDATION, "source_port_end", "combination", value,
-			"source_port_end: %s needs a source_port; only a single port can be picked", value);
-	else if (c->port_last < c->port_first || c->port_last - c->port_first >= MAPPING_PORTS_MAX)
+	if (c->port_last < c->port_first || c->port_last - c->port_first >= MAPPING_PORTS_MAX)
 		err_list_add(errs, ERR_VALIDATION, "source_port_end", "range", value,
 			"source_port_end: %s must be from %u to %u (source_port and up to %d ports)", value,
 			c->port_first, MIN(c->port_first + MAPPING_PORTS_MAX - 1, 65535), MAPPING_PORTS_MAX);
@@ -184,7 +216,7 @@ void mapping_apply(struct mapping *m, const json_t *body, int64_t now_ms, struct
 	take_placement(m, body, errs);
 	take_status(m, body);
 	take_bind(m, body, errs);
-	take_ports(m, body);
+	take_ports(m, body, errs);
 	refuse_client(body, "source_client_id", errs);
 	refuse_client(body, "target_client_id", errs);
 	if (json_is_null(json_object_get(body, "target_client_id")) ||

@@ -83,6 +83,8 @@ static const struct schema_field mapping_fields[] = {
 	TEXT("bind_address", NULLED, ADDR_STRLEN - 1, "IP address on the relays; \"\": every one"),
 	WHOLE("source_port", NULLED, 0, 65535, "port on the relays; 0: a free one is picked"),
 	WHOLE("source_port_end", NULLED, 1, 65535, "last port of a range; null: a single port"),
+	WHOLE("source_port_count", NULLED, 1, MAPPING_PORTS_MAX,
+		"in requests: ports of a range from source_port on; with source_port 0 that many in a row are picked"),
 	{ .name = "target_host",
 		.type = SCHEMA_STRING,
 		.max = MAPPING_HOST_SIZE - 1,

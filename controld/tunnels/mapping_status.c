@@ -439,6 +439,23 @@ enum mapping_overall mapping_statuses_get(struct mapping_statuses *s, const char
 	return overall;
 }
 
+bool mapping_statuses_refused(struct mapping_statuses *s, const struct mapping_version *v, enum err_code code)
+{
+	const struct subject *subject;
+	bool refused = false;
+
+	pthread_mutex_lock(&s->lock);
+	subject = map_get_str(&s->subjects, v->mapping_id);
+	if (subject != NULL)
+		LIST_FOREACH (it, &subject->refusals) {
+			const struct refusal *r = CONTAINER_OF(it, struct refusal, in_subject);
+
+			refused |= r->code == code && counts(r, v->group_id, v->node_id, v->seq);
+		}
+	pthread_mutex_unlock(&s->lock);
+	return refused;
+}
+
 /* ---- watches ------------------------------------------------------------------------------------------------------ */
 static void start_watch(struct mapping_statuses *s, struct mapping_watch *w, struct group *g)
 {

@@ -51,6 +51,9 @@ struct mapping_version {
 enum mapping_overall mapping_statuses_get(struct mapping_statuses *s, const char *mapping_id, const char *group_id,
 	const char *node_id, int64_t seq, json_t **error_json);
 
+/* Whether a relay that counts now refuses this version with this code. */
+bool mapping_statuses_refused(struct mapping_statuses *s, const struct mapping_version *v, enum err_code code);
+
 /*
  * A watch says when the relays' answer is complete: every online node of the placement has this version or a newer one,
  * or one refuses it, or there is none that could answer. Then park key "mapping:<id>" is woken, once. Other mappings,

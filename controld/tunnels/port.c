@@ -53,40 +53,53 @@ static int query_taken(struct db *tx, struct query **q, const char *text, const 
 		bind_i(c.family), bind_i(c.wildcard), bind_i(first), bind_i(last));
 }
 
-/* The first port of [from, to] that nobody holds: walks the taken ones in order until one is missing. 1 found, 0 not. */
+/* The first n ports in a row of [from, to] that nobody holds: walks the taken ones in order until a gap is wide enough.
+ * 1 found, 0 not. */
 static int first_free(
-	struct db *tx, const struct port_place *at, uint16_t from, uint16_t to, uint16_t *out, struct err *e)
+	struct db *tx, const struct port_place *at, const struct port_wish *in, uint16_t *out, struct err *e)
 {
 	struct query *q;
-	int64_t want = from;
+	int64_t want = in->min;
 	int rc;
 
-	if (query_taken(tx, &q, sql[SQL_TAKEN], at, from, to, e) != 0)
+	if (in->max < in->min)
+		return 0;
+	if (query_taken(tx, &q, sql[SQL_TAKEN], at, in->min, in->max, e) != 0)
 		return -1;
 	while ((rc = query_next(q, e)) == 1) {
-		if (query_int(q, 0) > want)
+		if (query_int(q, 0) >= want + in->n)
 			break;
 		want = query_int(q, 0) + 1; /* the same port may be there twice, at two addresses */
 	}
 	query_end(q);
 	if (rc < 0)
 		return -1;
-	if (want > to)
+	if (want + in->n - 1 > in->max)
 		return 0;
 	*out = (uint16_t)want;
 	return 1;
 }
 
-int port_pick(struct db *tx, const struct port_place *at, uint16_t min, uint16_t max, uint16_t *out, struct err *e)
+int port_pick(struct db *tx, const struct port_place *at, const struct port_wish *wish, uint16_t *out, struct err *e)
 {
-	const uint16_t start = (uint16_t)(min + rand_below((uint64_t)(max - min) + 1));
-	int rc = first_free(tx, at, start, max, out, e);
+	const uint16_t start = wish->start != 0
+	                               ? wish->start
+	                               : (uint16_t)(wish->min + rand_below((uint64_t)(wish->max - wish->min) + 1));
+	const struct port_wish above = { .min = start, .max = wish->max, .n = wish->n };
+	const struct port_wish below = {
+		.min = wish->min, .max = (uint16_t)MIN(wish->max, start + wish->n - 2), .n = wish->n
+	};
+	int rc = first_free(tx, at, &above, out, e);
 
-	if (rc == 0 && start > min)
-		rc = first_free(tx, at, min, (uint16_t)(start - 1), out, e);
+	if (rc == 0)
+		rc = first_free(tx, at, &below, out, e);
+	if (rc == 0 && wish->n > 1)
+		return err_set(e, ERR_NO_PORT, "source_port",
+			"no %u free %s ports in a row are left in %u-%u of this group", wish->n, at->protocol,
+			wish->min, wish->max);
 	if (rc == 0)
 		return err_set(e, ERR_NO_PORT, "source_port", "no free %s port is left in %u-%u of this group",
-			at->protocol, min, max);
+			at->protocol, wish->min, wish->max);
 	return rc == 1 ? 0 : -1;
 }
 

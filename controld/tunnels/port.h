@@ -22,8 +22,12 @@ struct port_place {
 	const char *address;  /* "" or an IP literal as addr_print_ip() writes it */
 };
 
-/* A free port of [min, max]: the first from a random start, so that ports are not used again soon. ERR_NO_PORT. */
-int port_pick(struct db *tx, const struct port_place *at, uint16_t min, uint16_t max, uint16_t *out,
+/* n ports in a row within [min, max]: the first from `start` on; 0: from anywhere, so that ports are not used again soon. */
+struct port_wish {
+	uint16_t min, max, n, start;
+};
+/* *out gets the lowest of them. ERR_NO_PORT. */
+int port_pick(struct db *tx, const struct port_place *at, const struct port_wish *wish, uint16_t *out,
 	struct err *e) MUST_CHECK;
 /* first..last for one mapping, all or an error: ERR_PORT_TAKEN names the port and, in the own tenant, who has it. */
 int port_claim(struct db *tx, const struct port_place *at, const char *mapping_id, uint16_t first, uint16_t last,

@@ -4,6 +4,7 @@
 #include "controld/tunnels/mapping.h"
 #include "controld/tunnels/mapping_change.h"
 #include "controld/tunnels/mapping_input.h"
+#include "controld/tunnels/mapping_port.h"
 #include "controld/tunnels/placement.h"
 #include "controld/tunnels/port.h"
 
@@ -51,8 +52,8 @@ struct route_table tunnels_routes(struct tunnels *t)
 	return (struct route_table){ routes, ARRAY_LEN(routes), t };
 }
 
-const struct sql_table *const tunnels_sql[] = { &mapping_sql, &mapping_change_sql, &mapping_placed_sql, &placement_sql,
-	&port_sql, &traffic_sql, &stats_sql, &series_sql };
+const struct sql_table *const tunnels_sql[] = { &mapping_sql, &mapping_change_sql, &mapping_placed_sql,
+	&mapping_port_sql, &placement_sql, &port_sql, &traffic_sql, &stats_sql, &series_sql };
 const size_t tunnels_sql_n = ARRAY_LEN(tunnels_sql);
 
 int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct store *store, struct parks *parks,
@@ -125,7 +126,7 @@ static int remove_orphans(struct tunnels *t, int64_t now_ms, struct err *e)
 
 int tunnels_tick(struct tunnels *t, int64_t now_ms, struct err *e)
 {
-	if (remove_orphans(t, now_ms, e) != 0)
+	if (remove_orphans(t, now_ms, e) != 0 || mapping_port_tick(t, e) != 0)
 		return -1;
 	return t->series != NULL ? series_tick(t->series, now_ms, e) : 0;
 }

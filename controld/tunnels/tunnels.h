@@ -27,7 +27,7 @@ int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct st
 	struct mapping_statuses *statuses, const struct relays *relays, struct err *e) MUST_CHECK;
 void tunnels_free(struct tunnels *t);
 struct route_table tunnels_routes(struct tunnels *t);
-/* What is due from time to time (samples, mappings of users that are being deleted): to be called about every 5 s, on a
+/* What is due from time to time (samples, mappings of users that are being deleted, picked ports): to be called about every 5 s, on a
  * thread that may wait for the database. */
 int tunnels_tick(struct tunnels *t, int64_t now_ms, struct err *e) MUST_CHECK;
 extern const struct sql_table *const tunnels_sql[];

@@ -72,6 +72,53 @@ def test_port_taken_on_the_machine_is_an_error_with_the_relays_reason(fleet, tar
     assert works(port)
 
 
+def hold_all_but_one(n):
+    """n ports in a row of which other programs hold all but the one that is answered; and who holds them."""
+    while True:
+        first = free_port()
+        if first + n > 65536:
+            continue
+        holders, wanted = [], first + n // 2
+        for port in range(first, first + n):
+            s = socket.socket()
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("0.0.0.0", port))
+                s.listen()
+                holders.append(s)
+            except OSError:
+                s.close()
+                if port == wanted:
+                    wanted = None
+                    break
+        for s in holders[:]:
+            if s.getsockname()[1] == wanted:
+                s.close()
+                holders.remove(s)
+        if wanted:
+            return first, wanted, holders
+        for s in holders:
+            s.close()
+
+
+@pytest.mark.parametrize("relay_first", [True, False], ids=["the create waits", "the relay comes later"])
+def test_picked_port_is_one_that_the_relay_can_have(new_fleet, target, relay_first):
+    first, wanted, holders = hold_all_but_one(8)
+    try:
+        fleet = new_fleet(relays=1 if relay_first else 0, controld_env={
+            "CONTROLD_TUNNELS_PORT_MIN": str(first), "CONTROLD_TUNNELS_PORT_MAX": str(first + 7)})
+        made = fleet.mapping(target, active=False, bind_address="0.0.0.0")
+        if relay_first:
+            assert (made["source_port"], made["status"]) == (wanted, "active"), made["error"]
+        else:
+            fleet.add_relay("edge-1")
+            assert fleet.wait_status(made["id"], "active", 60)["source_port"] == wanted
+        assert works(wanted)
+    finally:
+        for s in holders:
+            s.close()
+
+
 def test_port_of_another_mapping_is_refused_by_name(fleet, target):
     mapping = fleet.mapping(target)
     answer = fleet.api.post("/api/v1/mappings", {"protocol": "tcp", "source_port": mapping["source_port"],

@@ -40,7 +40,7 @@ static int work(struct db *tx, void *arg, struct err *e)
 
 	if (!j->pick)
 		return port_claim(tx, &at, j->mapping, j->first, j->last, e);
-	if (port_pick(tx, &at, j->first, j->last, &j->got, e) != 0)
+	if (port_pick(tx, &at, &(struct port_wish){ j->first, j->last, 1, 0 }, &j->got, e) != 0)
 		return -1;
 	return port_claim(tx, &at, j->mapping, j->got, j->got, e);
 }
@@ -188,6 +188,55 @@ static void picks_differ_and_fill_the_range(void **state)
 	release("m");
 }
 
+struct range {
+	struct port_wish wish;
+	uint16_t got;
+};
+
+static int work_range(struct db *tx, void *arg, struct err *e)
+{
+	const struct port_place at = { "t", "g", "tcp", "" };
+	struct range *r = arg;
+
+	return port_pick(tx, &at, &r->wish, &r->got, e);
+}
+
+static void a_range_needs_a_gap_as_wide(void **state)
+{
+	struct job low = { "low", "t", "g", "tcp", "", 1003, 1004, false, 0 };
+	struct job high = { "high", "t", "g", "tcp", "", 1009, 1009, false, 0 };
+	static const struct {
+		uint16_t n, start, want; /* want 0: there is none */
+	} cases[] = {
+		{ 4, 0, 1005 },
+		{ 4, 1006, 1005 },
+		{ 3, 1006, 1006 },
+		{ 3, 1007, 1010 },
+		{ 3, 1011, 1000 },
+		{ 2, 1012, 1000 },
+		{ 1, 1012, 1012 },
+		{ 5, 0, 0 },
+		{ 13, 1000, 0 },
+		{ 14, 1000, 0 },
+	};
+	struct err e;
+
+	(void)state;
+	assert_int_equal(run(&low, &e), 0);
+	assert_int_equal(run(&high, &e), 0);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct range r = { .wish = { 1000, 1012, cases[i].n, cases[i].start } };
+
+		print_message("%u from %u on\n", cases[i].n, cases[i].start);
+		memset(&e, 0, sizeof e);
+		assert_int_equal(store_write(t.store, STORE_LOGGED, work_range, &r, &e), cases[i].want != 0 ? 0 : -1);
+		assert_int_equal(r.got, cases[i].want);
+		assert_int_equal(e.code, cases[i].want != 0 ? ERR_NONE : ERR_NO_PORT);
+	}
+	release("low");
+	release("high");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +245,7 @@ int main(void)
 		cmocka_unit_test(refusal_names_port_and_own_mapping),
 		cmocka_unit_test(pick_finds_the_last_free_one),
 		cmocka_unit_test(picks_differ_and_fill_the_range),
+		cmocka_unit_test(a_range_needs_a_gap_as_wide),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

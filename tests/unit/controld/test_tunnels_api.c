@@ -9,10 +9,12 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "controld/store/changes.h"
+#include "controld/tunnels/mapping_port.h"
 #include "controld/tunnels/tunnels.h"
 #include "tests/unit/lib/test_client.h"
 #include "tests/unit/lib/test_server.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -37,6 +39,7 @@ static struct room {
 	int64_t committed;
 	bool stop;
 	atomic_int edge_does;
+	atomic_int acknowledges_after; /* EDGE_REFUSES: so many refusals */
 
 	/* what the relays answer to a list and a cut, and what they were asked */
 	struct relay_conn conns[4];
@@ -145,7 +148,8 @@ static void on_commit(int64_t last_seq, void *arg)
 static int say_word(const struct change *c, void *arg)
 {
 	const int does = atomic_load(&room.edge_does);
-	const bool refuses = does == EDGE_REFUSES && str_eq(c->kind, "mapping");
+	const bool refuses =
+		does == EDGE_REFUSES && str_eq(c->kind, "mapping") && atomic_fetch_sub(&room.acknowledges_after, 1) > 0;
 	const struct mapping_refusal r = { c->subject, c->seq, ERR_ADDR_IN_USE, "address already in use: 0.0.0.0:80" };
 
 	(void)arg;
@@ -182,6 +186,7 @@ static void *work_edge(void *arg)
 
 static void edge(enum edge_does does)
 {
+	atomic_store(&room.acknowledges_after, INT_MAX);
 	atomic_store(&room.edge_does, does);
 	if (does == EDGE_AWAY)
 		mapping_statuses_node_gone(room.statuses, "node_1");
@@ -443,6 +448,90 @@ static void ports_and_mappings_run_out(void **state)
 	for (int i = 2; i < 8; i++)
 		call_only("admin", "POST", "/api/v1/mappings", MAPPING(",\"group\":\"eu\""), 201);
 	call_only("admin", "POST", "/api/v1/mappings", MAPPING(",\"group\":\"eu\""), 409);
+}
+
+/* edge-1 refuses so many versions with "address in use". */
+static void picked_ports_move_until_a_relay_has_them(void **state)
+{
+	static const struct {
+		const char *what, *more;
+		int refusals, version, ports;
+		const char *status;
+	} cases[] = {
+		{ "one", "", 3, 4, 1, "active" },
+		{ "a range", ",\"source_port_count\":2", 2, 3, 2, "active" },
+		{ "as often as it may", "", MAPPING_PICKS_MAX - 1, MAPPING_PICKS_MAX, 1, "active" },
+		{ "not for ever", "", INT_MAX, MAPPING_PICKS_MAX, 1, "error" },
+		{ "asked for", ",\"source_port\":9000", INT_MAX, 1, 1, "error" },
+		{ "a range that was asked for", ",\"source_port\":9000,\"source_port_count\":2", INT_MAX, 1, 2,
+			"error" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char body[256], id[PROTO_ID_SIZE], held[128];
+		json_t *m;
+
+		print_message("%s\n", cases[i].what);
+		edge(EDGE_REFUSES);
+		atomic_store(&room.acknowledges_after, cases[i].refusals);
+		str_fmt(body, sizeof body, MAPPING("%s"), cases[i].more);
+		m = call("admin", "POST", "/api/v1/mappings", body, 201);
+		assert_string_equal(text_in(m, "status"), cases[i].status);
+		assert_int_equal(number_in(m, "version"), cases[i].version);
+		if (cases[i].ports > 1)
+			assert_int_equal(
+				number_in(m, "source_port_end"), number_in(m, "source_port") + cases[i].ports - 1);
+		str_copy(id, sizeof id, text_in(m, "id"));
+		assert_int_equal(placed(id).conf.port_first, number_in(m, "source_port"));
+		json_decref(m);
+		edge(EDGE_SILENT);
+		call_only("admin", "DELETE", path_of(id), NULL, 204);
+		str_fmt(held, sizeof held, MAPPING(",\"source_port\":10000,\"source_port_count\":10"));
+		create("admin", held, id); /* every port of the others is free again */
+		call_only("admin", "DELETE", path_of(id), NULL, 204);
+	}
+}
+
+static void say(const char *id, bool refuses)
+{
+	const struct mapping_refusal r = { id, placed(id).seq, ERR_ADDR_IN_USE, "address already in use" };
+
+	mapping_statuses_node(room.statuses, "node_1", "edge-1", "grp_1", true, r.seq, &r, refuses);
+}
+
+static void tick(void)
+{
+	struct err e;
+
+	TEST_STORE_MUST(tunnels_tick(room.tunnels, clock_wall_ms(), &e), e);
+}
+
+/* The relays say their word after the create was answered. */
+static void picked_ports_move_later_but_not_once_they_served(void **state)
+{
+	char id[PROTO_ID_SIZE], asked[PROTO_ID_SIZE];
+	uint16_t first, second;
+
+	(void)state;
+	edge(EDGE_SILENT);
+	create("admin", MAPPING(""), id);
+	create("admin", MAPPING(",\"source_port\":9000"), asked);
+	first = placed(id).conf.port_first;
+	tick();
+	assert_int_equal(placed(id).conf.port_first, first); /* nobody said anything */
+	say(id, true);
+	tick();
+	second = placed(id).conf.port_first;
+	assert_int_not_equal(second, first);
+	say(id, false);
+	tick();
+	say(id, true);
+	tick();
+	assert_int_equal(placed(id).conf.port_first, second);
+	say(asked, true);
+	tick();
+	assert_int_equal(placed(asked).conf.port_first, 9000);
 }
 
 static void update_changes_what_is_sent(void **state)
@@ -850,6 +939,8 @@ int main(void)
 		SEQUENCE(create_waits_for_the_relays),
 		SEQUENCE(refusals_of_a_create),
 		SEQUENCE(ports_and_mappings_run_out),
+		SEQUENCE(picked_ports_move_until_a_relay_has_them),
+		SEQUENCE(picked_ports_move_later_but_not_once_they_served),
 		SEQUENCE(update_changes_what_is_sent),
 		SEQUENCE(every_change_is_logged),
 		SEQUENCE(a_tenant_is_a_wall),
