@@ -122,7 +122,7 @@ int udp_handover_session(struct udp_session *s, handover_fn fn, void *arg)
 	}
 	buf_init(&record, 256);
 	udp_record_encode(&r, &record);
-	port_socket_key(key, udp_lane_kind.name, &at, 0);
+	port_socket_key(key, udp_lane_kind.name, &at, s->door->member);
 	str_fmt(out.key, sizeof out.key, "session/%s/%llu", key, (unsigned long long)s->id);
 	out.record = record.data;
 	out.record_n = record.len;

@@ -43,9 +43,7 @@ static uint64_t idle_ns(const struct udp_lane *l)
 
 static uint64_t expires_ns(const struct udp_lane *l, const struct udp_session *s)
 {
-	if (l->quiet)
-		return MIN(s->active_ns + MIN(idle_ns(l), QUIET_IDLE_NS), l->quiet_until_ns);
-	return s->active_ns + idle_ns(l);
+	return MIN(s->active_ns + MIN(idle_ns(l), l->quiet_idle_ns), l->quiet_until_ns);
 }
 
 static void set_expiry(struct udp_lane *l)
@@ -239,7 +237,17 @@ static unsigned owner_of(unsigned port, unsigned workers)
 
 static bool owns(const struct port *p, unsigned fd_index, unsigned worker)
 {
+	if (p->group > 1)
+		return port_serves_member(p, fd_index, worker);
 	return owner_of(p->object->mapping.port_first + port_offset(p, fd_index), p->n_lanes) == worker;
+}
+
+static void stop_receiving(struct udp_lane *l)
+{
+	for (unsigned i = 0; l->doors != NULL && i < l->doors->n; i++) {
+		io_del(l->base.worker, &l->doors->at[i].io);
+		list_remove(&l->doors->at[i].again.link);
+	}
 }
 
 static struct lane *lane_new(struct worker *w, void *desk, struct port *p)
@@ -252,15 +260,19 @@ static struct lane *lane_new(struct worker *w, void *desk, struct port *p)
 	map_init(&l->by_client);
 	list_init(&l->sessions);
 	timer_init(&l->expiry, on_expiry);
+	l->quiet_idle_ns = l->quiet_until_ns = UINT64_MAX;
 	target_init(&l->target, w);
 	target_set(&l->target, lane_conf(&l->base)->target_host);
 	return &l->base;
 }
 
+/* Its doors are still there when the sessions of a deleted mapping went on through them. */
 static void lane_free(struct lane *base)
 {
 	struct udp_lane *l = udp(base);
 
+	stop_receiving(l);
+	free(l->doors);
 	wheel_disarm(&l->expiry);
 	map_free(&l->by_client);
 	target_fini(&l->target);
@@ -281,12 +293,14 @@ static bool is_any(const struct addr *a)
 }
 
 /* On a socket of every address each datagram tells which one it came to, so that the answer leaves from there. */
-static int door_open(struct udp_door *d, struct udp_lane *l, int fd, unsigned offset)
+static int door_open(struct udp_door *d, struct udp_lane *l, unsigned fd_index)
 {
+	const struct port *p = l->base.port;
 	socklen_t len = sizeof d->bound.v6;
-	int on = 1, rc = 0;
+	int fd = p->fds[fd_index], on = 1, rc = 0;
 
-	*d = (struct udp_door){ .lane = l, .offset = (uint16_t)offset };
+	*d = (struct udp_door){ .lane = l, .offset = (uint16_t)port_offset(p, fd_index) };
+	d->member = (uint16_t)(fd_index % p->group);
 	io_init(&d->io, on_door, fd);
 	task_init(&d->again, on_again);
 	if (getsockname(fd, &d->bound.sa, &len) != 0)
@@ -311,7 +325,7 @@ static int lane_open(struct lane *base)
 	for (unsigned i = 0; i < p->n_fds; i++) {
 		if (!owns(p, i, base->worker->index))
 			continue;
-		if (door_open(&l->doors->at[l->doors->n], l, p->fds[i], port_offset(p, i)) != 0)
+		if (door_open(&l->doors->at[l->doors->n], l, i) != 0)
 			return -1;
 		l->doors->n++;
 	}
@@ -324,14 +338,6 @@ static void lane_cut(struct lane *base)
 
 	while ((first = list_first(&udp(base)->sessions)) != NULL)
 		udp_session_close(session_of(first));
-}
-
-static void stop_receiving(struct udp_lane *l)
-{
-	for (unsigned i = 0; l->doors != NULL && i < l->doors->n; i++) {
-		io_del(l->base.worker, &l->doors->at[i].io);
-		list_remove(&l->doors->at[i].again.link);
-	}
 }
 
 /* Without the port there is no way to answer: its sessions end with it. */
@@ -361,16 +367,19 @@ static void end_moved(struct udp_lane *l)
 
 /*
  * When a successor has the sockets, what comes to the port is for it to take, and only sessions that began after they
- * were packed are left here. Without one, the sessions there are go on for a moment, and new ones are not begun.
+ * were packed are left here. Without one, the sessions there are go on for a moment (of a deleted mapping: as long as it
+ * says), and new ones are not begun.
  */
-static void lane_quiesce(struct lane *base, bool handed_over)
+static void lane_quiesce(struct lane *base, enum lane_quiet why)
 {
 	struct udp_lane *l = udp(base);
 
-	if (!l->quiet)
-		l->quiet_until_ns = base->worker->now_ns + QUIET_MAX_NS;
 	l->quiet = true;
-	if (handed_over) {
+	if (why != QUIET_DELETED) {
+		l->quiet_idle_ns = QUIET_IDLE_NS;
+		l->quiet_until_ns = MIN(l->quiet_until_ns, base->worker->now_ns + QUIET_MAX_NS);
+	}
+	if (why == QUIET_YIELDED) {
 		stop_receiving(l);
 		end_moved(l);
 	}
@@ -421,10 +430,10 @@ static int lane_hand_over(struct lane *base, handover_fn fn, void *arg)
 
 static struct udp_door *door_of(struct udp_lane *l, unsigned fd_index)
 {
-	unsigned offset = port_offset(l->base.port, fd_index);
+	unsigned offset = port_offset(l->base.port, fd_index), member = fd_index % l->base.port->group;
 
 	for (unsigned i = 0; l->doors != NULL && i < l->doors->n; i++)
-		if (l->doors->at[i].offset == offset)
+		if (l->doors->at[i].offset == offset && l->doors->at[i].member == member)
 			return &l->doors->at[i];
 	return NULL;
 }

@@ -1,8 +1,10 @@
 /*
  * udp_lane - the UDP ports of one mapping that one worker owns, and their sessions.
  *
- * A UDP port belongs to one worker (by its number), so everything that one client sends is in one place, in order.
- * Sessions stand in the order of their last datagram: the first is the next to expire, and the one to give way.
+ * A UDP port belongs to one worker (by its number), so everything that one client sends is in one place, in order. A hot
+ * one has a group of sockets, spread over the workers, and the kernel gives each client's datagrams to the same of them
+ * (port_socket_steer()). Sessions stand in the order of their last datagram: the first is the next to expire, and the one
+ * to give way.
  *
  * Owner: the worker (relayd/port/lane.h). Thread: the worker's.
  */
@@ -36,7 +38,8 @@ struct udp_lane {
 	struct rate_slice slice[2]; /* enum gate_way */
 	struct target target;
 	struct udp_doors *doors; /* NULL: closed */
-	bool quiet;              /* no new sessions; those there are end */
+	bool quiet;              /* no new sessions; those there are end by themselves, but: */
+	uint64_t quiet_idle_ns;  /* after so much silence */
 	uint64_t quiet_until_ns; /* at the latest then */
 };
 
@@ -46,6 +49,7 @@ struct udp_door {
 	struct udp_lane *lane;
 	struct addr bound; /* "every address": the port only */
 	uint16_t offset;   /* in the mapping's range */
+	uint16_t member;   /* of the group, if the port is hot; else 0 */
 	struct task again;
 	struct udp_session *recent; /* who sent the last datagram */
 };

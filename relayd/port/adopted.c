@@ -137,6 +137,13 @@ void adopted_add(struct adopted *a, const struct handover_socket *s)
 	b->fd = s->fd;
 }
 
+bool adopted_has(const struct adopted *a, const char *key)
+{
+	const struct bundle *b = map_get_str(&a->by_key, key);
+
+	return b != NULL && b->fd >= 0;
+}
+
 int adopted_claim(struct adopted *a, const char *key)
 {
 	struct bundle *b = map_get_str(&a->by_key, key);

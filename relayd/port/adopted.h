@@ -17,6 +17,7 @@ int adopted_new(struct adopted **out) MUST_CHECK;
 void adopted_free(struct adopted *a);
 /* Takes the descriptor in any case; a second one of the same key replaces the first. */
 void adopted_add(struct adopted *a, const struct handover_socket *s);
+bool adopted_has(const struct adopted *a, const char *key);
 /* The listening socket of this key, now the caller's; -1: none. */
 int adopted_claim(struct adopted *a, const char *key);
 /*

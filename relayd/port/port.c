@@ -72,30 +72,63 @@ bool port_same_sockets(const struct object *a, const struct object *b)
 	       x->hot == y->hot;
 }
 
-static int open_one(struct port *p, unsigned index, struct adopted *adopted, struct err *e)
+bool port_overlaps(const struct object *a, const struct object *b)
+{
+	return a->mapping.port_first <= b->mapping.port_last && b->mapping.port_first <= a->mapping.port_last;
+}
+
+static struct port_socket socket_at(const struct port *p, unsigned offset)
 {
 	const struct mapping_conf *conf = &p->object->mapping;
-	struct port_socket s = {
+
+	return (struct port_socket){
 		.protocol = conf->protocol,
 		.bind = conf->bind,
-		.port = (uint16_t)(conf->port_first + port_offset(p, index)),
-		.group = p->group > 1,
+		.port = (uint16_t)(conf->port_first + offset),
 	};
+}
+
+/* A predecessor's group keeps its size: another one would send the clients of its sessions to other workers. */
+static unsigned group_size(const struct port *p, const struct adopted *adopted)
+{
+	struct port_socket s = socket_at(p, 0);
+	char key[PORT_SOCKET_KEY];
+	unsigned n = 0;
+
+	if (!p->object->mapping.hot)
+		return 1;
+	for (; adopted != NULL; n++) {
+		port_socket_key(key, p->kind->name, &s, n);
+		if (!adopted_has(adopted, key))
+			break;
+	}
+	return n > 0 ? n : p->n_lanes;
+}
+
+static int open_one(struct port *p, unsigned index, struct adopted *adopted, struct err *e)
+{
+	struct port_socket s = socket_at(p, port_offset(p, index));
+	unsigned member = index % p->group;
 	char key[PORT_SOCKET_KEY];
 
+	s.group = p->group > 1;
 	if (adopted != NULL) {
-		port_socket_key(key, p->kind->name, &s, index % p->group);
+		port_socket_key(key, p->kind->name, &s, member);
 		p->fds[index] = adopted_claim(adopted, key);
 		if (p->fds[index] >= 0)
 			return 0;
 	}
-	return port_socket_open(&p->fds[index], &s, e);
+	if (port_socket_open(&p->fds[index], &s, e) != 0)
+		return -1;
+	if (s.group && s.protocol == MAPPING_UDP && member == p->group - 1)
+		port_socket_steer(p->fds[index], p->group);
+	return 0;
 }
 
 int port_open_sockets(struct port *p, struct adopted *adopted, struct fd_budget *fds, struct err *e)
 {
 	const struct mapping_conf *conf = &p->object->mapping;
-	unsigned group = conf->hot && conf->protocol == MAPPING_TCP ? p->n_lanes : 1;
+	unsigned group = group_size(p, adopted);
 	unsigned n = (unsigned)(conf->port_last - conf->port_first + 1) * group;
 
 	if (!fd_budget_take(fds, n, FD_FOR_PORTS))

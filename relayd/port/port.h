@@ -3,7 +3,8 @@
  *
  *   OFF <-----> OPEN       off: suspended, expired, refused, or not opened yet
  *    |            |
- *    +-> GONE <---+        the mapping was deleted; connections may still end in peace
+ *    +-> GONE <---+        the mapping was deleted; connections may still end in peace. Where they need the sockets (UDP),
+ *                          these stay until the last one has ended, or another mapping is given the port.
  *
  * Owner:  the port service (while it knows the mapping) and each lane, by references.
  * Thread: control thread; workers read kind, gate, and, inside the calls of port_kind, object, sockets and their own lane.
@@ -35,7 +36,7 @@ struct port {
 	/* Listening sockets: group of them for each port number, first number first. */
 	int *fds;
 	unsigned n_fds;
-	unsigned group; /* 1, or one for each worker when the mapping is hot */
+	unsigned group; /* 1; of a hot mapping, as many as there were workers when it was opened */
 
 	/* The port service's; the links are of its lists. */
 	struct list todo, waiting, gone, unused;
@@ -63,6 +64,8 @@ void port_free(struct port *p);
 void port_set_object(struct port *p, const struct object *o);
 /* Same sockets: address, port numbers and grouping. */
 bool port_same_sockets(const struct object *a, const struct object *b);
+/* They have a port number in common. */
+bool port_overlaps(const struct object *a, const struct object *b);
 /* All of the mapping's sockets or none. Those that a predecessor handed over are used first. */
 int port_open_sockets(struct port *p, struct adopted *adopted, struct fd_budget *fds, struct err *e) MUST_CHECK;
 void port_close_sockets(struct port *p, struct fd_budget *fds);
@@ -70,6 +73,11 @@ void port_close_sockets(struct port *p, struct fd_budget *fds);
 static inline unsigned port_offset(const struct port *p, unsigned fd_index)
 {
 	return fd_index / p->group;
+}
+/* Whether a worker serves this socket of a group. Each member has just one, also when a predecessor had more workers. */
+static inline bool port_serves_member(const struct port *p, unsigned fd_index, unsigned worker)
+{
+	return fd_index % p->group % p->n_lanes == worker;
 }
 
 #endif

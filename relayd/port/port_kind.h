@@ -13,6 +13,13 @@ struct lane;
 struct port;
 struct worker;
 
+/* Why a lane begins nothing new while its sockets stay. */
+enum lane_quiet {
+	QUIET_ENDING,  /* the process ends */
+	QUIET_YIELDED, /* a successor has the sockets too */
+	QUIET_DELETED, /* the mapping is gone; lane_leave() says how long its sessions may go on */
+};
+
 struct port_kind {
 	const char *name;  /* front of a socket's key: "tcp" */
 	uint8_t protocol;  /* enum mapping_protocol */
@@ -31,11 +38,8 @@ struct port_kind {
 	int (*lane_open)(struct lane *l);
 	/* Leave the sockets alone: they are closed next. */
 	void (*lane_shut)(struct lane *l);
-	/*
-	 * Begin nothing new, the sockets stay; handed_over: a successor has them too. NULL: nothing goes on through them, so
-	 * lane_shut() does.
-	 */
-	void (*lane_quiesce)(struct lane *l, bool handed_over);
+	/* Begin nothing new, the sockets stay. NULL: nothing goes on through them, so lane_shut() does. */
+	void (*lane_quiesce)(struct lane *l, enum lane_quiet why);
 	/* lane->object is another one. */
 	void (*lane_set)(struct lane *l);
 	/* End every connection now. */

@@ -67,6 +67,7 @@ static void reap(struct port_service *s)
 
 		list_remove(&p->unused);
 		list_remove(&p->gone);
+		port_close_sockets(p, s->env.fds);
 		if (p->metered)
 			meter_slot_put(s->env.meter, &p->gate.slot);
 		port_free(p);
@@ -91,13 +92,12 @@ static void refuse(struct port_service *s, struct port *p, const struct err *why
 
 static void shut_port(struct port_service *s, struct port *p)
 {
-	if (p->state != PORT_OPEN)
-		return;
 	port_close_sockets(p, s->env.fds);
-	p->state = PORT_OFF;
+	if (p->state == PORT_OPEN)
+		p->state = PORT_OFF;
 }
 
-/* The mapping is gone: only its connections hold the port now. */
+/* The mapping is gone: only its connections hold the port now, and with it sockets that they live by. */
 static void leave_port(struct port_service *s, struct port *p)
 {
 	p->state = PORT_GONE;
@@ -108,13 +108,53 @@ static void leave_port(struct port_service *s, struct port *p)
 	port_unref(p);
 }
 
+static void clear_todo(struct list *todo)
+{
+	struct list *first;
+
+	while ((first = list_first(todo)) != NULL)
+		list_remove(first);
+}
+
+/* Sessions of deleted mappings end where their port numbers are p's now. False: nobody held one. */
+static bool take_from_deleted(struct port_service *s, const struct port *p)
+{
+	struct list holders;
+
+	list_init(&holders);
+	LIST_FOREACH (it, &s->ports.gone) {
+		struct port *gone = CONTAINER_OF(it, struct port, gone);
+
+		if (gone->n_fds == 0 || !port_overlaps(gone->object, p->object))
+			continue;
+		gone->steps = STEP_SHUT;
+		list_push_back(&holders, &gone->todo);
+	}
+	if (list_empty(&holders))
+		return false;
+	port_steps_run(&holders, s->env.workers, s->desks, NULL);
+	LIST_FOREACH (it, &holders)
+		shut_port(s, todo_port(it));
+	clear_todo(&holders);
+	return true;
+}
+
+static int open_sockets(struct port_service *s, struct port *p, struct err *why)
+{
+	if (port_open_sockets(p, s->adopted, s->env.fds, why) == 0)
+		return 0;
+	if ((why->code != ERR_ADDR_IN_USE && why->code != ERR_NO_DESCRIPTORS) || !take_from_deleted(s, p))
+		return -1;
+	return port_open_sockets(p, s->adopted, s->env.fds, why);
+}
+
 /* The sockets; -1 with the reason. */
 static int open_port(struct port_service *s, struct port *p, struct err *why)
 {
 	if (!p->metered && meter_slot_get(s->env.meter, p->id, &p->gate.slot, why) != 0)
 		return -1;
 	p->metered = true;
-	if (port_open_sockets(p, s->adopted, s->env.fds, why) != 0)
+	if (open_sockets(s, p, why) != 0)
 		return -1;
 	p->state = PORT_OPEN;
 	p->steps = STEP_OPEN;
@@ -236,21 +276,33 @@ static uint64_t due_ms(const struct port *p, uint64_t now_ms)
 	return left > 0 ? now_ms + (uint64_t)left : now_ms;
 }
 
-static void cut_all(struct port_service *s)
+static void add_gone(struct port_service *s)
 {
-	struct list *first;
-
-	add_all(s);
 	LIST_FOREACH (it, &s->ports.gone) {
 		struct port *p = CONTAINER_OF(it, struct port, gone);
 
 		add_todo(s, p, NULL);
 	}
+}
+
+static void cut_all(struct port_service *s)
+{
+	add_all(s);
+	add_gone(s);
 	LIST_FOREACH (it, &s->todo)
 		todo_port(it)->steps = STEP_CUT;
 	port_steps_run(&s->todo, s->env.workers, s->desks, NULL);
-	while ((first = list_first(&s->todo)) != NULL)
-		list_remove(first);
+	clear_todo(&s->todo);
+}
+
+/* Sessions that go on by the sockets of deleted mappings hold up the end no longer than the others. */
+static void quiesce_gone(struct port_service *s)
+{
+	add_gone(s);
+	LIST_FOREACH (it, &s->todo)
+		todo_port(it)->steps = todo_port(it)->n_fds > 0 ? STEP_QUIESCE : 0;
+	port_steps_run(&s->todo, s->env.workers, s->desks, NULL);
+	clear_todo(&s->todo);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -335,6 +387,8 @@ void port_service_quiesce(void *self, bool handed_over)
 	struct port_service *s = self;
 
 	s->mode = handed_over ? PORTS_HANDED_OVER : PORTS_QUIET;
+	if (!handed_over)
+		quiesce_gone(s);
 	add_all(s);
 	settle(s);
 }

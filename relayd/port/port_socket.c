@@ -7,6 +7,7 @@
 #include "proto/mapping_conf.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -103,6 +104,56 @@ int port_socket_open(int *fd, const struct port_socket *s, struct err *e)
 			return 0;
 	}
 	return set_reason(e, errno, &a);
+}
+
+/*
+ * The member is a hash of the source port (M[0]) and of the source address, folded to 32 bits (A). A packet begins behind
+ * its UDP header here, so everything is read from the network header on. Behind IPv6 extension headers the port is not
+ * looked for: the address alone decides then.
+ */
+#define NET(at)      ((uint32_t)SKF_NET_OFF + (at))
+#define LOAD(at)     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NET(at))
+#define FOLD(at)     BPF_STMT(BPF_MISC | BPF_TAX, 0), LOAD(at), BPF_STMT(BPF_ALU | BPF_XOR | BPF_X, 0)
+#define SPREAD_BY    UINT32_C(2654435761)
+#define VERSION_6    6
+#define V6_NEXT      6
+#define V6_PAYLOAD   40
+#define SKIP_TO_HASH 16
+
+void port_socket_steer(int fd, unsigned n)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, NET(0)),
+		BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 4),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, VERSION_6, 5, 0),
+		/* IPv4 */
+		BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, NET(0)), /* X = the header's length */
+		BPF_STMT(BPF_LD | BPF_H | BPF_IND, NET(0)),
+		BPF_STMT(BPF_ST, 0),
+		LOAD(12),
+		BPF_STMT(BPF_JMP | BPF_JA, SKIP_TO_HASH),
+		/* IPv6 */
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, NET(V6_NEXT)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 2),
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, NET(V6_PAYLOAD)),
+		BPF_STMT(BPF_JMP | BPF_JA, 1),
+		BPF_STMT(BPF_LD | BPF_IMM, 0),
+		BPF_STMT(BPF_ST, 0),
+		LOAD(8),
+		FOLD(12),
+		FOLD(16),
+		FOLD(20),
+		/* both */
+		BPF_STMT(BPF_LDX | BPF_MEM, 0),
+		BPF_STMT(BPF_ALU | BPF_XOR | BPF_X, 0),
+		BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, SPREAD_BY),
+		BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 16),
+		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, n),
+		BPF_STMT(BPF_RET | BPF_A, 0),
+	};
+	const struct sock_fprog program = { .len = ARRAY_LEN(code), .filter = code };
+
+	setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
 }
 
 void port_socket_key(char dst[PORT_SOCKET_KEY], const char *kind, const struct port_socket *s, unsigned n)

@@ -20,6 +20,11 @@ struct port_socket {
 
 /* A bound (TCP: listening), non-blocking socket. ERR_ADDR_IN_USE, ERR_PERMISSION, ERR_NO_DESCRIPTORS, ERR_UNAVAILABLE. */
 int port_socket_open(int *fd, const struct port_socket *s, struct err *e) MUST_CHECK;
+/*
+ * Spreads the datagrams of a group of n sockets on one UDP port, in the order in which they were bound: each source
+ * (address and port) goes to the same one always. Where the kernel takes no program for it, its own hash does nearly that.
+ */
+void port_socket_steer(int fd, unsigned n);
 /* Its key for a successor: "tcp/<bind>/<port>/<n>". */
 #define PORT_SOCKET_KEY 160
 void port_socket_key(char dst[PORT_SOCKET_KEY], const char *kind, const struct port_socket *s, unsigned n);

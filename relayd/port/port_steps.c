@@ -23,13 +23,19 @@ static uint64_t leave_at_ns(const struct mapping_conf *conf)
 	return clock_mono_ns() + conf->drain_ms * UINT64_C(1000000);
 }
 
+/* Sessions that live by the port's own sockets (UDP), and may go on. */
+static bool needs_sockets_still(const struct port *p)
+{
+	return p->state == PORT_OPEN && p->kind->lane_quiesce != NULL && p->leave_ns != 0 && gate_now(&p->gate) > 0;
+}
+
 void port_steps_plan(struct port *p, enum port_mode mode)
 {
 	const struct object *old = p->object, *next = p->next;
 
 	if (next == NULL) {
-		p->steps = STEP_SHUT | STEP_LEAVE;
 		p->leave_ns = leave_at_ns(&old->mapping);
+		p->steps = STEP_LEAVE | (needs_sockets_still(p) ? STEP_QUIESCE : STEP_SHUT);
 		return;
 	}
 	p->steps = next != old ? STEP_SET : 0;
@@ -97,12 +103,19 @@ static void open_lane(struct worker *w, struct port *p, const struct run *run)
 		adopt_sessions(*l, p, run->adopted);
 }
 
+static enum lane_quiet why_quiet(unsigned steps)
+{
+	if (steps & STEP_YIELD)
+		return QUIET_YIELDED;
+	return steps & STEP_LEAVE ? QUIET_DELETED : QUIET_ENDING;
+}
+
 static void step_lane(struct lane *l, struct port *p)
 {
 	if (p->steps & STEP_SHUT)
 		p->kind->lane_shut(l);
 	if (p->steps & STEP_QUIESCE)
-		p->kind->lane_quiesce(l, p->steps & STEP_YIELD);
+		p->kind->lane_quiesce(l, why_quiet(p->steps));
 	if (p->steps & STEP_SET) {
 		lane_set_object(l, p->object);
 		p->kind->lane_set(l);

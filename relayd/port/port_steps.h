@@ -22,7 +22,7 @@ enum port_step {
 	STEP_SET = 4,      /* run port.object */
 	STEP_CUT = 8,      /* end every connection */
 	STEP_LEAVE = 16,   /* the mapping is gone; connections may go on until leave_ns */
-	STEP_QUIESCE = 32, /* begin nothing new */
+	STEP_QUIESCE = 32, /* begin nothing new, by the sockets that are there */
 	STEP_YIELD = 64,   /* with STEP_QUIESCE: to a successor that has the sockets */
 };
 

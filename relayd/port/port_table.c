@@ -29,8 +29,11 @@ void port_table_stats(const struct port_table *t, struct service_stats *out)
 		out->connections += gate_now(&p->gate);
 		out->ports += p->n_fds;
 	}
-	LIST_FOREACH (gone, &t->gone)
-		out->connections += gate_now(&CONTAINER_OF(gone, struct port, gone)->gate);
+	LIST_FOREACH (gone, &t->gone) {
+		p = CONTAINER_OF(gone, struct port, gone);
+		out->connections += gate_now(&p->gate);
+		out->ports += p->n_fds;
+	}
 }
 
 /* Visits a worker's lanes, those of deleted mappings too, until fn has enough. */

@@ -187,18 +187,20 @@ static int lane_open(struct lane *base)
 {
 	struct tcp_lane *l = tcp(base);
 	const struct port *p = base->port;
-	unsigned n = p->n_fds / p->group;
 
-	l->doors = malloc(sizeof *l->doors + n * sizeof l->doors->at[0]);
+	l->doors = malloc(sizeof *l->doors + p->n_fds * sizeof l->doors->at[0]);
 	if (l->doors == NULL)
 		return -1;
-	l->doors->n = n;
+	l->doors->n = 0;
 	task_init(&l->doors->grave, on_doors_buried);
-	for (unsigned i = 0; i < n; i++) {
-		struct door *d = &l->doors->at[i];
+	for (unsigned i = 0; i < p->n_fds; i++) {
+		struct door *d = &l->doors->at[l->doors->n];
 
-		*d = (struct door){ .lane = l, .offset = (uint16_t)i, .expects = 1 };
-		io_init(&d->io, on_door, p->fds[i * p->group + base->worker->index % p->group]);
+		if (p->group > 1 && !port_serves_member(p, i, base->worker->index))
+			continue;
+		*d = (struct door){ .lane = l, .offset = (uint16_t)port_offset(p, i), .expects = 1 };
+		io_init(&d->io, on_door, p->fds[i]);
+		l->doors->n++;
 	}
 	return start_accepting(l);
 }

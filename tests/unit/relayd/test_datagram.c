@@ -3,81 +3,10 @@
  */
 #define _GNU_SOURCE
 #include "common/net/proxy_protocol.h"
-#include "relayd/datagram/datagram_service.h"
-#include "tests/unit/relayd/lab.h"
+#include "tests/unit/relayd/udp_lab.h"
 
 #include <netinet/ip.h>
 #include <signal.h>
-
-static struct lab lab;
-static int server;
-static uint16_t target, port;
-static struct mapping_conf conf;
-
-static int set_up(void **state)
-{
-	int size = 4 << 20;
-
-	(void)state;
-	lab_start(&lab, datagram_service_new);
-	server = lab_bound(SOCK_DGRAM, &target);
-	setsockopt(server, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-	port = lab_free_port(SOCK_DGRAM);
-	conf = lab_mapping(MAPPING_UDP, port, target);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	close(server);
-	lab_stop(&lab);
-	return 0;
-}
-
-static void apply(void)
-{
-	enum err_code code;
-
-	lab_change(&lab, "map_u", &conf);
-	assert_null(lab_refusal(&lab, "map_u", &code));
-}
-
-static uint64_t counted(enum meter_counter c)
-{
-	return lab_count(&lab, "map_u", c);
-}
-
-static void expect_datagram(int fd, const void *want, size_t n)
-{
-	static char got[70000];
-	ssize_t k = recv(fd, got, sizeof got, 0);
-
-	if (k != (ssize_t)n)
-		fail_msg("recv: %zd instead of %zu bytes (%s)", k, n, k < 0 ? strerror(errno) : "");
-	assert_memory_equal(got, want, n);
-}
-
-/* The next datagram goes back where it came from; its sender's port. */
-static uint16_t echo_one(void)
-{
-	static char bytes[70000];
-	struct sockaddr_in from;
-	socklen_t len = sizeof from;
-	ssize_t n = recvfrom(server, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &len);
-
-	if (n < 0)
-		fail_msg("echo: %s", strerror(errno));
-	assert_int_equal(sendto(server, bytes, (size_t)n, 0, (struct sockaddr *)&from, len), n);
-	return ntohs(from.sin_port);
-}
-
-static bool nothing_comes(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	return poll(&p, 1, 100) == 0;
-}
 
 static void every_client_has_its_own_session(void **state)
 {
@@ -493,25 +422,6 @@ static void without_descriptors_the_oldest_gives_way_or_nobody_comes(void **stat
 }
 
 /* ---- handover ----------------------------------------------------------------------------------------------------- */
-
-struct handed {
-	struct handover_socket at[8];
-	uint8_t record[8][256];
-	unsigned n;
-};
-
-static int take(const struct handover_socket *s, void *arg)
-{
-	struct handed *h = arg;
-	struct handover_socket *x = &h->at[h->n];
-
-	*x = *s;
-	x->fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0); /* as SCM_RIGHTS does */
-	if (s->record_n > 0)
-		x->record = memcpy(h->record[h->n], s->record, s->record_n);
-	h->n++;
-	return 0;
-}
 
 static void ports_and_sessions_are_handed_over(void **state)
 {
