@@ -276,3 +276,16 @@ int cert_inspect(const char *pem, struct cert_info *out, struct err *e)
 	cert_x509_free(chain);
 	return rc == 0 ? 0 : err_set(e, ERR_CRYPTO, NULL, "certificate: name, serial or times cannot be read");
 }
+
+bool cert_is_for(const char *pem, const struct key *k)
+{
+	STACK_OF(X509) *chain = cert_x509_read(pem, NULL);
+	bool is;
+
+	if (chain == NULL)
+		return false;
+	is = EVP_PKEY_eq(X509_get0_pubkey(sk_X509_value(chain, 0)), key_evp(k)) == 1;
+	ERR_clear_error();
+	cert_x509_free(chain);
+	return is;
+}

@@ -9,6 +9,7 @@
 
 #include "common/base/macros.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct key;
@@ -39,5 +40,7 @@ struct cert_info {
 };
 /* The first certificate of a PEM text. */
 int cert_inspect(const char *pem, struct cert_info *out, struct err *e) MUST_CHECK;
+/* Whether it is for this key. */
+bool cert_is_for(const char *pem, const struct key *k);
 
 #endif

@@ -107,6 +107,18 @@ int identity_make_key(struct identity *out, const char *name, struct err *e)
 	return r;
 }
 
+static bool is_for_our_key(const struct identity *id, const char *cert_pem)
+{
+	struct key *k;
+	bool is;
+
+	if (key_from_pem(&k, id->key_pem, NULL) != 0)
+		return false;
+	is = cert_is_for(cert_pem, k);
+	key_free(k);
+	return is;
+}
+
 int identity_accept(struct identity *id, const struct msg_joined *m, const char *ca_fingerprint, struct err *e)
 {
 	struct cert_info ca, cert;
@@ -118,6 +130,8 @@ int identity_accept(struct identity *id, const struct msg_joined *m, const char 
 			ca.fingerprint, ca_fingerprint);
 	if (strcmp(cert.cn, m->node_id) != 0)
 		return err_set(e, ERR_CRYPTO, NULL, "the certificate is for %s, not for %s", cert.cn, m->node_id);
+	if (!is_for_our_key(id, m->cert_pem))
+		return err_set(e, ERR_CRYPTO, NULL, "the certificate of %s is for another key", m->node_id);
 	str_copy(id->node_id, sizeof id->node_id, m->node_id);
 	str_copy(id->cert_pem, sizeof id->cert_pem, m->cert_pem);
 	str_copy(id->ca_pem, sizeof id->ca_pem, m->ca_pem);

@@ -14,9 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_MS        60000  /* how often the certificate's age is looked at */
-#define RETRY_MIN_MS   1000   /* after a refusal that may pass; controld may ask for longer */
-#define RENEW_RETRY_MS 300000 /* a renewal without an answer is tried again */
+#define LOOK_MS      60000 /* how often the certificate's age is looked at */
+#define RETRY_MIN_MS 1000  /* after a refusal that may pass; controld may ask for longer */
 
 enum member_state { MEMBER_OUTSIDE, MEMBER_JOINING, MEMBER_IN };
 
@@ -34,8 +33,7 @@ struct membership {
 	struct identity now;  /* in use */
 	struct identity next; /* JOINING: key and request of the token; else of a renewal */
 	int state;
-	bool asking; /* an errand of ours is under way or waits */
-	uint64_t asked_ms;
+	bool asking; /* an errand of ours is under way or waits: the reporter sends it again until it is answered */
 	uv_timer_t timer;
 	char trouble[200];
 	void (*on_member)(void *arg);
@@ -136,8 +134,10 @@ static void on_answer(void *arg, const void *msg, size_t n)
 static void membership_ask(struct membership *m, struct buf *message)
 {
 	m->asking = true;
-	m->asked_ms = clock_mono_ms();
-	reporter_send(m->reporter, message, on_answer, m);
+	if (reporter_send(m->reporter, message, on_answer, m) == 0)
+		return;
+	m->asking = false;
+	membership_look_after(m, RETRY_MIN_MS);
 }
 
 static void membership_ask_to_join(struct membership *m)
@@ -195,7 +195,7 @@ void membership_renew(struct membership *m)
 	struct msg_renew renew;
 	struct buf b;
 
-	if (m->state != MEMBER_IN || (m->asking && clock_mono_ms() - m->asked_ms < RENEW_RETRY_MS))
+	if (m->state != MEMBER_IN || m->asking) /* one at a time: the answer must meet the key that it was asked for */
 		return;
 	m->next = m->now;
 	if (identity_make_key(&m->next, m->conf.name, &e) != 0) {

@@ -259,7 +259,7 @@ void reporter_hurry(struct reporter *r)
 	reporter_arm(r, clock_mono_ms());
 }
 
-void reporter_send(
+int reporter_send(
 	struct reporter *r, struct buf *message, void (*on_reply)(void *arg, const void *msg, size_t n), void *arg)
 {
 	struct errand *x = calloc(1, sizeof *x);
@@ -268,7 +268,7 @@ void reporter_send(
 		log_warn("errand_dropped", log_u("waiting", r->n_errands));
 		buf_free(message);
 		free(x);
-		return;
+		return -1;
 	}
 	x->message = *message;
 	*message = (struct buf){ .max = message->max };
@@ -277,6 +277,7 @@ void reporter_send(
 	list_push_back(&r->errands, &x->link);
 	r->n_errands++;
 	reporter_pump(r);
+	return 0;
 }
 
 /* ---- from the link ----------------------------------------------------------------------------------------------- */

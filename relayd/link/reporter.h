@@ -44,8 +44,8 @@ void reporter_hurry(struct reporter *r);
 /* Reports until everything counted is acknowledged, then calls back; or after this time. Once. */
 void reporter_flush(struct reporter *r, uint64_t timeout_ms, void (*on_flushed)(void *arg, bool all), void *arg);
 
-/* Takes the message's bytes. on_reply may be NULL; dropped (and logged) when there are too many. */
-void reporter_send(
+/* Takes the message's bytes. on_reply may be NULL. -1: dropped, and logged, as there are too many; it is never called. */
+int reporter_send(
 	struct reporter *r, struct buf *message, void (*on_reply)(void *arg, const void *msg, size_t n), void *arg);
 /* Forgets the errands that wait: they belonged to other credentials. */
 void reporter_drop_errands(struct reporter *r);

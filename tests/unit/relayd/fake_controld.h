@@ -43,6 +43,7 @@ struct fake_shared {
 	/* behaviour */
 	unsigned mute;   /* answers nothing */
 	unsigned refuse; /* refuses joins; with retry_ms */
+	unsigned astray; /* certifies another key than the one that asked, so many times */
 	uint32_t retry_ms;
 	unsigned ask; /* puts this ask (enum ask_kind) into the next update */
 };
@@ -95,9 +96,16 @@ struct fake_thread {
 static inline void fake_certify(struct fake_controld *f, const char *request_pem, struct buf *b)
 {
 	struct msg_joined m = { .node_id = "node_1" };
-	char *pem =
-		cert_issue_request(f->ca_pem, f->ca_key, request_pem, "node_1", CERT_CLIENT, clock_wall_ms(), 10, NULL);
+	char *pem;
 
+	if (fake_get(&f->shared->astray)) {
+		__atomic_sub_fetch(&f->shared->astray, 1, __ATOMIC_SEQ_CST);
+		pem = cert_issue(
+			f->ca_pem, f->ca_key, f->ca_key, "node_1", NULL, CERT_CLIENT, clock_wall_ms(), 10, NULL);
+	} else {
+		pem = cert_issue_request(
+			f->ca_pem, f->ca_key, request_pem, "node_1", CERT_CLIENT, clock_wall_ms(), 10, NULL);
+	}
 	if (pem == NULL)
 		abort();
 	str_copy(m.cert_pem, sizeof m.cert_pem, pem);

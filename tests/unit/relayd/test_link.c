@@ -9,6 +9,7 @@
 #include "relayd/loop/child.h"
 #include "tests/unit/relayd/fake_controld.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -197,6 +198,11 @@ static void on_tick(uv_timer_t *t)
 		uv_stop(&r->loop);
 }
 
+static void on_nothing(uv_timer_t *t)
+{
+	(void)t;
+}
+
 static void on_limit(uv_timer_t *t)
 {
 	struct relay *r = t->data;
@@ -260,6 +266,12 @@ static bool joined_in_the_end(struct relay *r, struct fake_controld *f)
 	if (fake_get(&f->shared->joins) == 1)
 		__atomic_store_n(&f->shared->refuse, 0, __ATOMIC_SEQ_CST);
 	return r->members == 1;
+}
+
+static bool certified_astray(struct relay *r, struct fake_controld *f)
+{
+	(void)r;
+	return fake_get(&f->shared->renewals) == 1 && fake_get(&f->shared->astray) == 0;
 }
 
 static bool connection_lost(struct relay *r, struct fake_controld *f)
@@ -504,6 +516,98 @@ static void a_refusal_that_may_pass_is_tried_again(void **state)
 	fake_fini(&f);
 }
 
+/* An answer that belongs to another request would leave the relay with a certificate that it cannot use. */
+static void a_certificate_for_another_key_is_not_taken(void **state)
+{
+	struct fake_controld f;
+	struct relay r;
+
+	(void)state;
+	fake_init(&f);
+	f.shared->astray = 1;
+	fake_start(&f);
+	relay_open(&r, &f, address(&f), f.token);
+	wait_until(&r, joined_in_the_end);
+	assert_int_equal(fake_get(&f.shared->joins), 2);
+	__atomic_store_n(&f.shared->astray, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&f.shared->ask, ASK_RENEW, __ATOMIC_SEQ_CST);
+	wait_until(&r, asked_once);
+	wait_until(&r, certified_astray);
+	r.updates = 0;
+	f.shared->reports = 0;
+	wait_until(&r, in_service);
+	assert_int_equal(r.members, 1);
+	relay_close(&r);
+	relay_open(&r, &f, address(&f), ""); /* and what is on disk is the old one */
+	wait_until(&r, in_service);
+	relay_close(&r);
+	fake_fini(&f);
+}
+
+/* The link process of this one: its only child beside the fake controld. */
+static pid_t link_process(const struct fake_controld *f)
+{
+	char path[64], list[256];
+	pid_t found = 0;
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+	file = fopen(path, "r");
+	assert_non_null(file);
+	if (fgets(list, sizeof list, file) != NULL)
+		for (char *save, *p = strtok_r(list, " ", &save); p != NULL; p = strtok_r(NULL, " ", &save))
+			if (atoi(p) != f->pid)
+				found = atoi(p);
+	fclose(file);
+	return found;
+}
+
+static int open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	assert_non_null(d);
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* At any moment: while it starts, connects, joins, carries requests. What is lost is time. */
+static void the_link_process_dies_again_and_again(void **state)
+{
+	int fds;
+	struct fake_controld f;
+	struct relay r;
+
+	(void)state;
+	fake_init(&f);
+	fake_start(&f);
+	fds = open_fds();
+	relay_open(&r, &f, address(&f), f.token);
+	for (unsigned i = 0; i < 9; i++) {
+		uint64_t until = clock_mono_ms() + i * 17;
+		pid_t pid;
+
+		uv_timer_start(&r.tick, on_nothing, 1, 1);
+		while (clock_mono_ms() < until || (pid = link_process(&f)) == 0)
+			uv_run(&r.loop, UV_RUN_ONCE);
+		kill(pid, SIGKILL);
+		while (link_process(&f) == pid)
+			uv_run(&r.loop, UV_RUN_ONCE);
+		if (i % 3 != 2)
+			continue;
+		r.updates = 0; /* an answer also ends the growing of the back-off */
+		f.shared->reports = 0;
+		wait_until(&r, in_service);
+	}
+	assert_true(link_restarts(r.link) >= 9);
+	relay_close(&r);
+	assert_int_equal(open_fds(), fds);
+	fake_fini(&f);
+}
+
 static int make_dir(void **state)
 {
 	(void)state;
@@ -534,6 +638,8 @@ int main(int argc, char **argv)
 		TEST(asks_renewal_answers),
 		TEST(the_last_reports_are_waited_for),
 		TEST(a_refusal_that_may_pass_is_tried_again),
+		TEST(a_certificate_for_another_key_is_not_taken),
+		TEST(the_link_process_dies_again_and_again),
 	};
 
 	if (argc == 2 && strcmp(argv[1], LINK_CHILD_WORD) == 0)
