@@ -157,7 +157,8 @@ static void link_drop(struct link *l, const char *why, uint64_t wait_ms)
 		l->events.on_down(l->arg, why);
 }
 
-void link_restart(struct link *l, const char *why)
+/* Ends the process and starts another one: the cure of every trouble. */
+static void link_restart(struct link *l, const char *why)
 {
 	if (l->state != LINK_STARTING && l->state != LINK_UP)
 		return;

@@ -50,8 +50,6 @@ bool link_connected(const struct link *l);
 bool link_busy(const struct link *l, enum link_line line);
 /* Only when up and not busy; the bytes are copied. */
 void link_send(struct link *l, enum link_line line, const void *p, size_t n);
-/* Ends the process and starts another one, as after any trouble. */
-void link_restart(struct link *l, const char *why);
 uint64_t link_restarts(const struct link *l);
 
 #endif

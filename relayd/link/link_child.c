@@ -25,10 +25,11 @@
 
 /* What a callback noted and the main loop has not told the parent yet. */
 struct news {
-	bool state; /* up or down changed */
-	bool up;
-	bool done; /* the request under way ended */
-	int rv;    /* of it; 0: msg is the reply */
+	bool state;     /* up or down changed */
+	uint32_t pipe;  /* that is up; 0: none */
+	uint32_t ended; /* the last one that is not any more */
+	bool done;      /* the request under way ended */
+	int rv;         /* of it; 0: msg is the reply */
 	nng_msg *msg;
 };
 
@@ -87,14 +88,21 @@ static void on_aio(void *arg)
 	}
 }
 
+/* On several threads: the end of a pipe may be told before its beginning, or after the beginning of the next one. */
 static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
 	struct line *l = arg;
 
-	(void)pipe;
+	struct news *news = &l->news;
+	const bool added = event == NNG_PIPE_EV_ADD_POST;
+
 	pthread_mutex_lock(&l->child->lock);
-	l->news.state = true;
-	l->news.up = event == NNG_PIPE_EV_ADD_POST;
+	if (added ? pipe.id != news->ended : pipe.id == news->pipe) {
+		news->state = true;
+		news->pipe = added ? pipe.id : 0;
+	}
+	if (!added)
+		news->ended = pipe.id;
 	pthread_mutex_unlock(&l->child->lock);
 	wake(l->child);
 }
@@ -114,7 +122,7 @@ static void flush(struct link_child *c)
 			_exit(0); /* the parent is gone */
 		at += (size_t)n;
 	}
-	buf_reset(&c->out);
+	buf_free(&c->out); /* an update may be a megabyte, and the next one far away */
 }
 
 static void tell(struct line *l, enum frame_kind kind, const void *p, size_t n)
@@ -201,10 +209,11 @@ static void child_send(struct link_child *c, const struct frame *f)
 	l = &c->lines[f->p[0]];
 	if (l->aio == NULL || l->busy)
 		_exit(1); /* one request at a time: the parent keeps to it */
-	if ((rv = nng_msg_alloc(&msg, 0)) != 0 || (rv = nng_msg_append(msg, f->p + 1, f->n - 1)) != 0) {
+	if ((rv = nng_msg_alloc(&msg, f->n - 1)) != 0) {
 		tell_text(l, FRAME_LOST, nng_strerror(rv));
 		return;
 	}
+	memcpy(nng_msg_body(msg), f->p + 1, f->n - 1);
 	l->busy = true;
 	l->receiving = false;
 	nng_aio_set_msg(l->aio, msg);
@@ -217,7 +226,7 @@ static void line_tell_news(struct line *l)
 
 	pthread_mutex_lock(&l->child->lock);
 	news = l->news;
-	l->news = (struct news){ .up = news.up };
+	l->news = (struct news){ .pipe = news.pipe, .ended = news.ended };
 	pthread_mutex_unlock(&l->child->lock);
 	if (news.done) {
 		l->busy = false;
@@ -228,7 +237,7 @@ static void line_tell_news(struct line *l)
 			nng_msg_free(news.msg);
 		}
 	}
-	if (news.state && news.up)
+	if (news.state && news.pipe != 0)
 		tell_text(l, FRAME_UP, "");
 	else if (news.state)
 		tell_text(l, FRAME_DOWN, "connection lost");
@@ -259,6 +268,8 @@ static void read_parent(struct link_child *c)
 	}
 	if (used < 0)
 		_exit(1);
+	if (c->in.len == 0)
+		buf_free(&c->in);
 }
 
 /* A signal for the whole group (Ctrl-C, systemctl kill) is the parent's matter: it needs its line while it drains. */

@@ -31,6 +31,13 @@ struct sending {
 	struct buf bytes;
 };
 
+/* Frames may hold keys. */
+static void frames_free(struct buf *frames)
+{
+	seal_wipe(frames->data, frames->len);
+	buf_free(frames);
+}
+
 static void process_gone_if_done(struct link_process *p)
 {
 	void (*on_gone)(void *arg) = p->events.on_gone;
@@ -106,6 +113,8 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 		p->events.on_frame(p->arg, &f);
 	}
 	buf_consume(&p->in, at);
+	if (p->in.len == 0) /* an update may be a megabyte, and the next one far away */
+		buf_free(&p->in);
 	if (used < 0)
 		process_trouble(p, "the link process said nonsense");
 }
@@ -115,8 +124,7 @@ static void on_written(uv_write_t *req, int status)
 	struct sending *s = CONTAINER_OF(req, struct sending, req);
 
 	(void)status; /* a broken socket is noticed by reading */
-	seal_wipe(s->bytes.data, s->bytes.len);
-	buf_free(&s->bytes);
+	frames_free(&s->bytes);
 	free(s);
 }
 
@@ -127,7 +135,7 @@ void link_process_send(struct link_process *p, struct buf *frames)
 	uv_buf_t b;
 
 	if (s == NULL || frames->failed || stuck || p->ending) {
-		buf_free(frames);
+		frames_free(frames);
 		free(s);
 		process_trouble(p, stuck ? "the link process takes no messages" : "out of memory");
 		return;
