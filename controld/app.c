@@ -181,6 +181,7 @@ int app_main(const struct options *o)
 	struct err e = { 0 };
 	int rc;
 
+	rand_id(a.self, "ctl");
 	if (options_settings_or_say(o, &a.settings) != 0)
 		return -1;
 	a.live = a.settings;

@@ -120,6 +120,12 @@ static int clean_changes(void *arg, int64_t now_ms, struct err *e)
 	return 0;
 }
 
+static int rotate_identity(void *arg, int64_t now_ms, struct err *e)
+{
+	(void)now_ms;
+	return identity_rotate(arg, e);
+}
+
 static int clean_identity(void *arg, int64_t now_ms, struct err *e)
 {
 	(void)now_ms;
@@ -134,12 +140,14 @@ static int tick_tunnels(void *arg, int64_t now_ms, struct err *e)
 int app_janitor_open(struct app *a, struct err *e)
 {
 	const struct janitor_task tasks[] = {
-		{ "tunnels", 5 * 1000, tick_tunnels, a->tunnels },
-		{ "identity", 60 * 1000, clean_identity, a->identity },
-		{ "changes", 10 * 60 * 1000, clean_changes, a },
+		{ "tunnels", 5 * 1000, tick_tunnels, a->tunnels, true },
+		{ "signing keys", 60 * 1000, rotate_identity, a->identity, false },
+		{ "identity", 60 * 1000, clean_identity, a->identity, true },
+		{ "changes", 10 * 60 * 1000, clean_changes, a, true },
 	};
+	const struct janitor_conf conf = { tasks, ARRAY_LEN(tasks), a->store, a->self };
 
-	return janitor_new(&a->janitor, tasks, ARRAY_LEN(tasks), e);
+	return janitor_new(&a->janitor, &conf, e);
 }
 
 void app_janitor_close(struct app *a)

@@ -8,6 +8,7 @@
 #define PORTWAY_CONTROLD_APP_PARTS_H
 
 #include "common/base/macros.h"
+#include "common/base/rand.h"
 #include "controld/identity/identity.h"
 #include "controld/rest/server.h"
 #include "controld/settings.h"
@@ -24,6 +25,7 @@ struct app {
 	struct settings *live;     /* of the last reload, or the same */
 	size_t opened;             /* parts */
 	bool stopping;
+	char self[RAND_ID_SIZE]; /* this run, among the controlds of the database */
 
 	int database_lock;
 	struct store *store;

@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "controld/store/lease.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -14,12 +15,35 @@ struct janitor {
 	struct janitor_task tasks[JANITOR_TASKS_MAX];
 	uint64_t due_ms[JANITOR_TASKS_MAX]; /* monotonic; the thread's own */
 	size_t n;
+	struct store *store;
+	const char *self;
 	pthread_t thread;
 	bool started;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	bool stopping;
 };
+
+#define HOLD_MS 60000 /* besides twice the interval: whoever is at it longer has died */
+
+static int run_shared(const struct janitor *j, const struct janitor_task *t, struct err *e)
+{
+	const struct lease l = { t->name, j->self, t->every_ms, 2 * t->every_ms + HOLD_MS };
+	bool mine;
+	int rc;
+
+	if (lease_take(j->store, &l, clock_wall_ms(), &mine, e) != 0)
+		return -1;
+	if (!mine)
+		return 0;
+	rc = t->run(t->arg, clock_wall_ms(), e);
+	return lease_end(j->store, &l, rc == 0 ? e : NULL) != 0 ? -1 : rc;
+}
+
+static int run(const struct janitor *j, const struct janitor_task *t, struct err *e)
+{
+	return t->shared && j->store != NULL ? run_shared(j, t, e) : t->run(t->arg, clock_wall_ms(), e);
+}
 
 static uint64_t run_due(struct janitor *j)
 {
@@ -31,7 +55,7 @@ static uint64_t run_due(struct janitor *j)
 		if (j->due_ms[i] <= clock_mono_ms()) {
 			struct err e = { 0 };
 
-			if (t->run(t->arg, clock_wall_ms(), &e) != 0)
+			if (run(j, t, &e) != 0)
 				log_warn("cleanup_failed", log_s("task", t->name), log_err(&e));
 			j->due_ms[i] = clock_mono_ms() + t->every_ms;
 		}
@@ -63,7 +87,7 @@ static void *work_clean(void *arg)
 	return NULL;
 }
 
-int janitor_new(struct janitor **out, const struct janitor_task *tasks, size_t n, struct err *e)
+int janitor_new(struct janitor **out, const struct janitor_conf *conf, struct err *e)
 {
 	struct janitor *j = calloc(1, sizeof *j);
 	pthread_condattr_t attr;
@@ -71,16 +95,18 @@ int janitor_new(struct janitor **out, const struct janitor_task *tasks, size_t n
 
 	if (j == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "clean-up: out of memory");
-	assert(n > 0 && n <= JANITOR_TASKS_MAX);
+	assert(conf->n > 0 && conf->n <= JANITOR_TASKS_MAX);
 	pthread_mutex_init(&j->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&j->wake, &attr);
 	pthread_condattr_destroy(&attr);
-	j->n = n;
-	for (size_t i = 0; i < n; i++) {
-		j->tasks[i] = tasks[i];
-		j->due_ms[i] = clock_mono_ms() + tasks[i].every_ms;
+	j->n = conf->n;
+	j->store = conf->store;
+	j->self = conf->self;
+	for (size_t i = 0; i < conf->n; i++) {
+		j->tasks[i] = conf->tasks[i];
+		j->due_ms[i] = clock_mono_ms() + conf->tasks[i].every_ms;
 	}
 	if ((rc = pthread_create(&j->thread, NULL, work_clean, j)) != 0) {
 		err_set_sys(e, ERR_INTERNAL, rc, "clean-up thread");

@@ -60,7 +60,7 @@ int identity_new(struct identity_service **out, const struct identity_conf *conf
 		err_set(e, ERR_NOMEM, NULL, "identity: out of memory");
 		goto fail;
 	}
-	if (signing_keys_new(&s->keys, store, (int64_t)conf->access_ms, e) != 0 || throttle_new(&s->throttle, e) != 0 ||
+	if (signing_keys_new(&s->keys, store, (int64_t)conf->access_ms, e) != 0 || throttle_new(&s->throttle, store, s->refresh_key, e) != 0 ||
 		resolver_new(&s->resolver, store, s->keys, conf->issuer, e) != 0)
 		goto fail;
 	*out = s;
@@ -116,6 +116,7 @@ const struct sql_table *const identity_sql[] = {
 	&session_sql,
 	&api_key_sql,
 	&signing_key_sql,
+	&throttle_sql,
 };
 const size_t identity_sql_n = ARRAY_LEN(identity_sql);
 
@@ -157,12 +158,15 @@ static int clean_crowds(struct identity_service *s, struct err *e)
 	}
 }
 
+int identity_rotate(struct identity_service *s, struct err *e)
+{
+	return signing_keys_rotate(s->keys, clock_wall_ms(), e);
+}
+
 int identity_clean(struct identity_service *s, struct err *e)
 {
 	int ended;
 
-	if (signing_keys_rotate(s->keys, clock_wall_ms(), e) != 0)
-		return -1;
 	do {
 		if (store_write(s->store, STORE_OPERATIONAL, work_clean, &ended, e) != 0)
 			return -1;

@@ -45,7 +45,9 @@ int identity_bootstrap(struct identity_service *s, struct err *e) MUST_CHECK;
 struct route_table identity_routes(struct identity_service *s);
 struct authenticator identity_authenticator(struct identity_service *s);
 
-/* Deletes what has expired and changes signing keys: every minute, on a worker. */
+/* Changes signing keys when it is time and reads those that others made: every minute, each controld. */
+int identity_rotate(struct identity_service *s, struct err *e) MUST_CHECK;
+/* Deletes what has expired: every minute, one controld for all. */
 int identity_clean(struct identity_service *s, struct err *e) MUST_CHECK;
 
 /* Counters for /metrics, since the start. */

@@ -38,15 +38,15 @@ static void test_tasks_come_again_whether_they_fail_or_not(void **state)
 {
 	struct count good = { 0 }, bad = { .fail = 1 }, rare = { 0 };
 	const struct janitor_task tasks[] = {
-		{ "good", 1, run_count, &good },
-		{ "bad", 2, run_count, &bad },
-		{ "rare", 3600 * 1000, run_count, &rare },
+		{ "good", 1, run_count, &good, false },
+		{ "bad", 2, run_count, &bad, true },
+		{ "rare", 3600 * 1000, run_count, &rare, false },
 	};
 	struct janitor *j;
 	int runs;
 
 	(void)state;
-	assert_int_equal(janitor_new(&j, tasks, 3, NULL), 0);
+	assert_int_equal(janitor_new(&j, &(struct janitor_conf){ tasks, 3, NULL, "" }, NULL), 0);
 	wait_for(&good, 3);
 	wait_for(&bad, 3);
 	assert_int_equal(atomic_load(&rare.runs), 0);

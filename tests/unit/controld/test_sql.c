@@ -5,6 +5,7 @@
 #include "controld/identity/service.h"
 #include "controld/rest/idempotency.h"
 #include "controld/store/changes.h"
+#include "controld/store/lease.h"
 #include "controld/store/migrate.h"
 #include "controld/store/secrets.h"
 #include "controld/store/store.h"
@@ -18,7 +19,7 @@
 
 #include <cmocka.h>
 
-static const struct sql_table *const store_tables[] = { &store_sql, &changes_sql, &migrate_sql, &secrets_sql };
+static const struct sql_table *const store_tables[] = { &store_sql, &changes_sql, &migrate_sql, &secrets_sql, &lease_sql };
 
 static int prepare_table(struct db *db, const struct sql_table *t)
 {
