@@ -89,8 +89,10 @@ static int login_prepare(struct login *l, struct identity_service *s, const stru
 
 static int login_throttle(struct login *l, struct reply *rp, struct err *e)
 {
-	uint64_t wait = throttle_attempt(l->s->throttle, l->address, l->account, clock_mono_ms());
+	uint64_t wait;
 
+	if (throttle_attempt(l->s->throttle, l->address, l->account, clock_wall_ms(), &wait, e) != 0)
+		return -1;
 	if (wait == 0)
 		return 0;
 	identity_retry_after(rp, wait);
@@ -157,8 +159,7 @@ static int on_login(void *feature, struct request *rq, struct reply *rp, struct 
 		return -1;
 	if (!right)
 		return login_refuse(&l, e);
-	throttle_succeed(s->throttle, l.address, l.account);
-	if (login_enter(&l, e) != 0)
+	if (throttle_succeed(s->throttle, l.address, l.account, e) != 0 || login_enter(&l, e) != 0)
 		return -1;
 	grant_session(s, rq, &l.user, &l.session);
 	if (store_write(s->store, STORE_LOGGED, work_login, &l, e) != 0)
@@ -215,8 +216,7 @@ static int password_check_current(struct login *l, struct reply *rp, const char 
 		err_set(e, ERR_VALIDATION, "current_password", "current_password is wrong");
 		return err_detail(e, "match", "***");
 	}
-	throttle_succeed(l->s->throttle, l->address, l->account);
-	return 0;
+	return throttle_succeed(l->s->throttle, l->address, l->account, e);
 }
 
 static int on_password(void *feature, struct request *rq, struct reply *rp, struct err *e)

@@ -60,7 +60,8 @@ int identity_new(struct identity_service **out, const struct identity_conf *conf
 		err_set(e, ERR_NOMEM, NULL, "identity: out of memory");
 		goto fail;
 	}
-	if (signing_keys_new(&s->keys, store, (int64_t)conf->access_ms, e) != 0 || throttle_new(&s->throttle, store, s->refresh_key, e) != 0 ||
+	if (signing_keys_new(&s->keys, store, (int64_t)conf->access_ms, e) != 0 ||
+		throttle_new(&s->throttle, store, s->refresh_key, e) != 0 ||
 		resolver_new(&s->resolver, store, s->keys, conf->issuer, e) != 0)
 		goto fail;
 	*out = s;

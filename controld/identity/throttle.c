@@ -2,123 +2,162 @@
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
-#include "common/base/map.h"
+#include "common/base/str.h"
 
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { THROTTLE_WAYS = 4, THROTTLE_BUCKETS = 4096, THROTTLE_NAME_MAX = 512 };
-
-struct throttle_slot {
-	uint64_t pair; /* keyed hash of address and account; 0 = free */
-	uint64_t last_ms;
-	unsigned attempts; /* without a success */
-};
+enum { THROTTLE_NAME_MAX = 1024 };
 
 struct throttle {
-	pthread_mutex_t lock;
-	uint64_t refusals;
-	struct throttle_slot slots[THROTTLE_BUCKETS][THROTTLE_WAYS];
+	struct store *store;
+	const uint8_t *key;
+	atomic_uint_fast64_t refusals;
 };
 
-int throttle_new(struct throttle **out, struct err *e)
+enum { SQL_ATTEMPT, SQL_DELAY, SQL_READY, SQL_CLEAR };
+static const char *const sql[] = {
+	/* No row comes back for a pair that has to wait. The row stays locked until its delay is written. */
+	[SQL_ATTEMPT] =
+		"INSERT INTO login_throttle (slot, pair, attempts, last_ms, ready_ms) VALUES (?1, ?2, 1, ?3, ?3) "
+		"ON CONFLICT (slot) DO UPDATE SET pair = excluded.pair, last_ms = excluded.last_ms, ready_ms = "
+		"excluded.ready_ms, attempts = CASE WHEN login_throttle.pair <> excluded.pair OR "
+		"login_throttle.last_ms < ?4 THEN 1 ELSE login_throttle.attempts + 1 END "
+		"WHERE login_throttle.pair <> excluded.pair OR login_throttle.ready_ms <= excluded.last_ms "
+		"OR login_throttle.ready_ms > ?5 RETURNING attempts",
+	[SQL_DELAY] = "UPDATE login_throttle SET ready_ms = ?2 WHERE slot = ?1",
+	[SQL_READY] = "SELECT ready_ms FROM login_throttle WHERE slot = ?1",
+	[SQL_CLEAR] = "DELETE FROM login_throttle WHERE slot = ?1 AND pair = ?2",
+};
+const struct sql_table throttle_sql = { "throttle", sql, ARRAY_LEN(sql) };
+
+int throttle_new(struct throttle **out, struct store *store, const uint8_t key[SHA256_SIZE], struct err *e)
 {
 	struct throttle *t = calloc(1, sizeof *t);
 
 	if (t == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "login throttle: out of memory");
-	pthread_mutex_init(&t->lock, NULL);
+	t->store = store;
+	t->key = key;
 	*out = t;
 	return 0;
 }
 
 void throttle_free(struct throttle *t)
 {
-	if (t == NULL)
-		return;
-	pthread_mutex_destroy(&t->lock);
 	free(t);
 }
 
-static uint64_t throttle_pair(const char *address, const char *account)
+/* ---- one pair ---------------------------------------------------------------------------------------------------- */
+
+struct throttle_pair {
+	int64_t slot;
+	char hash[2 * SHA256_SIZE + 1];
+	int64_t now_ms;
+	uint64_t wait_ms;
+};
+
+static int throttle_pair(
+	const struct throttle *t, struct throttle_pair *p, const char *address, const char *account, struct err *e)
 {
+	uint8_t mac[SHA256_SIZE];
 	struct buf b;
-	uint64_t pair;
 
 	buf_init(&b, THROTTLE_NAME_MAX);
+	buf_str16(&b, "login throttle");
 	buf_str16(&b, address);
 	buf_str16(&b, account);
-	pair = map_hash(b.data, b.len);
+	if (b.failed) {
+		buf_free(&b);
+		return err_set(e, ERR_NOMEM, NULL, "login throttle: out of memory");
+	}
+	seal_hmac_sha256(t->key, SHA256_SIZE, b.data, b.len, mac);
 	buf_free(&b);
-	return pair != 0 ? pair : 1;
+	str_hex(p->hash, mac, sizeof mac);
+	p->slot = (mac[0] << 8 | mac[1]) % THROTTLE_SLOTS;
+	return 0;
 }
 
-/* The pair's slot; otherwise a free one or the one that was quiet for longest, cleared, if make. */
-static struct throttle_slot *throttle_slot(struct throttle *t, uint64_t pair, bool make)
+static int64_t throttle_delay(int64_t attempts)
 {
-	struct throttle_slot *bucket = t->slots[pair % THROTTLE_BUCKETS], *oldest = bucket;
+	int64_t over = attempts - THROTTLE_FREE;
 
-	for (size_t i = 0; i < THROTTLE_WAYS; i++) {
-		if (bucket[i].pair == pair)
-			return &bucket[i];
-		if (bucket[i].last_ms < oldest->last_ms)
-			oldest = &bucket[i];
-	}
-	if (!make)
-		return NULL;
-	*oldest = (struct throttle_slot){ .pair = pair };
-	return oldest;
-}
-
-static uint64_t throttle_delay(unsigned attempts)
-{
-	unsigned over = attempts - THROTTLE_FREE;
-
-	if (attempts < THROTTLE_FREE)
+	if (over < 0)
 		return 0;
-	return over < 20 ? MIN((uint64_t)THROTTLE_BASE_MS << over, THROTTLE_CAP_MS) : THROTTLE_CAP_MS;
+	return over < 20 ? MIN((int64_t)THROTTLE_BASE_MS << over, (int64_t)THROTTLE_CAP_MS) : THROTTLE_CAP_MS;
 }
 
-uint64_t throttle_attempt(struct throttle *t, const char *address, const char *account, uint64_t now_ms)
-{
-	uint64_t pair = throttle_pair(address, account), ready, wait = 0;
-	struct throttle_slot *slot;
+/* ---- in the database --------------------------------------------------------------------------------------------- */
 
-	pthread_mutex_lock(&t->lock);
-	slot = throttle_slot(t, pair, true);
-	if (now_ms > slot->last_ms + THROTTLE_FORGET_MS)
-		slot->attempts = 0;
-	ready = slot->last_ms + throttle_delay(slot->attempts);
-	if (now_ms < ready) {
-		wait = ready - now_ms;
-		t->refusals++;
-	} else {
-		slot->attempts++;
-		slot->last_ms = now_ms;
-	}
-	pthread_mutex_unlock(&t->lock);
-	return wait;
+static int throttle_refuse(struct db *tx, struct throttle_pair *p, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(tx, &q, sql[SQL_READY], e, bind_i(p->slot)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	p->wait_ms = rc == 1 && query_int(q, 0) > p->now_ms ? (uint64_t)(query_int(q, 0) - p->now_ms) : 1;
+	query_end(q);
+	return rc < 0 ? -1 : 0;
 }
 
-void throttle_succeed(struct throttle *t, const char *address, const char *account)
+static int work_attempt(struct db *tx, void *arg, struct err *e)
 {
-	uint64_t pair = throttle_pair(address, account);
-	struct throttle_slot *slot;
+	struct throttle_pair *p = arg;
+	struct query *q;
+	int64_t delay_ms = 0;
+	int rc;
 
-	pthread_mutex_lock(&t->lock);
-	slot = throttle_slot(t, pair, false);
-	if (slot != NULL)
-		*slot = (struct throttle_slot){ .pair = 0 };
-	pthread_mutex_unlock(&t->lock);
+	p->wait_ms = 0;
+	if (db_query(tx, &q, sql[SQL_ATTEMPT], e, bind_i(p->slot), bind_s(p->hash), bind_i(p->now_ms),
+		    bind_i(p->now_ms - THROTTLE_FORGET_MS), bind_i(p->now_ms + THROTTLE_CAP_MS)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	if (rc == 1)
+		delay_ms = throttle_delay(query_int(q, 0));
+	query_end(q);
+	if (rc < 0)
+		return -1;
+	if (rc == 0)
+		return throttle_refuse(tx, p, e);
+	if (delay_ms == 0)
+		return 0;
+	return db_exec(tx, sql[SQL_DELAY], e, bind_i(p->slot), bind_i(p->now_ms + delay_ms)) < 0 ? -1 : 0;
+}
+
+int throttle_attempt(
+	struct throttle *t, const char *address, const char *account, int64_t now_ms, uint64_t *wait_ms, struct err *e)
+{
+	struct throttle_pair p = { .now_ms = now_ms };
+
+	if (throttle_pair(t, &p, address, account, e) != 0 ||
+		store_write(t->store, STORE_OPERATIONAL, work_attempt, &p, e) != 0)
+		return -1;
+	*wait_ms = p.wait_ms;
+	if (p.wait_ms > 0)
+		atomic_fetch_add(&t->refusals, 1);
+	return 0;
+}
+
+static int work_clear(struct db *tx, void *arg, struct err *e)
+{
+	const struct throttle_pair *p = arg;
+
+	return db_exec(tx, sql[SQL_CLEAR], e, bind_i(p->slot), bind_s(p->hash)) < 0 ? -1 : 0;
+}
+
+int throttle_succeed(struct throttle *t, const char *address, const char *account, struct err *e)
+{
+	struct throttle_pair p = { .now_ms = 0 };
+
+	if (throttle_pair(t, &p, address, account, e) != 0)
+		return -1;
+	return store_write(t->store, STORE_OPERATIONAL, work_clear, &p, e);
 }
 
 uint64_t throttle_refusals(struct throttle *t)
 {
-	uint64_t n;
-
-	pthread_mutex_lock(&t->lock);
-	n = t->refusals;
-	pthread_mutex_unlock(&t->lock);
-	return n;
+	return atomic_load(&t->refusals);
 }

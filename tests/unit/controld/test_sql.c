@@ -19,7 +19,8 @@
 
 #include <cmocka.h>
 
-static const struct sql_table *const store_tables[] = { &store_sql, &changes_sql, &migrate_sql, &secrets_sql, &lease_sql };
+static const struct sql_table *const store_tables[] = { &store_sql, &changes_sql, &migrate_sql, &secrets_sql,
+	&lease_sql };
 
 static int prepare_table(struct db *db, const struct sql_table *t)
 {
