@@ -121,6 +121,22 @@ int node_list(struct db *db, const char *after, unsigned limit, node_fn fn, void
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
+static const char *status_name(const struct node *n)
+{
+	if (n->standing != NODE_JOINED)
+		return node_standing_name(n->standing);
+	return n->online ? "online" : "offline";
+}
+
+/* What the change log keeps. */
+static json_t *node_json(const struct node *n)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", n->id, "name", n->name, "status",
+		status_name(n), "group", n->group_name, "group_id", n->group_id, "created_at",
+		fleet_json_time(n->created_ms), "updated_at", fleet_json_time(n->updated_ms), "joined_at",
+		fleet_json_time(n->joined_ms));
+}
+
 static int node_log(struct db *tx, const char *op, const char *fields, const struct node *n, const struct who *who,
 	int64_t *seq, struct err *e)
 {
@@ -255,19 +271,4 @@ int node_seen(struct db *tx, const struct node *n, struct err *e)
 int node_event(struct db *tx, const struct node *n, const struct who *who, struct err *e)
 {
 	return node_log(tx, n->online ? "online" : "offline", "status", n, who, NULL, e);
-}
-
-static const char *status_name(const struct node *n)
-{
-	if (n->standing != NODE_JOINED)
-		return node_standing_name(n->standing);
-	return n->online ? "online" : "offline";
-}
-
-json_t *node_json(const struct node *n)
-{
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", n->id, "name", n->name, "status",
-		status_name(n), "group", n->group_name, "group_id", n->group_id, "created_at",
-		fleet_json_time(n->created_ms), "updated_at", fleet_json_time(n->updated_ms), "joined_at",
-		fleet_json_time(n->joined_ms));
 }

@@ -14,7 +14,6 @@
 #include "controld/store/store.h"
 #include "proto/msg.h"
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -62,7 +61,6 @@ int node_seen(struct db *tx, const struct node *n, struct err *e) MUST_CHECK;
 int node_event(struct db *tx, const struct node *n, const struct who *who, struct err *e) MUST_CHECK;
 
 const char *node_standing_name(enum node_standing s);
-json_t *node_json(const struct node *n); /* what the change log keeps */
 
 extern const struct sql_table node_sql;
 

@@ -102,7 +102,8 @@ static int body_inflate_gzip(uint8_t **out, size_t *n, const struct body_source 
 	return err_set(e, ERR_BAD_REQUEST, NULL, "the body is not one whole gzip stream");
 }
 
-int body_inflate(uint8_t **out, size_t *n, const struct body_source *src, struct err *e)
+/* Bytes as they are after Content-Encoding; *out is malloc'ed, or NULL when data can be used as it is. */
+static int body_inflate(uint8_t **out, size_t *n, const struct body_source *src, struct err *e)
 {
 	*out = NULL;
 	*n = src->n;

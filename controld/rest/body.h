@@ -24,7 +24,5 @@ struct body_source {
 
 /* A new object; {} for no bytes. -1: ERR_UNSUPPORTED_MEDIA, ERR_TOO_LARGE or ERR_BAD_REQUEST. */
 int body_parse(json_t **out, const struct body_source *src, struct err *e) MUST_CHECK;
-/* Bytes as they are after Content-Encoding; *out is malloc'ed, or NULL when data can be used as it is. */
-int body_inflate(uint8_t **out, size_t *n, const struct body_source *src, struct err *e) MUST_CHECK;
 
 #endif

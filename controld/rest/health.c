@@ -152,7 +152,7 @@ static enum health_status health_part_status(const struct health_part *part)
 	return part->probe.critical ? HEALTH_UNHEALTHY : HEALTH_DEGRADED;
 }
 
-const char *health_status_name(enum health_status s)
+static const char *health_status_name(enum health_status s)
 {
 	static const char *const names[] = {
 		[HEALTH_HEALTHY] = "healthy",

@@ -30,6 +30,5 @@ int health_start(struct health *h, struct err *e) MUST_CHECK;
 enum health_status health_status(struct health *h);
 /* The body of /health (new). */
 json_t *health_read(struct health *h, int64_t now_ms, uint64_t uptime_s);
-const char *health_status_name(enum health_status s); /* "healthy" */
 
 #endif

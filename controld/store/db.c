@@ -50,6 +50,17 @@ static void query_free(struct query *q)
 	free(q);
 }
 
+/* Ends every query that is still open. */
+static void db_settle(struct db *db)
+{
+	LIST_FOREACH_SAFE (it, &db->running) {
+		struct query *q = CONTAINER_OF(it, struct query, link);
+
+		log_error("store_query_left_open", log_s("sql", q->sql));
+		query_end(q);
+	}
+}
+
 void db_free(struct db *db)
 {
 	struct query *q;
@@ -233,14 +244,4 @@ int db_part_undo(struct db *db, struct err *e)
 bool db_in_transaction(const struct db *db)
 {
 	return db->driver->in_transaction(db->conn);
-}
-
-void db_settle(struct db *db)
-{
-	LIST_FOREACH_SAFE (it, &db->running) {
-		struct query *q = CONTAINER_OF(it, struct query, link);
-
-		log_error("store_query_left_open", log_s("sql", q->sql));
-		query_end(q);
-	}
 }

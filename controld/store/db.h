@@ -2,7 +2,7 @@
  * db - one connection: its prepared statements and the transaction it is in. Inside store/ only; features see store.h.
  *
  * Owner:  the writer or the pool. Thread: one at a time.
- * Ends:   db_free(); statements left open by a careless function are closed by db_settle() and logged.
+ * Ends:   db_free(); statements left open by a careless function are closed with their transaction and logged.
  */
 #ifndef PORTWAY_CONTROLD_STORE_DB_H
 #define PORTWAY_CONTROLD_STORE_DB_H
@@ -36,8 +36,6 @@ int db_part_keep(struct db *db, struct err *e) MUST_CHECK;
 int db_part_undo(struct db *db, struct err *e) MUST_CHECK;
 /* False when the database gave the transaction up by itself. */
 bool db_in_transaction(const struct db *db);
-/* Ends every query that is still open. */
-void db_settle(struct db *db);
 
 /* The store's master key, or NULL; store.c. */
 const uint8_t *store_master_key(const struct store *s);

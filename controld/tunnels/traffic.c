@@ -472,7 +472,8 @@ int traffic_get(struct db *db, enum traffic_scope scope, const char *tenant_id, 
 	return rc;
 }
 
-int64_t traffic_refused(const struct traffic *t)
+/* For any reason. */
+static int64_t traffic_refused(const struct traffic *t)
 {
 	return t->value[METER_refused_limit] + t->value[METER_refused_source] + t->value[METER_refused_cidr] +
 	       t->value[METER_refused_proxy] + t->value[METER_refused_dial] + t->value[METER_refused_resource];

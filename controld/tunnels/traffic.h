@@ -45,7 +45,6 @@ int traffic_get(struct db *db, enum traffic_scope scope, const char *tenant_id, 
 int traffic_open(
 	struct db *tx, const char *mapping_id, const char *tenant_id, const char *user_id, struct err *e) MUST_CHECK;
 
-int64_t traffic_refused(const struct traffic *t); /* for any reason */
 /* As the API's traffic_stats: seen from the tunnel port, received is what clients sent in. */
 void traffic_print(struct buf *b, const char *key, const struct traffic *t);
 
