@@ -1,36 +1,72 @@
 /*
- * command - a row of the command line: name, arguments, one sentence, function. Help and dispatch come from
- * the rows.
+ * command - a row of the command line: name, words, options, sentences, function. Dispatch, --help, completion and the man
+ * page come from the rows; commands.c holds them.
  *
- * Exit codes: 0 done, 1 the answer is bad news (unhealthy, refused), 2 wrong usage, 3 nothing answered (try
- * again), 4 the credentials are bad (do not try again).
+ * To add a command: a file commands/<name>.c with its command_<name>(), its prototype here, its row in commands.c.
  */
 #ifndef PORTWAY_CLIENT_COMMANDS_COMMAND_H
 #define PORTWAY_CLIENT_COMMANDS_COMMAND_H
 
+#include "client/commands/options.h"
+#include "client/exit_codes.h"
+#include "client/out/print.h"
 #include "common/base/macros.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 
-enum command_exit { EXIT_DONE = 0, EXIT_BAD_NEWS = 1, EXIT_USAGE = 2, EXIT_NO_ANSWER = 3, EXIT_CREDENTIALS = 4 };
+struct api;
+struct failure;
+struct invocation;
 
-/* What holds for every command: flags before or after its name, else the environment. */
-struct command_options {
-	const char *controld; /* base URL; PORTWAY_CONTROLD */
-	const char *token;    /* Bearer token; PORTWAY_TOKEN, NULL: none. Never a flag: arguments are visible to
-	                      others */
-	bool json;            /* print JSON, for programs */
-	FILE *out;
-};
+/* What completion offers for the words of a command. */
+enum command_words { WORDS_NONE, WORDS_RESOURCE, WORDS_COMMAND, WORDS_LIST };
 
 struct command {
 	const char *name;
-	const char *summary;
-	int (*run)(const struct command_options *opt, int argc, char **argv); /* argv[0] is the command's name */
+	const char *args;    /* "RESOURCE [FIELD=VALUE ...]", "" if it takes no words */
+	const char *summary; /* one line */
+	const char *details; /* sentences of its help and its place in the man page; NULL: the summary says all */
+	const char *example; /* a whole line; NULL: none */
+	const struct option_row *options; /* its own; ends with a row without name; NULL: none */
+	int (*run)(struct invocation *in);
+	enum command_words words;
+	const char *const *list;  /* WORDS_LIST: first words, NULL at the end */
+	int words_min, words_max; /* how many words it takes; checked before it runs; max -1: any number */
 };
 
-int command_version(const struct command_options *opt, int argc, char **argv);
-int command_status(const struct command_options *opt, int argc, char **argv);
+/* One command as it was called. */
+struct invocation {
+	const struct command *command;
+	struct options options; /* the global ones and its own */
+	int argc;
+	char **argv;  /* its words */
+	FILE *out;    /* stdout */
+	char who[48]; /* "portway list", which begins each complaint */
+};
+
+/* The table; ends with a row without name. */
+extern const struct command commands_table[];
+extern const struct option_row commands_global[];
+const struct command *commands_find(const char *name);
+
+/* Everything: parses, runs, answers the exit code. argv without the program's name. */
+int commands_run(int argc, char **argv, FILE *out);
+
+/* ---- for commands ------------------------------------------------------------------------------------------------- */
+/* controld, as the global options and the environment say. 0, or the exit code after a complaint. */
+int invocation_api(const struct invocation *in, struct api **out);
+/* What --output or --json ask for. */
+enum print_format invocation_format(const struct invocation *in);
+/* Complains; the exit code. */
+int invocation_fail(const struct invocation *in, const struct failure *f);
+int invocation_usage(const struct invocation *in, const char *fmt, ...) PRINTF(2, 3);
+
+int command_completion(struct invocation *in);
+int command_help(struct invocation *in);
+int command_login(struct invocation *in);
+int command_logout(struct invocation *in);
+int command_status(struct invocation *in);
+int command_version(struct invocation *in);
+int command_whoami(struct invocation *in);
 
 #endif

@@ -1,11 +1,9 @@
 /*
- * status - how controld and its relays are: /health for everyone, the nodes as well for who has a token.
+ * status - how controld and its relays are: /health for everyone, the nodes as well for who has credentials.
  */
+#include "client/api/api.h"
 #include "client/commands/command.h"
-#include "client/http_get.h"
-#include "common/base/err.h"
-
-#include <jansson.h>
+#include "client/out/text.h"
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -14,90 +12,91 @@ static const char *text_of(const json_t *object, const char *key)
 	return s != NULL ? s : "-";
 }
 
-static void print_node(FILE *out, const json_t *node)
+static void put_line(FILE *out, const char *name, const char *state)
 {
-	fprintf(out, "  %-20s %-8s revision %lld\n", text_of(node, "name"), text_of(node, "status"),
-		(long long)json_integer_value(json_object_get(node, "revision")));
+	(void)fputs("  ", out);
+	text_printf(out, "%-20s %s", name, state);
+	(void)fputc('\n', out);
 }
 
-static void print_text(FILE *out, const char *base, const json_t *health, const json_t *nodes)
+static void print_node(FILE *out, const json_t *node)
+{
+	char state[64];
+
+	(void)snprintf(state, sizeof state, "%-8s revision %lld", text_of(node, "status"),
+		(long long)json_integer_value(json_object_get(node, "revision")));
+	put_line(out, text_of(node, "name"), state);
+}
+
+static void print_text(FILE *out, const char *url, const json_t *health, const json_t *nodes)
 {
 	const json_t *check, *node;
 	size_t i;
 
-	fprintf(out, "controld %s at %s: %s, up %s\n", text_of(health, "version"), base, text_of(health, "status"),
+	text_printf(out, "controld %s at %s: %s, up %s", text_of(health, "version"), url, text_of(health, "status"),
 		text_of(health, "uptime"));
+	(void)fputc('\n', out);
 	json_array_foreach(json_object_get(health, "checks"), i, check)
-		fprintf(out, "  %-20s %s\n", text_of(check, "name"), text_of(check, "status"));
+		put_line(out, text_of(check, "name"), text_of(check, "status"));
 	if (nodes == NULL) {
-		fprintf(out, "Set PORTWAY_TOKEN to see the relays as well.\n");
+		(void)fputs("Log in to see the relays as well (portway login).\n", out);
 		return;
 	}
-	fprintf(out, "relays: %zu\n", json_array_size(nodes));
+	(void)fprintf(out, "relays: %zu\n", json_array_size(nodes));
 	json_array_foreach(nodes, i, node) print_node(out, node);
 }
 
-static int print_json(FILE *out, const json_t *health, const json_t *nodes)
+static int print(const struct invocation *in, const char *url, const json_t *health, const json_t *nodes)
 {
-	json_t *all = json_pack("{sO sO?}", "controld", health, "nodes", nodes);
-
-	if (all == NULL || json_dumpf(all, out, JSON_COMPACT) != 0) {
-		json_decref(all);
-		return -1;
-	}
-	json_decref(all);
-	return fputc('\n', out) == EOF ? -1 : 0;
-}
-
-/* 0 and the relays (none without a token), or the exit code. */
-static int ask_nodes(const struct command_options *opt, struct http_answer *nodes)
-{
-	struct err e;
-
-	if (opt->token == NULL)
-		return 0;
-	if (http_get(nodes, opt->controld, "/api/v1/nodes", opt->token, &e) != 0) {
-		fprintf(stderr, "portway status: %s\n", e.msg);
-		return EXIT_NO_ANSWER;
-	}
-	if (nodes->status == 200)
-		return 0;
-	fprintf(stderr, "portway status: %s/api/v1/nodes answered %ld: %s\n", opt->controld, nodes->status,
-		text_of(nodes->body, "message"));
-	return nodes->status == 401 || nodes->status == 403 ? EXIT_CREDENTIALS : EXIT_BAD_NEWS;
-}
-
-int command_status(const struct command_options *opt, int argc, char **argv)
-{
-	struct http_answer health = { 0 }, nodes = { 0 };
-	const json_t *items;
-	struct err e;
+	const enum print_format format = invocation_format(in);
+	json_t *all;
 	int rc;
 
-	if (argc > 1) {
-		fprintf(stderr, "portway status: unexpected argument '%s'\n", argv[1]);
-		return EXIT_USAGE;
+	if (format == PRINT_TABLE || format == PRINT_NAME) {
+		print_text(in->out, url, health, nodes);
+		return EXIT_DONE;
 	}
-	if (http_get(&health, opt->controld, "/health", NULL, &e) != 0) {
-		fprintf(stderr, "portway status: %s\n", e.msg);
-		return EXIT_NO_ANSWER;
+	all = json_pack("{sO sO?}", "controld", health, "nodes", nodes);
+	rc = all == NULL ? -1 : format == PRINT_YAML ? print_yaml(in->out, all) : print_json_line(in->out, all);
+	json_decref(all);
+	return rc == 0 ? EXIT_DONE : EXIT_BAD_NEWS;
+}
+
+/* Unhealthy answers 503, which is news and no trouble of the network: it is read without tries. */
+static int ask_health(struct api *api, struct http_answer *health, struct failure *f)
+{
+	const struct api_request rq = { .method = "GET", .path = "/health", .public = true, .any_status = true };
+
+	if (api_call(api, &rq, health, f) != 0)
+		return -1;
+	if (json_object_get(health->body, "status") != NULL)
+		return 0;
+	failure_set(f, EXIT_NO_ANSWER, "%s is not a controld (answer %ld)", api_url(api), health->status);
+	http_answer_fini(health);
+	return -1;
+}
+
+int command_status(struct invocation *in)
+{
+	struct http_answer health, nodes = { 0 };
+	struct failure f;
+	struct api *api;
+	int rc = invocation_api(in, &api);
+
+	if (rc != 0)
+		return rc;
+	if (ask_health(api, &health, &f) != 0) {
+		api_close(api);
+		return invocation_fail(in, &f);
 	}
-	if (health.body == NULL) {
-		fprintf(stderr, "portway status: %s is not a controld (answer %ld without JSON)\n", opt->controld,
-			health.status);
-		return EXIT_NO_ANSWER;
-	}
-	rc = ask_nodes(opt, &nodes);
-	if (rc == 0) {
-		items = json_object_get(nodes.body, "items");
-		if (!opt->json)
-			print_text(opt->out, opt->controld, health.body, items);
-		else if (print_json(opt->out, health.body, items) != 0)
-			rc = EXIT_BAD_NEWS;
-		if (health.status != 200)
-			rc = EXIT_BAD_NEWS;
-	}
+	if (api_has_credentials(api) && api_get(api, "/api/v1/nodes?limit=200", &nodes, &f) != 0)
+		rc = invocation_fail(in, &f);
+	else
+		rc = print(in, api_url(api), health.body, json_object_get(nodes.body, "items"));
+	if (rc == EXIT_DONE && health.status != 200)
+		rc = EXIT_BAD_NEWS;
 	http_answer_fini(&health);
 	http_answer_fini(&nodes);
+	api_close(api);
 	return rc;
 }

@@ -5,6 +5,7 @@ import signal
 import subprocess
 
 import pytest
+from cli import portway
 from portway import BIN, ROOT, Api, eventually
 
 
@@ -49,11 +50,6 @@ def mentioned(folder):
     return False
 
 
-def portway(*args, **env):
-    return subprocess.run([os.path.join(BIN, "portway"), *args], capture_output=True, text=True, timeout=30,
-                          env={**os.environ, **env})
-
-
 def test_version_and_help():
     assert portway("version").stdout.startswith("portway ")
     assert json.loads(portway("--json", "version").stdout)["version"]
@@ -62,11 +58,11 @@ def test_version_and_help():
 
 
 def test_status(fleet):
-    out = portway("status", PORTWAY_CONTROLD=fleet.controld.base)
+    out = portway("status", PORTWAY_URL=fleet.controld.base)
     assert out.returncode == 0 and "healthy" in out.stdout, out.stderr
     api = Api(fleet.controld.base)
     token = api.login()["token"]
-    out = portway("status", "--json", PORTWAY_CONTROLD=fleet.controld.base, PORTWAY_TOKEN=token)
+    out = portway("status", "--json", PORTWAY_URL=fleet.controld.base, PORTWAY_TOKEN=token)
     assert [n["name"] for n in json.loads(out.stdout)["nodes"]] == ["edge-1"]
-    assert portway("status", PORTWAY_CONTROLD=fleet.controld.base, PORTWAY_TOKEN="x.y.z").returncode == 4
-    assert portway("status", PORTWAY_CONTROLD="http://127.0.0.1:1").returncode == 3
+    assert portway("status", PORTWAY_URL=fleet.controld.base, PORTWAY_TOKEN="x.y.z").returncode == 3
+    assert portway("status", PORTWAY_URL="http://127.0.0.1:1").returncode == 5

@@ -119,3 +119,10 @@ def test_database_commands(new_fleet, tmp_path):
     names = {u["username"] for u in fleet.api.get("/api/v1/users")["items"]}
     assert "kept" in names and "gone" not in names
     fleet.api.get(f"/api/v1/users/{gone['id']}", expect=404)
+
+
+def test_man_page_of_the_command_is_its_tables():
+    with open(os.path.join(ROOT, "docs", "man", "portway.1")) as f:
+        page = f.read()
+    for part in ("commands", "options", "exits"):
+        assert daemon("portway", "help", "mdoc:" + part).stdout in page, f"{part} of portway(1): run scripts/man"

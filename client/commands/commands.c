@@ -1,0 +1,236 @@
+#include "client/commands/command.h"
+
+#include "client/api/api.h"
+#include "client/commands/help.h"
+#include "client/out/text.h"
+#include "common/base/err.h"
+#include "common/base/str.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- options ------------------------------------------------------------------------------------------------------ */
+
+static const char *const formats[] = { "table", "json", "yaml", "name", NULL };
+
+const struct option_row commands_global[] = {
+	{ .name = "url",
+		.type = OPTION_TEXT,
+		.value = "URL",
+		.help = "where controld answers; else PORTWAY_URL, the profile's, " API_URL_DEFAULT },
+	{ .name = "profile",
+		.type = OPTION_TEXT,
+		.value = "NAME",
+		.help = "which login; else PORTWAY_PROFILE, default" },
+	{ .name = "ca",
+		.type = OPTION_FILE,
+		.value = "FILE",
+		.help = "certificates that vouch for controld; else PORTWAY_CA, the system's" },
+	{ .name = "timeout",
+		.type = OPTION_DURATION,
+		.value = "TIME",
+		.min = 100,
+		.max = 600000,
+		.help = "for one try of a call; default 15s" },
+	{ .name = "tries",
+		.type = OPTION_NUMBER,
+		.value = "N",
+		.min = 1,
+		.max = 100,
+		.help = "of a call that the network swallows; default 4" },
+	{ .name = "output",
+		.letter = 'o',
+		.type = OPTION_CHOICE,
+		.value = "FORMAT",
+		.choices = formats,
+		.help = "table for people, json or yaml for programs, name for ids alone" },
+	{ .name = "json", .type = OPTION_FLAG, .help = "as --output json" },
+	{ .name = "help", .letter = 'h', .type = OPTION_FLAG, .help = "how to use it" },
+	{ .name = "version", .type = OPTION_FLAG, .help = "print the version" },
+	{ .name = NULL },
+};
+
+static const struct option_row login_options[] = {
+	{ .name = "email",
+		.type = OPTION_TEXT,
+		.value = "EMAIL",
+		.help = "account, by email or username; else it is asked for" },
+	{ .name = "tenant", .type = OPTION_TEXT, .value = "ID", .help = "for accounts of several tenants" },
+	{ .name = NULL },
+};
+
+/* ---- the table ---------------------------------------------------------------------------------------------------- */
+
+static const char *const shells[] = { "bash", "zsh", "fish", NULL };
+
+const struct command commands_table[] = {
+	{ .name = "completion",
+		.args = "bash|zsh|fish",
+		.summary = "print the completion script of a shell",
+		.example = "portway completion bash >/etc/bash_completion.d/portway",
+		.run = command_completion,
+		.words = WORDS_LIST,
+		.list = shells,
+		.words_min = 1,
+		.words_max = 1 },
+	{ .name = "help",
+		.args = "[COMMAND]",
+		.summary = "explain a command",
+		.run = command_help,
+		.words = WORDS_COMMAND,
+		.words_max = 1 },
+	{ .name = "login",
+		.args = "",
+		.summary = "log in and keep the login",
+		.details = "The password is asked for on the terminal; without one it is read from the standard input, "
+			   "or from "
+			   "PORTWAY_PASSWORD. The tokens are kept under $XDG_CONFIG_HOME/portway (mode 0600) and renew "
+			   "themselves; "
+			   "--profile keeps several logins apart. A login is used at its own address only.",
+		.example = "portway login --url https://controld.example:8443 --email anna@example.com",
+		.options = login_options,
+		.run = command_login },
+	{ .name = "logout", .args = "", .summary = "end the login and forget it", .run = command_logout },
+	{ .name = "status",
+		.args = "",
+		.summary = "how controld and its relays are",
+		.details = "With credentials the relays as well, and the revision each one runs.",
+		.run = command_status },
+	{ .name = "version", .args = "", .summary = "print the version", .run = command_version },
+	{ .name = "whoami", .args = "", .summary = "who is logged in, and where", .run = command_whoami },
+	{ .name = NULL },
+};
+
+const struct command *commands_find(const char *name)
+{
+	for (const struct command *c = commands_table; c->name != NULL; c++)
+		if (strcmp(c->name, name) == 0)
+			return c;
+	return NULL;
+}
+
+/* ---- running ------------------------------------------------------------------------------------------------------ */
+
+/* The command's name: the first word, past options and the values that they take. */
+static const struct command *name_in(int argc, char **argv, int *at)
+{
+	const struct option_row *const lists[] = { commands_global, NULL };
+
+	for (int i = 0; i < argc; i++) {
+		char *alone[] = { argv[i], NULL };
+		struct options o;
+		struct err e;
+
+		if (argv[i][0] != '-') {
+			*at = i;
+			return commands_find(argv[i]);
+		}
+		if (options_parse(&o, lists, 1, alone, &e) < 0)
+			i++; /* alone it is incomplete: the next word is its value */
+	}
+	*at = argc;
+	return NULL;
+}
+
+static int complain(const char *who, const struct err *e)
+{
+	text_printf(stderr, "%s: %s; see %s --help", who, e->msg, who);
+	(void)fputc('\n', stderr);
+	return EXIT_USAGE;
+}
+
+static int run_command(const struct command *c, int argc, char **argv, FILE *out)
+{
+	const struct option_row *const lists[] = { commands_global, c->options, NULL };
+	struct invocation in = { .command = c, .argv = argv, .out = out };
+	struct err e;
+
+	(void)str_fmt(in.who, sizeof in.who, "portway %s", c->name);
+	if ((in.argc = options_parse(&in.options, lists, argc, argv, &e)) < 0)
+		return complain(in.who, &e);
+	if (options_has(&in.options, "help")) {
+		help_command(out, c);
+		return EXIT_DONE;
+	}
+	if (in.argc < c->words_min)
+		return invocation_usage(&in, "it takes %s", c->args);
+	if (c->words_max >= 0 && in.argc > c->words_max)
+		return invocation_usage(&in, "unexpected '%s'", argv[c->words_max]);
+	return c->run(&in);
+}
+
+/* No command: --help, --version, or a mistake. */
+static int run_none(int argc, char **argv, FILE *out)
+{
+	const struct option_row *const lists[] = { commands_global, NULL };
+	struct options o;
+	struct err e;
+	int left = options_parse(&o, lists, argc, argv, &e);
+
+	if (left < 0)
+		return complain("portway", &e);
+	if (options_has(&o, "version"))
+		return run_command(commands_find("version"), 0, argv + left, out);
+	if (options_has(&o, "help")) {
+		help_all(out);
+		return EXIT_DONE;
+	}
+	if (left == 0) {
+		help_all(stderr);
+		return EXIT_USAGE;
+	}
+	text_printf(stderr, "portway: there is no command '%s'; see portway --help", argv[0]);
+	(void)fputc('\n', stderr);
+	return EXIT_USAGE;
+}
+
+int commands_run(int argc, char **argv, FILE *out)
+{
+	int at = 0;
+	const struct command *c = name_in(argc, argv, &at);
+
+	if (c == NULL)
+		return run_none(argc, argv, out);
+	memmove(&argv[at], &argv[at + 1], (size_t)(argc - at) * sizeof argv[0]); /* with the NULL at the end */
+	return run_command(c, argc - 1, argv, out);
+}
+
+/* ---- for commands ------------------------------------------------------------------------------------------------- */
+
+int invocation_fail(const struct invocation *in, const struct failure *f)
+{
+	return failure_print(f, stderr, in->who);
+}
+
+int invocation_usage(const struct invocation *in, const char *fmt, ...)
+{
+	struct err e = { 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(e.msg, sizeof e.msg, fmt, ap);
+	va_end(ap);
+	return complain(in->who, &e);
+}
+
+int invocation_api(const struct invocation *in, struct api **out)
+{
+	const struct api_conf conf = {
+		.url = options_text(&in->options, "url", NULL),
+		.profile = options_text(&in->options, "profile", NULL),
+		.ca_file = options_text(&in->options, "ca", NULL),
+		.tries = (unsigned)options_number(&in->options, "tries", 0),
+		.timeout_ms = (uint64_t)options_number(&in->options, "timeout", 0),
+	};
+	struct failure f;
+
+	return api_open(out, &conf, &f) == 0 ? 0 : invocation_fail(in, &f);
+}
+
+enum print_format invocation_format(const struct invocation *in)
+{
+	if (options_has(&in->options, "json"))
+		return PRINT_JSON;
+	return print_format(options_text(&in->options, "output", NULL));
+}

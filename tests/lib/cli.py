@@ -1,0 +1,99 @@
+"""The `portway` command as people and scripts call it: with pipes, and on a terminal (a pty)."""
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+
+from portway import BIN
+
+PROGRAM = os.path.join(BIN, "portway")
+
+
+def environment(env):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("PORTWAY_") and "proxy" not in k.lower()}
+    clean.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
+    return {**clean, "XDG_CONFIG_HOME": "/nonexistent", "TERM": "xterm", **env}
+
+
+def portway(*args, stdin=None, **env):
+    return subprocess.run([PROGRAM, *args], capture_output=True, text=True, timeout=60, input=stdin or "", env=environment(env))
+
+
+def run(*args, status=0, stdin=None, **env):
+    """portway() that must end with this status; its output."""
+    done = portway(*args, stdin=stdin, **env)
+    assert done.returncode == status, f"portway {' '.join(args)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, done.stderr
+    return done.stdout if status == 0 else done.stderr
+
+
+class Terminal:
+    """A command on a terminal of its own. Reads what it writes, types, resizes, looks at what the terminal is set to."""
+
+    def __init__(self, *args, size=(24, 80), **env):
+        self.master, self.slave = pty.openpty()
+        self.resize(*size, tell=False)
+        self.before = termios.tcgetattr(self.slave)
+        self.text = ""
+        self.process = subprocess.Popen([PROGRAM, *args], stdin=self.slave, stdout=self.slave, stderr=self.slave,
+                                        env=environment(env), preexec_fn=self._own_terminal)
+
+    def _own_terminal(self):
+        os.setsid()
+        fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
+
+    def resize(self, rows, columns, tell=True):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        if tell:
+            self.process.send_signal(signal.SIGWINCH)
+
+    def read(self, seconds=0.05):
+        if select.select([self.master], [], [], seconds)[0]:
+            with contextlib.suppress(OSError):
+                self.text += os.read(self.master, 65536).decode(errors="replace")
+        return self.text
+
+    def expect(self, pattern, seconds=30):
+        """Waits until the text since the last expect() matches; forgets what was read up to there."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            match = re.search(pattern, self.read(), re.DOTALL)
+            if match:
+                self.text = self.text[match.end():]
+                return match
+            if self.process.poll() is not None and not select.select([self.master], [], [], 0)[0]:
+                break
+        raise AssertionError(f"{pattern!r} did not come; there is {self.text[-2000:]!r}")
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def settings(self):
+        return termios.tcgetattr(self.slave)
+
+    def wait(self, seconds=30):
+        end = time.monotonic() + seconds
+        while self.process.poll() is None:
+            assert time.monotonic() < end, f"it has not ended; it wrote {self.text[-2000:]!r}"
+            self.read()
+        return self.process.returncode
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
