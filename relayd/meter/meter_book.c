@@ -18,7 +18,8 @@ struct book_slot {
 struct meter_book {
 	struct meter_file *file;
 	struct book_slot *slots;
-	uint32_t n_slots;
+	uint32_t
+		n_slots; /* that may have counted: of our own file those used so far, as looking at a page makes it ours */
 	bool own;
 	bool dead;    /* not own, and nobody counts there any more */
 	bool pending; /* report `number` was made and is not acknowledged */
@@ -37,7 +38,7 @@ int meter_book_new(struct meter_book **out, struct meter_file *f, bool own, stru
 		return err_set(e, ERR_NOMEM, NULL, "counters: out of memory for %u slots", slots);
 	}
 	b->file = f;
-	b->n_slots = slots;
+	b->n_slots = own ? 0 : slots;
 	b->own = own;
 	/*
 	 * Whether the last number that another process used was stored, and with which rows, is not known. It is used
@@ -168,6 +169,7 @@ void meter_book_again(struct meter_book *b)
 void meter_book_open_slot(struct meter_book *b, uint32_t slot)
 {
 	b->slots[slot] = (struct book_slot){ .acked = 0 };
+	b->n_slots = MAX(b->n_slots, slot + 1);
 }
 
 bool meter_book_settled(const struct meter_book *b, uint32_t slot)

@@ -459,6 +459,44 @@ static void workers_add_while_reports_are_made(void **state)
 	meter_close(m);
 }
 
+/* KiB of the counter file that this process has touched. */
+static unsigned touched_kib(void)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	char line[512];
+	bool ours = false;
+	unsigned long from, to;
+	unsigned kib = 0, n;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof line, f) != NULL) {
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			ours = strstr(line, dir) != NULL;
+		else if (ours && sscanf(line, "Rss: %u kB", &n) == 1)
+			kib += n;
+	}
+	fclose(f);
+	return kib;
+}
+
+static void counters_that_nobody_uses_cost_no_memory(void **state)
+{
+	struct meter *m = open_meter(16384);
+	struct meter_slot slot;
+	struct seen s;
+
+	(void)state;
+	assert_int_equal(meter_slot_get(m, "map_a", &slot, NULL), 0);
+	meter_add(&slot, 0, METER_opened, 1);
+	next_report(m, 100000, &s);
+	assert_int_equal(s.n, 1);
+	ack(m, &s);
+	next_report(m, 100000, &s);
+	assert_false(s.any);
+	assert_in_range(touched_kib(), 4, 256); /* of some ten megabytes */
+	meter_close(m);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, drop_dir)
 
 int main(void)
@@ -475,6 +513,7 @@ int main(void)
 		TEST(a_full_disk_is_said_and_tried_again),
 		TEST(foreign_files_are_put_aside),
 		TEST(workers_add_while_reports_are_made),
+		TEST(counters_that_nobody_uses_cost_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
