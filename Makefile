@@ -48,8 +48,8 @@ LIBS_controld := -lnng -levent_core -levent_extra -levent_openssl -ljansson -lsq
 LIBS_relayd   := -lnng -luv $(LIBS_common)
 LIBS_portway  := -luv -lcurl -ljansson $(LIBS_common)
 
-SRC_common   := $(filter-out common/uv/% common/nng/%,$(wildcard common/*/*.c))
-SRC_uv       := $(wildcard common/uv/*.c)
+SRC_common   := $(filter-out common/uv/% common/tunnel/% common/nng/%,$(wildcard common/*/*.c))
+SRC_uv       := $(wildcard common/uv/*.c common/tunnel/*.c)
 SRC_nng      := $(wildcard common/nng/*.c)
 SRC_proto    := $(wildcard proto/*.c)
 SRC_controld := $(filter-out controld/main.c,$(wildcard controld/*.c controld/*/*.c controld/*/*/*.c))

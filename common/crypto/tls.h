@@ -31,6 +31,7 @@ struct tls_conf {
 	enum tls_peer peer;         /* a client that was given a CA or a fingerprint always checks */
 	unsigned min_version;       /* 12 or 13; 0: 13 */
 	const char *server_name;    /* client: name to check and to send as SNI; NULL: chain only */
+	bool peer_is_relay; /* client: the server shows a relay's certificate (CERT_CLIENT), and no other will do */
 	/* Decides on a peer whose chain was good (revocation); may be NULL. Called on the handshaking thread. */
 	bool (*accept_peer)(const struct cert_info *peer, void *arg);
 	void *arg;
@@ -58,6 +59,8 @@ ssize_t tls_session_write(struct tls_session *s, const void *p, size_t n);
 void tls_session_shutdown(struct tls_session *s); /* sends close_notify if the handshake was done */
 /* 0 and the peer's leaf, -1 if it showed none or it was not verified. */
 int tls_session_peer(struct tls_session *s, struct cert_info *out);
+/* Bytes that only the two ends of this session can know (RFC 8446 section 7.5), for a use that the label names. */
+int tls_session_export(struct tls_session *s, const char *label, uint8_t *out, size_t n) MUST_CHECK;
 /* Why the last call answered TLS_FAILED or TLS_BAD_PEER: a static or per-session string. */
 const char *tls_session_reason(struct tls_session *s);
 

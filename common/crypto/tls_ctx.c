@@ -139,6 +139,9 @@ static int tls_ctx_set_trust(struct tls_ctx *c, const struct tls_conf *conf, str
 		mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
 	SSL_CTX_set_verify(c->ssl, mode, NULL);
 	SSL_CTX_set_cert_verify_callback(c->ssl, on_verify, c);
+	/* A certificate for clients as a server: OpenSSL checks its use against the other purpose then. */
+	if (conf->peer_is_relay && SSL_CTX_set_purpose(c->ssl, X509_PURPOSE_SSL_CLIENT) != 1)
+		return crypto_err(e, ERR_CRYPTO, "set up TLS");
 	c->accept_peer = conf->accept_peer;
 	c->arg = conf->arg;
 	return 0;

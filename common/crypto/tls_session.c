@@ -9,6 +9,7 @@
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct tls_session {
 	SSL *ssl;
@@ -196,6 +197,16 @@ int tls_session_peer(struct tls_session *s, struct cert_info *out)
 	if (leaf == NULL || !SSL_is_init_finished(s->ssl) || SSL_get_verify_result(s->ssl) != X509_V_OK)
 		return -1;
 	return cert_x509_info(leaf, out);
+}
+
+int tls_session_export(struct tls_session *s, const char *label, uint8_t *out, size_t n)
+{
+	int r = SSL_is_init_finished(s->ssl)
+	                ? SSL_export_keying_material(s->ssl, out, n, label, strlen(label), NULL, 0, 0)
+	                : 0;
+
+	ERR_clear_error();
+	return r == 1 ? 0 : -1;
 }
 
 const char *tls_session_reason(struct tls_session *s)

@@ -47,10 +47,12 @@ void flow_fini(struct flow *f, struct flow_way *way)
  * Hands n bytes (of the pipe, or at `bytes`) to the far side's kernel. What is known to be the last leaves in one packet
  * with the end of the stream, which is told next.
  */
-static ssize_t hand(const struct flow *f, const struct side *to, const uint8_t *bytes, size_t n)
+static ssize_t hand(const struct flow *f, struct side *to, const uint8_t *bytes, size_t n)
 {
 	unsigned more = f->corked ? SPLICE_F_MORE : 0;
 
+	if (to->ops != NULL)
+		return to->ops->send(to, bytes, n);
 	if (f->pipe != NULL)
 		return sys_splice(f->pipe->out, to->io.fd, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK | more);
 	return sys_send(to->io.fd, bytes, n, f->state == FLOW_ENDING ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL);
@@ -147,11 +149,35 @@ static enum flow_result copy_some(struct flow *f, struct flow_way *way, struct s
 			f->state = FLOW_ENDING;
 	}
 	f->large_run = n >= READ_LARGE ? MIN(f->large_run + (uint32_t)n, FLOW_SPLICE_AFTER) : 0;
-	f->splicing = f->large_run >= FLOW_SPLICE_AFTER;
+	f->splicing = f->large_run >= FLOW_SPLICE_AFTER && to->ops == NULL;
 	taken = offer(f, way, to, bytes, (size_t)n);
 	if (taken < 0)
 		return FLOW_BROKEN;
 	return taken == n ? FLOW_MOVED : keep(f, way, bytes + taken, (size_t)(n - taken));
+}
+
+/* From an end that holds its bytes until they are taken: what the far side does not want stays there. */
+static enum flow_result pass_some(struct flow *f, struct flow_way *way, struct side *from, struct side *to)
+{
+	const uint8_t *bytes;
+	size_t there = from->ops->peek(from, &bytes), may;
+	ssize_t taken;
+
+	if (there == 0) {
+		side_drained(from, way->worker);
+		if (from->fin)
+			f->state = FLOW_ENDING;
+		return FLOW_MOVED;
+	}
+	may = rate_take(way->rate, &way->slice, there, way->worker->now_ns);
+	if (may == 0)
+		return FLOW_THROTTLED;
+	taken = offer(f, way, to, bytes, may);
+	rate_give(way->rate, &way->slice, may - (size_t)MAX(taken, 0));
+	if (taken < 0)
+		return FLOW_BROKEN;
+	from->ops->take(from, (size_t)taken);
+	return FLOW_MOVED;
 }
 
 static void note_splice(struct flow *f, size_t n)
@@ -193,6 +219,20 @@ static enum flow_result splice_some(struct flow *f, struct flow_way *way, struct
 	return deliver_held(f, way, to);
 }
 
+/* Whatever the ends are. Into an end without a socket goes only what it has room for, so that nothing has to be kept. */
+static enum flow_result move_some(struct flow *f, struct flow_way *way, struct side *from, struct side *to)
+{
+	size_t room = to->ops != NULL ? to->ops->room(to) : READ_MAX;
+
+	if (room == 0) {
+		to->writable = false;
+		return FLOW_BLOCKED;
+	}
+	if (from->ops != NULL)
+		return pass_some(f, way, from, to);
+	return copy_some(f, way, from, to, MIN(room, READ_MAX));
+}
+
 enum flow_result flow_pump(struct flow *f, struct flow_way *way, struct side *from, struct side *to)
 {
 	uint64_t turn_ends = f->bytes + way->worker->turn;
@@ -210,7 +250,7 @@ enum flow_result flow_pump(struct flow *f, struct flow_way *way, struct side *fr
 		else if (f->splicing)
 			r = splice_some(f, way, from, to);
 		else
-			r = copy_some(f, way, from, to, READ_MAX);
+			r = move_some(f, way, from, to);
 	}
 	if (f->corked && to->writable && (r == FLOW_BLOCKED || r == FLOW_THROTTLED)) {
 		f->corked = false;

@@ -16,7 +16,7 @@ void side_init(struct side *s, io_event_fn on_event, int fd)
 
 void side_hear(struct side *s, struct worker *w, uint32_t events)
 {
-	if (events & EPOLLIN && s->readable && ++s->told >= SIDE_TOLD_MAX && !s->muted) {
+	if (events & EPOLLIN && s->readable && s->ops == NULL && ++s->told >= SIDE_TOLD_MAX && !s->muted) {
 		s->muted = true;
 		io_change(w, &s->io, IO_STREAM & ~(uint32_t)EPOLLIN);
 	}
@@ -42,10 +42,32 @@ void side_before_write(struct side *s, uint64_t written)
 {
 	int on = 1;
 
-	if (s->nodelay || written == 0)
+	if (s->nodelay || written == 0 || s->ops != NULL)
 		return;
 	s->nodelay = true;
 	setsockopt(s->io.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+int side_finish(struct side *s)
+{
+	return s->ops != NULL ? s->ops->finish(s) : shutdown(s->io.fd, SHUT_WR);
+}
+
+void side_close(struct side *s, bool reset)
+{
+	if (s->ops != NULL) {
+		s->ops->close(s, reset);
+		s->ops = NULL;
+		return;
+	}
+	if (reset && s->io.fd >= 0)
+		side_reset_on_close(s->io.fd);
+	io_close(&s->io);
+}
+
+bool side_is_open(const struct side *s)
+{
+	return s->ops != NULL || s->io.fd >= 0;
 }
 
 /* Setting it again has this effect (tcp(7)). */
@@ -53,6 +75,8 @@ void side_push(const struct side *s)
 {
 	int on = 1;
 
+	if (s->ops != NULL)
+		return;
 	setsockopt(s->io.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
@@ -67,6 +91,8 @@ void side_probe(const struct side *s, unsigned interval_s)
 {
 	int on = 1, every = (int)MIN(interval_s, PROBE_EVERY_MAX), probes = PROBES;
 
+	if (s->ops != NULL)
+		return;
 	setsockopt(s->io.fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 	setsockopt(s->io.fd, IPPROTO_TCP, TCP_KEEPIDLE, &every, sizeof every);
 	setsockopt(s->io.fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);

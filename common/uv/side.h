@@ -1,5 +1,5 @@
 /*
- * side - one socket of a session, and what the kernel last said of it.
+ * side - one end of a session: a socket, and what the kernel last said of it; or something that behaves like one (side_ops).
  *
  * The epoll tells changes only, so what was told and not used up stays here until a system call says otherwise. While the
  * other side takes nothing, every packet that arrives would wake the worker for nothing: after SIDE_TOLD_MAX times the
@@ -12,13 +12,31 @@
 #include "common/uv/io.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
 
 struct addr;
 
 #define SIDE_TOLD_MAX 4
 
+/* An end without a socket (a stream on a link). Told by side_hear() with the names of epoll; side.far is its own. */
+struct side;
+struct side_ops {
+	/* Bytes that have come, where they are; 0: none (or the end, when side.fin was told). */
+	size_t (*peek)(struct side *s, const uint8_t **p);
+	void (*take)(struct side *s, size_t n);
+	/* How much send() would take now; 0: EPOLLOUT will come. */
+	size_t (*room)(struct side *s);
+	/* At most room(); -1: it is over. */
+	ssize_t (*send)(struct side *s, const uint8_t *p, size_t n);
+	int (*finish)(struct side *s); /* no more will be sent */
+	void (*close)(struct side *s, bool reset);
+};
+
 struct side {
 	struct io io;
+	const struct side_ops *ops; /* NULL: a socket, io.fd */
+	void *far;
 	bool readable;
 	bool writable;
 	bool fin; /* the peer's end of stream is in the kernel's queue: a read that comes back short was the last */
@@ -33,6 +51,12 @@ void side_hear(struct side *s, struct worker *w, uint32_t events);
 void side_drained(struct side *s, struct worker *w);
 /* From the second write on small pieces must not wait for the peer's acknowledgement (Nagle); a lone request never does. */
 void side_before_write(struct side *s, uint64_t written);
+
+/* Tells the peer that no more will come. -1: it is gone. */
+int side_finish(struct side *s) MUST_CHECK;
+/* reset: the peer must know that this is not the end of its stream. Any number of times. */
+void side_close(struct side *s, bool reset);
+bool side_is_open(const struct side *s);
 
 /* Sends now what the kernel holds back because more was announced. */
 void side_push(const struct side *s);

@@ -32,6 +32,7 @@ int worker_init(struct worker *w, unsigned index, struct fd_budget *fds, worker_
 {
 	*w = (struct worker){ .index = index, .fds = fds, .epfd = -1, .on_wake = fn, .on_wake_arg = arg };
 	list_init(&w->again);
+	list_init(&w->ends);
 	list_init(&w->graves);
 	pipe_pool_init(&w->pipes, fds);
 	w->now_ns = clock_mono_ns();
@@ -112,7 +113,7 @@ static int wait_ms(struct worker *w)
 {
 	uint64_t next, now;
 
-	if (!list_empty(&w->again))
+	if (!list_empty(&w->again) || !list_empty(&w->ends))
 		return 0;
 	next = wheel_next_ns(&w->wheel);
 	if (next == UINT64_MAX)
@@ -142,6 +143,7 @@ void worker_run(struct worker *w)
 			dispatch(&events[i]);
 		wheel_advance(&w->wheel, w->now_ns);
 		w->n_again = run_tasks(&w->again);
+		run_tasks(&w->ends);
 		worker_bury_all(w);
 		note_lag(w);
 	}
@@ -172,6 +174,12 @@ void worker_again(struct worker *w, struct task *t)
 {
 	if (list_empty(&t->link))
 		list_push_back(&w->again, &t->link);
+}
+
+void worker_finish(struct worker *w, struct task *t)
+{
+	if (list_empty(&t->link))
+		list_push_back(&w->ends, &t->link);
 }
 
 void worker_bury(struct worker *w, struct task *t)

@@ -6,7 +6,7 @@
  * more system calls. libuv brings the calls of the control thread (uv_async) and name resolution (uv_getaddrinfo);
  * its timers are not used here: deadlines belong to the wheel.
  *
- *   round:  wait -> events -> due timers -> tasks put off by the last round -> burials
+ *   round:  wait -> events -> due timers -> tasks put off by the last round -> what ends a round -> burials
  *
  * Owner:  struct workers. Thread: its own; the fields are for code that runs in its callbacks.
  * Each callback does a bounded amount of work and calls worker_again() for the rest.
@@ -54,7 +54,7 @@ struct worker {
 	unsigned n_again; /* tasks that the last round put off */
 	struct io uv_io;
 	uv_async_t wake;
-	struct list again, graves;
+	struct list again, ends, graves;
 	uint64_t lag_ns; /* longest round since it was last asked for; atomic */
 	worker_fn on_wake;
 	void *on_wake_arg;
@@ -74,6 +74,8 @@ uint64_t worker_take_lag_ns(struct worker *w);
 void task_init(struct task *t, task_fn run);
 /* Runs it in the next round; asking twice is asking once. */
 void worker_again(struct worker *w, struct task *t);
+/* Runs it at the end of this round: what several callbacks add to is done once for all of them. */
+void worker_finish(struct worker *w, struct task *t);
 /* Runs it at the end of this round, when no caller can still hold what it frees. */
 void worker_bury(struct worker *w, struct task *t);
 /* Now; for whoever ends things after the thread was joined. */

@@ -1,0 +1,110 @@
+/*
+ * frame - what an agent and a relay say to each other on a link (README.md is the wire spec): bytes in, bytes out.
+ *
+ * A frame is a head of FRAME_HEAD bytes and a payload. DATA is handed on as it comes, in pieces; every other payload is
+ * decoded whole. Decoders answer -1 for anything but exactly one encoding of one value.
+ *
+ * Thread: any; no state.
+ */
+#ifndef PORTWAY_TUNNEL_FRAME_H
+#define PORTWAY_TUNNEL_FRAME_H
+
+#include "common/base/macros.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf;
+
+#define FRAME_HEAD         8
+#define FRAME_DATA_MAX     16376 /* with its head one full TLS record */
+#define FRAME_DATAGRAM_MAX 65507 /* what UDP can carry over IPv4 */
+#define FRAME_CONTROL_MAX  1024  /* any other payload */
+#define FRAME_VERSION      1
+
+#define FRAME_ID_SIZE      40 /* with NUL: client, instance and mapping ids, a version */
+#define FRAME_HOST_SIZE    256
+#define FRAME_ADDR_SIZE    80
+#define FRAME_REASON_SIZE  160
+#define FRAME_SIGNATURE    64
+#define FRAME_EXPORTED     32                           /* bytes taken from the TLS session (RFC 8446 section 7.5) */
+#define FRAME_EXPORT_LABEL "EXPERIMENTAL-portway-agent" /* RFC 5705 section 4: the prefix for private labels */
+
+enum frame_type {
+	FRAME_HELLO = 1, /* agent: who I am */
+	FRAME_WELCOME,   /* relay: come in */
+	FRAME_REFUSED,   /* relay: no; the link ends */
+	FRAME_PING,
+	FRAME_PONG,
+	FRAME_GOAWAY, /* no new streams here; the link ends when those there are have ended */
+	FRAME_OPEN,   /* a new stream */
+	FRAME_OPENED, /* its far end is connected */
+	FRAME_DATA,
+	FRAME_WINDOW, /* so many more bytes may be sent on the stream */
+	FRAME_FIN,    /* no more bytes from here */
+	FRAME_RESET,  /* the stream is over, both ways, now */
+	FRAME_DATAGRAM,
+	FRAME_TYPES_END,
+};
+
+struct frame_head {
+	uint8_t type; /* enum frame_type */
+	uint32_t n;   /* of the payload */
+	uint32_t stream;
+};
+
+void frame_put_head(uint8_t out[FRAME_HEAD], enum frame_type type, uint32_t n, uint32_t stream);
+/* -1: not a type of ours, or longer than its type may be, or a stream where there is none (or the other way round). */
+int frame_get_head(struct frame_head *out, const uint8_t in[FRAME_HEAD]) MUST_CHECK;
+
+struct frame_hello {
+	char client[FRAME_ID_SIZE];   /* its id, decimal */
+	char instance[FRAME_ID_SIZE]; /* which agent of this client; the same after a restart */
+	uint64_t epoch;               /* of this run of the instance: a later one takes over from an earlier one */
+	char version[FRAME_ID_SIZE];  /* of the program */
+	uint8_t signature[FRAME_SIGNATURE];
+};
+/* What the signature is over: the session's exported bytes and everything else in the hello. */
+void frame_hello_signed(const struct frame_hello *h, const uint8_t exported[FRAME_EXPORTED], struct buf *out);
+void frame_hello_put(struct buf *b, const struct frame_hello *h);
+int frame_hello_get(struct frame_hello *h, const void *p, size_t n) MUST_CHECK;
+
+struct frame_welcome {
+	char node[FRAME_ID_SIZE];
+	uint16_t links;      /* that the relay would like: one for each of its threads */
+	uint32_t ping_ms;    /* either side, when nothing else is sent; three without an answer end the link */
+	uint32_t window;     /* bytes that may be sent on a stream before the first WINDOW */
+	uint32_t backoff_ms; /* longest wait between two attempts to come back */
+};
+void frame_welcome_put(struct buf *b, const struct frame_welcome *w);
+int frame_welcome_get(struct frame_welcome *w, const void *p, size_t n) MUST_CHECK;
+
+/* REFUSED, GOAWAY and RESET: why, and when to try again. */
+struct frame_end {
+	uint16_t code;     /* wire number of an err_code; unknown ones are allowed */
+	uint32_t retry_ms; /* not before; GOAWAY: spread over so long; REFUSED: 0 is for good */
+	char reason[FRAME_REASON_SIZE];
+};
+void frame_end_put(struct buf *b, enum frame_type type, uint32_t stream, const struct frame_end *f);
+int frame_end_get(struct frame_end *f, const void *p, size_t n) MUST_CHECK;
+
+enum frame_kind { FRAME_TCP = 1, FRAME_UDP = 2 };
+struct frame_open {
+	uint8_t kind; /* enum frame_kind */
+	char mapping[FRAME_ID_SIZE];
+	char host[FRAME_HOST_SIZE]; /* what to dial: a name or an IP literal */
+	uint16_t port;
+	char source[FRAME_ADDR_SIZE]; /* who connected, for logs; "" if not known */
+};
+void frame_open_put(struct buf *b, uint32_t stream, const struct frame_open *o);
+int frame_open_get(struct frame_open *o, const void *p, size_t n) MUST_CHECK;
+
+void frame_ping_put(struct buf *b, enum frame_type type, uint64_t stamp);
+int frame_ping_get(uint64_t *stamp, const void *p, size_t n) MUST_CHECK;
+void frame_window_put(struct buf *b, uint32_t stream, uint32_t more);
+int frame_window_get(uint32_t *more, const void *p, size_t n) MUST_CHECK;
+/* OPENED and FIN have no payload. */
+void frame_bare_put(struct buf *b, enum frame_type type, uint32_t stream);
+
+#endif

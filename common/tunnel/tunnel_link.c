@@ -1,0 +1,455 @@
+#define _GNU_SOURCE
+#include "common/tunnel/tunnel_link.h"
+
+#include "common/base/err.h"
+#include "common/base/sm.h"
+#include "common/base/str.h"
+#include "common/crypto/tls.h"
+#include "common/uv/fd_budget.h"
+#include "common/uv/sys.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define IN_MAX      ((size_t)128 * 1024) /* received at once */
+#define PLAIN_MAX   ((size_t)16 * 1024)  /* a TLS record's */
+#define SEAL_MAX    ((size_t)128 * 1024) /* sealed at once */
+#define SEALED_MAX  (2 * SEAL_MAX)       /* with room for what TLS adds */
+#define PENDING_MAX ((size_t)1024 * 1024)
+#define LOST_PINGS  3
+#define NS_PER_MS   UINT64_C(1000000)
+
+static const struct sm_state states[] = {
+	[TUNNEL_SECURING] = { "securing", BIT(TUNNEL_GREETING) | BIT(TUNNEL_CLOSED) },
+	[TUNNEL_GREETING] = { "greeting", BIT(TUNNEL_UP) | BIT(TUNNEL_CLOSED) },
+	[TUNNEL_UP] = { "up", BIT(TUNNEL_CLOSED) },
+	[TUNNEL_CLOSED] = { "closed", 0 },
+};
+
+int tunnel_desk_init(struct tunnel_desk *d)
+{
+	*d = (struct tunnel_desk){ .in = malloc(IN_MAX), .plain = malloc(PLAIN_MAX) };
+	buf_init(&d->sealed, SEALED_MAX);
+	if (d->in != NULL && d->plain != NULL)
+		return 0;
+	tunnel_desk_fini(d);
+	return -1;
+}
+
+void tunnel_desk_fini(struct tunnel_desk *d)
+{
+	free(d->in);
+	free(d->plain);
+	buf_free(&d->sealed);
+}
+
+static void link_move(struct tunnel_link *l, enum tunnel_state to)
+{
+	sm_move(states, &l->state, (int)to);
+}
+
+/* ---- what TLS sees as its transport ------------------------------------------------------------------------------- */
+
+static ssize_t tls_send(void *arg, const void *p, size_t n)
+{
+	struct tunnel_link *l = arg;
+
+	buf_put(&l->desk->sealed, p, n);
+	return l->desk->sealed.failed ? TLS_FAILED : (ssize_t)n;
+}
+
+static ssize_t tls_recv(void *arg, void *p, size_t n)
+{
+	struct tunnel_link *l = arg;
+	size_t part = MIN(n, l->in_n);
+
+	if (part == 0)
+		return TLS_AGAIN;
+	memcpy(p, l->in, part);
+	l->in += part;
+	l->in_n -= part;
+	return (ssize_t)part;
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------ */
+
+static void on_buried(struct task *t)
+{
+	struct tunnel_link *l = CONTAINER_OF(t, struct tunnel_link, grave);
+
+	tls_session_free(l->tls);
+	mux_fini(&l->mux);
+	buf_free(&l->pending);
+	l->ops->on_closed(l, l->why); /* may free l */
+}
+
+void tunnel_link_close(struct tunnel_link *l, const char *why)
+{
+	if (l->state == TUNNEL_CLOSED)
+		return;
+	link_move(l, TUNNEL_CLOSED);
+	if (why != l->why)
+		str_copy(l->why, sizeof l->why, why);
+	io_close(&l->io);
+	fd_budget_give(l->worker->fds, 1);
+	wheel_disarm(&l->timer);
+	list_remove(&l->flush.link);
+	list_remove(&l->more.link);
+	mux_break(&l->mux);
+	worker_bury(l->worker, &l->grave);
+}
+
+void tunnel_link_close_after(struct tunnel_link *l, const char *why)
+{
+	if (l->state == TUNNEL_CLOSED || l->last_words)
+		return;
+	str_copy(l->why, sizeof l->why, why);
+	l->last_words = true;
+	tunnel_link_flush(l);
+}
+
+/* ---- sending ------------------------------------------------------------------------------------------------------ */
+
+/* To the kernel, behind what it did not take the last time. */
+static int push(struct tunnel_link *l, const uint8_t *p, size_t n)
+{
+	ssize_t r = l->pending.len == 0 ? sys_send(l->io.fd, p, n, MSG_NOSIGNAL) : 0;
+	size_t taken = r > 0 ? (size_t)r : 0;
+
+	if (r < 0 && errno != EAGAIN)
+		return -1;
+	l->bytes_out += taken;
+	buf_put(&l->pending, p + taken, n - taken);
+	return l->pending.failed ? -1 : 0;
+}
+
+static int push_pending(struct tunnel_link *l)
+{
+	ssize_t r = sys_send(l->io.fd, l->pending.data, l->pending.len, MSG_NOSIGNAL);
+
+	if (r < 0)
+		return errno == EAGAIN ? 0 : -1;
+	l->bytes_out += (size_t)r;
+	buf_consume(&l->pending, (size_t)r);
+	if (l->pending.len == 0)
+		buf_free(&l->pending);
+	return 0;
+}
+
+/* What TLS wrote by itself: its handshake, a new key. */
+static int push_sealed(struct tunnel_link *l)
+{
+	struct buf *sealed = &l->desk->sealed;
+	int r = sealed->failed ? -1 : 0;
+
+	if (r == 0 && sealed->len > 0)
+		r = push(l, sealed->data, sealed->len);
+	buf_reset(sealed);
+	return r;
+}
+
+/* One piece of the mux's output through TLS into the socket. */
+static int seal_some(struct tunnel_link *l)
+{
+	size_t n = MIN(l->mux.out.len, SEAL_MAX), done = 0;
+
+	while (done < n) {
+		ssize_t put = tls_session_write(l->tls, l->mux.out.data + done, MIN(n - done, PLAIN_MAX));
+
+		if (put <= 0)
+			return -1;
+		done += (size_t)put;
+	}
+	if (push_sealed(l) != 0)
+		return -1;
+	mux_sent(&l->mux, done); /* streams that waited may write, and their sessions may end */
+	return 0;
+}
+
+static int send_some(struct tunnel_link *l)
+{
+	uint64_t turn_ends = l->bytes_out + MAX(l->worker->turn, SEAL_MAX);
+
+	if (l->pending.len > 0 && push_pending(l) != 0)
+		return -1;
+	while (l->state != TUNNEL_CLOSED && l->pending.len == 0 && l->mux.out.len > 0) {
+		if (l->bytes_out >= turn_ends) {
+			worker_again(l->worker, &l->flush);
+			break;
+		}
+		if (seal_some(l) != 0)
+			return -1;
+	}
+	return l->mux.out.failed ? -1 : 0;
+}
+
+static void flush(struct tunnel_link *l)
+{
+	if (send_some(l) != 0)
+		tunnel_link_close(
+			l, l->mux.out.failed || l->pending.failed ? "the peer does not read" : "the connection broke");
+	if (l->state == TUNNEL_CLOSED || l->mux.out.len > 0)
+		return;
+	if (l->mux.out.cap > MUX_OUT_LOW)
+		buf_free(&l->mux.out);
+	if (l->last_words && l->pending.len == 0)
+		tunnel_link_close(l, l->why);
+}
+
+static void on_flush(struct task *t)
+{
+	flush(CONTAINER_OF(t, struct tunnel_link, flush));
+}
+
+/* At the end of the round, with all that this round adds. Before TLS is up there is nothing that may be sent. */
+void tunnel_link_flush(struct tunnel_link *l)
+{
+	if (l->state == TUNNEL_GREETING || l->state == TUNNEL_UP)
+		worker_finish(l->worker, &l->flush);
+}
+
+/* ---- receiving ---------------------------------------------------------------------------------------------------- */
+
+static void secure(struct tunnel_link *l)
+{
+	int r;
+
+	r = tls_session_handshake(l->tls);
+	if (push_sealed(l) != 0)
+		r = TLS_FAILED;
+	if (r == TLS_AGAIN)
+		return;
+	if (r != 0) {
+		tunnel_link_close(l, tls_session_reason(l->tls));
+		return;
+	}
+	link_move(l, TUNNEL_GREETING);
+	l->ops->on_secured(l);
+}
+
+/* All that was received, so that nothing of it has to be kept: TLS holds the beginning of a record by itself. */
+static void digest(struct tunnel_link *l)
+{
+	while (l->state != TUNNEL_CLOSED) {
+		ssize_t n;
+
+		if (l->state == TUNNEL_SECURING) {
+			secure(l);
+			if (l->state == TUNNEL_SECURING)
+				return;
+			continue;
+		}
+		n = tls_session_read(l->tls, l->desk->plain, PLAIN_MAX);
+		if (push_sealed(l) != 0)
+			n = TLS_FAILED;
+		if (n == TLS_AGAIN)
+			return;
+		if (n <= 0)
+			tunnel_link_close(l, n == TLS_CLOSED ? "the peer closed" : tls_session_reason(l->tls));
+		else if (mux_input(&l->mux, l->desk->plain, (size_t)n) != 0)
+			tunnel_link_close(l, l->mux.fault);
+	}
+}
+
+/* A link has its turn like any flow; the rest waits for the next round. */
+static void receive(struct tunnel_link *l)
+{
+	uint64_t turn_ends = l->bytes_in + l->worker->turn;
+
+	while (l->state != TUNNEL_CLOSED && l->readable && l->bytes_in < turn_ends) {
+		ssize_t n = sys_recv(l->io.fd, l->desk->in, IN_MAX, 0);
+
+		if (n <= 0) {
+			l->readable = false;
+			if (n == 0)
+				tunnel_link_close(l, "the peer closed");
+			else if (errno != EAGAIN)
+				tunnel_link_close(l, strerror(errno));
+			return;
+		}
+		l->readable = (size_t)n == IN_MAX; /* else that was all: the next event tells of more */
+		l->bytes_in += (uint64_t)n;
+		l->heard_ns = l->worker->now_ns;
+		l->in = l->desk->in;
+		l->in_n = (size_t)n;
+		digest(l);
+	}
+	if (l->state != TUNNEL_CLOSED && l->readable)
+		worker_again(l->worker, &l->more);
+}
+
+static void on_more(struct task *t)
+{
+	receive(CONTAINER_OF(t, struct tunnel_link, more));
+}
+
+/* The end that EPOLLRDHUP announces is found by reading. */
+static void on_socket(struct io *io, uint32_t events)
+{
+	struct tunnel_link *l = CONTAINER_OF(io, struct tunnel_link, io);
+
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		l->readable = true;
+	if (events & EPOLLOUT) {
+		if (l->state == TUNNEL_SECURING && l->in_n == 0 && !l->readable)
+			secure(l);
+		else if (l->pending.len > 0 || l->mux.out.len > 0)
+			flush(l);
+	}
+	if (l->state != TUNNEL_CLOSED && l->readable)
+		receive(l);
+}
+
+/* ---- time --------------------------------------------------------------------------------------------------------- */
+
+static void set_timer(struct tunnel_link *l)
+{
+	wheel_arm(&l->worker->wheel, &l->timer, l->due_ns);
+}
+
+static void on_due(struct timer *t)
+{
+	struct tunnel_link *l = CONTAINER_OF(t, struct tunnel_link, timer);
+	uint64_t now = l->worker->now_ns, ping_ns = l->ping_ms * NS_PER_MS;
+
+	if (l->state != TUNNEL_UP) {
+		tunnel_link_close(l, "too late");
+		return;
+	}
+	if (now - l->heard_ns >= LOST_PINGS * ping_ns) {
+		tunnel_link_close(l, "the peer is silent");
+		return;
+	}
+	if (now - l->heard_ns >= ping_ns || l->rtt_us == 0) {
+		l->pinged_ns = now;
+		frame_ping_put(&l->mux.out, FRAME_PING, now);
+		tunnel_link_flush(l);
+	}
+	l->due_ns = now + ping_ns;
+	set_timer(l);
+}
+
+/* ---- frames of the link itself ------------------------------------------------------------------------------------ */
+
+static int on_ping(struct tunnel_link *l, const struct frame_head *h, const uint8_t *p)
+{
+	uint64_t stamp;
+
+	if (frame_ping_get(&stamp, p, h->n) != 0 || l->state != TUNNEL_UP)
+		return -1;
+	if (h->type == FRAME_PONG) {
+		if (stamp != l->pinged_ns || l->worker->now_ns < stamp)
+			return 0;
+		l->rtt_us = (uint32_t)MIN(MAX((l->worker->now_ns - stamp) / 1000, 1), UINT32_MAX);
+		return 0;
+	}
+	frame_ping_put(&l->mux.out, FRAME_PONG, stamp);
+	tunnel_link_flush(l);
+	return 0;
+}
+
+static int on_control(struct mux *m, const struct frame_head *h, const uint8_t *payload)
+{
+	struct tunnel_link *l = CONTAINER_OF(m, struct tunnel_link, mux);
+
+	if (h->type == FRAME_PING || h->type == FRAME_PONG)
+		return on_ping(l, h, payload);
+	return l->ops->on_control(l, h, payload);
+}
+
+static void on_open(struct mux *m, uint32_t id, const struct frame_open *o)
+{
+	struct tunnel_link *l = CONTAINER_OF(m, struct tunnel_link, mux);
+
+	if (l->ops->on_open == NULL || l->state != TUNNEL_UP)
+		stream_refuse(m, id, ERR_FORBIDDEN, "streams are opened from the other side");
+	else
+		l->ops->on_open(l, id, o);
+}
+
+static void on_output(struct mux *m)
+{
+	tunnel_link_flush(CONTAINER_OF(m, struct tunnel_link, mux));
+}
+
+static const struct mux_ops mux_ops = { .on_open = on_open, .on_control = on_control, .on_output = on_output };
+
+/* ---- the beginning ------------------------------------------------------------------------------------------------ */
+
+int tunnel_link_start(struct tunnel_link *l, struct worker *w, struct tunnel_desk *desk, struct tls_ctx *tls,
+	bool server, int fd, const struct tunnel_link_ops *ops, struct err *e)
+{
+	const struct tls_io io = { .send = tls_send, .recv = tls_recv, .arg = l };
+	int on = 1;
+
+	*l = (struct tunnel_link){ .state = TUNNEL_SECURING, .ops = ops, .worker = w, .desk = desk };
+	io_init(&l->io, on_socket, fd);
+	task_init(&l->flush, on_flush);
+	task_init(&l->more, on_more);
+	task_init(&l->grave, on_buried);
+	timer_init(&l->timer, on_due);
+	buf_init(&l->pending, PENDING_MAX);
+	mux_init(&l->mux, &mux_ops, server ? 2 : 1);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	if (!fd_budget_take(w->fds, 1, FD_FOR_SESSIONS)) {
+		err_set(e, ERR_NO_DESCRIPTORS, NULL, "a link: no descriptor is left");
+		goto fail;
+	}
+	if (tls_session_new(&l->tls, tls, &io, e) != 0 || io_add(w, &l->io, IO_STREAM) != 0) {
+		fd_budget_give(w->fds, 1);
+		err_set(e, ERR_NOMEM, NULL, "a link: out of memory");
+		goto fail;
+	}
+	l->heard_ns = w->now_ns;
+	l->due_ns = w->now_ns + TUNNEL_SECURE_MS * NS_PER_MS;
+	set_timer(l);
+	return 0;
+fail:
+	tls_session_free(l->tls);
+	l->state = TUNNEL_CLOSED;
+	io_close(&l->io);
+	return -1;
+}
+
+void tunnel_link_up(struct tunnel_link *l, uint32_t ping_ms)
+{
+	unsigned dead_ms = LOST_PINGS * ping_ms;
+
+	link_move(l, TUNNEL_UP);
+	setsockopt(l->io.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof dead_ms);
+	l->ping_ms = ping_ms;
+	l->due_ns = l->worker->now_ns;
+	set_timer(l);
+}
+
+int tunnel_link_export(struct tunnel_link *l, uint8_t out[FRAME_EXPORTED])
+{
+	return tls_session_export(l->tls, FRAME_EXPORT_LABEL, out, FRAME_EXPORTED);
+}
+
+/* ---- from one worker to another ----------------------------------------------------------------------------------- */
+
+void tunnel_link_leave(struct tunnel_link *l)
+{
+	io_del(l->worker, &l->io);
+	wheel_disarm(&l->timer);
+	list_remove(&l->flush.link);
+	list_remove(&l->more.link);
+	l->worker = NULL;
+}
+
+/* What came meanwhile is told by being registered. */
+void tunnel_link_enter(struct tunnel_link *l, struct worker *w, struct tunnel_desk *desk)
+{
+	l->worker = w;
+	l->desk = desk;
+	l->readable = true;
+	set_timer(l);
+	if (io_add(w, &l->io, IO_STREAM) != 0)
+		tunnel_link_close(l, "no memory for one more connection");
+	else
+		tunnel_link_flush(l);
+}

@@ -1,0 +1,88 @@
+/*
+ * tunnel_link - one connection between an agent and a relay: a socket, TLS 1.3, and the streams inside.
+ *
+ *   SECURING --TLS is up--> GREETING --tunnel_link_up()--> UP --> CLOSED
+ *       |                       |                          ^
+ *       +---- too late, refused, broken, closed -----------+
+ *
+ * What is received goes from one buffer of the worker through TLS into the mux; what is to be sent is sealed once a round
+ * and leaves in one system call. Nothing is held for a link on which nothing waits.
+ *
+ * Owner:  whoever made it. Thread: the worker's; in GREETING it may move to another worker (leave, enter).
+ * Ends:   tunnel_link_close() at any time, any number of times; on_closed exactly once, at the end of the round, and only it
+ *         frees what surrounds the link.
+ */
+#ifndef PORTWAY_TUNNEL_TUNNEL_LINK_H
+#define PORTWAY_TUNNEL_TUNNEL_LINK_H
+
+#include "common/tunnel/mux.h"
+#include "common/uv/worker.h"
+
+struct err;
+struct tls_ctx;
+struct tls_session;
+struct tunnel_link;
+
+#define TUNNEL_SECURE_MS 10000 /* from the first byte to the greeting's end */
+
+/* What the links of one worker share: buffers that are in use only while one of them is served. */
+struct tunnel_desk {
+	uint8_t *in;
+	uint8_t *plain;
+	struct buf sealed;
+};
+int tunnel_desk_init(struct tunnel_desk *d) MUST_CHECK;
+void tunnel_desk_fini(struct tunnel_desk *d);
+
+struct tunnel_link_ops {
+	void (*on_secured)(struct tunnel_link *l);
+	/* HELLO, WELCOME, REFUSED, GOAWAY; -1: out of turn. */
+	int (*on_control)(struct tunnel_link *l, const struct frame_head *h, const uint8_t *payload);
+	/* As mux_ops.on_open; NULL: refused. */
+	void (*on_open)(struct tunnel_link *l, uint32_t id, const struct frame_open *o);
+	/* Streams were told before. why is borrowed. */
+	void (*on_closed)(struct tunnel_link *l, const char *why);
+};
+
+enum tunnel_state { TUNNEL_SECURING, TUNNEL_GREETING, TUNNEL_UP, TUNNEL_CLOSED };
+
+struct tunnel_link {
+	int state; /* enum tunnel_state */
+	const struct tunnel_link_ops *ops;
+	struct worker *worker;
+	struct tunnel_desk *desk;
+	struct io io;
+	struct tls_session *tls;
+	struct mux mux;
+	/* private */
+	struct buf pending; /* sealed, and the kernel did not take it yet */
+	bool readable;
+	bool last_words; /* close once everything has been sent */
+	struct task flush, more, grave;
+	struct timer timer;
+	uint32_t ping_ms;
+	uint64_t heard_ns, pinged_ns, due_ns;
+	uint32_t rtt_us; /* of the last ping; 0: none yet */
+	uint64_t bytes_in, bytes_out;
+	char why[FRAME_REASON_SIZE];
+	const uint8_t *in; /* received and not given to TLS yet */
+	size_t in_n;
+};
+
+/* Takes fd (connected or connecting, nonblocking) in any case. server: this side accepted the connection. */
+int tunnel_link_start(struct tunnel_link *l, struct worker *w, struct tunnel_desk *desk, struct tls_ctx *tls,
+	bool server, int fd, const struct tunnel_link_ops *ops, struct err *e) MUST_CHECK;
+/* The greeting is over; from now on silence is answered with pings. */
+void tunnel_link_up(struct tunnel_link *l, uint32_t ping_ms);
+/* Bytes that only both ends of this TLS session know; what a signature is bound to. */
+int tunnel_link_export(struct tunnel_link *l, uint8_t out[FRAME_EXPORTED]) MUST_CHECK;
+/* l->mux.out was written to by hand. */
+void tunnel_link_flush(struct tunnel_link *l);
+/* Between the two nobody serves it; each on the thread of its worker. Only in GREETING. */
+void tunnel_link_leave(struct tunnel_link *l);
+void tunnel_link_enter(struct tunnel_link *l, struct worker *w, struct tunnel_desk *desk);
+void tunnel_link_close(struct tunnel_link *l, const char *why);
+/* The same, after what stands in mux.out has been sent. */
+void tunnel_link_close_after(struct tunnel_link *l, const char *why);
+
+#endif
