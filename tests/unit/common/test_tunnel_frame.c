@@ -1,0 +1,183 @@
+#include "common/tunnel/frame.h"
+
+#include "common/base/buf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct {
+	const char *what;
+	uint8_t bytes[FRAME_HEAD];
+	int rc;
+} heads[] = {
+	{ "data", { FRAME_DATA, 0, 0x3f, 0xf8, 0, 0, 0, 2 }, 0 },
+	{ "data beyond a record", { FRAME_DATA, 0, 0x3f, 0xf9, 0, 0, 0, 2 }, -1 },
+	{ "data of no stream", { FRAME_DATA, 0, 0, 1, 0, 0, 0, 0 }, -1 },
+	{ "ping of a stream", { FRAME_PING, 0, 0, 8, 0, 0, 0, 1 }, -1 },
+	{ "ping", { FRAME_PING, 0, 0, 8, 0, 0, 0, 0 }, 0 },
+	{ "long fin", { FRAME_FIN, 0, 0, 1, 0, 0, 0, 4 }, -1 },
+	{ "type 0", { 0, 0, 0, 0, 0, 0, 0, 0 }, -1 },
+	{ "unknown type", { FRAME_TYPES_END, 0, 0, 0, 0, 0, 0, 1 }, -1 },
+	{ "huge", { FRAME_OPEN, 0xff, 0xff, 0xff, 0, 0, 0, 1 }, -1 },
+};
+
+static void test_heads(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		struct frame_head h;
+		uint8_t again[FRAME_HEAD];
+
+		if (frame_get_head(&h, heads[i].bytes) != heads[i].rc)
+			fail_msg("%s", heads[i].what);
+		if (heads[i].rc != 0)
+			continue;
+		frame_put_head(again, h.type, h.n, h.stream);
+		assert_memory_equal(again, heads[i].bytes, FRAME_HEAD);
+	}
+}
+
+/* Takes the frame out of b and checks its head. */
+static const uint8_t *payload(const struct buf *b, enum frame_type type, uint32_t stream, struct frame_head *h)
+{
+	assert_false(b->failed);
+	assert_int_equal(frame_get_head(h, b->data), 0);
+	assert_int_equal(h->type, type);
+	assert_int_equal(h->stream, stream);
+	assert_int_equal(h->n, b->len - FRAME_HEAD);
+	return b->data + FRAME_HEAD;
+}
+
+static void test_open(void **state)
+{
+	static const uint8_t golden[] =
+		"\x07\x00\x00\x1a\x00\x00\x00\x02\x01\x00\x05map_1\x00\x09localhost\x00\x16\x00\x03"
+		"a:1";
+	const struct frame_open in = {
+		.kind = FRAME_TCP, .mapping = "map_1", .host = "localhost", .port = 22, .source = "a:1"
+	};
+	struct frame_open out;
+	struct frame_head h;
+	const uint8_t *p;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 4096);
+	frame_open_put(&b, 2, &in);
+	assert_int_equal(b.len, sizeof golden - 1);
+	assert_memory_equal(b.data, golden, b.len);
+	p = payload(&b, FRAME_OPEN, 2, &h);
+	assert_int_equal(frame_open_get(&out, p, h.n), 0);
+	assert_string_equal(out.host, "localhost");
+	assert_int_equal(out.port, 22);
+	for (uint32_t n = 0; n < h.n; n++)
+		assert_int_equal(frame_open_get(&out, p, n), -1);
+	b.data[FRAME_HEAD] = 3; /* kind */
+	assert_int_equal(frame_open_get(&out, p, h.n), -1);
+	buf_free(&b);
+}
+
+static void test_hello(void **state)
+{
+	struct frame_hello in = {
+		.client = "9007199254740991", .instance = "i", .epoch = UINT64_MAX, .version = "0.1.0"
+	};
+	struct frame_hello out;
+	struct frame_head h;
+	const uint8_t *p;
+	struct buf b;
+
+	(void)state;
+	memset(in.signature, 7, sizeof in.signature);
+	buf_init(&b, 4096);
+	frame_hello_put(&b, &in);
+	p = payload(&b, FRAME_HELLO, 0, &h);
+	assert_int_equal(frame_hello_get(&out, p, h.n), 0);
+	assert_string_equal(out.client, in.client);
+	assert_true(out.epoch == in.epoch);
+	assert_memory_equal(out.signature, in.signature, sizeof in.signature);
+	b.data[FRAME_HEAD] = FRAME_VERSION + 1;
+	assert_int_equal(frame_hello_get(&out, p, h.n), -1);
+	buf_free(&b);
+}
+
+/* A signature covers every field: two hellos that differ anywhere are signed differently. */
+static void test_signed_bytes(void **state)
+{
+	static const struct frame_hello variants[] = {
+		{ .client = "1", .instance = "a", .epoch = 1, .version = "v" },
+		{ .client = "2", .instance = "a", .epoch = 1, .version = "v" },
+		{ .client = "1", .instance = "b", .epoch = 1, .version = "v" },
+		{ .client = "1", .instance = "a", .epoch = 2, .version = "v" },
+		{ .client = "1", .instance = "a", .epoch = 1, .version = "w" },
+		{ .client = "1a", .instance = "", .epoch = 1, .version = "v" },
+	};
+	struct buf made[ARRAY_LEN(variants)];
+	uint8_t exported[FRAME_EXPORTED] = { 1 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(variants); i++) {
+		buf_init(&made[i], 4096);
+		frame_hello_signed(&variants[i], exported, &made[i]);
+		for (size_t k = 0; k < i; k++)
+			assert_true(made[i].len != made[k].len || memcmp(made[i].data, made[k].data, made[i].len) != 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(variants); i++)
+		buf_free(&made[i]);
+}
+
+static void test_small_frames(void **state)
+{
+	struct frame_welcome w = { .node = "n", .links = 2, .ping_ms = 5000, .window = 65536, .backoff_ms = 60000 }, w2;
+	struct frame_end end = { .code = 11, .retry_ms = 100, .reason = "busy" }, end2;
+	struct frame_head h;
+	const uint8_t *p;
+	uint64_t stamp;
+	uint32_t more;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 4096);
+	frame_welcome_put(&b, &w);
+	p = payload(&b, FRAME_WELCOME, 0, &h);
+	assert_int_equal(frame_welcome_get(&w2, p, h.n), 0);
+	assert_int_equal(w2.links, 2);
+	buf_reset(&b);
+	w.links = 0;
+	frame_welcome_put(&b, &w);
+	assert_int_equal(frame_welcome_get(&w2, b.data + FRAME_HEAD, b.len - FRAME_HEAD), -1);
+	buf_reset(&b);
+	frame_end_put(&b, FRAME_RESET, 9, &end);
+	p = payload(&b, FRAME_RESET, 9, &h);
+	assert_int_equal(frame_end_get(&end2, p, h.n), 0);
+	assert_string_equal(end2.reason, "busy");
+	buf_reset(&b);
+	frame_ping_put(&b, FRAME_PONG, 77);
+	p = payload(&b, FRAME_PONG, 0, &h);
+	assert_int_equal(frame_ping_get(&stamp, p, h.n), 0);
+	assert_int_equal(stamp, 77);
+	buf_reset(&b);
+	frame_window_put(&b, 4, 0);
+	p = payload(&b, FRAME_WINDOW, 4, &h);
+	assert_int_equal(frame_window_get(&more, p, h.n), -1);
+	buf_reset(&b);
+	frame_bare_put(&b, FRAME_FIN, 4);
+	payload(&b, FRAME_FIN, 4, &h);
+	buf_free(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_heads),
+		cmocka_unit_test(test_open),
+		cmocka_unit_test(test_hello),
+		cmocka_unit_test(test_signed_bytes),
+		cmocka_unit_test(test_small_frames),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
