@@ -16,12 +16,12 @@ static const char sql_first[] = "SELECT coalesce(min(seq), 0) FROM changes";
 static const char sql_append[] =
 	"INSERT INTO changes(seq, tx, time_ms, tenant_id, actor, request_id, kind, op, subject, fields, object) "
 	"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-/* The last row of the transaction that the limit falls into; no row when fewer are left. */
-static const char sql_bound[] = "SELECT max(seq) FROM changes WHERE tx = "
-				"(SELECT tx FROM changes WHERE seq > ?1 ORDER BY seq LIMIT 1 OFFSET ?2)";
-static const char sql_bound_kind[] =
-	"SELECT max(seq) FROM changes WHERE tx = "
-	"(SELECT tx FROM changes WHERE kind = ?3 AND seq > ?1 ORDER BY seq LIMIT 1 OFFSET ?2)";
+/* The transaction that the limit falls into, and the row that follows it: a read of a few rows looks at these rows only,
+ * however long the log is. */
+static const char sql_tx_at[] = "SELECT tx FROM changes WHERE seq > ?1 ORDER BY seq LIMIT 1 OFFSET ?2";
+static const char sql_tx_at_kind[] =
+	"SELECT tx FROM changes WHERE kind = ?3 AND seq > ?1 ORDER BY seq LIMIT 1 OFFSET ?2";
+static const char sql_tx_next[] = "SELECT seq FROM changes WHERE seq > ?1 AND tx > ?1 ORDER BY seq LIMIT 1";
 #define CHANGES_COLUMNS "seq, tx, time_ms, tenant_id, actor, request_id, kind, op, subject, fields, object"
 static const char sql_read[] = "SELECT " CHANGES_COLUMNS " FROM changes WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
 static const char sql_read_kind[] =
@@ -32,8 +32,8 @@ static const char sql_log_id[] = "SELECT value FROM meta WHERE key = 'log_id'";
 static const char sql_set_log_id[] = "INSERT INTO meta(key, value) VALUES ('log_id', ?1) "
 				     "ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
-static const char *const changes_statements[] = { sql_last, sql_first, sql_append, sql_bound, sql_bound_kind, sql_read,
-	sql_read_kind, sql_prune, sql_log_id, sql_set_log_id };
+static const char *const changes_statements[] = { sql_last, sql_first, sql_append, sql_tx_at, sql_tx_at_kind,
+	sql_tx_next, sql_read, sql_read_kind, sql_prune, sql_log_id, sql_set_log_id };
 const struct sql_table changes_sql = { "changes", changes_statements, ARRAY_LEN(changes_statements) };
 
 static int query_one_int(struct db *db, const char *sql, int64_t *out, struct err *e)
@@ -93,20 +93,34 @@ int changes_append(struct db *tx, const struct change *c, int64_t *seq, struct e
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
+/* A number of the first row, or `none` when there is no row. */
+static int read_number(struct query *q, int64_t none, int64_t *out, struct err *e)
+{
+	const int rc = query_next(q, e);
+
+	*out = rc == 1 ? query_int(q, 0) : none;
+	query_end(q);
+	return rc < 0 ? -1 : 0;
+}
+
 /* The last sequence that a read of `limit` rows may hand out without splitting a transaction. */
 static int read_bound(struct db *db, int64_t after, unsigned limit, const char *kind, int64_t *bound, struct err *e)
 {
 	struct query *q;
+	int64_t tx, next;
 	int rc;
 
-	rc = kind ? db_query(db, &q, sql_bound_kind, e, bind_i(after), bind_i((int64_t)limit - 1), bind_s(kind))
-	          : db_query(db, &q, sql_bound, e, bind_i(after), bind_i((int64_t)limit - 1));
-	if (rc != 0)
+	rc = kind ? db_query(db, &q, sql_tx_at_kind, e, bind_i(after), bind_i((int64_t)limit - 1), bind_s(kind))
+	          : db_query(db, &q, sql_tx_at, e, bind_i(after), bind_i((int64_t)limit - 1));
+	if (rc != 0 || read_number(q, 0, &tx, e) != 0)
 		return -1;
-	if ((rc = query_next(q, e)) == 1)
-		*bound = query_is_null(q, 0) ? INT64_MAX : query_int(q, 0);
-	query_end(q);
-	return rc == 1 ? 0 : -1;
+	*bound = INT64_MAX;
+	if (tx == 0) /* fewer are left */
+		return 0;
+	if (db_query(db, &q, sql_tx_next, e, bind_i(tx)) != 0 || read_number(q, INT64_MAX, &next, e) != 0)
+		return -1;
+	*bound = next == INT64_MAX ? next : next - 1;
+	return 0;
 }
 
 static int read_row(struct query *q, changes_fn fn, void *arg)

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
@@ -171,6 +172,38 @@ static void test_reads_take_whole_transactions(void **state)
 	assert_int_equal(failed, 0);
 }
 
+/* Steps of SQLite's machine that a statement takes when the reader is three rows behind the end. */
+static int steps_near_the_end(sqlite3 *db, const char *text, int64_t end)
+{
+	sqlite3_stmt *stmt;
+	int steps;
+
+	assert_int_equal(sqlite3_prepare_v2(db, text, -1, &stmt, NULL), SQLITE_OK);
+	for (int i = 1; i <= sqlite3_bind_parameter_count(stmt); i++)
+		assert_int_equal(sqlite3_bind_int64(stmt, i, i == 1 ? end - 3 : 999), SQLITE_OK);
+	while (sqlite3_step(stmt) == SQLITE_ROW)
+		;
+	steps = sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_VM_STEP, 0);
+	sqlite3_finalize(stmt);
+	return steps;
+}
+
+/* Every change is followed by reads of the log's end: they may not look at what lies before. */
+static void test_the_end_is_read_without_the_rest(void **state)
+{
+	struct test_store *t = *state;
+	int64_t end = 0;
+	sqlite3 *db;
+
+	for (int i = 0; i < 10; i++)
+		end = append(t->store, "a", 500);
+	assert_int_equal(sqlite3_open(t->url + strlen("sqlite:"), &db), SQLITE_OK);
+	for (size_t i = 0; i < changes_sql.n; i++)
+		if (str_starts(changes_sql.sql[i], "SELECT") && steps_near_the_end(db, changes_sql.sql[i], end) > 500)
+			fail_msg("reads the whole log: %s", changes_sql.sql[i]);
+	sqlite3_close(db);
+}
+
 static void test_operational_writes_may_not_append(void **state)
 {
 	struct test_store *t = *state;
@@ -304,6 +337,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_numbers_have_no_gap, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reads_take_whole_transactions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_end_is_read_without_the_rest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_operational_writes_may_not_append, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_long_object_is_cut_and_says_so, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_readers_are_told_after_the_commit, setup, teardown),
