@@ -20,10 +20,27 @@ struct nng_tls_engine_config {
 	struct tls_ctx *ctx; /* NULL in the default configuration that a dialer or listener is born with */
 };
 
+/*
+ * nng writes a message in parts: its length (8 bytes), the protocol's header (4), the body; each waits for the one before.
+ * As a record, a system call and a wake-up of the peer for every part that is half of what a short message costs. So the
+ * first parts are held back, and go out in one record with the part that follows.
+ */
+#define GATHER_MAX 64
+#define RECORD_MAX 16384 /* bytes of a TLS record */
+
+struct gather {
+	uint8_t held[GATHER_MAX];
+	size_t n;      /* of held */
+	uint64_t left; /* of the message that is being written, without its length; 0: between messages */
+	bool opened;   /* the greeting of both sides is out */
+	bool off;      /* the parts are not what we know: everything goes as it comes */
+};
+
 struct nng_tls_engine_conn {
 	struct tls_session *session;
 	void *transport; /* nng's, for nng_tls_engine_send() and _recv(); begins with its nng_stream */
 	bool up;         /* the handshake is done */
+	struct gather gather;
 	struct nng_handshake handshake;
 };
 
@@ -169,12 +186,67 @@ static int conn_recv(struct nng_tls_engine_conn *c, uint8_t *p, size_t *n)
 	return 0;
 }
 
+static uint64_t read_be64(const uint8_t *p)
+{
+	uint64_t v = 0;
+
+	for (int i = 0; i < 8; i++)
+		v = v << 8 | p[i];
+	return v;
+}
+
+/* Whether this part waits for the next one. */
+static bool gather_holds(struct gather *g, const uint8_t *p, size_t n)
+{
+	if (!g->opened || g->off)
+		return false;
+	if (g->left == 0) {
+		g->off = n != 8;
+		g->left = g->off ? 0 : read_be64(p);
+		if (g->left == 0)
+			return false;
+	} else if (n >= g->left || g->n + n > sizeof g->held) {
+		return false;
+	} else {
+		g->left -= n;
+	}
+	memcpy(g->held + g->n, p, n);
+	g->n += n;
+	return true;
+}
+
+/* What was held and as much of this part as one record takes; a record goes whole or not at all. */
+static ssize_t write_joined(struct nng_tls_engine_conn *c, const uint8_t *p, size_t n)
+{
+	struct gather *g = &c->gather;
+	uint8_t record[RECORD_MAX];
+	ssize_t put;
+
+	n = MIN(n, sizeof record - g->n);
+	memcpy(record, g->held, g->n);
+	memcpy(record + g->n, p, n);
+	put = tls_session_write(c->session, record, g->n + n);
+	if (put < 0)
+		return put;
+	if ((size_t)put <= g->n)
+		return TLS_FAILED;
+	put -= (ssize_t)g->n;
+	g->n = 0;
+	return put;
+}
+
 static int conn_send(struct nng_tls_engine_conn *c, const uint8_t *p, size_t *n)
 {
-	ssize_t put = tls_session_write(c->session, p, *n);
+	struct gather *g = &c->gather;
+	ssize_t put;
 
+	if (gather_holds(g, p, *n))
+		return 0;
+	put = g->n > 0 ? write_joined(c, p, *n) : tls_session_write(c->session, p, *n);
 	if (put < 0)
 		return conn_error(c, put);
+	g->opened = true;
+	g->left -= MIN(g->left, (uint64_t)put);
 	*n = (size_t)put;
 	return 0;
 }

@@ -270,6 +270,103 @@ static void silent_strangers_are_shed(void **state)
 	assert_int_equal(status, 0);
 }
 
+static ssize_t fd_send(void *arg, const void *p, size_t n)
+{
+	const ssize_t put = send(*(const int *)arg, p, n, MSG_NOSIGNAL);
+
+	return put >= 0 ? put : TLS_FAILED;
+}
+
+static ssize_t fd_recv(void *arg, void *p, size_t n)
+{
+	const ssize_t got = recv(*(const int *)arg, p, n, 0);
+
+	return got > 0 ? got : got == 0 ? TLS_CLOSED : TLS_FAILED;
+}
+
+static void write_all(struct tls_session *s, const uint8_t *p, size_t n)
+{
+	while (n > 0) {
+		const ssize_t put = tls_session_write(s, p, n);
+
+		EXPECT(put > 0);
+		p += put;
+		n -= (size_t)put;
+	}
+}
+
+/* Sends a request of n bytes by hand, lets it be answered, and reads the answer; its first record must hold `first`. */
+static void ask_by_hand(struct tls_session *s, nng_socket rep, uint8_t *room, size_t n, size_t first)
+{
+	static const uint8_t id[4] = { 0x80, 0, 0, 7 };
+	size_t got = 0;
+	nng_msg *msg;
+
+	for (int i = 0; i < 8; i++)
+		room[i] = (uint8_t)((uint64_t)(n + sizeof id) >> (56 - 8 * i));
+	memcpy(room + 8, id, sizeof id);
+	for (size_t i = 0; i < n; i++)
+		room[12 + i] = (uint8_t)(i * 31);
+	write_all(s, room, 12 + n);
+	EXPECT(nng_recvmsg(rep, &msg, 0) == 0);
+	EXPECT(nng_msg_len(msg) == n);
+	EXPECT(nng_sendmsg(rep, msg, 0) == 0);
+	memset(room, 0, 12 + n);
+	while (got < 12 + n) {
+		const ssize_t more = tls_session_read(s, room + got, 12 + n - got);
+
+		EXPECT(more > 0);
+		EXPECT(got > 0 || (size_t)more == first);
+		got += (size_t)more;
+	}
+	EXPECT(memcmp(room + 8, id, sizeof id) == 0);
+	for (size_t i = 0; i < n; i++)
+		EXPECT(room[12 + i] == (uint8_t)(i * 31));
+}
+
+/* What nng writes in three parts leaves in one record, as far as one holds it. */
+static void run_parts(void)
+{
+	static const uint8_t greeting[8] = { 0, 'S', 'P', 0, 0, 0x30, 0, 0 };
+	static const size_t sizes[] = { 1, 100, 16371, 16372, 16373, 40000, 500000, 2, 0, 3 };
+	const struct link_case open_door = { .peer = TLS_PEER_OPTIONAL };
+	const struct tls_conf conf = { .ca_pem = pki.ca };
+	uint8_t *room = malloc(12 + 500000);
+	struct tls_session *s;
+	struct tls_ctx *ctx;
+	nng_socket rep;
+	int fd;
+
+	EXPECT(room != NULL && nng_tls_register(NULL) == 0);
+	fd = tcp_connect(serve(&rep, &open_door));
+	EXPECT(nng_socket_set_ms(rep, NNG_OPT_RECVTIMEO, 10000) == 0);
+	EXPECT(tls_ctx_new(&ctx, &conf, NULL) == 0);
+	EXPECT(tls_session_new(&s, ctx, &(struct tls_io){ fd_send, fd_recv, &fd }, NULL) == 0);
+	EXPECT(tls_session_handshake(s) == 0);
+	write_all(s, greeting, sizeof greeting);
+	for (size_t got = 0; got < sizeof greeting;) {
+		const ssize_t more = tls_session_read(s, room, sizeof greeting - got);
+
+		EXPECT(more > 0);
+		got += (size_t)more;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+		ask_by_hand(s, rep, room, sizes[i], MIN(12 + sizes[i], 16384));
+	_exit(0);
+}
+
+static void a_message_is_not_sent_in_parts(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0)
+		run_parts();
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static int build(void **state)
 {
 	(void)state;
@@ -290,6 +387,7 @@ int main(void)
 		cmocka_unit_test(links),
 		cmocka_unit_test(an_unconfigured_dialer_fails),
 		cmocka_unit_test(silent_strangers_are_shed),
+		cmocka_unit_test(a_message_is_not_sent_in_parts),
 	};
 
 	return cmocka_run_group_tests(tests, build, tear_down);
