@@ -49,6 +49,7 @@ const struct fleet_conf fleet_conf_default = {
 	.join_rate = 20,
 	.join_rate_all = 100,
 	.cert_days = 90,
+	.self = "",
 };
 
 const struct sql_table *const fleet_sql[] = { &group_sql, &node_sql, &node_cert_sql, &node_token_sql };
@@ -294,6 +295,8 @@ static int make_line(struct fleet *f, const char *const *names, struct err *e)
 		.roster = f->roster,
 		.asks = f->asks,
 		.statuses = f->statuses,
+		.self = f->conf.self,
+		.bus = f->conf.bus,
 	};
 
 	return line_new(&f->line, &c, e) != 0 || line_start(f->line, e) != 0 ? -1 : 0;
@@ -318,6 +321,26 @@ void fleet_stop(struct fleet *f)
 {
 	if (f->line != NULL)
 		line_stop(f->line);
+}
+
+void fleet_peer_message(struct fleet *f, const char *from, const void *p, size_t n)
+{
+	line_peer(f->line, LINE_PEER_MESSAGE, from, p, n);
+}
+
+void fleet_peer_lost(struct fleet *f, const char *from)
+{
+	line_peer(f->line, LINE_PEER_LOST, from, NULL, 0);
+}
+
+void fleet_peer_gap(struct fleet *f)
+{
+	line_peer(f->line, LINE_PEER_GAP, NULL, NULL, 0);
+}
+
+void fleet_leave(struct fleet *f)
+{
+	line_leave(f->line);
 }
 
 uint16_t fleet_port(const struct fleet *f)

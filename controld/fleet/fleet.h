@@ -10,6 +10,7 @@
 #define PORTWAY_CONTROLD_FLEET_FLEET_H
 
 #include "common/base/macros.h"
+#include "controld/fleet/bus.h"
 #include "controld/rest/route.h"
 #include "controld/store/store.h"
 #include "controld/tunnels/relays.h"
@@ -33,6 +34,8 @@ struct fleet_conf {
 	uint32_t join_rate;     /* joins per second from one address; 20 */
 	uint32_t join_rate_all; /* joins per second; 100 */
 	uint32_t cert_days;     /* life of a relay's certificate; 90 */
+	const char *self;       /* id of this run of controld (controlds.id) */
+	struct fleet_bus bus;   /* to the others on the same database */
 };
 /* What the numbers above say. */
 extern const struct fleet_conf fleet_conf_default;
@@ -49,6 +52,15 @@ int fleet_start(struct fleet *f, struct err *e) MUST_CHECK;
 void fleet_stop(struct fleet *f); /* again is fine */
 /* The port it listens on, once it was started. */
 uint16_t fleet_port(const struct fleet *f);
+
+/*
+ * What comes from the other controlds, on any thread, between fleet_start() and fleet_free(): a message; one of them is
+ * gone; messages may have been missed. fleet_leave() tells them that this one goes.
+ */
+void fleet_peer_message(struct fleet *f, const char *from, const void *p, size_t n);
+void fleet_peer_lost(struct fleet *f, const char *from);
+void fleet_peer_gap(struct fleet *f);
+void fleet_leave(struct fleet *f);
 
 /* The line's thread is alive: it has turned within the last seconds. */
 int fleet_check(struct fleet *f, struct err *e) MUST_CHECK;

@@ -15,7 +15,7 @@
 #define SELECT                                                                                                       \
 	"SELECT n.id, n.name, n.group_id, g.name, n.standing, n.placed_seq, n.version, n.created_ms, n.updated_ms, " \
 	"n.joined_ms, s.seen_ms, s.online, s.address, s.relay_version, "                                             \
-	"(SELECT MAX(c.not_after_ms) FROM node_certs c WHERE c.node_id = n.id AND c.revoked_ms = 0) "                \
+	"(SELECT MAX(c.not_after_ms) FROM node_certs c WHERE c.node_id = n.id AND c.revoked_ms = 0), s.controld_id " \
 	"FROM nodes n LEFT JOIN node_groups g ON g.id = n.group_id LEFT JOIN node_seen s ON s.node_id = n.id "
 
 static const char sql_get[] = SELECT "WHERE n.id = ?1 OR n.name = ?1 "
@@ -29,15 +29,25 @@ static const char sql_update[] =
 	"updated_ms = ?6 WHERE id = ?1";
 static const char sql_place[] = "UPDATE nodes SET placed_seq = ?2 WHERE id = ?1";
 static const char sql_delete[] = "DELETE FROM nodes WHERE id = ?1";
-static const char sql_seen[] =
-	"INSERT INTO node_seen(node_id, tenant_id, seen_ms, online, address, relay_version) "
-	"VALUES (?1, '', ?2, ?3, ?4, ?5) ON CONFLICT (node_id) DO UPDATE SET seen_ms = excluded.seen_ms, "
-	"online = excluded.online, address = excluded.address, relay_version = excluded.relay_version";
+#define CLAIM                                                                                                  \
+	"INSERT INTO node_seen(node_id, tenant_id, seen_ms, online, address, relay_version, controld_id) "     \
+	"VALUES (?1, '', ?2, ?3, ?4, ?5, ?6) ON CONFLICT (node_id) DO UPDATE SET seen_ms = excluded.seen_ms, " \
+	"online = excluded.online, address = excluded.address, relay_version = excluded.relay_version, "       \
+	"controld_id = excluded.controld_id"
+static const char sql_claim[] = CLAIM;
+static const char sql_come[] = CLAIM " WHERE node_seen.online = 0";
+static const char sql_seen[] = "UPDATE node_seen SET seen_ms = ?2, online = ?3, address = ?4, relay_version = ?5 "
+			       "WHERE node_id = ?1 AND controld_id = ?6";
+static const char sql_leave[] =
+	"UPDATE node_seen SET online = 0 WHERE node_id = ?1 AND online = 1 AND controld_id = ?2 AND (controld_id = ?3 "
+	"OR NOT EXISTS (SELECT 1 FROM controlds c WHERE c.id = node_seen.controld_id AND c.seen_ms > ?4))";
 static const char sql_unseen[] = "DELETE FROM node_seen WHERE node_id = ?1";
 
-static const char *const statements[] = { sql_get, sql_list, sql_insert, sql_update, sql_place, sql_delete, sql_seen,
-	sql_unseen };
+static const char *const statements[] = { sql_get, sql_list, sql_insert, sql_update, sql_place, sql_delete, sql_claim,
+	sql_come, sql_seen, sql_leave, sql_unseen };
 const struct sql_table node_sql = { "node", statements, ARRAY_LEN(statements) };
+
+#define NODE_CONTROLD_ALIVE_MS 10000 /* one that beats every two seconds and has not for so long */
 
 static const char *const standing_names[] = {
 	[NODE_PENDING] = "pending",
@@ -84,6 +94,7 @@ static void node_load(struct node *n, struct query *q)
 	copy_column(n->group_name, sizeof n->group_name, q, 3);
 	copy_column(n->address, sizeof n->address, q, 12);
 	copy_column(n->relay_version, sizeof n->relay_version, q, 13);
+	copy_column(n->controld_id, sizeof n->controld_id, q, 15);
 }
 
 int node_get(struct db *db, const char *id_or_name, struct node *out, struct err *e)
@@ -260,15 +271,35 @@ int node_delete(struct db *tx, struct node *n, const struct who *who, struct err
 
 /* ---- what the line hears ----------------------------------------------------------------------------------------- */
 
-int node_seen(struct db *tx, const struct node *n, struct err *e)
+static int write_seen(struct db *tx, const char *sql, const struct node *n, struct err *e)
 {
-	return db_exec(tx, sql_seen, e, bind_s(n->id), bind_i(n->seen_ms), bind_i(n->online), bind_s(n->address),
-		       bind_s(n->relay_version)) < 0
-	               ? -1
-	               : 0;
+	return db_exec(tx, sql, e, bind_s(n->id), bind_i(n->seen_ms), bind_i(n->online), bind_s(n->address),
+		bind_s(n->relay_version), bind_s(n->controld_id));
 }
 
-int node_event(struct db *tx, const struct node *n, const struct who *who, struct err *e)
+static int node_event(struct db *tx, const char *op, const struct node *n, const struct who *who, struct err *e)
 {
-	return node_log(tx, n->online ? "online" : "offline", "status", n, who, NULL, e);
+	return node_log(tx, op, "status", n, who, NULL, e);
+}
+
+int node_come(struct db *tx, const struct node *n, const struct who *who, struct err *e)
+{
+	int rows = write_seen(tx, sql_come, n, e);
+
+	if (rows == 0)
+		rows = write_seen(tx, sql_claim, n, e) < 0 ? -1 : 0;
+	return rows <= 0 ? rows : node_event(tx, "online", n, who, e);
+}
+
+int node_seen(struct db *tx, const struct node *n, struct err *e)
+{
+	return write_seen(tx, sql_seen, n, e) < 0 ? -1 : 0;
+}
+
+int node_gone(struct db *tx, const struct node *n, const char *self, const struct who *who, struct err *e)
+{
+	int rows = db_exec(tx, sql_leave, e, bind_s(n->id), bind_s(n->controld_id), bind_s(self),
+		bind_i(who->now_ms - NODE_CONTROLD_ALIVE_MS));
+
+	return rows <= 0 ? rows : node_event(tx, "offline", n, who, e);
 }

@@ -9,6 +9,7 @@
 #define PORTWAY_CONTROLD_FLEET_NODE_H
 
 #include "common/base/macros.h"
+#include "common/base/rand.h"
 #include "common/net/addr.h"
 #include "controld/fleet/who.h"
 #include "controld/store/store.h"
@@ -35,7 +36,8 @@ struct node {
 	bool online;
 	char address[ADDR_STRLEN];
 	char relay_version[32];
-	int64_t cert_not_after_ms; /* of its newest good certificate; 0 = none */
+	char controld_id[RAND_ID_SIZE]; /* that has it, or had it last; "" none */
+	int64_t cert_not_after_ms;      /* of its newest good certificate; 0 = none */
 };
 
 typedef int (*node_fn)(const struct node *n, void *arg); /* 0 goes on */
@@ -55,10 +57,15 @@ int node_bind(struct db *tx, struct node *n, const struct who *who, struct err *
 /* Revokes a joined node, removes another one. */
 int node_delete(struct db *tx, struct node *n, const struct who *who, struct err *e) MUST_CHECK;
 
-/* Operational: the node was heard of, or is offline now. */
+/* n->controld_id has the node from now on; the event "online" in the change log if it was not online. */
+int node_come(struct db *tx, const struct node *n, const struct who *who, struct err *e) MUST_CHECK;
+/* Operational: what that one heard of it, if it still has it. */
 int node_seen(struct db *tx, const struct node *n, struct err *e) MUST_CHECK;
-/* The event "online" or "offline" in the change log. */
-int node_event(struct db *tx, const struct node *n, const struct who *who, struct err *e) MUST_CHECK;
+/*
+ * n->controld_id has it no more: offline, and the event, if that one still had it. Of another controld than oneself it is
+ * believed only when that one is not alive.
+ */
+int node_gone(struct db *tx, const struct node *n, const char *self, const struct who *who, struct err *e) MUST_CHECK;
 
 const char *node_standing_name(enum node_standing s);
 

@@ -22,6 +22,8 @@ struct open_ask {
 	struct ask what;
 	uint64_t deadline_ms;
 	bool finished;
+	bool foreign;     /* of another controld */
+	uint64_t told_ms; /* to the others; 0: not yet */
 	struct relay_answers got;
 	size_t waiting; /* targets that are not done */
 	size_t n;
@@ -31,7 +33,7 @@ struct open_ask {
 struct asks {
 	pthread_mutex_t lock;
 	struct list open;
-	size_t n_open;
+	size_t n_open, n_foreign;
 	uint64_t next_id;
 	asks_finished_fn on_finished;
 	void *arg;
@@ -55,7 +57,10 @@ int asks_new(struct asks **out, asks_finished_fn finished, void *arg, struct err
 static void open_ask_free(struct asks *a, struct open_ask *o)
 {
 	list_remove(&o->link);
-	a->n_open--;
+	if (o->foreign)
+		a->n_foreign--;
+	else
+		a->n_open--;
 	free(o->got.conns);
 	free(o);
 }
@@ -91,19 +96,29 @@ static struct target *find_target(struct open_ask *o, const char *node)
 
 /* ---- for who asks ------------------------------------------------------------------------------------------------ */
 
-int asks_open(struct asks *a, const struct ask *what, const struct asks_node *nodes, size_t n, uint64_t now_ms,
-	uint64_t *id, struct err *e)
+static struct open_ask *open_ask_new(const struct ask *what, const struct asks_node *nodes, size_t n, uint64_t now_ms)
 {
 	struct open_ask *o = calloc(1, sizeof *o + n * sizeof o->targets[0]);
 
 	if (o == NULL)
-		return err_set(e, ERR_NOMEM, NULL, "ask: out of memory");
+		return NULL;
+	list_init(&o->link);
 	o->what = *what;
 	o->deadline_ms = now_ms + ASKS_DEADLINE_MS;
 	o->n = o->waiting = o->got.nodes_asked = n;
 	for (size_t i = 0; i < n; i++)
 		o->targets[i].node = nodes[i];
 	o->finished = o->got.complete = n == 0;
+	return o;
+}
+
+int asks_open(struct asks *a, const struct ask *what, const struct asks_node *nodes, size_t n, uint64_t now_ms,
+	uint64_t *id, struct err *e)
+{
+	struct open_ask *o = open_ask_new(what, nodes, n, now_ms);
+
+	if (o == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "ask: out of memory");
 
 	pthread_mutex_lock(&a->lock);
 	if (a->n_open == ASKS_OPEN_MAX) {
@@ -140,8 +155,9 @@ int asks_result(struct asks *a, uint64_t id, struct relay_answers *out, struct e
 
 	pthread_mutex_lock(&a->lock);
 	o = find(a, id);
-	rc = o != NULL ? copy_answers(&o->got, out, e)
-	               : err_set(e, ERR_NOT_FOUND, NULL, "there is no question %" PRIu64 " to relays", id);
+	rc = o != NULL && !o->foreign
+	             ? copy_answers(&o->got, out, e)
+	             : err_set(e, ERR_NOT_FOUND, NULL, "there is no question %" PRIu64 " to relays", id);
 	pthread_mutex_unlock(&a->lock);
 	return rc;
 }
@@ -152,7 +168,7 @@ void asks_forget(struct asks *a, uint64_t id)
 
 	pthread_mutex_lock(&a->lock);
 	o = find(a, id);
-	if (o != NULL)
+	if (o != NULL && !o->foreign)
 		open_ask_free(a, o);
 	pthread_mutex_unlock(&a->lock);
 }
@@ -257,19 +273,22 @@ static bool settle(struct open_ask *o, struct target *t)
 	if (!last || o->finished)
 		return false;
 	o->finished = true;
-	return true;
+	return !o->foreign;
 }
 
-void asks_answer(struct asks *a, const char *node, const struct msg_answer *m)
+static bool take_answer(struct asks *a, const char *node, const struct msg_answer *m, bool told)
 {
 	struct open_ask *o;
 	struct target *t;
-	bool finished = false;
+	bool finished = false, foreign = false;
 
 	pthread_mutex_lock(&a->lock);
 	o = find(a, m->ask);
-	t = o == NULL ? NULL : find_target(o, node);
-	if (t != NULL) {
+	t = o == NULL || (told && o->foreign) ? NULL : find_target(o, node);
+	if (t != NULL && o->foreign) {
+		foreign = true;
+		finished = settle(o, t);
+	} else if (t != NULL) {
 		o->got.nodes_answered++;
 		if (o->what.kind == ASK_CUT && m->code == ERR_NONE)
 			o->got.cut++;
@@ -280,6 +299,74 @@ void asks_answer(struct asks *a, const char *node, const struct msg_answer *m)
 	pthread_mutex_unlock(&a->lock);
 	if (finished)
 		a->on_finished(m->ask, a->arg);
+	return foreign;
+}
+
+bool asks_answer(struct asks *a, const char *node, const struct msg_answer *m)
+{
+	return take_answer(a, node, m, false);
+}
+
+void asks_answer_told(struct asks *a, const char *node, const struct msg_answer *m)
+{
+	(void)take_answer(a, node, m, true);
+}
+
+/* ---- between controlds ------------------------------------------------------------------------------------------- */
+
+/* The ask whose time to be told has come, and those of its nodes that have not answered; NULL: there is none. */
+static struct asks_node *next_to_tell(struct asks *a, uint64_t now_ms, struct ask *what, size_t *n)
+{
+	struct asks_node *nodes = NULL;
+
+	*n = 0;
+	pthread_mutex_lock(&a->lock);
+	LIST_FOREACH (it, &a->open) {
+		struct open_ask *o = CONTAINER_OF(it, struct open_ask, link);
+
+		if (o->foreign || o->finished || (o->told_ms != 0 && now_ms < o->told_ms + ASKS_AGAIN_MS))
+			continue;
+		o->told_ms = now_ms;
+		nodes = calloc(o->waiting + 1, sizeof *nodes);
+		for (size_t i = 0; nodes != NULL && i < o->n; i++)
+			if (!o->targets[i].done)
+				nodes[(*n)++] = o->targets[i].node;
+		*what = o->what;
+		break;
+	}
+	pthread_mutex_unlock(&a->lock);
+	return nodes;
+}
+
+void asks_tell(struct asks *a, uint64_t now_ms, asks_tell_fn fn, void *arg)
+{
+	struct asks_node *nodes;
+	struct ask what;
+	size_t n;
+
+	while ((nodes = next_to_tell(a, now_ms, &what, &n)) != NULL) {
+		fn(&what, nodes, n, arg);
+		free(nodes);
+	}
+}
+
+void asks_foreign(struct asks *a, const struct ask *what, const struct asks_node *nodes, size_t n, uint64_t now_ms)
+{
+	struct open_ask *o = open_ask_new(what, nodes, n, now_ms);
+	bool room;
+
+	if (o == NULL)
+		return;
+	o->foreign = true;
+	pthread_mutex_lock(&a->lock);
+	room = a->n_foreign < ASKS_FOREIGN_MAX && find(a, what->id) == NULL;
+	if (room) {
+		list_push_back(&a->open, &o->link);
+		a->n_foreign++;
+	}
+	pthread_mutex_unlock(&a->lock);
+	if (!room)
+		free(o);
 }
 
 /* Ids of asks that have just finished, to be told without the lock. */
@@ -331,7 +418,7 @@ uint64_t asks_tick(struct asks *a, uint64_t now_ms)
 	LIST_FOREACH_SAFE (it, &a->open) {
 		struct open_ask *o = CONTAINER_OF(it, struct open_ask, link);
 
-		if (now_ms >= o->deadline_ms + ASKS_KEEP_MS) {
+		if (now_ms >= o->deadline_ms + (o->foreign ? 0 : ASKS_KEEP_MS)) {
 			open_ask_free(a, o);
 			continue;
 		}

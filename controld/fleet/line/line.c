@@ -26,6 +26,7 @@
 #define TICK_MS        1000
 #define RETRY_MS       100 /* after the log could not be read */
 #define FETCH_MS       10000
+#define STALL_MS       3000 /* the thread turns every second */
 #define RECALL_MAX     4096 /* changes read back at the start */
 #define STRANGERS_MAX  64
 #define STRANGER_MS    10000
@@ -115,11 +116,17 @@ static void on_due(const char *node, void *arg)
 	polls_wake_node(l->polls, &(struct polls_place){ .node = node }, clock_mono_ms());
 }
 
+void line_give_asks(struct line *l)
+{
+	asks_due(l->conf.asks, clock_mono_ms(), on_due, l);
+}
+
 static void open_asks_opened(struct letter *letter)
 {
 	struct line *l = CONTAINER_OF(letter, struct line, asks_opened);
 
-	asks_due(l->conf.asks, clock_mono_ms(), on_due, l);
+	line_peers_asks(l);
+	line_give_asks(l);
 }
 
 void line_wake(struct line *l)
@@ -149,22 +156,37 @@ static void publish_stats(struct line *l)
 	pthread_mutex_unlock(&l->stats_lock);
 }
 
+/* A process that was stopped, or a machine that slept, has not heard that anybody was silent. */
+static void note_turn(struct line *l, uint64_t now_ms)
+{
+	uint64_t still_ms = now_ms - l->turned_ms;
+
+	if (l->turned_ms != 0 && still_ms > STALL_MS) {
+		log_warn("line_stood_still", log_u("ms", still_ms));
+		roster_forgive(l->conf.roster, still_ms);
+	}
+	l->turned_ms = now_ms;
+}
+
 /* What time brings; answers when to look again. */
 static uint64_t tick(struct line *l, uint64_t now_ms)
 {
 	uint64_t next = asks_tick(l->conf.asks, now_ms);
 
+	note_turn(l, now_ms);
 	if (l->behind && now_ms >= l->retry_ms)
 		catch_up(l);
 	if (now_ms >= l->tick_ms) {
 		l->tick_ms = now_ms + TICK_MS;
 		roster_tick(l->conf.roster, now_ms, line_on_offline, l);
 		link_server_tick(l->link, now_ms);
-		asks_due(l->conf.asks, now_ms, on_due, l);
+		line_peers_asks(l);
+		line_give_asks(l);
 		presence_tick(l->presence, now_ms);
 		publish_stats(l);
 	}
 	next = MIN(next, polls_tick(l->polls, now_ms));
+	next = MIN(next, line_peers_tick(l, now_ms));
 	next = MIN(next, l->tick_ms);
 	return l->behind ? MIN(next, l->retry_ms) : next;
 }
@@ -198,6 +220,7 @@ int line_new(struct line **out, const struct line_conf *c, struct err *e)
 	letter_init(&l->log_moved, open_log_moved);
 	letter_init(&l->asks_opened, open_asks_opened);
 	letter_init(&l->stop, open_stop);
+	line_peers_init(l);
 	if (mailbox_new(&l->mailbox, e) != 0) {
 		line_free(l);
 		return -1;
@@ -268,12 +291,13 @@ static int start_desks(struct line *l, struct err *e)
 		.ops = &joins_ops,
 		.owner = l,
 	};
+	const struct presence_conf presence = { l->conf.store, l->desk, l->mailbox, l->conf.roster, l->conf.self };
 	const struct gate_conf gate = { l->conf.join_rate, l->conf.join_rate_all };
 
 	if (reports_new(&l->reports, &reports, e) != 0 || joins_new(&l->joins, &joins, e) != 0 ||
 		gate_new(&l->gate, &gate, clock_mono_ns(), e) != 0)
 		return -1;
-	return presence_new(&l->presence, l->conf.store, l->desk, l->mailbox, l->conf.roster, e);
+	return presence_new(&l->presence, &presence, e);
 }
 
 /* A quarter of the descriptors: half are for the API, the rest for relays that are there. */
@@ -362,6 +386,7 @@ void line_free(struct line *l)
 	gate_free(l->gate);
 	model_reader_free(l->reader);
 	mailbox_free(l->mailbox);
+	line_peers_fini(l);
 	buf_free(&l->message);
 	pthread_mutex_destroy(&l->stats_lock);
 	free(l);

@@ -5,13 +5,14 @@
  * disk, joins, who is online. The database is read on the thread in short statements and written by two workers.
  *
  * Owner:  fleet.
- * Thread: line_wake() and line_stats() any; the rest the thread that owns the fleet.
+ * Thread: line_wake(), line_peer(), line_leave() and line_stats() any; the rest the thread that owns the fleet.
  * Ends:   line_stop() answers what it still can, closes the listener and joins the threads; line_free().
  */
 #ifndef PORTWAY_CONTROLD_FLEET_LINE_LINE_H
 #define PORTWAY_CONTROLD_FLEET_LINE_LINE_H
 
 #include "common/base/macros.h"
+#include "controld/fleet/bus.h"
 #include "controld/fleet/line/joins.h"
 #include "controld/fleet/line/link_server.h"
 #include "controld/fleet/line/polls.h"
@@ -43,6 +44,8 @@ struct line_conf {
 	struct roster *roster;
 	struct asks *asks;
 	struct mapping_statuses *statuses;
+	const char *self; /* controlds.id; borrowed */
+	struct fleet_bus bus;
 };
 
 /* Makes the thread-less part: from here on changes of the log are noted. */
@@ -54,6 +57,12 @@ void line_free(struct line *l);
 uint16_t line_port(const struct line *l);
 /* There are new asks; without effect after line_stop(). */
 void line_wake(struct line *l);
+
+/* Of the other controlds: one has said something, is gone, or what they said was not heard for a while. */
+enum line_peer_event { LINE_PEER_MESSAGE, LINE_PEER_LOST, LINE_PEER_GAP };
+void line_peer(struct line *l, enum line_peer_event event, const char *from, const void *p, size_t n);
+/* Tells them that this one is leaving. */
+void line_leave(struct line *l);
 
 struct line_stats {
 	struct polls_stats polls;

@@ -1,5 +1,6 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
+#include "common/base/log.h"
 #include "controld/fleet/line/asks.h"
 #include "controld/fleet/line/gate.h"
 #include "controld/fleet/line/line_room.h"
@@ -54,8 +55,12 @@ void line_tell_statuses(struct line *l, const struct roster_node *n, const struc
 
 static void take_state(struct line *l, const struct roster_node *n, const struct node_state *s, uint64_t now_ms)
 {
-	if (roster_state(l->conf.roster, n->row.id, s, now_ms))
+	enum roster_took took = roster_state(l->conf.roster, n->row.id, s, now_ms);
+
+	if (took != ROSTER_OLD)
 		line_tell_statuses(l, n, s);
+	if (took == ROSTER_NEW || n->claim)
+		line_peers_state(l, n->row.id);
 }
 
 /* A node that is not to be counted on any more. */
@@ -64,25 +69,33 @@ void line_on_offline(const struct roster_node *n, void *arg)
 	struct line *l = arg;
 	const struct node_state nothing = { .applied = n->applied };
 
-	presence_event(l->presence, &n->row);
+	log_info("node_offline", log_s("node", n->row.id), log_s("name", n->row.name));
+	presence_offline(l->presence, n);
+	line_peers_state(l, n->row.id);
 	asks_node_lost(l->conf.asks, n->row.id);
 	line_tell_statuses(l, n, &nothing);
 	link_server_close_node(l->link, n->row.id); /* if it lives it dials again, and what hung is gone */
 }
 
-/* Every message of a node is a word of it; *n is how it stands now. False: there is no such node any more. */
-static bool heard(struct line *l, struct link_request *rq, uint64_t now_ms, struct roster_node *n)
+/*
+ * Every message of a node is a word of it; *n is how it stands now. False: there is no such node any more.
+ * Its poll brings it here; other messages may come by another controld than the one that it polls.
+ */
+static bool heard(struct line *l, struct link_request *rq, unsigned type, uint64_t now_ms, struct roster_node *n)
 {
 	const char *id = link_request_node(rq);
 	char address[ADDR_STRLEN];
-	bool news;
+	bool news = false;
 
 	addr_print_ip(link_request_from(rq), address);
-	news = roster_heard(l->conf.roster, id, address, now_ms, clock_wall_ms());
+	if (type != MSG_POLL && roster_is_elsewhere(l->conf.roster, id) && !polls_is_parked(l->polls, id))
+		line_peers_heard(l, id);
+	else
+		news = roster_heard(l->conf.roster, id, address, now_ms, clock_wall_ms());
 	if (!roster_get(l->conf.roster, id, n) || n->row.standing != NODE_JOINED)
 		return false;
 	if (news)
-		presence_event(l->presence, &n->row);
+		log_info("node_online", log_s("node", id), log_s("name", n->row.name), log_s("address", address));
 	return true;
 }
 
@@ -137,7 +150,8 @@ static int on_answer(struct line *l, struct link_request *rq, const struct roste
 	(void)now_ms;
 	if (msg_answer_decode(&m, p, size) != 0)
 		return -1;
-	asks_answer(l->conf.asks, n->row.id, &m);
+	if (asks_answer(l->conf.asks, n->row.id, &m))
+		line_peers_answer(l, n->row.id, p, size);
 	msg_answer_fini(&m);
 	buf_reset(&l->message);
 	msg_answer_ack_encode(&l->message);
@@ -169,7 +183,7 @@ static void on_node_request(struct line *l, struct link_request *rq)
 	const void *p = link_request_bytes(rq, &size);
 	unsigned type = msg_type_of(p, size);
 
-	if (heard(l, rq, now_ms, &n) && type < ARRAY_LEN(on_message) && on_message[type] != NULL &&
+	if (heard(l, rq, type, now_ms, &n) && type < ARRAY_LEN(on_message) && on_message[type] != NULL &&
 		on_message[type](l, rq, &n, now_ms) == 0)
 		return;
 	l->malformed++;

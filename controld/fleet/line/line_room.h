@@ -6,6 +6,8 @@
 #define PORTWAY_CONTROLD_FLEET_LINE_LINE_ROOM_H
 
 #include "common/base/buf.h"
+#include "common/base/list.h"
+#include "common/base/map.h"
 #include "controld/fleet/line/line.h"
 #include "controld/fleet/line/mailbox.h"
 
@@ -22,6 +24,16 @@ struct pool;
 struct presence;
 struct roster_node;
 
+#define LINE_BUS_SHORT 5000 /* bytes of a message between controlds that travels at the least cost */
+
+/* What is being collected for one message. */
+struct line_list {
+	struct buf bytes;
+	size_t count_at;
+	uint32_t n;
+	uint64_t sent_ms;
+};
+
 struct line {
 	struct line_conf conf;
 	struct mailbox *mailbox;
@@ -36,17 +48,35 @@ struct line {
 	struct gate *gate;
 	struct link_server *link;
 	struct buf message; /* reused */
-	struct letter log_moved, asks_opened, stop;
+	struct letter log_moved, asks_opened, said, stop;
 	pthread_t thread;
 	uint16_t port;
 	bool running, stopping, ended;
 	bool behind;      /* the log could not be read to its end */
 	uint64_t changes; /* of the model, that the relays were woken for */
 	uint64_t retry_ms, tick_ms;
+	uint64_t turned_ms; /* when the thread was last seen to turn */
 	uint64_t refused_rate, malformed;
 	pthread_mutex_t stats_lock;
 	struct line_stats stats;
+
+	struct map peers; /* ids of the controlds that we know of */
+	struct line_list states, heard;
+	pthread_mutex_t inbox_lock; /* of what follows */
+	struct list inbox;
+	size_t n_inbox;
+	bool missed; /* there was no room in it */
 };
+
+/* line_peers.c */
+void line_peers_init(struct line *l);
+void line_peers_fini(struct line *l);
+void line_peers_state(struct line *l, const char *id); /* that is here; NULL: all */
+void line_peers_heard(struct line *l, const char *id); /* that is elsewhere */
+void line_peers_answer(struct line *l, const char *id, const void *answer, size_t n);
+void line_peers_asks(struct line *l);                      /* those that are due to be told */
+uint64_t line_peers_tick(struct line *l, uint64_t now_ms); /* when to call again */
+void line_give_asks(struct line *l);                       /* line.c: to whom is parked here */
 
 /* What came in, for the link's operations. */
 void line_on_request(void *owner, struct link_request *rq);

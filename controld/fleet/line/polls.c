@@ -319,6 +319,13 @@ void polls_request(
 		polls_wake_node(p, &(struct polls_place){ .node = where->node }, now_ms);
 }
 
+bool polls_is_parked(const struct polls *p, const char *node)
+{
+	const struct poller *q = map_get_str(&p->pollers, node);
+
+	return q != NULL && q->request != NULL;
+}
+
 void polls_wake(struct polls *p, uint64_t now_ms)
 {
 	LIST_FOREACH_SAFE (it, &p->parked)

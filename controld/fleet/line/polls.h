@@ -15,6 +15,7 @@
 
 #include "common/base/macros.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,6 +53,7 @@ struct polls_place {
 };
 void polls_request(
 	struct polls *p, const struct polls_place *where, const struct msg_poll *m, void *request, uint64_t now_ms);
+bool polls_is_parked(const struct polls *p, const char *node);
 /* The model has moved: answers whoever has something newer. */
 void polls_wake(struct polls *p, uint64_t now_ms);
 /* The relay may have something: it is asked, or placed elsewhere. where->group NULL: placed as before. */

@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/base/str.h"
 #include "controld/fleet/line/mailbox.h"
 #include "controld/fleet/line/roster.h"
 #include "controld/fleet/node.h"
@@ -12,23 +13,26 @@
 
 #include <stdlib.h>
 
-/* A growing array of rows. */
+struct row {
+	struct node node; /* controld_id: who has it, or had it */
+	bool claim;
+};
+
+/* A growing array of them. */
 struct rows {
-	struct node *items;
+	struct row *items;
 	size_t n, cap;
 };
 
 struct presence {
-	struct store *store;
-	struct pool *worker;
-	struct mailbox *mailbox;
-	struct roster *roster;
-	struct rows events; /* not yet handed to the worker */
+	struct presence_conf conf;
+	struct rows events; /* who has gone; not yet handed to the worker */
 	uint64_t lost;
 	uint64_t next_ms; /* of the next flush of who was heard of */
 	bool busy;
 	/* the worker's while busy */
 	struct rows writing_events, writing_seen;
+	bool logged; /* there is something to say among them */
 	bool failed;
 	struct pool_job job;
 	struct letter done;
@@ -37,17 +41,13 @@ struct presence {
 static void work_write(struct pool_job *job);
 static void on_done(struct letter *l);
 
-int presence_new(struct presence **out, struct store *store, struct pool *worker, struct mailbox *mailbox,
-	struct roster *roster, struct err *e)
+int presence_new(struct presence **out, const struct presence_conf *c, struct err *e)
 {
 	struct presence *p = calloc(1, sizeof *p);
 
 	if (p == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "presence: out of memory");
-	p->store = store;
-	p->worker = worker;
-	p->mailbox = mailbox;
-	p->roster = roster;
+	p->conf = *c;
 	list_init(&p->job.node);
 	p->job.work = work_write;
 	letter_init(&p->done, on_done);
@@ -65,47 +65,55 @@ void presence_free(struct presence *p)
 	free(p);
 }
 
-static int rows_add(struct rows *r, const struct node *n)
+static int rows_add(struct rows *r, const struct presence *p, const struct roster_node *n)
 {
+	struct row *row;
+
 	if (r->n == r->cap) {
 		size_t cap = r->cap == 0 ? 16 : r->cap * 2;
-		struct node *items = realloc(r->items, cap * sizeof *items);
+		struct row *items = realloc(r->items, cap * sizeof *items);
 
 		if (items == NULL)
 			return -1;
 		r->items = items;
 		r->cap = cap;
 	}
-	r->items[r->n++] = *n;
+	row = &r->items[r->n++];
+	*row = (struct row){ n->row, n->claim };
+	str_copy(row->node.controld_id, sizeof row->node.controld_id, n->here ? p->conf.self : n->peer);
 	return 0;
 }
 
 /* ---- on the worker ----------------------------------------------------------------------------------------------- */
 
+/* What has gone comes first: a node may have come back since. */
 static int work_tx(struct db *tx, void *arg, struct err *e)
 {
 	const struct presence *p = arg;
 	const struct who who = { "system", "", clock_wall_ms() };
 
-	for (size_t i = 0; i < p->writing_seen.n; i++)
-		if (node_seen(tx, &p->writing_seen.items[i], e) != 0)
-			return -1;
 	for (size_t i = 0; i < p->writing_events.n; i++)
-		if (node_event(tx, &p->writing_events.items[i], &who, e) != 0)
+		if (node_gone(tx, &p->writing_events.items[i].node, p->conf.self, &who, e) != 0)
 			return -1;
+	for (size_t i = 0; i < p->writing_seen.n; i++) {
+		const struct row *row = &p->writing_seen.items[i];
+
+		if ((row->claim ? node_come(tx, &row->node, &who, e) : node_seen(tx, &row->node, e)) != 0)
+			return -1;
+	}
 	return 0;
 }
 
 static void work_write(struct pool_job *job)
 {
 	struct presence *p = CONTAINER_OF(job, struct presence, job);
-	enum store_class class = p->writing_events.n > 0 ? STORE_LOGGED : STORE_OPERATIONAL;
+	enum store_class class = p->logged ? STORE_LOGGED : STORE_OPERATIONAL;
 	struct err e;
 
-	p->failed = store_write(p->store, class, work_tx, p, &e) != 0;
+	p->failed = store_write(p->conf.store, class, work_tx, p, &e) != 0;
 	if (p->failed)
 		log_warn("presence_not_stored", log_u("events", p->writing_events.n), log_err(&e));
-	mailbox_post(p->mailbox, &p->done);
+	mailbox_post(p->conf.mailbox, &p->done);
 }
 
 /* ---- on the fleet thread ----------------------------------------------------------------------------------------- */
@@ -121,17 +129,18 @@ static void on_done(struct letter *l)
 	p->writing_seen.n = 0;
 }
 
-void presence_event(struct presence *p, const struct node *n)
+void presence_offline(struct presence *p, const struct roster_node *n)
 {
-	log_info(n->online ? "node_online" : "node_offline", log_s("node", n->id), log_s("name", n->name),
-		log_s("address", n->address));
-	if (p->events.n >= PRESENCE_EVENTS_MAX || rows_add(&p->events, n) != 0)
+	if (p->events.n >= PRESENCE_EVENTS_MAX || rows_add(&p->events, p, n) != 0)
 		p->lost++;
 }
 
 static void on_seen(const struct roster_node *n, void *arg)
 {
-	(void)rows_add(arg, &n->row); /* one that finds no room is written with its next word */
+	struct presence *p = arg;
+
+	p->logged = p->logged || n->claim;
+	(void)rows_add(&p->writing_seen, p, n); /* one that finds no room is written with its next word */
 }
 
 void presence_tick(struct presence *p, uint64_t now_ms)
@@ -144,15 +153,16 @@ void presence_tick(struct presence *p, uint64_t now_ms)
 		spare = p->writing_events;
 		p->writing_events = p->events;
 		p->events = spare;
-		if (now_ms >= p->next_ms || p->writing_events.n > 0) {
+		p->logged = p->writing_events.n > 0;
+		if (now_ms >= p->next_ms || p->writing_events.n > 0 || roster_has_claims(p->conf.roster)) {
 			p->next_ms = now_ms + PRESENCE_MS;
-			roster_flush(p->roster, on_seen, &p->writing_seen);
+			roster_flush(p->conf.roster, on_seen, p);
 		}
 	}
 	if (p->writing_events.n == 0 && p->writing_seen.n == 0)
 		return;
 	p->busy = true;
-	pool_resume(p->worker, &p->job); /* one job at a time: it needs no limit */
+	pool_resume(p->conf.worker, &p->job); /* one job at a time: it needs no limit */
 }
 
 uint64_t presence_lost(const struct presence *p)

@@ -1,5 +1,6 @@
 #include "controld/fleet/line/roster.h"
 
+#include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/map.h"
 #include "common/base/str.h"
@@ -16,7 +17,8 @@ struct entry {
 	struct roster_node node;
 	struct roster_serials refused;
 	uint64_t heard_ms; /* monotonic; of the last word, or when we began to wait for the first */
-	bool awaited;      /* online, or was when the last process wrote it down */
+	bool awaited;      /* online here, or was when it was written down or its controld was lost */
+	struct buf state;  /* encoded, for the other controlds */
 	uint64_t confirmed_ms;
 	bool dirty; /* to be written down */
 };
@@ -25,7 +27,7 @@ struct roster {
 	pthread_mutex_t lock;
 	uint64_t offline_ms;
 	struct map nodes; /* by id */
-	size_t online;
+	size_t online, claims;
 };
 
 int roster_new(struct roster **out, uint64_t offline_ms, struct err *e)
@@ -44,6 +46,7 @@ int roster_new(struct roster **out, uint64_t offline_ms, struct err *e)
 static void entry_free(struct entry *n)
 {
 	free(n->refused.items);
+	buf_free(&n->state);
 	free(n);
 }
 
@@ -85,6 +88,8 @@ static struct entry *entry_make(struct roster *r, const struct node *row, uint64
 	n->awaited = row->online && row->standing == NODE_JOINED;
 	n->node.row.online = false;
 	n->heard_ms = now_ms;
+	str_copy(n->node.peer, sizeof n->node.peer, row->controld_id);
+	buf_init(&n->state, PROTO_MSG_MAX);
 	if (map_put_str(&r->nodes, n->node.row.id, n, NULL) == 0)
 		return n;
 	free(n);
@@ -130,7 +135,7 @@ int roster_put(
 		free(n->refused.items);
 		n->refused = copy;
 		if (row->standing != NODE_JOINED) {
-			n->awaited = false;
+			n->awaited = n->node.here = false;
 			set_online(r, n, false);
 		}
 	} else {
@@ -149,6 +154,7 @@ void roster_remove(struct roster *r, const char *id)
 	n = map_remove_str(&r->nodes, id);
 	if (n != NULL) {
 		set_online(r, n, false);
+		r->claims -= n->node.claim;
 		entry_free(n);
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -235,6 +241,16 @@ void roster_count(struct roster *r, size_t *nodes, size_t *online)
 
 /* ---- what the line hears ----------------------------------------------------------------------------------------- */
 
+/* Its row says so soon; also of one that was here and comes back. */
+static void come_here(struct roster *r, struct entry *n, bool news)
+{
+	if (n->node.here && !news)
+		return;
+	n->node.here = true;
+	r->claims += !n->node.claim;
+	n->node.claim = true;
+}
+
 bool roster_heard(struct roster *r, const char *id, const char *address, uint64_t now_ms, int64_t wall_ms)
 {
 	struct entry *n;
@@ -243,13 +259,14 @@ bool roster_heard(struct roster *r, const char *id, const char *address, uint64_
 	pthread_mutex_lock(&r->lock);
 	n = map_get_str(&r->nodes, id);
 	if (n != NULL && n->node.row.standing == NODE_JOINED) {
-		news = !n->awaited;
+		news = !n->awaited && !n->node.row.online;
 		n->awaited = true;
 		n->node.known = true;
 		n->heard_ms = now_ms;
 		n->node.row.seen_ms = wall_ms;
 		n->dirty = true;
 		str_copy(n->node.row.address, sizeof n->node.row.address, address);
+		come_here(r, n, news);
 		set_online(r, n, true);
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -268,24 +285,36 @@ static bool is_older(const struct roster_node *n, const struct node_state *s)
 	       s->applied.seq < n->applied.seq;
 }
 
-bool roster_state(struct roster *r, const char *id, const struct node_state *s, uint64_t now_ms)
+static void take_state(struct entry *n, const struct node_state *s)
 {
+	n->node.applied = s->applied;
+	n->node.serial = s->serial;
+	n->node.refused = s->n + s->more;
+	buf_reset(&n->state);
+	node_state_put(&n->state, s);
+}
+
+static bool is_same(const struct roster_node *n, const struct node_state *s)
+{
+	return n->serial == s->serial && n->refused == s->n + s->more &&
+	       memcmp(&n->applied, &s->applied, sizeof n->applied) == 0;
+}
+
+enum roster_took roster_state(struct roster *r, const char *id, const struct node_state *s, uint64_t now_ms)
+{
+	enum roster_took took = ROSTER_OLD;
 	struct entry *n;
-	bool taken = false;
 
 	pthread_mutex_lock(&r->lock);
 	n = map_get_str(&r->nodes, id);
-	if (n != NULL) {
-		taken = !is_older(&n->node, s) || now_ms - n->confirmed_ms >= STATE_STALE_MS;
-		if (taken) {
-			n->confirmed_ms = now_ms;
-			n->node.applied = s->applied;
-			n->node.serial = s->serial;
-			n->node.refused = s->n + s->more;
-		}
+	if (n != NULL && (!is_older(&n->node, s) || now_ms - n->confirmed_ms >= STATE_STALE_MS)) {
+		took = is_same(&n->node, s) && n->state.len > 0 ? ROSTER_SAME : ROSTER_NEW;
+		n->confirmed_ms = now_ms;
+		if (took == ROSTER_NEW)
+			take_state(n, s);
 	}
 	pthread_mutex_unlock(&r->lock);
-	return taken;
+	return took;
 }
 
 void roster_load(struct roster *r, const char *id, const struct node_load *load)
@@ -319,9 +348,114 @@ uint64_t roster_lag(const struct roster_node *n)
 	return n->wanted > n->applied.seq ? n->wanted - n->applied.seq : 0;
 }
 
+/* ---- what other controlds say ------------------------------------------------------------------------------------ */
+
+bool roster_is_elsewhere(struct roster *r, const char *id)
+{
+	const struct entry *n;
+	bool elsewhere;
+
+	pthread_mutex_lock(&r->lock);
+	n = map_get_str(&r->nodes, id);
+	elsewhere = n != NULL && !n->node.here && n->node.peer[0] != '\0' && n->node.row.online && !n->awaited;
+	pthread_mutex_unlock(&r->lock);
+	return elsewhere;
+}
+
+bool roster_peer_state(struct roster *r, const char *id, const char *peer, bool online, const struct node_state *s)
+{
+	struct entry *n;
+	bool taken;
+
+	pthread_mutex_lock(&r->lock);
+	n = map_get_str(&r->nodes, id);
+	/* that it is gone is for the one to say who has it: from any other it is old news */
+	taken = n != NULL && n->node.row.standing == NODE_JOINED &&
+	        (online || (!n->node.here && strcmp(n->node.peer, peer) == 0));
+	if (taken) {
+		str_copy(n->node.peer, sizeof n->node.peer, peer);
+		r->claims -= n->node.claim;
+		n->node.here = n->node.claim = n->awaited = false;
+		n->node.known = true;
+		set_online(r, n, online);
+		n->dirty = false; /* it is for that one to write it down */
+		take_state(n, s);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return taken;
+}
+
+void roster_peer_heard(struct roster *r, const char *id, uint64_t now_ms)
+{
+	struct entry *n;
+
+	pthread_mutex_lock(&r->lock);
+	n = map_get_str(&r->nodes, id);
+	if (n != NULL && n->node.here && n->node.row.online)
+		n->heard_ms = now_ms;
+	pthread_mutex_unlock(&r->lock);
+}
+
+void roster_peer_lost(struct roster *r, const char *peer, uint64_t now_ms)
+{
+	struct entry *n;
+	size_t it = 0;
+
+	pthread_mutex_lock(&r->lock);
+	while ((n = map_next(&r->nodes, &it)) != NULL) {
+		if (n->node.here || n->awaited || !n->node.row.online || strcmp(n->node.peer, peer) != 0)
+			continue;
+		n->awaited = true;
+		n->heard_ms = now_ms;
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+void roster_forgive(struct roster *r, uint64_t ms)
+{
+	struct entry *n;
+	size_t it = 0;
+
+	pthread_mutex_lock(&r->lock);
+	while ((n = map_next(&r->nodes, &it)) != NULL)
+		n->heard_ms += ms;
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void say_state(const struct entry *n, roster_state_fn fn, void *arg)
+{
+	if (n != NULL && n->node.here && n->state.len > 0)
+		fn(n->node.row.id, n->node.row.online, n->state.data, n->state.len, arg);
+}
+
+void roster_states(struct roster *r, const char *id, roster_state_fn fn, void *arg)
+{
+	const struct entry *n;
+	size_t it = 0;
+
+	pthread_mutex_lock(&r->lock);
+	if (id != NULL)
+		say_state(map_get_str(&r->nodes, id), fn, arg);
+	while (id == NULL && (n = map_next(&r->nodes, &it)) != NULL)
+		say_state(n, fn, arg);
+	pthread_mutex_unlock(&r->lock);
+}
+
+bool roster_has_claims(struct roster *r)
+{
+	bool any;
+
+	pthread_mutex_lock(&r->lock);
+	any = r->claims > 0;
+	pthread_mutex_unlock(&r->lock);
+	return any;
+}
+
+/* ---- walks ------------------------------------------------------------------------------------------------------- */
+
 /* Copies of some entries, made under the lock, used without it. */
-static struct roster_node *copy_if(
-	struct roster *r, bool (*pick)(struct roster *r, struct entry *n, uint64_t now_ms), uint64_t now_ms, size_t *n)
+static struct roster_node *copy_if(struct roster *r, bool (*pick)(struct roster *r, struct entry *n, uint64_t now_ms),
+	uint64_t now_ms, void (*after)(struct roster *r), size_t *n)
 {
 	struct roster_node *list;
 	struct entry *one;
@@ -333,6 +467,8 @@ static struct roster_node *copy_if(
 	while (list != NULL && (one = map_next(&r->nodes, &it)) != NULL)
 		if (pick(r, one, now_ms))
 			list[(*n)++] = one->node;
+	if (list != NULL && after != NULL)
+		after(r);
 	pthread_mutex_unlock(&r->lock);
 	return list;
 }
@@ -357,24 +493,31 @@ static bool falls_silent(struct roster *r, struct entry *n, uint64_t now_ms)
 void roster_tick(struct roster *r, uint64_t now_ms, roster_fn fn, void *arg)
 {
 	size_t n;
-	struct roster_node *list = copy_if(r, falls_silent, now_ms, &n);
+	struct roster_node *list = copy_if(r, falls_silent, now_ms, NULL, &n);
 
 	call_all(list, n, fn, arg);
 }
 
-static bool take_dirty(struct roster *r, struct entry *n, uint64_t now_ms)
+static bool is_dirty(struct roster *r, struct entry *n, uint64_t now_ms)
 {
-	bool dirty = n->dirty;
-
 	(void)r, (void)now_ms;
-	n->dirty = false;
-	return dirty;
+	return n->dirty && n->node.here;
+}
+
+static void forget_dirty(struct roster *r)
+{
+	struct entry *n;
+	size_t it = 0;
+
+	while ((n = map_next(&r->nodes, &it)) != NULL)
+		n->dirty = n->node.claim = false;
+	r->claims = 0;
 }
 
 void roster_flush(struct roster *r, roster_fn fn, void *arg)
 {
 	size_t n;
-	struct roster_node *list = copy_if(r, take_dirty, 0, &n);
+	struct roster_node *list = copy_if(r, is_dirty, 0, forget_dirty, &n);
 
 	call_all(list, n, fn, arg);
 }

@@ -3,8 +3,12 @@
  *
  * Filled from the rows (roster_put, again whenever the change log names the node), kept alive by what the line hears.
  * A node is online from its first word on and offline offline_ms after its last. What a node said before this process
- * started is not known: it is not online then, but if it was when the last process wrote it down, it has offline_ms to
- * come back before that makes an event.
+ * started is not known: it is not online then, but if it was when it was written down, it has offline_ms to come back
+ * before that makes an event.
+ *
+ * Of several controlds on one database the one that a node polls has it *here*; it alone says how the node stands, and
+ * the others take its word (roster_peer_state). The first poll brings a node here, wherever it was. Who has it is told as
+ * lost has what it had awaited: each node has offline_ms to turn up elsewhere.
  *
  * Owner:  fleet.
  * Thread: the fleet thread changes it, any reads copies (one lock inside). Time is passed in.
@@ -13,6 +17,7 @@
 #define PORTWAY_CONTROLD_FLEET_LINE_ROSTER_H
 
 #include "common/base/macros.h"
+#include "common/base/rand.h"
 #include "controld/fleet/line/asks.h"
 #include "controld/fleet/node.h"
 #include "proto/node_state.h"
@@ -28,8 +33,11 @@ struct roster;
 
 /* A copy of what is known about one node. */
 struct roster_node {
-	struct node row; /* seen_ms, online, address and relay_version as they are now */
-	bool known;      /* heard of since this process started; the rest means nothing before */
+	struct node row;         /* seen_ms, online, address and relay_version as they are now */
+	bool known;              /* heard of since this process started; the rest means nothing before */
+	bool here;               /* it polls this controld */
+	bool claim;              /* that is not written down yet */
+	char peer[RAND_ID_SIZE]; /* if it is not here: the controld that has it, or had it last; "": none */
 	struct proto_revision applied;
 	uint64_t serial;
 	uint64_t wanted;  /* newest revision that concerns it */
@@ -62,16 +70,32 @@ int roster_online(struct roster *r, const char *group, const char *node, struct 
 void roster_count(struct roster *r, size_t *nodes, size_t *online);
 
 /* ---- what the line hears ------------------------------------------------------------------------------------------ */
-/* A word of the node; true when it was offline until now. */
+/* A word of the node, which is here from now on; true when it was offline until now. */
 bool roster_heard(struct roster *r, const char *id, const char *address, uint64_t now_ms, int64_t wall_ms);
-/* How it stands. False when a newer word is there already, and nothing changes. */
-bool roster_state(struct roster *r, const char *id, const struct node_state *s, uint64_t now_ms);
+/* How it stands. ROSTER_OLD: a newer word is there already, and nothing changes. */
+enum roster_took { ROSTER_OLD, ROSTER_SAME, ROSTER_NEW };
+enum roster_took roster_state(struct roster *r, const char *id, const struct node_state *s, uint64_t now_ms);
 void roster_load(struct roster *r, const char *id, const struct node_load *load);
 
 /* Sets `wanted` of every node that has joined; fn only looks up. */
 void roster_want(struct roster *r, uint64_t (*fn)(const struct node *row, void *arg), void *arg);
 /* How far the node is behind, in numbers of the change log. */
 uint64_t roster_lag(const struct roster_node *n);
+
+/* ---- what other controlds say ------------------------------------------------------------------------------------- */
+/* Another controld has it, and is alive as far as we know. */
+bool roster_is_elsewhere(struct roster *r, const char *id);
+/* The node is at that controld, and stands so. False when it is not that one's business. */
+bool roster_peer_state(struct roster *r, const char *id, const char *peer, bool online, const struct node_state *s);
+/* Somebody else heard it, who has it not. */
+void roster_peer_heard(struct roster *r, const char *id, uint64_t now_ms);
+void roster_peer_lost(struct roster *r, const char *peer, uint64_t now_ms);
+/* Nobody was listening for so long: that was no silence. */
+void roster_forgive(struct roster *r, uint64_t ms);
+/* Calls fn with the lock held: it only copies. state: encoded. */
+typedef void (*roster_state_fn)(const char *id, bool online, const void *state, size_t n, void *arg);
+void roster_states(struct roster *r, const char *id, roster_state_fn fn, void *arg); /* NULL: all that are here */
+bool roster_has_claims(struct roster *r);
 
 typedef void (*roster_fn)(const struct roster_node *n, void *arg);
 /* Calls fn, without the lock, for each node that has just gone offline. */
