@@ -30,10 +30,28 @@ const char *fleet_api_string(const struct request *rq, const char *member, const
 	return s == NULL ? before : s;
 }
 
+const char *fleet_api_query(const struct request *rq, const char *name)
+{
+	const char *s = request_query(rq, name);
+
+	return s == NULL ? "" : s;
+}
+
+int fleet_api_list_add(struct fleet_api_list *l, const char *id, json_t *item)
+{
+	if (json_array_size(l->items) == l->limit) {
+		json_decref(item);
+		l->more = true;
+		return 1;
+	}
+	l->rows++;
+	str_copy(l->last, sizeof l->last, id);
+	return item == NULL ? 0 : json_array_append_new(l->items, item);
+}
+
 int fleet_api_list(struct fleet_api *api, struct request *rq, struct reply *rp, fleet_api_read_fn read, struct err *e)
 {
 	struct fleet_api_list l = { .api = api, .rq = rq };
-	const char *cursor = NULL;
 	struct page page;
 	struct db *db;
 	int rc;
@@ -41,16 +59,15 @@ int fleet_api_list(struct fleet_api *api, struct request *rq, struct reply *rp, 
 	if (request_page(rq, &page, e) != 0 || store_read_begin(api->store, &db, e) != 0)
 		return -1;
 	l.items = json_array();
-	rc = read(db, page.after, page.limit + 1, &l, e);
+	l.after = page.after;
+	l.limit = page.limit;
+	l.rows_max = page.limit + 1;
+	rc = read(db, &l, e);
 	store_read_end(db);
 	if (rc != 0) {
 		json_decref(l.items);
 		return -1;
 	}
-	if (json_array_size(l.items) > page.limit) {
-		json_array_remove(l.items, page.limit);
-		cursor = json_string_value(json_object_get(json_array_get(l.items, page.limit - 1), "id"));
-	}
-	reply_list(rp, l.items, cursor);
+	reply_list(rp, l.items, l.more || l.rows == l.rows_max ? l.last : NULL);
 	return 0;
 }

@@ -15,7 +15,8 @@
 #define COLUMNS     "id, name, description, version, created_ms, updated_ms"
 
 static const char sql_get[] = "SELECT " COLUMNS " FROM node_groups WHERE id = ?1 OR name = ?1 " BY_ID_FIRST;
-static const char sql_list[] = "SELECT " COLUMNS " FROM node_groups WHERE id > ?1 ORDER BY id LIMIT ?2";
+static const char sql_list[] = "SELECT " COLUMNS " FROM node_groups WHERE id > ?1 AND "
+			       "substr(lower(name), 1, length(?2)) = lower(?2) ORDER BY id LIMIT ?3";
 static const char sql_insert[] =
 	"INSERT INTO node_groups(id, tenant_id, name, description, version, created_ms, updated_ms) "
 	"VALUES (?1, '', ?2, ?3, 1, ?4, ?4)";
@@ -51,14 +52,13 @@ int group_get(struct db *db, const char *id_or_name, struct group *out, struct e
 	return rc == 1 ? 0 : -1;
 }
 
-int group_list(struct db *db, const char *after, unsigned limit, int (*fn)(const struct group *g, void *arg), void *arg,
-	struct err *e)
+int group_list(struct db *db, const struct group_query *f, group_fn fn, void *arg, struct err *e)
 {
 	struct query *q;
 	struct group g;
 	int rc;
 
-	if (db_query(db, &q, sql_list, e, bind_s(after), bind_i(limit)) != 0)
+	if (db_query(db, &q, sql_list, e, bind_s(f->after), bind_s(f->name), bind_i(f->limit)) != 0)
 		return -1;
 	while ((rc = query_next(q, e)) == 1) {
 		group_load(&g, q);

@@ -31,9 +31,15 @@ struct group {
 
 /* By id or name; ERR_NOT_FOUND. */
 int group_get(struct db *db, const char *id_or_name, struct group *out, struct err *e) MUST_CHECK;
-/* In the order of their ids, after this one (""), at most limit. fn: 0 goes on. */
-int group_list(struct db *db, const char *after, unsigned limit, int (*fn)(const struct group *g, void *arg), void *arg,
-	struct err *e) MUST_CHECK;
+/* Which ones: members that are "" do not filter. */
+struct group_query {
+	const char *after; /* id of the last one seen */
+	const char *name;  /* its beginning */
+	unsigned limit;
+};
+typedef int (*group_fn)(const struct group *g, void *arg); /* 0 goes on */
+/* In the order of their ids. */
+int group_list(struct db *db, const struct group_query *f, group_fn fn, void *arg, struct err *e) MUST_CHECK;
 /* Fills id, version and times. ERR_ALREADY_EXISTS on field "name". */
 int group_create(struct db *tx, struct group *g, const struct who *who, struct err *e) MUST_CHECK;
 /* Name and description; raises the version. */

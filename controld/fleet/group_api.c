@@ -39,12 +39,14 @@ static int on_create(void *feature, struct request *rq, struct reply *rp, struct
 
 static int on_group(const struct group *g, void *arg)
 {
-	return json_array_append_new(((struct fleet_api_list *)arg)->items, group_json(g));
+	return fleet_api_list_add(arg, g->id, group_json(g));
 }
 
-static int read_list(struct db *db, const char *after, unsigned limit, struct fleet_api_list *l, struct err *e)
+static int read_list(struct db *db, struct fleet_api_list *l, struct err *e)
 {
-	return group_list(db, after, limit, on_group, l, e);
+	const struct group_query f = { .after = l->after, .name = fleet_api_query(l->rq, "q"), .limit = l->rows_max };
+
+	return group_list(db, &f, on_group, l, e);
 }
 
 static int on_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
@@ -142,11 +144,23 @@ static const struct schema_field group_fields[] = {
 };
 static const struct schema group_schema = { "Group", group_fields, ARRAY_LEN(group_fields), false };
 
+static const struct schema_field list_query_fields[] = {
+	{ .name = "q", .type = SCHEMA_STRING, .max = PROTO_NAME_SIZE, .help = "beginning of the name" },
+	FLEET_API_PAGE_FIELDS,
+};
+static const struct schema list_query = { NULL, list_query_fields, ARRAY_LEN(list_query_fields), false };
+
+static const struct schema_field list_fields[] = {
+	{ .name = "items", .type = SCHEMA_ARRAY, .sub = &group_schema },
+	FLEET_API_CURSOR_FIELD,
+};
+static const struct schema list_schema = { "GroupList", list_fields, ARRAY_LEN(list_fields), false };
+
 const struct route group_routes[] = {
 	{ "POST", "/api/v1/groups", PERM_SYSTEM, LANE_DB, NULL, &request_schema, &group_schema, 201, 0, on_create,
 		"Make a group of relays", "Nodes" },
-	{ "GET", "/api/v1/groups", PERM_READ, LANE_DB, NULL, NULL, NULL, 200, 0, on_list, "List groups of relays",
-		"Nodes" },
+	{ "GET", "/api/v1/groups", PERM_READ, LANE_DB, &list_query, NULL, &list_schema, 200, 0, on_list,
+		"List groups of relays", "Nodes" },
 	{ "GET", "/api/v1/groups/{id}", PERM_READ, LANE_DB, NULL, NULL, &group_schema, 200, 0, on_get,
 		"Show a group (by id or name)", "Nodes" },
 	{ "PUT", "/api/v1/groups/{id}", PERM_SYSTEM, LANE_DB, NULL, &request_schema, &group_schema, 200, ROUTE_PARTIAL,

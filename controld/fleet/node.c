@@ -20,7 +20,8 @@
 
 static const char sql_get[] = SELECT "WHERE n.id = ?1 OR n.name = ?1 "
 				     "ORDER BY CASE WHEN n.id = ?1 THEN 0 ELSE 1 END LIMIT 1";
-static const char sql_list[] = SELECT "WHERE n.id > ?1 ORDER BY n.id LIMIT ?2";
+static const char sql_list[] = SELECT "WHERE n.id > ?1 AND (?2 = '' OR n.group_id = ?2 OR g.name = ?2) AND "
+				      "substr(lower(n.name), 1, length(?3)) = lower(?3) ORDER BY n.id LIMIT ?4";
 static const char sql_insert[] =
 	"INSERT INTO nodes(id, tenant_id, name, group_id, standing, placed_seq, version, created_ms, updated_ms, "
 	"joined_ms) VALUES (?1, '', ?2, ?3, 'pending', 0, 1, ?4, ?4, 0)";
@@ -113,13 +114,13 @@ int node_get(struct db *db, const char *id_or_name, struct node *out, struct err
 	return rc == 1 ? 0 : -1;
 }
 
-int node_list(struct db *db, const char *after, unsigned limit, node_fn fn, void *arg, struct err *e)
+int node_list(struct db *db, const struct node_filter *f, node_fn fn, void *arg, struct err *e)
 {
 	struct query *q;
 	struct node n;
 	int rc;
 
-	if (db_query(db, &q, sql_list, e, bind_s(after), bind_i(limit)) != 0)
+	if (db_query(db, &q, sql_list, e, bind_s(f->after), bind_s(f->group), bind_s(f->name), bind_i(f->limit)) != 0)
 		return -1;
 	while ((rc = query_next(q, e)) == 1) {
 		node_load(&n, q);

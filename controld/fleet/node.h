@@ -44,8 +44,15 @@ typedef int (*node_fn)(const struct node *n, void *arg); /* 0 goes on */
 
 /* By id or name; ERR_NODE_NOT_FOUND. */
 int node_get(struct db *db, const char *id_or_name, struct node *out, struct err *e) MUST_CHECK;
-/* In the order of their ids, after this one (""), at most limit. */
-int node_list(struct db *db, const char *after, unsigned limit, node_fn fn, void *arg, struct err *e) MUST_CHECK;
+/* Which ones: members that are "" do not filter. */
+struct node_filter {
+	const char *after; /* id of the last one seen */
+	const char *group; /* name or id */
+	const char *name;  /* its beginning */
+	unsigned limit;
+};
+/* In the order of their ids. */
+int node_list(struct db *db, const struct node_filter *f, node_fn fn, void *arg, struct err *e) MUST_CHECK;
 
 /* A pending node of this name; fills *n. ERR_ALREADY_EXISTS on field "name". */
 int node_create(struct db *tx, struct node *n, const char *name, const struct group *g, const struct who *who,

@@ -15,7 +15,9 @@
 	"LEFT JOIN node_groups g ON g.id = n.group_id "
 
 static const char sql_get[] = SELECT "WHERE t.id = ?1";
-static const char sql_list[] = SELECT "WHERE t.id > ?1 ORDER BY t.id LIMIT ?2";
+static const char sql_list[] =
+	SELECT "WHERE t.id > ?1 AND (?2 = '' OR t.node_id = ?2 OR n.name = ?2) AND (?3 = '' OR CASE WHEN t.used_ms > 0 "
+	       "THEN 'used' WHEN t.expires_ms <= ?4 THEN 'expired' ELSE 'open' END = ?3) ORDER BY t.id LIMIT ?5";
 static const char sql_insert[] =
 	"INSERT INTO join_tokens(id, tenant_id, node_id, secret_hash, created_by, created_ms, expires_ms, used_ms, "
 	"request_hash) VALUES (?1, '', ?2, ?3, ?4, ?5, ?6, 0, '')";
@@ -105,14 +107,14 @@ int node_token_get(struct db *db, const char *id, struct node_token *out, struct
 	return rc == 1 ? 0 : -1;
 }
 
-int node_token_list(struct db *db, const char *after, unsigned limit, int (*fn)(const struct node_token *t, void *arg),
-	void *arg, struct err *e)
+int node_token_list(struct db *db, const struct node_token_filter *f, node_token_fn fn, void *arg, struct err *e)
 {
 	struct node_token t;
 	struct query *q;
 	int rc;
 
-	if (db_query(db, &q, sql_list, e, bind_s(after), bind_i(limit)) != 0)
+	if (db_query(db, &q, sql_list, e, bind_s(f->after), bind_s(f->node), bind_s(f->status), bind_i(f->now_ms),
+		    bind_i(f->limit)) != 0)
 		return -1;
 	while ((rc = query_next(q, e)) == 1) {
 		node_token_load(&t, q);

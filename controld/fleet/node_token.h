@@ -38,8 +38,18 @@ struct node_token {
 int node_token_create(
 	struct db *tx, struct node_token *t, char secret[64], const struct who *who, struct err *e) MUST_CHECK;
 int node_token_get(struct db *db, const char *id, struct node_token *out, struct err *e) MUST_CHECK; /* ERR_NOT_FOUND */
-int node_token_list(struct db *db, const char *after, unsigned limit, int (*fn)(const struct node_token *t, void *arg),
-	void *arg, struct err *e) MUST_CHECK;
+/* Which ones: members that are "" do not filter. */
+struct node_token_filter {
+	const char *after;  /* id of the last one seen */
+	const char *node;   /* name or id */
+	const char *status; /* "open", "used", "expired" */
+	int64_t now_ms;
+	unsigned limit;
+};
+typedef int (*node_token_fn)(const struct node_token *t, void *arg); /* 0 goes on */
+/* In the order of their ids. */
+int node_token_list(
+	struct db *db, const struct node_token_filter *f, node_token_fn fn, void *arg, struct err *e) MUST_CHECK;
 int node_token_delete(struct db *tx, const struct node_token *t, const struct who *who, struct err *e) MUST_CHECK;
 /* With its node. */
 int node_token_delete_of(struct db *tx, const char *node_id, struct err *e) MUST_CHECK;

@@ -1,3 +1,4 @@
+#include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
@@ -107,12 +108,18 @@ static int on_create(void *feature, struct request *rq, struct reply *rp, struct
 
 static int on_token(const struct node_token *t, void *arg)
 {
-	return json_array_append_new(((struct fleet_api_list *)arg)->items, node_token_json(t));
+	return fleet_api_list_add(arg, t->id, node_token_json(t));
 }
 
-static int read_list(struct db *db, const char *after, unsigned limit, struct fleet_api_list *l, struct err *e)
+static int read_list(struct db *db, struct fleet_api_list *l, struct err *e)
 {
-	return node_token_list(db, after, limit, on_token, l, e);
+	const struct node_token_filter f = { .after = l->after,
+		.node = fleet_api_query(l->rq, "node"),
+		.status = fleet_api_query(l->rq, "status"),
+		.now_ms = clock_wall_ms(),
+		.limit = l->rows_max };
+
+	return node_token_list(db, &f, on_token, l, e);
 }
 
 static int on_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
@@ -188,10 +195,28 @@ static const struct schema_field made_fields[] = {
 };
 static const struct schema made_schema = { "JoinToken", made_fields, ARRAY_LEN(made_fields), false };
 
+static const struct schema_field token_fields[] = { TOKEN_FIELDS };
+static const struct schema token_schema = { "JoinTokenShown", token_fields, ARRAY_LEN(token_fields), false };
+
+static const char *const statuses[] = { "open", "used", "expired", NULL };
+
+static const struct schema_field list_query_fields[] = {
+	{ .name = "node", .type = SCHEMA_STRING, .max = PROTO_NAME_SIZE, .help = "for this node, by name or id" },
+	{ .name = "status", .type = SCHEMA_STRING, .choices = statuses, .help = "that stand like this now" },
+	FLEET_API_PAGE_FIELDS,
+};
+static const struct schema list_query = { NULL, list_query_fields, ARRAY_LEN(list_query_fields), false };
+
+static const struct schema_field list_fields[] = {
+	{ .name = "items", .type = SCHEMA_ARRAY, .sub = &token_schema },
+	FLEET_API_CURSOR_FIELD,
+};
+static const struct schema list_schema = { "JoinTokenList", list_fields, ARRAY_LEN(list_fields), false };
+
 const struct route node_token_routes[] = {
 	{ "POST", "/api/v1/nodes/join-tokens", PERM_SYSTEM, LANE_DB, NULL, &request_schema, &made_schema, 201, 0,
 		on_create, "Make a token that lets one relay join", "Nodes" },
-	{ "GET", "/api/v1/nodes/join-tokens", PERM_SYSTEM, LANE_DB, NULL, NULL, NULL, 200, 0, on_list,
+	{ "GET", "/api/v1/nodes/join-tokens", PERM_SYSTEM, LANE_DB, &list_query, NULL, &list_schema, 200, 0, on_list,
 		"List join tokens, without their secrets", "Nodes" },
 	{ "DELETE", "/api/v1/nodes/join-tokens/{id}", PERM_SYSTEM, LANE_DB, NULL, NULL, NULL, 204, 0, on_delete,
 		"Delete a join token", "Nodes" },

@@ -17,7 +17,8 @@ static const char *const sql[] = {
 	[SQL_GET] = "SELECT " API_KEY_COLUMNS " FROM api_keys WHERE id = ?3 AND (?1 = '' OR tenant_id = ?1) "
 		    "AND (?2 = '' OR user_id = ?2)",
 	[SQL_LIST] = "SELECT " API_KEY_COLUMNS " FROM api_keys WHERE (?1 = '' OR tenant_id = ?1) "
-		     "AND (?2 = '' OR user_id = ?2) AND id > ?3 ORDER BY id LIMIT ?4",
+		     "AND (?2 = '' OR user_id = ?2) AND (?3 = '' OR tenant_id = ?3) AND (?4 = '' OR user_id = ?4) "
+		     "AND (?5 = '' OR role = ?5) AND id > ?6 ORDER BY id LIMIT ?7",
 	[SQL_COUNT] = "SELECT count(*) FROM api_keys WHERE tenant_id = ?1",
 	[SQL_HAS] = "SELECT 1 FROM api_keys WHERE hash = ?1",
 	[SQL_INSERT] = "INSERT INTO api_keys (" API_KEY_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -151,14 +152,14 @@ int api_key_has_hash(struct db *db, const char *hash, struct err *e)
 	return rc;
 }
 
-int api_key_list(struct db *db, const char *scope, const char *owner, const char *after, unsigned limit, api_key_fn fn,
-	void *arg, struct err *e)
+int api_key_list(struct db *db, const struct api_key_filter *f, api_key_fn fn, void *arg, struct err *e)
 {
 	struct api_key k;
 	struct query *q;
 	int rc;
 
-	if (db_query(db, &q, sql[SQL_LIST], e, bind_s(scope), bind_s(owner), bind_s(after), bind_i(limit)) != 0)
+	if (db_query(db, &q, sql[SQL_LIST], e, bind_s(f->scope), bind_s(f->owner), bind_s(f->tenant_id),
+		    bind_s(f->user_id), bind_s(f->role), bind_s(f->after), bind_i(f->limit)) != 0)
 		return -1;
 	while ((rc = query_next(q, e)) == 1) {
 		api_key_load(&k, q);

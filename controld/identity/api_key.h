@@ -52,9 +52,15 @@ int api_key_delete_named(
 int api_key_count(struct db *db, const char *tenant_id, int64_t *n, struct err *e) MUST_CHECK;
 /* 1 when a key with that hash is there, 0, -1. */
 int api_key_has_hash(struct db *db, const char *hash, struct err *e) MUST_CHECK;
+/* Which ones: members that are "" do not filter. */
+struct api_key_filter {
+	const char *scope, *owner; /* as above */
+	const char *tenant_id, *user_id, *role;
+	const char *after; /* id of the last one seen */
+	unsigned limit;
+};
 typedef int (*api_key_fn)(const struct api_key *k, void *arg);
-int api_key_list(struct db *db, const char *scope, const char *owner, const char *after, unsigned limit, api_key_fn fn,
-	void *arg, struct err *e) MUST_CHECK;
+int api_key_list(struct db *db, const struct api_key_filter *f, api_key_fn fn, void *arg, struct err *e) MUST_CHECK;
 
 /* Who the key with that text stands for now. 0, or -1 with AUTHENTICATION_FAILED or TOKEN_EXPIRED. */
 int api_key_identity(struct db *db, const char *text, int64_t now_ms, struct identity *out, struct err *e) MUST_CHECK;

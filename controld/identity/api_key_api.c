@@ -119,6 +119,13 @@ static int on_api_key_list(void *feature, struct request *rq, struct reply *rp, 
 {
 	struct identity_service *s = feature;
 	const struct identity *who = request_identity(rq);
+	struct api_key_filter f = {
+		.scope = identity_scope(who),
+		.owner = api_key_owner(who),
+		.tenant_id = identity_query(rq, "tenant_id"),
+		.user_id = identity_query(rq, "user_id"),
+		.role = identity_query(rq, "role"),
+	};
 	struct page page;
 	struct db *db;
 	json_t *items;
@@ -126,9 +133,10 @@ static int on_api_key_list(void *feature, struct request *rq, struct reply *rp, 
 
 	if (request_page(rq, &page, e) != 0 || store_read_begin(s->store, &db, e) != 0)
 		return -1;
+	f.after = page.after;
+	f.limit = page.limit + 1;
 	items = json_array();
-	rc = api_key_list(
-		db, identity_scope(who), api_key_owner(who), page.after, page.limit + 1, on_api_key_row, items, e);
+	rc = api_key_list(db, &f, on_api_key_row, items, e);
 	store_read_end(db);
 	if (rc != 0) {
 		json_decref(items);
@@ -199,11 +207,31 @@ static const struct schema_field api_key_fields[] = {
 };
 static const struct schema api_key_schema = { "ApiKey", api_key_fields, ARRAY_LEN(api_key_fields), false };
 
+static const struct schema_field api_key_query_fields[] = {
+	{ .name = "limit", .type = SCHEMA_INT, .min = 1, .max = 200, .help = "items in one answer; default 50" },
+	{ .name = "cursor", .type = SCHEMA_STRING, .max = RAND_ID_SIZE, .help = "next_cursor of the answer before" },
+	{ .name = "tenant_id", .type = SCHEMA_STRING, .max = RAND_ID_SIZE, .help = "for system administrators" },
+	{ .name = "user_id", .type = SCHEMA_STRING, .max = RAND_ID_SIZE, .help = "of this user" },
+	{ .name = "role", .type = SCHEMA_STRING, .choices = role_choices },
+};
+static const struct schema api_key_query_schema = { NULL, api_key_query_fields, ARRAY_LEN(api_key_query_fields),
+	false };
+
+static const struct schema_field api_key_list_fields[] = {
+	{ .name = "items", .type = SCHEMA_ARRAY, .sub = &api_key_schema },
+	{ .name = "next_cursor",
+		.type = SCHEMA_STRING,
+		.flags = SCHEMA_NULLABLE,
+		.help = "null: this was the last page" },
+};
+static const struct schema api_key_list_schema = { "ApiKeyList", api_key_list_fields, ARRAY_LEN(api_key_list_fields),
+	false };
+
 const struct route api_key_routes[] = {
 	{ "POST", "/api/v1/api-keys", PERM_SELF, LANE_DB, NULL, &api_key_create_schema, &api_key_schema, 201, 0,
 		on_api_key_create, "Make an API key; it is shown once", "api-keys" },
-	{ "GET", "/api/v1/api-keys", PERM_SELF, LANE_DB, NULL, NULL, NULL, 200, 0, on_api_key_list, "List API keys",
-		"api-keys" },
+	{ "GET", "/api/v1/api-keys", PERM_SELF, LANE_DB, &api_key_query_schema, NULL, &api_key_list_schema, 200, 0,
+		on_api_key_list, "List API keys", "api-keys" },
 	{ "GET", "/api/v1/api-keys/{id}", PERM_SELF, LANE_DB, NULL, NULL, &api_key_schema, 200, 0, on_api_key_get,
 		"Show one API key", "api-keys" },
 	{ "DELETE", "/api/v1/api-keys/{id}", PERM_SELF, LANE_DB, NULL, NULL, NULL, 204, 0, on_api_key_delete,

@@ -220,7 +220,7 @@ class Fleet:
         return self.relays[0]
 
     def node(self, name="edge-1"):
-        return next(n for n in self.api.get("/api/v1/nodes")["items"] if n["name"] == name)
+        return next(n for n in self.api.get(f"/api/v1/nodes?q={name}")["items"] if n["name"] == name)
 
     def wait_online(self, name="edge-1", seconds=30):
         return eventually(lambda: self.node(name)["status"] == "online" and self.node(name), f"{name} online", seconds)

@@ -127,6 +127,50 @@ def test_paging_walks_everything_once(fleet):
         fleet.api.delete(f"/api/v1/mappings/{i}")
 
 
+def walk(api, path, limit=2):
+    """Every item of a list, page by page, each once."""
+    items, cursor = [], ""
+    while cursor is not None:
+        sign = "&" if "?" in path else "?"
+        page = api.get(f"{path}{sign}limit={limit}" + (f"&cursor={cursor}" if cursor else ""))
+        assert len(page["items"]) <= limit
+        items += page["items"]
+        cursor = page["next_cursor"]
+    assert len({i["id"] for i in items}) == len(items)
+    return items
+
+
+def test_lists_of_the_fleet_and_of_keys_have_pages_and_filters(fleet):
+    api = fleet.api
+    for i in range(5):
+        api.post("/api/v1/groups", {"name": f"page-g{i}"}, expect=201)
+        api.post("/api/v1/nodes/join-tokens", {"name": f"page-n{i}", "group": "page-g0" if i < 3 else "page-g1"}, expect=201)
+        api.post("/api/v1/api-keys", {"name": f"page-{i}", "role": "viewer" if i < 3 else "operator"}, expect=201)
+
+    def names(path):
+        return [i["name"] for i in walk(api, path)]
+    groups = [f"page-g{i}" for i in range(5)]
+    assert set(groups) <= set(names("/api/v1/groups")) and names("/api/v1/groups?q=PAGE-g") == groups
+    assert "default" in names("/api/v1/groups") and names("/api/v1/groups?q=none") == []
+    nodes = [f"page-n{i}" for i in range(5)]
+    assert set(names("/api/v1/nodes")) >= {"edge-1", *nodes}
+    assert names("/api/v1/nodes?group=page-g0") == nodes[:3] and names("/api/v1/nodes?q=page-n&group=page-g1") == nodes[3:]
+    assert names("/api/v1/nodes?status=online") == ["edge-1"] and names("/api/v1/nodes?status=pending") == nodes
+    assert names("/api/v1/nodes?status=revoked") == []
+    tokens = "/api/v1/nodes/join-tokens"
+    assert names(tokens + "?status=open") == nodes and names(tokens + "?status=used") == ["edge-1"]
+    assert names(tokens + "?node=page-n3") == ["page-n3"] and names(tokens + "?status=expired") == []
+    keys = [f"page-{i}" for i in range(5)]
+    assert set(keys) <= set(names("/api/v1/api-keys"))
+    assert names("/api/v1/api-keys?role=operator") == keys[3:] and names("/api/v1/api-keys?user_id=usr_none") == []
+    for path in ("/api/v1/groups", "/api/v1/nodes", tokens, "/api/v1/api-keys"):
+        envelope(api.get(path + "?limit=0", expect=422), "VALIDATION_ERROR")
+        envelope(api.get(path + "?colour=red", expect=422), "VALIDATION_ERROR")
+        row = api.get("/openapi.json")["paths"][path]["get"]
+        assert {"limit", "cursor"} <= {p["name"] for p in row["parameters"]}
+        assert "next_cursor" in json.dumps(row["responses"]) or "List" in json.dumps(row["responses"])
+
+
 def test_etag_and_if_match(fleet):
     made = fleet.api.post("/api/v1/mappings", MAPPING, expect=201)
     url = f"/api/v1/mappings/{made['id']}"

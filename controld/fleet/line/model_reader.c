@@ -301,9 +301,10 @@ static int on_group(const struct group *g, void *arg)
 
 static int load_objects(struct model_reader *r, struct db *db, struct err *e)
 {
+	const struct group_query all = { .after = "", .name = "", .limit = UINT32_MAX };
 	struct placing p = { .reader = r, .e = e };
 
-	if (group_list(db, "", UINT32_MAX, on_group, &p, e) != 0 || p.rc != 0)
+	if (group_list(db, &all, on_group, &p, e) != 0 || p.rc != 0)
 		return -1;
 	return mapping_placed_all(db, on_placed, &p, e) != 0 || p.rc != 0 ? -1 : 0;
 }
@@ -364,9 +365,11 @@ static int load_nodes(struct model_reader *r, struct db *db, struct err *e)
 {
 	struct loading_node l = { .reader = r, .db = db, .e = e };
 
+	const struct node_filter f = { .after = l.last, .group = "", .name = "", .limit = PAGE_NODES };
+
 	do {
 		l.n = 0;
-		if (node_list(db, l.last, PAGE_NODES, on_node, &l, e) != 0 || l.rc != 0)
+		if (node_list(db, &f, on_node, &l, e) != 0 || l.rc != 0)
 			return -1;
 	} while (l.n == PAGE_NODES);
 	return 0;
