@@ -270,7 +270,8 @@ static void receive(struct tunnel_link *l)
 				tunnel_link_close(l, strerror(errno));
 			return;
 		}
-		l->readable = (size_t)n == IN_MAX; /* else that was all: the next event tells of more */
+		/* A short read was all, and the next event tells of more; but the end is told once, maybe with these bytes. */
+		l->readable = (size_t)n == IN_MAX || l->fin;
 		l->bytes_in += (uint64_t)n;
 		l->heard_ns = l->worker->now_ns;
 		l->in = l->desk->in;
@@ -293,6 +294,8 @@ static void on_socket(struct io *io, uint32_t events)
 
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		l->readable = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		l->fin = true;
 	if (events & EPOLLOUT) {
 		if (l->state == TUNNEL_SECURING && l->in_n == 0 && !l->readable)
 			secure(l);

@@ -57,6 +57,7 @@ struct tunnel_link {
 	/* private */
 	struct buf pending; /* sealed, and the kernel did not take it yet */
 	bool readable;
+	bool fin;        /* the peer's end, or an error, was told: a read will find it */
 	bool last_words; /* close once everything has been sent */
 	struct task flush, more, grave;
 	struct timer timer;

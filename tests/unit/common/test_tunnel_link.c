@@ -403,6 +403,21 @@ static void test_last_words(void **state)
 	stop(&w);
 }
 
+/* What was sent and the end are there at once: epoll tells of both in one event, and never again. */
+static void test_end_behind_bytes(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	start(&w, pki.client);
+	run_until(&w, both_up);
+	frame_ping_put(&w.relay.link.mux.out, FRAME_PING, 1);
+	tunnel_link_close_after(&w.relay.link, "done");
+	run_until(&w, agent_closed);
+	assert_string_equal(w.agent.why, "the peer closed");
+	stop(&w);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -427,6 +442,7 @@ int main(void)
 		cmocka_unit_test(test_refused_stream),
 		cmocka_unit_test(test_half_close),
 		cmocka_unit_test(test_last_words),
+		cmocka_unit_test(test_end_behind_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
