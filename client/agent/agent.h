@@ -1,0 +1,43 @@
+/*
+ * agent - the client side of tunnels, on a worker: links to every relay of the list, sessions to what they ask for.
+ *
+ *   RUNNING --agent_drain()--> DRAINING --last stream or time--> OVER
+ *      |                           |                              ^
+ *      +-- every relay refuses ----+------- agent_stop() ---------+
+ *
+ * It knows no signal, no file of settings and no socket for its status: those are process's.
+ *
+ * Owner:  process, or a test. Thread: the worker's.
+ * Ends:   on_over exactly once, never inside a call of the owner but agent_free(); then agent_free().
+ */
+#ifndef PORTWAY_CLIENT_AGENT_AGENT_H
+#define PORTWAY_CLIENT_AGENT_AGENT_H
+
+#include "client/agent/settings.h"
+#include "client/exit_codes.h"
+#include "common/base/macros.h"
+
+struct agent;
+struct buf;
+struct err;
+struct worker;
+
+struct agent_events {
+	void (*on_ready)(void *arg); /* the first link is up; once */
+	void (*on_over)(void *arg, enum command_exit code, const char *why);
+};
+
+/* Takes the settings (also when it fails). ERR_CONFLICT: another agent runs with the same state_dir. */
+int agent_open(struct agent **out, struct worker *w, struct settings *settings, const struct agent_events *events,
+	void *arg, struct err *e) MUST_CHECK;
+/* Takes the settings. What did not change is not touched; on an error (a token file that is gone) nothing is. */
+int agent_reload(struct agent *a, struct settings *settings, struct err *e) MUST_CHECK;
+/* No new streams; over when the last one has ended, at the latest after drain_timeout. */
+void agent_drain(struct agent *a);
+void agent_stop(struct agent *a);
+/* After on_over, or with the worker stopped. */
+void agent_free(struct agent *a);
+/* How it is, as a JSON object. */
+void agent_print(const struct agent *a, struct buf *b);
+
+#endif

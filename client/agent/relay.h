@@ -1,0 +1,57 @@
+/*
+ * relay - one relay of the agent's list, and the links kept to it: as many as it asks for, for ever, unless it refuses the
+ * agent for good.
+ *
+ * A first link is dialled alone; the others follow when it is up. After a loss the next try waits a random time that grows
+ * with each failure (full jitter, within what the relay told); a relay that sends its agents away says how far they shall
+ * spread.
+ *
+ * Owner:  the agent. Thread: the worker's.
+ * Ends:   relay_close() or relay_retire(); on_change tells, and relay_is_over() then answers true: the owner frees it.
+ */
+#ifndef PORTWAY_CLIENT_AGENT_RELAY_H
+#define PORTWAY_CLIENT_AGENT_RELAY_H
+
+#include "client/agent/settings.h"
+#include "client/agent/uplink.h"
+
+struct buf;
+
+struct relay {
+	struct list in; /* the agent's */
+	const struct uplink_env *env;
+	void (*on_change)(
+		struct relay *r, void *arg); /* a link came up, or was lost; never inside a call of the owner */
+	void *arg;
+	char name[SETTINGS_RELAY_SIZE]; /* "host:port" as written */
+	char host[FRAME_HOST_SIZE];
+	uint16_t port;
+	char node[FRAME_ID_SIZE]; /* as it calls itself; "": not known yet */
+	struct list uplinks;
+	unsigned wanted;  /* links, while one is up */
+	unsigned attempt; /* failures in a row */
+	unsigned dials;
+	uint64_t backoff_ms; /* longest wait */
+	bool closing;
+	bool refused;          /* for good */
+	struct frame_end last; /* the refusal; code 0: none */
+	char last_error[FRAME_REASON_SIZE];
+	int64_t last_error_ms;
+};
+
+/* name: "host:port", checked before. NULL: out of memory. */
+struct relay *relay_new(const char *name, const struct uplink_env *env, void (*on_change)(struct relay *r, void *arg),
+	void *arg) MUST_CHECK;
+void relay_free(struct relay *r);
+/* No new links; those there are end with their streams. */
+void relay_retire(struct relay *r, const char *why);
+void relay_close(struct relay *r, const char *why);
+/* Nothing is left of it, and nothing will come. */
+bool relay_is_over(const struct relay *r);
+/* Tries again what was refused for good. */
+void relay_retry(struct relay *r);
+unsigned relay_links_up(const struct relay *r);
+/* As an object of the status. */
+void relay_print(const struct relay *r, struct buf *b);
+
+#endif

@@ -1,0 +1,86 @@
+#define _GNU_SOURCE
+#include "client/agent/session.h"
+
+#include "client/agent/allow.h"
+#include "client/agent/dial.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/tunnel/tunnel_link.h"
+#include "common/uv/fd_budget.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool may_dial(const struct addr *to, void *arg)
+{
+	const struct session *s = arg;
+
+	return s->by_name || allow_has_addr(sessions_allow(s->all), to);
+}
+
+static void on_dialled(void *arg, int fd, const struct addr *to, const struct err *e)
+{
+	struct session *s = arg;
+
+	s->dial = NULL;
+	if (fd >= 0) {
+		s->to = *to;
+		s->kind->on_target(s, fd);
+		return;
+	}
+	sessions_count(s->all, e->code == ERR_DENIED_TARGET ? SESSIONS_DENIED : SESSIONS_NOT_REACHED);
+	log_info("target_not_reached", log_s("host", s->host), log_u("port", s->port), log_err(e));
+	s->kind->end(s, (uint16_t)e->code, e->msg);
+}
+
+int session_begin(struct session *s, struct sessions *all, const struct session_kind *kind, struct tunnel_link *l,
+	const struct frame_open *o)
+{
+	const struct dial_conf conf = { .host = o->host,
+		.port = o->port,
+		.type = kind->type,
+		.timeout_ms = sessions_limits(all)->dial_timeout_ms,
+		.may = may_dial,
+		.on_done = on_dialled,
+		.arg = s };
+
+	s->kind = kind;
+	s->all = all;
+	s->link = l;
+	s->port = o->port;
+	s->by_name = allow_has_name(sessions_allow(all), o->host, o->port);
+	list_init(&s->in);
+	if (!fd_budget_take(l->worker->fds, 1, FD_FOR_SESSIONS))
+		return ERR_NO_DESCRIPTORS;
+	s->host = strdup(o->host);
+	s->dial = s->host != NULL ? dial_start(l->worker, &conf) : NULL;
+	if (s->dial == NULL) {
+		free(s->host);
+		fd_budget_give(l->worker->fds, 1);
+		return ERR_NOMEM;
+	}
+	sessions_enter(all, s);
+	return ERR_NONE;
+}
+
+void session_leave(struct session *s)
+{
+	dial_cancel(s->dial);
+	s->dial = NULL;
+	fd_budget_give(s->link->worker->fds, 1);
+	free(s->host);
+	s->host = NULL;
+	sessions_leave(s->all, s);
+}
+
+void session_cut(struct session *s, uint16_t code, const char *reason)
+{
+	s->kind->end(s, code, reason);
+}
+
+bool session_is_allowed(const struct session *s)
+{
+	if (allow_has_name(sessions_allow(s->all), s->host, s->port))
+		return true;
+	return s->to.len == 0 || allow_has_addr(sessions_allow(s->all), &s->to);
+}

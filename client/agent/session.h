@@ -1,0 +1,51 @@
+/*
+ * session - one stream of a relay and the socket to its target: what TCP and UDP have in common.
+ *
+ * Owner:  sessions. Thread: the worker's.
+ * Ends:   by itself, with its link, or by session_cut(); the first reason wins. Memory goes at the end of the round.
+ */
+#ifndef PORTWAY_CLIENT_AGENT_SESSION_H
+#define PORTWAY_CLIENT_AGENT_SESSION_H
+
+#include "client/agent/sessions.h"
+#include "common/base/list.h"
+#include "common/base/macros.h"
+#include "common/net/addr.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct dial;
+struct err;
+struct frame_open;
+struct tunnel_link;
+
+struct session_kind {
+	int type; /* SOCK_STREAM or SOCK_DGRAM */
+	void (*on_target)(struct session *s, int fd);
+	/* Tells the relay why. */
+	void (*end)(struct session *s, uint16_t code, const char *reason);
+};
+
+struct session {
+	const struct session_kind *kind;
+	struct sessions *all;
+	struct tunnel_link *link;
+	struct dial *dial; /* NULL: not any more */
+	char *host;        /* what the relay asked for */
+	uint16_t port;
+	bool by_name;   /* the allow list has the name */
+	struct addr to; /* what it led to */
+	struct list in; /* the sessions of its kind */
+};
+
+/* Counts it in and starts to dial. ERR_*: why it cannot be; then it is to be freed, and the stream refused. */
+int session_begin(struct session *s, struct sessions *all, const struct session_kind *kind, struct tunnel_link *l,
+	const struct frame_open *o) MUST_CHECK;
+/* The counterpart, in the moment it closes; its stream is in no mux any more. */
+void session_leave(struct session *s);
+void session_cut(struct session *s, uint16_t code, const char *reason);
+/* Whether the list of the moment would let it dial where it is connected to. */
+bool session_is_allowed(const struct session *s);
+
+#endif

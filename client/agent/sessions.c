@@ -1,0 +1,205 @@
+#define _GNU_SOURCE
+#include "client/agent/sessions.h"
+
+#include "client/agent/allow.h"
+#include "client/agent/session.h"
+#include "client/agent/tcp_session.h"
+#include "client/agent/udp_session.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/tunnel/tunnel_link.h"
+#include "common/uv/worker.h"
+
+#include <sys/socket.h>
+
+static const char *const names[SESSIONS_COUNTERS_N] = {
+#define X(name, text) text,
+	SESSIONS_COUNTERS(X)
+#undef X
+};
+
+/* Nothing is ever throttled here. */
+static void on_refill(struct timer *t)
+{
+	(void)t;
+}
+
+static void way_init(struct sessions *all, unsigned which, enum sessions_counter cell)
+{
+	struct flow_way *way = &all->way[which];
+
+	*way = (struct flow_way){ .worker = all->worker,
+		.which = which,
+		.cells = &all->cells,
+		.cell = cell,
+		.rate = &all->rate,
+		.kept = &all->kept };
+	list_init(&way->throttled);
+	timer_init(&way->refill, on_refill);
+}
+
+void sessions_init(struct sessions *all, struct worker *w, const struct sessions_ops *ops, void *arg)
+{
+	*all = (struct sessions){ .worker = w, .ops = ops, .arg = arg };
+	all->cells = all->counters;
+	list_init(&all->tcp);
+	list_init(&all->udp);
+	slab_init(&all->tcp_slab, tcp_session_size());
+	slab_init(&all->udp_slab, udp_session_size());
+	rate_init(&all->rate);
+	way_init(all, WAY_IN, SESSIONS_BYTES_IN);
+	way_init(all, WAY_OUT, SESSIONS_BYTES_OUT);
+}
+
+void sessions_fini(struct sessions *all)
+{
+	slab_fini(&all->tcp_slab);
+	slab_fini(&all->udp_slab);
+	rate_fini(&all->rate);
+	allow_unref(all->allow);
+	all->allow = NULL;
+}
+
+void sessions_set_limits(struct sessions *all, const struct sessions_limits *limits)
+{
+	all->limits = *limits;
+}
+
+static struct session *session_in(struct list *in)
+{
+	return CONTAINER_OF(in, struct session, in);
+}
+
+/* Calls fn for each; it may end that one, and no other. */
+static void each(struct sessions *all, void (*fn)(struct session *s))
+{
+	LIST_FOREACH_SAFE (it, &all->tcp)
+		fn(session_in(it));
+	LIST_FOREACH_SAFE (it, &all->udp)
+		fn(session_in(it));
+}
+
+static void cut_if_not_allowed(struct session *s)
+{
+	if (!session_is_allowed(s))
+		session_cut(s, ERR_DENIED_TARGET, "the agent's allow list has changed");
+}
+
+void sessions_set_allow(struct sessions *all, struct allow *allow)
+{
+	allow_unref(all->allow);
+	all->allow = allow;
+	each(all, cut_if_not_allowed);
+}
+
+void sessions_close(struct sessions *all)
+{
+	all->closed = true;
+}
+
+static void cut(struct session *s)
+{
+	session_cut(s, ERR_UNAVAILABLE, "the agent has ended");
+}
+
+void sessions_cut_all(struct sessions *all)
+{
+	each(all, cut);
+}
+
+uint64_t sessions_now(const struct sessions *all)
+{
+	return all->n_tcp + all->n_udp;
+}
+
+/* ---- coming in ---------------------------------------------------------------------------------------------------- */
+
+static void refuse(struct tunnel_link *l, uint32_t id, const struct frame_open *o, int code, const char *reason)
+{
+	log_info("stream_refused", log_s("mapping", o->mapping), log_s("host", o->host), log_u("port", o->port),
+		log_s("source", o->source), log_s("reason", reason));
+	stream_refuse(&l->mux, id, (uint16_t)code, reason);
+}
+
+/* The place of one that has been silent for long. */
+static bool make_room_for_udp(struct sessions *all)
+{
+	struct list *oldest = list_first(&all->udp);
+
+	if (oldest == NULL || !udp_session_is_silent(session_in(oldest)))
+		return false;
+	session_cut(session_in(oldest), ERR_OVERLOADED, "the agent's limit of UDP sessions");
+	return true;
+}
+
+static bool has_room(struct sessions *all, const struct frame_open *o)
+{
+	if (o->kind == FRAME_TCP)
+		return all->n_tcp < all->limits.streams;
+	return all->n_udp < all->limits.udp_sessions || make_room_for_udp(all);
+}
+
+void sessions_open(struct sessions *all, struct tunnel_link *l, uint32_t id, const struct frame_open *o)
+{
+	int code;
+
+	if (all->closed) {
+		sessions_count(all, SESSIONS_LEAVING);
+		refuse(l, id, o, ERR_UNAVAILABLE, "the agent is leaving");
+		return;
+	}
+	if (!has_room(all, o)) {
+		sessions_count(all, SESSIONS_FULL);
+		refuse(l, id, o, ERR_OVERLOADED, "the agent's limit of connections");
+		return;
+	}
+	code = o->kind == FRAME_TCP ? tcp_session_open(all, l, id, o) : udp_session_open(all, l, id, o);
+	if (code != ERR_NONE) {
+		sessions_count(all, SESSIONS_FULL);
+		refuse(l, id, o, code, "the agent has no memory or descriptor left");
+		return;
+	}
+	sessions_count(all, o->kind == FRAME_TCP ? SESSIONS_TCP : SESSIONS_UDP);
+	log_debug("stream", log_s("mapping", o->mapping), log_s("host", o->host), log_u("port", o->port),
+		log_s("source", o->source));
+}
+
+/* ---- for a session ------------------------------------------------------------------------------------------------ */
+
+const struct allow *sessions_allow(const struct sessions *all)
+{
+	return all->allow;
+}
+
+const struct sessions_limits *sessions_limits(const struct sessions *all)
+{
+	return &all->limits;
+}
+
+static bool is_tcp(const struct session *s)
+{
+	return s->kind->type == SOCK_STREAM;
+}
+
+void sessions_enter(struct sessions *all, struct session *s)
+{
+	list_push_back(is_tcp(s) ? &all->tcp : &all->udp, &s->in);
+	*(is_tcp(s) ? &all->n_tcp : &all->n_udp) += 1;
+}
+
+void sessions_leave(struct sessions *all, struct session *s)
+{
+	list_remove(&s->in);
+	*(is_tcp(s) ? &all->n_tcp : &all->n_udp) -= 1;
+	all->ops->on_ended(all->arg, s->link);
+}
+
+void sessions_count(struct sessions *all, enum sessions_counter c)
+{
+	all->counters[c]++;
+}
+
+const char *sessions_counter_name(enum sessions_counter c)
+{
+	return names[c];
+}
