@@ -154,7 +154,7 @@ int identity_times(const struct identity *id, int64_t *renew_ms, int64_t *end_ms
 	return 0;
 }
 
-void identity_credentials(const struct identity *id, struct frame_open *out)
+void identity_credentials(const struct identity *id, struct link_frame_open *out)
 {
 	memset(out, 0, sizeof *out);
 	str_copy(out->cert_pem, sizeof out->cert_pem, id->cert_pem);

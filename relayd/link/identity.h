@@ -12,7 +12,7 @@
 #include "common/base/macros.h"
 #include "common/crypto/seal.h"
 #include "proto/join.h"
-#include "relayd/link/frame.h"
+#include "relayd/link/link_frame.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,6 +40,6 @@ int identity_accept(
 bool identity_joined(const struct identity *id);
 /* From when on it should be renewed, and when it ends; wall clock. */
 int identity_times(const struct identity *id, int64_t *renew_ms, int64_t *end_ms) MUST_CHECK;
-void identity_credentials(const struct identity *id, struct frame_open *out);
+void identity_credentials(const struct identity *id, struct link_frame_open *out);
 
 #endif

@@ -42,7 +42,7 @@ struct link {
 	struct link_conf conf;
 	char *addresses;
 	unsigned turn; /* which of the addresses */
-	struct frame_open open;
+	struct link_frame_open open;
 	struct link_events events;
 	void *arg;
 	int state;
@@ -215,7 +215,7 @@ static void line_up(struct link *l, enum link_line line)
 	l->events.on_up(l->arg);
 }
 
-static void line_down(struct link *l, enum link_line line, const struct frame *f)
+static void line_down(struct link *l, enum link_line line, const struct link_frame *f)
 {
 	char why[160];
 
@@ -229,7 +229,7 @@ static void line_down(struct link *l, enum link_line line, const struct frame *f
 	l->lines[line].changed_ms = clock_mono_ms();
 }
 
-static void line_reply(struct link *l, enum link_line line, const struct frame *f)
+static void line_reply(struct link *l, enum link_line line, const struct link_frame *f)
 {
 	if (!l->lines[line].busy)
 		return;
@@ -238,20 +238,20 @@ static void line_reply(struct link *l, enum link_line line, const struct frame *
 	l->events.on_reply(l->arg, line, f->p + 1, f->n - 1);
 }
 
-static void on_frame(void *arg, const struct frame *f)
+static void on_frame(void *arg, const struct link_frame *f)
 {
 	struct link *l = arg;
 	enum link_line line = f->n > 0 && f->p[0] < LINES_N ? (enum link_line)f->p[0] : LINES_N;
 
 	if (line == LINES_N)
 		link_restart(l, "the link process said nonsense");
-	else if (f->kind == FRAME_UP)
+	else if (f->kind == LINK_FRAME_UP)
 		line_up(l, line);
-	else if (f->kind == FRAME_DOWN)
+	else if (f->kind == LINK_FRAME_DOWN)
 		line_down(l, line, f);
-	else if (f->kind == FRAME_REPLY)
+	else if (f->kind == LINK_FRAME_REPLY)
 		line_reply(l, line, f);
-	else if (f->kind == FRAME_LOST)
+	else if (f->kind == LINK_FRAME_LOST)
 		link_lose(l, line);
 }
 
@@ -273,8 +273,8 @@ static void link_start(struct link *l)
 	}
 	l->n_processes++;
 	str_fmt(l->open.address, sizeof l->open.address, "%.*s", (int)n, address);
-	buf_init(&frames, FRAME_HEAD + FRAME_MAX);
-	frame_open_put(&frames, &l->open);
+	buf_init(&frames, LINK_FRAME_HEAD + LINK_FRAME_MAX);
+	link_frame_open_put(&frames, &l->open);
 	link_process_send(l->process, &frames);
 }
 
@@ -331,7 +331,7 @@ int link_new(struct link **out, uv_loop_t *loop, const struct link_conf *conf, c
 	return 0;
 }
 
-void link_open(struct link *l, const struct frame_open *credentials)
+void link_open(struct link *l, const struct link_frame_open *credentials)
 {
 	if (l->state == LINK_CLOSING)
 		return;
@@ -373,7 +373,7 @@ void link_send(struct link *l, enum link_line line, const void *p, size_t n)
 	assert(l->state == LINK_UP && !l->lines[line].busy && link_uses(l, (int)line));
 	l->lines[line].busy = true;
 	l->lines[line].sent_ms = clock_mono_ms();
-	buf_init(&frames, FRAME_HEAD + FRAME_MAX);
-	frame_put(&frames, FRAME_SEND, (int)line, p, n);
+	buf_init(&frames, LINK_FRAME_HEAD + LINK_FRAME_MAX);
+	link_frame_put(&frames, LINK_FRAME_SEND, (int)line, p, n);
 	link_process_send(l->process, &frames);
 }

@@ -14,7 +14,7 @@
 #define PORTWAY_RELAYD_LINK_LINK_H
 
 #include "common/base/macros.h"
-#include "relayd/link/frame.h"
+#include "relayd/link/link_frame.h"
 
 #include <stdbool.h>
 #include <uv.h>
@@ -41,7 +41,7 @@ struct link_events {
 int link_new(struct link **out, uv_loop_t *loop, const struct link_conf *conf, const struct link_events *events,
 	void *arg, struct err *e) MUST_CHECK;
 /* Starts with these credentials (address is the link's own matter), or starts again with new ones. */
-void link_open(struct link *l, const struct frame_open *credentials);
+void link_open(struct link *l, const struct link_frame_open *credentials);
 void link_close(struct link *l, void (*on_closed)(void *arg), void *arg);
 /* Requests may be sent; while it is not connected they wait. */
 bool link_up(const struct link *l);

@@ -6,7 +6,7 @@
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
 #include "common/nng/nng_tls.h"
-#include "relayd/link/frame.h"
+#include "relayd/link/link_frame.h"
 
 #include <errno.h>
 #include <nng/nng.h>
@@ -125,20 +125,20 @@ static void flush(struct link_child *c)
 	buf_free(&c->out); /* an update may be a megabyte, and the next one far away */
 }
 
-static void tell(struct line *l, enum frame_kind kind, const void *p, size_t n)
+static void tell(struct line *l, enum link_frame_kind kind, const void *p, size_t n)
 {
-	frame_put(&l->child->out, kind, (int)l->number, p, n);
+	link_frame_put(&l->child->out, kind, (int)l->number, p, n);
 	flush(l->child);
 }
 
-static void tell_text(struct line *l, enum frame_kind kind, const char *text)
+static void tell_text(struct line *l, enum link_frame_kind kind, const char *text)
 {
 	tell(l, kind, text, strlen(text));
 }
 
 _Noreturn static void give_up(struct line *l, const char *why)
 {
-	tell_text(l, FRAME_DOWN, why);
+	tell_text(l, LINK_FRAME_DOWN, why);
 	_exit(1);
 }
 
@@ -159,7 +159,7 @@ static int set_options(struct line *l, nng_dialer d)
 }
 
 /* Connects once and waits for it, so that the reason of a failure is known; later nng reconnects by itself. */
-static void line_open(struct line *l, const struct frame_open *o)
+static void line_open(struct line *l, const struct link_frame_open *o)
 {
 	const struct tls_conf tls = { .cert_pem = o->cert_pem[0] != '\0' ? o->cert_pem : NULL,
 		.key_pem = o->key_pem[0] != '\0' ? o->key_pem : NULL,
@@ -183,12 +183,12 @@ static void line_open(struct line *l, const struct frame_open *o)
 		give_up(l, nng_strerror(rv));
 }
 
-static void child_open(struct link_child *c, const struct frame *f)
+static void child_open(struct link_child *c, const struct link_frame *f)
 {
-	struct frame_open o;
+	struct link_frame_open o;
 	struct err e = { .code = ERR_NONE };
 
-	if (c->lines[LINE_REPORT].aio != NULL || frame_open_get(&o, f->p, f->n) != 0)
+	if (c->lines[LINE_REPORT].aio != NULL || link_frame_open_get(&o, f->p, f->n) != 0)
 		_exit(1);
 	if (nng_tls_register(&e) != 0)
 		give_up(&c->lines[LINE_REPORT], e.msg);
@@ -198,7 +198,7 @@ static void child_open(struct link_child *c, const struct frame *f)
 	seal_wipe(&o, sizeof o);
 }
 
-static void child_send(struct link_child *c, const struct frame *f)
+static void child_send(struct link_child *c, const struct link_frame *f)
 {
 	struct line *l;
 	nng_msg *msg;
@@ -210,7 +210,7 @@ static void child_send(struct link_child *c, const struct frame *f)
 	if (l->aio == NULL || l->busy)
 		_exit(1); /* one request at a time: the parent keeps to it */
 	if ((rv = nng_msg_alloc(&msg, f->n - 1)) != 0) {
-		tell_text(l, FRAME_LOST, nng_strerror(rv));
+		tell_text(l, LINK_FRAME_LOST, nng_strerror(rv));
 		return;
 	}
 	memcpy(nng_msg_body(msg), f->p + 1, f->n - 1);
@@ -231,22 +231,22 @@ static void line_tell_news(struct line *l)
 	if (news.done) {
 		l->busy = false;
 		if (news.rv != 0) {
-			tell_text(l, FRAME_LOST, nng_strerror(news.rv));
+			tell_text(l, LINK_FRAME_LOST, nng_strerror(news.rv));
 		} else {
-			tell(l, FRAME_REPLY, nng_msg_body(news.msg), nng_msg_len(news.msg));
+			tell(l, LINK_FRAME_REPLY, nng_msg_body(news.msg), nng_msg_len(news.msg));
 			nng_msg_free(news.msg);
 		}
 	}
 	if (news.state && news.pipe != 0)
-		tell_text(l, FRAME_UP, "");
+		tell_text(l, LINK_FRAME_UP, "");
 	else if (news.state)
-		tell_text(l, FRAME_DOWN, "connection lost");
+		tell_text(l, LINK_FRAME_DOWN, "connection lost");
 }
 
 static void read_parent(struct link_child *c)
 {
 	uint8_t *room = buf_reserve(&c->in, 65536);
-	struct frame f;
+	struct link_frame f;
 	ssize_t n, used;
 
 	if (room == NULL || (n = read(c->fd, room, 65536)) == 0)
@@ -257,10 +257,10 @@ static void read_parent(struct link_child *c)
 		_exit(0);
 	}
 	c->in.len += (size_t)n;
-	while ((used = frame_get(&f, c->in.data, c->in.len)) > 0) {
-		if (f.kind == FRAME_OPEN)
+	while ((used = link_frame_get(&f, c->in.data, c->in.len)) > 0) {
+		if (f.kind == LINK_FRAME_OPEN)
 			child_open(c, &f);
-		else if (f.kind == FRAME_SEND)
+		else if (f.kind == LINK_FRAME_SEND)
 			child_send(c, &f);
 		else
 			_exit(1);
@@ -288,8 +288,8 @@ static void child_init(struct link_child *c, int fd)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	ignore_signals();
 	pthread_mutex_init(&c->lock, NULL);
-	buf_init(&c->in, FRAME_HEAD + FRAME_MAX + 65536);
-	buf_init(&c->out, 2 * (FRAME_HEAD + FRAME_MAX));
+	buf_init(&c->in, LINK_FRAME_HEAD + LINK_FRAME_MAX + 65536);
+	buf_init(&c->out, 2 * (LINK_FRAME_HEAD + LINK_FRAME_MAX));
 	if ((c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
 		_exit(1);
 	for (int i = 0; i < LINES_N; i++)

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define READ_CHUNK 65536
-#define WRITE_MAX  (4u * (FRAME_HEAD + FRAME_MAX)) /* its credentials and a request on each line fit */
+#define WRITE_MAX  (4u * (LINK_FRAME_HEAD + LINK_FRAME_MAX)) /* its credentials and a request on each line fit */
 
 struct link_process {
 	struct child *child;
@@ -98,7 +98,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
 	struct link_process *p = s->data;
 	size_t at = 0;
-	struct frame f;
+	struct link_frame f;
 	ssize_t used = 0;
 
 	(void)b;
@@ -108,7 +108,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 		return;
 	}
 	p->in.len += (size_t)n;
-	while (!p->ending && (used = frame_get(&f, p->in.data + at, p->in.len - at)) > 0) {
+	while (!p->ending && (used = link_frame_get(&f, p->in.data + at, p->in.len - at)) > 0) {
 		at += (size_t)used;
 		p->events.on_frame(p->arg, &f);
 	}
@@ -163,7 +163,7 @@ int link_process_start(struct link_process **out, uv_loop_t *loop, const char *p
 	if (child_start(&p->child, loop, program, argv, fds[1], on_exit_, p, e) != 0)
 		goto fail;
 	close(fds[1]);
-	buf_init(&p->in, FRAME_HEAD + FRAME_MAX + READ_CHUNK);
+	buf_init(&p->in, LINK_FRAME_HEAD + LINK_FRAME_MAX + READ_CHUNK);
 	p->arg = arg;
 	uv_pipe_init(loop, &p->pipe, 0);
 	p->pipe.data = p;

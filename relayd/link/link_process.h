@@ -8,7 +8,7 @@
 #define PORTWAY_RELAYD_LINK_LINK_PROCESS_H
 
 #include "common/base/macros.h"
-#include "relayd/link/frame.h"
+#include "relayd/link/link_frame.h"
 
 #include <uv.h>
 
@@ -17,8 +17,8 @@ struct err;
 struct link_process;
 
 struct link_process_events {
-	void (*on_frame)(void *arg, const struct frame *f); /* borrowed; may end the process */
-	void (*on_trouble)(void *arg, const char *why);     /* it said nonsense or is ending; end it */
+	void (*on_frame)(void *arg, const struct link_frame *f); /* borrowed; may end the process */
+	void (*on_trouble)(void *arg, const char *why);          /* it said nonsense or is ending; end it */
 	void (*on_gone)(void *arg);
 };
 

@@ -60,7 +60,7 @@ static void membership_look_after(struct membership *m, uint64_t ms)
 
 static void membership_enter(struct membership *m)
 {
-	struct frame_open credentials;
+	struct link_frame_open credentials;
 	int64_t renew_ms = 0, end_ms = 0;
 
 	membership_move(m, MEMBER_IN);
@@ -159,7 +159,7 @@ static void membership_ask_to_join(struct membership *m)
 /* The token names the CA; nothing is sent before the peer has shown that one. */
 static void membership_join(struct membership *m)
 {
-	struct frame_open credentials = { .address = "" };
+	struct link_frame_open credentials = { .address = "" };
 	struct err e = { .code = ERR_NONE };
 
 	if (strcmp(m->next.token_id, m->token.id) != 0) {

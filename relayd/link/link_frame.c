@@ -1,11 +1,11 @@
-#include "relayd/link/frame.h"
+#include "relayd/link/link_frame.h"
 
 #include "common/base/buf.h"
 #include "common/base/cursor.h"
 
 #include <string.h>
 
-void frame_put(struct buf *b, enum frame_kind kind, int line, const void *p, size_t n)
+void link_frame_put(struct buf *b, enum link_frame_kind kind, int line, const void *p, size_t n)
 {
 	buf_u32(b, (uint32_t)(n + (line >= 0)));
 	buf_u8(b, (uint8_t)kind);
@@ -14,40 +14,40 @@ void frame_put(struct buf *b, enum frame_kind kind, int line, const void *p, siz
 	buf_put(b, p, n);
 }
 
-ssize_t frame_get(struct frame *out, const void *p, size_t n)
+ssize_t link_frame_get(struct link_frame *out, const void *p, size_t n)
 {
 	struct cursor c;
 	uint32_t len;
 
-	if (n < FRAME_HEAD)
+	if (n < LINK_FRAME_HEAD)
 		return 0;
 	cursor_init(&c, p, n);
 	len = cursor_u32(&c);
 	out->kind = cursor_u8(&c);
-	if (len > FRAME_MAX || out->kind < FRAME_OPEN || out->kind > FRAME_DOWN)
+	if (len > LINK_FRAME_MAX || out->kind < LINK_FRAME_OPEN || out->kind > LINK_FRAME_DOWN)
 		return -1;
 	if (c.left < len)
 		return 0;
 	out->p = c.p;
 	out->n = len;
-	return (ssize_t)(FRAME_HEAD + len);
+	return (ssize_t)(LINK_FRAME_HEAD + len);
 }
 
-void frame_open_put(struct buf *b, const struct frame_open *o)
+void link_frame_open_put(struct buf *b, const struct link_frame_open *o)
 {
 	const size_t at = b->len;
 
-	frame_put(b, FRAME_OPEN, -1, NULL, 0);
+	link_frame_put(b, LINK_FRAME_OPEN, -1, NULL, 0);
 	buf_str16(b, o->address);
 	buf_str16(b, o->cert_pem);
 	buf_str16(b, o->key_pem);
 	buf_str16(b, o->ca_pem);
 	buf_str16(b, o->ca_fingerprint);
 	if (!b->failed)
-		buf_patch_u32(b, at, (uint32_t)(b->len - at - FRAME_HEAD));
+		buf_patch_u32(b, at, (uint32_t)(b->len - at - LINK_FRAME_HEAD));
 }
 
-int frame_open_get(struct frame_open *o, const void *p, size_t n)
+int link_frame_open_get(struct link_frame_open *o, const void *p, size_t n)
 {
 	struct cursor c;
 
