@@ -140,7 +140,7 @@ unit: $(UNIT_BIN) ## unit tests of this variant (SAN=, CC=)
 
 # Tests of parts that several threads share; these run under TSan as well.
 THREADED := $(foreach t,log metrics rand store changes janitor pool loop park server mapping_status tunnels worker stream datagram meter limit rate \
-	snapshot authenticator fleet link,$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
+	snapshot authenticator fleet link agents tunnel,$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
 .PHONY: unit-threaded
 unit-threaded: $(sort $(THREADED))
 	@scripts/run-unit $(sort $(THREADED))

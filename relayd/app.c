@@ -19,6 +19,7 @@
 #include "relayd/running.h"
 #include "relayd/saver.h"
 #include "relayd/settings.h"
+#include "relayd/tunnel/agents.h"
 #include "relayd/uplink.h"
 
 #include <limits.h>
@@ -98,6 +99,21 @@ static void on_load(void *arg, struct node_load *out)
 	struct app *a = arg;
 
 	engine_load(&a->engine, out);
+}
+
+static void on_clients(void *arg, struct client_states *out)
+{
+	struct app *a = arg;
+
+	if (a->engine.agents != NULL)
+		agents_states(a->engine.agents, out);
+}
+
+static void on_identity(void *arg, const char *node, const char *cert, const char *ca, const char *key)
+{
+	struct app *a = arg;
+
+	engine_set_identity(&a->engine, node, cert, ca, key);
 }
 
 static void on_nothing(void *arg)
@@ -299,6 +315,8 @@ static int app_open_uplink(struct app *a, struct err *e)
 		.services = &a->engine.services,
 		.meter = a->engine.meter,
 		.load = on_load,
+		.clients = on_clients,
+		.identity = on_identity,
 		.arg = a };
 
 	if (saver_new(&a->saver, &a->loop, a->dir.snapshot, a->dir.key, a->settings->max_stale_ms / CONFIRM_PARTS, e) !=

@@ -13,6 +13,7 @@
 #include "relayd/pages.h"
 #include "relayd/running.h"
 #include "relayd/settings.h"
+#include "relayd/tunnel/agents.h"
 
 #include <sched.h>
 #include <sys/resource.h>
@@ -106,9 +107,35 @@ static void init_budget(struct engine *g, const struct settings *s)
 	fd_budget_init(&g->fds, g->fds_max > more + FD_SPARE ? g->fds_max - more : g->fds_max);
 }
 
-static int start_forwarding(struct engine *g, struct err *e)
+/* The first of the services: a mapping finds its client when it comes to it. */
+static int start_agents(struct engine *g, const struct settings *s, struct service_env *env, struct err *e)
 {
-	const struct service_env env = {
+	const struct agents_conf conf = { .listen = s->agents_listen,
+		.handshakes_per_s = s->agents_handshakes,
+		.guests_max = s->agents_guests,
+		.ping_ms = (uint32_t)s->agents_ping_ms,
+		.backoff_ms = (uint32_t)s->agents_backoff_ms };
+
+	if (str_eq(s->agents_listen, "off"))
+		return 0;
+	if (agents_new(&g->agents, &g->services.list[0], env, &conf, e) != 0)
+		return -1;
+	g->services.n = 1;
+	env->agents = g->agents;
+	return 0;
+}
+
+void engine_set_identity(struct engine *g, const char *node, const char *cert, const char *ca, const char *key)
+{
+	struct err e = { .code = ERR_NONE };
+
+	if (g->agents != NULL && agents_set_identity(g->agents, node, cert, ca, key, &e) != 0)
+		log_error("agents_not_accepted", log_err(&e));
+}
+
+static int start_forwarding(struct engine *g, const struct settings *s, struct err *e)
+{
+	struct service_env env = {
 		.workers = g->workers, .fds = &g->fds, .meter = g->meter, .refusals = g->refusals, .loop = g->loop
 	};
 	const struct running_conf conf = { .services = &g->services,
@@ -117,7 +144,8 @@ static int start_forwarding(struct engine *g, struct err *e)
 		.on_other_log = on_other_log,
 		.arg = g };
 
-	if (services_init(&g->services, &env, e) != 0 || workers_start(g->workers, e) != 0)
+	if (start_agents(g, s, &env, e) != 0 || services_init(&g->services, &env, e) != 0 ||
+		workers_start(g->workers, e) != 0)
 		return -1;
 	return running_new(&g->running, &conf, e);
 }
@@ -143,7 +171,7 @@ int engine_init(struct engine *g, uv_loop_t *loop, const struct settings *s, con
 	g->sync_timer.data = g->sync_work.data = g;
 	g->sync_timer_open = true;
 	engine_set_sync_interval(g, s->meter_sync_ms);
-	return start_forwarding(g, e);
+	return start_forwarding(g, s, e);
 }
 
 /* ---- end --------------------------------------------------------------------------------------------------------- */
@@ -197,6 +225,9 @@ void engine_view(struct engine *g, struct pages_view *out)
 
 	engine_load(g, &out->load);
 	services_stats(&g->services, &out->services);
+	if (g->agents != NULL)
+		agents_counts(g->agents, &out->agents);
+	out->takes_agents = g->agents != NULL;
 	out->revision = s->revision;
 	out->objects = s->n;
 	out->refusals = refusals_count(g->refusals);

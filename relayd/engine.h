@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+struct agents;
 struct data_dir;
 struct err;
 struct pages_view;
@@ -34,6 +35,7 @@ struct engine {
 	uint32_t fds_max;
 	struct workers *workers;
 	struct services services;
+	struct agents *agents; /* one of the services; NULL: agents.listen is off */
 	struct running *running;
 	struct load load;
 	uv_loop_t *loop;
@@ -47,6 +49,8 @@ struct engine {
 /* Zeroed before. On error what was made is there for halt, stop and fini. */
 int engine_init(struct engine *g, uv_loop_t *loop, const struct settings *s, const struct data_dir *dir,
 	const struct engine_events *events, void *arg, struct err *e) MUST_CHECK;
+/* Who this relay is from now on, for those who connect to it; PEM texts. */
+void engine_set_identity(struct engine *g, const char *node, const char *cert, const char *ca, const char *key);
 void engine_set_sync_interval(struct engine *g, uint64_t ms);
 void engine_halt(struct engine *g);
 void engine_stop(struct engine *g);

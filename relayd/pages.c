@@ -83,6 +83,21 @@ static void mapping_counters(const struct pages_view *v, struct buf *out)
 	}
 }
 
+static void agents_metrics(const struct agent_counts *c, struct buf *out)
+{
+	gauge(out, "agent_links", "Connections with agents now, in any state.", (double)c->links);
+	counter(out, "agent_accepted_total", "Connections to the agents' address.", c->accepted);
+	counter(out, "agent_evicted_total", "Of these, that said nothing and gave way or took too long.", c->evicted);
+	counter(out, "agent_delayed_total", "Of these, that waited for the rate of handshakes.", c->delayed);
+	counter(out, "agent_failed_total", "Whose TLS or greeting failed.", c->failed);
+	counter(out, "agent_refused_total", "Whose greeting was refused.", c->refused);
+	counter(out, "agent_greeted_total", "Links with agents that came up.", c->greeted);
+	counter(out, "agent_taken_over_total", "Agents whose place a later start of the same instance took.",
+		c->taken_over);
+	counter(out, "agent_streams_total", "Connections passed to agents.", c->streams);
+	counter(out, "agent_missing_total", "Connections for which no agent was here.", c->no_link);
+}
+
 void pages_metrics(const struct pages_view *v, struct buf *out)
 {
 	head(out, "info", "gauge", "Version and node of this relay; always 1.");
@@ -107,6 +122,8 @@ void pages_metrics(const struct pages_view *v, struct buf *out)
 	gauge(out, "resident_memory_bytes", "Resident memory.", (double)v->load.rss_bytes);
 	head(out, "cpu_seconds_total", "counter", "CPU time of the whole process.");
 	buf_printf(out, "relayd_cpu_seconds_total %.6f\n", (double)v->cpu_ns / 1e9);
+	if (v->takes_agents)
+		agents_metrics(&v->agents, out);
 	mapping_counters(v, out);
 }
 

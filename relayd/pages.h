@@ -8,6 +8,7 @@
 
 #include "proto/report.h"
 #include "relayd/loop/service.h"
+#include "relayd/tunnel/agents.h"
 #include "relayd/uplink.h"
 
 #include <stdbool.h>
@@ -19,13 +20,14 @@ struct meter;
 struct pages_view {
 	struct node_load load;
 	struct service_stats services;
+	struct agent_counts agents;
 	struct uplink_state uplink;
 	struct proto_revision revision;
 	uint64_t objects, refusals;
 	uint64_t cpu_ns;
 	uint64_t series_max; /* mappings with series of their own */
 	const struct meter *meter;
-	bool has_snapshot, draining, snapshot_not_saved;
+	bool takes_agents, has_snapshot, draining, snapshot_not_saved;
 };
 
 void pages_metrics(const struct pages_view *v, struct buf *out);

@@ -13,7 +13,6 @@ int services_init(struct services *s, const struct service_env *env, struct err 
 		datagram_service_new,
 	};
 
-	s->n = 0;
 	for (size_t i = 0; i < ARRAY_LEN(makers); i++) {
 		if (makers[i](&s->list[s->n], env, e) != 0)
 			return -1;

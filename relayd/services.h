@@ -17,7 +17,7 @@ struct services {
 	size_t n;
 };
 
-/* Makes every service that this build has. On error those that were made are there, for services_stop(). */
+/* Adds every service that needs no more than env to those that are there. On error those that were made are there, for services_stop(). */
 int services_init(struct services *s, const struct service_env *env, struct err *e) MUST_CHECK;
 void services_apply(struct services *s, struct snapshot *old, struct snapshot *new_);
 void services_quiesce(struct services *s, bool handed_over);

@@ -17,6 +17,52 @@ static const char *const log_formats[] = { "text", "json", NULL };
 
 /* Sorted by key. */
 static const struct conf_key keys[] = {
+	{ .key = "agents.backoff",
+		.env = "RELAYD_AGENTS_BACKOFF",
+		.type = CONF_DURATION,
+		.offset = AT(agents_backoff_ms),
+		.def = "30s",
+		.min = 1000,
+		.max = 3600000,
+		.unit = "duration",
+		.help = "The longest that an agent which lost this relay waits between two attempts to come back." },
+	{ .key = "agents.guests",
+		.env = "RELAYD_AGENTS_GUESTS",
+		.type = CONF_U64,
+		.offset = AT(agents_guests),
+		.def = "512",
+		.min = 1,
+		.max = 65536,
+		.unit = "connections",
+		.help = "Connections to the agents' address that have said nothing yet, per worker; beyond it the one "
+			"that has been silent longest is closed." },
+	{ .key = "agents.handshakes",
+		.env = "RELAYD_AGENTS_HANDSHAKES",
+		.type = CONF_U64,
+		.offset = AT(agents_handshakes),
+		.def = "1000",
+		.min = 1,
+		.max = 1000000,
+		.unit = "1/s",
+		.help = "TLS handshakes with agents that are begun in a second; others wait their turn." },
+	{ .key = "agents.listen",
+		.env = "RELAYD_AGENTS_LISTEN",
+		.type = CONF_STR,
+		.offset = AT(agents_listen),
+		.def = "off",
+		.unit = "address:port",
+		.help = "Where agents connect (portway agent), so that services behind NAT are reached; off for no "
+			"agents." },
+	{ .key = "agents.ping_interval",
+		.env = "RELAYD_AGENTS_PING_INTERVAL",
+		.type = CONF_DURATION,
+		.offset = AT(agents_ping_ms),
+		.def = "5s",
+		.min = 100,
+		.max = 3600000,
+		.unit = "duration",
+		.help = "How long a link to an agent may be silent before it is tried; three times that ends it. A "
+			"client's own heartbeat_interval goes before." },
 	{ .key = "controld",
 		.env = "RELAYD_CONTROLD",
 		.type = CONF_STR,
@@ -213,14 +259,14 @@ static int check_controld(const char *list, struct err_list *errs)
 	return 0;
 }
 
-static int check_listen(const char *listen, struct err_list *errs)
+static int check_listen(const char *key, const char *env, const char *listen, struct err_list *errs)
 {
 	struct addr a;
 
 	if (strcmp(listen, "off") == 0 || addr_parse(&a, listen) == 0)
 		return 0;
-	return err_list_add(errs, ERR_VALIDATION, "metrics.listen", "format", listen,
-		"metrics.listen (RELAYD_METRICS_LISTEN): '%s' is not address:port, [address]:port or off", listen);
+	return err_list_add(errs, ERR_VALIDATION, key, "format", listen,
+		"%s (%s): '%s' is not address:port, [address]:port or off", key, env, listen);
 }
 
 static int check_token(const char *token, struct err_list *errs)
@@ -261,7 +307,9 @@ int settings_load(struct settings *out, const struct conf_source *src, struct er
 	if (s.controld != NULL)
 		r |= check_controld(s.controld, errs);
 	if (s.metrics_listen != NULL)
-		r |= check_listen(s.metrics_listen, errs);
+		r |= check_listen("metrics.listen", "RELAYD_METRICS_LISTEN", s.metrics_listen, errs);
+	if (s.agents_listen != NULL)
+		r |= check_listen("agents.listen", "RELAYD_AGENTS_LISTEN", s.agents_listen, errs);
 	if (s.join_token != NULL)
 		r |= check_token(s.join_token, errs);
 	if (s.name != NULL)

@@ -13,6 +13,11 @@
 #include <stdio.h>
 
 struct settings {
+	char *agents_listen; /* address:port or "off" */
+	uint64_t agents_handshakes;
+	uint64_t agents_guests;
+	uint64_t agents_ping_ms;
+	uint64_t agents_backoff_ms;
 	char *controld;   /* host:port, several by comma */
 	char *join_token; /* "" once joined */
 	char *name;       /* "": the host's name */

@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "proto/answer.h"
+#include "relayd/link/identity.h"
 #include "relayd/link/link.h"
 #include "relayd/link/membership.h"
 #include "relayd/link/poller.h"
@@ -74,7 +75,10 @@ static void on_lost(void *arg, enum link_line line)
 static void on_member(void *arg)
 {
 	struct uplink *u = arg;
+	const struct identity *who = membership_identity(u->membership);
 
+	if (u->conf.identity != NULL)
+		u->conf.identity(u->conf.arg, who->node_id, who->cert_pem, who->ca_pem, who->key_pem);
 	if (u->polling)
 		poller_start(u->poller);
 	reporter_start(u->reporter);

@@ -48,6 +48,19 @@ void side_before_write(struct side *s, uint64_t written)
 	setsockopt(s->io.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+int side_send_first(struct side *s, const uint8_t *p, size_t n)
+{
+	ssize_t r;
+
+	if (s->ops != NULL) {
+		r = s->ops->send(s, p, n);
+	} else {
+		side_before_write(s, n);
+		r = send(s->io.fd, p, n, MSG_NOSIGNAL);
+	}
+	return r == (ssize_t)n ? 0 : -1;
+}
+
 int side_finish(struct side *s)
 {
 	return s->ops != NULL ? s->ops->finish(s) : shutdown(s->io.fd, SHUT_WR);

@@ -52,6 +52,8 @@ void side_drained(struct side *s, struct worker *w);
 /* From the second write on small pieces must not wait for the peer's acknowledgement (Nagle); a lone request never does. */
 void side_before_write(struct side *s, uint64_t written);
 
+/* The first bytes on a new connection, of which there is room for all: -1 if they did not go. Others follow. */
+int side_send_first(struct side *s, const uint8_t *p, size_t n) MUST_CHECK;
 /* Tells the peer that no more will come. -1: it is gone. */
 int side_finish(struct side *s) MUST_CHECK;
 /* reset: the peer must know that this is not the end of its stream. Any number of times. */

@@ -13,51 +13,6 @@
 #define ROUND_BYTES ((size_t)2 * 1024 * 1024) /* about a millisecond's work for all callbacks of a round */
 #define TURN_MIN    ((size_t)64 * 1024)
 
-static void on_uv_ready(struct io *io, uint32_t events)
-{
-	struct worker *w = CONTAINER_OF(io, struct worker, uv_io);
-
-	(void)events;
-	uv_run(&w->uv, UV_RUN_NOWAIT);
-}
-
-static void on_wake(uv_async_t *async)
-{
-	struct worker *w = async->data;
-
-	w->on_wake(w, w->on_wake_arg);
-}
-
-int worker_init(struct worker *w, unsigned index, struct fd_budget *fds, worker_fn fn, void *arg, struct err *e)
-{
-	*w = (struct worker){ .index = index, .fds = fds, .epfd = -1, .on_wake = fn, .on_wake_arg = arg };
-	list_init(&w->again);
-	list_init(&w->ends);
-	list_init(&w->graves);
-	pipe_pool_init(&w->pipes, fds);
-	w->now_ns = clock_mono_ns();
-	wheel_init(&w->wheel, w->now_ns);
-	if (uv_loop_init(&w->uv) != 0)
-		return err_set(e, ERR_NOMEM, NULL, "worker %u: cannot make an event loop", index);
-	w->uv.data = w;
-	if (uv_async_init(&w->uv, &w->wake, on_wake) != 0)
-		goto fail;
-	w->wake.data = w;
-	w->scratch = malloc(WORKER_SCRATCH);
-	w->epfd = epoll_create1(EPOLL_CLOEXEC);
-	if (w->scratch == NULL || w->epfd < 0)
-		goto fail;
-	uv_run(&w->uv, UV_RUN_NOWAIT); /* libuv puts its descriptors in its epoll only when it runs */
-	io_init(&w->uv_io, on_uv_ready, uv_backend_fd(&w->uv));
-	if (io_add(w, &w->uv_io, EPOLLIN) != 0)
-		goto fail;
-	return 0;
-fail:
-	err_set_sys(e, ERR_NO_DESCRIPTORS, errno, "worker %u: cannot make an epoll", index);
-	worker_fini(w);
-	return -1;
-}
-
 static unsigned run_tasks(struct list *from)
 {
 	struct list due, *first;
@@ -73,6 +28,57 @@ static unsigned run_tasks(struct list *from)
 		n++;
 	}
 	return n;
+}
+
+static void on_uv_ready(struct io *io, uint32_t events)
+{
+	struct worker *w = CONTAINER_OF(io, struct worker, uv_io);
+
+	(void)events;
+	uv_run(&w->uv, UV_RUN_NOWAIT);
+}
+
+static void on_wake(uv_async_t *async)
+{
+	struct worker *w = async->data;
+
+	w->on_wake(w, w->on_wake_arg);
+}
+
+static void on_letter(uv_async_t *async)
+{
+	worker_take_posted(async->data);
+}
+
+int worker_init(struct worker *w, unsigned index, struct fd_budget *fds, worker_fn fn, void *arg, struct err *e)
+{
+	*w = (struct worker){ .index = index, .fds = fds, .epfd = -1, .on_wake = fn, .on_wake_arg = arg };
+	list_init(&w->posted);
+	list_init(&w->again);
+	list_init(&w->ends);
+	list_init(&w->graves);
+	pipe_pool_init(&w->pipes, fds);
+	w->now_ns = clock_mono_ns();
+	wheel_init(&w->wheel, w->now_ns);
+	if (uv_loop_init(&w->uv) != 0)
+		return err_set(e, ERR_NOMEM, NULL, "worker %u: cannot make an event loop", index);
+	w->uv.data = w->wake.data = w->letter.data = w;
+	uv_mutex_init(&w->lock);
+	if (uv_async_init(&w->uv, &w->wake, on_wake) != 0 || uv_async_init(&w->uv, &w->letter, on_letter) != 0)
+		goto fail;
+	w->scratch = malloc(WORKER_SCRATCH);
+	w->epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (w->scratch == NULL || w->epfd < 0)
+		goto fail;
+	uv_run(&w->uv, UV_RUN_NOWAIT); /* libuv puts its descriptors in its epoll only when it runs */
+	io_init(&w->uv_io, on_uv_ready, uv_backend_fd(&w->uv));
+	if (io_add(w, &w->uv_io, EPOLLIN) != 0)
+		goto fail;
+	return 0;
+fail:
+	err_set_sys(e, ERR_NO_DESCRIPTORS, errno, "worker %u: cannot make an epoll", index);
+	worker_fini(w);
+	return -1;
 }
 
 void worker_bury_all(struct worker *w)
@@ -96,6 +102,7 @@ void worker_fini(struct worker *w)
 	uv_walk(&w->uv, on_handle_left, NULL);
 	uv_run(&w->uv, UV_RUN_DEFAULT);
 	uv_loop_close(&w->uv);
+	uv_mutex_destroy(&w->lock);
 	if (w->epfd >= 0)
 		close(w->epfd);
 	free(w->scratch);
@@ -157,6 +164,25 @@ void worker_stop(struct worker *w)
 void worker_wake(struct worker *w)
 {
 	uv_async_send(&w->wake);
+}
+
+void worker_post(struct worker *w, struct task *t)
+{
+	uv_mutex_lock(&w->lock);
+	list_push_back(&w->posted, &t->link);
+	uv_mutex_unlock(&w->lock);
+	uv_async_send(&w->letter);
+}
+
+void worker_take_posted(struct worker *w)
+{
+	struct list due;
+
+	list_init(&due);
+	uv_mutex_lock(&w->lock);
+	list_splice(&due, &w->posted);
+	uv_mutex_unlock(&w->lock);
+	run_tasks(&due);
 }
 
 uint64_t worker_take_lag_ns(struct worker *w)

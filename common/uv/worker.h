@@ -53,7 +53,9 @@ struct worker {
 	bool stopping;
 	unsigned n_again; /* tasks that the last round put off */
 	struct io uv_io;
-	uv_async_t wake;
+	uv_async_t wake, letter;
+	uv_mutex_t lock;
+	struct list posted; /* by other threads, under lock */
 	struct list again, ends, graves;
 	uint64_t lag_ns; /* longest round since it was last asked for; atomic */
 	worker_fn on_wake;
@@ -70,6 +72,11 @@ void worker_stop(struct worker *w);
 /* From any thread. */
 void worker_wake(struct worker *w);
 uint64_t worker_take_lag_ns(struct worker *w);
+
+/* From any thread: runs the task on the worker's. The sender lets go of it, and of what it is embedded in. */
+void worker_post(struct worker *w, struct task *t);
+/* Now; for whoever ends things after the thread was joined. */
+void worker_take_posted(struct worker *w);
 
 void task_init(struct task *t, task_fn run);
 /* Runs it in the next round; asking twice is asking once. */

@@ -35,10 +35,6 @@ static const char *object_decode(struct object *o)
 		return "this relay does not know objects of this kind";
 	if (rc != 0)
 		return "its configuration cannot be decoded";
-	if (o->wire_kind == OBJECT_MAPPING && o->mapping.target_client[0] != '\0') {
-		mapping_conf_fini(&o->mapping);
-		return "this relay cannot reach clients"; /* and must not dial their target by itself */
-	}
 	return NULL;
 }
 

@@ -206,11 +206,11 @@ static void on_again(struct task *t)
 
 /* ---- the lane --------------------------------------------------------------------------------------------------- */
 
-static void *desk_new(struct worker *w)
+static void *desk_new(struct worker *w, const struct service_env *env)
 {
 	struct udp_desk *d = calloc(1, sizeof *d);
 
-	(void)w;
+	(void)w, (void)env;
 	if (d == NULL)
 		return NULL;
 	slab_init(&d->sessions, sizeof(struct udp_session));

@@ -301,6 +301,11 @@ bool membership_is_member(const struct membership *m)
 	return m->state == MEMBER_IN;
 }
 
+const struct identity *membership_identity(const struct membership *m)
+{
+	return &m->now;
+}
+
 const char *membership_node_id(const struct membership *m)
 {
 	return m->now.node_id;

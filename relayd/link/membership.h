@@ -19,6 +19,7 @@
 #include <uv.h>
 
 struct err;
+struct identity;
 struct link;
 struct membership;
 struct reporter;
@@ -40,6 +41,8 @@ void membership_up(struct membership *m);
 /* controld asks for it (ASK_RENEW). */
 void membership_renew(struct membership *m);
 bool membership_is_member(const struct membership *m);
+/* Of a member: borrowed until on_member is called again. */
+const struct identity *membership_identity(const struct membership *m);
 const char *membership_node_id(const struct membership *m); /* "" outside */
 int64_t membership_ends_ms(const struct membership *m);     /* of the certificate, wall clock; 0: none */
 /* Why this relay is outside; "" if it is not. */

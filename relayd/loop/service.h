@@ -61,6 +61,7 @@ struct service_env {
 	struct meter *meter;
 	struct refusals *refusals;
 	struct uv_loop_s *loop; /* the control thread's */
+	struct agents *agents;  /* NULL: this relay takes none */
 };
 
 #endif

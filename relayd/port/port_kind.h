@@ -26,7 +26,7 @@ struct port_kind {
 	unsigned conn_fds; /* descriptors of a connection */
 
 	/* What the protocol keeps on each worker for all its lanes: slabs, buffers. NULL: out of memory. */
-	void *(*desk_new)(struct worker *w);
+	void *(*desk_new)(struct worker *w, const struct service_env *env);
 	void (*desk_free)(void *desk);
 
 	/* Whether a worker serves the socket p->fds[fd_index]; NULL: every worker serves all. */

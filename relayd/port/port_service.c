@@ -151,6 +151,9 @@ static int open_sockets(struct port_service *s, struct port *p, struct err *why)
 /* The sockets; -1 with the reason. */
 static int open_port(struct port_service *s, struct port *p, struct err *why)
 {
+	if (p->object->mapping.target_client[0] != '\0' && s->env.agents == NULL)
+		return err_set(
+			why, ERR_UNAVAILABLE, "target_client_id", "this relay takes no agents: agents.listen is off");
 	if (!p->metered && meter_slot_get(s->env.meter, p->id, &p->gate.slot, why) != 0)
 		return -1;
 	p->metered = true;
@@ -462,7 +465,7 @@ int port_service_new(
 	uv_mutex_init(&s->lock);
 	s->desks = calloc(n, sizeof *s->desks);
 	for (unsigned i = 0; s->desks != NULL && i < n; i++) {
-		s->desks[i] = kind->desk_new(workers_at(env->workers, i));
+		s->desks[i] = kind->desk_new(workers_at(env->workers, i), env);
 		if (s->desks[i] == NULL)
 			goto fail;
 	}

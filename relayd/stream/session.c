@@ -5,17 +5,19 @@
 #include "common/base/sm.h"
 #include "common/base/str.h"
 #include "common/net/proxy_protocol.h"
+#include "common/tunnel/stream_side.h"
 #include "common/uv/fd_budget.h"
 #include "proto/answer.h"
 #include "relayd/stream/dial.h"
 #include "relayd/stream/tcp_lane.h"
+#include "relayd/tunnel/agents.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define FDS       2
+#define FDS       2                    /* with a target that an agent dials, one is given back */
 #define HEADER_NS UINT64_C(5000000000) /* for a PROXY header: one lost segment and its retransmission (3 s) fit */
 #define SETTLE_NS UINT64_C(1000000000) /* short connections never pay for what only long ones need */
 
@@ -24,9 +26,10 @@
  *     |          |         |         |
  *     +----------+---------+---------+--> CLOSED
  *
- * HEADER: a PROXY header must come first. NAME: the target's name is being resolved. DIAL: connecting to one of its
- * addresses. OPEN: bytes flow, each way by itself (flow.h). The first states are passed through when there is nothing
- * to wait for.
+ * HEADER: a PROXY header must come first. NAME: the target's name is being resolved, or a link of the agent that dials it
+ * is awaited. DIAL: connecting to one of its addresses. OPEN: bytes flow, each way by itself (flow.h). The first states are
+ * passed through when there is nothing to wait for; a stream to an agent is OPEN at once, and what comes before the agent
+ * has reached the target waits there.
  */
 enum session_state { SESSION_HEADER, SESSION_NAME, SESSION_DIAL, SESSION_OPEN, SESSION_CLOSED };
 
@@ -64,6 +67,7 @@ struct proxied {
 struct session {
 	int state;
 	bool probing; /* keepalive is set */
+	uint8_t fds;  /* taken from the budget */
 	struct tcp_lane *lane;
 	struct side side[2]; /* CLIENT, TARGET */
 	struct flow flow[2]; /* enum gate_way */
@@ -120,12 +124,10 @@ static void session_close(struct session *s, enum session_end why)
 		count(l, (enum meter_counter)ends[why].counter);
 	gate_leave(tcp_lane_gate(l), worker_of(s)->index, worker_of(s)->now_ns, &s->pass);
 	for (unsigned i = 0; i < 2; i++) {
-		if (ends[why].reset && s->side[i].io.fd >= 0)
-			side_reset_on_close(s->side[i].io.fd);
-		io_close(&s->side[i].io);
+		side_close(&s->side[i], ends[why].reset);
 		flow_fini(&s->flow[i], &l->way[i]);
 	}
-	fd_budget_give(worker_of(s)->fds, FDS);
+	fd_budget_give(worker_of(s)->fds, s->fds);
 	wheel_disarm(&s->timer);
 	dial_fini(&s->dial);
 	free(s->proxied);
@@ -233,7 +235,7 @@ static void end_way(struct session *s, enum gate_way way)
 	s->flow[way].state = FLOW_DONE;
 	if (s->flow[!way].state == FLOW_DONE)
 		session_close(s, END_DONE);
-	else if (shutdown(to->io.fd, SHUT_WR) != 0)
+	else if (side_finish(to) != 0)
 		session_close(s, END_RESET);
 	else
 		set_timer(s);
@@ -309,8 +311,7 @@ static int send_header(struct session *s)
 		n = proxy_write_v1(header, &from, &to);
 	else
 		n = proxy_write_v2(header, &from, &to, false);
-	side_before_write(&s->side[TARGET], n); /* the client's bytes follow */
-	return send(s->side[TARGET].io.fd, header, n, MSG_NOSIGNAL) == (ssize_t)n ? 0 : -1;
+	return side_send_first(&s->side[TARGET], header, n);
 }
 
 static void on_connected(struct session *s)
@@ -343,9 +344,41 @@ static void dial(struct session *s)
 		set_timer(s);
 }
 
+/* The agent that dials: its link is there, or will be. */
+static void find_agent(struct session *s)
+{
+	const struct mapping_conf *conf = conf_of(s);
+	struct frame_open open = { .kind = FRAME_TCP, .port = s->dial.port };
+	struct addr from, to;
+
+	str_copy(open.mapping, sizeof open.mapping, s->lane->base.object->id);
+	str_copy(open.host, sizeof open.host, conf->target_host);
+	if (client_addrs(s, &from, &to) == 0)
+		addr_print(&from, open.source);
+	switch (agents_dial(
+		tcp_lane_desk(s->lane)->agents, worker_of(s), conf->target_client, &open, &s->side[TARGET], &s->task)) {
+	case AGENTS_OPENED:
+		fd_budget_give(worker_of(s)->fds, 1);
+		s->fds--;
+		s->side[TARGET].writable = true;
+		session_move(s, SESSION_DIAL);
+		on_connected(s);
+		return;
+	case AGENTS_WAIT:
+		set_timer(s);
+		return;
+	case AGENTS_NONE:
+		session_close(s, END_TARGET);
+	}
+}
+
 /* The name is known, or will be: this is called again when it is. */
 static void find_target(struct session *s)
 {
+	if (conf_of(s)->target_client[0] != '\0') {
+		find_agent(s);
+		return;
+	}
 	switch (target_get(&s->lane->target, &s->task, &s->dial.targets)) {
 	case TARGET_KNOWN:
 		session_move(s, SESSION_DIAL);
@@ -405,6 +438,12 @@ static void read_header(struct session *s)
 
 /* ---- events ----------------------------------------------------------------------------------------------------- */
 
+/* False as long as an agent has not said that it is connected. */
+static bool reached_target(const struct session *s)
+{
+	return s->side[TARGET].ops == NULL || stream_side_stream(&s->side[TARGET])->opened;
+}
+
 /*
  * An error is a reset: of data that came before it, what the other side takes at once has been passed on, and then
  * the other side learns of it.
@@ -413,7 +452,7 @@ static void on_open_event(struct session *s, uint32_t events)
 {
 	pump(s);
 	if (events & EPOLLERR)
-		session_close(s, END_RESET);
+		session_close(s, reached_target(s) ? END_RESET : END_TARGET);
 }
 
 static void on_client(struct io *io, uint32_t events)
@@ -472,6 +511,7 @@ static struct session *session_new(struct tcp_lane *l, int fd, uint16_t target_p
 		return NULL;
 	s->state = SESSION_HEADER;
 	s->lane = l;
+	s->fds = FDS;
 	s->id = ++desk->last_id << 8 | w->index << 1;
 	s->opened_ns = s->active_ns = w->now_ns;
 	side_init(&s->side[CLIENT], on_client, fd);
@@ -570,6 +610,9 @@ void session_info(const struct session *s, struct conn_info *out)
 		addr_print(&from, out->remote);
 		addr_print(&to, out->local);
 	}
-	if (s->state == SESSION_OPEN && side_remote(&s->side[TARGET], &to) == 0)
+	if (s->state == SESSION_OPEN && s->side[TARGET].ops != NULL)
+		str_fmt(out->target, sizeof out->target, "%.48s:%u of client %.20s", conf_of(s)->target_host,
+			s->dial.port, conf_of(s)->target_client);
+	else if (s->state == SESSION_OPEN && side_remote(&s->side[TARGET], &to) == 0)
 		addr_print(&to, out->target);
 }

@@ -104,13 +104,15 @@ static void on_door(struct io *io, uint32_t events)
 	d->expects = (uint16_t)(n == d->expects ? MIN(2 * n, ACCEPT_MAX) : MAX(n, 1));
 }
 
-static void *desk_new(struct worker *w)
+static void *desk_new(struct worker *w, const struct service_env *env)
 {
 	struct tcp_desk *d = calloc(1, sizeof *d);
 
 	(void)w;
-	if (d != NULL)
-		slab_init(&d->sessions, session_size());
+	if (d == NULL)
+		return NULL;
+	slab_init(&d->sessions, session_size());
+	d->agents = env->agents;
 	return d;
 }
 

@@ -12,13 +12,15 @@
 #include "relayd/port/port_kind.h"
 #include "relayd/port/target.h"
 
+struct agents;
 struct doors;
 
 /* What the stream service keeps on one worker. */
 struct tcp_desk {
 	struct slab sessions;
 	uint64_t last_id;
-	uint64_t kept; /* bytes that the far sides did not take yet, outside of pipes */
+	struct agents *agents; /* NULL: this relay takes none */
+	uint64_t kept;         /* bytes that the far sides did not take yet, outside of pipes */
 };
 
 struct tcp_lane {

@@ -1,0 +1,36 @@
+/*
+ * agent_link - one link of an agent, from its handshake to its end.
+ *
+ *   TLS --> HELLO is checked --> (moves to the worker that has the fewest links of this agent) --> WELCOME: takes streams
+ *
+ * Owner: the table of the worker that serves it. Thread: that worker's.
+ */
+#ifndef PORTWAY_RELAYD_TUNNEL_AGENT_LINK_H
+#define PORTWAY_RELAYD_TUNNEL_AGENT_LINK_H
+
+#include "common/crypto/key.h"
+#include "common/net/addr.h"
+#include "relayd/tunnel/agent_table.h"
+
+struct agent_link {
+	struct tunnel_link link;
+	struct agent_table *table;
+	struct seat *seat; /* NULL: takes no streams */
+	struct list in_table, in_seat;
+	struct addr from;
+	struct frame_hello hello;     /* once it is registered */
+	uint8_t key[KEY_PUBLIC_SIZE]; /* that its signature was checked with */
+	bool registered;
+	unsigned worker; /* that shall serve it */
+	struct task move;
+};
+
+/* Takes fd in any case. */
+void agent_link_open(struct agent_table *t, int fd, const struct addr *from);
+/* Whether its client may still be here, with the key it came with. */
+bool agent_link_may_stay(const struct agent_link *a, int64_t wall_ms);
+/* Says why, for good or not, and closes. */
+void agent_link_refuse(struct agent_link *a, uint16_t code, uint32_t retry_ms, const char *reason);
+void agent_link_go_away(struct agent_link *a, uint32_t within_ms);
+
+#endif

@@ -1,0 +1,225 @@
+#include "relayd/tunnel/agent_table.h"
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/str.h"
+#include "common/crypto/tls.h"
+#include "common/tunnel/stream_side.h"
+#include "proto/client_conf.h"
+#include "relayd/conf/snapshot.h"
+#include "relayd/tunnel/agent_link.h"
+#include "relayd/tunnel/registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SWEEP_NS UINT64_C(1000000000)
+#define GRACE_NS UINT64_C(10000000000) /* an agent that was here so lately may be waited for */
+
+static struct agent_link *link_in_table(struct list *it)
+{
+	return CONTAINER_OF(it, struct agent_link, in_table);
+}
+
+/* ---- seats -------------------------------------------------------------------------------------------------------- */
+
+struct seat *agent_table_seat(const struct agent_table *t, const char *client)
+{
+	return map_get_str(&t->seats, client);
+}
+
+static struct seat *seat_new(struct agent_table *t, const char *id)
+{
+	struct seat *s = calloc(1, sizeof *s);
+
+	if (s == NULL)
+		return NULL;
+	str_copy(s->id, sizeof s->id, id);
+	list_init(&s->links);
+	list_init(&s->waiting);
+	s->left_ns = t->worker->now_ns;
+	if (map_put_str(&t->seats, s->id, s, NULL) == 0)
+		return s;
+	free(s);
+	return NULL;
+}
+
+static void wake_waiting(struct agent_table *t, struct seat *s)
+{
+	struct list *first;
+
+	while ((first = list_first(&s->waiting)) != NULL) {
+		list_remove(first);
+		worker_again(t->worker, CONTAINER_OF(first, struct task, link));
+	}
+}
+
+static void seat_free(struct agent_table *t, struct seat *s)
+{
+	map_remove_str(&t->seats, s->id);
+	object_unref(s->object);
+	free(s);
+}
+
+void seat_add(struct agent_table *t, struct seat *s, struct list *link)
+{
+	list_push_back(&s->links, link);
+	wake_waiting(t, s);
+}
+
+void seat_remove(struct agent_table *t, struct seat *s, struct list *link)
+{
+	list_remove(link);
+	s->left_ns = t->worker->now_ns;
+}
+
+/* ---- the configuration -------------------------------------------------------------------------------------------- */
+
+static void on_client(const struct object *old, const struct object *new_, void *arg)
+{
+	struct agent_table *t = arg;
+	const struct object *one = new_ != NULL ? new_ : old;
+	bool is_client = new_ != NULL && new_->kind == OBJECT_CLIENT;
+	struct seat *s = agent_table_seat(t, one->id);
+
+	if (s == NULL && is_client)
+		s = seat_new(t, one->id);
+	if (s == NULL)
+		return; /* no memory: its agents are told to come later, and the next change makes it good */
+	object_unref(s->object);
+	s->object = is_client ? object_ref(new_) : NULL;
+	if (!is_client)
+		wake_waiting(t, s);
+}
+
+/* Who may not be here any more is told and goes; nobody's second chance depends on it, so it is not for good. */
+static void sweep(struct agent_table *t)
+{
+	int64_t now = clock_wall_ms();
+
+	LIST_FOREACH_SAFE (it, &t->links) {
+		struct agent_link *a = link_in_table(it);
+
+		if (a->seat != NULL && !agent_link_may_stay(a, now))
+			agent_link_refuse(a, ERR_FORBIDDEN, 1000, "the client or its secret is not good any more");
+	}
+}
+
+static void forget_gone(struct agent_table *t)
+{
+	struct seat *s;
+	size_t it = 0;
+
+	while ((s = map_next(&t->seats, &it)) != NULL)
+		if (s->object == NULL && list_empty(&s->links) && list_empty(&s->waiting))
+			seat_free(t, s);
+}
+
+void agent_table_apply(struct agent_table *t, const struct snapshot *old, const struct snapshot *new_)
+{
+	snapshot_diff(old, new_, on_client, t);
+	sweep(t);
+	forget_gone(t);
+}
+
+static void on_sweep(struct timer *timer)
+{
+	struct agent_table *t = CONTAINER_OF(timer, struct agent_table, sweep);
+
+	sweep(t);
+	forget_gone(t);
+	wheel_arm(&t->worker->wheel, timer, t->worker->now_ns + SWEEP_NS);
+}
+
+/* ---- all links ---------------------------------------------------------------------------------------------------- */
+
+void agent_table_cut_before(struct agent_table *t, const struct frame_hello *h)
+{
+	LIST_FOREACH_SAFE (it, &t->links) {
+		struct agent_link *a = link_in_table(it);
+
+		if (a->registered && a->hello.epoch < h->epoch && str_eq(a->hello.client, h->client) &&
+			str_eq(a->hello.instance, h->instance))
+			tunnel_link_close(&a->link, "a later start of this instance took over");
+	}
+}
+
+void agent_table_go_away(struct agent_table *t, uint32_t within_ms)
+{
+	t->quiet = true;
+	LIST_FOREACH (it, &t->links)
+		agent_link_go_away(link_in_table(it), within_ms);
+}
+
+void agent_table_close(struct agent_table *t)
+{
+	LIST_FOREACH_SAFE (it, &t->links)
+		tunnel_link_close(&link_in_table(it)->link, "this relay ends");
+}
+
+/* ---- streams ------------------------------------------------------------------------------------------------------ */
+
+/* The one that carries the fewest. */
+static struct agent_link *pick(const struct seat *s)
+{
+	struct agent_link *best = NULL;
+
+	LIST_FOREACH (it, &s->links) {
+		struct agent_link *a = CONTAINER_OF(it, struct agent_link, in_seat);
+
+		if (best == NULL || mux_count(&a->link.mux) < mux_count(&best->link.mux))
+			best = a;
+	}
+	return best;
+}
+
+enum agents_answer agent_table_dial(
+	struct agent_table *t, const char *client, const struct frame_open *o, struct side *side, struct task *wait)
+{
+	struct seat *s = agent_table_seat(t, client);
+	struct agent_link *a = s != NULL ? pick(s) : NULL;
+
+	if (s != NULL && s->object != NULL && client_conf_port_ok(&s->object->client, o->port)) {
+		if (a != NULL && stream_side_open(side, &a->link.mux, o) == 0) {
+			agent_count(&t->counts.streams);
+			return AGENTS_OPENED;
+		}
+		if (a == NULL && !t->quiet && s->object->client.enabled && t->worker->now_ns - s->left_ns < GRACE_NS) {
+			list_push_back(&s->waiting, &wait->link);
+			return AGENTS_WAIT;
+		}
+	}
+	agent_count(&t->counts.no_link);
+	return AGENTS_NONE;
+}
+
+/* ---- life --------------------------------------------------------------------------------------------------------- */
+
+int agent_table_init(struct agent_table *t, struct worker *w, struct registry *r, const struct agents_conf *conf)
+{
+	*t = (struct agent_table){ .worker = w, .registry = r, .conf = conf };
+	map_init(&t->seats);
+	list_init(&t->links);
+	timer_init(&t->sweep, on_sweep);
+	if (tunnel_desk_init(&t->desk) != 0)
+		return -1;
+	wheel_arm(&w->wheel, &t->sweep, w->now_ns + SWEEP_NS);
+	return 0;
+}
+
+void agent_table_fini(struct agent_table *t)
+{
+	struct seat *s;
+	size_t it = 0;
+
+	if (t->worker == NULL)
+		return;
+	agent_table_close(t);
+	worker_bury_all(t->worker);
+	wheel_disarm(&t->sweep);
+	while ((s = map_next(&t->seats, &it)) != NULL)
+		seat_free(t, s);
+	map_free(&t->seats);
+	tls_ctx_unref(t->tls);
+	tunnel_desk_fini(&t->desk);
+}

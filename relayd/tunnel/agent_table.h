@@ -1,0 +1,72 @@
+/*
+ * agent_table - the agents on one worker: which clients there are, their links here, and who waits for one.
+ *
+ * Every agent has a link on every worker, so that a connection is served by one thread from end to end.
+ *
+ * Owner: the agents service. Thread: the worker's; the control thread inside workers_call().
+ */
+#ifndef PORTWAY_RELAYD_TUNNEL_AGENT_TABLE_H
+#define PORTWAY_RELAYD_TUNNEL_AGENT_TABLE_H
+
+#include "common/base/map.h"
+#include "common/tunnel/tunnel_link.h"
+#include "relayd/conf/object.h"
+#include "relayd/tunnel/agents.h"
+
+struct agent_door;
+struct agent_link;
+struct registry;
+struct snapshot;
+struct tls_ctx;
+
+/* One client on this worker. */
+struct seat {
+	char id[PROTO_ID_SIZE];
+	const struct object *object; /* a reference; NULL: not in the configuration (any more) */
+	struct list links;           /* that take streams */
+	struct list waiting;         /* tasks, for a link */
+	uint64_t left_ns;            /* when the last link went; or when the seat was made */
+};
+
+struct agent_table {
+	struct worker *worker;
+	struct agent_table *all; /* of all workers, by index */
+	unsigned n_all;
+	struct registry *registry;
+	const struct agents_conf *conf;
+	char node[PROTO_ID_SIZE];
+	struct tls_ctx *tls; /* NULL: not a member of the fleet yet */
+	struct tunnel_desk desk;
+	struct map seats;  /* by client id */
+	struct list links; /* struct agent_link, in any state */
+	struct timer sweep;
+	struct agent_door *door; /* NULL: not accepting */
+	struct agent_counts counts;
+	bool quiet; /* a successor, or the end: no agents any more */
+};
+
+int agent_table_init(
+	struct agent_table *t, struct worker *w, struct registry *r, const struct agents_conf *conf) MUST_CHECK;
+void agent_table_fini(struct agent_table *t);
+/* Clients that differ between the two; links that may not go on are ended. */
+void agent_table_apply(struct agent_table *t, const struct snapshot *old, const struct snapshot *new_);
+/* Cuts the links of earlier epochs of this instance. */
+void agent_table_cut_before(struct agent_table *t, const struct frame_hello *h);
+/* Tells every agent that this relay is going, and lets go of them once their streams have ended. */
+void agent_table_go_away(struct agent_table *t, uint32_t within_ms);
+void agent_table_close(struct agent_table *t);
+
+/* agents_dial() on this worker. */
+enum agents_answer agent_table_dial(
+	struct agent_table *t, const char *client, const struct frame_open *o, struct side *side, struct task *wait);
+struct seat *agent_table_seat(const struct agent_table *t, const char *client);
+/* A link came: who waited may go on. */
+void seat_add(struct agent_table *t, struct seat *s, struct list *link);
+void seat_remove(struct agent_table *t, struct seat *s, struct list *link);
+
+static inline void agent_count(uint64_t *n)
+{
+	__atomic_store_n(n, *n + 1, __ATOMIC_RELAXED);
+}
+
+#endif

@@ -1,0 +1,356 @@
+#define _GNU_SOURCE
+#include "relayd/tunnel/agents.h"
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "common/crypto/tls.h"
+#include "common/net/addr.h"
+#include "relayd/conf/snapshot.h"
+#include "relayd/loop/workers.h"
+#include "relayd/tunnel/agent_door.h"
+#include "relayd/tunnel/agent_table.h"
+#include "relayd/tunnel/registry.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BACKLOG     4096
+#define RETRY_MS    2000
+#define KEY         "agents" /* of the listening socket at a handover */
+#define AWAY_MIN_MS 200      /* agents that are sent away come back within this, */
+#define AWAY_PER_MS 4        /* and so much for each, */
+#define AWAY_MAX_MS 10000    /* at most */
+
+struct agents {
+	struct service_env env;
+	struct agents_conf conf;
+	struct registry *registry;
+	struct agent_table *tables; /* by worker */
+	unsigned n;
+	int fd; /* -1: not listening (yet) */
+	bool quiet;
+	uint64_t told; /* serial of the registry at the last agents_changed() */
+	uv_timer_t retry;
+	bool timer_open;
+	/* For a call to the workers. */
+	struct snapshot *old, *new_;
+	struct tls_ctx *tls;
+	char node[PROTO_ID_SIZE];
+	uint32_t away_ms;
+};
+
+static struct agent_table *table_of(const struct agents *a, const struct worker *w)
+{
+	return &a->tables[w->index];
+}
+
+/* ---- listening ---------------------------------------------------------------------------------------------------- */
+
+static int make_socket(const char *listen_at, struct err *e)
+{
+	struct addr at;
+	int fd, one = 1;
+
+	if (addr_parse(&at, listen_at) != 0)
+		return err_set(
+			e, ERR_VALIDATION, "agents.listen", "agents.listen: '%s' is not address:port", listen_at);
+	fd = socket(at.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_set_sys(e, ERR_IO, errno, "agents.listen %s", listen_at);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (bind(fd, &at.sa, at.len) == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	err_set_sys(e, errno == EADDRINUSE ? ERR_ADDR_IN_USE : ERR_IO, errno, "agents.listen %s", listen_at);
+	close(fd);
+	return -1;
+}
+
+static void work_open_door(struct worker *w, void *arg)
+{
+	const struct agents *a = arg;
+	struct agent_table *t = table_of(a, w);
+
+	if (t->door == NULL && agent_door_open(&t->door, t, a->fd) != 0)
+		log_error("agents_not_accepted", log_u("worker", w->index), log_s("reason", "out of memory"));
+}
+
+static void work_close_door(struct worker *w, void *arg)
+{
+	struct agent_table *t = table_of(arg, w);
+
+	agent_door_close(t->door);
+	t->door = NULL;
+}
+
+static void on_retry(uv_timer_t *t);
+
+static void start_listening(struct agents *a)
+{
+	struct err e;
+
+	if (a->quiet || a->tables[0].tls == NULL)
+		return;
+	if (a->fd < 0 && (a->fd = make_socket(a->conf.listen, &e)) < 0) {
+		log_error("agents_not_listening", log_err(&e));
+		uv_timer_start(&a->retry, on_retry, RETRY_MS, 0);
+		return;
+	}
+	workers_call(a->env.workers, work_open_door, a);
+}
+
+static void on_retry(uv_timer_t *t)
+{
+	start_listening(t->data);
+}
+
+static void stop_listening(struct agents *a)
+{
+	uv_timer_stop(&a->retry);
+	workers_call(a->env.workers, work_close_door, a);
+	if (a->fd >= 0)
+		close(a->fd);
+	a->fd = -1;
+}
+
+/* ---- who this relay is -------------------------------------------------------------------------------------------- */
+
+static void work_set_tls(struct worker *w, void *arg)
+{
+	const struct agents *a = arg;
+	struct agent_table *t = table_of(a, w);
+
+	tls_ctx_unref(t->tls);
+	t->tls = tls_ctx_ref(a->tls);
+	str_copy(t->node, sizeof t->node, a->node);
+}
+
+int agents_set_identity(
+	struct agents *a, const char *node, const char *cert, const char *ca, const char *key, struct err *e)
+{
+	size_t n = strlen(cert) + strlen(ca) + 1;
+	char *chain = malloc(n); /* the CA at its end: agents know its fingerprint */
+	const struct tls_conf conf = { .server = true, .cert_pem = chain, .key_pem = key };
+	int r;
+
+	if (chain == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "agents: out of memory");
+	str_fmt(chain, n, "%s%s", cert, ca);
+	r = tls_ctx_new(&a->tls, &conf, e);
+	free(chain);
+	if (r != 0)
+		return -1;
+	str_copy(a->node, sizeof a->node, node);
+	workers_call(a->env.workers, work_set_tls, a);
+	tls_ctx_unref(a->tls);
+	a->tls = NULL;
+	start_listening(a);
+	return 0;
+}
+
+/* ---- the service -------------------------------------------------------------------------------------------------- */
+
+static void work_apply(struct worker *w, void *arg)
+{
+	const struct agents *a = arg;
+
+	agent_table_apply(table_of(a, w), a->old, a->new_);
+}
+
+static void agents_apply(void *self, struct snapshot *old, struct snapshot *new_)
+{
+	struct agents *a = self;
+
+	a->old = old;
+	a->new_ = new_;
+	workers_call(a->env.workers, work_apply, a);
+}
+
+static void work_go_away(struct worker *w, void *arg)
+{
+	const struct agents *a = arg;
+
+	agent_table_go_away(table_of(a, w), a->away_ms);
+}
+
+/* Agents go to the successor, or to another relay, a little spread; their streams here end in peace. */
+static void agents_quiesce(void *self, bool handed_over)
+{
+	struct agents *a = self;
+	struct agent_counts counts;
+
+	(void)handed_over;
+	a->quiet = true;
+	stop_listening(a);
+	agents_counts(a, &counts);
+	a->away_ms = (uint32_t)MIN(AWAY_MIN_MS + counts.links * AWAY_PER_MS, AWAY_MAX_MS);
+	workers_call(a->env.workers, work_go_away, a);
+}
+
+static void work_close(struct worker *w, void *arg)
+{
+	agent_table_close(table_of(arg, w));
+}
+
+/* With a deadline the streams' own sessions decide when they end; links without streams hold nothing up. */
+static void agents_drain(void *self, uint64_t deadline_mono_ms)
+{
+	struct agents *a = self;
+
+	if (deadline_mono_ms == 0)
+		workers_call(a->env.workers, work_close, a);
+}
+
+static void on_timer_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+static void agents_stop(void *self)
+{
+	struct agents *a = self;
+
+	stop_listening(a);
+	for (unsigned i = 0; i < a->n; i++)
+		if (a->tables[i].worker != NULL)
+			worker_take_posted(a->tables[i].worker); /* links between two workers arrive, to be ended */
+	for (unsigned i = 0; i < a->n; i++)
+		agent_table_fini(&a->tables[i]);
+	free(a->tables);
+	registry_free(a->registry);
+	a->tables = NULL;
+	a->n = 0;
+	if (a->timer_open)
+		uv_close((uv_handle_t *)&a->retry, on_timer_closed);
+	else
+		free(a);
+}
+
+static void agents_stats(void *self, struct service_stats *out)
+{
+	const struct agents *a = self;
+	struct agent_counts counts;
+
+	agents_counts(a, &counts);
+	out->ports = a->fd >= 0 ? 1 : 0;
+	out->fds = out->ports + counts.links;
+}
+
+static void agents_list(void *self, const char *mapping, conn_info_fn fn, void *arg)
+{
+	(void)self, (void)mapping, (void)fn, (void)arg; /* a stream is listed as its client's connection */
+}
+
+static bool agents_cut(void *self, uint64_t conn)
+{
+	(void)self, (void)conn;
+	return false;
+}
+
+static int agents_hand_over(void *self, handover_fn fn, void *arg)
+{
+	const struct agents *a = self;
+	const struct handover_socket s = { .fd = a->fd, .key = KEY };
+
+	return a->fd >= 0 ? fn(&s, arg) : 0;
+}
+
+static void agents_adopt(void *self, const struct handover_socket *s)
+{
+	struct agents *a = self;
+
+	if (a->fd < 0 && str_eq(s->key, KEY))
+		a->fd = s->fd;
+	else
+		close(s->fd);
+}
+
+static const struct service_ops ops = {
+	.name = "agents",
+	.apply = agents_apply,
+	.quiesce = agents_quiesce,
+	.drain = agents_drain,
+	.stop = agents_stop,
+	.stats = agents_stats,
+	.list = agents_list,
+	.cut = agents_cut,
+	.hand_over = agents_hand_over,
+	.adopt = agents_adopt,
+};
+
+int agents_new(struct agents **out, struct service *service, const struct service_env *env,
+	const struct agents_conf *conf, struct err *e)
+{
+	struct agents *a = calloc(1, sizeof *a);
+
+	if (a == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "agents: out of memory");
+	a->env = *env;
+	a->conf = *conf;
+	a->fd = -1;
+	a->n = workers_count(env->workers);
+	a->tables = calloc(a->n, sizeof *a->tables);
+	if (a->tables == NULL || registry_new(&a->registry, a->n) != 0)
+		goto fail;
+	for (unsigned i = 0; i < a->n; i++) {
+		if (agent_table_init(&a->tables[i], workers_at(env->workers, i), a->registry, &a->conf) != 0)
+			goto fail;
+		a->tables[i].all = a->tables;
+		a->tables[i].n_all = a->n;
+	}
+	if (uv_timer_init(env->loop, &a->retry) != 0)
+		goto fail;
+	a->retry.data = a;
+	a->timer_open = true;
+	*service = (struct service){ .ops = &ops, .self = a };
+	*out = a;
+	return 0;
+fail:
+	agents_stop(a);
+	return err_set(e, ERR_NOMEM, NULL, "agents: out of memory");
+}
+
+/* ---- what others ask ---------------------------------------------------------------------------------------------- */
+
+enum agents_answer agents_dial(struct agents *a, const struct worker *w, const char *client, const struct frame_open *o,
+	struct side *side, struct task *wait)
+{
+	return agent_table_dial(table_of(a, w), client, o, side, wait);
+}
+
+void agents_states(struct agents *a, struct client_states *out)
+{
+	registry_states(a->registry, out);
+}
+
+bool agents_changed(struct agents *a)
+{
+	uint64_t now = registry_serial(a->registry);
+	bool changed = now != a->told;
+
+	a->told = now;
+	return changed;
+}
+
+void agents_counts(const struct agents *a, struct agent_counts *out)
+{
+	*out = (struct agent_counts){ .accepted = 0 };
+	for (unsigned i = 0; i < a->n; i++) {
+		const struct agent_counts *c = &a->tables[i].counts;
+
+		out->accepted += __atomic_load_n(&c->accepted, __ATOMIC_RELAXED);
+		out->evicted += __atomic_load_n(&c->evicted, __ATOMIC_RELAXED);
+		out->delayed += __atomic_load_n(&c->delayed, __ATOMIC_RELAXED);
+		out->greeted += __atomic_load_n(&c->greeted, __ATOMIC_RELAXED);
+		out->refused += __atomic_load_n(&c->refused, __ATOMIC_RELAXED);
+		out->failed += __atomic_load_n(&c->failed, __ATOMIC_RELAXED);
+		out->taken_over += __atomic_load_n(&c->taken_over, __ATOMIC_RELAXED);
+		out->links += __atomic_load_n(&c->links, __ATOMIC_RELAXED);
+		out->streams += __atomic_load_n(&c->streams, __ATOMIC_RELAXED);
+		out->no_link += __atomic_load_n(&c->no_link, __ATOMIC_RELAXED);
+	}
+}

@@ -1,0 +1,64 @@
+/*
+ * agents - the service behind tunnels through NAT: agents connect here, and streams to their targets are opened on their links.
+ *
+ * Owner:  engine. Thread: control thread, but for agents_dial(), which runs on a worker.
+ * Ends:   as every service (relayd/loop/service.h).
+ */
+#ifndef PORTWAY_RELAYD_TUNNEL_AGENTS_H
+#define PORTWAY_RELAYD_TUNNEL_AGENTS_H
+
+#include "common/base/macros.h"
+#include "common/tunnel/frame.h"
+#include "relayd/loop/service.h"
+
+#include <stdint.h>
+
+struct agents;
+struct client_states;
+struct err;
+struct side;
+struct task;
+struct worker;
+
+struct agents_conf {
+	const char *listen;        /* address:port; borrowed */
+	uint64_t handshakes_per_s; /* of the whole relay */
+	uint64_t guests_max;       /* connections that have not begun TLS, of one worker */
+	uint32_t ping_ms;          /* for clients that set no heartbeat */
+	uint32_t backoff_ms;       /* longest that an agent waits between two attempts */
+};
+
+/* Each counts up; of one worker, or the sum of all. */
+struct agent_counts {
+	uint64_t accepted;   /* connections */
+	uint64_t evicted;    /* that said nothing and gave way to others, or took too long */
+	uint64_t delayed;    /* that waited for the rate of handshakes */
+	uint64_t greeted;    /* links that came up */
+	uint64_t refused;    /* whose greeting was refused */
+	uint64_t failed;     /* whose TLS or greeting failed */
+	uint64_t taken_over; /* instances that a later run took the place of */
+	uint64_t links;      /* now */
+	uint64_t streams;    /* opened */
+	uint64_t no_link;    /* streams that could not be: the client has no agent here */
+};
+
+int agents_new(struct agents **out, struct service *service, const struct service_env *env,
+	const struct agents_conf *conf, struct err *e) MUST_CHECK;
+/* Who this relay is, from now on: PEM texts, copied. */
+int agents_set_identity(struct agents *a, const char *node, const char *cert, const char *ca, const char *key,
+	struct err *e) MUST_CHECK;
+/* The agents that are here, for a report; items are borrowed until the next call. */
+void agents_states(struct agents *a, struct client_states *out);
+/* Whether that list has changed since the last call. */
+bool agents_changed(struct agents *a);
+void agents_counts(const struct agents *a, struct agent_counts *out);
+
+enum agents_answer {
+	AGENTS_OPENED, /* the side is a stream */
+	AGENTS_WAIT,   /* `wait` runs when it is worth asking again */
+	AGENTS_NONE,   /* there is no such client, it may not, or its agent is not here */
+};
+enum agents_answer agents_dial(struct agents *a, const struct worker *w, const char *client, const struct frame_open *o,
+	struct side *side, struct task *wait);
+
+#endif

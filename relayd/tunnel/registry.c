@@ -1,0 +1,221 @@
+#include "relayd/tunnel/registry.h"
+
+#include "common/base/clock.h"
+#include "common/base/list.h"
+#include "common/base/map.h"
+#include "common/base/str.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_SIZE (2 * FRAME_ID_SIZE)
+
+struct instance {
+	char key[KEY_SIZE]; /* client, a newline, instance: neither holds one */
+	struct list of_client;
+	struct resident *client;
+	uint64_t epoch;
+	struct client_state state;
+	unsigned links[]; /* by worker */
+};
+
+/* A client with at least one instance here. */
+struct resident {
+	char id[FRAME_ID_SIZE];
+	struct list instances;
+	unsigned n;
+};
+
+struct registry {
+	pthread_mutex_t lock;
+	struct map instances, residents;
+	unsigned workers;
+	uint64_t serial;            /* atomic */
+	struct client_state *items; /* of the last report */
+};
+
+int registry_new(struct registry **out, unsigned workers)
+{
+	struct registry *r = calloc(1, sizeof *r);
+
+	if (r == NULL)
+		return -1;
+	pthread_mutex_init(&r->lock, NULL);
+	map_init(&r->instances);
+	map_init(&r->residents);
+	r->workers = workers;
+	*out = r;
+	return 0;
+}
+
+static void forget(struct registry *r, struct instance *i)
+{
+	struct resident *c = i->client;
+
+	map_remove_str(&r->instances, i->key);
+	list_remove(&i->of_client);
+	if (--c->n == 0) {
+		map_remove_str(&r->residents, c->id);
+		free(c);
+	}
+	free(i);
+	__atomic_add_fetch(&r->serial, 1, __ATOMIC_RELAXED);
+}
+
+void registry_free(struct registry *r)
+{
+	struct instance *i;
+	size_t it = 0;
+
+	if (r == NULL)
+		return;
+	while ((i = map_next(&r->instances, &it)) != NULL)
+		forget(r, i);
+	map_free(&r->instances);
+	map_free(&r->residents);
+	pthread_mutex_destroy(&r->lock);
+	free(r->items);
+	free(r);
+}
+
+static struct resident *resident_of(struct registry *r, const char *id)
+{
+	struct resident *c = map_get_str(&r->residents, id);
+
+	if (c != NULL || (c = calloc(1, sizeof *c)) == NULL)
+		return c;
+	str_copy(c->id, sizeof c->id, id);
+	list_init(&c->instances);
+	if (map_put_str(&r->residents, c->id, c, NULL) == 0)
+		return c;
+	free(c);
+	return NULL;
+}
+
+static struct instance *instance_new(struct registry *r, const char *key, const struct frame_hello *h)
+{
+	struct instance *i = calloc(1, sizeof *i + r->workers * sizeof i->links[0]);
+	struct resident *c = i != NULL ? resident_of(r, h->client) : NULL;
+
+	if (c == NULL || str_copy(i->key, sizeof i->key, key) != 0 ||
+		map_put_str(&r->instances, i->key, i, NULL) != 0) {
+		if (c != NULL && c->n == 0) {
+			map_remove_str(&r->residents, c->id);
+			free(c);
+		}
+		free(i);
+		return NULL;
+	}
+	i->client = c;
+	c->n++;
+	list_push_back(&c->instances, &i->of_client);
+	str_copy(i->state.client, sizeof i->state.client, h->client);
+	str_copy(i->state.instance, sizeof i->state.instance, h->instance);
+	i->state.state = CLIENT_STATE_ONLINE;
+	i->state.since_ms = clock_wall_ms();
+	i->epoch = h->epoch;
+	__atomic_add_fetch(&r->serial, 1, __ATOMIC_RELAXED);
+	return i;
+}
+
+static enum registry_answer take_in(
+	struct registry *r, struct instance *i, const struct frame_hello *h, const struct addr *from, unsigned *worker)
+{
+	enum registry_answer answer = REGISTRY_IN;
+	unsigned fewest = 0;
+
+	if (h->epoch < i->epoch)
+		return REGISTRY_OUTDATED;
+	if (h->epoch > i->epoch) {
+		memset(i->links, 0, r->workers * sizeof i->links[0]);
+		i->state.links = 0;
+		i->state.since_ms = clock_wall_ms();
+		i->epoch = h->epoch;
+		answer = REGISTRY_TOOK_OVER;
+	}
+	for (unsigned w = 1; w < r->workers; w++)
+		if (i->links[w] < i->links[fewest])
+			fewest = w;
+	if (i->links[fewest] >= REGISTRY_LINKS_MAX)
+		return REGISTRY_CROWDED;
+	i->links[fewest]++;
+	i->state.links++;
+	str_copy(i->state.version, sizeof i->state.version, h->version);
+	addr_print(from, i->state.remote);
+	*worker = fewest;
+	return answer;
+}
+
+static int make_key(char key[KEY_SIZE], const struct frame_hello *h)
+{
+	if (strchr(h->client, '\n') != NULL || strchr(h->instance, '\n') != NULL)
+		return -1;
+	return str_fmt(key, KEY_SIZE, "%s\n%s", h->client, h->instance);
+}
+
+enum registry_answer registry_enter(
+	struct registry *r, const struct frame_hello *h, const struct addr *from, bool single, unsigned *worker)
+{
+	enum registry_answer answer;
+	char key[KEY_SIZE];
+	struct instance *i;
+	const struct resident *c;
+
+	if (make_key(key, h) != 0)
+		return REGISTRY_OUTDATED;
+	pthread_mutex_lock(&r->lock);
+	i = map_get_str(&r->instances, key);
+	c = map_get_str(&r->residents, h->client);
+	if (i == NULL && single && c != NULL)
+		answer = REGISTRY_TAKEN;
+	else if (i == NULL && (i = instance_new(r, key, h)) == NULL)
+		answer = REGISTRY_NO_MEMORY;
+	else
+		answer = take_in(r, i, h, from, worker);
+	pthread_mutex_unlock(&r->lock);
+	return answer;
+}
+
+void registry_leave(struct registry *r, const struct frame_hello *h, unsigned worker)
+{
+	struct instance *i;
+	char key[KEY_SIZE];
+
+	if (make_key(key, h) != 0)
+		return;
+	pthread_mutex_lock(&r->lock);
+	i = map_get_str(&r->instances, key);
+	if (i != NULL && i->epoch == h->epoch && i->links[worker] > 0) {
+		i->links[worker]--;
+		if (--i->state.links == 0)
+			forget(r, i);
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+void registry_states(struct registry *r, struct client_states *out)
+{
+	struct client_state *items;
+	struct instance *i;
+	size_t it = 0;
+
+	pthread_mutex_lock(&r->lock);
+	items = realloc(r->items, (map_count(&r->instances) + 1) * sizeof *items);
+	out->n = out->more = 0;
+	if (items != NULL)
+		r->items = items;
+	while ((i = map_next(&r->instances, &it)) != NULL) {
+		if (items == NULL || out->n == CLIENT_STATES_MAX)
+			out->more++;
+		else
+			items[out->n++] = i->state;
+	}
+	out->items = items;
+	pthread_mutex_unlock(&r->lock);
+}
+
+uint64_t registry_serial(const struct registry *r)
+{
+	return __atomic_load_n(&r->serial, __ATOMIC_RELAXED);
+}

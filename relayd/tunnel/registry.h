@@ -1,0 +1,43 @@
+/*
+ * registry - which agents are here, over all workers: one entry for each instance of a client, with its links.
+ *
+ * Owner: the agents service. Thread: any (one lock, taken when a link comes or goes).
+ */
+#ifndef PORTWAY_RELAYD_TUNNEL_REGISTRY_H
+#define PORTWAY_RELAYD_TUNNEL_REGISTRY_H
+
+#include "common/base/macros.h"
+#include "common/net/addr.h"
+#include "common/tunnel/frame.h"
+#include "proto/client_state.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct registry;
+
+#define REGISTRY_LINKS_MAX 4 /* of one instance on one worker */
+
+int registry_new(struct registry **out, unsigned workers) MUST_CHECK;
+void registry_free(struct registry *r); /* NULL is fine */
+
+enum registry_answer {
+	REGISTRY_IN,
+	REGISTRY_TOOK_OVER, /* in, and earlier epochs of this instance are to be cut */
+	REGISTRY_OUTDATED,  /* a later epoch of this instance is here */
+	REGISTRY_TAKEN,     /* the client may have one instance, and another one is here */
+	REGISTRY_CROWDED,   /* it has enough links */
+	REGISTRY_NO_MEMORY,
+};
+/* A link for this instance: *worker is the one that has the fewest of it. */
+enum registry_answer registry_enter(
+	struct registry *r, const struct frame_hello *h, const struct addr *from, bool single, unsigned *worker);
+/* What registry_enter() let in has ended; of an earlier epoch it is not counted any more. */
+void registry_leave(struct registry *r, const struct frame_hello *h, unsigned worker);
+
+/* For a report; items are borrowed until the next call. */
+void registry_states(struct registry *r, struct client_states *out);
+/* Changes whenever an instance comes or goes. */
+uint64_t registry_serial(const struct registry *r);
+
+#endif

@@ -1,0 +1,549 @@
+#define _GNU_SOURCE
+/*
+ * Agents at a relay: who is let in, where their links go, what happens to streams when they come and go. The agents here are
+ * small: they send back what comes on a stream.
+ */
+#include "relayd/tunnel/agents.h"
+
+#include "common/crypto/key.h"
+#include "common/crypto/tls.h"
+#include "common/tunnel/tunnel_link.h"
+#include "proto/client_conf.h"
+#include "proto/client_state.h"
+#include "relayd/stream/stream_service.h"
+#include "tests/unit/common/pki.h"
+#include "tests/unit/relayd/lab.h"
+
+#include <pthread.h>
+
+#define CLIENT "4711"
+
+static struct pki pki;
+static struct lab lab;
+static struct agents *agents;
+static struct service both[2];
+static uint16_t agent_port, tunnel_port;
+static struct key *secret, *other_secret;
+
+/* ---- agents and streams as one service of the lab ----------------------------------------------------------------- */
+
+static void both_apply(void *self, struct snapshot *old, struct snapshot *new_)
+{
+	(void)self;
+	for (size_t i = 0; i < ARRAY_LEN(both); i++)
+		both[i].ops->apply(both[i].self, old, new_);
+}
+
+static void both_stop(void *self)
+{
+	(void)self;
+	for (size_t i = 0; i < ARRAY_LEN(both); i++)
+		both[i].ops->stop(both[i].self);
+}
+
+static void both_stats(void *self, struct service_stats *out)
+{
+	(void)self;
+	both[1].ops->stats(both[1].self, out);
+}
+
+static const struct service_ops both_ops = { .apply = both_apply, .stop = both_stop, .stats = both_stats };
+
+static int both_new(struct service *out, const struct service_env *env, struct err *e)
+{
+	static char listen[32];
+	static struct agents_conf conf = {
+		.handshakes_per_s = 1000, .guests_max = 8, .ping_ms = 2000, .backoff_ms = 1000
+	};
+	struct service_env with = *env;
+
+	str_fmt(listen, sizeof listen, "127.0.0.1:%u", (unsigned)agent_port);
+	conf.listen = listen;
+	if (agents_new(&agents, &both[0], env, &conf, e) != 0)
+		return -1;
+	with.agents = agents;
+	*out = (struct service){ .ops = &both_ops };
+	return stream_service_new(&both[1], &with, e);
+}
+
+/* ---- an agent in a thread of its own ------------------------------------------------------------------------------ */
+
+#define LINKS_MAX 4
+
+struct echo {
+	struct stream stream;
+	struct agent *agent;
+};
+
+struct alink {
+	struct tunnel_link link;
+	struct agent *agent;
+	bool up, closed;
+	struct frame_end refused;
+};
+
+struct agent {
+	pthread_t thread;
+	struct worker worker;
+	struct fd_budget fds;
+	struct tunnel_desk desk;
+	struct tls_ctx *tls;
+	const struct key *key;
+	struct frame_hello hello;
+	struct alink links[LINKS_MAX];
+	unsigned n; /* links wanted */
+	struct task quit;
+	/* for the test's thread: atomic */
+	unsigned up, closed, code, streams;
+	bool mute; /* opens streams and answers nothing */
+};
+
+static void on_echo(struct stream *s, uint32_t events)
+{
+	struct echo *e = s->owner;
+	const uint8_t *p;
+	size_t n;
+
+	if (events & EPOLLERR) {
+		__atomic_sub_fetch(&e->agent->streams, 1, __ATOMIC_RELAXED);
+		free(e);
+		return;
+	}
+	while ((n = stream_peek(s, &p)) > 0 && (n = stream_send(s, p, n)) > 0)
+		stream_take(s, n);
+	if (s->in_ended && stream_peek(s, &p) == 0) {
+		stream_finish(s);
+		stream_close(s, ERR_NONE, "");
+		__atomic_sub_fetch(&e->agent->streams, 1, __ATOMIC_RELAXED);
+		free(e);
+	}
+}
+
+static void on_agent_open(struct tunnel_link *l, uint32_t id, const struct frame_open *o)
+{
+	struct agent *a = CONTAINER_OF(l, struct alink, link)->agent;
+	struct echo *e;
+
+	assert_string_equal(o->host, "svc.internal");
+	if (o->port == 81) {
+		stream_refuse(&l->mux, id, ERR_DENIED_TARGET, "not this one");
+		return;
+	}
+	if (o->port == 82) /* never connected, never refused */
+		return;
+	e = calloc(1, sizeof *e);
+	e->agent = a;
+	__atomic_add_fetch(&a->streams, 1, __ATOMIC_RELAXED);
+	assert_int_equal(stream_accept(&e->stream, &l->mux, id, o, on_echo, e), 0);
+	stream_opened(&e->stream);
+}
+
+static void on_agent_secured(struct tunnel_link *l)
+{
+	struct agent *a = CONTAINER_OF(l, struct alink, link)->agent;
+	uint8_t exported[FRAME_EXPORTED];
+	struct buf b;
+
+	assert_int_equal(tunnel_link_export(l, exported), 0);
+	buf_init(&b, 4096);
+	frame_hello_signed(&a->hello, exported, &b);
+	assert_int_equal(key_sign(a->key, b.data, b.len, a->hello.signature), 0);
+	buf_free(&b);
+	frame_hello_put(&l->mux.out, &a->hello);
+	tunnel_link_flush(l);
+}
+
+static int on_agent_control(struct tunnel_link *l, const struct frame_head *h, const uint8_t *p)
+{
+	struct alink *al = CONTAINER_OF(l, struct alink, link);
+	struct frame_welcome w;
+
+	if (h->type == FRAME_REFUSED && frame_end_get(&al->refused, p, h->n) == 0) {
+		__atomic_store_n(&al->agent->code, al->refused.code, __ATOMIC_RELAXED);
+		return 0;
+	}
+	if (h->type == FRAME_GOAWAY)
+		return 0;
+	assert_int_equal(frame_welcome_get(&w, p, h->n), 0);
+	assert_int_equal(w.links, 2);
+	tunnel_link_up(l, w.ping_ms);
+	__atomic_add_fetch(&al->agent->up, 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static void on_agent_closed(struct tunnel_link *l, const char *why)
+{
+	(void)why;
+	__atomic_add_fetch(&CONTAINER_OF(l, struct alink, link)->agent->closed, 1, __ATOMIC_RELEASE);
+}
+
+static const struct tunnel_link_ops agent_ops = {
+	.on_secured = on_agent_secured,
+	.on_control = on_agent_control,
+	.on_open = on_agent_open,
+	.on_closed = on_agent_closed,
+};
+
+static void on_quit(struct task *t)
+{
+	struct agent *a = CONTAINER_OF(t, struct agent, quit);
+
+	for (unsigned i = 0; i < a->n; i++)
+		tunnel_link_close(&a->links[i].link, "quit");
+	worker_stop(&a->worker);
+}
+
+static void *work_agent(void *arg)
+{
+	struct agent *a = arg;
+
+	for (unsigned i = 0; i < a->n; i++) {
+		int fd = lab_connect(SOCK_STREAM, agent_port);
+
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+		a->links[i].agent = a;
+		assert_int_equal(
+			tunnel_link_start(&a->links[i].link, &a->worker, &a->desk, a->tls, false, fd, &agent_ops, NULL),
+			0);
+	}
+	worker_run(&a->worker);
+	return NULL;
+}
+
+static void agent_start(struct agent *a, const char *instance, uint64_t epoch, const struct key *key, unsigned links)
+{
+	const struct tls_conf conf = { .ca_fingerprint = pki.fingerprint, .peer_is_relay = true };
+
+	memset(a, 0, sizeof *a);
+	a->n = links;
+	a->key = key;
+	a->hello = (struct frame_hello){ .client = CLIENT, .epoch = epoch, .version = "test" };
+	str_copy(a->hello.instance, sizeof a->hello.instance, instance);
+	fd_budget_init(&a->fds, 1000);
+	assert_int_equal(tls_ctx_new(&a->tls, &conf, NULL), 0);
+	assert_int_equal(worker_init(&a->worker, 0, &a->fds, NULL, NULL, NULL), 0);
+	assert_int_equal(tunnel_desk_init(&a->desk), 0);
+	task_init(&a->quit, on_quit);
+	assert_int_equal(pthread_create(&a->thread, NULL, work_agent, a), 0);
+}
+
+static void agent_stop(struct agent *a)
+{
+	worker_post(&a->worker, &a->quit);
+	pthread_join(a->thread, NULL);
+	worker_fini(&a->worker);
+	tunnel_desk_fini(&a->desk);
+	tls_ctx_unref(a->tls);
+	assert_int_equal(a->closed, a->n);
+	assert_int_equal(a->streams, 0);
+}
+
+static unsigned seen(const unsigned *n)
+{
+	return __atomic_load_n(n, __ATOMIC_ACQUIRE);
+}
+
+/* ---- the relay's side --------------------------------------------------------------------------------------------- */
+
+static void put_client(bool enabled, const struct key *key)
+{
+	struct client_conf c = { .enabled = enabled, .n_keys = 1, .heartbeat_s = 1 };
+	struct msg_update head = { .kind = UPDATE_DELTA, .from = lab.snapshot->revision }, m;
+	struct snapshot *next;
+	struct buf body, b;
+	size_t count_at;
+
+	key_public(key, c.keys[0].public_key);
+	str_copy(c.tenant, sizeof c.tenant, "ten_1");
+	buf_init(&body, 65536);
+	buf_init(&b, PROTO_MSG_MAX);
+	client_conf_encode(&c, &body);
+	head.to = head.from;
+	head.to.seq = ++lab.seq;
+	msg_update_begin(&b, &head, &count_at);
+	msg_update_put(&b, OBJECT_CLIENT, CLIENT, lab.seq, body.data, body.len);
+	msg_update_end(&b, count_at, 1);
+	assert_int_equal(msg_update_decode(&m, b.data, b.len), 0);
+	assert_int_equal(snapshot_apply(&next, lab.snapshot, &m, NULL), 0);
+	lab.service.ops->apply(lab.service.self, lab.snapshot, next);
+	snapshot_unref(lab.snapshot);
+	lab.snapshot = next;
+	buf_free(&body);
+	buf_free(&b);
+}
+
+static void put_mapping(uint16_t target_port)
+{
+	struct mapping_conf m = lab_mapping(MAPPING_TCP, tunnel_port, target_port);
+
+	str_copy(m.target_host, sizeof m.target_host, "svc.internal");
+	str_copy(m.target_client, sizeof m.target_client, CLIENT);
+	lab_change(&lab, "map_a", &m);
+}
+
+static struct agent_counts counts(void)
+{
+	struct agent_counts c;
+
+	agents_counts(agents, &c);
+	return c;
+}
+
+static void expect_echo(int fd, size_t n)
+{
+	uint8_t *out = malloc(n), *in = malloc(n);
+	size_t sent = 0, got = 0;
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = (uint8_t)(i * 7 + i / 251);
+	while (got < n) {
+		if (sent < n) {
+			ssize_t r = send(fd, out + sent, MIN(n - sent, 65536), MSG_DONTWAIT);
+
+			if (r > 0)
+				sent += (size_t)r;
+		}
+		ssize_t r = recv(fd, in + got, n - got, sent < n ? MSG_DONTWAIT : 0);
+
+		if (r > 0)
+			got += (size_t)r;
+		else if (r == 0 || errno != EAGAIN)
+			fail_msg("echo ended after %zu of %zu bytes", got, n);
+	}
+	assert_memory_equal(in, out, n);
+	free(out);
+	free(in);
+}
+
+static int set_up(void **state)
+{
+	char *ca = pki.ca;
+
+	(void)state;
+	agent_port = lab_free_port(SOCK_STREAM);
+	tunnel_port = lab_free_port(SOCK_STREAM);
+	lab_start(&lab, both_new);
+	assert_int_equal(agents_set_identity(agents, "node_1", pki.client, ca, pki.client_key_pem, NULL), 0);
+	put_client(true, secret);
+	put_mapping(80);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	lab_stop(&lab);
+	return 0;
+}
+
+/* ---- tests -------------------------------------------------------------------------------------------------------- */
+
+static void test_bytes_and_counters(void **state)
+{
+	struct agent a;
+	int fds[8];
+
+	(void)state;
+	agent_start(&a, "i1", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&a.up) == 2);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		fds[i] = lab_connect(SOCK_STREAM, tunnel_port);
+		expect_echo(fds[i], 1000000);
+	}
+	assert_int_equal(seen(&a.streams), ARRAY_LEN(fds));
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		uint8_t byte;
+
+		shutdown(fds[i], SHUT_WR);
+		assert_int_equal(recv(fds[i], &byte, 1, 0), 0); /* the end comes back in order */
+		close(fds[i]);
+	}
+	LAB_UNTIL(&lab, lab_connections(&lab) == 0 && seen(&a.streams) == 0);
+	assert_int_equal(lab_count(&lab, "map_a", METER_bytes_in), 8000000);
+	assert_int_equal(lab_count(&lab, "map_a", METER_bytes_out), 8000000);
+	assert_int_equal(lab_count(&lab, "map_a", METER_reset), 0);
+	agent_stop(&a);
+	LAB_UNTIL(&lab, counts().links == 0);
+}
+
+/* Each worker has a link, wherever the connections came in. */
+static void test_states(void **state)
+{
+	struct client_states states = { .n = 0 };
+	struct agent a, b;
+
+	(void)state;
+	agent_start(&a, "i1", 1, secret, 2);
+	agent_start(&b, "i2", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&a.up) == 2 && seen(&b.up) == 2);
+	assert_true(agents_changed(agents));
+	agents_states(agents, &states);
+	assert_int_equal(states.n, 2);
+	assert_int_equal(states.items[0].links, 2);
+	assert_string_equal(states.items[0].client, CLIENT);
+	assert_false(agents_changed(agents));
+	agent_stop(&a);
+	agent_stop(&b);
+	LAB_UNTIL(&lab, counts().links == 0);
+	agents_states(agents, &states);
+	assert_int_equal(states.n, 0);
+	assert_true(agents_changed(agents));
+}
+
+static void test_refused(void **state)
+{
+	struct agent a;
+
+	(void)state;
+	agent_start(&a, "i1", 1, other_secret, 1);
+	LAB_UNTIL(&lab, seen(&a.closed) == 1);
+	assert_int_equal(seen(&a.code), ERR_AUTHENTICATION_FAILED);
+	agent_stop(&a);
+	put_client(false, secret);
+	agent_start(&a, "i1", 1, secret, 1);
+	LAB_UNTIL(&lab, seen(&a.closed) == 1);
+	assert_int_equal(seen(&a.code), ERR_FORBIDDEN);
+	agent_stop(&a);
+	assert_int_equal(counts().refused, 2);
+}
+
+/* Switched off, or another secret: links and what passes on them end at once. */
+static void test_revoked(void **state)
+{
+	struct agent a;
+	int fd;
+
+	(void)state;
+	agent_start(&a, "i1", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&a.up) == 2);
+	fd = lab_connect(SOCK_STREAM, tunnel_port);
+	expect_echo(fd, 1000);
+	put_client(true, other_secret);
+	lab_expect_reset(fd);
+	LAB_UNTIL(&lab, seen(&a.closed) == 2);
+	close(fd);
+	agent_stop(&a);
+	assert_int_equal(lab_count(&lab, "map_a", METER_reset), 1);
+}
+
+/* A later start of the same instance takes the place of an earlier one; the earlier cannot come back. */
+static void test_take_over(void **state)
+{
+	struct agent old, late, older;
+	int fd;
+
+	(void)state;
+	agent_start(&old, "i1", 5, secret, 2);
+	LAB_UNTIL(&lab, seen(&old.up) == 2);
+	agent_start(&late, "i1", 6, secret, 2);
+	LAB_UNTIL(&lab, seen(&late.up) == 2 && seen(&old.closed) == 2);
+	agent_start(&older, "i1", 5, secret, 1);
+	LAB_UNTIL(&lab, seen(&older.closed) == 1);
+	assert_int_equal(seen(&older.code), ERR_CONFLICT);
+	fd = lab_connect(SOCK_STREAM, tunnel_port);
+	expect_echo(fd, 1000);
+	close(fd);
+	LAB_UNTIL(&lab, seen(&late.streams) == 0);
+	agent_stop(&old);
+	agent_stop(&older);
+	agent_stop(&late);
+	assert_int_equal(counts().taken_over, 1);
+}
+
+/* Whoever connects while the agent is away for a moment waits for it. */
+static void test_waits_for_agent(void **state)
+{
+	int fd = lab_connect(SOCK_STREAM, tunnel_port);
+	struct agent a;
+
+	(void)state;
+	LAB_UNTIL(&lab, lab_connections(&lab) == 1);
+	agent_start(&a, "i1", 1, secret, 2);
+	expect_echo(fd, 1000);
+	close(fd);
+	LAB_UNTIL(&lab, seen(&a.streams) == 0);
+	agent_stop(&a);
+}
+
+static void test_target_refused(void **state)
+{
+	struct agent a;
+	int fd;
+
+	(void)state;
+	put_mapping(81);
+	agent_start(&a, "i1", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&a.up) == 2);
+	fd = lab_connect(SOCK_STREAM, tunnel_port);
+	lab_expect_reset(fd);
+	close(fd);
+	LAB_UNTIL(&lab, lab_count(&lab, "map_a", METER_refused_dial) == 1);
+	agent_stop(&a);
+}
+
+/* The agent vanishes in the middle: its clients learn of it, and nothing is left over. */
+static void test_agent_gone(void **state)
+{
+	struct agent a;
+	int fd;
+
+	(void)state;
+	agent_start(&a, "i1", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&a.up) == 2);
+	fd = lab_connect(SOCK_STREAM, tunnel_port);
+	expect_echo(fd, 1000);
+	agent_stop(&a);
+	lab_expect_reset(fd);
+	close(fd);
+	LAB_UNTIL(&lab, lab_connections(&lab) == 0 && counts().links == 0);
+}
+
+/* More strangers than there is room for, all silent: who speaks gets in. */
+static void test_silent_guests(void **state)
+{
+	int guests[40];
+	struct agent a;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(guests); i++)
+		guests[i] = lab_connect(SOCK_STREAM, agent_port);
+	agent_start(&a, "i1", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&a.up) == 2);
+	assert_true(counts().evicted >= 40 - 2 * 8 - 2);
+	agent_stop(&a);
+	for (size_t i = 0; i < ARRAY_LEN(guests); i++)
+		close(guests[i]);
+}
+
+static int set_up_all(void **state)
+{
+	(void)state;
+	pki_init(&pki);
+	return key_generate(&secret, NULL) | key_generate(&other_secret, NULL);
+}
+
+static int tear_down_all(void **state)
+{
+	(void)state;
+	key_free(secret);
+	key_free(other_secret);
+	pki_fini(&pki);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_bytes_and_counters, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_states, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_revoked, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_take_over, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_waits_for_agent, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_target_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_agent_gone, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_silent_guests, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
+}
