@@ -18,11 +18,6 @@ struct query {
 	bool cached; /* false: the cached one was busy (a query inside a query of the same text) */
 };
 
-static const char sql_rollback[] = "ROLLBACK";
-static const char sql_part_begin[] = "SAVEPOINT part";
-static const char sql_part_keep[] = "RELEASE SAVEPOINT part";
-static const char sql_part_undo[] = "ROLLBACK TO SAVEPOINT part";
-
 int db_new(struct db **out, struct store *s, const struct driver *d, const char *target, const struct driver_conf *conf,
 	struct err *e)
 {
@@ -122,7 +117,7 @@ int db_query_v(struct db *db, struct query **out, const char *sql, struct err *e
 	if (query_of(&q, db, sql, e) != 0)
 		return -1;
 	list_push_back(&db->running, &q->link);
-	if (db->driver->bind(q->stmt, b, n, e) != 0) {
+	if (db->driver->start(q->stmt, b, n, e) != 0) {
 		query_end(q);
 		return -1;
 	}
@@ -139,8 +134,10 @@ int db_exec_v(struct db *db, const char *sql, struct err *e, const struct bind *
 		return -1;
 	while ((rc = db->driver->step(q->stmt, e)) == 1)
 		;
+	if (rc == 0)
+		rc = (int)db->driver->changed(q->stmt);
 	query_end(q);
-	return rc == 0 ? (int)db->driver->changed(db->conn) : -1;
+	return rc;
 }
 
 int db_prepare_only(struct db *db, const char *sql, struct err *e)
@@ -200,21 +197,19 @@ int db_begin(struct db *db, enum driver_tx kind, struct err *e)
 {
 	db_rollback(db); /* of a transaction that could not be ended when it should have, for want of memory */
 	db->last_seq = 0;
-	if (kind == DRIVER_TX_READ) /* for each request: prepared like any other statement */
-		return db_exec(db, db->driver->begin[kind], e) < 0 ? -1 : 0;
-	return db->driver->script(db->conn, db->driver->begin[kind], e);
+	return db->driver->begin(db->conn, kind, e);
 }
 
 int db_commit(struct db *db, struct err *e)
 {
 	db_settle(db);
-	return db->driver->script(db->conn, "COMMIT", e);
+	return db->driver->commit(db->conn, e);
 }
 
 void db_rollback(struct db *db)
 {
 	db_settle(db);
-	if (db_in_transaction(db) && db_exec(db, sql_rollback, NULL) < 0)
+	if (db_in_transaction(db) && db->driver->rollback(db->conn) != 0)
 		log_error("store_rollback_failed");
 }
 
@@ -222,23 +217,21 @@ int db_part_begin(struct db *db, bool logged, struct err *e)
 {
 	db->logged = logged;
 	db->tx_seq = 0;
-	return db_exec(db, sql_part_begin, e) < 0 ? -1 : 0;
+	return db->driver->part(db->conn, DRIVER_PART_BEGIN, e);
 }
 
 int db_part_keep(struct db *db, struct err *e)
 {
 	db_settle(db);
 	db->logged = false;
-	return db_exec(db, sql_part_keep, e) < 0 ? -1 : 0;
+	return db->driver->part(db->conn, DRIVER_PART_KEEP, e);
 }
 
 int db_part_undo(struct db *db, struct err *e)
 {
 	db_settle(db);
 	db->logged = false;
-	if (db_exec(db, sql_part_undo, e) < 0)
-		return -1;
-	return db_exec(db, sql_part_keep, e) < 0 ? -1 : 0;
+	return db->driver->part(db->conn, DRIVER_PART_UNDO, e);
 }
 
 bool db_in_transaction(const struct db *db)

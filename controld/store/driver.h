@@ -1,5 +1,5 @@
 /*
- * driver - what one kind of database must be able to do. A driver is one file and one const struct: sqlite.c now.
+ * driver - what one kind of database must be able to do. A driver is one const struct: sqlite.c now.
  *
  * Above it are db.c (statements of one connection), writer.c (group commit) and store.c (the pool); none of them knows
  * which database it talks to. Functions that can fail answer -1 with *e set; texts and blobs of a row are borrowed
@@ -21,6 +21,8 @@ struct driver_conn;
 struct driver_stmt;
 
 enum driver_tx { DRIVER_TX_READ, DRIVER_TX_LOGGED, DRIVER_TX_OPERATIONAL };
+/* One function's part of a transaction that several share. */
+enum driver_part { DRIVER_PART_BEGIN, DRIVER_PART_KEEP, DRIVER_PART_UNDO };
 
 struct driver_conf {
 	bool writer;   /* false: the connection refuses to write */
@@ -33,26 +35,30 @@ struct driver_conf {
 typedef int (*driver_progress_fn)(uint64_t done, uint64_t total, void *arg);
 
 struct driver {
-	const char *scheme; /* of the URL, "sqlite" */
-
-	/* The target of a temporary database, malloc'ed; remove() ends it. */
+	const char *form; /* of its URLs, for messages: "sqlite:PATH" */
+	/* What open() wants to know of a URL of this driver's, inside of it; NULL for another's. */
+	const char *(*target_of)(const char *url);
+	/* The target of a temporary database, malloc'ed; remove() ends it. NULL: there are none. */
 	char *(*temporary)(struct err *e);
 	int (*open)(struct driver_conn **out, const char *target, const struct driver_conf *conf, struct err *e);
 	void (*close)(struct driver_conn *c); /* takes NULL; all statements were finalized before */
 
-	/* How a transaction of each kind begins; COMMIT, ROLLBACK and SAVEPOINT are the same everywhere. */
-	const char *begin[3];
-	/* False after the database itself rolled back (a full disk, an I/O error). */
+	int (*begin)(struct driver_conn *c, enum driver_tx kind, struct err *e);
+	int (*commit)(struct driver_conn *c, struct err *e);
+	int (*rollback)(struct driver_conn *c);
+	int (*part)(struct driver_conn *c, enum driver_part what, struct err *e);
+	/* False after the database itself rolled back (a full disk, an I/O error) */
 	bool (*in_transaction)(struct driver_conn *c);
-	/* Several statements without parameters and without rows. */
+	/* Several statements of a migration: without parameters, without rows, without a limit of time. */
 	int (*script)(struct driver_conn *c, const char *sql, struct err *e);
 
 	int (*prepare)(struct driver_conn *c, struct driver_stmt **out, const char *sql, struct err *e);
 	void (*finalize)(struct driver_stmt *s);
-	int (*bind)(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e);
+	/* The values are borrowed for this call; the database may run the statement now or with the first step. */
+	int (*start)(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e);
 	int (*step)(struct driver_stmt *s, struct err *e); /* 1 a row, 0 the end, -1 */
 	void (*reset)(struct driver_stmt *s);
-	int64_t (*changed)(struct driver_conn *c); /* rows changed by the statement that ended last */
+	int64_t (*changed)(struct driver_stmt *s); /* rows that it changed, after its end */
 
 	const char *(*text)(struct driver_stmt *s, int col);
 	int64_t (*integer)(struct driver_stmt *s, int col);
@@ -70,7 +76,7 @@ struct driver {
 
 extern const struct driver sqlite_driver;
 
-/* The driver of a URL, and in *target what follows its scheme; NULL with ERR_VALIDATION. */
+/* The driver of a URL, and in *target what its open() wants of it; NULL with ERR_VALIDATION. */
 const struct driver *driver_of(const char *url, const char **target, struct err *e);
 
 #endif

@@ -1,17 +1,14 @@
 /* The SQLite driver: WAL, so that readers never wait for the writer; every connection hardened the same way. */
+#include "controld/store/sqlite.h"
+
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
-#include "controld/store/driver.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <sqlite3.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,17 +16,17 @@
 #define SQLITE_WAL_PAGES     1000 /* of 4 KiB: from here on the log is copied to the database */
 #define SQLITE_WAL_PAGES_MAX 4000
 #define SQLITE_WAL_WAIT_MS   250
-#define SQLITE_COPY_PAGES    256 /* per step of a copy; between steps writers get their turn */
 
-/*
- * A connection is the SQLite handle and the file's name for messages: with its folders while it is being opened, which
- * an operator reads, and without them afterwards, when a message may go to a client of the API.
- */
-struct driver_conn {
-	sqlite3 *handle;
-	char *path;
-	const char *shown; /* inside path */
-	int wal_limit;     /* of the writer: pages of the log at which its readers are waited for */
+/* What a transaction begins and ends with, prepared once per connection like any other statement. */
+static const char *const sqlite_verbs[VERBS] = {
+	[VERB_BEGIN] = "BEGIN",
+	/* A writer that begins as a reader could fail when it first writes; IMMEDIATE takes its place at once. */
+	[VERB_BEGIN_WRITE] = "BEGIN IMMEDIATE",
+	[VERB_COMMIT] = "COMMIT",
+	[VERB_ROLLBACK] = "ROLLBACK",
+	[VERB_PART] = "SAVEPOINT part",
+	[VERB_KEEP] = "RELEASE SAVEPOINT part",
+	[VERB_UNDO] = "ROLLBACK TO SAVEPOINT part",
 };
 
 static const char *sqlite_base_name(const char *path)
@@ -83,7 +80,7 @@ static int sqlite_errno(sqlite3 *handle)
 	return errnum;
 }
 
-static int sqlite_err_of(struct err *e, const struct driver_conn *c, int code)
+int sqlite_err_of(struct err *e, const struct driver_conn *c, int code)
 {
 	const char *msg = c->handle != NULL ? sqlite3_errmsg(c->handle) : sqlite3_errstr(code);
 	int errnum = (code & 0xff) != SQLITE_CONSTRAINT && c->handle != NULL ? sqlite_errno(c->handle) : 0;
@@ -116,14 +113,14 @@ static int sqlite_err_of(struct err *e, const struct driver_conn *c, int code)
 	}
 }
 
-static int sqlite_fail(struct err *e, const struct driver_conn *c)
+int sqlite_fail(struct err *e, const struct driver_conn *c)
 {
 	return sqlite_err_of(e, c, sqlite3_extended_errcode(c->handle));
 }
 
 /* ---- connections ------------------------------------------------------------------------------------------------- */
 
-static int sqlite_script(struct driver_conn *c, const char *sql, struct err *e)
+int sqlite_script(struct driver_conn *c, const char *sql, struct err *e)
 {
 	return sqlite3_exec(c->handle, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : sqlite_fail(e, c);
 }
@@ -193,7 +190,7 @@ static int sqlite_tune(struct driver_conn *c, const struct driver_conf *conf, st
 }
 
 /* SQLite would make the file with the umask's mode; its log and index files follow the mode of the file itself. */
-static int sqlite_make_file(const char *path, struct err *e)
+int sqlite_make_file(const char *path, struct err *e)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	struct stat st;
@@ -210,17 +207,19 @@ static int sqlite_make_file(const char *path, struct err *e)
 	return 0;
 }
 
-static void sqlite_close(struct driver_conn *c)
+void sqlite_close(struct driver_conn *c)
 {
 	if (c == NULL)
 		return;
+	for (size_t i = 0; i < VERBS; i++)
+		sqlite3_finalize(c->verb[i]);
 	if (c->handle != NULL && sqlite3_close(c->handle) != SQLITE_OK)
 		log_error("store_close_failed", log_s("reason", sqlite3_errmsg(c->handle)));
 	free(c->path);
 	free(c);
 }
 
-static int sqlite_connect(struct driver_conn **out, const char *path, int flags, struct err *e)
+int sqlite_connect(struct driver_conn **out, const char *path, int flags, struct err *e)
 {
 	struct driver_conn *c = calloc(1, sizeof *c);
 	int rc;
@@ -264,14 +263,48 @@ static int sqlite_open(struct driver_conn **out, const char *path, const struct 
 	return 0;
 }
 
+/* ---- transactions ------------------------------------------------------------------------------------------------ */
+
+static int sqlite_say(struct driver_conn *c, enum sqlite_verb verb, struct err *e)
+{
+	sqlite3_stmt **s = &c->verb[verb];
+	int rc;
+
+	if (*s == NULL &&
+		sqlite3_prepare_v3(c->handle, sqlite_verbs[verb], -1, SQLITE_PREPARE_PERSISTENT, s, NULL) != SQLITE_OK)
+		return sqlite_fail(e, c);
+	rc = sqlite3_step(*s) == SQLITE_DONE ? 0 : sqlite_fail(e, c);
+	sqlite3_reset(*s);
+	return rc;
+}
+
+static int sqlite_begin(struct driver_conn *c, enum driver_tx kind, struct err *e)
+{
+	return sqlite_say(c, kind == DRIVER_TX_READ ? VERB_BEGIN : VERB_BEGIN_WRITE, e);
+}
+
+static int sqlite_commit(struct driver_conn *c, struct err *e)
+{
+	return sqlite_say(c, VERB_COMMIT, e);
+}
+
+static int sqlite_rollback(struct driver_conn *c)
+{
+	return sqlite_say(c, VERB_ROLLBACK, NULL);
+}
+
+static int sqlite_part(struct driver_conn *c, enum driver_part what, struct err *e)
+{
+	if (what == DRIVER_PART_BEGIN)
+		return sqlite_say(c, VERB_PART, e);
+	if (what == DRIVER_PART_UNDO && sqlite_say(c, VERB_UNDO, e) != 0)
+		return -1;
+	return sqlite_say(c, VERB_KEEP, e);
+}
+
 static bool sqlite_in_transaction(struct driver_conn *c)
 {
 	return sqlite3_get_autocommit(c->handle) == 0;
-}
-
-static int64_t sqlite_changed(struct driver_conn *c)
-{
-	return sqlite3_changes64(c->handle);
 }
 
 /* ---- statements: a driver_stmt is an sqlite3_stmt ---------------------------------------------------------------- */
@@ -329,7 +362,7 @@ static int sqlite_bind_one(sqlite3_stmt *s, int at, const struct bind *b)
 	}
 }
 
-static int sqlite_bind(struct driver_stmt *stmt, const struct bind *b, size_t n, struct err *e)
+static int sqlite_start(struct driver_stmt *stmt, const struct bind *b, size_t n, struct err *e)
 {
 	sqlite3_stmt *s = sqlite_stmt(stmt);
 	int want = sqlite3_bind_parameter_count(s);
@@ -363,6 +396,11 @@ static void sqlite_reset(struct driver_stmt *s)
 	sqlite3_clear_bindings(sqlite_stmt(s));
 }
 
+static int64_t sqlite_changed(struct driver_stmt *s)
+{
+	return sqlite3_changes64(sqlite3_db_handle(sqlite_stmt(s)));
+}
+
 static const char *sqlite_text(struct driver_stmt *s, int col)
 {
 	return (const char *)sqlite3_column_text(sqlite_stmt(s), col);
@@ -391,154 +429,32 @@ static bool sqlite_is_null(struct driver_stmt *s, int col)
 	return sqlite3_column_type(sqlite_stmt(s), col) == SQLITE_NULL;
 }
 
-/* ---- upkeep of the whole file ------------------------------------------------------------------------------------ */
+/* ---- the driver -------------------------------------------------------------------------------------------------- */
 
-static char *sqlite_temporary(struct err *e)
+/* "sqlite:PATH", also "sqlite://PATH" */
+static const char *sqlite_target_of(const char *url)
 {
-	char path[] = "/tmp/portway-store-XXXXXX";
-	int fd = mkstemp(path);
-	char *name;
-
-	if (fd < 0) {
-		err_set_sys(e, ERR_STORAGE, errno, "temporary database");
+	if (!str_starts(url, "sqlite:"))
 		return NULL;
-	}
-	close(fd);
-	if ((name = strdup(path)) == NULL)
-		err_set(e, ERR_NOMEM, NULL, "temporary database: out of memory");
-	return name;
-}
-
-/* SQLite lets several programs write; a controld keeps things in memory that another one must not change below it. */
-static int sqlite_lock(const char *path, int *fd, struct err *e)
-{
-	char name[PATH_MAX];
-
-	if (str_fmt(name, sizeof name, "%s.lock", path) != 0)
-		return err_set(e, ERR_VALIDATION, NULL, "database %s: name too long", path);
-	*fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (*fd < 0)
-		return err_set_sys(e, ERR_STORAGE, errno, "lock of the database %s", name);
-	if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {
-		close(*fd);
-		return err_set(e, ERR_LOCKED, NULL, "database %s: a controld is running on it", path);
-	}
-	return 0;
-}
-
-static int sqlite_check(struct driver_conn *c, struct err *e)
-{
-	sqlite3_stmt *s = NULL;
-	int rc;
-
-	if (sqlite3_prepare_v2(c->handle, "PRAGMA integrity_check(1)", -1, &s, NULL) != SQLITE_OK)
-		return sqlite_fail(e, c);
-	rc = sqlite3_step(s);
-	if (rc != SQLITE_ROW)
-		sqlite_fail(e, c);
-	else if (strcmp((const char *)sqlite3_column_text(s, 0), "ok") != 0)
-		rc = err_set(e, ERR_STORAGE, NULL, "database %s is damaged: %s", c->path,
-			(const char *)sqlite3_column_text(s, 0));
-	sqlite3_finalize(s);
-	return rc == SQLITE_ROW ? 0 : -1;
-}
-
-static int sqlite_copy_steps(sqlite3_backup *b, struct driver_conn *to, driver_progress_fn fn, void *arg, struct err *e)
-{
-	int rc;
-
-	do {
-		rc = sqlite3_backup_step(b, SQLITE_COPY_PAGES);
-		if (rc != SQLITE_OK && rc != SQLITE_DONE && rc != SQLITE_BUSY && rc != SQLITE_LOCKED)
-			return sqlite_err_of(e, to, rc);
-		if (fn != NULL) {
-			int total = sqlite3_backup_pagecount(b);
-
-			if (fn((uint64_t)(total - sqlite3_backup_remaining(b)), (uint64_t)total, arg) != 0)
-				return err_set(e, ERR_CONFLICT, NULL, "copy of the database: stopped");
-		}
-		if (rc == SQLITE_BUSY || rc == SQLITE_LOCKED)
-			sqlite3_sleep(10);
-	} while (rc != SQLITE_DONE);
-	return 0;
-}
-
-/* A copy is one plain file: it leaves WAL mode, so that it can be carried away alone, and is on disk when this ends. */
-static int sqlite_copy(struct driver_conn *from, const char *path, driver_progress_fn fn, void *arg, struct err *e)
-{
-	struct driver_conn *to = NULL;
-	sqlite3_backup *b;
-	int rc = -1;
-
-	if (sqlite_make_file(path, e) != 0 || sqlite_connect(&to, path, SQLITE_OPEN_READWRITE, e) != 0)
-		return -1;
-	b = sqlite3_backup_init(to->handle, "main", from->handle, "main");
-	if (b == NULL)
-		sqlite_fail(e, to);
-	else
-		rc = sqlite_copy_steps(b, to, fn, arg, e);
-	sqlite3_backup_finish(b);
-	if (rc == 0)
-		rc = sqlite_script(to, "PRAGMA journal_mode = DELETE", e);
-	sqlite_close(to);
-	return rc;
-}
-
-static int sqlite_remove_one(const char *path, const char *suffix, struct err *e)
-{
-	char name[PATH_MAX];
-
-	if (str_fmt(name, sizeof name, "%s%s", path, suffix) != 0)
-		return err_set(e, ERR_VALIDATION, NULL, "database %s: name too long", path);
-	if (unlink(name) != 0 && errno != ENOENT)
-		return err_set_sys(e, ERR_STORAGE, errno, "remove %s", name);
-	return 0;
-}
-
-/* The log goes first: without its file it would be replayed into whatever has that name next. */
-static int sqlite_remove(const char *path, struct err *e)
-{
-	if (sqlite_remove_one(path, "-wal", e) != 0 || sqlite_remove_one(path, "-shm", e) != 0)
-		return -1;
-	return sqlite_remove_one(path, "", e);
-}
-
-/* An operator restores as root; the service, which is somebody else, must still be able to open its database. */
-static int sqlite_keep_owner(const char *path, const char *by, struct err *e)
-{
-	struct stat st;
-
-	if (geteuid() != 0 || stat(path, &st) != 0)
-		return 0; /* without the right to, or nothing to keep */
-	if (chown(by, st.st_uid, st.st_gid) != 0)
-		return err_set_sys(e, ERR_STORAGE, errno, "owner of %s", by);
-	return 0;
-}
-
-static int sqlite_replace(const char *path, const char *by, struct err *e)
-{
-	if (sqlite_remove_one(path, "-wal", e) != 0 || sqlite_remove_one(path, "-shm", e) != 0 ||
-		sqlite_keep_owner(path, by, e) != 0)
-		return -1;
-	if (rename(by, path) != 0)
-		return err_set_sys(e, ERR_STORAGE, errno, "rename %s to %s", by, path);
-	return 0;
+	url += strlen("sqlite:");
+	return str_starts(url, "//") ? url + 2 : url;
 }
 
 const struct driver sqlite_driver = {
-	.scheme = "sqlite",
+	.form = "sqlite:PATH",
+	.target_of = sqlite_target_of,
 	.temporary = sqlite_temporary,
 	.open = sqlite_open,
 	.close = sqlite_close,
-	/* A writer that begins as a reader could fail when it first writes; IMMEDIATE takes its place at once. */
-	.begin = { [DRIVER_TX_READ] = "BEGIN",
-		[DRIVER_TX_LOGGED] = "BEGIN IMMEDIATE",
-		[DRIVER_TX_OPERATIONAL] = "BEGIN IMMEDIATE" },
+	.begin = sqlite_begin,
+	.commit = sqlite_commit,
+	.rollback = sqlite_rollback,
+	.part = sqlite_part,
 	.in_transaction = sqlite_in_transaction,
 	.script = sqlite_script,
 	.prepare = sqlite_prepare,
 	.finalize = sqlite_finalize,
-	.bind = sqlite_bind,
+	.start = sqlite_start,
 	.step = sqlite_step,
 	.reset = sqlite_reset,
 	.changed = sqlite_changed,

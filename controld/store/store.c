@@ -48,17 +48,9 @@ static const struct driver *const store_drivers[] = { &sqlite_driver };
 
 const struct driver *driver_of(const char *url, const char **target, struct err *e)
 {
-	for (size_t i = 0; i < ARRAY_LEN(store_drivers); i++) {
-		size_t n = strlen(store_drivers[i]->scheme);
-
-		if (strncmp(url, store_drivers[i]->scheme, n) == 0 && url[n] == ':') {
-			*target = url + n + 1;
-			if (str_starts(*target, "//"))
-				*target += 2;
-			if (**target != '\0')
-				return store_drivers[i];
-		}
-	}
+	for (size_t i = 0; i < ARRAY_LEN(store_drivers); i++)
+		if ((*target = store_drivers[i]->target_of(url)) != NULL && **target != '\0')
+			return store_drivers[i];
 	/* what follows the scheme may hold a password */
 	err_set(e, ERR_VALIDATION, "database.url",
 		"database.url: %.*s... is no database of this program; it must be sqlite:PATH",

@@ -116,7 +116,7 @@ static int work_new_log(struct db *tx, void *arg, struct err *e)
 }
 
 /* Opens the copy as the database that it will be: does this program know it? Then it becomes another history. */
-static int adopt(const struct driver *d, const char *target, struct err *e)
+static int adopt(const char *target, struct err *e)
 {
 	char url[PATH_MAX + 32];
 	struct store_conf conf = { .url = url, .readers = 1, .existing = true };
@@ -124,7 +124,7 @@ static int adopt(const struct driver *d, const char *target, struct err *e)
 	unsigned applied = 0;
 	int rc;
 
-	if (str_fmt(url, sizeof url, "%s:%s", d->scheme, target) != 0)
+	if (str_fmt(url, sizeof url, "sqlite:%s", target) != 0)
 		return err_set(e, ERR_VALIDATION, NULL, "%s: name too long", target);
 	if (store_open(&s, &conf, e) != 0)
 		return -1;
@@ -148,7 +148,7 @@ int upkeep_restore(const char *url, const char *file, upkeep_progress_fn fn, voi
 		return -1;
 	if (copy_to(d, file, &conf, fresh, fn, arg, e) != 0)
 		return -1;
-	if (check_pages(d, fresh, e) != 0 || adopt(d, fresh, e) != 0 || d->replace(target, fresh, e) != 0) {
+	if (check_pages(d, fresh, e) != 0 || adopt(fresh, e) != 0 || d->replace(target, fresh, e) != 0) {
 		(void)d->remove(fresh, NULL);
 		return -1;
 	}
