@@ -44,7 +44,7 @@ ALL_CFLAGS := $(CFLAGS_0) $(CFLAGS_V) $(CFLAGS)
 
 # Which foreign libraries each program is linked with; which folder may include them is in scripts/check-layers.
 LIBS_common   := -lssl -lcrypto -lsodium -lyaml -lm -lpthread
-LIBS_controld := -lnng -levent_core -levent_extra -levent_openssl -ljansson -lsqlite3 -lz $(LIBS_common)
+LIBS_controld := -lnng -levent_core -levent_extra -levent_openssl -ljansson -lsqlite3 -lpq -lz $(LIBS_common)
 LIBS_relayd   := -lnng -luv $(LIBS_common)
 LIBS_portway  := -luv -lcurl -ljansson $(LIBS_common)
 
@@ -134,9 +134,17 @@ $(UNIT_BIN): $(OUT)/unit/%: $(OUT)/obj/tests/unit/%.o $$(UNIT_ARCH_$$(call part,
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ -lcmocka $(UNIT_LIBS_$(call part,$*))
 
-.PHONY: unit
+# What rests on a database; these run on PostgreSQL as well, on one server for all.
+STORED := $(foreach t,store changes migrate secrets janitor idempotency tenant user session api_key signing_key identity resolver \
+	port traffic series tunnels_api mapping_status fleet roster,$(filter %/controld/test_$(t),$(UNIT_BIN)))
+
+.PHONY: unit unit-postgres
 unit: $(UNIT_BIN) ## unit tests of this variant (SAN=, CC=)
 	@scripts/run-unit $(UNIT_BIN)
+	@$(MAKE) --no-print-directory unit-postgres
+
+unit-postgres: $(STORED)
+	@PORTWAY_TEST_DATABASE=postgresql tests/lib/postgres.py scripts/run-unit $(STORED)
 
 # Tests of parts that several threads share; these run under TSan as well.
 THREADED := $(foreach t,log metrics rand store changes janitor pool loop park server mapping_status tunnels worker stream datagram meter limit rate \

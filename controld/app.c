@@ -177,7 +177,7 @@ static int app_run(struct app *a, struct err *e)
 
 int app_main(const struct options *o)
 {
-	struct app a = { .options = o, .database_lock = -1 };
+	struct app a = { .options = o };
 	struct err e = { 0 };
 	int rc;
 

@@ -27,9 +27,9 @@ struct app {
 	bool stopping;
 	char self[RAND_ID_SIZE]; /* this run, among the controlds of the database */
 
-	int database_lock;
+	struct upkeep_lock *database_lock;
 	struct store *store;
-	struct store *samples; /* series, in a file that need not survive a crash of the machine to the last second */
+	struct store *samples; /* series, which need not survive a crash of the machine to the last second */
 	struct loop *loop;
 	struct app_metrics *metrics;
 	struct identity_service *identity;

@@ -1,6 +1,8 @@
 /* The part that keeps: data folder, databases, master key. */
+#include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/file.h"
+#include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
 #include "controld/app_parts.h"
@@ -13,6 +15,9 @@
 #include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define START_PAUSE_US  500000 /* between two tries to reach the database */
+#define SAMPLES_READERS 5      /* charts are asked for less often than everything else */
 
 static int data_dir_open(const char *path, struct err *e)
 {
@@ -28,26 +33,45 @@ static int data_dir_open(const char *path, struct err *e)
 	return 0;
 }
 
+/* A database that does not answer yet is waited for, as after a power cut; one that says no is not. */
+static int open_patiently(struct store **out, const struct store_conf *conf, const struct settings *s, struct err *e)
+{
+	const uint64_t end_ms = clock_mono_ms() + s->database.start_wait_ms;
+
+	while (store_open(out, conf, e) != 0) {
+		if ((e->code != ERR_UNAVAILABLE && e->code != ERR_OVERLOADED) || clock_mono_ms() >= end_ms)
+			return -1;
+		log_warn("database_waited_for", log_err(e));
+		err_clear(e);
+		(void)usleep(START_PAUSE_US);
+	}
+	return 0;
+}
+
 static int databases_open(struct app *a, struct err *e)
 {
+	const struct settings *s = a->settings;
 	char url[PATH_MAX + 16], samples_url[PATH_MAX + 16];
 	struct store_conf conf = {
 		.url = url,
-		.readers = (unsigned)a->settings->database.readers,
-		.group_max = (unsigned)a->settings->database.group_max,
-		.queue_max = (unsigned)a->settings->database.queue_max,
-		.wait_ms = a->settings->database.wait_ms,
+		.readers = (unsigned)s->database.readers,
+		.group_max = (unsigned)s->database.group_max,
+		.queue_max = (unsigned)s->database.queue_max,
+		.wait_ms = s->database.wait_ms,
+		.answer_ms = s->database.answer_ms,
+		.connect_ms = s->database.connect_ms,
 	};
 
-	if (settings_database_url(a->settings, url, sizeof url) != 0 ||
-		settings_samples_url(a->settings, samples_url, sizeof samples_url) != 0)
+	if (settings_database_url(s, url, sizeof url) != 0 ||
+		settings_samples_url(s, samples_url, sizeof samples_url) != 0)
 		return err_set(e, ERR_VALIDATION, "data_dir", "data_dir: name too long");
-	if (upkeep_lock(url, &a->database_lock, e) != 0 || store_open(&a->store, &conf, e) != 0 ||
+	if (upkeep_lock(&a->database_lock, url, false, e) != 0 || open_patiently(&a->store, &conf, s, e) != 0 ||
 		migrate_main(a->store, NULL, e) != 0)
 		return -1;
 	conf.url = samples_url;
-	conf.relaxed = true;
-	if (store_open(&a->samples, &conf, e) != 0)
+	conf.relaxed = conf.samples = true;
+	conf.readers = MIN(conf.readers, SAMPLES_READERS);
+	if (open_patiently(&a->samples, &conf, s, e) != 0)
 		return -1;
 	return migrate_apply(a->samples, &migrations_samples, NULL, e);
 }
@@ -116,6 +140,5 @@ void app_store_close(struct app *a)
 {
 	store_close(a->samples);
 	store_close(a->store);
-	if (a->database_lock >= 0)
-		close(a->database_lock);
+	upkeep_unlock(a->database_lock);
 }

@@ -25,14 +25,14 @@ struct target {
 	const char *file; /* argument of backup and restore */
 	char url[PATH_MAX + 16];
 	char samples_url[PATH_MAX + 16];
-	int lock;
+	struct upkeep_lock *lock; /* of a command that wants to be alone */
 };
 
 /* ---- commands ---------------------------------------------------------------------------------------------------- */
 
 static int open_store(const struct target *t, bool existing, struct store **out, struct err *e)
 {
-	const struct store_conf conf = { .url = t->url, .readers = 1, .existing = existing };
+	const struct store_conf conf = { .url = t->url, .readers = 1, .existing = existing, .alone = t->lock != NULL };
 
 	return store_open(out, &conf, e);
 }
@@ -240,10 +240,11 @@ static int command_run(const struct command *c, struct target *t)
 
 	if (target_from_settings(t) != 0)
 		return EXIT_FAILED;
-	if (c->alone && upkeep_lock(t->url, &t->lock, &e) != 0)
+	if (c->alone && upkeep_lock(&t->lock, t->url, true, &e) != 0)
 		rc = -1;
 	else
 		rc = c->run(t, &e);
+	upkeep_unlock(t->lock);
 	if (rc != 0)
 		fprintf(stderr, "controld db %s: %s\n", c->name, e.msg);
 	return rc == 0 ? EXIT_OK : EXIT_FAILED;
@@ -252,7 +253,7 @@ static int command_run(const struct command *c, struct target *t)
 int db_command(int argc, char **argv)
 {
 	struct options o;
-	struct target t = { .options = &o, .lock = -1 };
+	struct target t = { .options = &o };
 	const struct command *c;
 	struct err e = { 0 };
 

@@ -67,6 +67,12 @@ static const struct conf_key settings_keys[] = {
 		"Password of that administrator; without one it is generated."),
 	TEXT("data_dir", "CONTROLD_DATA_DIR", NULL, data_dir, "/var/lib/portway/controld", 1, 3072, 0,
 		"Folder for the database and the master key; made with mode 0700 if it is not there."),
+	TIME("database.answer_timeout", "CONTROLD_DATABASE_ANSWER_TIMEOUT", NULL, database.answer_ms,
+		"5s", 100, 10 * MINUTE, 0,
+		"Of PostgreSQL: how long one statement may take."),
+	TIME("database.connect_timeout", "CONTROLD_DATABASE_CONNECT_TIMEOUT", NULL, database.connect_ms,
+		"3s", 2000, MINUTE, 0,
+		"Of PostgreSQL: how long connecting to one of its hosts may take."),
 	NUMBER("database.group_max", "CONTROLD_DATABASE_GROUP_MAX", NULL, database.group_max,
 		"64", 1, 1024, 0, "writes",
 		"How many writes may share one commit to disk."),
@@ -76,8 +82,11 @@ static const struct conf_key settings_keys[] = {
 	NUMBER("database.readers", "CONTROLD_DATABASE_READERS", "database.pool_size", database.readers,
 		"25", 1, 256, 0, "connections",
 		"How many requests may read at once."),
+	TIME("database.start_wait", "CONTROLD_DATABASE_START_WAIT", NULL, database.start_wait_ms,
+		"60s", 0, 60 * MINUTE, 0,
+		"How long a start waits for a PostgreSQL that cannot be reached."),
 	TEXT("database.url", "CONTROLD_DATABASE_URL", "DATABASE_URL", database.url, "", 0, 3072, CONF_SECRET,
-		"sqlite:PATH; empty for portway.db in data_dir."),
+		"sqlite:PATH or postgresql://USER:PASSWORD@HOST/DATABASE; empty for portway.db in data_dir."),
 	TIME("database.wait", "CONTROLD_DATABASE_WAIT", NULL, database.wait_ms, "2s", 10, 60000, 0,
 		"How long a request waits for the database before it is refused."),
 	TIME("fleet.cert_life", "CONTROLD_FLEET_CERT_LIFE", NULL, fleet.cert_ms, "90d", DAY, 3650u * (uint64_t)DAY, 0,
@@ -344,5 +353,7 @@ int settings_database_url(const struct settings *s, char *dst, size_t size)
 
 int settings_samples_url(const struct settings *s, char *dst, size_t size)
 {
+	if (*s->database.url != '\0' && !str_starts(s->database.url, "sqlite:"))
+		return str_copy(dst, size, s->database.url);
 	return str_fmt(dst, size, "sqlite:%s/samples.db", s->data_dir);
 }

@@ -24,7 +24,7 @@ struct settings {
 	} admin;
 	struct {
 		char *url; /* "" for the file in data_dir */
-		uint64_t readers, group_max, queue_max, wait_ms;
+		uint64_t readers, group_max, queue_max, wait_ms, answer_ms, connect_ms, start_wait_ms;
 	} database;
 	struct {
 		uint64_t changes_ms, samples_10s_ms, samples_1m_ms, samples_1h_ms;
@@ -68,7 +68,7 @@ extern const struct conf_table settings_table;
 int settings_load(struct settings **out, const struct conf_source *src, struct err_list *errs) MUST_CHECK;
 void settings_free(struct settings *s);                   /* takes NULL; wipes the secrets */
 const char *settings_log_level(const struct settings *s); /* its name */
-/* URL of the main database, and of the one for samples; dst of size bytes. */
+/* URL of the main database, and of the one for samples, which may be the same; dst of size bytes. */
 int settings_database_url(const struct settings *s, char *dst, size_t size) MUST_CHECK;
 int settings_samples_url(const struct settings *s, char *dst, size_t size) MUST_CHECK;
 

@@ -49,6 +49,7 @@
 	X(API_KEY_NOT_FOUND, 38, "API_KEY_NOT_FOUND", 404, 0)        \
 	X(DISK_FULL, 39, "STORAGE_ERROR", 507, 1)                    \
 	X(PERMISSION, 40, "PERMISSION_DENIED", 403, 0)               \
-	X(NO_METER, 41, "METER_FULL", 503, 1)
+	X(NO_METER, 41, "METER_FULL", 503, 1)                        \
+	X(OUTCOME_UNKNOWN, 42, "OUTCOME_UNKNOWN", 504, 0)
 
 #endif

@@ -238,3 +238,8 @@ bool db_in_transaction(const struct db *db)
 {
 	return db->driver->in_transaction(db->conn);
 }
+
+bool db_run_again(const struct db *db)
+{
+	return db->driver->run_again(db->conn);
+}

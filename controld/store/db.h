@@ -36,6 +36,8 @@ int db_part_keep(struct db *db, struct err *e) MUST_CHECK;
 int db_part_undo(struct db *db, struct err *e) MUST_CHECK;
 /* False when the database gave the transaction up by itself. */
 bool db_in_transaction(const struct db *db);
+/* What failed last may succeed when it is run again. */
+bool db_run_again(const struct db *db);
 
 /* The store's master key, or NULL; store.c. */
 const uint8_t *store_master_key(const struct store *s);

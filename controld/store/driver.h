@@ -1,9 +1,12 @@
 /*
- * driver - what one kind of database must be able to do. A driver is one const struct: sqlite.c now.
+ * driver - what one kind of database must be able to do. A driver is one const struct: sqlite.c, postgres.c.
  *
  * Above it are db.c (statements of one connection), writer.c (group commit) and store.c (the pool); none of them knows
  * which database it talks to. Functions that can fail answer -1 with *e set; texts and blobs of a row are borrowed
  * until the next step or reset.
+ *
+ * A connection that is lost stays an object: what is called on it fails with ERR_UNAVAILABLE, and the next begin()
+ * connects again.
  *
  * Thread: a connection and its statements belong to one thread at a time.
  */
@@ -19,16 +22,24 @@
 
 struct driver_conn;
 struct driver_stmt;
+struct driver_lock;
+struct reach;
 
 enum driver_tx { DRIVER_TX_READ, DRIVER_TX_LOGGED, DRIVER_TX_OPERATIONAL };
 /* One function's part of a transaction that several share. */
 enum driver_part { DRIVER_PART_BEGIN, DRIVER_PART_KEEP, DRIVER_PART_UNDO };
 
 struct driver_conf {
-	bool writer;   /* false: the connection refuses to write */
-	bool relaxed;  /* store_conf.relaxed */
-	bool existing; /* do not make a database where there is none */
-	bool foreign;  /* somebody's copy: read it, change nothing about it */
+	bool writer;         /* false: the connection refuses to write */
+	bool relaxed;        /* store_conf.relaxed */
+	bool samples;        /* store_conf.samples */
+	bool alone;          /* store_conf.alone */
+	bool existing;       /* do not make a database where there is none */
+	bool foreign;        /* somebody's copy: read it, change nothing about it */
+	uint64_t wait_ms;    /* for a lock of another transaction; 0 is some default, here and below */
+	uint64_t answer_ms;  /* for one statement */
+	uint64_t connect_ms; /* to one host */
+	struct reach *reach; /* shared by the connections of a store; borrowed, may be NULL */
 };
 
 /* Called now and then while a copy goes on; pages are the driver's unit. Non-zero stops it. */
@@ -47,8 +58,10 @@ struct driver {
 	int (*commit)(struct driver_conn *c, struct err *e);
 	int (*rollback)(struct driver_conn *c);
 	int (*part)(struct driver_conn *c, enum driver_part what, struct err *e);
-	/* False after the database itself rolled back (a full disk, an I/O error) */
+	/* False after the database itself rolled back (a full disk, an I/O error) or was lost. */
 	bool (*in_transaction)(struct driver_conn *c);
+	/* What failed last failed for what others did at the same time; run again, it may succeed. */
+	bool (*run_again)(struct driver_conn *c);
 	/* Several statements of a migration: without parameters, without rows, without a limit of time. */
 	int (*script)(struct driver_conn *c, const char *sql, struct err *e);
 
@@ -66,8 +79,12 @@ struct driver {
 	const void *(*blob)(struct driver_stmt *s, int col, size_t *n);
 	bool (*is_null)(struct driver_stmt *s, int col);
 
-	/* Upkeep of a whole database; upkeep.c. The lock holds until *fd is closed: one program at a time owns it. */
-	int (*lock)(const char *target, int *fd, struct err *e);
+	/*
+	 * Upkeep of a whole database; upkeep.c. The lock is held by those who serve from a database, as many at once as
+	 * it can have, or by one program alone; *out is NULL when the connections themselves show who is there.
+	 */
+	int (*lock)(struct driver_lock **out, const char *target, bool alone, struct err *e);
+	void (*unlock)(struct driver_lock *l);              /* takes NULL */
 	int (*check)(struct driver_conn *c, struct err *e); /* every page and index */
 	int (*copy)(struct driver_conn *from, const char *target, driver_progress_fn fn, void *arg, struct err *e);
 	int (*replace)(const char *target, const char *by, struct err *e); /* target is nobody's any more */
@@ -75,6 +92,7 @@ struct driver {
 };
 
 extern const struct driver sqlite_driver;
+extern const struct driver postgres_driver;
 
 /* The driver of a URL, and in *target what its open() wants of it; NULL with ERR_VALIDATION. */
 const struct driver *driver_of(const char *url, const char **target, struct err *e);

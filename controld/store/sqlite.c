@@ -307,6 +307,13 @@ static bool sqlite_in_transaction(struct driver_conn *c)
 	return sqlite3_get_autocommit(c->handle) == 0;
 }
 
+/* There is one writer, and nothing that it could meet. */
+static bool sqlite_run_again(struct driver_conn *c)
+{
+	(void)c;
+	return false;
+}
+
 /* ---- statements: a driver_stmt is an sqlite3_stmt ---------------------------------------------------------------- */
 
 static sqlite3_stmt *sqlite_stmt(struct driver_stmt *s)
@@ -451,6 +458,7 @@ const struct driver sqlite_driver = {
 	.rollback = sqlite_rollback,
 	.part = sqlite_part,
 	.in_transaction = sqlite_in_transaction,
+	.run_again = sqlite_run_again,
 	.script = sqlite_script,
 	.prepare = sqlite_prepare,
 	.finalize = sqlite_finalize,
@@ -464,6 +472,7 @@ const struct driver sqlite_driver = {
 	.blob = sqlite_blob,
 	.is_null = sqlite_is_null,
 	.lock = sqlite_lock,
+	.unlock = sqlite_unlock,
 	.check = sqlite_check,
 	.copy = sqlite_copy,
 	.replace = sqlite_replace,

@@ -37,7 +37,8 @@ int sqlite_script(struct driver_conn *c, const char *sql, struct err *e) MUST_CH
 
 /* sqlite_upkeep.c */
 char *sqlite_temporary(struct err *e);
-int sqlite_lock(const char *path, int *fd, struct err *e);
+int sqlite_lock(struct driver_lock **out, const char *path, bool alone, struct err *e);
+void sqlite_unlock(struct driver_lock *l);
 int sqlite_check(struct driver_conn *c, struct err *e);
 int sqlite_copy(struct driver_conn *from, const char *path, driver_progress_fn fn, void *arg, struct err *e);
 int sqlite_replace(const char *path, const char *by, struct err *e);

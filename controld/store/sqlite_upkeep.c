@@ -31,21 +31,50 @@ char *sqlite_temporary(struct err *e)
 	return name;
 }
 
-/* SQLite lets several programs write; a controld keeps things in memory that another one must not change below it. */
-int sqlite_lock(const char *path, int *fd, struct err *e)
+struct driver_lock {
+	int fd;
+};
+
+/*
+ * SQLite lets several programs write; a controld keeps things in memory that another one must not change below it, so
+ * whoever serves from a file has it alone, too.
+ */
+int sqlite_lock(struct driver_lock **out, const char *path, bool alone, struct err *e)
 {
+	struct driver_lock *l = calloc(1, sizeof *l);
 	char name[PATH_MAX];
 
-	if (str_fmt(name, sizeof name, "%s.lock", path) != 0)
-		return err_set(e, ERR_VALIDATION, NULL, "database %s: name too long", path);
-	*fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (*fd < 0)
-		return err_set_sys(e, ERR_STORAGE, errno, "lock of the database %s", name);
-	if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {
-		close(*fd);
-		return err_set(e, ERR_LOCKED, NULL, "database %s: a controld is running on it", path);
+	(void)alone;
+	if (l == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "database %s: out of memory", path);
+	l->fd = -1;
+	if (str_fmt(name, sizeof name, "%s.lock", path) != 0) {
+		err_set(e, ERR_VALIDATION, NULL, "database %s: name too long", path);
+		goto fail;
 	}
+	l->fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (l->fd < 0) {
+		err_set_sys(e, ERR_STORAGE, errno, "lock of the database %s", name);
+		goto fail;
+	}
+	if (flock(l->fd, LOCK_EX | LOCK_NB) != 0) {
+		err_set(e, ERR_LOCKED, NULL, "database %s: a controld is running on it", path);
+		goto fail;
+	}
+	*out = l;
 	return 0;
+fail:
+	sqlite_unlock(l);
+	return -1;
+}
+
+void sqlite_unlock(struct driver_lock *l)
+{
+	if (l == NULL)
+		return;
+	if (l->fd >= 0)
+		close(l->fd);
+	free(l);
 }
 
 int sqlite_check(struct driver_conn *c, struct err *e)

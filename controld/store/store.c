@@ -6,6 +6,7 @@
 #include "common/crypto/seal.h"
 #include "controld/store/changes.h"
 #include "controld/store/db.h"
+#include "controld/store/reach.h"
 #include "controld/store/secrets.h"
 #include "controld/store/writer.h"
 
@@ -21,6 +22,7 @@ struct store {
 	char *target;
 	bool temporary; /* removed when the store closes */
 	struct driver_conf reader_conf;
+	struct reach reach;
 	uint64_t wait_ms;
 	/* One for each class of write; the same one where the database has a single writer, as SQLite. */
 	struct writer *writer[2];
@@ -44,7 +46,7 @@ const struct sql_table store_sql = { "store", store_statements, ARRAY_LEN(store_
 
 /* ---- open and close ---------------------------------------------------------------------------------------------- */
 
-static const struct driver *const store_drivers[] = { &sqlite_driver };
+static const struct driver *const store_drivers[] = { &sqlite_driver, &postgres_driver };
 
 const struct driver *driver_of(const char *url, const char **target, struct err *e)
 {
@@ -53,7 +55,8 @@ const struct driver *driver_of(const char *url, const char **target, struct err 
 			return store_drivers[i];
 	/* what follows the scheme may hold a password */
 	err_set(e, ERR_VALIDATION, "database.url",
-		"database.url: %.*s... is no database of this program; it must be sqlite:PATH",
+		"database.url: %.*s... is no database of this program; it must be sqlite:PATH or "
+		"postgresql://USER:PASSWORD@HOST/DATABASE",
 		(int)MIN(strcspn(url, ":"), 32), url);
 	err_detail(e, "format", "***");
 	return NULL;
@@ -65,7 +68,7 @@ static int store_open_target(struct store *s, const struct store_conf *conf, str
 
 	if ((s->driver = driver_of(conf->url, &target, e)) == NULL)
 		return -1;
-	s->temporary = str_eq(target, ":memory:");
+	s->temporary = s->driver->temporary != NULL && str_eq(target, ":memory:");
 	s->target = s->temporary ? s->driver->temporary(e) : strdup(target);
 	if (s->target == NULL)
 		return s->temporary ? -1 : err_set(e, ERR_NOMEM, NULL, "database: out of memory");
@@ -74,12 +77,14 @@ static int store_open_target(struct store *s, const struct store_conf *conf, str
 
 static int store_open_writer(struct store *s, const struct store_conf *conf, struct err *e)
 {
-	struct driver_conf dc = { .writer = true, .relaxed = conf->relaxed, .existing = conf->existing };
+	struct driver_conf dc = s->reader_conf;
 	struct writer_conf wc = { .group_max = conf->group_max ? conf->group_max : 64,
 		.queue_max = conf->queue_max ? conf->queue_max : 1024,
 		.wait_ms = s->wait_ms };
 	struct db *db;
 
+	dc.writer = true;
+	dc.existing = conf->existing;
 	if (db_new(&db, s, s->driver, s->target, &dc, e) != 0)
 		return -1;
 	if (writer_new(&s->writer[STORE_LOGGED], db, &wc, e) != 0)
@@ -102,7 +107,15 @@ int store_open(struct store **out, const struct store_conf *conf, struct err *e)
 	pthread_condattr_destroy(&attr);
 	s->wait_ms = conf->wait_ms ? conf->wait_ms : 2000;
 	s->max_open = conf->readers ? conf->readers : 4;
-	s->reader_conf = (struct driver_conf){ .relaxed = conf->relaxed, .existing = true };
+	reach_init(&s->reach);
+	s->reader_conf = (struct driver_conf){ .relaxed = conf->relaxed,
+		.samples = conf->samples,
+		.alone = conf->alone,
+		.existing = true,
+		.wait_ms = s->wait_ms,
+		.answer_ms = conf->answer_ms,
+		.connect_ms = conf->connect_ms,
+		.reach = &s->reach };
 	if ((s->idle = calloc(s->max_open, sizeof(struct db *))) == NULL) {
 		err_set(e, ERR_NOMEM, NULL, "database: out of memory");
 		goto fail;
@@ -130,6 +143,7 @@ void store_close(struct store *s)
 	free(s->target);
 	pthread_cond_destroy(&s->given_back);
 	pthread_mutex_destroy(&s->lock);
+	reach_fini(&s->reach);
 	free(s);
 }
 

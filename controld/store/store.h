@@ -1,5 +1,5 @@
 /*
- * store - the database: connections, statements, transactions. SQLite now; a driver is one const struct (driver.h).
+ * store - the database: connections, statements, transactions. SQLite or PostgreSQL; a driver is one const struct.
  *
  * Writes: store_write() is the only write transaction. The function runs on the store's writer thread, sees nothing
  * but the transaction, and several of them share one commit to disk (group commit); the caller is answered when its own
@@ -26,13 +26,17 @@ struct db;    /* a connection inside a transaction */
 struct query; /* a running SELECT */
 
 struct store_conf {
-	const char *url;    /* "sqlite:<path>", "sqlite::memory:" */
-	unsigned readers;   /* connections for reading at once */
-	unsigned group_max; /* writes in one commit */
-	unsigned queue_max; /* writes waiting at once, of each class; beyond it ERR_OVERLOADED */
-	uint64_t wait_ms;   /* for a connection or the writer; then ERR_OVERLOADED */
-	bool relaxed;       /* a machine that crashes may lose the last commits: for samples */
-	bool existing;      /* a database that is not there is an error, and not made */
+	const char *url;     /* "sqlite:<path>", "sqlite::memory:", "postgresql://..." */
+	unsigned readers;    /* connections for reading at once */
+	unsigned group_max;  /* writes in one commit */
+	unsigned queue_max;  /* writes waiting at once, of each class; beyond it ERR_OVERLOADED */
+	uint64_t wait_ms;    /* for a connection, the writer or a lock; then ERR_OVERLOADED */
+	uint64_t answer_ms;  /* for one statement of a database at the other end of a network */
+	uint64_t connect_ms; /* to connect to it */
+	bool relaxed;        /* a machine that crashes may lose the last commits: for samples */
+	bool samples;        /* the samples of an installation, where one database holds both */
+	bool alone;          /* the caller holds upkeep_lock() alone */
+	bool existing;       /* a database that is not there is an error, and not made */
 };
 
 struct sql_table {

@@ -11,21 +11,58 @@
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-int upkeep_lock(const char *url, int *fd, struct err *e)
+struct upkeep_lock {
+	const struct driver *driver;
+	struct driver_lock *held;
+};
+
+int upkeep_lock(struct upkeep_lock **out, const char *url, bool alone, struct err *e)
 {
 	const char *target;
 	const struct driver *d = driver_of(url, &target, e);
+	struct upkeep_lock *l;
 
-	return d != NULL ? d->lock(target, fd, e) : -1;
+	if (d == NULL)
+		return -1;
+	if ((l = calloc(1, sizeof *l)) == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "database: out of memory");
+	l->driver = d;
+	if (d->lock(&l->held, target, alone, e) != 0) {
+		free(l);
+		return -1;
+	}
+	*out = l;
+	return 0;
+}
+
+void upkeep_unlock(struct upkeep_lock *l)
+{
+	if (l == NULL)
+		return;
+	l->driver->unlock(l->held);
+	free(l);
+}
+
+/* The driver of a database that is a file of its own. */
+static const struct driver *file_driver_of(const char *url, const char **target, struct err *e)
+{
+	const struct driver *d = driver_of(url, target, e);
+
+	if (d != NULL && d->copy == NULL) {
+		err_set(e, ERR_VALIDATION, NULL, "this works on %s only", sqlite_driver.form);
+		return NULL;
+	}
+	return d;
 }
 
 int upkeep_erase(const char *url, struct err *e)
 {
 	const char *target;
-	const struct driver *d = driver_of(url, &target, e);
+	const struct driver *d = file_driver_of(url, &target, e);
 
 	return d != NULL ? d->remove(target, e) : -1;
 }
@@ -73,7 +110,7 @@ int upkeep_backup(const char *url, const char *file, upkeep_progress_fn fn, void
 {
 	const struct driver_conf conf = { .existing = true };
 	const char *target;
-	const struct driver *d = driver_of(url, &target, e);
+	const struct driver *d = file_driver_of(url, &target, e);
 	char part[PATH_MAX];
 
 	if (d == NULL || name_of(part, file, ".part", e) != 0)
@@ -141,7 +178,7 @@ int upkeep_restore(const char *url, const char *file, upkeep_progress_fn fn, voi
 {
 	const struct driver_conf conf = { .foreign = true };
 	const char *target;
-	const struct driver *d = driver_of(url, &target, e);
+	const struct driver *d = file_driver_of(url, &target, e);
 	char fresh[PATH_MAX];
 
 	if (d == NULL || name_of(fresh, target, ".restore", e) != 0)

@@ -8,14 +8,20 @@
 
 #include "common/base/macros.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct err;
 
 typedef int (*upkeep_progress_fn)(uint64_t done, uint64_t total, void *arg);
 
-/* Held until *fd is closed or the program ends; ERR_LOCKED when another program has it. */
-int upkeep_lock(const char *url, int *fd, struct err *e) MUST_CHECK;
+/*
+ * Who serves from a database holds it together with the others that the database can have, and who changes it as a
+ * whole has it alone; ERR_LOCKED when that cannot be. Ends with the program, too.
+ */
+struct upkeep_lock;
+int upkeep_lock(struct upkeep_lock **out, const char *url, bool alone, struct err *e) MUST_CHECK;
+void upkeep_unlock(struct upkeep_lock *l); /* takes NULL */
 /* A consistent copy as one file, whole or not at all; others may be using the database meanwhile. */
 int upkeep_backup(const char *url, const char *file, upkeep_progress_fn fn, void *arg, struct err *e) MUST_CHECK;
 /*

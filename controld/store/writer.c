@@ -15,6 +15,8 @@
 /* A function that holds the writer this long delays everybody: it belongs into smaller steps. */
 #define WRITER_SLOW_MS 500
 #define WRITER_CLASSES 2
+/* How often a function is run at most that fails for what other programs do to the database at the same time. */
+#define WRITER_RUNS_MAX 4
 /* Who is told of new changes: one per kind of reader in the program, not per subscriber. */
 #define WRITER_READERS_MAX 8
 
@@ -66,6 +68,26 @@ static void group_fail(struct list *group, const struct err *e)
 	}
 }
 
+/* One run of a function. False when the database gave up the whole transaction. */
+static bool job_try(struct writer *w, struct job *j)
+{
+	int64_t last_seq = w->db->last_seq;
+
+	err_clear(&j->err);
+	if ((j->rc = db_part_begin(w->db, j->class == STORE_LOGGED, &j->err)) != 0)
+		return false;
+	j->rc = j->fn(w->db, j->arg, &j->err);
+	if (j->rc == 0)
+		j->rc = db_part_keep(w->db, &j->err);
+	if (j->rc == 0)
+		return true;
+	if (j->err.code == ERR_NONE)
+		err_set(&j->err, ERR_INTERNAL, NULL, "database: a write failed without a reason");
+	j->rc = -1;
+	w->db->last_seq = last_seq;
+	return db_in_transaction(w->db) && db_part_undo(w->db, NULL) == 0;
+}
+
 /*
  * One function inside the group's transaction. False when the database gave up the whole transaction; then what
  * earlier functions did is gone as well.
@@ -73,33 +95,33 @@ static void group_fail(struct list *group, const struct err *e)
 static bool job_run(struct writer *w, struct job *j)
 {
 	uint64_t begun = clock_mono_ms();
-	int64_t last_seq = w->db->last_seq;
+	bool going = true;
 
-	if (db_part_begin(w->db, j->class == STORE_LOGGED, &j->err) != 0) {
-		j->rc = -1;
-		return false;
-	}
-	j->rc = j->fn(w->db, j->arg, &j->err);
-	if (j->rc == 0)
-		j->rc = db_part_keep(w->db, &j->err);
-	if (j->rc != 0) {
-		if (j->err.code == ERR_NONE)
-			err_set(&j->err, ERR_INTERNAL, NULL, "database: a write failed without a reason");
-		j->rc = -1;
-		w->db->last_seq = last_seq;
-		if (!db_in_transaction(w->db) || db_part_undo(w->db, NULL) != 0)
-			return false;
+	for (int run = 0; run < WRITER_RUNS_MAX; run++) {
+		going = job_try(w, j);
+		if (!going || j->rc == 0 || !db_run_again(w->db))
+			break;
+		log_info("store_write_again", log_err(&j->err));
 	}
 	if (clock_mono_ms() - begun > WRITER_SLOW_MS)
 		log_warn("store_write_slow", log_u("ms", clock_mono_ms() - begun));
-	return true;
+	return going;
+}
+
+/* Only who appends to the change log has to be alone. */
+static enum driver_tx group_kind(const struct list *group)
+{
+	LIST_FOREACH (it, group)
+		if (CONTAINER_OF(it, struct job, link)->class == STORE_LOGGED)
+			return DRIVER_TX_LOGGED;
+	return DRIVER_TX_OPERATIONAL;
 }
 
 /* All functions of the group in one transaction; *kept gets how many were not undone. */
 static int group_run(struct writer *w, struct list *group, size_t *kept, struct err *e)
 {
 	*kept = 0;
-	if (db_begin(w->db, DRIVER_TX_LOGGED, e) != 0)
+	if (db_begin(w->db, group_kind(group), e) != 0)
 		return -1;
 	LIST_FOREACH (it, group) {
 		struct job *j = CONTAINER_OF(it, struct job, link);

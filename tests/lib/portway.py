@@ -1,6 +1,8 @@
 """The scenarios' own vocabulary: a controld, relays, an API client, small servers. Everything on loopback, ports from the
 kernel, every process ended by its pid."""
+import atexit
 import contextlib
+import functools
 import json
 import os
 import re
@@ -13,12 +15,15 @@ import tempfile
 import threading
 import time
 
+import postgres
 import requests
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.environ.get("PORTWAY_BIN", os.path.join(ROOT, "build", "bin"))
 ADMIN = {"email": "admin@example.com", "password": "correct horse battery"}
 SANITIZED = "address" in BIN or "thread" in BIN
+# Where controlds of the tests keep: "sqlite", or "postgresql" for a database each on one server of all tests.
+DATABASE = os.environ.get("PORTWAY_TEST_DATABASE", "sqlite")
 
 
 def free_port(kind=socket.SOCK_STREAM, host="127.0.0.1"):
@@ -148,12 +153,23 @@ class Api:
         return self.call("DELETE", path, expect=expect, **kw)
 
 
+@functools.lru_cache(None)
+def postgres_server():
+    """The server that all tests of this run share; ends with the run."""
+    server = postgres.Server().start()
+    atexit.register(server.close)
+    return server
+
+
 class Controld(Daemon):
     def __init__(self, folder, extra=None):
         self.http_port, self.fleet_port = free_port(), free_port()
         env = {"CONTROLD_HTTP_LISTEN": f"127.0.0.1:{self.http_port}", "CONTROLD_FLEET_LISTEN": f"127.0.0.1:{self.fleet_port}",
                "CONTROLD_DATA_DIR": os.path.join(folder, "controld"), "CONTROLD_ADMIN_EMAIL": ADMIN["email"],
-               "CONTROLD_ADMIN_PASSWORD": ADMIN["password"], **(extra or {})}
+               "CONTROLD_ADMIN_PASSWORD": ADMIN["password"]}
+        if DATABASE == "postgresql":
+            env["CONTROLD_DATABASE_URL"] = postgres_server().database()
+        env.update(extra or {})
         super().__init__("controld", env, folder)
         self.base = f"http://127.0.0.1:{self.http_port}"
 

@@ -6,7 +6,7 @@ import subprocess
 import threading
 
 import pytest
-from portway import TcpServer, UdpEcho, connect, echo, eventually
+from portway import DATABASE, TcpServer, UdpEcho, connect, echo, eventually
 from load import CountingServer, Load
 
 
@@ -209,6 +209,7 @@ def fill(folder):
         return path
 
 
+@pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL's disk is another")
 def test_full_disk_under_controld(new_fleet, small_disk):
     fleet = new_fleet(controld_env={"CONTROLD_DATA_DIR": str(small_disk / "controld")})
     with TcpServer(echo) as server:

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import requests
 import yaml
-from portway import BIN, ROOT, eventually
+from portway import BIN, DATABASE, ROOT, eventually
 
 
 def daemon(program, *args, **env):
@@ -98,6 +98,7 @@ def test_reload_takes_what_may_change_and_names_the_rest(new_fleet, tmp_path):
     eventually(lambda: "debug" in fleet.controld.log(), "the good one is taken")
 
 
+@pytest.mark.skipif(DATABASE != "sqlite", reason="copies of a file")
 def test_database_commands(new_fleet, tmp_path):
     fleet = new_fleet(relays=0)
     fleet.api.post("/api/v1/users", {"email": "kept@example.com", "username": "kept", "password": "a long password",

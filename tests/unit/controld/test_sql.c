@@ -1,4 +1,4 @@
-/* Every statement of every noun is good SQL on a migrated database. */
+/* Every statement of every noun is good SQL on a migrated database, of either kind. */
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "controld/fleet/fleet.h"
@@ -49,14 +49,14 @@ static int prepare_tables(struct db *db, const struct sql_table *const *tables, 
 	return failed;
 }
 
-static void test_main_database(void **state)
+static void prepare_main(const char *database)
 {
 	struct test_store t;
 	struct err e = { 0 };
 	struct db *db;
 	int failed;
 
-	(void)state;
+	setenv("PORTWAY_TEST_DATABASE", database, 1);
 	test_store_open(&t);
 	TEST_STORE_MUST(store_read_begin(t.store, &db, &e), e);
 	failed = prepare_tables(db, store_tables, ARRAY_LEN(store_tables));
@@ -70,27 +70,42 @@ static void test_main_database(void **state)
 	assert_int_equal(failed, 0);
 }
 
-static void test_samples_database(void **state)
+static void prepare_samples(const char *database)
 {
-	const struct store_conf conf = { .url = "sqlite::memory:" };
-	struct store *s;
+	struct test_store t;
+	struct store_conf conf = { .url = t.url, .samples = true };
 	struct err e = { 0 };
 	struct db *db;
 
-	(void)state;
-	TEST_STORE_MUST(store_open(&s, &conf, &e), e);
-	TEST_STORE_MUST(migrate_apply(s, &migrations_samples, NULL, &e), e);
-	TEST_STORE_MUST(store_read_begin(s, &db, &e), e);
+	setenv("PORTWAY_TEST_DATABASE", database, 1);
+	test_store_folder(&t);
+	TEST_STORE_MUST(store_open(&t.store, &conf, &e), e);
+	TEST_STORE_MUST(migrate_apply(t.store, &migrations_samples, NULL, &e), e);
+	TEST_STORE_MUST(store_read_begin(t.store, &db, &e), e);
 	assert_int_equal(prepare_table(db, &series_samples_sql), 0);
 	store_read_end(db);
-	store_close(s);
+	test_store_close(&t);
+}
+
+static void test_sqlite(void **state)
+{
+	(void)state;
+	prepare_main("sqlite");
+	prepare_samples("sqlite");
+}
+
+static void test_postgres(void **state)
+{
+	(void)state;
+	prepare_main("postgresql");
+	prepare_samples("postgresql");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_main_database),
-		cmocka_unit_test(test_samples_database),
+		cmocka_unit_test(test_sqlite),
+		cmocka_unit_test(test_postgres),
 	};
 
 	log_init("test_sql", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, open("/dev/null", O_WRONLY));

@@ -177,14 +177,14 @@ static void test_the_lock_is_one_programs(void **state)
 {
 	struct test_store *t = *state;
 	struct err e = { 0 };
-	int one = -1, two = -1;
+	struct upkeep_lock *one = NULL, *two = NULL;
 
-	TEST_STORE_MUST(upkeep_lock(t->url, &one, &e), e);
-	assert_int_equal(upkeep_lock(t->url, &two, &e), -1);
+	TEST_STORE_MUST(upkeep_lock(&one, t->url, true, &e), e);
+	assert_int_equal(upkeep_lock(&two, t->url, true, &e), -1);
 	assert_int_equal(e.code, ERR_LOCKED);
-	close(one);
-	TEST_STORE_MUST(upkeep_lock(t->url, &two, &e), e);
-	close(two);
+	upkeep_unlock(one);
+	TEST_STORE_MUST(upkeep_lock(&two, t->url, true, &e), e);
+	upkeep_unlock(two);
 }
 
 static void test_erase(void **state)

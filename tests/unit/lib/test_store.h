@@ -1,5 +1,6 @@
 /*
- * test_store - a migrated database in a folder of its own under /tmp, for unit tests of controld's rooms.
+ * test_store - a migrated database in a folder of its own under /tmp, for unit tests of controld's rooms; with
+ * PORTWAY_TEST_DATABASE=postgresql the folder is empty and the database is on a PostgreSQL (test_postgres.h).
  *
  *	struct test_store t;
  *	test_store_open(&t);      asserts; t.store is ready, with a master key
@@ -14,6 +15,7 @@
 #include "common/crypto/seal.h"
 #include "controld/store/migrate.h"
 #include "controld/store/store.h"
+#include "tests/unit/lib/test_postgres.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -24,7 +26,7 @@
 struct test_store {
 	struct store *store;
 	char folder[64];
-	char url[128];
+	char url[TEST_POSTGRES_URL_SIZE];
 };
 
 #define TEST_STORE_MUST(call, e)                                                                \
@@ -35,13 +37,23 @@ struct test_store {
 		}                                                                               \
 	} while (0)
 
+static inline UNUSED bool test_store_on_postgres(void)
+{
+	const char *database = getenv("PORTWAY_TEST_DATABASE");
+
+	return database != NULL && str_eq(database, "postgresql");
+}
+
 static inline UNUSED void test_store_folder(struct test_store *t)
 {
 	memset(t, 0, sizeof *t);
 	strncpy(t->folder, "/tmp/portway-unit-XXXXXX", sizeof t->folder - 1);
 	if (mkdtemp(t->folder) == NULL)
 		abort();
-	(void)str_fmt(t->url, sizeof t->url, "sqlite:%s/controld.db", t->folder);
+	if (test_store_on_postgres())
+		test_postgres_make(t->url, sizeof t->url);
+	else
+		(void)str_fmt(t->url, sizeof t->url, "sqlite:%s/controld.db", t->folder);
 }
 
 /* Opens (again) what is in the folder, and migrates it. */
@@ -69,6 +81,8 @@ static inline UNUSED void test_store_close(struct test_store *t)
 
 	store_close(t->store);
 	t->store = NULL;
+	if (test_store_on_postgres())
+		test_postgres_drop(t->url);
 	if ((dir = opendir(t->folder)) == NULL)
 		return;
 	while ((entry = readdir(dir)) != NULL)

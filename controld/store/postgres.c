@@ -1,0 +1,390 @@
+/* The PostgreSQL driver: transactions and statements. postgres.h says how they travel. */
+#include "controld/store/postgres.h"
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/base/str.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POSTGRES_BINDS_MAX 64
+
+/*
+ * A result is held whole: queries nest, and a connection carries one answer at a time. Values travel as text, which
+ * PostgreSQL turns into whatever the column is; blobs are sent as they are, and come as hex.
+ */
+struct driver_stmt {
+	struct driver_conn *conn;
+	char *sql;
+	char name[16];
+	unsigned generation; /* of the connection that it was prepared on */
+	size_t params;
+	PGresult *result; /* NULL: not started */
+	int row;          /* 0: none stepped to; else its number, from 1 */
+	struct buf blobs; /* of this row, decoded */
+};
+
+/* ---- transactions ------------------------------------------------------------------------------------------------ */
+
+static int begin_reading(struct driver_conn *c, struct err *e)
+{
+	if (postgres_post(c, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e) != 0)
+		return -1;
+	c->tx = TX_READ;
+	return 0;
+}
+
+/* Waits for its answer: a connection that has gone is found before anybody's function runs. */
+static int begin_writing(struct driver_conn *c, bool logged, struct err *e)
+{
+	char lock[64];
+
+	(void)str_fmt(lock, sizeof lock, "SELECT pg_advisory_xact_lock(%d)", POSTGRES_LOCK_LOG);
+	if (postgres_post(c, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", e) != 0)
+		return -1;
+	c->tx = TX_WRITE;
+	if (logged && postgres_post(c, lock, e) != 0)
+		return -1;
+	return postgres_land(c, NULL, postgres_limit(c), e);
+}
+
+static int postgres_begin(struct driver_conn *c, enum driver_tx kind, struct err *e)
+{
+	int rc = -1;
+
+	for (int i = 0; i < 2 && rc != 0; i++) {
+		if (postgres_ready(c, e) != 0)
+			return -1;
+		c->failed = c->again = false;
+		rc = kind == DRIVER_TX_READ ? begin_reading(c, e) : begin_writing(c, kind == DRIVER_TX_LOGGED, e);
+		if (c->pg != NULL)
+			break;
+	}
+	return rc;
+}
+
+/*
+ * A COMMIT whose answer is lost may be on disk or not, and nobody may guess: repeating it could do it twice, denying it
+ * would lie. A COMMIT of a transaction that failed answers ROLLBACK, without an error.
+ */
+static int postgres_commit(struct driver_conn *c, struct err *e)
+{
+	PGresult *r = NULL;
+	int rc;
+
+	if (c->pg == NULL)
+		return postgres_lost(c, NULL, e);
+	if (postgres_sent(c, PQsendQueryParams(c->pg, "COMMIT", 0, NULL, NULL, NULL, NULL, 0), DUE_WANTED, e) != 0)
+		return -1;
+	rc = postgres_land(c, &r, postgres_limit(c), e);
+	if (rc == 0 && !str_eq(PQcmdStatus(r), "COMMIT"))
+		rc = err_set(e, ERR_INTERNAL, NULL, "database %s: it rolled back instead", c->shown);
+	else if (rc != 0 && c->pg == NULL)
+		err_set(e, ERR_OUTCOME_UNKNOWN, NULL,
+			"database %s: the connection was lost while the change was being stored; it may be there or "
+			"not, "
+			"look before you repeat it",
+			c->shown);
+	if (c->pg != NULL)
+		c->tx = TX_NONE;
+	PQclear(r);
+	return rc;
+}
+
+/* A reader's end need not be waited for. */
+static int postgres_rollback(struct driver_conn *c)
+{
+	bool reading = c->tx == TX_READ;
+
+	if (postgres_post(c, "ROLLBACK", NULL) != 0)
+		return -1;
+	c->tx = TX_NONE;
+	if (!reading)
+		return postgres_land(c, NULL, postgres_limit(c), NULL);
+	postgres_launch(c);
+	return 0;
+}
+
+static int postgres_part(struct driver_conn *c, enum driver_part what, struct err *e)
+{
+	if (what == DRIVER_PART_BEGIN)
+		return postgres_post(c, "SAVEPOINT part", e);
+	if (what == DRIVER_PART_KEEP && c->failed)
+		return err_set(
+			e, ERR_INTERNAL, NULL, "database %s: a write went on after a statement had failed", c->shown);
+	if (what == DRIVER_PART_UNDO && postgres_post(c, "ROLLBACK TO SAVEPOINT part", e) != 0)
+		return -1;
+	c->failed = false;
+	return postgres_post(c, "RELEASE SAVEPOINT part", e);
+}
+
+static bool postgres_in_transaction(struct driver_conn *c)
+{
+	return c->pg != NULL && c->tx != TX_NONE;
+}
+
+static bool postgres_run_again(struct driver_conn *c)
+{
+	return c->again;
+}
+
+/* A migration may take long; nobody serves from this database yet, or they go on with what they have. */
+static int postgres_script(struct driver_conn *c, const char *sql, struct err *e)
+{
+	size_t params;
+	char *text = postgres_sql(sql, true, &params, e);
+	int rc = -1;
+
+	if (text == NULL)
+		return -1;
+	if (postgres_post(c, "SET LOCAL statement_timeout = 0", e) == 0 &&
+		postgres_land(c, NULL, postgres_limit(c), e) == 0 && PQexitPipelineMode(c->pg) == 1) {
+		rc = postgres_simple(c, text, NULL, POSTGRES_NO_LIMIT, e);
+		if (c->pg != NULL && PQenterPipelineMode(c->pg) != 1)
+			rc = postgres_lost(c, NULL, e);
+	}
+	free(text);
+	return rc;
+}
+
+/* ---- statements -------------------------------------------------------------------------------------------------- */
+
+static int usable(struct driver_conn *c, struct err *e)
+{
+	if (c->pg == NULL)
+		return postgres_lost(c, NULL, e);
+	if (c->failed)
+		return err_set(e, ERR_INTERNAL, NULL, "database %s: a statement after one that failed", c->shown);
+	return 0;
+}
+
+static int send_prepare(struct driver_stmt *s, struct err *e)
+{
+	struct driver_conn *c = s->conn;
+
+	(void)str_fmt(s->name, sizeof s->name, "s%u", ++c->statements);
+	return postgres_sent(c, PQsendPrepare(c->pg, s->name, s->sql, 0, NULL), DUE_POSTED, e);
+}
+
+static void postgres_finalize(struct driver_stmt *s)
+{
+	if (s == NULL)
+		return;
+	PQclear(s->result);
+	buf_free(&s->blobs);
+	free(s->sql);
+	free(s);
+}
+
+static bool is_blank(const char *sql)
+{
+	return sql[strspn(sql, " \t\n")] == '\0';
+}
+
+static int postgres_prepare(struct driver_conn *c, struct driver_stmt **out, const char *sql, struct err *e)
+{
+	struct driver_stmt *s = calloc(1, sizeof *s);
+
+	if (s == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "database: out of memory");
+	s->conn = c;
+	buf_init(&s->blobs, 1 << 30);
+	if ((s->sql = postgres_sql(sql, false, &s->params, e)) == NULL)
+		goto fail;
+	if (is_blank(sql)) {
+		err_set(e, ERR_INTERNAL, NULL, "database: not one statement: %s", sql);
+		goto fail;
+	}
+	if (usable(c, e) != 0 || send_prepare(s, e) != 0 || postgres_land(c, NULL, postgres_limit(c), e) != 0)
+		goto fail;
+	s->generation = c->generation;
+	*out = s;
+	return 0;
+fail:
+	postgres_finalize(s);
+	return -1;
+}
+
+/* The arguments of one statement, as libpq wants them. */
+struct arguments {
+	const char *value[POSTGRES_BINDS_MAX];
+	int length[POSTGRES_BINDS_MAX];
+	int format[POSTGRES_BINDS_MAX];
+	char number[POSTGRES_BINDS_MAX][32];
+};
+
+static void argument_set(struct arguments *a, size_t i, const struct bind *b)
+{
+	a->value[i] = NULL;
+	a->length[i] = a->format[i] = 0;
+	switch (b->type) {
+	case BIND_TEXT:
+		a->value[i] = b->s;
+		break;
+	case BIND_INT:
+		(void)str_fmt(a->number[i], sizeof a->number[i], "%" PRId64, b->i);
+		a->value[i] = a->number[i];
+		break;
+	case BIND_REAL:
+		(void)str_fmt(a->number[i], sizeof a->number[i], "%.17g", b->d);
+		a->value[i] = a->number[i];
+		break;
+	case BIND_BLOB:
+		a->value[i] = b->blob.p != NULL ? b->blob.p : ""; /* NULL would be NULL; an empty blob is a value */
+		a->length[i] = (int)b->blob.n;
+		a->format[i] = 1;
+		break;
+	case BIND_NULL:
+	default:
+		break;
+	}
+}
+
+static int send_statement(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e)
+{
+	struct driver_conn *c = s->conn;
+	struct arguments a;
+
+	for (size_t i = 0; i < n; i++)
+		argument_set(&a, i, &b[i]);
+	if (s->generation != c->generation && send_prepare(s, e) != 0)
+		return -1;
+	return postgres_sent(
+		c, PQsendQueryPrepared(c->pg, s->name, (int)n, a.value, a.length, a.format, 0), DUE_WANTED, e);
+}
+
+static int postgres_start(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e)
+{
+	struct driver_conn *c = s->conn;
+	unsigned generation = c->generation;
+
+	if (n != s->params || n > POSTGRES_BINDS_MAX)
+		return err_set(e, ERR_INTERNAL, NULL, "database: statement wants %zu values and got %zu: %s", s->params,
+			n, s->sql);
+	if (usable(c, e) != 0 || send_statement(s, b, n, e) != 0 ||
+		postgres_land(c, &s->result, postgres_limit(c), e) != 0)
+		return -1;
+	s->generation = generation;
+	s->row = 0;
+	return 0;
+}
+
+static int postgres_step(struct driver_stmt *s, struct err *e)
+{
+	(void)e;
+	buf_reset(&s->blobs);
+	if (s->result == NULL || s->row >= PQntuples(s->result))
+		return 0;
+	s->row++;
+	return 1;
+}
+
+static void postgres_reset(struct driver_stmt *s)
+{
+	PQclear(s->result);
+	s->result = NULL;
+	s->row = 0;
+}
+
+static int64_t postgres_changed(struct driver_stmt *s)
+{
+	return s->result != NULL ? strtoll(PQcmdTuples(s->result), NULL, 10) : 0;
+}
+
+/* ---- values of a row --------------------------------------------------------------------------------------------- */
+
+static bool postgres_is_null(struct driver_stmt *s, int col)
+{
+	return s->row == 0 || PQgetisnull(s->result, s->row - 1, col) == 1;
+}
+
+static const char *postgres_text(struct driver_stmt *s, int col)
+{
+	return postgres_is_null(s, col) ? NULL : PQgetvalue(s->result, s->row - 1, col);
+}
+
+static int64_t postgres_integer(struct driver_stmt *s, int col)
+{
+	const char *text = postgres_text(s, col);
+
+	if (text == NULL)
+		return 0;
+	return *text == 't' ? 1 : strtoll(text, NULL, 10);
+}
+
+static double postgres_real(struct driver_stmt *s, int col)
+{
+	const char *text = postgres_text(s, col);
+
+	return text != NULL ? strtod(text, NULL) : 0;
+}
+
+/* Room for all blobs of the row at once, so that one that was handed out does not move. */
+static int reserve_blobs(struct driver_stmt *s)
+{
+	size_t n = 1;
+
+	for (int i = 0; i < PQnfields(s->result); i++)
+		n += (size_t)PQgetlength(s->result, s->row - 1, i) / 2 + 1;
+	return s->blobs.len > 0 || buf_reserve(&s->blobs, n) != NULL ? 0 : -1;
+}
+
+/* "\x0badc0de"; a text is taken for its bytes. */
+static const void *postgres_blob(struct driver_stmt *s, int col, size_t *n)
+{
+	const char *text = postgres_text(s, col);
+	size_t size;
+	uint8_t *dst;
+
+	*n = 0;
+	if (text == NULL)
+		return NULL;
+	size = (size_t)PQgetlength(s->result, s->row - 1, col);
+	if (!str_starts(text, "\\x")) {
+		*n = size;
+		return text;
+	}
+	if (reserve_blobs(s) != 0 || (dst = buf_reserve(&s->blobs, size / 2)) == NULL ||
+		str_unhex(dst, size / 2, text + 2) < 0)
+		return NULL;
+	*n = size / 2 - 1;
+	s->blobs.len += *n + 1; /* no two share an address, and none is empty */
+	return dst;
+}
+
+/* ---- the driver -------------------------------------------------------------------------------------------------- */
+
+static const char *postgres_target_of(const char *url)
+{
+	return str_starts(url, "postgresql://") || str_starts(url, "postgres://") ? url : NULL;
+}
+
+const struct driver postgres_driver = {
+	.form = "postgresql://...",
+	.target_of = postgres_target_of,
+	.open = postgres_open,
+	.close = postgres_close,
+	.begin = postgres_begin,
+	.commit = postgres_commit,
+	.rollback = postgres_rollback,
+	.part = postgres_part,
+	.in_transaction = postgres_in_transaction,
+	.run_again = postgres_run_again,
+	.script = postgres_script,
+	.prepare = postgres_prepare,
+	.finalize = postgres_finalize,
+	.start = postgres_start,
+	.step = postgres_step,
+	.reset = postgres_reset,
+	.changed = postgres_changed,
+	.text = postgres_text,
+	.integer = postgres_integer,
+	.real = postgres_real,
+	.blob = postgres_blob,
+	.is_null = postgres_is_null,
+	.lock = postgres_lock,
+	.unlock = postgres_unlock,
+};
