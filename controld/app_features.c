@@ -53,6 +53,8 @@ int app_fleet_open(struct app *a, struct err *e)
 		.changes_max = (uint32_t)s->fleet.changes_max,
 		.join_rate = (uint32_t)s->fleet.join_rate,
 		.join_rate_all = (uint32_t)s->fleet.join_rate_all,
+		.strangers_max = (uint32_t)s->fleet.strangers_max,
+		.strangers_per_address = (uint32_t)s->fleet.strangers_per_address,
 		.cert_days = (uint32_t)(s->fleet.cert_ms / DAY_MS),
 	};
 	struct parks *parks = server_parks(a->server);

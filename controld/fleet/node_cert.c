@@ -5,17 +5,39 @@
 
 static const char sql_insert[] = "INSERT INTO node_certs(serial, tenant_id, node_id, not_after_ms, revoked_ms) "
 				 "VALUES (?1, '', ?2, ?3, 0)";
+static const char sql_count[] = "SELECT count(*) FROM node_certs WHERE node_id = ?1 AND revoked_ms = 0";
 static const char sql_prune[] = "DELETE FROM node_certs WHERE node_id = ?1 AND not_after_ms < ?2";
 static const char sql_revoke[] = "UPDATE node_certs SET revoked_ms = ?2 WHERE node_id = ?1 AND revoked_ms = 0";
 static const char sql_forget[] = "DELETE FROM node_certs WHERE node_id = ?1";
 static const char sql_refused[] = "SELECT serial FROM node_certs WHERE node_id = ?1 AND revoked_ms > 0";
 
-static const char *const statements[] = { sql_insert, sql_prune, sql_revoke, sql_forget, sql_refused };
+static const char *const statements[] = { sql_insert, sql_count, sql_prune, sql_revoke, sql_forget, sql_refused };
 const struct sql_table node_cert_sql = { "node_cert", statements, ARRAY_LEN(statements) };
+
+/* Rows cannot go before their certificate ends, or revoking the node would miss it. */
+static int check_room(struct db *tx, const char *node_id, struct err *e)
+{
+	struct query *q;
+	int64_t good = 0;
+	int rc;
+
+	if (db_query(tx, &q, sql_count, e, bind_s(node_id)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	if (rc == 1)
+		good = query_int(q, 0);
+	query_end(q);
+	if (rc == 1 && good >= NODE_CERTS_MAX)
+		return err_set(e, ERR_RATE_LIMITED, NULL,
+			"node %s has %d certificates that have not ended, which is the most; a new join token starts "
+			"over",
+			node_id, NODE_CERTS_MAX);
+	return rc == 1 ? 0 : -1;
+}
 
 int node_cert_add(struct db *tx, const char *node_id, const struct cert_info *cert, int64_t now_ms, struct err *e)
 {
-	if (db_exec(tx, sql_prune, e, bind_s(node_id), bind_i(now_ms)) < 0 ||
+	if (db_exec(tx, sql_prune, e, bind_s(node_id), bind_i(now_ms)) < 0 || check_room(tx, node_id, e) != 0 ||
 		db_exec(tx, sql_insert, e, bind_s(cert->serial), bind_s(node_id), bind_i(cert->not_after_ms)) < 0)
 		return -1;
 	return 0;

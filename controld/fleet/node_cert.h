@@ -15,6 +15,10 @@ struct cert_info;
 struct db;
 struct err;
 
+/* Good ones of one node at once: a relay renews its own long before it ends, a few times at most. */
+#define NODE_CERTS_MAX 16
+
+/* ERR_RATE_LIMITED when the node has the most it may have. */
 int node_cert_add(
 	struct db *tx, const char *node_id, const struct cert_info *cert, int64_t now_ms, struct err *e) MUST_CHECK;
 int node_cert_revoke(struct db *tx, const char *node_id, int64_t now_ms, struct err *e) MUST_CHECK; /* all there are */

@@ -25,6 +25,10 @@ _Static_assert(METER_COUNTERS_N == 16, "SQL_ADD binds one value for each counter
 /* Claiming fails (no row changes) for a number that is stored already and for a boot that has ended. */
 enum {
 	SQL_CLAIM,
+	SQL_BOOT_NEW,
+	SQL_BOOT_KNOWN,
+	SQL_BOOTS_PRUNE,
+	SQL_METERS_COUNT,
 	SQL_METER,
 	SQL_METER_SAVE,
 	SQL_METERS_LEFT,
@@ -38,9 +42,17 @@ enum {
 };
 static const char *const sql[] = {
 	[SQL_CLAIM] =
-		"INSERT INTO meter_boots (tenant_id, node_id, boot, number, ended, updated_ms) VALUES ('', ?1, ?2, ?3, "
-		"?4, ?5) ON CONFLICT (node_id, boot) DO UPDATE SET number = excluded.number, ended = excluded.ended, "
-		"updated_ms = excluded.updated_ms WHERE meter_boots.number < excluded.number AND meter_boots.ended = 0",
+		"UPDATE meter_boots SET number = ?3, ended = ?4, updated_ms = ?5 WHERE node_id = ?1 AND boot = ?2 AND "
+		"number < ?3 AND ended = 0",
+	[SQL_BOOT_NEW] =
+		"INSERT INTO meter_boots (tenant_id, node_id, boot, number, ended, updated_ms) SELECT '', ?1, ?2, "
+		"CAST(?3 AS BIGINT), CAST(?4 AS BIGINT), CAST(?5 AS BIGINT) WHERE (SELECT count(*) FROM meter_boots "
+		"WHERE node_id = ?1 AND ended = 0) < ?6 ON CONFLICT (node_id, boot) DO NOTHING",
+	[SQL_BOOT_KNOWN] = "SELECT 1 FROM meter_boots WHERE node_id = ?1 AND boot = ?2",
+	[SQL_BOOTS_PRUNE] = "DELETE FROM meter_boots WHERE node_id = ?1 AND ended = 1 AND boot NOT IN (SELECT boot "
+			    "FROM meter_boots "
+			    "WHERE node_id = ?1 AND ended = 1 ORDER BY updated_ms DESC, boot LIMIT ?2)",
+	[SQL_METERS_COUNT] = "SELECT count(*) FROM meters WHERE node_id = ?1",
 	[SQL_METER] = "SELECT mapping_id, tenant_id, user_id, counters FROM meters WHERE node_id = ?1 AND boot = ?2 "
 		      "AND slot = ?3",
 	[SQL_METER_SAVE] =
@@ -98,6 +110,7 @@ struct sum {
 struct sums {
 	struct map by_key;
 	const char *node_id;
+	int64_t meters; /* of that node, once the first new one came; -1 */
 };
 
 /* Whose a meter is; all "" when nobody knows the mapping. */
@@ -312,22 +325,42 @@ static bool take_values(struct meter_kept *m, const struct meter_row *row, struc
 	return rose;
 }
 
+static int count_meters(struct db *tx, struct sums *s, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (s->meters >= 0)
+		return 0;
+	if (db_query(tx, &q, sql[SQL_METERS_COUNT], e, bind_s(s->node_id)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	if (rc == 1)
+		s->meters = query_int(q, 0);
+	query_end(q);
+	return rc == 1 ? 0 : -1;
+}
+
+/* 1 stored, 0 not: no honest relay has so many meters. */
 static int store_row(struct db *tx, struct sums *s, const char *boot, const struct meter_row *row, struct err *e)
 {
 	struct increase by = { 0 };
 	struct meter_kept m;
+	const int known = find_meter(tx, s->node_id, boot, row, &m, e);
 
-	if (find_meter(tx, s->node_id, boot, row, &m, e) < 0)
+	if (known < 0 || (known == 0 && count_meters(tx, s, e) != 0))
 		return -1;
+	if (known == 0 && s->meters++ >= TRAFFIC_METERS_MAX)
+		return 0;
 	if (!str_eq(m.owner.mapping_id, row->object)) {
 		log_warn("meter_slot_reused", log_s("node", s->node_id), log_s("boot", boot), log_u("slot", row->slot));
-		return 0;
+		return 1;
 	}
 	if (!take_values(&m, row, &by))
-		return 0;
-	if (save_meter(tx, s->node_id, boot, row->slot, &m, e) != 0)
+		return 1;
+	if (save_meter(tx, s->node_id, boot, row->slot, &m, e) != 0 || sums_add(s, &m.owner, &by, e) != 0)
 		return -1;
-	return sums_add(s, &m.owner, &by, e);
+	return 1;
 }
 
 /* The connections that a boot had when it ended are no longer there, and its meters are not needed any more. */
@@ -356,32 +389,73 @@ static int end_boot(struct db *tx, struct sums *s, const char *boot, struct err 
 }
 
 /* ---- reports ------------------------------------------------------------------------------------------------------ */
-static int store_rows(struct db *tx, struct sums *s, const struct msg_report *r, struct err *e)
+static int store_rows(struct db *tx, struct sums *s, struct traffic_report *report, struct err *e)
 {
+	const struct msg_report *r = report->m;
 	struct cursor it = r->rows;
 	struct meter_row row;
 
 	if (open_total(tx, TRAFFIC_NODE, s->node_id, "", "", e) != 0)
 		return -1;
-	while (msg_report_next(&it, &row))
-		if (store_row(tx, s, r->boot, &row, e) != 0)
+	while (msg_report_next(&it, &row)) {
+		const int rc = store_row(tx, s, r->boot, &row, e);
+
+		if (rc < 0)
 			return -1;
+		report->skipped += rc == 0;
+	}
+	if (report->skipped > 0)
+		log_warn("meters_skipped", log_s("node", s->node_id), log_u("skipped", report->skipped),
+			log_i("most", TRAFFIC_METERS_MAX));
 	return r->last ? end_boot(tx, s, r->boot, e) : 0;
+}
+
+static int boot_known(struct db *tx, const struct traffic_report *r, bool *known, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(tx, &q, sql[SQL_BOOT_KNOWN], e, bind_s(r->node_id), bind_s(r->m->boot)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	*known = rc == 1;
+	query_end(q);
+	return rc < 0 ? -1 : 0;
+}
+
+/* A boot that was not there; a relay has few living ones, and those that ended long ago come back no more. */
+static int claim_new(struct db *tx, struct traffic_report *r, int64_t number, int64_t now_ms, struct err *e)
+{
+	bool known;
+	int n = db_exec(tx, sql[SQL_BOOT_NEW], e, bind_s(r->node_id), bind_s(r->m->boot), bind_i(number),
+		bind_i(r->m->last), bind_i(now_ms), bind_i(TRAFFIC_BOOTS_MAX));
+
+	r->stored = n > 0;
+	if (n > 0)
+		n = db_exec(tx, sql[SQL_BOOTS_PRUNE], e, bind_s(r->node_id), bind_i(TRAFFIC_BOOTS_KEPT));
+	else if (n == 0) {
+		n = boot_known(tx, r, &known, e);
+		r->refused = n == 0 && !known;
+	}
+	return n < 0 ? -1 : 0;
 }
 
 /* Claims the number; a batch is sorted before, so that two controlds claim the boots of one node in one order. */
 static int claim(struct db *tx, struct traffic_report *r, int64_t now_ms, struct err *e)
 {
 	const struct msg_report *m = r->m;
+	const int64_t number = (int64_t)MIN(m->number, (uint64_t)INT64_MAX);
 	int n;
 
 	r->stored = m->boot[0] == '\0';
+	r->refused = false;
+	r->skipped = 0;
 	if (r->stored)
 		return 0;
-	n = db_exec(tx, sql[SQL_CLAIM], e, bind_s(r->node_id), bind_s(m->boot),
-		bind_i((int64_t)MIN(m->number, (uint64_t)INT64_MAX)), bind_i(m->last), bind_i(now_ms));
+	n = db_exec(tx, sql[SQL_CLAIM], e, bind_s(r->node_id), bind_s(m->boot), bind_i(number), bind_i(m->last),
+		bind_i(now_ms));
 	r->stored = n > 0;
-	return n < 0 ? -1 : 0;
+	return n == 0 ? claim_new(tx, r, number, now_ms, e) : n < 0 ? -1 : 0;
 }
 
 static int compare_reports(const void *a, const void *b)
@@ -404,8 +478,9 @@ int traffic_store_reports(struct db *tx, struct traffic_report *reports, size_t 
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		rc = claim(tx, &reports[i], now_ms, e);
 		s.node_id = reports[i].node_id;
+		s.meters = -1;
 		if (rc == 0 && reports[i].stored && reports[i].m->boot[0] != '\0')
-			rc = store_rows(tx, &s, reports[i].m, e);
+			rc = store_rows(tx, &s, &reports[i], e);
 	}
 	if (rc == 0)
 		rc = sums_write(tx, &s, now_ms, e);

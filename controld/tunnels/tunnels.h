@@ -55,8 +55,14 @@ int mapping_ids_of(struct db *db, const char *kind, const char *subject, int (*f
 struct traffic_report {
 	const char *node_id;
 	const struct msg_report *m;
-	bool stored; /* false: that number, or a newer one, was there already, which is as good */
+	bool stored;      /* false: that number, or a newer one, was there already, which is as good */
+	bool refused;     /* and that is why it is not stored: the node has too many boots that have not ended */
+	uint32_t skipped; /* meters beyond the most that one node may have */
 };
+/* No honest relay comes there; a hostile one fills this and no more. */
+#define TRAFFIC_BOOTS_MAX  256       /* of one node, that have not ended */
+#define TRAFFIC_BOOTS_KEPT 1000      /* of one node, that have ended: a report of them that comes late counts nothing */
+#define TRAFFIC_METERS_MAX (1 << 20) /* of one node */
 /*
  * Stores the rows of reports inside the transaction that claims their numbers: replaces values, never adds. Sorts them.
  * The totals are written once and last, in one order: two controlds that store at once never wait for each other in a

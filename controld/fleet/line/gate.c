@@ -3,14 +3,14 @@
 #include "common/base/err.h"
 #include "common/base/map.h"
 #include "common/net/bucket.h"
+#include "controld/fleet/line/source.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define NS_PER_MS UINT64_C(1000000)
 
 struct gate_address {
-	uint8_t key[9]; /* family, then the address or the first half of it */
+	struct source source;
 	struct bucket bucket;
 };
 
@@ -46,18 +46,6 @@ void gate_free(struct gate *g)
 	free(g);
 }
 
-static void make_key(uint8_t key[9], const struct addr *from)
-{
-	memset(key, 0, 9);
-	if (from->sa.sa_family == AF_INET6) {
-		key[0] = 6;
-		memcpy(key + 1, &from->v6.sin6_addr, 8);
-	} else {
-		key[0] = 4;
-		memcpy(key + 1, &from->v4.sin_addr, 4);
-	}
-}
-
 /* An address whose bucket is full again need not be remembered. */
 static void sweep(struct gate *g, uint64_t now_ns)
 {
@@ -71,7 +59,7 @@ static void sweep(struct gate *g, uint64_t now_ns)
 			if (bucket_wait_ns(&a->bucket, a->bucket.burst, now_ns) == 0)
 				idle[n++] = a;
 		for (size_t i = 0; i < n; i++) {
-			map_remove(&g->addresses, idle[i]->key, sizeof idle[i]->key);
+			map_remove(&g->addresses, &idle[i]->source, sizeof idle[i]->source);
 			free(idle[i]);
 		}
 	} while (n == ARRAY_LEN(idle));
@@ -79,20 +67,18 @@ static void sweep(struct gate *g, uint64_t now_ns)
 
 static struct gate_address *address_get(struct gate *g, const struct addr *from, uint64_t now_ns)
 {
-	struct gate_address *a;
-	uint8_t key[9];
+	const struct source source = source_of(from);
+	struct gate_address *a = map_get(&g->addresses, &source, sizeof source);
 
-	make_key(key, from);
-	a = map_get(&g->addresses, key, sizeof key);
 	if (a != NULL)
 		return a;
 	if (map_count(&g->addresses) >= GATE_ADDRESSES_MAX)
 		sweep(g, now_ns);
 	if (map_count(&g->addresses) >= GATE_ADDRESSES_MAX || (a = calloc(1, sizeof *a)) == NULL)
 		return NULL;
-	memcpy(a->key, key, sizeof key);
+	a->source = source;
 	bucket_init(&a->bucket, g->conf.per_address, g->conf.per_address, now_ns);
-	if (map_put(&g->addresses, a->key, sizeof a->key, a, NULL) == 0)
+	if (map_put(&g->addresses, &a->source, sizeof a->source, a, NULL) == 0)
 		return a;
 	free(a);
 	return NULL;
@@ -104,21 +90,13 @@ static bool refuse(struct bucket *b, uint64_t now_ns, uint32_t *retry_ms)
 	return false;
 }
 
-/* A proxy here shows every stranger with an address of ours. */
-static bool is_loopback(const struct addr *a)
-{
-	if (a->sa.sa_family == AF_INET6)
-		return IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr);
-	return ntohl(a->v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-}
-
 bool gate_admits(struct gate *g, const struct addr *from, uint64_t now_ns, uint32_t *retry_ms)
 {
 	struct gate_address *a;
 
 	if (bucket_wait_ns(&g->total, 1, now_ns) > 0)
 		return refuse(&g->total, now_ns, retry_ms);
-	if (!is_loopback(from)) {
+	if (!source_is_here(from)) {
 		a = address_get(g, from, now_ns);
 		if (a == NULL) {
 			*retry_ms = 1000;

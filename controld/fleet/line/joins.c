@@ -166,6 +166,7 @@ static void answer(struct joins *j, struct wish *w)
 		msg_joined_encode(&w->joined, &j->message);
 	} else {
 		j->stats.refused++;
+		j->stats.too_many += w->why.code == ERR_RATE_LIMITED;
 		log_warn("certificate_refused", log_s("node", w->joined.node_id), log_s("token", w->join.token_id),
 			log_err(&w->why));
 		refused_encode(&w->why, &j->message);

@@ -50,6 +50,7 @@ int joins_renew(struct joins *j, const char *node, const void *p, size_t n, void
 
 struct joins_stats {
 	uint64_t joined, renewed, refused;
+	uint64_t too_many; /* of the refused: the node has the most certificates that one may have */
 };
 void joins_stats(const struct joins *j, struct joins_stats *out);
 

@@ -28,7 +28,6 @@
 #define FETCH_MS       10000
 #define STALL_MS       3000 /* the thread turns every second */
 #define RECALL_MAX     4096 /* changes read back at the start */
-#define STRANGERS_MAX  64
 #define STRANGER_MS    10000
 #define JOINS_QUEUE    256
 #define CONTEXTS_SPARE 256
@@ -317,7 +316,9 @@ static int start_link(struct line *l, struct err *e)
 		.contexts_max = 2 * (size_t)l->conf.relays_max + CONTEXTS_SPARE,
 		.peers_max = 2 * (size_t)l->conf.relays_max + CONTEXTS_SPARE,
 		.handshakes_max = handshakes_max(),
-		.strangers_max = STRANGERS_MAX,
+		.strangers_max = l->conf.strangers_max,
+		.strangers_per_source = l->conf.strangers_per_address,
+		.strangers_here = l->conf.strangers_max,
 		.stranger_ms = STRANGER_MS,
 		.ops = &ops,
 		.owner = l,

@@ -38,6 +38,8 @@ struct line_conf {
 	uint32_t changes_max;   /* kept in memory, of one group */
 	uint32_t join_rate;     /* per second, from one address */
 	uint32_t join_rate_all; /* per second, in all */
+	uint32_t strangers_max; /* connected without a certificate */
+	uint32_t strangers_per_address;
 	unsigned cert_days;
 	struct store *store;
 	const struct ca *ca;

@@ -12,6 +12,7 @@
 #include "common/nng/nng_handshakes.h"
 #include "common/nng/nng_tls.h"
 #include "controld/fleet/line/mailbox.h"
+#include "controld/fleet/line/source.h"
 #include "proto/msg.h"
 
 #include <nng/nng.h>
@@ -37,7 +38,8 @@ struct link_peer {
 	char node[PROTO_ID_SIZE];
 	struct addr from;
 	uint64_t since_ms;
-	bool spent; /* a stranger that has sent its one message */
+	struct list stranger; /* in the server's list of them */
+	bool spent;           /* a stranger that has sent its one message */
 	struct list held;
 	size_t n_held;
 	struct letter gone;
@@ -86,10 +88,11 @@ struct link_server {
 	uint16_t port;
 	struct link_request *requests;
 	atomic_size_t n_contexts, n_idle;
-	pthread_mutex_t lock; /* guards peers and n_strangers */
+	pthread_mutex_t lock; /* guards peers, strangers and n_strangers */
 	struct map peers;     /* by the id of the pipe */
+	struct list strangers;
 	size_t n_strangers;
-	atomic_uint_fast64_t refused, expelled, bytes_in, bytes_out;
+	atomic_uint_fast64_t refused, expelled, strangers_refused, bytes_in, bytes_out;
 };
 
 /* ---- connections ------------------------------------------------------------------------------------------------- */
@@ -117,8 +120,10 @@ static void peer_forget(struct link_peer *p)
 
 	pthread_mutex_lock(&s->lock);
 	map_remove(&s->peers, &p->id, sizeof p->id);
-	if (p->node[0] == '\0')
+	if (p->node[0] == '\0') {
+		list_remove(&p->stranger);
 		s->n_strangers--;
+	}
 	pthread_mutex_unlock(&s->lock);
 	free(p);
 }
@@ -163,6 +168,24 @@ static void read_address(struct addr *out, nng_pipe pipe)
 	}
 }
 
+/* With the lock. Strangers who say nothing take the places of those who want to join: no address gets all of them. */
+static bool has_share(struct link_server *s, const struct link_peer *p)
+{
+	const struct source from = source_of(&p->from);
+	const size_t share = source_is_here(&p->from) ? s->conf.strangers_here : s->conf.strangers_per_source;
+	size_t n = 0;
+
+	LIST_FOREACH (it, &s->strangers) {
+		const struct source other = source_of(&CONTAINER_OF(it, struct link_peer, stranger)->from);
+
+		n += memcmp(&other, &from, sizeof from) == 0;
+	}
+	if (n < share)
+		return true;
+	atomic_fetch_add(&s->strangers_refused, 1);
+	return false;
+}
+
 /* Whether there is room for it; takes the place. */
 static bool peer_enter(struct link_server *s, struct link_peer *p)
 {
@@ -170,10 +193,13 @@ static bool peer_enter(struct link_server *s, struct link_peer *p)
 	bool entered;
 
 	pthread_mutex_lock(&s->lock);
-	entered = map_count(&s->peers) < s->conf.peers_max && (!stranger || s->n_strangers < s->conf.strangers_max) &&
+	entered = map_count(&s->peers) < s->conf.peers_max &&
+	          (!stranger || (s->n_strangers < s->conf.strangers_max && has_share(s, p))) &&
 	          map_put(&s->peers, &p->id, sizeof p->id, p, NULL) == 0;
-	if (entered && stranger)
+	if (entered && stranger) {
+		list_push_back(&s->strangers, &p->stranger);
 		s->n_strangers++;
+	}
 	pthread_mutex_unlock(&s->lock);
 	return entered;
 }
@@ -193,6 +219,7 @@ static void on_pipe_add(nng_pipe pipe, nng_pipe_ev ev, void *arg)
 	p->id = (uint32_t)nng_pipe_id(pipe);
 	p->since_ms = clock_mono_ms();
 	list_init(&p->held);
+	list_init(&p->stranger);
 	letter_init(&p->gone, on_gone);
 	read_address(&p->from, pipe);
 	if (nng_tls_peer(pipe, &cert) == 0) {
@@ -500,6 +527,7 @@ int link_server_open(struct link_server **out, const struct link_server_conf *c,
 	s->conf = *c;
 	pthread_mutex_init(&s->lock, NULL);
 	map_init(&s->peers);
+	list_init(&s->strangers);
 	if (nng_tls_register(e) != 0)
 		goto fail;
 	rv = nng_rep0_open(&s->socket);
@@ -565,6 +593,7 @@ void link_server_stats(struct link_server *s, struct link_server_stats *out)
 		.idle = atomic_load(&s->n_idle),
 		.refused = atomic_load(&s->refused),
 		.expelled = atomic_load(&s->expelled),
+		.strangers_refused = atomic_load(&s->strangers_refused),
 		.bytes_in = atomic_load(&s->bytes_in),
 		.bytes_out = atomic_load(&s->bytes_out),
 	};

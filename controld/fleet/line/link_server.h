@@ -46,6 +46,8 @@ struct link_server_conf {
 	size_t peers_max;    /* connections */
 	size_t handshakes_max;
 	size_t strangers_max;
+	size_t strangers_per_source; /* of these from one address */
+	size_t strangers_here;       /* of these from this machine, where a proxy may stand for many */
 	uint64_t stranger_ms;
 	const struct link_server_ops *ops;
 	void *owner;
@@ -71,6 +73,7 @@ void link_request_expel(struct link_request *rq);
 struct link_server_stats {
 	uint64_t peers, strangers, contexts, idle; /* now */
 	uint64_t refused, expelled;                /* connections */
+	uint64_t strangers_refused;                /* of these: more than their address may have */
 	uint64_t bytes_in, bytes_out;              /* of messages */
 };
 void link_server_stats(struct link_server *s, struct link_server_stats *out);

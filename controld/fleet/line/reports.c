@@ -24,7 +24,8 @@ struct report {
 	char node[PROTO_ID_SIZE];
 	struct msg_report m; /* without its state */
 	void *request;
-	struct err why; /* of a failure */
+	uint32_t skipped; /* of its meters */
+	struct err why;   /* of a failure */
 };
 
 struct reports {
@@ -86,26 +87,45 @@ void reports_end(struct reports *r)
 
 /* ---- on the worker ----------------------------------------------------------------------------------------------- */
 
+/* What became of it; the list was sorted meanwhile. */
+static void note(const struct traffic_report *r)
+{
+	struct report *one = (struct report *)(uintptr_t)CONTAINER_OF(r->m, struct report, m);
+
+	one->skipped = r->skipped;
+	if (r->refused)
+		err_set(&one->why, ERR_OVERLOADED, NULL, "node %s has %d boots that have not ended, which is the most",
+			one->node, TRAFFIC_BOOTS_MAX);
+}
+
 static int work_store(struct db *tx, void *arg, struct err *e)
 {
 	struct list *batch = arg;
 	struct traffic_report all[BATCH_MAX];
 	size_t n = 0;
+	int rc;
 
 	LIST_FOREACH (it, batch) {
 		const struct report *one = CONTAINER_OF(it, struct report, link);
 
 		all[n++] = (struct traffic_report){ .node_id = one->node, .m = &one->m };
 	}
-	return traffic_store_reports(tx, all, n, clock_wall_ms(), e);
+	rc = traffic_store_reports(tx, all, n, clock_wall_ms(), e);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		note(&all[i]);
+	return rc;
 }
 
 static int work_store_alone(struct db *tx, void *arg, struct err *e)
 {
-	const struct report *one = arg;
+	struct report *one = arg;
 	struct traffic_report r = { .node_id = one->node, .m = &one->m };
+	const int rc = traffic_store_reports(tx, &r, 1, clock_wall_ms(), e);
 
-	return traffic_store_reports(tx, &r, 1, clock_wall_ms(), e);
+	err_clear(&one->why);
+	if (rc == 0)
+		note(&r);
+	return rc;
 }
 
 /* One that cannot be stored must not keep the others from it: then each is tried alone. */
@@ -118,11 +138,15 @@ static void work_batch(struct pool_job *job)
 		LIST_FOREACH (it, &r->batch) {
 			struct report *one = CONTAINER_OF(it, struct report, link);
 
-			if (store_write(r->conf.store, STORE_OPERATIONAL, work_store_alone, one, &one->why) == 0)
-				err_clear(&one->why);
-			else
-				log_warn("report_not_stored", log_s("node", one->node), log_err(&one->why));
+			if (store_write(r->conf.store, STORE_OPERATIONAL, work_store_alone, one, &e) != 0)
+				one->why = e;
 		}
+	}
+	LIST_FOREACH (it, &r->batch) {
+		const struct report *one = CONTAINER_OF(it, struct report, link);
+
+		if (one->why.code != ERR_NONE)
+			log_warn("report_not_stored", log_s("node", one->node), log_err(&one->why));
 	}
 	mailbox_post(r->conf.mailbox, &r->done);
 }
@@ -151,13 +175,15 @@ static void answer(struct reports *r, struct report *one)
 {
 	struct msg_report_ack ack = { .stored = one->m.number, .forget = one->m.last };
 
+	r->stats.meters_skipped += one->skipped;
 	buf_reset(&r->message);
 	if (one->why.code == ERR_NONE) {
 		r->stats.stored++;
 		str_copy(ack.boot, sizeof ack.boot, one->m.boot);
 		msg_report_ack_encode(&ack, &r->message);
 	} else {
-		r->stats.failed++;
+		r->stats.failed += one->why.code != ERR_OVERLOADED;
+		r->stats.refused += one->why.code == ERR_OVERLOADED;
 		refused_encode(&one->why, &r->message);
 	}
 	r->conf.ops->answer(r->conf.owner, one->request, &r->message);

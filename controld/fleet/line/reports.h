@@ -45,6 +45,7 @@ void reports_take(struct reports *r, const char *node, const struct msg_report *
 struct reports_stats {
 	uint64_t waiting; /* now */
 	uint64_t stored, failed, batches;
+	uint64_t refused, meters_skipped; /* beyond what one node may have */
 };
 void reports_stats(const struct reports *r, struct reports_stats *out);
 

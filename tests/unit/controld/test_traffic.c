@@ -247,6 +247,64 @@ static void many_reports_at_once(void **state)
 		150 + total(TRAFFIC_NODE, "", "n2").value[METER_bytes_in]);
 }
 
+/* A relay that invents boots fills its share and no more; one that ends makes room. */
+static int work_invent(struct db *tx, void *arg, struct err *e)
+{
+	for (int i = 0; i < TRAFFIC_BOOTS_MAX; i++) {
+		struct sent s = { "n1", "", 1, false, { { 1, "map_a", 1, 0, 0 } }, false };
+		char boot[16];
+
+		str_fmt(boot, sizeof boot, "living-%d", i);
+		s.boot = boot;
+		if (work_report(tx, &s, e) != 0)
+			return -1;
+	}
+	for (int i = 0; i < TRAFFIC_BOOTS_KEPT + 50; i++) {
+		struct sent s = { "n2", "", (uint64_t)i + 1, true, { { 0 } }, false };
+		char boot[16];
+
+		str_fmt(boot, sizeof boot, "ended-%d", i);
+		s.boot = boot;
+		if (work_report(tx, &s, e) != 0)
+			return -1;
+	}
+	(void)arg;
+	return 0;
+}
+
+static int work_count_boots(struct db *tx, void *arg, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(tx, &q, "SELECT count(*) FROM meter_boots WHERE node_id = 'n2'", e) != 0)
+		return -1;
+	rc = query_next(q, e);
+	*(int64_t *)arg = query_int(q, 0);
+	query_end(q);
+	return rc == 1 ? 0 : -1;
+}
+
+static void boots_of_one_node_have_an_end(void **state)
+{
+	int64_t boots = 0;
+	struct err e;
+
+	(void)state;
+	TEST_STORE_MUST(store_write(t.store, STORE_OPERATIONAL, work_invent, NULL, &e), e);
+	expect(TRAFFIC_NODE, "", "n1", TRAFFIC_BOOTS_MAX, 0, 0);
+	assert_false(report((struct sent){ "n1", "one more", 1, false, { { 1, "map_a", 100, 0, 0 } }, false }));
+	expect(TRAFFIC_NODE, "", "n1", TRAFFIC_BOOTS_MAX, 0, 0);
+	assert_true(report((struct sent){ "n1", "living-7", 2, true, { { 0 } }, false }));
+	assert_true(report((struct sent){ "n1", "one more", 1, false, { { 1, "map_a", 100, 0, 0 } }, false }));
+	expect(TRAFFIC_NODE, "", "n1", TRAFFIC_BOOTS_MAX + 100, 0, 0);
+	/* of those that ended, the newest are known: a late report of them counts nothing */
+	TEST_STORE_MUST(store_write(t.store, STORE_OPERATIONAL, work_count_boots, &boots, &e), e);
+	assert_int_equal(boots, TRAFFIC_BOOTS_KEPT);
+	assert_false(report((struct sent){ "n2", "ended-1049", 1051, true, { { 1, "map_a", 9, 0, 0 } }, false }));
+	assert_false(report((struct sent){ "n2", "ended-50", 9999, true, { { 1, "map_a", 9, 0, 0 } }, false }));
+}
+
 static void boots_and_nodes_add_up(void **state)
 {
 	(void)state;
@@ -357,6 +415,7 @@ int main(void)
 		SEQUENCE(a_relay_is_believed_its_own_mappings),
 		SEQUENCE(old_numbers_change_nothing),
 		SEQUENCE(many_reports_at_once),
+		SEQUENCE(boots_of_one_node_have_an_end),
 		SEQUENCE(boots_and_nodes_add_up),
 		SEQUENCE(a_killed_boot_ends),
 		SEQUENCE(a_boot_that_ends_without_news),
