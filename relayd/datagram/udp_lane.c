@@ -210,10 +210,11 @@ static void *desk_new(struct worker *w, const struct service_env *env)
 {
 	struct udp_desk *d = calloc(1, sizeof *d);
 
-	(void)w, (void)env;
+	(void)w;
 	if (d == NULL)
 		return NULL;
 	slab_init(&d->sessions, sizeof(struct udp_session));
+	d->agents = env->agents;
 	if (udp_batch_new(&d->batch) == 0)
 		return d;
 	free(d);

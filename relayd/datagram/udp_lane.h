@@ -19,12 +19,14 @@
 #include "relayd/port/port_kind.h"
 #include "relayd/port/target.h"
 
+struct agents;
 struct udp_door;
 struct udp_session;
 
 /* What the datagram service keeps on one worker. */
 struct udp_desk {
 	struct slab sessions;
+	struct agents *agents; /* NULL: this relay takes none */
 	struct udp_batch *batch;
 	uint64_t last_id;
 	bool segments; /* the kernel knows UDP_SEGMENT */

@@ -2,12 +2,15 @@
 #include "relayd/datagram/udp_session.h"
 
 #include "common/base/clock.h"
+#include "common/base/err.h"
 #include "common/base/sm.h"
 #include "common/base/str.h"
+#include "common/tunnel/mux.h"
 #include "common/uv/fd_budget.h"
 #include "proto/answer.h"
 #include "proto/dial_rule.h"
 #include "relayd/datagram/udp_send.h"
+#include "relayd/tunnel/agents.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -99,6 +102,9 @@ void udp_session_close(struct udp_session *s)
 	session_move(s, UDP_CLOSED);
 	gate_leave(udp_lane_gate(l), worker_of(s)->index, worker_of(s)->now_ns, &s->pass);
 	io_close(&s->io);
+	if (s->stream != NULL)
+		stream_close(s->stream, ERR_NONE, "");
+	free(s->stream);
 	fd_budget_give(worker_of(s)->fds, 1);
 	map_remove(&l->by_client, &s->key, sizeof s->key);
 	if (s->door->recent == s)
@@ -122,6 +128,17 @@ static const struct udp_counters counters[] = {
 	[GATE_OUT] = { METER_bytes_out, METER_packets_out, METER_dropped_out },
 };
 
+/* As udp_send(). */
+static uint64_t send_to_agent(struct udp_session *s, const struct iovec *d, unsigned n)
+{
+	uint64_t taken = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (stream_datagram(s->stream, d[i].iov_base, d[i].iov_len))
+			taken |= UINT64_C(1) << i;
+	return taken;
+}
+
 /*
  * The only place that counts a session's bytes: before the kernel has them, and what it did not take is taken back, so
  * that a process killed in between has counted at least what was delivered (relayd/stream/flow.c says more).
@@ -139,7 +156,7 @@ static void send_counted(struct udp_session *s, enum gate_way way, struct udp_ro
 	udp_lane_count(s->lane, c->bytes, bytes);
 	udp_lane_count(s->lane, c->packets, n);
 	route->segments = s->segments[way];
-	taken = udp_send(route, d, n);
+	taken = route->fd >= 0 ? udp_send(route, d, n) : send_to_agent(s, d, n);
 	s->segments[way] = route->segments;
 	for (unsigned i = 0; i < n; i++) {
 		if (taken & UINT64_C(1) << i)
@@ -291,13 +308,10 @@ static unsigned pass_amplification(struct udp_session *s, struct iovec *d, unsig
 	return kept;
 }
 
-static void answer(struct udp_session *s, struct udp_batch *b, unsigned n)
+static void answer(struct udp_session *s, struct iovec *d, unsigned n)
 {
 	struct udp_route route = { .fd = s->door->io.fd, .to = &s->from, .local = &s->local };
-	struct iovec d[UDP_BATCH];
 
-	for (unsigned i = 0; i < n; i++)
-		d[i] = *udp_batch_datagram(b, i);
 	n = pass_amplification(s, d, n);
 	n = pass_rate(s, GATE_OUT, d, n);
 	if (n > 0)
@@ -310,14 +324,17 @@ static void answer(struct udp_session *s, struct udp_batch *b, unsigned n)
 static void receive_answers(struct udp_session *s)
 {
 	struct udp_batch *b = udp_lane_desk(s->lane)->batch;
+	struct iovec d[UDP_BATCH];
 
 	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
 		int n = udp_batch_receive_connected(b, s->io.fd);
 
 		if (n < 0 && errno == EAGAIN)
 			return;
+		for (int i = 0; i < n; i++)
+			d[i] = *udp_batch_datagram(b, (unsigned)i);
 		if (n > 0)
-			answer(s, b, (unsigned)n);
+			answer(s, d, (unsigned)n);
 		if (n >= 0 && n < UDP_BATCH)
 			return;
 	}
@@ -328,6 +345,33 @@ static void on_target(struct io *io, uint32_t events)
 {
 	(void)events;
 	receive_answers(CONTAINER_OF(io, struct udp_session, io));
+}
+
+static void end_refused(struct udp_session *s, enum meter_counter why)
+{
+	udp_lane_count(s->lane, why, 1);
+	udp_session_close(s);
+}
+
+/* From the agent. What ends there, or with its link, begins anew with the client's next datagram. */
+static void on_stream(struct stream *stream, uint32_t events)
+{
+	struct udp_session *s = stream->owner;
+	const uint8_t *p;
+	struct iovec d;
+
+	if (events & EPOLLERR) {
+		if (stream->opened)
+			udp_session_close(s);
+		else
+			end_refused(s, METER_refused_dial);
+		return;
+	}
+	if (!(events & EPOLLIN))
+		return;
+	d.iov_len = stream_peek(stream, &p);
+	d.iov_base = (void *)(uintptr_t)p;
+	answer(s, &d, 1);
 }
 
 /* ---- the beginning ---------------------------------------------------------------------------------------------- */
@@ -361,12 +405,6 @@ static int dial(const struct udp_session *s, const struct targets *targets)
 	return fd;
 }
 
-static void end_refused(struct udp_session *s, enum meter_counter why)
-{
-	udp_lane_count(s->lane, why, 1);
-	udp_session_close(s);
-}
-
 static void start(struct udp_session *s, int fd)
 {
 	if (fd < 0) {
@@ -382,10 +420,51 @@ static void start(struct udp_session *s, int fd)
 	forward_waiting(s);
 }
 
+static void open_stream(struct udp_session *s, struct mux *link)
+{
+	struct frame_open open = { .kind = FRAME_UDP, .port = (uint16_t)(conf_of(s)->target_port + s->key.offset) };
+	struct addr from, to;
+
+	str_copy(open.mapping, sizeof open.mapping, s->lane->base.object->id);
+	str_copy(open.host, sizeof open.host, conf_of(s)->target_host);
+	client_addrs(s, &from, &to);
+	addr_print(&from, open.source);
+	s->stream = malloc(sizeof *s->stream);
+	if (s->stream == NULL || stream_open(s->stream, link, &open, on_stream, s) != 0) {
+		free(s->stream);
+		s->stream = NULL;
+		end_refused(s, METER_refused_resource);
+		return;
+	}
+	session_move(s, UDP_OPEN);
+	forward_waiting(s);
+}
+
+static void find_agent(struct udp_session *s)
+{
+	const struct mapping_conf *conf = conf_of(s);
+	struct mux *link;
+
+	switch (agents_find(udp_lane_desk(s->lane)->agents, worker_of(s), conf->target_client,
+		(uint16_t)(conf->target_port + s->key.offset), &s->task, &link)) {
+	case AGENTS_HERE:
+		open_stream(s, link);
+		return;
+	case AGENTS_WAIT:
+		return;
+	case AGENTS_NONE:
+		end_refused(s, METER_refused_dial);
+	}
+}
+
 static void find_target(struct udp_session *s)
 {
 	struct targets *targets;
 
+	if (conf_of(s)->target_client[0] != '\0') {
+		find_agent(s);
+		return;
+	}
 	switch (target_get(&s->lane->target, &s->task, &targets)) {
 	case TARGET_KNOWN:
 		start(s, dial(s, targets));
@@ -404,7 +483,7 @@ static void on_task(struct task *t)
 
 	if (s->state == UDP_NAME)
 		find_target(s);
-	else
+	else if (s->stream == NULL)
 		receive_answers(s);
 }
 
@@ -546,7 +625,10 @@ void udp_session_info(const struct udp_session *s, struct conn_info *out)
 	client_addrs(s, &from, &to);
 	addr_print(&from, out->remote);
 	addr_print(&to, out->local);
-	if (s->state == UDP_OPEN && getpeername(s->io.fd, (struct sockaddr *)&ss, &len) == 0) {
+	if (s->state == UDP_OPEN && s->stream != NULL)
+		str_fmt(out->target, sizeof out->target, "%.48s:%u of client %.20s", conf_of(s)->target_host,
+			conf_of(s)->target_port + s->key.offset, conf_of(s)->target_client);
+	else if (s->state == UDP_OPEN && getpeername(s->io.fd, (struct sockaddr *)&ss, &len) == 0) {
 		addr_from_sockaddr(&to, (struct sockaddr *)&ss, len);
 		addr_print(&to, out->target);
 	}

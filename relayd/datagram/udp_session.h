@@ -25,7 +25,8 @@ struct udp_key {
 
 struct udp_session {
 	int state;
-	struct io io; /* connected to the target */
+	struct io io;          /* connected to the target */
+	struct stream *stream; /* or to the agent that has the socket; NULL: none */
 	struct udp_lane *lane;
 	struct udp_door *door;
 	struct list link; /* in lane.sessions */

@@ -344,25 +344,36 @@ static void dial(struct session *s)
 		set_timer(s);
 }
 
-/* The agent that dials: its link is there, or will be. */
-static void find_agent(struct session *s)
+static int open_stream(struct session *s, struct mux *link)
 {
-	const struct mapping_conf *conf = conf_of(s);
 	struct frame_open open = { .kind = FRAME_TCP, .port = s->dial.port };
 	struct addr from, to;
 
 	str_copy(open.mapping, sizeof open.mapping, s->lane->base.object->id);
-	str_copy(open.host, sizeof open.host, conf->target_host);
+	str_copy(open.host, sizeof open.host, conf_of(s)->target_host);
 	if (client_addrs(s, &from, &to) == 0)
 		addr_print(&from, open.source);
-	switch (agents_dial(
-		tcp_lane_desk(s->lane)->agents, worker_of(s), conf->target_client, &open, &s->side[TARGET], &s->task)) {
-	case AGENTS_OPENED:
-		fd_budget_give(worker_of(s)->fds, 1);
-		s->fds--;
-		s->side[TARGET].writable = true;
+	if (stream_side_open(&s->side[TARGET], link, &open) != 0)
+		return -1;
+	s->side[TARGET].writable = true;
+	fd_budget_give(worker_of(s)->fds, 1);
+	s->fds--;
+	return 0;
+}
+
+/* The agent that dials: its link is there, or will be. */
+static void find_agent(struct session *s)
+{
+	struct agents *agents = tcp_lane_desk(s->lane)->agents;
+	struct mux *link;
+
+	switch (agents_find(agents, worker_of(s), conf_of(s)->target_client, s->dial.port, &s->task, &link)) {
+	case AGENTS_HERE:
 		session_move(s, SESSION_DIAL);
-		on_connected(s);
+		if (open_stream(s, link) == 0)
+			on_connected(s);
+		else
+			session_close(s, END_RESOURCE);
 		return;
 	case AGENTS_WAIT:
 		set_timer(s);

@@ -4,7 +4,6 @@
 #include "common/base/err.h"
 #include "common/base/str.h"
 #include "common/crypto/tls.h"
-#include "common/tunnel/stream_side.h"
 #include "proto/client_conf.h"
 #include "relayd/conf/snapshot.h"
 #include "relayd/tunnel/agent_link.h"
@@ -173,18 +172,19 @@ static struct agent_link *pick(const struct seat *s)
 	return best;
 }
 
-enum agents_answer agent_table_dial(
-	struct agent_table *t, const char *client, const struct frame_open *o, struct side *side, struct task *wait)
+enum agents_answer agent_table_find(
+	struct agent_table *t, const char *client, uint16_t port, struct task *wait, struct mux **link)
 {
 	struct seat *s = agent_table_seat(t, client);
 	struct agent_link *a = s != NULL ? pick(s) : NULL;
 
-	if (s != NULL && s->object != NULL && client_conf_port_ok(&s->object->client, o->port)) {
-		if (a != NULL && stream_side_open(side, &a->link.mux, o) == 0) {
+	if (s != NULL && s->object != NULL && client_conf_port_ok(&s->object->client, port)) {
+		if (a != NULL) {
 			agent_count(&t->counts.streams);
-			return AGENTS_OPENED;
+			*link = &a->link.mux;
+			return AGENTS_HERE;
 		}
-		if (a == NULL && !t->quiet && s->object->client.enabled && t->worker->now_ns - s->left_ns < GRACE_NS) {
+		if (!t->quiet && s->object->client.enabled && t->worker->now_ns - s->left_ns < GRACE_NS) {
 			list_push_back(&s->waiting, &wait->link);
 			return AGENTS_WAIT;
 		}

@@ -56,9 +56,9 @@ void agent_table_cut_before(struct agent_table *t, const struct frame_hello *h);
 void agent_table_go_away(struct agent_table *t, uint32_t within_ms);
 void agent_table_close(struct agent_table *t);
 
-/* agents_dial() on this worker. */
-enum agents_answer agent_table_dial(
-	struct agent_table *t, const char *client, const struct frame_open *o, struct side *side, struct task *wait);
+/* agents_find() on this worker. */
+enum agents_answer agent_table_find(
+	struct agent_table *t, const char *client, uint16_t port, struct task *wait, struct mux **link);
 struct seat *agent_table_seat(const struct agent_table *t, const char *client);
 /* A link came: who waited may go on. */
 void seat_add(struct agent_table *t, struct seat *s, struct list *link);

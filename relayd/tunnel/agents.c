@@ -316,10 +316,10 @@ fail:
 
 /* ---- what others ask ---------------------------------------------------------------------------------------------- */
 
-enum agents_answer agents_dial(struct agents *a, const struct worker *w, const char *client, const struct frame_open *o,
-	struct side *side, struct task *wait)
+enum agents_answer agents_find(struct agents *a, const struct worker *w, const char *client, uint16_t port,
+	struct task *wait, struct mux **link)
 {
-	return agent_table_dial(table_of(a, w), client, o, side, wait);
+	return agent_table_find(table_of(a, w), client, port, wait, link);
 }
 
 void agents_states(struct agents *a, struct client_states *out)

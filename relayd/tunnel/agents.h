@@ -1,7 +1,7 @@
 /*
  * agents - the service behind tunnels through NAT: agents connect here, and streams to their targets are opened on their links.
  *
- * Owner:  engine. Thread: control thread, but for agents_dial(), which runs on a worker.
+ * Owner:  engine. Thread: control thread, but for agents_find(), which runs on a worker.
  * Ends:   as every service (relayd/loop/service.h).
  */
 #ifndef PORTWAY_RELAYD_TUNNEL_AGENTS_H
@@ -16,7 +16,7 @@
 struct agents;
 struct client_states;
 struct err;
-struct side;
+struct mux;
 struct task;
 struct worker;
 
@@ -54,11 +54,12 @@ bool agents_changed(struct agents *a);
 void agents_counts(const struct agents *a, struct agent_counts *out);
 
 enum agents_answer {
-	AGENTS_OPENED, /* the side is a stream */
-	AGENTS_WAIT,   /* `wait` runs when it is worth asking again */
-	AGENTS_NONE,   /* there is no such client, it may not, or its agent is not here */
+	AGENTS_HERE, /* a link to open a stream on, now */
+	AGENTS_WAIT, /* `wait` runs when it is worth asking again */
+	AGENTS_NONE, /* there is no such client, it may not, or its agent is not here */
 };
-enum agents_answer agents_dial(struct agents *a, const struct worker *w, const char *client, const struct frame_open *o,
-	struct side *side, struct task *wait);
+/* A link to a client's agent for a stream to this port there. */
+enum agents_answer agents_find(struct agents *a, const struct worker *w, const char *client, uint16_t port,
+	struct task *wait, struct mux **link);
 
 #endif

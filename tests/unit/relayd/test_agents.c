@@ -10,6 +10,7 @@
 #include "common/tunnel/tunnel_link.h"
 #include "proto/client_conf.h"
 #include "proto/client_state.h"
+#include "relayd/datagram/datagram_service.h"
 #include "relayd/stream/stream_service.h"
 #include "tests/unit/common/pki.h"
 #include "tests/unit/relayd/lab.h"
@@ -21,7 +22,7 @@
 static struct pki pki;
 static struct lab lab;
 static struct agents *agents;
-static struct service both[2];
+static struct service both[3]; /* agents, streams, datagrams */
 static uint16_t agent_port, tunnel_port;
 static struct key *secret, *other_secret;
 
@@ -44,7 +45,11 @@ static void both_stop(void *self)
 static void both_stats(void *self, struct service_stats *out)
 {
 	(void)self;
+	struct service_stats more = { .connections = 0 };
+
 	both[1].ops->stats(both[1].self, out);
+	both[2].ops->stats(both[2].self, &more);
+	out->connections += more.connections;
 }
 
 static const struct service_ops both_ops = { .apply = both_apply, .stop = both_stop, .stats = both_stats };
@@ -63,7 +68,9 @@ static int both_new(struct service *out, const struct service_env *env, struct e
 		return -1;
 	with.agents = agents;
 	*out = (struct service){ .ops = &both_ops };
-	return stream_service_new(&both[1], &with, e);
+	if (stream_service_new(&both[1], &with, e) != 0)
+		return -1;
+	return datagram_service_new(&both[2], &with, e);
 }
 
 /* ---- an agent in a thread of its own ------------------------------------------------------------------------------ */
@@ -107,6 +114,12 @@ static void on_echo(struct stream *s, uint32_t events)
 	if (events & EPOLLERR) {
 		__atomic_sub_fetch(&e->agent->streams, 1, __ATOMIC_RELAXED);
 		free(e);
+		return;
+	}
+	if (s->kind == FRAME_UDP) {
+		n = stream_peek(s, &p);
+		if (events & EPOLLIN)
+			stream_datagram(s, p, n);
 		return;
 	}
 	while ((n = stream_peek(s, &p)) > 0 && (n = stream_send(s, p, n)) > 0)
@@ -407,6 +420,33 @@ static void test_refused(void **state)
 	assert_int_equal(counts().refused, 2);
 }
 
+static void test_datagrams(void **state)
+{
+	struct mapping_conf m = lab_mapping(MAPPING_UDP, tunnel_port, 80);
+	uint8_t out[1400], in[1500];
+	struct agent a;
+	int fd;
+
+	(void)state;
+	str_copy(m.target_host, sizeof m.target_host, "svc.internal");
+	str_copy(m.target_client, sizeof m.target_client, CLIENT);
+	lab_change(&lab, "map_u", &m);
+	agent_start(&a, "i1", 1, secret, 2);
+	fd = lab_connect(SOCK_DGRAM, tunnel_port); /* the first waits for the agent */
+	for (size_t n = 0; n <= sizeof out; n += 100) {
+		memset(out, (int)n, sizeof out);
+		assert_int_equal(send(fd, out, n, 0), n);
+		assert_int_equal(recv(fd, in, sizeof in, 0), n);
+		assert_memory_equal(in, out, n);
+	}
+	assert_int_equal(lab_connections(&lab), 1);
+	assert_int_equal(lab_count(&lab, "map_u", METER_packets_out), 15);
+	assert_int_equal(lab_count(&lab, "map_u", METER_bytes_in), 14 * 15 * 50);
+	agent_stop(&a);
+	LAB_UNTIL(&lab, lab_connections(&lab) == 0);
+	close(fd);
+}
+
 /* Switched off, or another secret: links and what passes on them end at once. */
 static void test_revoked(void **state)
 {
@@ -535,6 +575,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_bytes_and_counters, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_datagrams, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_states, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_revoked, set_up, tear_down),
