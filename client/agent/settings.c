@@ -131,7 +131,6 @@ static const struct conf_key keys[] = {
 		.type = CONF_STR,
 		.offset = AT(relays),
 		.def = "",
-		.min = 1,
 		.max = (uint64_t)SETTINGS_RELAYS_MAX * SETTINGS_RELAY_SIZE,
 		.flags = CONF_RELOAD,
 		.unit = "host:port",

@@ -61,6 +61,7 @@ enum print_format invocation_format(const struct invocation *in);
 int invocation_fail(const struct invocation *in, const struct failure *f);
 int invocation_usage(const struct invocation *in, const char *fmt, ...) PRINTF(2, 3);
 
+int command_agent(struct invocation *in);
 int command_completion(struct invocation *in);
 int command_help(struct invocation *in);
 int command_login(struct invocation *in);

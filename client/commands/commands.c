@@ -51,6 +51,23 @@ const struct option_row commands_global[] = {
 	{ .name = NULL },
 };
 
+static const struct option_row agent_options[] = {
+	{ .name = "config", .type = OPTION_FILE, .value = "FILE", .help = "settings, as YAML" },
+	{ .name = "set",
+		.type = OPTION_TEXT,
+		.value = "KEY=VALUE",
+		.help = "one setting, before the file and the environment; several times" },
+	{ .name = "check-config", .type = OPTION_FLAG, .help = "say every error in the settings, and end" },
+	{ .name = "print-config", .type = OPTION_FLAG, .help = "print the settings in effect, and end" },
+	{ .name = "print-example", .type = OPTION_FLAG, .help = "print a file with every setting, and end" },
+	{ .name = "print-mdoc", .type = OPTION_FLAG, .help = "print the settings as rows of the man page, and end" },
+	{ .name = "runtime-dir",
+		.type = OPTION_FILE,
+		.value = "FOLDER",
+		.help = "with status: the runtime_dir of the agent that is asked" },
+	{ .name = NULL },
+};
+
 static const struct option_row login_options[] = {
 	{ .name = "email",
 		.type = OPTION_TEXT,
@@ -62,9 +79,25 @@ static const struct option_row login_options[] = {
 
 /* ---- the table ---------------------------------------------------------------------------------------------------- */
 
+static const char *const agent_words[] = { "status", NULL };
 static const char *const shells[] = { "bash", "zsh", "fish", NULL };
 
 const struct command commands_table[] = {
+	{ .name = "agent",
+		.args = "[status]",
+		.summary = "keep this machine's tunnels up, or show how they are",
+		.details = "Runs in the foreground: keeps links to the relays, and connects what they ask for to "
+			   "targets that "
+			   "its allow list has. Settings come from --config, PORTWAY_AGENT_... and --set; see "
+			   "portway-agent(8). It tries again for ever, and ends with 3 when every relay refuses its "
+			   "credentials. TERM lets connections finish; HUP reads the settings again.",
+		.example = "PORTWAY_AGENT_TOKEN=... portway agent --set relays=edge-1.example:7500 --set "
+			   "allow=localhost:22",
+		.options = agent_options,
+		.run = command_agent,
+		.words = WORDS_LIST,
+		.list = agent_words,
+		.words_max = 1 },
 	{ .name = "completion",
 		.args = "bash|zsh|fish",
 		.summary = "print the completion script of a shell",

@@ -43,6 +43,28 @@ def test_example_file_is_the_table(program, tmp_path):
     assert daemon(program, "--check-config", "--config", path).returncode == 0
 
 
+def agent(*args, **env):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("PORTWAY_")}
+    return subprocess.run([os.path.join(BIN, "portway"), "agent", *args], capture_output=True, text=True, timeout=30,
+                          env={**clean, **env})
+
+
+def test_agent_settings(tmp_path):
+    with open(os.path.join(ROOT, "deploy", "examples", "agent.yaml")) as f:
+        assert f.read() == agent("--print-example").stdout, "deploy/examples/agent.yaml is not what --print-example prints"
+    wrong = agent("--check-config", "--set", "allow=10.0.0.1/8", "--set", "instance=a b")
+    assert wrong.returncode == 2
+    for word in ("relays", "PORTWAY_AGENT_TOKEN", "10.0.0.1/8", "a b"):
+        assert word in wrong.stderr, wrong.stderr
+    token = "42.pws_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8." + 64 * "a"
+    good = {"PORTWAY_AGENT_TOKEN": token, "PORTWAY_AGENT_RELAYS": "127.0.0.1:1", "XDG_RUNTIME_DIR": str(tmp_path)}
+    first = agent("--print-config", **good)
+    assert first.returncode == 0, first.stderr
+    assert token not in first.stdout
+    (tmp_path / "again.yaml").write_text(first.stdout)
+    assert agent("--print-config", "--config", str(tmp_path / "again.yaml"), **good).stdout == first.stdout
+
+
 @pytest.mark.parametrize("program", ["controld", "relayd"])
 def test_precedence_file_environment_flag(program, tmp_path):
     conf = tmp_path / "conf.yaml"

@@ -16,6 +16,7 @@
 #include "common/crypto/cert.h"
 #include "common/crypto/key.h"
 #include "common/crypto/tls.h"
+#include "common/net/addr.h"
 #include "common/tunnel/tunnel_link.h"
 #include "common/uv/fd_budget.h"
 

@@ -515,6 +515,120 @@ static void test_limit(void **state)
 	target_close(&echo);
 }
 
+/* ---- through a proxy ---------------------------------------------------------------------------------------------- */
+
+static struct {
+	int fd;
+	uint16_t port;
+	pthread_t thread;
+	const char *answer; /* to CONNECT */
+	char asked[512];    /* the head of the last request */
+} proxy;
+
+/* Bytes both ways until either end is there; one connection at a time is enough. */
+static void carry(int a, int b)
+{
+	fd_set set;
+	char bytes[16384];
+
+	for (;;) {
+		ssize_t n;
+		int from;
+
+		FD_ZERO(&set);
+		FD_SET(a, &set);
+		FD_SET(b, &set);
+		if (select(MAX(a, b) + 1, &set, NULL, NULL, NULL) < 0)
+			return;
+		from = FD_ISSET(a, &set) ? a : b;
+		n = recv(from, bytes, sizeof bytes, 0);
+		if (n <= 0 || send(from == a ? b : a, bytes, (size_t)n, MSG_NOSIGNAL) != n)
+			return;
+	}
+}
+
+static void *work_proxy(void *arg)
+{
+	int fd;
+
+	(void)arg;
+	while ((fd = accept(proxy.fd, NULL, NULL)) >= 0) {
+		struct addr to;
+		char where[64];
+		int out;
+		ssize_t n = recv(fd, proxy.asked, sizeof proxy.asked - 1, 0);
+
+		proxy.asked[MAX(n, 0)] = '\0';
+		(void)!send(fd, proxy.answer, strlen(proxy.answer), MSG_NOSIGNAL);
+		if (strstr(proxy.answer, " 200 ") != NULL && sscanf(proxy.asked, "CONNECT %63s", where) == 1 &&
+			addr_parse(&to, where) == 0) {
+			out = socket(AF_INET, SOCK_STREAM, 0);
+			if (connect(out, &to.sa, to.len) == 0)
+				carry(fd, out);
+			close(out);
+		}
+		close(fd);
+	}
+	return NULL;
+}
+
+static void proxy_open(const char *answer)
+{
+	proxy.answer = answer;
+	proxy.fd = world_listen(SOCK_STREAM, 0, &proxy.port);
+	pthread_create(&proxy.thread, NULL, work_proxy, NULL);
+}
+
+static void proxy_close(struct world *w)
+{
+	agent_free(w->agent);
+	w->agent = NULL;
+	shutdown(proxy.fd, SHUT_RDWR);
+	pthread_join(proxy.thread, NULL);
+	close(proxy.fd);
+}
+
+static void through_proxy(struct world *w)
+{
+	char setting[64];
+	const char *const more[] = { setting, NULL };
+
+	w->relay[0].wants = 1;
+	str_fmt(setting, sizeof setting, "proxy=http://me:secret@127.0.0.1:%u", proxy.port);
+	world_open_agent(w, "", more);
+}
+
+static void test_proxy(void **state)
+{
+	struct world *w = *state;
+	char want[64];
+
+	proxy_open("HTTP/1.1 200 OK\r\nVia: test\r\n\r\n");
+	through_proxy(w);
+	world_run_until(w, one_link);
+	exchange(w, "127.0.0.1", 100000);
+	proxy_close(w);
+	str_fmt(want, sizeof want, "CONNECT 127.0.0.1:%u HTTP/1.1\r\n", w->relay[0].port);
+	assert_non_null(strstr(proxy.asked, want));
+	assert_non_null(strstr(proxy.asked, "Proxy-Authorization: Basic bWU6c2VjcmV0\r\n"));
+}
+
+static bool proxy_refused(struct world *w)
+{
+	return says(w, "the proxy refuses: HTTP/1.1 403 Forbidden");
+}
+
+static void test_proxy_refuses(void **state)
+{
+	struct world *w = *state;
+
+	proxy_open("HTTP/1.1 403 Forbidden\r\n\r\n");
+	through_proxy(w);
+	world_run_until(w, proxy_refused);
+	proxy_close(w);
+	assert_int_equal(w->relay[0].n_ever, 0);
+}
+
 /* ---- UDP ---------------------------------------------------------------------------------------------------------- */
 
 static struct {
@@ -694,6 +808,8 @@ int main(void)
 		world_test(test_relay_resets),
 		world_test(test_says_why_not),
 		world_test(test_limit),
+		world_test(test_proxy),
+		world_test(test_proxy_refuses),
 		world_test(test_udp),
 		world_test(test_drain),
 		world_test(test_stop),
