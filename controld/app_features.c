@@ -97,23 +97,27 @@ void app_tunnels_close(struct app *a)
 
 /* ---- clean-up ---------------------------------------------------------------------------------------------------- */
 
-#define PRUNE_BATCH 1000
+#define PRUNE_BATCH    1000
+#define PRUNE_YOUNG_MS (10 * 60 * 1000) /* younger rows stay however many there are */
 
 struct prune {
-	int64_t before_ms, removed;
+	struct changes_keep keep;
+	int64_t removed;
 };
 
 static int work_prune(struct db *tx, void *arg, struct err *e)
 {
 	struct prune *p = arg;
 
-	return changes_prune(tx, p->before_ms, PRUNE_BATCH, &p->removed, e);
+	return changes_prune(tx, &p->keep, PRUNE_BATCH, &p->removed, e);
 }
 
 static int clean_changes(void *arg, int64_t now_ms, struct err *e)
 {
 	struct app *a = arg;
-	struct prune p = { .before_ms = now_ms - (int64_t)a->settings->keep.changes_ms };
+	struct prune p = { .keep = { .before_ms = now_ms - (int64_t)a->settings->keep.changes_ms,
+				   .rows_max = (int64_t)a->settings->keep.changes_max,
+				   .rows_ms = now_ms - PRUNE_YOUNG_MS } };
 
 	do {
 		if (store_write(a->store, STORE_OPERATIONAL, work_prune, &p, e) != 0)

@@ -175,6 +175,8 @@ static const struct conf_key settings_keys[] = {
 		"For a client to take an answer."),
 	TIME("keep.changes", "CONTROLD_KEEP_CHANGES", NULL, keep.changes_ms, "90d", 60 * MINUTE, 0, 0,
 		"How long the change log (the audit trail) goes back."),
+	NUMBER("keep.changes_max", "CONTROLD_KEEP_CHANGES_MAX", NULL, keep.changes_max, "1000000", 1000, 1000000000, 0,
+		"changes", "Of these at most; the last 10 minutes stay in any case."),
 	TIME("keep.samples_10s", "CONTROLD_KEEP_SAMPLES_10S", NULL, keep.samples_10s_ms, "2d", 60 * MINUTE, 0, 0,
 		"How long traffic is kept in steps of 10 seconds."),
 	TIME("keep.samples_1h", "CONTROLD_KEEP_SAMPLES_1H", NULL, keep.samples_1h_ms, "730d", DAY, 0, 0,

@@ -27,7 +27,7 @@ struct settings {
 		uint64_t readers, group_max, queue_max, wait_ms, answer_ms, connect_ms, start_wait_ms;
 	} database;
 	struct {
-		uint64_t changes_ms, samples_10s_ms, samples_1m_ms, samples_1h_ms;
+		uint64_t changes_ms, changes_max, samples_10s_ms, samples_1m_ms, samples_1h_ms;
 	} keep;
 	struct {
 		char *listen, *names;

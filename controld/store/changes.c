@@ -26,8 +26,10 @@ static const char sql_tx_next[] = "SELECT seq FROM changes WHERE seq > ?1 AND tx
 static const char sql_read[] = "SELECT " CHANGES_COLUMNS " FROM changes WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
 static const char sql_read_kind[] =
 	"SELECT " CHANGES_COLUMNS " FROM changes WHERE kind = ?3 AND seq > ?1 AND seq <= ?2 ORDER BY seq";
-static const char sql_prune[] = "DELETE FROM changes WHERE time_ms < ?1 AND seq < (SELECT max(seq) FROM changes) "
-				"AND seq IN (SELECT seq FROM changes ORDER BY seq LIMIT ?2)";
+/* Numbers have no gap, so how many rows there are follows from the newest. */
+static const char sql_prune[] =
+	"DELETE FROM changes WHERE (time_ms < ?1 OR (time_ms < ?3 AND seq <= (SELECT max(seq) FROM changes) - ?2)) AND "
+	"seq < (SELECT max(seq) FROM changes) AND seq IN (SELECT seq FROM changes ORDER BY seq LIMIT ?4)";
 static const char sql_log_id[] = "SELECT value FROM meta WHERE key = 'log_id'";
 static const char sql_set_log_id[] = "INSERT INTO meta(key, value) VALUES ('log_id', ?1) "
 				     "ON CONFLICT (key) DO UPDATE SET value = excluded.value";
@@ -204,9 +206,9 @@ int changes_new_log(struct db *tx, struct err *e)
 	return db_exec(tx, sql_set_log_id, e, bind_s(hex)) < 0 ? -1 : 0;
 }
 
-int changes_prune(struct db *tx, int64_t before_ms, unsigned limit, int64_t *removed, struct err *e)
+int changes_prune(struct db *tx, const struct changes_keep *k, unsigned limit, int64_t *removed, struct err *e)
 {
-	int n = db_exec(tx, sql_prune, e, bind_i(before_ms), bind_i(limit));
+	int n = db_exec(tx, sql_prune, e, bind_i(k->before_ms), bind_i(k->rows_max), bind_i(k->rows_ms), bind_i(limit));
 
 	*removed = n > 0 ? n : 0;
 	return n < 0 ? -1 : 0;

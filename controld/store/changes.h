@@ -49,9 +49,16 @@ int changes_last(struct db *db, int64_t *seq, uint8_t log_id[CHANGES_LOG_ID_SIZE
 int changes_first(struct db *db, int64_t *seq, struct err *e) MUST_CHECK;
 /* A new log id: what was read of the log before means nothing any more (a restored database). */
 int changes_new_log(struct db *tx, struct err *e) MUST_CHECK;
-/* Deletes up to `limit` of the oldest rows if they are older than `before_ms`; the newest one always stays, it carries
- * the sequence on. *removed gets how many went. */
-int changes_prune(struct db *tx, int64_t before_ms, unsigned limit, int64_t *removed, struct err *e) MUST_CHECK;
+/* Which rows may go: those that are too old, and those that are too many. */
+struct changes_keep {
+	int64_t before_ms; /* older than this */
+	int64_t rows_max; /* beyond this many, if they are older than rows_ms: readers have had the time to come past them */
+	int64_t rows_ms;
+};
+/* Deletes those among the `limit` oldest rows; the newest one always stays, it carries the sequence on. *removed gets
+ * how many went. */
+int changes_prune(
+	struct db *tx, const struct changes_keep *k, unsigned limit, int64_t *removed, struct err *e) MUST_CHECK;
 
 /* fn(arg) after each commit that appended. Registered before threads start. */
 void changes_on_commit(struct store *s, void (*fn)(int64_t last_seq, void *arg), void *arg);

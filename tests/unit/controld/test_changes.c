@@ -267,7 +267,8 @@ static void test_readers_are_told_after_the_commit(void **state)
 /* ---- the log's own life ------------------------------------------------------------------------------------------ */
 
 struct pruning {
-	int64_t before_ms, removed;
+	struct changes_keep keep;
+	int64_t removed;
 	unsigned limit;
 };
 
@@ -275,16 +276,41 @@ static int work_prune(struct db *tx, void *arg, struct err *e)
 {
 	struct pruning *p = arg;
 
-	return changes_prune(tx, p->before_ms, p->limit, &p->removed, e);
+	return changes_prune(tx, &p->keep, p->limit, &p->removed, e);
 }
 
-static int64_t prune(struct store *s, int64_t before_ms, unsigned limit)
+static int64_t prune_to(struct store *s, struct changes_keep keep, unsigned limit)
 {
-	struct pruning p = { .before_ms = before_ms, .limit = limit };
+	struct pruning p = { .keep = keep, .limit = limit };
 	struct err e = { 0 };
 
 	TEST_STORE_MUST(store_write(s, STORE_OPERATIONAL, work_prune, &p, &e), e);
 	return p.removed;
+}
+
+static int64_t prune(struct store *s, int64_t before_ms, unsigned limit)
+{
+	return prune_to(s, (struct changes_keep){ before_ms, INT64_MAX, 0 }, limit);
+}
+
+static void test_the_log_has_a_size(void **state)
+{
+	struct test_store *t = *state;
+	struct err e = { 0 };
+
+	for (int i = 1; i <= 10; i++) {
+		struct batch b = { .kind = "mapping", .n = 1, .time_ms = i * 1000 };
+
+		TEST_STORE_MUST(store_write(t->store, STORE_LOGGED, work_batch, &b, &e), e);
+	}
+	assert_int_equal(prune_to(t->store, (struct changes_keep){ 0, 10, 99999 }, 100), 0);
+	assert_int_equal(prune_to(t->store, (struct changes_keep){ 0, 7, 99999 }, 2), 2); /* a batch */
+	assert_int_equal(prune_to(t->store, (struct changes_keep){ 0, 7, 99999 }, 2), 1);
+	assert_int_equal(prune_to(t->store, (struct changes_keep){ 0, 7, 99999 }, 2), 0);
+	assert_int_equal(prune_to(t->store, (struct changes_keep){ 0, 2, 6000 }, 100), 2);    /* 4 and 5: 6 is young */
+	assert_int_equal(prune_to(t->store, (struct changes_keep){ 8000, 2, 6000 }, 100), 2); /* but old enough */
+	assert_int_equal(prune_to(t->store, (struct changes_keep){ 0, 0, 99999 }, 100), 2);   /* the newest stays */
+	assert_int_equal(append(t->store, "mapping", 1), 11);
 }
 
 static void test_pruning_keeps_the_numbers(void **state)
@@ -341,6 +367,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_operational_writes_may_not_append, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_long_object_is_cut_and_says_so, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_readers_are_told_after_the_commit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_log_has_a_size, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pruning_keeps_the_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_log_id_stays_until_it_is_replaced, setup, teardown),
 	};
