@@ -7,6 +7,10 @@
 #include <stdarg.h>
 #include <string.h>
 
+#undef failure_set
+#undef failure_from_err
+#undef failure_from_answer
+
 int failure_set(struct failure *f, enum command_exit code, const char *fmt, ...)
 {
 	va_list ap;
@@ -96,19 +100,25 @@ static void print_wrong(const struct failure *f, FILE *to)
 		(void)fprintf(to, "  and %zu more\n", f->wrong.dropped);
 }
 
+static bool is_whole(const struct failure *f)
+{
+	return f->wrong.n == 1 && f->wrong.dropped == 0 && strcmp(f->wrong.items[0].msg, f->message) == 0;
+}
+
 int failure_print(const struct failure *f, FILE *to, const char *who)
 {
-	/* One wrong field is the message already. */
-	const bool single = f->wrong.n == 1 && strcmp(f->wrong.items[0].msg, f->message) == 0;
+	const struct err *first = &f->wrong.items[0];
 
-	if (single && f->wrong.items[0].value[0] != '\0')
-		text_printf(to, "%s: %s=%s: %s", who, f->wrong.items[0].field, f->wrong.items[0].value, f->message);
+	if (f->wrong.n > 1)
+		text_printf(to, "%s: %zu fields are wrong:", who, f->wrong.n + f->wrong.dropped);
+	else if (is_whole(f) && first->value[0] != '\0')
+		text_printf(to, "%s: %s=%s: %s", who, first->field, first->value, f->message);
 	else
 		text_printf(to, "%s: %s", who, f->message);
 	if (f->exit == EXIT_BAD_NEWS && f->request_id[0] != '\0' && f->wrong.n == 0)
 		text_printf(to, " (request %s)", f->request_id);
 	(void)fputc('\n', to);
-	if (!single)
+	if (!is_whole(f))
 		print_wrong(f, to);
 	return (int)f->exit;
 }

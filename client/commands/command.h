@@ -59,14 +59,23 @@ int invocation_api(const struct invocation *in, struct api **out);
 enum print_format invocation_format(const struct invocation *in);
 /* Complains; the exit code. */
 int invocation_fail(const struct invocation *in, const struct failure *f);
+/* --if-match as a header has it: v3 and 3 become "v3". "" if it was not given. 0, or the exit code. */
+int invocation_etag(const struct invocation *in, char *dst, size_t size);
 int invocation_usage(const struct invocation *in, const char *fmt, ...) PRINTF(2, 3);
 
 int command_agent(struct invocation *in);
 int command_completion(struct invocation *in);
+int command_create(struct invocation *in);
+int command_delete(struct invocation *in);
+int command_explain(struct invocation *in);
+int command_get(struct invocation *in);
 int command_help(struct invocation *in);
+int command_list(struct invocation *in);
 int command_login(struct invocation *in);
 int command_logout(struct invocation *in);
+int command_ls(struct invocation *in);
 int command_status(struct invocation *in);
+int command_update(struct invocation *in);
 int command_version(struct invocation *in);
 int command_whoami(struct invocation *in);
 

@@ -77,6 +77,53 @@ static const struct option_row login_options[] = {
 	{ .name = NULL },
 };
 
+#define COLUMNS                                                                                    \
+	{                                                                                          \
+		.name = "columns", .type = OPTION_TEXT, .value = "A,B.C",                          \
+		.help = "members that the table shows, by their paths, in place of the usual ones" \
+	}
+#define WATCH                                                                                                 \
+	{ .name = "watch",                                                                                    \
+		.letter = 'w',                                                                                \
+		.type = OPTION_FLAG,                                                                          \
+		.help = "go on and tell what is new, changed and gone, one line (or JSON object) for each" }, \
+	{                                                                                                     \
+		.name = "interval", .type = OPTION_DURATION, .value = "TIME", .min = 100, .max = 3600000,     \
+		.help = "with --watch: how often to look; default 2s"                                         \
+	}
+#define BODY                                                                                                          \
+	{ .name = "file",                                                                                             \
+		.letter = 'f',                                                                                        \
+		.type = OPTION_FILE,                                                                                  \
+		.value = "FILE",                                                                                      \
+		.help = "JSON to begin with, - for the standard input; words change it" },                            \
+	{                                                                                                             \
+		.name = "wait", .type = OPTION_DURATION, .optional = true, .value = "TIME", .min = 0, .max = 3600000, \
+		.help = "of a mapping: until its relays serve it or refuse it; default 30s"                           \
+	}
+#define IF_MATCH                                                                     \
+	{                                                                            \
+		.name = "if-match", .type = OPTION_TEXT, .value = "VERSION",         \
+		.help = "only if it is still this version, as get shows it (else 6)" \
+	}
+
+static const struct option_row list_options[] = {
+	{ .name = "limit",
+		.letter = 'n',
+		.type = OPTION_NUMBER,
+		.value = "N",
+		.min = 1,
+		.max = 10000000,
+		.help = "objects at most; default all" },
+	COLUMNS,
+	WATCH,
+	{ .name = NULL },
+};
+static const struct option_row get_options[] = { COLUMNS, WATCH, { .name = NULL } };
+static const struct option_row create_options[] = { BODY, COLUMNS, { .name = NULL } };
+static const struct option_row update_options[] = { BODY, IF_MATCH, COLUMNS, { .name = NULL } };
+static const struct option_row delete_options[] = { IF_MATCH, { .name = NULL } };
+
 /* ---- the table ---------------------------------------------------------------------------------------------------- */
 
 static const char *const agent_words[] = { "status", NULL };
@@ -107,12 +154,67 @@ const struct command commands_table[] = {
 		.list = shells,
 		.words_min = 1,
 		.words_max = 1 },
+	{ .name = "create",
+		.args = "RESOURCE [FIELD=VALUE ...]",
+		.summary = "make an object",
+		.details = "FIELD=VALUE takes the value as the field's type wants it: numbers also with K, M, G, lists "
+			   "by commas; "
+			   "limits.bandwidth_in=1M reaches into an object, FIELD:=JSON is JSON, FIELD=@FILE the "
+			   "content of a file. "
+			   "Secrets are asked for, or come from a file. What is wrong is told all at once, a line "
+			   "each. A file "
+			   "may hold a list of objects.",
+		.example = "portway create mapping protocol=tcp source_port=20379 target_host=127.0.0.1 "
+			   "target_port=6379 --wait",
+		.options = create_options,
+		.run = command_create,
+		.words = WORDS_RESOURCE,
+		.words_min = 1,
+		.words_max = -1 },
+	{ .name = "delete",
+		.args = "RESOURCE ID ...",
+		.summary = "delete objects",
+		.details = "Each is tried, whatever becomes of the others. Deleting a connection cuts it.",
+		.example = "portway delete mapping $(portway list mapping q=test -o name)",
+		.options = delete_options,
+		.run = command_delete,
+		.words = WORDS_RESOURCE,
+		.words_min = 2,
+		.words_max = -1 },
+	{ .name = "explain",
+		.args = "RESOURCE",
+		.summary = "what may be written and filtered, as controld says",
+		.example = "portway explain mapping",
+		.run = command_explain,
+		.words = WORDS_RESOURCE,
+		.words_min = 1,
+		.words_max = 1 },
+	{ .name = "get",
+		.args = "RESOURCE ID",
+		.summary = "show an object, whole",
+		.details = "Watched, it is told until it is gone.",
+		.example = "portway get mapping map_01m80r1djz1f2b3c81mv -o yaml",
+		.options = get_options,
+		.run = command_get,
+		.words = WORDS_RESOURCE,
+		.words_min = 2,
+		.words_max = 2 },
 	{ .name = "help",
 		.args = "[COMMAND]",
 		.summary = "explain a command",
 		.run = command_help,
 		.words = WORDS_COMMAND,
 		.words_max = 1 },
+	{ .name = "list",
+		.args = "RESOURCE [FILTER=VALUE ...]",
+		.summary = "list objects",
+		.details = "Pages are followed to the end. portway explain RESOURCE lists the filters.",
+		.example = "portway list mapping status=error --columns id,name,error",
+		.options = list_options,
+		.run = command_list,
+		.words = WORDS_RESOURCE,
+		.words_min = 1,
+		.words_max = -1 },
 	{ .name = "login",
 		.args = "",
 		.summary = "log in and keep the login",
@@ -125,11 +227,30 @@ const struct command commands_table[] = {
 		.options = login_options,
 		.run = command_login },
 	{ .name = "logout", .args = "", .summary = "end the login and forget it", .run = command_logout },
+	{ .name = "ls",
+		.args = "[FILTER=VALUE ...]",
+		.summary = "list the mappings with their status and traffic",
+		.example = "portway ls status=active --watch",
+		.options = list_options,
+		.run = command_ls,
+		.words_max = -1 },
 	{ .name = "status",
 		.args = "",
 		.summary = "how controld and its relays are",
 		.details = "With credentials the relays as well, and the revision each one runs.",
 		.run = command_status },
+	{ .name = "update",
+		.args = "RESOURCE ID [FIELD=VALUE ...]",
+		.summary = "change an object",
+		.details = "Only what is written changes; FIELD=null sets a field back to its default. Fields are "
+			   "written as in "
+			   "create.",
+		.example = "portway update mapping map_01m80r1djz1f2b3c81mv limits.max_connections=100 --if-match 3",
+		.options = update_options,
+		.run = command_update,
+		.words = WORDS_RESOURCE,
+		.words_min = 2,
+		.words_max = -1 },
 	{ .name = "version", .args = "", .summary = "print the version", .run = command_version },
 	{ .name = "whoami", .args = "", .summary = "who is logged in, and where", .run = command_whoami },
 	{ .name = NULL },
@@ -266,4 +387,18 @@ enum print_format invocation_format(const struct invocation *in)
 	if (options_has(&in->options, "json"))
 		return PRINT_JSON;
 	return print_format(options_text(&in->options, "output", NULL));
+}
+
+int invocation_etag(const struct invocation *in, char *dst, size_t size)
+{
+	const char *given = options_text(&in->options, "if-match", NULL);
+
+	dst[0] = '\0';
+	if (given == NULL)
+		return 0;
+	if (given[0] == '"')
+		return str_copy(dst, size, given) == 0 ? 0 : invocation_usage(in, "--if-match is too long");
+	if (str_fmt(dst, size, "\"%s%s\"", given[0] == 'v' ? "" : "v", given) != 0)
+		return invocation_usage(in, "--if-match is too long");
+	return 0;
 }

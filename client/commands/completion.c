@@ -3,6 +3,7 @@
  * offered as well.
  */
 #include "client/commands/command.h"
+#include "client/resource/resource.h"
 
 #include <string.h>
 
@@ -19,6 +20,8 @@ static void put_first_words(FILE *out, const struct command *c)
 {
 	if (c->words == WORDS_COMMAND)
 		put_commands(out);
+	for (const struct resource *r = resource_table; c->words == WORDS_RESOURCE && r->name != NULL; r++)
+		(void)fprintf(out, "%s%s", r == resource_table ? "" : " ", r->name);
 	for (const char *const *w = c->list; c->words == WORDS_LIST && *w != NULL; w++)
 		(void)fprintf(out, "%s%s", w == c->list ? "" : " ", *w);
 }

@@ -1,6 +1,7 @@
 #include "client/commands/help.h"
 
 #include "client/commands/command.h"
+#include "client/resource/resource.h"
 #include "common/base/str.h"
 
 #include <string.h>
@@ -59,6 +60,13 @@ static void put_options(FILE *out, const struct option_row *rows)
 	}
 }
 
+static void put_resources(FILE *out)
+{
+	(void)fprintf(out, "\nresources (singular or plural; any other collection of the API works as well):\n");
+	for (const struct resource *r = resource_table; r->name != NULL; r++)
+		(void)fprintf(out, "  %-12s %s\n", r->name, r->summary);
+}
+
 void help_command(FILE *out, const struct command *c)
 {
 	(void)fprintf(out, "usage: portway %s%s%s%s\n\n%s\n", c->name, c->options != NULL ? " [OPTIONS]" : "",
@@ -71,6 +79,8 @@ void help_command(FILE *out, const struct command *c)
 		(void)fprintf(out, "\noptions:\n");
 		put_options(out, c->options);
 	}
+	if (c->words == WORDS_RESOURCE)
+		put_resources(out);
 	if (c->example != NULL)
 		(void)fprintf(out, "\nexample:\n  %s\n", c->example);
 	(void)fprintf(out, "\nportway --help lists the options that every command has.\n");
@@ -146,6 +156,12 @@ static void put_roff_commands(FILE *out)
 	}
 }
 
+static void put_roff_resources(FILE *out)
+{
+	for (const struct resource *r = resource_table; r->name != NULL; r++)
+		(void)fprintf(out, ".It Cm %s\n%c%s.\n", r->name, r->summary[0] & ~0x20, r->summary + 1);
+}
+
 static void put_roff_exits(FILE *out)
 {
 #define X(name, number, meaning) (void)fprintf(out, ".It %d\n%s.\n", number, meaning);
@@ -159,6 +175,8 @@ int help_mdoc(FILE *out, const char *part)
 		put_roff_commands(out);
 	else if (strcmp(part, "options") == 0)
 		put_roff_options(out, commands_global);
+	else if (strcmp(part, "resources") == 0)
+		put_roff_resources(out);
 	else if (strcmp(part, "exits") == 0)
 		put_roff_exits(out);
 	else

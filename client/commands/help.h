@@ -10,7 +10,7 @@ struct command;
 
 void help_all(FILE *out);
 void help_command(FILE *out, const struct command *c);
-/* mdoc(7) of commands, options or exit codes: what `part` names. 0, or -1 for no such part. */
+/* mdoc(7) of commands, options, resources or exits: what `part` names. 0, or -1 for no such part. */
 int help_mdoc(FILE *out, const char *part);
 
 #endif

@@ -14,23 +14,28 @@ enum print_format print_format(const char *name)
 	return strcmp(name, "name") == 0 ? PRINT_NAME : PRINT_JSON;
 }
 
-static int dump(FILE *out, const json_t *value, size_t flags)
+static int dump(FILE *out, const json_t *value, size_t flags, const char *end)
 {
 	if (isatty(fileno(out)))
 		flags |= JSON_ENSURE_ASCII;
 	if (json_dumpf(value, out, flags | JSON_ENCODE_ANY) != 0)
 		return -1;
-	return fputc('\n', out) == EOF ? -1 : 0;
+	return fputs(end, out) == EOF ? -1 : 0;
 }
 
 int print_json(FILE *out, const json_t *value)
 {
-	return dump(out, value, JSON_INDENT(2));
+	return dump(out, value, JSON_INDENT(2), "\n");
+}
+
+int print_json_part(FILE *out, const json_t *value)
+{
+	return dump(out, value, JSON_INDENT(2), "");
 }
 
 int print_json_line(FILE *out, const json_t *value)
 {
-	return dump(out, value, JSON_COMPACT);
+	return dump(out, value, JSON_COMPACT, "\n");
 }
 
 const json_t *print_member(const json_t *object, const char *path)

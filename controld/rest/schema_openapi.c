@@ -76,6 +76,7 @@ static json_t *schema_openapi_items(const struct schema_field *f, json_t *compon
 
 static json_t *schema_openapi_field(const struct schema_field *f, json_t *components)
 {
+	const bool read_only = (f->flags & (SCHEMA_READ_ONLY | SCHEMA_IGNORED)) != 0; /* sent back, it does nothing */
 	json_t *out;
 
 	if (f->type == SCHEMA_OBJECT && f->sub != NULL) {
@@ -93,10 +94,10 @@ static json_t *schema_openapi_field(const struct schema_field *f, json_t *compon
 		json_object_set_new(out, "type", json_pack("[O, s]", json_object_get(out, "type"), "null"));
 	if (f->help != NULL)
 		json_object_set_new(out, "description", json_string(f->help));
-	if ((f->flags & SCHEMA_READ_ONLY) != 0)
+	if (read_only)
 		json_object_set_new(out, "readOnly", json_true());
 	if ((f->flags & SCHEMA_SECRET) != 0 || f->format == SCHEMA_FORMAT_PASSWORD)
-		json_object_set_new(out, "writeOnly", json_boolean((f->flags & SCHEMA_READ_ONLY) == 0));
+		json_object_set_new(out, "writeOnly", json_boolean(!read_only));
 	return out;
 }
 

@@ -11,7 +11,7 @@ import subprocess
 import termios
 import time
 
-from portway import BIN
+from portway import BIN, eventually
 
 PROGRAM = os.path.join(BIN, "portway")
 
@@ -74,6 +74,11 @@ class Terminal:
 
     def type(self, text):
         os.write(self.master, text.encode())
+
+    def type_secret(self, text):
+        """What is typed before the terminal is silent would be seen, and is thrown away."""
+        eventually(lambda: not self.settings()[3] & termios.ECHO, "the terminal is silent")
+        self.type(text)
 
     def settings(self):
         return termios.tcgetattr(self.slave)

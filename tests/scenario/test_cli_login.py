@@ -4,7 +4,6 @@ import os
 import signal
 import stat
 import subprocess
-import termios
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -57,8 +56,7 @@ def test_password_on_a_terminal_is_not_shown(home):
         t.expect("Email: ")
         t.type(ADMIN["email"] + "\n")
         t.expect("Password: ")
-        eventually(lambda: not t.settings()[3] & termios.ECHO, "the terminal is silent")
-        t.type(ADMIN["password"] + "\n")
+        t.type_secret(ADMIN["password"] + "\n")
         t.expect("Logged in at .* as " + ADMIN["email"])
         assert t.wait() == 0 and ADMIN["password"] not in t.text
         assert t.settings() == t.before
@@ -66,8 +64,7 @@ def test_password_on_a_terminal_is_not_shown(home):
         t.expect(r"Email \[" + ADMIN["email"] + r"\]: ")
         t.type("\n")
         t.expect("Password: ")
-        eventually(lambda: not t.settings()[3] & termios.ECHO, "the terminal is silent")
-        t.type("no idea\n")
+        t.type_secret("no idea\n")
         t.expect("password is wrong")
         assert t.wait() == 3
 
@@ -75,8 +72,7 @@ def test_password_on_a_terminal_is_not_shown(home):
 def test_interrupt_at_the_password_leaves_the_terminal_as_it_was(home):
     with Terminal("login", "--email", "a@b.de", **home) as t:
         t.expect("Password: ")
-        eventually(lambda: not t.settings()[3] & termios.ECHO, "the terminal is silent")
-        t.type("half\x03")
+        t.type_secret("half\x03")
         assert t.wait() == -signal.SIGINT
         assert t.settings() == t.before
 

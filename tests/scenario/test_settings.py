@@ -147,5 +147,5 @@ def test_database_commands(new_fleet, tmp_path):
 def test_man_page_of_the_command_is_its_tables():
     with open(os.path.join(ROOT, "docs", "man", "portway.1")) as f:
         page = f.read()
-    for part in ("commands", "options", "exits"):
+    for part in ("commands", "options", "resources", "exits"):
         assert daemon("portway", "help", "mdoc:" + part).stdout in page, f"{part} of portway(1): run scripts/man"

@@ -1,0 +1,143 @@
+/*
+ * list - objects of a resource, filtered, page after page; ls - the mappings, with what passes through them.
+ */
+#include "client/api/path.h"
+#include "client/commands/verb.h"
+#include "client/resource/pages.h"
+#include "client/resource/watch.h"
+#include "common/base/buf.h"
+#include "common/base/str.h"
+
+#include <string.h>
+
+#define PATH_BYTES_MAX    8192
+#define WATCH_INTERVAL_MS 2000
+
+struct listing {
+	struct verb v;
+	struct buf path;
+	struct view view;
+	struct pages pages;
+};
+
+/* "status=active": what the list is asked for; controld refuses by name what it does not know. */
+static int add_filters(struct listing *l, int argc, char **argv)
+{
+	buf_init(&l->path, PATH_BYTES_MAX);
+	buf_printf(&l->path, "%s", l->v.resource->path);
+	for (int i = 0; i < argc; i++) {
+		char name[64];
+		const size_t n = strcspn(argv[i], "=");
+
+		if (n == 0 || argv[i][n] != '=' || str_fmt(name, sizeof name, "%.*s", (int)n, argv[i]) != 0)
+			return invocation_usage(l->v.in, "'%s': write a filter as NAME=VALUE", argv[i]);
+		path_query(&l->path, name, argv[i] + n + 1);
+	}
+	l->pages.path = buf_cstr(&l->path);
+	l->pages.page = l->v.resource->page;
+	l->pages.limit = options_number(&l->v.in->options, "limit", 0);
+	return l->path.failed ? invocation_usage(l->v.in, "the filters are too long") : 0;
+}
+
+static int on_item(const json_t *item, void *arg)
+{
+	return view_show(arg, NULL, item) != 0 ? 1 : 0;
+}
+
+static int print_once(struct listing *l)
+{
+	int rc = pages_each(l->v.api, &l->pages, on_item, &l->view, &l->v.f);
+
+	if (view_end(&l->view) != 0 || rc > 0)
+		return EXIT_BAD_NEWS;
+	if (l->pages.incomplete)
+		(void)fprintf(stderr, "%s: not all: a relay has not answered, or has more\n", l->v.in->who);
+	return rc == 0 ? EXIT_DONE : verb_fail(&l->v);
+}
+
+static int fetch(void *arg, pages_fn fn, void *fn_arg, bool *complete, struct failure *f)
+{
+	struct listing *l = arg;
+	int rc;
+
+	l->pages.incomplete = false;
+	rc = pages_each(l->v.api, &l->pages, fn, fn_arg, f);
+	*complete = !l->pages.incomplete;
+	return rc;
+}
+
+static int watch(struct listing *l)
+{
+	const struct watch_conf conf = {
+		.fetch = fetch,
+		.arg = l,
+		.view = &l->view,
+		.interval_ms = (uint64_t)options_number(&l->v.in->options, "interval", WATCH_INTERVAL_MS),
+		.who = l->v.in->who,
+	};
+	int rc = watch_run(&conf, &l->v.f);
+
+	(void)view_end(&l->view);
+	return rc == 0 ? EXIT_DONE : verb_fail(&l->v);
+}
+
+static int run(struct listing *l, int argc, char **argv)
+{
+	const bool watched = options_has(&l->v.in->options, "watch");
+	struct view_conf conf;
+	int rc = add_filters(l, argc, argv);
+
+	if (rc == 0)
+		rc = verb_view(&l->v, watched, &conf);
+	if (rc != 0)
+		return rc;
+	if (view_begin(&l->view, &conf) != 0)
+		return EXIT_BAD_NEWS;
+	return watched ? watch(l) : print_once(l);
+}
+
+int command_list(struct invocation *in)
+{
+	struct listing l = { .path = { .data = NULL } };
+	int rc = verb_begin(&l.v, in, in->argv[0], RESOURCE_LIST);
+
+	if (rc == 0)
+		rc = run(&l, in->argc - 1, in->argv + 1);
+	buf_free(&l.path);
+	verb_end(&l.v);
+	return rc;
+}
+
+/* ---- ls ----------------------------------------------------------------------------------------------------------- */
+
+static const struct column ls_columns[] = {
+	{ "ID", "id", CELL_TEXT },
+	{ "NAME", "name", CELL_TEXT },
+	{ "PROTO", "protocol", CELL_TEXT },
+	{ "PORT", NULL, CELL_PORTS },
+	{ "TARGET", NULL, CELL_TARGET },
+	{ "STATUS", "status", CELL_TEXT },
+	{ "CONNS", "traffic_stats.connections_active", CELL_COUNT },
+	{ "TOTAL", "traffic_stats.connections_total", CELL_COUNT },
+	{ "REFUSED", "traffic_stats.connections_refused", CELL_COUNT },
+	{ "IN", "traffic_stats.bytes_received", CELL_BYTES },
+	{ "OUT", "traffic_stats.bytes_sent", CELL_BYTES },
+	{ NULL, NULL, CELL_TEXT },
+};
+
+int command_ls(struct invocation *in)
+{
+	struct listing l = { .path = { .data = NULL } };
+	struct resource with_traffic;
+	int rc = verb_begin(&l.v, in, "mapping", RESOURCE_LIST);
+
+	if (rc == 0) {
+		with_traffic = *l.v.resource;
+		with_traffic.columns = ls_columns;
+		l.v.resource = &with_traffic;
+		rc = run(&l, in->argc, in->argv);
+	}
+	buf_free(&l.path);
+	verb_end(&l.v);
+	return rc;
+}

@@ -1,0 +1,227 @@
+#include "client/resource/resource.h"
+
+#include "common/base/str.h"
+
+#include <string.h>
+
+#define API "/api/v1/"
+
+static const struct column api_key_columns[] = {
+	{ "ID", "id", CELL_TEXT },
+	{ "NAME", "name", CELL_TEXT },
+	{ "PREFIX", "prefix", CELL_TEXT },
+	{ "ROLE", "role", CELL_TEXT },
+	{ "EXPIRES", "expires_at", CELL_TIME },
+	{ "AGE", "created_at", CELL_AGE },
+	{ NULL, NULL, CELL_TEXT },
+};
+static const struct column audit_columns[] = {
+	{ "SEQ", "seq", CELL_COUNT },
+	{ "TIME", "time", CELL_TIME },
+	{ "ACTOR", "actor", CELL_TEXT },
+	{ "KIND", "kind", CELL_TEXT },
+	{ "OP", "op", CELL_TEXT },
+	{ "SUBJECT", "subject", CELL_TEXT },
+	{ "FIELDS", "fields", CELL_TEXT },
+	{ NULL, NULL, CELL_TEXT },
+};
+static const struct column connection_columns[] = {
+	{ "ID", "id", CELL_TEXT },
+	{ "PROTO", "protocol", CELL_TEXT },
+	{ "CLIENT", "remote_addr", CELL_TEXT },
+	{ "PORT", "local_addr", CELL_TEXT },
+	{ "TARGET", "target_addr", CELL_TEXT },
+	{ "NODE", "node", CELL_TEXT },
+	{ "IN", "bytes_received", CELL_BYTES },
+	{ "OUT", "bytes_sent", CELL_BYTES },
+	{ "AGE", "created_at", CELL_AGE },
+	{ NULL, NULL, CELL_TEXT },
+};
+static const struct column group_columns[] = {
+	{ "ID", "id", CELL_TEXT },
+	{ "NAME", "name", CELL_TEXT },
+	{ "DESCRIPTION", "description", CELL_TEXT },
+	{ "AGE", "created_at", CELL_AGE },
+	{ NULL, NULL, CELL_TEXT },
+};
+static const struct column join_token_columns[] = {
+	{ "ID", "id", CELL_TEXT },
+	{ "NODE", "name", CELL_TEXT },
+	{ "GROUP", "group", CELL_TEXT },
+	{ "EXPIRES", "expires_at", CELL_TIME },
+	{ "USED", "used_at", CELL_TIME },
+	{ "AGE", "created_at", CELL_AGE },
+	{ NULL, NULL, CELL_TEXT },
+};
+static const struct column mapping_columns[] = {
+	{ "ID", "id", CELL_TEXT },
+	{ "NAME", "name", CELL_TEXT },
+	{ "PROTO", "protocol", CELL_TEXT },
+	{ "PORT", NULL, CELL_PORTS },
+	{ "TARGET", NULL, CELL_TARGET },
+	{ "GROUP", "group", CELL_TEXT },
+	{ "STATUS", "status", CELL_TEXT },
+	{ "AGE", "created_at", CELL_AGE },
+	{ NULL, NULL, CELL_TEXT },
+};
+static const struct column node_columns[] = {
+	{ "ID", "id", CELL_TEXT },
+	{ "NAME", "name", CELL_TEXT },
+	{ "GROUP", "group", CELL_TEXT },
+	{ "STATUS", "status", CELL_TEXT },
+	{ "REVISION", "revision", CELL_COUNT },
+	{ "LAG", "lag", CELL_COUNT },
+	{ "REFUSED", "refused", CELL_COUNT },
+	{ "CONNS", "load.connections", CELL_COUNT },
+	{ "VERSION", "version", CELL_TEXT },
+	{ "SEEN", "last_seen", CELL_AGE },
+	{ NULL, NULL, CELL_TEXT },
+};
+static const struct column tenant_columns[] = {
+	{ "ID", "id", CELL_TEXT },
+	{ "NAME", "name", CELL_TEXT },
+	{ "STATUS", "status", CELL_TEXT },
+	{ "MAY DIAL", "dial_allow", CELL_TEXT },
+	{ "AGE", "created_at", CELL_AGE },
+	{ NULL, NULL, CELL_TEXT },
+};
+static const struct column user_columns[] = {
+	{ "ID", "id", CELL_TEXT },
+	{ "EMAIL", "email", CELL_TEXT },
+	{ "ROLE", "role", CELL_TEXT },
+	{ "STATUS", "status", CELL_TEXT },
+	{ "TENANT", "tenant_id", CELL_TEXT },
+	{ "LAST LOGIN", "last_login", CELL_TIME },
+	{ "AGE", "created_at", CELL_AGE },
+	{ NULL, NULL, CELL_TEXT },
+};
+static const struct column plain_columns[] = {
+	{ "ID", "id", CELL_TEXT },
+	{ "NAME", "name", CELL_TEXT },
+	{ "STATUS", "status", CELL_TEXT },
+	{ "AGE", "created_at", CELL_AGE },
+	{ NULL, NULL, CELL_TEXT },
+};
+
+const struct resource resource_table[] = {
+	{ .name = "api-key",
+		.plural = "api-keys",
+		.path = API "api-keys",
+		.verbs = RESOURCE_LIST | RESOURCE_GET | RESOURCE_CREATE | RESOURCE_DELETE,
+		.columns = api_key_columns,
+		.id = "id",
+		.secret = "key",
+		.summary = "keys that programs use in place of a login" },
+	{ .name = "audit",
+		.plural = "audit",
+		.path = API "audit",
+		.verbs = RESOURCE_LIST,
+		.columns = audit_columns,
+		.id = "seq",
+		.summary = "who did what, newest first" },
+	{ .name = "connection",
+		.plural = "connections",
+		.path = API "connections",
+		.verbs = RESOURCE_LIST | RESOURCE_DELETE,
+		.columns = connection_columns,
+		.id = "id",
+		.page = 4096,
+		.summary = "what passes now; deleting one cuts it" },
+	{ .name = "group",
+		.plural = "groups",
+		.path = API "groups",
+		.verbs = RESOURCE_CRUD,
+		.columns = group_columns,
+		.id = "id",
+		.summary = "groups of relays" },
+	{ .name = "join-token",
+		.plural = "join-tokens",
+		.path = API "nodes/join-tokens",
+		.verbs = RESOURCE_LIST | RESOURCE_CREATE | RESOURCE_DELETE,
+		.columns = join_token_columns,
+		.id = "id",
+		.secret = "token",
+		.summary = "tokens that let one relay join" },
+	{ .name = "mapping",
+		.plural = "mappings",
+		.path = API "mappings",
+		.verbs = RESOURCE_CRUD,
+		.columns = mapping_columns,
+		.id = "id",
+		.settles = true,
+		.summary = "tunnel ports and where they lead" },
+	{ .name = "node",
+		.plural = "nodes",
+		.path = API "nodes",
+		.verbs = RESOURCE_LIST | RESOURCE_GET | RESOURCE_UPDATE | RESOURCE_DELETE,
+		.columns = node_columns,
+		.id = "id",
+		.summary = "relays; a join-token makes one" },
+	{ .name = "tenant",
+		.plural = "tenants",
+		.path = API "tenants",
+		.verbs = RESOURCE_CRUD,
+		.columns = tenant_columns,
+		.id = "id",
+		.summary = "tenants, apart from each other" },
+	{ .name = "user",
+		.plural = "users",
+		.path = API "users",
+		.verbs = RESOURCE_CRUD,
+		.columns = user_columns,
+		.id = "id",
+		.summary = "people who may log in" },
+	{ .name = NULL },
+};
+
+const struct resource *resource_find(const char *name)
+{
+	for (const struct resource *r = resource_table; r->name != NULL; r++)
+		if (strcmp(r->name, name) == 0 || strcmp(r->plural, name) == 0)
+			return r;
+	return NULL;
+}
+
+/* ---- what only the API knows -------------------------------------------------------------------------------------- */
+
+/* Its methods as verbs; 0 when the document has no such path. */
+static unsigned verbs_of(const json_t *paths, const char *path)
+{
+	char one[128];
+	const json_t *many = json_object_get(paths, path), *single;
+	unsigned verbs = 0;
+
+	if (str_fmt(one, sizeof one, "%s/{id}", path) != 0)
+		return 0;
+	single = json_object_get(paths, one);
+	verbs |= json_object_get(many, "get") != NULL ? RESOURCE_LIST : 0;
+	verbs |= json_object_get(many, "post") != NULL ? RESOURCE_CREATE : 0;
+	verbs |= json_object_get(single, "get") != NULL ? RESOURCE_GET : 0;
+	verbs |= json_object_get(single, "put") != NULL ? RESOURCE_UPDATE : 0;
+	verbs |= json_object_get(single, "delete") != NULL ? RESOURCE_DELETE : 0;
+	return verbs;
+}
+
+int resource_discover(struct resource_found *out, const json_t *doc, const char *name)
+{
+	static const char *const endings[] = { "s", "", "es" };
+	const json_t *paths = json_object_get(doc, "paths");
+	unsigned verbs;
+
+	if (name[0] == '\0' || name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-")] != '\0')
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
+		if (str_fmt(out->path, sizeof out->path, API "%s%s", name, endings[i]) != 0 ||
+			(verbs = verbs_of(paths, out->path)) == 0)
+			continue;
+		out->resource = (struct resource){ .name = name,
+			.plural = out->path + sizeof API - 1,
+			.path = out->path,
+			.verbs = verbs,
+			.columns = plain_columns,
+			.id = "id",
+			.summary = "" };
+		return 0;
+	}
+	return -1;
+}
