@@ -58,6 +58,35 @@ static ssize_t hand(const struct flow *f, struct side *to, const uint8_t *bytes,
 	return sys_send(to->io.fd, bytes, n, f->state == FLOW_ENDING ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL);
 }
 
+/* How many of `want` bytes may pass now, by both rates; what is not used is given back. */
+static size_t way_take(struct flow_way *way, size_t want)
+{
+	uint64_t now = way->worker->now_ns;
+	size_t may = rate_take(way->rate, &way->slice, want, now), both;
+
+	if (way->shared_rate == NULL || may == 0)
+		return may;
+	both = rate_take(way->shared_rate, &way->shared_slice, may, now);
+	rate_give(way->rate, &way->slice, may - both);
+	return both;
+}
+
+static void way_give(struct flow_way *way, size_t n)
+{
+	rate_give(way->rate, &way->slice, n);
+	if (way->shared_rate != NULL)
+		rate_give(way->shared_rate, &way->shared_slice, n);
+}
+
+uint64_t flow_way_wait_ns(struct flow_way *way)
+{
+	uint64_t now = way->worker->now_ns, own = rate_limits(way->rate) ? rate_wait_ns(way->rate, now) : 0;
+
+	if (way->shared_rate == NULL || !rate_limits(way->shared_rate))
+		return own;
+	return MAX(own, rate_wait_ns(way->shared_rate, now));
+}
+
 static void count(const struct flow_way *way, uint64_t n)
 {
 	uint64_t *cell = &(*way->cells)[way->cell];
@@ -134,13 +163,13 @@ static enum flow_result read_nothing(struct flow *f, struct flow_way *way, struc
 static enum flow_result copy_some(struct flow *f, struct flow_way *way, struct side *from, struct side *to, size_t max)
 {
 	uint8_t *bytes = way->worker->scratch;
-	size_t may = rate_take(way->rate, &way->slice, *way->kept < KEPT_MAX ? max : READ_TIGHT, way->worker->now_ns);
+	size_t may = way_take(way, *way->kept < KEPT_MAX ? max : READ_TIGHT);
 	ssize_t n, taken;
 
 	if (may == 0)
 		return FLOW_THROTTLED;
 	n = sys_recv(from->io.fd, bytes, may, 0);
-	rate_give(way->rate, &way->slice, may - (size_t)(n > 0 ? n : 0));
+	way_give(way, may - (size_t)(n > 0 ? n : 0));
 	if (n <= 0)
 		return read_nothing(f, way, from, n);
 	if ((size_t)n < may) { /* that was all there is */
@@ -169,11 +198,11 @@ static enum flow_result pass_some(struct flow *f, struct flow_way *way, struct s
 			f->state = FLOW_ENDING;
 		return FLOW_MOVED;
 	}
-	may = rate_take(way->rate, &way->slice, there, way->worker->now_ns);
+	may = way_take(way, there);
 	if (may == 0)
 		return FLOW_THROTTLED;
 	taken = offer(f, way, to, bytes, may);
-	rate_give(way->rate, &way->slice, may - (size_t)MAX(taken, 0));
+	way_give(way, may - (size_t)MAX(taken, 0));
 	if (taken < 0)
 		return FLOW_BROKEN;
 	from->ops->take(from, (size_t)taken);
@@ -199,13 +228,13 @@ static enum flow_result splice_some(struct flow *f, struct flow_way *way, struct
 	f->pipe = pipe_pool_get(&way->worker->pipes, way->worker->now_ns);
 	if (f->pipe == NULL)
 		return copy_some(f, way, from, to, WORKER_SCRATCH);
-	may = rate_take(way->rate, &way->slice, f->pipe->size, way->worker->now_ns);
+	may = way_take(way, f->pipe->size);
 	if (may == 0) {
 		give_back(f, way);
 		return FLOW_THROTTLED;
 	}
 	n = sys_splice(from->io.fd, f->pipe->in, may, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-	rate_give(way->rate, &way->slice, may - (size_t)(n > 0 ? n : 0));
+	way_give(way, may - (size_t)(n > 0 ? n : 0));
 	if (n <= 0) {
 		int saved = errno;
 

@@ -46,11 +46,15 @@ struct flow_way {
 	uint64_t *const *cells; /* the owner's counters, wherever they are at the moment; */
 	size_t cell;            /* this one is ours, and nobody else writes it */
 	struct rate *rate;
-	struct rate_slice slice;
+	struct rate *shared_rate; /* of something larger than the owner, which holds it; NULL: none */
+	struct rate_slice slice, shared_slice;
 	struct list throttled; /* flows that wait for the rate */
 	struct timer refill;
 	uint64_t *kept; /* bytes in buffers of all flows of this worker */
 };
+
+/* How long a throttled flow of this way has to wait. */
+uint64_t flow_way_wait_ns(struct flow_way *way);
 
 enum flow_result {
 	FLOW_MOVED,     /* inside flow.c: go on */

@@ -3,6 +3,8 @@
 
 #include "relayd/datagram/udp_handover.h"
 #include "relayd/datagram/udp_session.h"
+#include "relayd/tunnel/agents.h"
+#include "relayd/tunnel/client_gate.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -251,6 +253,18 @@ static void stop_receiving(struct udp_lane *l)
 	}
 }
 
+static void set_client(struct udp_lane *l)
+{
+	const char *id = lane_conf(&l->base)->target_client;
+	struct client_gate *before = l->client;
+
+	l->client =
+		id[0] != '\0' && udp_lane_desk(l)->agents != NULL ? agents_gate(udp_lane_desk(l)->agents, id) : NULL;
+	if (l->client != before)
+		l->shared[GATE_IN] = l->shared[GATE_OUT] = (struct rate_slice){ .left = 0 };
+	client_gate_unref(before);
+}
+
 static struct lane *lane_new(struct worker *w, void *desk, struct port *p)
 {
 	struct udp_lane *l = calloc(1, sizeof *l);
@@ -264,6 +278,7 @@ static struct lane *lane_new(struct worker *w, void *desk, struct port *p)
 	l->quiet_idle_ns = l->quiet_until_ns = UINT64_MAX;
 	target_init(&l->target, w);
 	target_set(&l->target, lane_conf(&l->base)->target_host);
+	set_client(l);
 	return &l->base;
 }
 
@@ -277,6 +292,7 @@ static void lane_free(struct lane *base)
 	wheel_disarm(&l->expiry);
 	map_free(&l->by_client);
 	target_fini(&l->target);
+	client_gate_unref(l->client);
 	lane_fini(base);
 	free(l);
 }
@@ -392,6 +408,7 @@ static void lane_set(struct lane *base)
 	struct udp_lane *l = udp(base);
 
 	target_set(&l->target, lane_conf(base)->target_host);
+	set_client(l);
 	set_expiry(l);
 }
 

@@ -20,6 +20,7 @@
 #include "relayd/port/target.h"
 
 struct agents;
+struct client_gate;
 struct udp_door;
 struct udp_session;
 
@@ -34,10 +35,12 @@ struct udp_desk {
 
 struct udp_lane {
 	struct lane base;
-	struct map by_client;       /* struct udp_key */
-	struct list sessions;       /* longest silent first */
-	struct timer expiry;        /* of the first */
-	struct rate_slice slice[2]; /* enum gate_way */
+	struct map by_client;        /* struct udp_key */
+	struct list sessions;        /* longest silent first */
+	struct timer expiry;         /* of the first */
+	struct rate_slice slice[2];  /* enum gate_way */
+	struct rate_slice shared[2]; /* of the client's rates */
+	struct client_gate *client;  /* whose agent dials; NULL: none */
 	struct target target;
 	struct udp_doors *doors; /* NULL: closed */
 	bool quiet;              /* no new sessions; those there are end by themselves, but: */

@@ -11,6 +11,7 @@
 #include "proto/dial_rule.h"
 #include "relayd/datagram/udp_send.h"
 #include "relayd/tunnel/agents.h"
+#include "relayd/tunnel/client_gate.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -105,6 +106,9 @@ void udp_session_close(struct udp_session *s)
 	if (s->stream != NULL)
 		stream_close(s->stream, ERR_NONE, "");
 	free(s->stream);
+	if (s->client != NULL)
+		client_gate_leave(s->client);
+	client_gate_unref(s->client);
 	fd_budget_give(worker_of(s)->fds, 1);
 	map_remove(&l->by_client, &s->key, sizeof s->key);
 	if (s->door->recent == s)
@@ -176,13 +180,20 @@ static void send_counted(struct udp_session *s, enum gate_way way, struct udp_ro
 static unsigned pass_rate(struct udp_session *s, enum gate_way way, struct iovec *d, unsigned n)
 {
 	struct rate *rate = &udp_lane_gate(s->lane)->rate[way];
+	struct rate *shared = s->client != NULL ? &s->client->rate[way] : NULL;
+	uint64_t now = worker_of(s)->now_ns;
 	unsigned kept = 0;
 
-	if (!rate_limits(rate))
+	if (!rate_limits(rate) && (shared == NULL || !rate_limits(shared)))
 		return n;
-	for (unsigned i = 0; i < n; i++)
-		if (rate_take_whole(rate, &s->lane->slice[way], d[i].iov_len, worker_of(s)->now_ns))
+	for (unsigned i = 0; i < n; i++) {
+		if (!rate_take_whole(rate, &s->lane->slice[way], d[i].iov_len, now))
+			continue;
+		if (shared == NULL || rate_take_whole(shared, &s->lane->shared[way], d[i].iov_len, now))
 			d[kept++] = d[i];
+		else
+			rate_give(rate, &s->lane->slice[way], d[i].iov_len);
+	}
 	udp_lane_count(s->lane, counters[way].dropped, n - kept);
 	return kept;
 }
@@ -429,6 +440,11 @@ static void open_stream(struct udp_session *s, struct mux *link)
 	str_copy(open.host, sizeof open.host, conf_of(s)->target_host);
 	client_addrs(s, &from, &to);
 	addr_print(&from, open.source);
+	if (s->lane->client == NULL || !client_gate_enter(s->lane->client)) {
+		end_refused(s, METER_refused_limit);
+		return;
+	}
+	s->client = client_gate_ref(s->lane->client);
 	s->stream = malloc(sizeof *s->stream);
 	if (s->stream == NULL || stream_open(s->stream, link, &open, on_stream, s) != 0) {
 		free(s->stream);

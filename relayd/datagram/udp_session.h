@@ -35,6 +35,7 @@ struct udp_session {
 	struct udp_local local;
 	struct addr *proxied; /* client and port as a load balancer in front told them; NULL: as they are */
 	struct gate_pass pass;
+	struct client_gate *client; /* entered; NULL: none */
 	struct task task;
 	uint64_t active_ns;
 	uint64_t bytes[2]; /* enum gate_way */

@@ -11,6 +11,7 @@
 #include "relayd/stream/dial.h"
 #include "relayd/stream/tcp_lane.h"
 #include "relayd/tunnel/agents.h"
+#include "relayd/tunnel/client_gate.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -41,7 +42,17 @@ static const struct sm_state states[] = {
 	[SESSION_CLOSED] = { "closed", 0 },
 };
 
-enum session_end { END_DONE, END_RESET, END_TIMED_OUT, END_CUT, END_REFUSED, END_HEADER, END_TARGET, END_RESOURCE };
+enum session_end {
+	END_DONE,
+	END_RESET,
+	END_TIMED_OUT,
+	END_CUT,
+	END_REFUSED,
+	END_HEADER,
+	END_TARGET,
+	END_RESOURCE,
+	END_CROWDED
+};
 
 /* Only a session whose both ways ended by themselves is closed in order: any other end must not look like one. */
 static const struct {
@@ -56,6 +67,7 @@ static const struct {
 	[END_HEADER] = { true, METER_refused_proxy },
 	[END_TARGET] = { true, METER_refused_dial },
 	[END_RESOURCE] = { true, METER_refused_resource },
+	[END_CROWDED] = { true, METER_refused_limit }, /* its client has enough connections */
 };
 
 enum { CLIENT, TARGET };
@@ -76,7 +88,8 @@ struct session {
 	struct task task; /* another turn; the wait for a name; the burial */
 	struct list link;
 	struct gate_pass pass;
-	struct proxied *proxied; /* NULL: the client is who connected */
+	struct client_gate *client; /* entered; NULL: none */
+	struct proxied *proxied;    /* NULL: the client is who connected */
 	struct dial dial;
 	uint64_t id, opened_ns;
 };
@@ -127,6 +140,9 @@ static void session_close(struct session *s, enum session_end why)
 		side_close(&s->side[i], ends[why].reset);
 		flow_fini(&s->flow[i], &l->way[i]);
 	}
+	if (s->client != NULL)
+		client_gate_leave(s->client);
+	client_gate_unref(s->client);
 	fd_budget_give(worker_of(s)->fds, s->fds);
 	wheel_disarm(&s->timer);
 	dial_fini(&s->dial);
@@ -248,7 +264,7 @@ static void throttle(struct flow *f, struct flow_way *way)
 	list_remove(&f->throttled);
 	list_push_back(&way->throttled, &f->throttled);
 	if (!timer_armed(&way->refill))
-		wheel_arm(&way->worker->wheel, &way->refill, now + rate_wait_ns(way->rate, now));
+		wheel_arm(&way->worker->wheel, &way->refill, now + flow_way_wait_ns(way));
 }
 
 static void pump_way(struct session *s, enum gate_way way)
@@ -361,6 +377,16 @@ static int open_stream(struct session *s, struct mux *link)
 	return 0;
 }
 
+static bool enter_client(struct session *s)
+{
+	struct client_gate *g = s->lane->client;
+
+	if (g == NULL || !client_gate_enter(g))
+		return false;
+	s->client = client_gate_ref(g);
+	return true;
+}
+
 /* The agent that dials: its link is there, or will be. */
 static void find_agent(struct session *s)
 {
@@ -370,7 +396,9 @@ static void find_agent(struct session *s)
 	switch (agents_find(agents, worker_of(s), conf_of(s)->target_client, s->dial.port, &s->task, &link)) {
 	case AGENTS_HERE:
 		session_move(s, SESSION_DIAL);
-		if (open_stream(s, link) == 0)
+		if (!enter_client(s))
+			session_close(s, END_CROWDED);
+		else if (open_stream(s, link) == 0)
 			on_connected(s);
 		else
 			session_close(s, END_RESOURCE);

@@ -2,6 +2,8 @@
 #include "relayd/stream/tcp_lane.h"
 
 #include "relayd/stream/session.h"
+#include "relayd/tunnel/agents.h"
+#include "relayd/tunnel/client_gate.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -153,6 +155,21 @@ static void way_init(struct tcp_lane *l, enum gate_way which, enum meter_counter
 	timer_init(&way->refill, on_refill);
 }
 
+/* The client whose agent dials, if the mapping has one, and what it may take of its own rates. */
+static void set_client(struct tcp_lane *l)
+{
+	const char *id = lane_conf(&l->base)->target_client;
+	struct client_gate *before = l->client;
+
+	l->client =
+		id[0] != '\0' && tcp_lane_desk(l)->agents != NULL ? agents_gate(tcp_lane_desk(l)->agents, id) : NULL;
+	for (int i = 0; i < 2 && l->client != before; i++) {
+		l->way[i].shared_rate = l->client != NULL ? &l->client->rate[i] : NULL;
+		l->way[i].shared_slice = (struct rate_slice){ .left = 0 };
+	}
+	client_gate_unref(before);
+}
+
 static struct lane *lane_new(struct worker *w, void *desk, struct port *p)
 {
 	struct tcp_lane *l = calloc(1, sizeof *l);
@@ -166,6 +183,7 @@ static struct lane *lane_new(struct worker *w, void *desk, struct port *p)
 	way_init(l, GATE_OUT, METER_bytes_out);
 	target_init(&l->target, w);
 	target_set(&l->target, lane_conf(&l->base)->target_host);
+	set_client(l);
 	return &l->base;
 }
 
@@ -181,6 +199,7 @@ static void lane_free(struct lane *base)
 	wheel_disarm(&l->way[GATE_IN].refill);
 	wheel_disarm(&l->way[GATE_OUT].refill);
 	target_fini(&l->target);
+	client_gate_unref(l->client);
 	lane_fini(base);
 	free(l);
 }
@@ -229,6 +248,7 @@ static void lane_set(struct lane *base)
 	struct tcp_lane *l = tcp(base);
 
 	target_set(&l->target, lane_conf(base)->target_host);
+	set_client(l);
 	LIST_FOREACH_SAFE (it, &l->sessions)
 		session_on_limits(session_of(it));
 }

@@ -13,6 +13,7 @@
 #include "relayd/port/target.h"
 
 struct agents;
+struct client_gate;
 struct doors;
 
 /* What the stream service keeps on one worker. */
@@ -28,8 +29,9 @@ struct tcp_lane {
 	struct flow_way way[2]; /* enum gate_way */
 	struct list sessions;
 	struct target target;
-	struct doors *doors; /* NULL: not accepting */
-	struct timer pause;  /* accepting goes on then */
+	struct client_gate *client; /* whose agent dials; NULL: none */
+	struct doors *doors;        /* NULL: not accepting */
+	struct timer pause;         /* accepting goes on then */
 };
 
 extern const struct port_kind tcp_lane_kind;

@@ -11,6 +11,7 @@
 #include "relayd/loop/workers.h"
 #include "relayd/tunnel/agent_door.h"
 #include "relayd/tunnel/agent_table.h"
+#include "relayd/tunnel/client_gate.h"
 #include "relayd/tunnel/registry.h"
 
 #include <errno.h>
@@ -35,6 +36,8 @@ struct agents {
 	int fd; /* -1: not listening (yet) */
 	bool quiet;
 	uint64_t told; /* serial of the registry at the last agents_changed() */
+	uv_mutex_t lock;
+	struct map gates; /* struct client_gate by client, under lock */
 	uv_timer_t retry;
 	bool timer_open;
 	/* For a call to the workers. */
@@ -154,6 +157,48 @@ int agents_set_identity(
 
 /* ---- the service -------------------------------------------------------------------------------------------------- */
 
+static struct client_gate *gate_of(struct agents *a, const char *client)
+{
+	struct client_gate *g = map_get_str(&a->gates, client);
+
+	if (g != NULL || (g = client_gate_new(client)) == NULL)
+		return g;
+	if (map_put_str(&a->gates, g->id, g, NULL) == 0)
+		return g;
+	client_gate_unref(g);
+	return NULL;
+}
+
+struct client_gate *agents_gate(struct agents *a, const char *client)
+{
+	struct client_gate *g;
+
+	uv_mutex_lock(&a->lock);
+	g = gate_of(a, client);
+	if (g != NULL)
+		client_gate_ref(g);
+	uv_mutex_unlock(&a->lock);
+	return g;
+}
+
+/* Who still serves a client that is gone keeps its gate. */
+static void on_client(const struct object *old, const struct object *new_, void *arg)
+{
+	struct agents *a = arg;
+	struct client_gate *g = NULL;
+
+	if ((new_ != NULL ? new_ : old)->kind != OBJECT_CLIENT)
+		return;
+	uv_mutex_lock(&a->lock);
+	if (new_ == NULL)
+		client_gate_unref(map_remove_str(&a->gates, old->id));
+	else
+		g = gate_of(a, new_->id);
+	uv_mutex_unlock(&a->lock);
+	if (g != NULL)
+		client_gate_set(g, &new_->client, clock_mono_ns());
+}
+
 static void work_apply(struct worker *w, void *arg)
 {
 	const struct agents *a = arg;
@@ -165,6 +210,7 @@ static void agents_apply(void *self, struct snapshot *old, struct snapshot *new_
 {
 	struct agents *a = self;
 
+	snapshot_diff(old, new_, on_client, a);
 	a->old = old;
 	a->new_ = new_;
 	workers_call(a->env.workers, work_apply, a);
@@ -213,6 +259,8 @@ static void on_timer_closed(uv_handle_t *h)
 static void agents_stop(void *self)
 {
 	struct agents *a = self;
+	struct client_gate *g;
+	size_t it = 0;
 
 	stop_listening(a);
 	for (unsigned i = 0; i < a->n; i++)
@@ -222,6 +270,10 @@ static void agents_stop(void *self)
 		agent_table_fini(&a->tables[i]);
 	free(a->tables);
 	registry_free(a->registry);
+	while ((g = map_next(&a->gates, &it)) != NULL)
+		client_gate_unref(map_remove_str(&a->gates, g->id));
+	map_free(&a->gates);
+	uv_mutex_destroy(&a->lock);
 	a->tables = NULL;
 	a->n = 0;
 	if (a->timer_open)
@@ -292,6 +344,8 @@ int agents_new(struct agents **out, struct service *service, const struct servic
 	a->env = *env;
 	a->conf = *conf;
 	a->fd = -1;
+	uv_mutex_init(&a->lock);
+	map_init(&a->gates);
 	a->n = workers_count(env->workers);
 	a->tables = calloc(a->n, sizeof *a->tables);
 	if (a->tables == NULL || registry_new(&a->registry, a->n) != 0)

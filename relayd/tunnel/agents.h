@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct agents;
+struct client_gate;
 struct client_states;
 struct err;
 struct mux;
@@ -58,6 +59,8 @@ enum agents_answer {
 	AGENTS_WAIT, /* `wait` runs when it is worth asking again */
 	AGENTS_NONE, /* there is no such client, it may not, or its agent is not here */
 };
+/* What all connections of a client share on this relay; a reference. Any thread; NULL: out of memory. */
+struct client_gate *agents_gate(struct agents *a, const char *client);
 /* A link to a client's agent for a stream to this port there. */
 enum agents_answer agents_find(struct agents *a, const struct worker *w, const char *client, uint16_t port,
 	struct task *wait, struct mux **link);

@@ -258,9 +258,14 @@ static unsigned seen(const unsigned *n)
 
 /* ---- the relay's side --------------------------------------------------------------------------------------------- */
 
-static void put_client(bool enabled, const struct key *key)
+static void put_client_limited(bool enabled, const struct key *key, uint32_t connections, uint64_t rate)
 {
-	struct client_conf c = { .enabled = enabled, .n_keys = 1, .heartbeat_s = 1 };
+	struct client_conf c = { .enabled = enabled,
+		.n_keys = 1,
+		.heartbeat_s = 1,
+		.max_connections = connections,
+		.rate_in = rate,
+		.rate_out = rate };
 	struct msg_update head = { .kind = UPDATE_DELTA, .from = lab.snapshot->revision }, m;
 	struct snapshot *next;
 	struct buf body, b;
@@ -283,6 +288,11 @@ static void put_client(bool enabled, const struct key *key)
 	lab.snapshot = next;
 	buf_free(&body);
 	buf_free(&b);
+}
+
+static void put_client(bool enabled, const struct key *key)
+{
+	put_client_limited(enabled, key, 0, 0);
 }
 
 static void put_mapping(uint16_t target_port)
@@ -521,6 +531,39 @@ static void test_target_refused(void **state)
 	agent_stop(&a);
 }
 
+/* A client's limits hold over all its mappings. */
+static void test_client_limits(void **state)
+{
+	struct mapping_conf m = lab_mapping(MAPPING_TCP, lab_free_port(SOCK_STREAM), 80);
+	uint64_t began;
+	struct agent a;
+	int first, second, third;
+
+	(void)state;
+	str_copy(m.target_host, sizeof m.target_host, "svc.internal");
+	str_copy(m.target_client, sizeof m.target_client, CLIENT);
+	lab_change(&lab, "map_b", &m);
+	put_client_limited(true, secret, 2, 200000);
+	agent_start(&a, "i1", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&a.up) == 2);
+	first = lab_connect(SOCK_STREAM, tunnel_port);
+	expect_echo(first, 10);
+	second = lab_connect(SOCK_STREAM, m.port_first);
+	expect_echo(second, 10);
+	third = lab_connect(SOCK_STREAM, m.port_first);
+	lab_expect_reset(third);
+	LAB_UNTIL(&lab, lab_count(&lab, "map_b", METER_refused_limit) == 1);
+	began = clock_mono_ms();
+	expect_echo(first, 100000);
+	expect_echo(second, 100000);
+	assert_true(clock_mono_ms() - began >= 700); /* 200,000 bytes each way, less what a bucket holds */
+	close(first);
+	close(second);
+	close(third);
+	LAB_UNTIL(&lab, lab_connections(&lab) == 0 && seen(&a.streams) == 0);
+	agent_stop(&a);
+}
+
 /* The agent vanishes in the middle: its clients learn of it, and nothing is left over. */
 static void test_agent_gone(void **state)
 {
@@ -582,6 +625,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_take_over, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_waits_for_agent, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_target_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_client_limits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_agent_gone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_silent_guests, set_up, tear_down),
 	};
