@@ -74,6 +74,7 @@ int command_list(struct invocation *in);
 int command_login(struct invocation *in);
 int command_logout(struct invocation *in);
 int command_ls(struct invocation *in);
+int command_service(struct invocation *in);
 int command_status(struct invocation *in);
 int command_update(struct invocation *in);
 int command_version(struct invocation *in);

@@ -124,9 +124,18 @@ static const struct option_row create_options[] = { BODY, COLUMNS, { .name = NUL
 static const struct option_row update_options[] = { BODY, IF_MATCH, COLUMNS, { .name = NULL } };
 static const struct option_row delete_options[] = { IF_MATCH, { .name = NULL } };
 
+static const struct option_row service_options[] = {
+	{ .name = "user", .type = OPTION_FLAG, .help = "of your own systemd, not of the system's" },
+	{ .name = "config", .type = OPTION_FILE, .value = "FILE", .help = "settings that the agent reads" },
+	{ .name = "program", .type = OPTION_FILE, .value = "FILE", .help = "the portway that runs; else this one" },
+	{ .name = "no-start", .type = OPTION_FLAG, .help = "only the file, without asking systemctl" },
+	{ .name = NULL },
+};
+
 /* ---- the table ---------------------------------------------------------------------------------------------------- */
 
 static const char *const agent_words[] = { "status", NULL };
+static const char *const service_words[] = { "install", "print", "uninstall", NULL };
 static const char *const shells[] = { "bash", "zsh", "fish", NULL };
 
 const struct command commands_table[] = {
@@ -234,6 +243,19 @@ const struct command commands_table[] = {
 		.options = list_options,
 		.run = command_ls,
 		.words_max = -1 },
+	{ .name = "service",
+		.args = "install|uninstall|print",
+		.summary = "run the agent as a service of systemd",
+		.details = "Writes a sandboxed unit, portway-agent.service, enables and starts it. Settings are in "
+			   "/etc/portway/agent.yaml, the token in /etc/portway/agent.env; with --user under "
+			   "~/.config/portway.",
+		.example = "portway service install --user",
+		.options = service_options,
+		.run = command_service,
+		.words = WORDS_LIST,
+		.list = service_words,
+		.words_min = 1,
+		.words_max = 1 },
 	{ .name = "status",
 		.args = "",
 		.summary = "how controld and its relays are",

@@ -65,6 +65,21 @@ def test_agent_settings(tmp_path):
     assert agent("--print-config", "--config", str(tmp_path / "again.yaml"), **good).stdout == first.stdout
 
 
+def test_agent_service(tmp_path):
+    def service(*args):
+        return subprocess.run([os.path.join(BIN, "portway"), "service", *args], capture_output=True, text=True, timeout=30,
+                              env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)})
+
+    with open(os.path.join(ROOT, "deploy", "systemd", "portway-agent.service")) as f:
+        assert f.read() == service("print", "--program", "@PREFIX@/bin/portway", "--config", "/etc/portway/agent.yaml").stdout
+    unit = tmp_path / "systemd" / "user" / "portway-agent.service"
+    assert service("install", "--user", "--no-start").returncode == 0
+    assert f"ExecStart={os.path.realpath(os.path.join(BIN, 'portway'))} agent --config %E/portway/agent.yaml\n" in unit.read_text()
+    assert service("uninstall", "--user", "--no-start").returncode == 0 and not unit.exists()
+    assert service("uninstall", "--user", "--no-start").returncode == 4
+    assert service("install", "--user", "--no-start", "--config", "agent.yaml").returncode == 2
+
+
 @pytest.mark.parametrize("program", ["controld", "relayd"])
 def test_precedence_file_environment_flag(program, tmp_path):
     conf = tmp_path / "conf.yaml"
