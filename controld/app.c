@@ -141,12 +141,14 @@ static const struct part {
 	void (*close)(struct app *a); /* takes a part that did not fully open */
 } parts[] = {
 	{ app_store_open, app_store_close },
+	{ app_cluster_open, app_cluster_close },
 	{ app_loop_open, app_loop_close },
 	{ app_identity_open, app_identity_close },
 	{ app_http_open, app_http_close },
 	{ app_fleet_open, app_fleet_close },
 	{ app_tunnels_open, app_tunnels_close },
 	{ app_serve_open, app_serve_close },
+	{ app_company_open, app_company_close },
 	{ app_janitor_open, app_janitor_close },
 	{ app_signals_open, NULL },
 };

@@ -6,6 +6,7 @@
 #include "controld/janitor.h"
 #include "controld/store/changes.h"
 #include "controld/store/store.h"
+#include "controld/store/watch.h"
 #include "controld/tunnels/tunnels.h"
 
 #define DAY_MS (24u * 60 * 60 * 1000)
@@ -40,6 +41,11 @@ void app_identity_close(struct app *a)
 
 /* ---- fleet ------------------------------------------------------------------------------------------------------- */
 
+static void bus_send(void *watch, const void *p, size_t n)
+{
+	watch_send(watch, p, n);
+}
+
 int app_fleet_open(struct app *a, struct err *e)
 {
 	const struct settings *s = a->settings;
@@ -56,6 +62,8 @@ int app_fleet_open(struct app *a, struct err *e)
 		.strangers_max = (uint32_t)s->fleet.strangers_max,
 		.strangers_per_address = (uint32_t)s->fleet.strangers_per_address,
 		.cert_days = (uint32_t)(s->fleet.cert_ms / DAY_MS),
+		.self = a->self,
+		.bus = { bus_send, a->watch },
 	};
 	struct parks *parks = server_parks(a->server);
 
@@ -138,6 +146,11 @@ static int clean_identity(void *arg, int64_t now_ms, struct err *e)
 	return identity_clean(arg, e);
 }
 
+static int clean_messages(void *arg, int64_t now_ms, struct err *e)
+{
+	return watch_clean(arg, now_ms, e);
+}
+
 static int tick_tunnels(void *arg, int64_t now_ms, struct err *e)
 {
 	return tunnels_tick(arg, now_ms, e);
@@ -150,6 +163,7 @@ int app_janitor_open(struct app *a, struct err *e)
 		{ "signing keys", 60 * 1000, rotate_identity, a->identity, false },
 		{ "identity", 60 * 1000, clean_identity, a->identity, true },
 		{ "changes", 10 * 60 * 1000, clean_changes, a, true },
+		{ "peer messages", 60 * 1000, clean_messages, a->store, true },
 	};
 	const struct janitor_conf conf = { tasks, ARRAY_LEN(tasks), a->store, a->self };
 

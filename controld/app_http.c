@@ -139,7 +139,8 @@ static int line_check(void *self, struct err *e)
 
 int app_serve_open(struct app *a, struct err *e)
 {
-	const struct app_metrics_sources sources = { a->store, a->samples, a->identity, a->fleet };
+	const struct app_metrics_sources sources = { a->store, a->samples, a->identity, a->fleet, a->watch,
+		a->cluster };
 	const struct health_probe database = { "database", database_check, a->store, true };
 	const struct health_probe fleet = { "fleet", line_check, a->fleet, true };
 

@@ -3,9 +3,11 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/metrics/metrics.h"
+#include "controld/cluster/cluster.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
 #include "controld/store/store.h"
+#include "controld/store/watch.h"
 
 #include <dirent.h>
 #include <stddef.h>
@@ -20,7 +22,8 @@ struct readings {
 	struct store_stats db, samples;
 	struct identity_stats identity;
 	struct fleet_stats fleet;
-	uint64_t cpu_ms, fds, fds_max, resident_bytes, start_s;
+	struct watch_stats watch;
+	uint64_t others, cpu_ms, fds, fds_max, resident_bytes, start_s;
 };
 
 /* X(member of the readings, type, name, help) */
@@ -39,6 +42,15 @@ struct readings {
 	X(fds_max, GAUGE, "process_max_fds", "How many there may be.")                                 \
 	X(resident_bytes, GAUGE, "process_resident_memory_bytes", "Memory in RAM.")                    \
 	X(start_s, GAUGE, "process_start_time_seconds", "When it was started, since 1970.")
+#define CLUSTER_METRICS(X)                                                                                      \
+	X(watch.wakes, COUNTER, "cluster_wakes_total", "Commits of other controlds that we were told of.")      \
+	X(watch.missed, COUNTER, "cluster_wakes_missed_total",                                                  \
+		"Commits of others found by looking: a wake-up was lost.")                                      \
+	X(watch.sent, COUNTER, "cluster_messages_sent_total", "Messages to other controlds.")                   \
+	X(watch.received, COUNTER, "cluster_messages_received_total", "Messages from other controlds.")         \
+	X(watch.dropped, COUNTER, "cluster_messages_dropped_total", "Messages that could not be sent in time.") \
+	X(watch.reconnects, COUNTER, "cluster_reconnects_total", "Losses of the connection that listens.")      \
+	X(others, GAUGE, "cluster_others", "Other controlds on the database that are alive.")
 #define IDENTITY_METRICS(X)                                                                                        \
 	X(identity.logins, COUNTER, "identity_logins_total", "Logins that succeeded.")                             \
 	X(identity.logins_failed, COUNTER, "identity_logins_failed_total", "Logins refused.")                      \
@@ -52,7 +64,7 @@ struct readings {
 /* What a metric is called, and where its value is. */
 static const struct metric_def defs[] = {
 #define X(member, type, name, help) { name, METRIC_##type, help, NULL, 0 },
-	PROCESS_METRICS(X) IDENTITY_METRICS(X)
+	PROCESS_METRICS(X) CLUSTER_METRICS(X) IDENTITY_METRICS(X)
 #undef X
 #define X(name, what) { "fleet_" #name "_total", METRIC_COUNTER, what, NULL, 0 },
 		FLEET_COUNTERS(X)
@@ -63,7 +75,7 @@ static const struct metric_def defs[] = {
 };
 static const size_t offsets[ARRAY_LEN(defs)] = {
 #define X(member, type, name, help) offsetof(struct readings, member),
-	PROCESS_METRICS(X) IDENTITY_METRICS(X)
+	PROCESS_METRICS(X) CLUSTER_METRICS(X) IDENTITY_METRICS(X)
 #undef X
 #define X(name, what) offsetof(struct readings, fleet.name),
 		FLEET_COUNTERS(X) FLEET_GAUGES(X)
@@ -133,6 +145,8 @@ static void on_collect(void *arg)
 	store_stats(m->sources.samples, &r.samples);
 	identity_stats(m->sources.identity, &r.identity);
 	fleet_stats(m->sources.fleet, &r.fleet);
+	watch_stats(m->sources.watch, &r.watch);
+	r.others = cluster_others(m->sources.cluster);
 	for (size_t i = 0; i < ARRAY_LEN(defs); i++) {
 		uint64_t now = *(const uint64_t *)(const void *)((const char *)&r + offsets[i]);
 

@@ -9,11 +9,13 @@
 #include "common/base/macros.h"
 
 struct app_metrics;
+struct cluster;
 struct err;
 struct fleet;
 struct identity_service;
 struct metrics;
 struct store;
+struct watch;
 
 /* Borrowed for as long as the metrics live. */
 struct app_metrics_sources {
@@ -21,6 +23,8 @@ struct app_metrics_sources {
 	struct store *samples;
 	struct identity_service *identity;
 	struct fleet *fleet;
+	struct watch *watch;
+	struct cluster *cluster;
 };
 
 int app_metrics_new(struct app_metrics **out, const struct app_metrics_sources *sources, struct err *e) MUST_CHECK;

@@ -40,6 +40,8 @@ struct app {
 	struct fleet *fleet;
 	struct tunnels *tunnels;
 	struct janitor *janitor;
+	struct watch *watch;
+	struct cluster *cluster;
 };
 
 /* app_store.c */
@@ -63,5 +65,11 @@ int app_tunnels_open(struct app *a, struct err *e) MUST_CHECK;
 void app_tunnels_close(struct app *a);
 int app_janitor_open(struct app *a, struct err *e) MUST_CHECK;
 void app_janitor_close(struct app *a);
+
+/* app_cluster.c */
+int app_cluster_open(struct app *a, struct err *e) MUST_CHECK;
+void app_cluster_close(struct app *a);
+int app_company_open(struct app *a, struct err *e) MUST_CHECK;
+void app_company_close(struct app *a);
 
 #endif

@@ -6,6 +6,7 @@
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
 #include "controld/app_parts.h"
+#include "controld/cluster/cluster.h"
 #include "controld/store/migrate.h"
 #include "controld/store/secrets.h"
 #include "controld/store/store.h"
@@ -65,8 +66,10 @@ static int databases_open(struct app *a, struct err *e)
 	if (settings_database_url(s, url, sizeof url) != 0 ||
 		settings_samples_url(s, samples_url, sizeof samples_url) != 0)
 		return err_set(e, ERR_VALIDATION, "data_dir", "data_dir: name too long");
-	if (upkeep_lock(&a->database_lock, url, false, e) != 0 || open_patiently(&a->store, &conf, s, e) != 0 ||
-		migrate_main(a->store, NULL, e) != 0)
+	if (upkeep_lock(&a->database_lock, url, false, e) != 0 || open_patiently(&a->store, &conf, s, e) != 0)
+		return -1;
+	store_set_origin(a->store, a->self);
+	if (cluster_may_migrate(a->store, &migrations_main, e) != 0 || migrate_main(a->store, NULL, e) != 0)
 		return -1;
 	conf.url = samples_url;
 	conf.relaxed = conf.samples = true;

@@ -23,6 +23,9 @@ struct settings {
 		char *email, *password, *api_key;
 	} admin;
 	struct {
+		char *name; /* "" for the host's */
+	} cluster;
+	struct {
 		char *url; /* "" for the file in data_dir */
 		uint64_t readers, group_max, queue_max, wait_ms, answer_ms, connect_ms, start_wait_ms;
 	} database;

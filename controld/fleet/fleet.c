@@ -190,12 +190,13 @@ static int make_routes(struct fleet *f, struct err *e)
 		const struct route *rows;
 		size_t n;
 	} tables[] = {
+		{ cluster_routes, cluster_routes_n },
 		{ group_routes, group_routes_n },
 		{ node_routes, node_routes_n },
 		{ node_token_routes, node_token_routes_n },
 	};
 
-	f->routes = calloc(group_routes_n + node_routes_n + node_token_routes_n, sizeof *f->routes);
+	f->routes = calloc(cluster_routes_n + group_routes_n + node_routes_n + node_token_routes_n, sizeof *f->routes);
 	if (f->routes == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "fleet: out of memory");
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
@@ -220,7 +221,7 @@ int fleet_new(struct fleet **out, const struct fleet_conf *conf, struct store *s
 	if (roster_new(&f->roster, conf->offline_ms, e) != 0 || asks_new(&f->asks, on_finished, f, e) != 0 ||
 		make_routes(f, e) != 0)
 		goto fail;
-	f->api = (struct fleet_api){ store, f->roster, NULL };
+	f->api = (struct fleet_api){ store, f->roster, NULL, conf->self };
 	*out = f;
 	return 0;
 fail:

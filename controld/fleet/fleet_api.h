@@ -24,6 +24,7 @@ struct fleet_api {
 	struct store *store;
 	struct roster *roster;
 	const struct ca *ca; /* NULL until the fleet is started */
+	const char *self;    /* controlds.id */
 };
 
 /* In whose name this request changes something. */
@@ -68,7 +69,7 @@ int fleet_api_list(
 		.help = "null: this was the last page"                                                        \
 	}
 
-extern const struct route group_routes[], node_routes[], node_token_routes[];
-extern const size_t group_routes_n, node_routes_n, node_token_routes_n;
+extern const struct route cluster_routes[], group_routes[], node_routes[], node_token_routes[];
+extern const size_t cluster_routes_n, group_routes_n, node_routes_n, node_token_routes_n;
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * resolver - who stands behind the credentials of a request: a token or an API key, as of now.
  *
- * Answers are kept for RESOLVER_KEEP_MS, by the hash of what was shown. Whatever changes who may do what on this
- * controld calls resolver_forget() after its commit, which drops all answers at once; what another controld changed is
- * seen after RESOLVER_KEEP_MS. An answer that was being read while resolver_forget() came is not kept.
+ * Answers are kept for RESOLVER_KEEP_MS, by the hash of what was shown. Whatever changes who may do what calls
+ * resolver_forget() after its commit, which drops all answers at once; so does the news that another controld has
+ * committed such a change, and where no news comes it is seen after RESOLVER_KEEP_MS. An answer that was being read while resolver_forget() came is not kept.
  *
  * Owner: the identity service. Thread: any. Costs one indexed read, or none.
  */

@@ -159,6 +159,11 @@ static int clean_crowds(struct identity_service *s, struct err *e)
 	}
 }
 
+void identity_forget(struct identity_service *s)
+{
+	resolver_forget(s->resolver);
+}
+
 int identity_rotate(struct identity_service *s, struct err *e)
 {
 	return signing_keys_rotate(s->keys, clock_wall_ms(), e);

@@ -45,6 +45,9 @@ int identity_bootstrap(struct identity_service *s, struct err *e) MUST_CHECK;
 struct route_table identity_routes(struct identity_service *s);
 struct authenticator identity_authenticator(struct identity_service *s);
 
+/* Who may do what has changed by another controld: nothing that is kept in memory about it counts any more. */
+void identity_forget(struct identity_service *s);
+
 /* Changes signing keys when it is time and reads those that others made: every minute, each controld. */
 int identity_rotate(struct identity_service *s, struct err *e) MUST_CHECK;
 /* Deletes what has expired: every minute, one controld for all. */

@@ -88,6 +88,7 @@ int changes_append(struct db *tx, const struct change *c, int64_t *seq, struct e
 		return -1;
 	tx->tx_seq = first;
 	tx->last_seq = next;
+	db_note_kind(tx, c->kind);
 	if (seq != NULL)
 		*seq = next;
 	return 0;

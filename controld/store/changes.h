@@ -4,7 +4,8 @@
  * What follows from a change (relay configuration, audit, events, the other controlds) reads this log; no feature calls
  * a notifier. Sequence order is commit order. A reader keeps its own offset and takes whole transactions.
  *
- * Thread: any. The reader's wake-up comes on the store's writer thread after the commit and must only post.
+ * Thread: any. The reader's wake-up comes on the store's writer thread after the commit, or on the watch's (watch.h) after
+ * another controld's, and must only post.
  */
 #ifndef PORTWAY_CONTROLD_STORE_CHANGES_H
 #define PORTWAY_CONTROLD_STORE_CHANGES_H
@@ -60,8 +61,10 @@ struct changes_keep {
 int changes_prune(
 	struct db *tx, const struct changes_keep *k, unsigned limit, int64_t *removed, struct err *e) MUST_CHECK;
 
-/* fn(arg) after each commit that appended. Registered before threads start. */
+/* fn(arg) after each commit that appended, on any thread, of whichever controld. Registered before threads start. */
 void changes_on_commit(struct store *s, void (*fn)(int64_t last_seq, void *arg), void *arg);
+/* As if a commit had appended up to there: another controld's has. */
+void changes_tell(struct store *s, int64_t last_seq);
 /* After it has returned, the function registered with this arg is not called any more. */
 void changes_off_commit(struct store *s, const void *arg);
 

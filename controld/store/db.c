@@ -2,6 +2,7 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/base/str.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -197,12 +198,42 @@ int db_begin(struct db *db, enum driver_tx kind, struct err *e)
 {
 	db_rollback(db); /* of a transaction that could not be ended when it should have, for want of memory */
 	db->last_seq = 0;
+	db->kinds[0] = '\0';
+	db->kinds_cut = false;
 	return db->driver->begin(db->conn, kind, e);
+}
+
+void db_note_kind(struct db *db, const char *kind)
+{
+	size_t n = strlen(db->kinds);
+	const char *at = strstr(db->kinds, kind);
+
+	/* a kind within another one is told as well: hearing of too many costs a look, of too few a mistake */
+	if (db->kinds_cut ||
+		(at != NULL && (at == db->kinds || at[-1] == ',') && strchr(",", at[strlen(kind)]) != NULL))
+		return;
+	if (str_fmt(db->kinds + n, sizeof db->kinds - n, "%s%s", n > 0 ? "," : "", kind) != 0)
+		db->kinds_cut = true;
+}
+
+/* "<origin> <seq> <kinds>": goes out with the commit, or not at all. */
+static int announce(struct db *db, struct err *e)
+{
+	const struct driver_watch *watch = db->driver->watch;
+	char text[DB_KINDS_SIZE + 128];
+
+	if (watch == NULL || db->last_seq == 0)
+		return 0;
+	(void)str_fmt(text, sizeof text, "%s %lld%s%s", store_origin(db->store), (long long)db->last_seq,
+		db->kinds_cut ? "" : " ", db->kinds_cut ? "" : db->kinds);
+	return watch->announce(db->conn, WATCH_CHANGES, text, e);
 }
 
 int db_commit(struct db *db, struct err *e)
 {
 	db_settle(db);
+	if (announce(db, e) != 0)
+		return -1;
 	return db->driver->commit(db->conn, e);
 }
 

@@ -12,15 +12,19 @@
 #include "controld/store/driver.h"
 #include "controld/store/store.h"
 
+#define DB_KINDS_SIZE 256
+
 struct db {
 	const struct driver *driver;
 	struct driver_conn *conn;
 	struct store *store;
-	struct map statements; /* by their SQL */
-	struct list running;   /* queries begun and not ended */
-	bool logged;           /* this transaction may append to the change log */
-	int64_t tx_seq;        /* first change of the running function; 0: none yet */
-	int64_t last_seq;      /* newest one */
+	struct map statements;     /* by their SQL */
+	struct list running;       /* queries begun and not ended */
+	bool logged;               /* this transaction may append to the change log */
+	int64_t tx_seq;            /* first change of the running function; 0: none yet */
+	int64_t last_seq;          /* newest one */
+	char kinds[DB_KINDS_SIZE]; /* of the transaction's changes, "user,mapping"; "" also when there are too many */
+	bool kinds_cut;
 };
 
 int db_new(struct db **out, struct store *s, const struct driver *d, const char *target, const struct driver_conf *conf,
@@ -39,6 +43,13 @@ bool db_in_transaction(const struct db *db);
 /* What failed last may succeed when it is run again. */
 bool db_run_again(const struct db *db);
 
+/* For the text that tells other controlds of the changes: a kind of one that was appended. */
+void db_note_kind(struct db *db, const char *kind);
+
+/* store.c */
+const struct driver *store_driver(const struct store *s);
+int store_open_db(struct store *s, struct db **out, struct err *e) MUST_CHECK; /* a connection of one's own */
+const char *store_origin(const struct store *s);
 /* The store's master key, or NULL; store.c. */
 const uint8_t *store_master_key(const struct store *s);
 

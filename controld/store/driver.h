@@ -42,6 +42,22 @@ struct driver_conf {
 	struct reach *reach; /* shared by the connections of a store; borrowed, may be NULL */
 };
 
+/*
+ * How the programs that share a database hear of each other; NULL where there can be one only. Channels are
+ * WATCH_CHANGES ("<origin> <seq> <kinds>", by announce) and WATCH_PEERS (by send); a text has less than 8000 bytes.
+ */
+#define WATCH_CHANGES "portway_changes"
+#define WATCH_PEERS   "portway_peers"
+struct driver_watch {
+	/* Told to all that listen when the running transaction is committed; text has no quotes. */
+	int (*announce)(struct driver_conn *c, const char *channel, const char *text, struct err *e);
+	const char *listen[2];            /* statements, outside of a transaction */
+	const char *send;                 /* statement: ?1 channel, ?2 text */
+	int (*fd)(struct driver_conn *c); /* readable when there may be news, -1 when it is lost */
+	int (*next)(struct driver_conn *c, const char **channel, const char **text,
+		struct err *e); /* 1: news, borrowed until the next call; 0: none; -1: it is lost */
+};
+
 /* Called now and then while a copy goes on; pages are the driver's unit. Non-zero stops it. */
 typedef int (*driver_progress_fn)(uint64_t done, uint64_t total, void *arg);
 
@@ -78,6 +94,8 @@ struct driver {
 	double (*real)(struct driver_stmt *s, int col);
 	const void *(*blob)(struct driver_stmt *s, int col, size_t *n);
 	bool (*is_null)(struct driver_stmt *s, int col);
+
+	const struct driver_watch *watch;
 
 	/*
 	 * Upkeep of a whole database; upkeep.c. The lock is held by those who serve from a database, as many at once as

@@ -28,6 +28,7 @@ struct store {
 	struct writer *writer[2];
 	uint8_t master_key[SEAL_KEY_SIZE];
 	bool has_master_key;
+	const char *origin;
 
 	pthread_mutex_t lock;
 	pthread_cond_t given_back;
@@ -153,6 +154,29 @@ void store_set_master_key(struct store *s, const uint8_t *key)
 	s->has_master_key = true;
 }
 
+void store_set_origin(struct store *s, const char *id)
+{
+	s->origin = id;
+}
+
+const char *store_origin(const struct store *s)
+{
+	return s->origin != NULL ? s->origin : "-";
+}
+
+const struct driver *store_driver(const struct store *s)
+{
+	return s->driver;
+}
+
+int store_open_db(struct store *s, struct db **out, struct err *e)
+{
+	struct driver_conf conf = s->reader_conf;
+
+	conf.writer = true;
+	return db_new(out, s, s->driver, s->target, &conf, e);
+}
+
 const uint8_t *store_master_key(const struct store *s)
 {
 	return s->has_master_key ? s->master_key : NULL;
@@ -168,6 +192,11 @@ int store_write(struct store *s, enum store_class class, store_fn fn, void *arg,
 void changes_on_commit(struct store *s, void (*fn)(int64_t last_seq, void *arg), void *arg)
 {
 	writer_on_commit(s->writer[STORE_LOGGED], fn, arg);
+}
+
+void changes_tell(struct store *s, int64_t last_seq)
+{
+	writer_tell(s->writer[STORE_LOGGED], last_seq);
 }
 
 void changes_off_commit(struct store *s, const void *arg)

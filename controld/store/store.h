@@ -48,6 +48,8 @@ extern const struct sql_table store_sql;
 
 int store_open(struct store **out, const struct store_conf *conf, struct err *e) MUST_CHECK;
 void store_close(struct store *s); /* waits for running writes */
+/* The id of this run among the controlds of the database, borrowed. Set before threads start. */
+void store_set_origin(struct store *s, const char *id);
 /* The key that seals secrets (secrets.h); 32 bytes, copied. Set before threads start. */
 void store_set_master_key(struct store *s, const uint8_t *key);
 

@@ -148,11 +148,11 @@ static void group_note_room(struct writer *w, struct list *group, size_t kept)
 }
 
 /* With the lock, so that a reader who has left is not called any more; the functions only post. */
-static void group_tell(struct writer *w)
+void writer_tell(struct writer *w, int64_t last_seq)
 {
 	pthread_mutex_lock(&w->lock);
-	for (size_t i = 0; w->db->last_seq != 0 && i < w->n_readers; i++)
-		w->readers[i].fn(w->db->last_seq, w->readers[i].arg);
+	for (size_t i = 0; i < w->n_readers; i++)
+		w->readers[i].fn(last_seq, w->readers[i].arg);
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -171,7 +171,8 @@ static void group_commit(struct writer *w, struct list *group)
 		log_error("store_commit_failed", log_err(&e));
 	} else if (kept > 0) {
 		atomic_fetch_add(&w->commits, 1);
-		group_tell(w);
+		if (w->db->last_seq != 0)
+			writer_tell(w, w->db->last_seq);
 	}
 	group_note_room(w, group, rc == 0 ? kept : 0);
 }

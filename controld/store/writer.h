@@ -27,10 +27,12 @@ struct writer_conf {
 int writer_new(struct writer **out, struct db *db, const struct writer_conf *conf, struct err *e) MUST_CHECK;
 void writer_free(struct writer *w);
 int writer_run(struct writer *w, enum store_class class, store_fn fn, void *arg, struct err *e) MUST_CHECK;
-/* fn(last sequence) on the writer's thread after each commit that appended to the change log, before the answers. */
+/* fn(last sequence) on the writer's thread, or on writer_tell()'s, after each commit that appended to the change log, before the answers. */
 void writer_on_commit(struct writer *w, void (*fn)(int64_t last_seq, void *arg), void *arg);
 /* After it has returned, the function registered with this arg is not called any more. */
 void writer_off_commit(struct writer *w, const void *arg);
+/* Calls those functions: another program has committed. */
+void writer_tell(struct writer *w, int64_t last_seq);
 /* Adds to the counters of *out. */
 void writer_stats(struct writer *w, struct store_stats *out);
 /* The last commit found no room on the disk. */

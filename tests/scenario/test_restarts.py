@@ -194,11 +194,10 @@ def small_disk(tmp_path):
 
 def fill(folder):
     path = folder / "filler"
-    with open(path, "wb") as f:
+    with open(path, "wb", buffering=0) as f:
         try:
             while True:
                 f.write(b"\0" * 65536)
-                f.flush()
         except OSError:
             pass
     try:

@@ -1,6 +1,7 @@
 /* Every statement of every noun is good SQL on a migrated database, of either kind. */
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "controld/cluster/cluster.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
 #include "controld/rest/idempotency.h"
@@ -9,6 +10,7 @@
 #include "controld/store/migrate.h"
 #include "controld/store/secrets.h"
 #include "controld/store/store.h"
+#include "controld/store/watch.h"
 #include "controld/tunnels/series.h"
 #include "controld/tunnels/tunnels.h"
 #include "tests/unit/lib/test_store.h"
@@ -20,7 +22,7 @@
 #include <cmocka.h>
 
 static const struct sql_table *const store_tables[] = { &store_sql, &changes_sql, &migrate_sql, &secrets_sql,
-	&lease_sql };
+	&lease_sql, &watch_sql };
 
 static int prepare_table(struct db *db, const struct sql_table *t)
 {
@@ -63,6 +65,7 @@ static void prepare_main(const char *database)
 	failed += prepare_tables(db, identity_sql, identity_sql_n);
 	failed += prepare_tables(db, tunnels_sql, tunnels_sql_n);
 	failed += prepare_tables(db, fleet_sql, fleet_sql_n);
+	failed += prepare_tables(db, cluster_sql, cluster_sql_n);
 	for (size_t i = 0; i < rest_sql_n; i++)
 		failed += prepare_table(db, &rest_sql[i]);
 	store_read_end(db);
