@@ -69,12 +69,13 @@ static int on_node(const struct node *row, void *arg)
 
 static int read_glance(struct glance *g, struct db *db, const struct page *page, struct err *e)
 {
+	const struct node_filter all = { .after = page->after, .group = "", .name = "", .limit = page->limit + 1 };
 	uint8_t log_id[CHANGES_LOG_ID_SIZE];
 
 	if (changes_last(db, &g->head, log_id, e) != 0 || member_list(db, on_member, g, e) != 0)
 		return -1;
 	g->room = page->limit;
-	return node_list(db, page->after, page->limit + 1, on_node, g, e);
+	return node_list(db, &all, on_node, g, e);
 }
 
 static int on_cluster(void *feature, struct request *rq, struct reply *rp, struct err *e)
@@ -149,19 +150,19 @@ static const struct schema_field relay_fields[] = {
 };
 static const struct schema relay_schema = { "ClusterRelay", relay_fields, ARRAY_LEN(relay_fields), false };
 
+static const struct schema_field query_fields[] = { FLEET_API_PAGE_FIELDS };
+static const struct schema query_schema = { NULL, query_fields, ARRAY_LEN(query_fields), false };
+
 static const struct schema_field cluster_fields[] = {
 	NUMBER("revision", "end of the change log"),
 	{ .name = "controlds", .type = SCHEMA_ARRAY, .sub = &controld_schema, .help = "that share the database" },
 	{ .name = "relays", .type = SCHEMA_ARRAY, .sub = &relay_schema, .help = "a page of them" },
-	{ .name = "next_cursor",
-		.type = SCHEMA_STRING,
-		.flags = SCHEMA_NULLABLE,
-		.help = "of the next page of relays" },
+	FLEET_API_CURSOR_FIELD,
 };
 static const struct schema cluster_schema = { "Cluster", cluster_fields, ARRAY_LEN(cluster_fields), false };
 
 const struct route cluster_routes[] = {
-	{ "GET", "/api/cluster", PERM_SYSTEM, LANE_DB, NULL, NULL, &cluster_schema, 200, 0, on_cluster,
+	{ "GET", "/api/cluster", PERM_SYSTEM, LANE_DB, &query_schema, NULL, &cluster_schema, 200, 0, on_cluster,
 		"Show all controlds and relays, with revisions and lag", "Cluster" },
 };
 const size_t cluster_routes_n = ARRAY_LEN(cluster_routes);

@@ -385,6 +385,7 @@ const struct driver postgres_driver = {
 	.real = postgres_real,
 	.blob = postgres_blob,
 	.is_null = postgres_is_null,
+	.watch = &postgres_watch,
 	.lock = postgres_lock,
 	.unlock = postgres_unlock,
 };

@@ -40,6 +40,7 @@ struct driver_conn {
 	bool failed; /* a statement of the transaction, or of its running part, failed: only undoing helps */
 	bool again;  /* ... for what others did at the same time */
 	char notice[160];
+	PGnotify *news;                          /* that was handed out last; postgres_watch.c */
 	enum postgres_due due[POSTGRES_DUE_MAX]; /* oldest first */
 	size_t n_due;
 };
@@ -69,6 +70,9 @@ int postgres_fail(struct driver_conn *c, const PGresult *r, struct err *e);
 
 /* postgres_sql.c: ?1 -> $1, BLOB -> BYTEA; in a script TEXT sorts by bytes. malloc'ed; *params the highest number. */
 char *postgres_sql(const char *sql, bool script, size_t *params, struct err *e);
+
+/* postgres_watch.c */
+extern const struct driver_watch postgres_watch;
 
 /* postgres_upkeep.c */
 int postgres_lock(struct driver_lock **out, const char *target, bool alone, struct err *e);

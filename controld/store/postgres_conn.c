@@ -196,6 +196,8 @@ static void session_name(struct driver_conn *c)
 
 static void drop(struct driver_conn *c)
 {
+	PQfreemem(c->news);
+	c->news = NULL;
 	PQfinish(c->pg);
 	c->pg = NULL;
 	c->n_due = 0;

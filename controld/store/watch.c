@@ -303,11 +303,14 @@ static int connect_and_listen(struct watch *w, struct err *e)
 /* One round on a connection that stands. */
 static int turn(struct watch *w, struct err *e)
 {
-	if (hear_all(w, e) != 0 || send_all(w, e) != 0)
+	if (send_all(w, e) != 0)
 		return -1;
 	if (take_flag(w, &w->gap))
 		w->ops->on_gap(w->owner);
-	return clock_mono_ms() >= w->look_ms ? look(w, e) : 0;
+	if (clock_mono_ms() >= w->look_ms && look(w, e) != 0)
+		return -1;
+	return hear_all(
+		w, e); /* last: an answer to what was asked may have brought news along, and left nothing to poll */
 }
 
 static void lose(struct watch *w, const struct err *e)
