@@ -60,7 +60,7 @@ static inline void expect_datagram(int fd, const void *want, size_t n)
 static inline uint16_t echo_one(void)
 {
 	static char bytes[70000];
-	struct sockaddr_in from;
+	struct sockaddr_in from = { .sin_port = 0 };
 	socklen_t len = sizeof from;
 	ssize_t n = recvfrom(server, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &len);
 

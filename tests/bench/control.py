@@ -1,0 +1,188 @@
+"""The control plane: the API's requests, a change on its way to the relays, a thousand relays."""
+import concurrent.futures
+import json
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+
+import rig as rig_
+from rig import SECONDS, UNLIMITED, portway
+
+NAMES = ["api", "push", "relays"]
+MAPPINGS = int(os.environ.get("BENCH_MAPPINGS", "10000"))
+RELAYS = int(os.environ.get("BENCH_RELAYS", "1000"))
+
+
+def heading(text):
+    print(f"\n## {text}", flush=True)
+
+
+def quantile(values, q):
+    return sorted(values)[min(len(values) - 1, int(q * len(values)))]
+
+
+def wrk(url, script=None, connections=64, seconds=None, headers=None):
+    argv = ["taskset", "-c", "0", "wrk", "-t1", f"-c{connections}", f"-d{seconds or SECONDS:g}s", "--latency"]
+    for key, value in (headers or {}).items():
+        argv += ["-H", f"{key}: {value}"]
+    if script:
+        argv += ["-s", script]
+    out = subprocess.run([*argv, url], capture_output=True, text=True, check=True).stdout
+
+    def ms(text):
+        number = float(re.match(r"[\d.]+", text).group())
+        return number / 1000 if text.endswith("us") else number if text.endswith("ms") else number * 1000
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
+    return {"per_s": float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)),
+            "p50_ms": ms(re.search(r"^\s+50%\s+(\S+)", out, re.M).group(1)), "p99_ms": ms(re.search(r"^\s+99%\s+(\S+)", out, re.M).group(1)),
+            "bad": int(bad.group(1)) if bad else 0}
+
+
+def api(rounds_n):
+    heading("api: requests/s on one core, wrk -t1 on the other (median of rounds)")
+    fleet = portway.Fleet(UNLIMITED)
+    bare_port = portway.free_port()
+    bare = subprocess.Popen(rig_.pinned(rig_.SUBJECT_CORE, [os.path.join(portway.BIN, "bare_http"), str(bare_port)]))
+    folder = tempfile.mkdtemp()
+    try:
+        fleet.start(relays=0)
+        subprocess.run(["taskset", "-apc", "1", str(fleet.controld.pid)], check=True, capture_output=True)
+        for i in range(20):
+            fleet.mapping(1000 + i, active=False)
+        one = fleet.api.get("/api/v1/mappings?limit=1")["items"][0]["id"]
+        auth = {"Authorization": fleet.api.session.headers["Authorization"]}
+        base = fleet.controld.base
+        create = os.path.join(folder, "create.lua")
+        with open(create, "w") as f:
+            f.write('wrk.method="POST" wrk.headers["Content-Type"]="application/json"\n'
+                    'wrk.body=\'{"protocol":"tcp","source_port":0,"target_host":"192.0.2.1","target_port":80}\'\n')
+        login = os.path.join(folder, "login.lua")
+        with open(login, "w") as f:
+            f.write('wrk.method="POST" wrk.headers["Content-Type"]="application/json"\n'
+                    f"wrk.body='{json.dumps(portway.ADMIN)}'\n")
+        loads = {"bare": lambda: wrk(f"http://127.0.0.1:{bare_port}/"), "health": lambda: wrk(base + "/health"),
+                 "get": lambda: wrk(f"{base}/api/v1/mappings/{one}", headers=auth),
+                 "list 20": lambda: wrk(base + "/api/v1/mappings?limit=20", headers=auth),
+                 "login": lambda: wrk(base + "/auth/login", login, connections=4),
+                 "create": lambda: wrk(base + "/api/v1/mappings", create, connections=32, headers=auth)}
+        rounds = {name: [] for name in loads}
+        for _ in range(rounds_n):
+            for name, load in loads.items():
+                rounds[name].append(load())
+        result = {}
+        for name, rows in rounds.items():
+            row = {k: statistics.median(r[k] for r in rows) for k in rows[0]}
+            row["vs_bare"] = statistics.median(r["per_s"] / b["per_s"] for r, b in zip(rows, rounds["bare"]))
+            result[name] = row
+            print(f"{name:10s} {row['per_s']:10.0f}/s  p50 {row['p50_ms']:8.2f} ms  p99 {row['p99_ms']:8.2f} ms  "
+                  f"{row['vs_bare']:.2f} x bare  refused {row['bad']:.0f}", flush=True)
+    finally:
+        bare.terminate()
+        bare.wait()
+        fleet.stop()
+        shutil.rmtree(folder)
+    return result
+
+
+def first_byte(port, seconds=10):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 2) as s:
+                s.sendall(b"x")
+                if s.recv(1):
+                    return
+        except OSError:
+            pass  # refused: not yet. Again at once, or the client's nap is what is measured
+    raise AssertionError(f"port {port} never served")
+
+
+def push(_rounds):
+    heading(f"push: one change at {MAPPINGS} mappings on one relay with 2 workers")
+    fleet = portway.Fleet(UNLIMITED)
+    try:
+        fleet.start(relays=1, relay_env={"RELAYD_LOG_LEVEL": "warn"})
+        with portway.TcpServer(portway.echo) as server:
+            body = {"protocol": "tcp", "source_port": 0, "bind_address": "127.0.0.1", "target_host": "127.0.0.1",
+                    "target_port": server.port}
+            before = (fleet.controld.rss_kib(), fleet.relay.rss_kib())
+            local = threading.local()
+
+            def make(_):
+                if not hasattr(local, "api"):
+                    local.api = portway.Api(fleet.controld.base)
+                    local.api.session.headers.update(fleet.api.session.headers)
+                return local.api.post("/api/v1/mappings", body, expect=201)
+            began = time.monotonic()
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                made = list(pool.map(make, range(MAPPINGS)))
+            portway.eventually(lambda: fleet.get(made[-1]["id"])["status"] == "active", "all active", 60)
+            took = time.monotonic() - began
+            after = (fleet.controld.rss_kib(), fleet.relay.rss_kib())
+            with portway.connect(made[0]["source_port"]) as witness:
+                api_ms, byte_ms = [], []
+                for _ in range(200):
+                    start = time.monotonic()
+                    new = fleet.api.post("/api/v1/mappings", body, expect=201)
+                    api_ms.append((time.monotonic() - start) * 1000)
+                    first_byte(new["source_port"])
+                    byte_ms.append((time.monotonic() - start) * 1000)
+                    fleet.api.delete(f"/api/v1/mappings/{new['id']}")
+                    witness.sendall(b"w")
+                    assert witness.recv(1) == b"w"
+        row = {"create_per_s": MAPPINGS / took, "api_p50_ms": quantile(api_ms, 0.5), "api_p99_ms": quantile(api_ms, 0.99),
+               "first_byte_p50_ms": quantile(byte_ms, 0.5), "first_byte_p99_ms": quantile(byte_ms, 0.99),
+               "controld_kib_per_mapping": (after[0] - before[0]) / MAPPINGS,
+               "relayd_kib_per_mapping": (after[1] - before[1]) / MAPPINGS, "controld_rss_kib": after[0], "relayd_rss_kib": after[1]}
+        for key, value in row.items():
+            print(f"{key:28s} {value:10.2f}", flush=True)
+    finally:
+        fleet.stop()
+    return row
+
+
+def relays(_rounds):
+    heading(f"relays: {RELAYS} simulated relays to a new revision")
+    fleet = portway.Fleet(UNLIMITED)
+    sim = None
+    try:
+        fleet.start(relays=0)
+        tokens = os.path.join(fleet.folder, "tokens")
+        with open(tokens, "w") as f:
+            for i in range(RELAYS):
+                f.write(fleet.api.post("/api/v1/nodes/join-tokens", {"name": f"sim-{i}"})["token"] + "\n")
+        sim = subprocess.Popen([os.path.join(portway.BIN, "relaysim"), "--controld", f"127.0.0.1:{fleet.controld.fleet_port}",
+                                "--join-tokens", tokens, "--relays", str(RELAYS)], stdout=subprocess.PIPE, text=True)
+        for line in sim.stdout:
+            print(line.rstrip(), flush=True)
+            if line.startswith("ready"):
+                break
+
+        def cpu():
+            with open(f"/proc/{fleet.controld.pid}/stat") as f:
+                fields = f.read().rsplit(")", 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        rows = []
+        for _ in range(5):
+            used = cpu()
+            fleet.mapping(80, active=False, target_host="192.0.2.1")
+            line = next(line for line in sim.stdout if line.startswith("revision"))
+            print(line.rstrip() + f" controld_cpu_s={cpu() - used:.2f} rss_kib={fleet.controld.rss_kib()}", flush=True)
+            rows.append({k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", line)} | {"controld_cpu_s": cpu() - used,
+                                                                                        "rss_kib": fleet.controld.rss_kib()})
+    finally:
+        if sim:
+            sim.terminate()
+            sim.wait()
+        fleet.stop()
+    return rows
+
+
+def run(names, rounds):
+    return {name: {"api": api, "push": push, "relays": relays}[name](rounds) for name in NAMES if name in names}

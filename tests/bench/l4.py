@@ -1,0 +1,153 @@
+"""What a tunnel port costs beside other relays, load by load."""
+import os
+import re
+import subprocess
+import time
+
+import report
+import rig as rig_
+from rig import portway
+
+TCP = ["direct", "haproxy", "haproxy_splice", "nginx", "relayd"]
+UDP = ["direct", "nginx", "relayd"]
+IDLE = (1000, 5000, 9000)
+SETTLE_S = 1.0
+
+# name: what it is, protocol, load, subjects, goal
+LOADS = {
+    "bulk1": ("1 stream down", "tcp", "bulk -n 1", TCP, "CPU <= 0.8 x haproxy_splice, rate >= 1.0 x"),
+    "bulk8": ("8 streams down", "tcp", "bulk -n 8", TCP, "CPU <= 0.8 x haproxy_splice, rate >= 1.0 x"),
+    "up1": ("1 stream up", "tcp", "bulk -u -n 1", TCP, None),
+    "up8": ("8 streams up", "tcp", "bulk -u -n 8", TCP, None),
+    "crr": ("connect, ask, 128 bytes back, close; 32 at once", "tcp", "connect -n 32", TCP, "CPU <= 0.85 x the best"),
+    "rr1": ("64 bytes there and back, 1 connection", "tcp", "exchange -n 1 -s 64", TCP, "p50, p99 <= 0.85 x the best"),
+    "rr64": ("64 bytes there and back, 64 connections", "tcp", "exchange -n 64 -s 64", TCP, "CPU <= 0.75 x the best"),
+    "udp64": ("64 bytes there and back, 16 flows of 16", "udp", "udp -n 16 -w 16 -s 64", UDP, "CPU <= 0.5 x nginx"),
+    "udp1200": ("1200 bytes there and back, 16 flows of 16", "udp", "udp -n 16 -w 16 -s 1200", UDP, "CPU <= 0.5 x nginx"),
+    "udplat": ("64 bytes there and back, one at a time", "udp", "udp -n 1 -w 1 -s 64", UDP, "p50 <= 1.0 x nginx"),
+}
+NAMES = [*LOADS, "dns", *(f"idle{n}" for n in IDLE)]
+
+
+def loads(names, rounds):
+    """All subjects of a protocol at once, measured in turn: every round meets the machine as the others do."""
+    metrics = []
+    with rig_.Rig() as rig:
+        subjects = {}
+        for name in names:
+            about, protocol, args, wanted, goal = LOADS[name]
+            metric = report.Metric(name, about, goal)
+            for subject in wanted:
+                if subject not in subjects:
+                    subjects[subject] = rig.add(subject)
+            for _ in range(rounds):
+                for subject in wanted:
+                    if subjects[subject]:
+                        metric.add(subject, rig.load(subjects[subject], protocol, args))
+                        time.sleep(0.2 if name == "crr" else 0)  # its last connections end
+            metric.print()
+            metrics.append(metric)
+    return metrics
+
+
+# ---- a name server behind the tunnel ------------------------------------------------------------------------------------
+
+def start_nsd(rig):
+    port = portway.free_port()
+    zone = rig.file("zone", "$ORIGIN t.\n@ 60 IN SOA a b 1 1 1 1 1\n@ 60 IN NS a\na 60 IN A 127.0.0.1\n")
+    conf = rig.file("nsd.conf", f"""server:
+ ip-address: 127.0.0.1
+ port: {port}
+ username: ""
+ chroot: ""
+ pidfile: ""
+ zonesdir: "{rig.folder}"
+ database: ""
+ zonelistfile: "{rig.folder}/zones"
+ xfrdfile: "{rig.folder}/xfrd"
+ rrl-ratelimit: 0
+remote-control:
+ control-enable: no
+zone:
+ name: t
+ zonefile: "{zone}"
+""")
+    process = rig.start(rig_.LOAD_CORE, ["nsd", "-d", "-c", conf], stderr=subprocess.DEVNULL)
+    portway.eventually(lambda: portway.connect(port).close() is None, "nsd listens", 10)
+    return process, port
+
+
+def ask_dns(rig, subject, nsd, queries):
+    argv = ["dnsperf", "-s", "127.0.0.1", "-p", str(subject.ports["udp"]), "-d", queries, "-l", f"{max(1, round(rig_.SECONDS))}", "-c", "8", "-q", "64"]
+    cost = rig_.Cost(subject.pids, [nsd.pid, os.getpid()])
+    out = subprocess.run(rig_.pinned(rig_.LOAD_CORE, argv), capture_output=True, text=True, check=True).stdout
+    used = cost.stop()
+
+    def number(pattern):
+        return float(re.search(pattern + r":\s+([\d.]+)", out).group(1))
+    row = {"others": 0.0, "lost": number("Queries lost"), "per_s": number("Queries per second"), "mean_us": number(r"Average Latency \(s\)") * 1e6}
+    if subject.pids:
+        row["cpu_us"] = used["cpu"] * 1e6 / number("Queries completed")
+    return row
+
+
+def dns(rounds):
+    metric = report.Metric("dns", "dnsperf, 8 clients, 64 queries under way; a query is two datagrams", "CPU <= 0.5 x nginx")
+    with rig_.Rig() as rig:
+        nsd, port = start_nsd(rig)
+        queries = rig.file("queries", "a.t A\n")
+        subjects = [s for s in (rig.add(name, backend=port) for name in UDP) if s]
+        for _ in range(rounds):
+            for subject in subjects:
+                metric.add(subject.name, ask_dns(rig, subject, nsd, queries))
+        nsd.terminate()
+        nsd.wait()
+    metric.print()
+    return metric
+
+
+# ---- memory --------------------------------------------------------------------------------------------------------------
+
+def step(process, word):
+    assert process.stdout.readline() == word + "\n", f"the load did not say '{word}'"
+    time.sleep(SETTLE_S)
+
+
+def go_on(process):
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def idle_run(rig, subject, connections):
+    base = rig_.pss_kib(subject.pids)
+    argv = [os.path.join(portway.BIN, "benchload"), "idle", "-p", str(subject.ports["tcp"]), "-n", str(connections)]
+    process = rig.start(None, argv, stdin=subprocess.PIPE)
+    step(process, "open")
+    quiet = rig_.pss_kib(subject.pids)
+    go_on(process)
+    step(process, "echoed")
+    after = rig_.pss_kib(subject.pids)
+    go_on(process)
+    seen = {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", process.stdout.read())}
+    process.wait()
+    return {"base_kib": base, "idle_kib": (quiet - base) / connections, "echoed_kib": (after - base) / connections, "lost": seen["lost"]}
+
+
+def idle(connections):
+    """One round, with subjects that have just started: what an earlier round left in their pools would count as base."""
+    metric = report.Metric(f"idle{connections}", f"memory (PSS) of {connections:,} connections, each, before and after 1 KB",
+                           "<= 1 KiB a connection, relayd itself <= 5 MiB")
+    with rig_.Rig() as rig:
+        for name in ("haproxy", "nginx", "relayd"):
+            subject = rig.add(name)
+            if subject:
+                metric.add(name, idle_run(rig, subject, connections))
+    metric.print()
+    return metric
+
+
+def run(names, rounds):
+    metrics = loads([n for n in names if n in LOADS], rounds)
+    if "dns" in names:
+        metrics.append(dns(rounds))
+    return metrics + [idle(n) for n in IDLE if f"idle{n}" in names]

@@ -1,0 +1,286 @@
+"""The machine as the benchmarks use it: cores, a network of its own, relays to be measured, loads with their cost."""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+import portway  # noqa: E402  pylint: disable=wrong-import-position
+
+SECONDS = float(os.environ.get("BENCH_SECONDS", "2"))
+LOAD_CORE, SUBJECT_CORE = "0", "1"
+UNLIMITED = {"CONTROLD_HTTP_RATE_LIMIT": "0", "CONTROLD_HTTP_LOGIN_RATE_LIMIT": "0", "CONTROLD_LOG_LEVEL": "warn"}
+MAX_CONNECTIONS = 9500
+
+
+# ---- a network of its own ---------------------------------------------------------------------------------------------
+
+def enter_namespace():
+    """As root: no paced congestion control, a wide port range, nobody else's traffic. Runs this program again inside."""
+    if os.environ.get("BENCH_INSIDE") or os.geteuid() != 0 or not shutil.which("unshare"):
+        return
+    os.execvpe("unshare", ["unshare", "-n", "--", sys.executable, *sys.argv], {**os.environ, "BENCH_INSIDE": "1"})
+
+
+def prepare_namespace():
+    if not os.environ.get("BENCH_INSIDE"):
+        return
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    for setting in ("net.ipv4.ip_local_port_range=10240 65000", "net.core.somaxconn=4096", "net.ipv4.tcp_max_syn_backlog=4096"):
+        subprocess.run(["sysctl", "-qw", setting], check=False)
+    for algorithm in ("cubic", "reno"):  # a namespace may be refused all but the unrestricted ones
+        if subprocess.run(["sysctl", "-qw", f"net.ipv4.tcp_congestion_control={algorithm}"], check=False, capture_output=True).returncode == 0:
+            break
+
+
+def read(path):
+    with open(path, encoding="utf-8", errors="replace") as f:
+        return f.read()
+
+
+def machine():
+    return {"kernel": os.uname().release, "cpus": os.cpu_count(),
+            "congestion_control": read("/proc/sys/net/ipv4/tcp_congestion_control").strip(),
+            "load_average": os.getloadavg()[0]}
+
+
+# ---- what processes cost ----------------------------------------------------------------------------------------------
+
+def tree(pids):
+    """The processes and all they started."""
+    found, todo = [], list(pids)
+    while todo:
+        pid = todo.pop()
+        try:
+            tasks = os.listdir(f"/proc/{pid}/task")
+            todo += [int(child) for task in tasks for child in read(f"/proc/{pid}/task/{task}/children").split()]
+            found.append(pid)
+        except OSError:
+            pass
+    return found
+
+
+def cpu_seconds(pids):
+    """Of all threads, in nanoseconds' resolution; what ended threads used is not in it, and no subject ends any."""
+    total = 0
+    for pid in tree(pids):
+        try:
+            for task in os.listdir(f"/proc/{pid}/task"):
+                total += int(read(f"/proc/{pid}/task/{task}/schedstat").split()[0])
+        except OSError:
+            pass
+    return total / 1e9
+
+
+def pss_kib(pids):
+    return sum(int(re.search(r"^Pss:\s+(\d+)", read(f"/proc/{pid}/smaps_rollup"), re.M).group(1)) for pid in tree(pids))
+
+
+def busy_seconds():
+    fields = [int(x) for x in read("/proc/stat").split("\n", 1)[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+class Cost:
+    """CPU of a subject between two moments, and how much of the machine somebody else used meanwhile."""
+
+    def __init__(self, subject, ours):
+        self.subject, self.ours = subject, [*ours, *subject]
+        self.began = self.now()
+
+    def now(self):
+        return time.monotonic(), cpu_seconds(self.subject), cpu_seconds(self.ours), busy_seconds()
+
+    def stop(self):
+        seconds, cpu, ours, busy = (b - a for a, b in zip(self.began, self.now()))
+        return {"cpu": cpu, "others": max(0.0, busy - ours) / (seconds * os.cpu_count())}
+
+
+# ---- what is measured -------------------------------------------------------------------------------------------------
+
+def pinned(core, argv):
+    return argv if core is None else ["taskset", "-c", core, *argv]
+
+
+class Peer:
+    """A relay between a port of its own and the backend, not one of ours."""
+
+    def __init__(self, name, argv, port):
+        self.name, self.ports = name, {"tcp": port, "udp": port}
+        self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.pids = [self.process.pid]
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+class Direct:
+    """No relay at all: what the load and the backend can do."""
+
+    def __init__(self, backend):
+        self.name, self.pids, self.ports = "direct", [], {"tcp": backend, "udp": backend}
+
+    def stop(self):
+        pass
+
+
+class Relay:
+    """Ours: a controld, a relay, and one mapping for each protocol."""
+
+    def __init__(self, backend, workers=1, core=SUBJECT_CORE, **fields):
+        self.name = "relayd"
+        self.fleet = portway.Fleet(UNLIMITED)
+        try:
+            self.fleet.start(relays=1, relay_env={"RELAYD_WORKERS": str(workers), "RELAYD_LOG_LEVEL": "warn"})
+            self.pids = [self.fleet.relay.pid]
+            if core is not None:
+                subprocess.run(["taskset", "-apc", core, str(self.pids[0])], check=True, capture_output=True)
+            self.ports = {protocol: self.map(backend, protocol=protocol, **fields) for protocol in ("tcp", "udp")}
+        except BaseException:
+            self.fleet.stop()
+            raise
+
+    def map(self, backend, **fields):
+        return self.fleet.mapping(backend, bind_address="127.0.0.1", limits={"max_connections": MAX_CONNECTIONS}, **fields)["source_port"]
+
+    def stop(self):
+        self.fleet.stop()
+
+
+class Rig:
+    """A backend, a folder, and subjects that end with it."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="portway-bench-")
+        self.subjects = []
+        self.backend = portway.free_port()
+        self.server = self.start(LOAD_CORE, [os.path.join(portway.BIN, "benchserve"), str(self.backend)])
+        assert self.server.stdout.readline() == "ready\n"
+
+    def start(self, core, argv, **kw):
+        return subprocess.Popen(pinned(core, argv), stdout=subprocess.PIPE, text=True, **kw)
+
+    def close(self):
+        for subject in self.subjects:
+            subject.stop()
+        self.server.kill()
+        self.server.wait()
+        shutil.rmtree(self.folder)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def file(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
+
+    def add(self, name, backend=None, **kw):
+        """Starts a subject by name; None when it is not on this machine."""
+        backend = backend or self.backend
+        if name == "direct":
+            subject = Direct(backend)
+        elif name == "relayd":
+            subject = Relay(backend, **kw)
+        elif shutil.which(name.split("_")[0]):
+            subject = PEERS[name](self, portway.free_port(), backend)
+            portway.eventually(lambda: portway.connect(subject.ports["tcp"]).close() is None, f"{name} listens", 10)
+        else:
+            print(f"   {name} is not on this machine", flush=True)
+            return None
+        self.subjects.append(subject)
+        return subject
+
+    def taken(self):
+        """Bytes of uploads that have come to the backend, and when it says so (ns)."""
+        self.server.send_signal(signal.SIGUSR1)
+        return [int(x) for x in self.server.stdout.readline().split()[1:]]
+
+    def load(self, subject, protocol, args, seconds=None, core=LOAD_CORE):
+        """One run of benchload against a subject: what it saw, and what it cost the subject."""
+        argv = [os.path.join(portway.BIN, "benchload"), *args.split(), "-p", str(subject.ports[protocol]), "-d", f"{seconds or SECONDS:g}"]
+        load = self.start(core, argv)
+        ours = [self.server.pid, load.pid]
+        cost = out = None
+        for line in load.stdout:
+            if line == "start\n":
+                began = self.taken()
+                cost = Cost(subject.pids, ours)
+            elif line == "stop\n":
+                out = cost.stop()
+                came, took = (b - a for a, b in zip(began, self.taken()))
+            else:
+                seen = {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", line)}
+        if load.wait() != 0 or out is None:
+            raise RuntimeError(f"{subject.name}: {args}: the load failed")
+        if "-u" in args.split():
+            seen.update(bytes=came, seconds=took / 1e9)  # what a socket took may still be on its way
+        return figures(seen, out, bool(subject.pids))
+
+
+def figures(seen, cost, costs):
+    """From counts to rates."""
+    row = {"others": cost["others"], "lost": seen["lost"]}
+    if seen["bytes"]:
+        row["gbit_s"] = seen["bytes"] * 8 / 1e9 / seen["seconds"]
+        if costs:
+            row["cpu_s_per_gb"] = cost["cpu"] / (seen["bytes"] / 1e9)
+    else:
+        row["per_s"] = seen["ops"] / seen["seconds"]
+        if costs and seen["ops"]:
+            row["cpu_us"] = cost["cpu"] * 1e6 / seen["ops"]
+    if seen["p99_us"]:
+        row.update(p50_us=seen["p50_us"], p99_us=seen["p99_us"])
+    return row
+
+
+# ---- the peers' settings ------------------------------------------------------------------------------------------------
+
+def haproxy(rig, name, port, backend, maxconn, options=""):
+    path = rig.file(f"{name}.cfg", f"""global
+  nbthread 1
+  maxconn {maxconn}
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 120s
+  timeout server 120s
+{options}listen l
+  bind 127.0.0.1:{port} backlog 4096
+  server s 127.0.0.1:{backend}
+""")
+    return Peer(name, pinned(SUBJECT_CORE, ["haproxy", "-db", "-f", path]), port)
+
+
+def nginx(rig, port, backend):
+    built = subprocess.run(["nginx", "-V"], capture_output=True, text=True, check=False).stderr
+    folder = re.search(r"modules-path=(\S+)", built)
+    module = os.path.join(folder.group(1), "ngx_stream_module.so") if folder else ""
+    path = rig.file("nginx.conf", f"""daemon off; pid {rig.folder}/nginx.pid; error_log stderr crit; worker_processes 1;
+worker_rlimit_nofile 20000;
+{f"load_module {module};" if os.path.exists(module) else ""}
+events {{ worker_connections 19500; }}
+stream {{ tcp_nodelay on; proxy_timeout 120s;
+  server {{ listen 127.0.0.1:{port} backlog=4096; proxy_pass 127.0.0.1:{backend}; }}
+  server {{ listen 127.0.0.1:{port} udp rcvbuf=4m; proxy_pass 127.0.0.1:{backend}; }} }}
+""")
+    return Peer("nginx", pinned(SUBJECT_CORE, ["nginx", "-p", rig.folder, "-c", path]), port)
+
+
+PEERS = {
+    "haproxy": lambda rig, port, backend: haproxy(rig, "haproxy", port, backend, MAX_CONNECTIONS),
+    # splice-auto does not splice in these loads: the forced options are the reference; each direction holds a pipe
+    "haproxy_splice": lambda rig, port, backend: haproxy(rig, "haproxy_splice", port, backend, 4000,
+                                                         "  option splice-request\n  option splice-response\n"),
+    "nginx": nginx,
+}
