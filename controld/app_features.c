@@ -1,6 +1,8 @@
 /* The parts that know what it is all for: identity, tunnels, and the clean-up behind them. */
 #include "common/base/err.h"
 #include "controld/app_parts.h"
+#include "controld/clients/client_status.h"
+#include "controld/clients/clients.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
 #include "controld/janitor.h"
@@ -39,6 +41,24 @@ void app_identity_close(struct app *a)
 	identity_free(a->identity);
 }
 
+/* ---- clients ----------------------------------------------------------------------------------------------------- */
+
+int app_clients_open(struct app *a, struct err *e)
+{
+	struct clients_conf conf = { .clients_max = (uint32_t)a->settings->clients.max };
+
+	if (client_statuses_new(&a->client_statuses, e) != 0)
+		return -1;
+	conf.statuses = a->client_statuses;
+	return clients_new(&a->clients, &conf, a->store, e);
+}
+
+void app_clients_close(struct app *a)
+{
+	clients_free(a->clients);
+	client_statuses_free(a->client_statuses);
+}
+
 /* ---- fleet ------------------------------------------------------------------------------------------------------- */
 
 static void bus_send(void *watch, const void *p, size_t n)
@@ -64,6 +84,7 @@ int app_fleet_open(struct app *a, struct err *e)
 		.cert_days = (uint32_t)(s->fleet.cert_ms / DAY_MS),
 		.self = a->self,
 		.bus = { bus_send, a->watch },
+		.clients = a->client_statuses,
 	};
 	struct parks *parks = server_parks(a->server);
 
@@ -92,6 +113,7 @@ int app_tunnels_open(struct app *a, struct err *e)
 		.series_retention_1m_ms = s->keep.samples_1m_ms,
 		.series_retention_1h_ms = s->keep.samples_1h_ms,
 		.samples = a->samples,
+		.clients = a->client_statuses,
 	};
 
 	return tunnels_new(
@@ -156,10 +178,22 @@ static int tick_tunnels(void *arg, int64_t now_ms, struct err *e)
 	return tunnels_tick(arg, now_ms, e);
 }
 
+static int tick_clients(void *arg, int64_t now_ms, struct err *e)
+{
+	return clients_tick(arg, now_ms, e);
+}
+
+static int see_clients(void *arg, int64_t now_ms, struct err *e)
+{
+	return clients_see(arg, now_ms, e);
+}
+
 int app_janitor_open(struct app *a, struct err *e)
 {
 	const struct janitor_task tasks[] = {
 		{ "tunnels", 5 * 1000, tick_tunnels, a->tunnels, true },
+		{ "clients", 5 * 1000, tick_clients, a->clients, true },
+		{ "clients seen", 5 * 1000, see_clients, a->clients, false },
 		{ "signing keys", 60 * 1000, rotate_identity, a->identity, false },
 		{ "identity", 60 * 1000, clean_identity, a->identity, true },
 		{ "changes", 10 * 60 * 1000, clean_changes, a, true },

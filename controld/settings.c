@@ -65,6 +65,8 @@ static const struct conf_key settings_keys[] = {
 		"Address of the administrator that the first start makes."),
 	TEXT("admin.password", "CONTROLD_ADMIN_PASSWORD", NULL, admin.password, "", 0, 256, CONF_SECRET,
 		"Password of that administrator; without one it is generated."),
+	NUMBER("clients.max", "CONTROLD_CLIENTS_MAX", NULL, clients.max, "0", 0, 100000000, 0, "clients",
+		"Of one tenant; 0 for no limit."),
 	TEXT("cluster.name", "CONTROLD_CLUSTER_NAME", NULL, cluster.name, "", 0, 63, 0,
 		"What this controld is called among those that share a database; empty for the host's name."),
 	TEXT("data_dir", "CONTROLD_DATA_DIR", NULL, data_dir, "/var/lib/portway/controld", 1, 3072, 0,

@@ -23,6 +23,9 @@ struct settings {
 		char *email, *password, *api_key;
 	} admin;
 	struct {
+		uint64_t max;
+	} clients;
+	struct {
 		char *name; /* "" for the host's */
 	} cluster;
 	struct {

@@ -42,7 +42,7 @@ struct client_conf {
 	uint64_t rate_in, rate_out;              /* bytes/s of the whole client, to the agent / from it */
 	uint32_t max_connections;
 	uint32_t heartbeat_s;        /* how often the link is tried when nothing passes */
-	bool compress;               /* unless a mapping says otherwise */
+	bool compress;               /* also for mappings that do not ask for it */
 	bool reconnect;              /* false: an agent that lost its link does not dial again by itself */
 	int64_t expires_ms;          /* wall clock; 0: never. The relay enforces it alone */
 	struct client_ports allowed; /* target ports at the client; empty: all */

@@ -20,6 +20,7 @@
 
 struct err;
 struct fleet;
+struct client_statuses;
 struct mapping_statuses;
 struct parks;
 
@@ -29,15 +30,16 @@ struct fleet_conf {
 	uint64_t offline_ms;   /* a node that was silent this long is offline; 15000 */
 	uint64_t poll_wait_ms; /* a relay's question is answered at the latest after this; 25000 */
 	uint32_t relays_max;   /* 4096 */
-	uint32_t snapshots_max;         /* sent at once, of those that take several messages; 4 */
-	uint32_t changes_max;           /* of one group in memory: who is further behind gets a snapshot; 16384 */
-	uint32_t join_rate;             /* joins per second from one address; 20 */
-	uint32_t join_rate_all;         /* joins per second; 100 */
-	uint32_t strangers_max;         /* connected without a certificate; 64 */
-	uint32_t strangers_per_address; /* of these; 8 */
-	uint32_t cert_days;             /* life of a relay's certificate; 90 */
-	const char *self;               /* id of this run of controld (controlds.id) */
-	struct fleet_bus bus;           /* to the others on the same database */
+	uint32_t snapshots_max;          /* sent at once, of those that take several messages; 4 */
+	uint32_t changes_max;            /* of one group in memory: who is further behind gets a snapshot; 16384 */
+	uint32_t join_rate;              /* joins per second from one address; 20 */
+	uint32_t join_rate_all;          /* joins per second; 100 */
+	uint32_t strangers_max;          /* connected without a certificate; 64 */
+	uint32_t strangers_per_address;  /* of these; 8 */
+	uint32_t cert_days;              /* life of a relay's certificate; 90 */
+	const char *self;                /* id of this run of controld (controlds.id) */
+	struct fleet_bus bus;            /* to the others on the same database */
+	struct client_statuses *clients; /* told what relays say about clients; NULL: nobody is */
 };
 /* What the numbers above say. */
 extern const struct fleet_conf fleet_conf_default;

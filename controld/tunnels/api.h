@@ -18,15 +18,20 @@ struct tunnels {
 	struct series *series; /* NULL: none are kept */
 };
 
+/* The client of the caller's tenant that the path names; ERR_CLIENT_NOT_FOUND. */
+int tunnels_client_of(struct tunnels *t, const struct request *rq, int64_t *id, struct err *e) MUST_CHECK;
+
 /* mapping_api.c */
 int mapping_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int mapping_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int mapping_api_of_client(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int mapping_api_get(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int mapping_api_update(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int mapping_api_delete(void *feature, struct request *rq, struct reply *rp, struct err *e);
 
 /* connection_api.c */
 int connection_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int connection_api_of_client(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int connection_api_of_mapping(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int connection_api_cut(void *feature, struct request *rq, struct reply *rp, struct err *e);
 extern const struct schema connection_list_query;
@@ -37,6 +42,7 @@ extern const struct schema connection_list_schema;
 int stats_api_traffic(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int stats_api_system(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int stats_api_user(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int stats_api_client(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int stats_api_mapping(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int stats_api_node(void *feature, struct request *rq, struct reply *rp, struct err *e);
 extern const struct schema stats_query;

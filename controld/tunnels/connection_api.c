@@ -77,6 +77,7 @@ struct asking {
 	uint64_t ask; /* 0: none */
 	char tenant_id[PROTO_ID_SIZE];
 	char mapping_id[PROTO_ID_SIZE]; /* "": all of the tenant's */
+	int64_t client_id;              /* whose mappings; 0: all */
 	char group_id[PROTO_ID_SIZE], node_id[PROTO_ID_SIZE];
 	uint64_t conn; /* to be cut */
 };
@@ -146,7 +147,7 @@ static int ask_for_list(struct asking *a, uint32_t limit, struct err *e)
 }
 
 /* ---- listing ------------------------------------------------------------------------------------------------------ */
-static void print_connection(struct buf *b, const struct relay_conn *c, int64_t now_ms)
+static void print_connection(struct buf *b, const struct relay_conn *c, int64_t client_id, int64_t now_ms)
 {
 	char id[3 * PROTO_ID_SIZE];
 
@@ -154,7 +155,10 @@ static void print_connection(struct buf *b, const struct relay_conn *c, int64_t 
 	jsonw_object(b, NULL);
 	jsonw_str(b, "id", id);
 	jsonw_str(b, "mapping_id", c->info.mapping);
-	jsonw_null(b, "client_id");
+	if (client_id != 0)
+		jsonw_int(b, "client_id", client_id);
+	else
+		jsonw_null(b, "client_id");
 	jsonw_str(b, "node_id", c->node_id);
 	jsonw_str(b, "node", c->node_name);
 	jsonw_str(b, "protocol", c->info.protocol == MAPPING_UDP ? "udp" : "tcp");
@@ -169,34 +173,41 @@ static void print_connection(struct buf *b, const struct relay_conn *c, int64_t 
 	jsonw_end_object(b);
 }
 
-/* The wall: mappings of other tenants are not there. Connections of one mapping mostly stand together. */
-static int is_own(struct db *db, const struct asking *a, const char *mapping_id, char last[PROTO_ID_SIZE], bool *own,
-	struct err *e)
+/* A mapping that connections came through. Those of one mapping mostly stand together. */
+struct came_through {
+	char mapping_id[PROTO_ID_SIZE];
+	bool own;
+	int64_t client_id;
+};
+
+/* The wall: mappings of other tenants are not there. */
+static int look_up(struct db *db, const struct asking *a, const char *mapping_id, struct came_through *m, struct err *e)
 {
-	if (a->mapping_id[0] != '\0') {
-		*own = str_eq(mapping_id, a->mapping_id);
+	int rc;
+
+	if (str_eq(mapping_id, m->mapping_id))
 		return 0;
-	}
-	if (str_eq(mapping_id, last))
-		return 0;
-	str_copy(last, PROTO_ID_SIZE, mapping_id);
-	return mapping_exists(db, a->tenant_id, mapping_id, own, e);
+	m->client_id = 0;
+	str_copy(m->mapping_id, sizeof m->mapping_id, mapping_id);
+	rc = mapping_find(db, a->tenant_id, mapping_id, &m->client_id, e);
+	m->own = rc == 1 && (a->mapping_id[0] == '\0' || str_eq(mapping_id, a->mapping_id)) &&
+	         (a->client_id == 0 || a->client_id == m->client_id);
+	return MIN(rc, 0);
 }
 
 static int print_own(const struct asking *a, const struct relay_answers *answers, struct buf *b, struct err *e)
 {
 	const int64_t now_ms = clock_wall_ms();
-	char last[PROTO_ID_SIZE] = "";
-	bool own = false;
+	struct came_through m = { .own = false };
 	struct db *db;
 	int rc = 0;
 
 	if (store_read_begin(a->t->store, &db, e) != 0)
 		return -1;
 	for (size_t i = 0; i < answers->n && rc == 0; i++) {
-		rc = is_own(db, a, answers->conns[i].info.mapping, last, &own, e);
-		if (rc == 0 && own)
-			print_connection(b, &answers->conns[i], now_ms);
+		rc = look_up(db, a, answers->conns[i].info.mapping, &m, e);
+		if (rc == 0 && m.own)
+			print_connection(b, &answers->conns[i], m.client_id, now_ms);
 	}
 	store_read_end(db);
 	return rc;
@@ -259,7 +270,8 @@ static int find_scope(struct db *db, struct asking *a, const struct request *rq,
 	return r->ops->place(r->self, db, group, node, a->group_id, a->node_id, e);
 }
 
-static int list(struct tunnels *t, struct request *rq, struct reply *rp, const char *mapping_id, struct err *e)
+static int list(struct tunnels *t, struct request *rq, struct reply *rp, const char *mapping_id, int64_t client_id,
+	struct err *e)
 {
 	struct asking *a;
 	struct db *db;
@@ -267,6 +279,7 @@ static int list(struct tunnels *t, struct request *rq, struct reply *rp, const c
 
 	if (asking_new(&a, t, rq, e) != 0)
 		return -1;
+	a->client_id = client_id;
 	rc = store_read_begin(t->store, &db, e);
 	if (rc == 0) {
 		rc = find_scope(db, a, rq, mapping_id, e);
@@ -282,12 +295,21 @@ static int list(struct tunnels *t, struct request *rq, struct reply *rp, const c
 
 int connection_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
-	return list(feature, rq, rp, request_query(rq, "mapping_id"), e);
+	return list(feature, rq, rp, request_query(rq, "mapping_id"), 0, e);
 }
 
 int connection_api_of_mapping(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
-	return list(feature, rq, rp, request_param(rq, "id"), e);
+	return list(feature, rq, rp, request_param(rq, "id"), 0, e);
+}
+
+int connection_api_of_client(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	int64_t client_id;
+
+	if (tunnels_client_of(feature, rq, &client_id, e) != 0)
+		return -1;
+	return list(feature, rq, rp, NULL, client_id, e);
 }
 
 /* ---- cutting ------------------------------------------------------------------------------------------------------ */
@@ -364,16 +386,14 @@ static int on_known(void *feature, struct request *rq, struct reply *rp, void *s
 static int check_own(struct asking *a, struct err *e)
 {
 	struct db *db;
-	bool own = false;
+	int64_t client_id;
 	int rc = store_read_begin(a->t->store, &db, e);
 
 	if (rc != 0)
 		return -1;
-	rc = mapping_exists(db, a->tenant_id, a->mapping_id, &own, e);
+	rc = mapping_find(db, a->tenant_id, a->mapping_id, &client_id, e);
 	store_read_end(db);
-	if (rc == 0 && !own)
-		rc = fail_gone(e);
-	return rc;
+	return rc == 0 ? fail_gone(e) : MIN(rc, 0);
 }
 
 int connection_api_cut(void *feature, struct request *rq, struct reply *rp, struct err *e)

@@ -11,29 +11,47 @@
 	"SELECT " MAPPING_COLUMNS ", " TRAFFIC_COLUMNS " FROM mappings m JOIN traffic t ON t.scope = 'mapping' AND " \
 	"t.tenant_id = m.tenant_id AND t.id = m.id "
 
-enum { SQL_GET, SQL_LIST, SQL_EXISTS, SQL_COUNT, SQL_INSERT, SQL_UPDATE, SQL_DELETE };
+#define LIST_FILTER                                                                                                  \
+	"m.tenant_id = ?1 AND m.id > ?2 AND (?3 = '' OR m.user_id = ?3) AND (?4 = '' OR m.protocol = ?4) AND (?5 = " \
+	"'' OR "                                                                                                     \
+	"m.group_id = ?5 OR m.group_name = ?5) AND (?6 = '' OR m.node_id = ?6 OR m.node_name = ?6) AND (?7 = '' OR " \
+	"m.id "                                                                                                      \
+	"= ?7 OR lower(m.name) LIKE ?8 ESCAPE '!' OR lower(m.target_host) LIKE ?8 ESCAPE '!') "
+
+enum {
+	SQL_GET,
+	SQL_LIST,
+	SQL_LIST_OF_CLIENT,
+	SQL_FIND,
+	SQL_COUNT,
+	SQL_COUNT_OF_CLIENT,
+	SQL_INSERT,
+	SQL_UPDATE,
+	SQL_DELETE
+};
 static const char *const sql[] = {
 	[SQL_GET] = FROM_MAPPINGS "WHERE m.id = ?2 AND m.tenant_id = ?1",
-	[SQL_LIST] = FROM_MAPPINGS
-	"WHERE m.tenant_id = ?1 AND m.id > ?2 AND (?3 = '' OR m.user_id = ?3) AND (?4 = '' OR m.protocol = ?4) AND "
-	"(?5 = '' OR m.group_id = ?5 OR m.group_name = ?5) AND (?6 = '' OR m.node_id = ?6 OR m.node_name = ?6) AND "
-	"(?7 = '' OR m.id = ?7 OR lower(m.name) LIKE ?8 ESCAPE '!' OR lower(m.target_host) LIKE ?8 ESCAPE '!') "
-	"ORDER BY m.id LIMIT ?9",
-	[SQL_EXISTS] = "SELECT 1 FROM mappings WHERE id = ?2 AND tenant_id = ?1",
+	[SQL_LIST] = FROM_MAPPINGS "WHERE " LIST_FILTER "ORDER BY m.id LIMIT ?9",
+	[SQL_LIST_OF_CLIENT] = FROM_MAPPINGS "WHERE m.target_client_id = ?10 AND " LIST_FILTER "ORDER BY m.id LIMIT ?9",
+	[SQL_FIND] = "SELECT target_client_id FROM mappings WHERE id = ?2 AND tenant_id = ?1",
 	[SQL_COUNT] = "SELECT count(*), coalesce(sum(active), 0) FROM mappings WHERE (?1 = '' OR tenant_id = ?1) AND "
 		      "(?2 = '' OR "
 		      "user_id = ?2)",
+	[SQL_COUNT_OF_CLIENT] =
+		"SELECT count(*), coalesce(sum(active), 0) FROM mappings WHERE target_client_id = ?1 AND "
+		"(?2 = '' OR group_id = ?2)",
 	[SQL_INSERT] =
 		"INSERT INTO mappings (id, tenant_id, user_id, name, description, group_id, group_name, node_id, "
 		"node_name, active, protocol, bind_address, source_port, source_port_end, target_host, target_port, "
-		"dial_any, expires_ms, settings, version, seq, created_ms, updated_ms, port_picks) VALUES (?1, ?2, ?3, "
-		"?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)",
+		"dial_any, expires_ms, settings, version, seq, created_ms, updated_ms, port_picks, "
+		"target_client_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
+		"?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)",
 	[SQL_UPDATE] =
 		"UPDATE mappings SET tenant_id = ?2, user_id = ?3, name = ?4, description = ?5, group_id = ?6, "
 		"group_name = ?7, node_id = ?8, node_name = ?9, active = ?10, protocol = ?11, bind_address = ?12, "
 		"source_port = ?13, source_port_end = ?14, target_host = ?15, target_port = ?16, dial_any = ?17, "
 		"expires_ms = ?18, settings = ?19, version = ?20, seq = ?21, created_ms = ?22, updated_ms = ?23, "
-		"port_picks = ?24 WHERE id = ?1",
+		"port_picks = ?24, target_client_id = ?25 WHERE id = ?1",
 	[SQL_DELETE] = "DELETE FROM mappings WHERE id = ?1",
 };
 const struct sql_table mapping_sql = { "mapping", sql, ARRAY_LEN(sql) };
@@ -51,6 +69,20 @@ const char *mapping_protocol_name(const struct mapping_conf *c)
 bool mapping_serves(const struct mapping *m, int64_t now_ms)
 {
 	return m->active && m->owner_active && (m->conf.expires_ms == 0 || m->conf.expires_ms > now_ms);
+}
+
+int64_t mapping_client(const struct mapping *m)
+{
+	int64_t id;
+
+	return client_id_parse(m->conf.target_client, &id) == 0 ? id : 0;
+}
+
+void mapping_set_client(struct mapping *m, int64_t client_id)
+{
+	m->conf.target_client[0] = '\0';
+	if (client_id != 0)
+		client_id_print(m->conf.target_client, client_id);
 }
 
 /* ---- the object --------------------------------------------------------------------------------------------------- */
@@ -88,6 +120,8 @@ static void print_placement(struct buf *b, const struct mapping *m)
 
 void mapping_print(struct buf *b, const char *key, const struct mapping *m, const struct mapping_live *live)
 {
+	const int64_t client_id = mapping_client(m);
+
 	jsonw_object(b, key);
 	jsonw_str(b, "id", m->id);
 	jsonw_str(b, "tenant_id", m->tenant_id);
@@ -96,7 +130,10 @@ void mapping_print(struct buf *b, const char *key, const struct mapping *m, cons
 	jsonw_str(b, "description", m->description);
 	jsonw_str(b, "type", "standard");
 	jsonw_null(b, "source_client_id");
-	jsonw_null(b, "target_client_id");
+	if (client_id != 0)
+		jsonw_int(b, "target_client_id", client_id);
+	else
+		jsonw_null(b, "target_client_id");
 	print_ends(b, &m->conf);
 	print_placement(b, m);
 	jsonw_str(b, "status", live != NULL ? live->status : m->active ? "active" : "inactive");
@@ -130,6 +167,7 @@ void mapping_diff(const struct mapping *a, const struct mapping *b, struct buf *
 	name_if(!str_eq(c->bind, d->bind), "bind_address", fields);
 	name_if(c->port_first != d->port_first, "source_port", fields);
 	name_if(c->port_last != d->port_last, "source_port_end", fields);
+	name_if(!str_eq(c->target_client, d->target_client), "target_client_id", fields);
 	name_if(!str_eq(c->target_host, d->target_host), "target_host", fields);
 	name_if(c->target_port != d->target_port, "target_port", fields);
 	name_if(c->expires_ms != d->expires_ms, "expires_at", fields);
@@ -180,7 +218,8 @@ int mapping_load(struct mapping *m, struct query *q, struct err *e)
 	m->created_ms = query_int(q, 21);
 	m->updated_ms = query_int(q, 22);
 	m->port_picks = (uint8_t)query_int(q, 23);
-	m->owner_active = query_int(q, 24) != 0;
+	mapping_set_client(m, query_int(q, 24));
+	m->owner_active = query_int(q, 25) != 0;
 	if (mapping_settings_load(&m->conf, settings != NULL ? settings : "{}", e) == 0)
 		return 0;
 	mapping_fini(m);
@@ -229,9 +268,12 @@ int mapping_list(struct db *db, const struct mapping_filter *f, mapping_fn fn, v
 	int rc, more = 0;
 
 	search_pattern(pattern, sizeof pattern, f->search);
-	if (db_query(db, &q, sql[SQL_LIST], e, bind_s(f->tenant_id), bind_s(f->after), bind_s(f->user_id),
-		    bind_s(f->protocol), bind_s(f->group), bind_s(f->node), bind_s(f->search), bind_s(pattern),
-		    bind_i(f->limit)) != 0)
+	const struct bind binds[] = { bind_s(f->tenant_id), bind_s(f->after), bind_s(f->user_id), bind_s(f->protocol),
+		bind_s(f->group), bind_s(f->node), bind_s(f->search), bind_s(pattern), bind_i(f->limit),
+		bind_i(f->client_id) };
+
+	if (db_query_v(db, &q, sql[f->client_id != 0 ? SQL_LIST_OF_CLIENT : SQL_LIST], e, binds,
+		    ARRAY_LEN(binds) - (f->client_id == 0)) != 0)
 		return -1;
 	while (more == 0 && (rc = query_next(q, e)) == 1) {
 		rc = mapping_load(&m, q, e);
@@ -245,31 +287,47 @@ int mapping_list(struct db *db, const struct mapping_filter *f, mapping_fn fn, v
 	return more == 0 && rc != 0 ? -1 : 0;
 }
 
-int mapping_exists(struct db *db, const char *tenant_id, const char *id, bool *exists, struct err *e)
+int mapping_find(struct db *db, const char *tenant_id, const char *id, int64_t *client_id, struct err *e)
 {
 	struct query *q;
 	int rc;
 
-	if (db_query(db, &q, sql[SQL_EXISTS], e, bind_s(tenant_id), bind_s(id)) != 0)
+	if (db_query(db, &q, sql[SQL_FIND], e, bind_s(tenant_id), bind_s(id)) != 0)
 		return -1;
 	rc = query_next(q, e);
-	*exists = rc == 1;
+	if (rc == 1)
+		*client_id = query_int(q, 0);
 	query_end(q);
-	return rc < 0 ? -1 : 0;
+	return rc;
+}
+
+static int read_counts(struct query *q, struct mapping_counts *out, struct err *e)
+{
+	const int rc = query_next(q, e);
+
+	if (rc == 1)
+		*out = (struct mapping_counts){ query_int(q, 0), query_int(q, 1) };
+	query_end(q);
+	return rc == 1 ? 0 : -1;
 }
 
 int mapping_count(struct db *db, const char *tenant_id, const char *user_id, struct mapping_counts *out, struct err *e)
 {
 	struct query *q;
-	int rc;
 
 	if (db_query(db, &q, sql[SQL_COUNT], e, bind_s(tenant_id), bind_s(user_id)) != 0)
 		return -1;
-	rc = query_next(q, e);
-	if (rc == 1)
-		*out = (struct mapping_counts){ query_int(q, 0), query_int(q, 1) };
-	query_end(q);
-	return rc == 1 ? 0 : -1;
+	return read_counts(q, out, e);
+}
+
+int mapping_count_of_client(
+	struct db *db, int64_t client_id, const char *group_id, struct mapping_counts *out, struct err *e)
+{
+	struct query *q;
+
+	if (db_query(db, &q, sql[SQL_COUNT_OF_CLIENT], e, bind_i(client_id), bind_s(group_id)) != 0)
+		return -1;
+	return read_counts(q, out, e);
 }
 
 static int write_row(struct db *tx, const char *statement, const struct mapping *m, struct err *e)
@@ -289,7 +347,8 @@ static int write_row(struct db *tx, const char *statement, const struct mapping 
 		bind_s(m->node_name), bind_i(m->active), bind_s(mapping_protocol_name(c)), bind_s(c->bind),
 		bind_i(c->port_first), bind_i(c->port_last), bind_s(c->target_host), bind_i(c->target_port),
 		bind_i(c->dial_any), bind_i(c->expires_ms), bind_s(buf_cstr(&settings)), bind_i(m->version),
-		bind_i(m->seq), bind_i(m->created_ms), bind_i(m->updated_ms), bind_i(m->port_picks));
+		bind_i(m->seq), bind_i(m->created_ms), bind_i(m->updated_ms), bind_i(m->port_picks),
+		bind_i(mapping_client(m)));
 	buf_free(&settings);
 	return rc < 0 ? -1 : 0;
 }

@@ -12,6 +12,7 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/macros.h"
+#include "controld/clients/client.h"
 #include "controld/store/store.h"
 #include "controld/tunnels/traffic.h"
 #include "proto/mapping_conf.h"
@@ -34,7 +35,7 @@ struct mapping {
 	char group_id[PROTO_ID_SIZE], group_name[PROTO_NAME_SIZE]; /* the name as the caller wrote it */
 	char node_id[PROTO_ID_SIZE], node_name[PROTO_NAME_SIZE];   /* "" = every node of the group */
 	bool active;                                               /* the wish */
-	bool owner_active;  /* reading only: neither user nor tenant is suspended or going */
+	bool owner_active;  /* reading only: neither user, tenant nor target client is switched off or going */
 	uint8_t port_picks; /* how often controld picked its ports; 0: they are settled (mapping_port.h) */
 	int64_t version;    /* of the row */
 	int64_t seq;        /* of its newest change in the log */
@@ -64,22 +65,26 @@ void mapping_diff(const struct mapping *a, const struct mapping *b, struct buf *
 	"m.id, m.tenant_id, m.user_id, m.name, m.description, m.group_id, m.group_name, m.node_id, m.node_name, " \
 	"m.active, m.protocol, m.bind_address, m.source_port, m.source_port_end, m.target_host, m.target_port, "  \
 	"m.dial_any, m.expires_ms, m.settings, m.version, m.seq, m.created_ms, m.updated_ms, "                    \
-	"m.port_picks, " MAPPING_OWNER_ACTIVE
+	"m.port_picks, m.target_client_id, " MAPPING_OWNER_ACTIVE
 #define MAPPING_OWNER_ACTIVE                                                                                          \
 	"CASE WHEN EXISTS (SELECT 1 FROM tenants n WHERE n.id = m.tenant_id AND n.status = 'active') AND (m.user_id " \
-	"= '' OR EXISTS (SELECT 1 FROM users u WHERE u.id = m.user_id AND u.status = 'active')) THEN 1 ELSE 0 END"
-#define MAPPING_COLUMNS_N 25
+	"= '' OR EXISTS (SELECT 1 FROM users u WHERE u.id = m.user_id AND u.status = 'active')) AND "                 \
+	"(m.target_client_id = 0 OR EXISTS (SELECT 1 FROM clients c WHERE c.id = m.target_client_id AND c.status = "  \
+	"'active' AND " CLIENT_OWNER_ACTIVE ")) THEN 1 ELSE 0 END"
+#define MAPPING_COLUMNS_N 26
 int mapping_load(struct mapping *m, struct query *q, struct err *e) MUST_CHECK;
 
 /* ERR_MAPPING_NOT_FOUND when the tenant has no such mapping. *m is released by the caller on success. */
 int mapping_get(struct db *db, const char *tenant_id, const char *id, struct mapping *m, struct traffic *t,
 	struct err *e) MUST_CHECK;
 
-int mapping_exists(struct db *db, const char *tenant_id, const char *id, bool *exists, struct err *e) MUST_CHECK;
+/* 1 and the client that serves it (0: none), or 0 when the tenant has no such mapping. */
+int mapping_find(struct db *db, const char *tenant_id, const char *id, int64_t *client_id, struct err *e) MUST_CHECK;
 
 /* Members that are "" do not filter. */
 struct mapping_filter {
 	const char *tenant_id, *user_id, *protocol, *group, *node;
+	int64_t client_id;  /* whose agent dials; 0: any */
 	const char *search; /* beginning of the name or of the target's host, or the id */
 	const char *after;  /* id of the last one seen */
 	unsigned limit;
@@ -93,6 +98,13 @@ struct mapping_counts {
 /* tenant "" and user "" do not filter. */
 int mapping_count(struct db *db, const char *tenant_id, const char *user_id, struct mapping_counts *out,
 	struct err *e) MUST_CHECK;
+/* Of a client; group "": in all. */
+int mapping_count_of_client(
+	struct db *db, int64_t client_id, const char *group_id, struct mapping_counts *out, struct err *e) MUST_CHECK;
+
+/* 0: the relay dials by itself. */
+int64_t mapping_client(const struct mapping *m);
+void mapping_set_client(struct mapping *m, int64_t client_id);
 
 int mapping_insert(struct db *tx, const struct mapping *m, struct err *e) MUST_CHECK;
 int mapping_update(struct db *tx, const struct mapping *m, struct err *e) MUST_CHECK;

@@ -212,6 +212,42 @@ static int check_quota(struct db *tx, struct write *w, struct err *e)
 	return n.all < most ? 0 : err_set(e, ERR_CONFLICT, NULL, "the tenant has %u mappings, which is the most", most);
 }
 
+/* The agent must be one of the tenant's, and its client's config must let the ports through. */
+static int check_client(struct db *tx, const struct mapping *m, struct err *e)
+{
+	const struct mapping_conf *conf = &m->conf;
+	const int64_t id = mapping_client(m);
+	struct client c;
+	char value[24];
+
+	if (client_get(tx, m->tenant_id, id, &c, NULL) != 0) {
+		err_set(e, ERR_VALIDATION, "target_client_id", "target_client_id: there is no client %" PRId64, id);
+		return err_detail(e, "unknown", conf->target_client);
+	}
+	for (int i = 0; i <= conf->port_last - conf->port_first; i++) {
+		const uint16_t port = (uint16_t)(conf->target_port + i);
+
+		if (client_conf_port_ok(&c.conf, port))
+			continue;
+		str_fmt(value, sizeof value, "%u", port);
+		err_set(e, ERR_DENIED_TARGET, "target_port",
+			"target_port: the config of client %" PRId64
+			" does not let %u through (allowed_ports, blocked_ports)",
+			id, port);
+		return err_detail(e, "allowed", value);
+	}
+	return 0;
+}
+
+/* May it be dialled by who shall dial? */
+static int check_target(struct db *tx, struct mapping *m, struct err *e)
+{
+	if (m->conf.target_client[0] == '\0')
+		return mapping_dial_check(tx, m->tenant_id, &m->conf, e);
+	m->conf.dial_any = false; /* the agent has a list of its own */
+	return check_client(tx, m, e);
+}
+
 static int work_create(struct db *tx, void *arg, struct err *e)
 {
 	struct write *w = arg;
@@ -219,14 +255,15 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 
 	if (check_quota(tx, w, e) != 0 || place(tx, w, e) != 0)
 		return -1;
-	if (mapping_dial_check(tx, w->m.tenant_id, &w->m.conf, e) != 0)
+	if (check_target(tx, &w->m, e) != 0)
 		return -1;
 	rand_id(w->m.id, "map");
 	if (mapping_port_claim(tx, &w->t->conf, &w->m, e) != 0 || mapping_log(tx, &w->m, "create", "", &by, e) != 0)
 		return -1;
-	if (mapping_insert(tx, &w->m, e) != 0 || placement_note(tx, &w->m, e) != 0)
+	if (mapping_insert(tx, &w->m, e) != 0 || placement_note(tx, &w->m, e) != 0 ||
+		traffic_open(tx, w->m.id, w->m.tenant_id, w->m.user_id, e) != 0)
 		return -1;
-	return traffic_open(tx, w->m.id, w->m.tenant_id, w->m.user_id, e);
+	return mapping_came(tx, &w->m, &by, e);
 }
 
 int mapping_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e)
@@ -269,7 +306,7 @@ static int follow_target(struct db *tx, struct write *w, struct err *e)
 {
 	struct mapping_conf *c = &w->m.conf;
 	const struct mapping_conf *old = &w->before.conf;
-	const bool host = !str_eq(c->target_host, old->target_host);
+	const bool host = !str_eq(c->target_host, old->target_host) || !str_eq(c->target_client, old->target_client);
 	const bool ports =
 		c->target_port != old->target_port || c->port_last - c->port_first > old->port_last - old->port_first;
 	const bool relays = !str_eq(w->m.group_id, w->before.group_id) || !str_eq(w->m.node_id, w->before.node_id);
@@ -277,7 +314,7 @@ static int follow_target(struct db *tx, struct write *w, struct err *e)
 	if (!host && !ports && !relays)
 		return 0;
 	c->dial_any = w->who->system_admin && (host || c->dial_any);
-	return mapping_dial_check(tx, w->m.tenant_id, c, e);
+	return check_target(tx, &w->m, e);
 }
 
 /* What follows from members that changed: another place, other ports, another right to dial. */
@@ -316,6 +353,8 @@ static int save_changes(struct db *tx, struct write *w, struct err *e)
 		rc = mapping_log(tx, &w->m, "update", buf_cstr(&fields), &by, e);
 		if (rc == 0)
 			rc = mapping_update(tx, &w->m, e);
+		if (rc == 0)
+			rc = mapping_moved(tx, &w->before, &w->m, &by, e);
 	}
 	buf_free(&fields);
 	return rc;
@@ -389,6 +428,7 @@ int mapping_api_get(void *feature, struct request *rq, struct reply *rp, struct 
 struct page_of_mappings {
 	struct tunnels *t;
 	const char *status; /* wanted; NULL: any */
+	int64_t client_id;  /* that serves them; 0: any */
 	int64_t now_ms;
 	unsigned room; /* items that still fit */
 	unsigned rows; /* looked at */
@@ -432,6 +472,7 @@ static int read_page(struct page_of_mappings *p, struct request *rq, const struc
 		.protocol = query_or_none(rq, "protocol"),
 		.group = query_or_none(rq, "group"),
 		.node = query_or_none(rq, "node"),
+		.client_id = p->client_id,
 		.search = query_or_none(rq, "q"),
 		.after = page->after,
 		.limit = p->status != NULL ? STATUS_ROWS : page->limit + 1 };
@@ -446,24 +487,42 @@ static int read_page(struct page_of_mappings *p, struct request *rq, const struc
 	return rc;
 }
 
-int mapping_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
+static int list(struct page_of_mappings *p, struct request *rq, struct reply *rp, struct err *e)
 {
-	struct page_of_mappings p = { .t = feature, .status = request_query(rq, "status"), .now_ms = clock_wall_ms() };
 	struct page page;
 	int rc;
 
 	if (request_page(rq, &page, e) != 0)
 		return -1;
-	p.room = page.limit;
-	p.items = reply_open(rp, 200, JSON_TYPE);
-	jsonw_object(p.items, NULL);
-	jsonw_array(p.items, "items");
-	rc = read_page(&p, rq, &page, e);
-	jsonw_end_array(p.items);
-	jsonw_str(p.items, "next_cursor", p.more ? p.last : NULL);
-	jsonw_end_object(p.items);
-	if (rc == 0 && p.items->len > LIST_BYTES_MAX)
+	p->room = page.limit;
+	p->items = reply_open(rp, 200, JSON_TYPE);
+	jsonw_object(p->items, NULL);
+	jsonw_array(p->items, "items");
+	rc = read_page(p, rq, &page, e);
+	jsonw_end_array(p->items);
+	jsonw_str(p->items, "next_cursor", p->more ? p->last : NULL);
+	jsonw_end_object(p->items);
+	if (rc == 0 && p->items->len > LIST_BYTES_MAX)
 		rc = err_set(
 			e, ERR_VALIDATION, "limit", "the page is larger than %u bytes; ask for fewer", LIST_BYTES_MAX);
 	return rc;
+}
+
+int mapping_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct page_of_mappings p = { .t = feature, .status = request_query(rq, "status"), .now_ms = clock_wall_ms() };
+	const char *client = request_query(rq, "target_client_id");
+
+	if (client != NULL && client_id_parse(client, &p.client_id) != 0)
+		return err_set(e, ERR_VALIDATION, "target_client_id", "target_client_id: '%s' is no client's", client);
+	return list(&p, rq, rp, e);
+}
+
+int mapping_api_of_client(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct page_of_mappings p = { .t = feature, .status = request_query(rq, "status"), .now_ms = clock_wall_ms() };
+
+	if (tunnels_client_of(feature, rq, &p.client_id, e) != 0)
+		return -1;
+	return list(&p, rq, rp, e);
 }

@@ -1,5 +1,7 @@
 #include "controld/tunnels/mapping_change.h"
 
+#include "common/base/str.h"
+#include "controld/clients/clients.h"
 #include "controld/store/changes.h"
 #include "controld/tunnels/port.h"
 
@@ -7,7 +9,9 @@ enum { SQL_ORPHAN };
 static const char *const sql[] = {
 	[SQL_ORPHAN] =
 		"SELECT " MAPPING_COLUMNS " FROM mappings m WHERE m.user_id IN (SELECT id FROM users WHERE status = "
-		"'deleting') OR m.tenant_id IN (SELECT id FROM tenants WHERE status = 'deleting') LIMIT 1",
+		"'deleting') OR m.tenant_id IN (SELECT id FROM tenants WHERE status = 'deleting') OR "
+		"m.target_client_id IN "
+		"(SELECT id FROM clients WHERE status = 'deleting') LIMIT 1",
 };
 const struct sql_table mapping_change_sql = { "mapping_change", sql, ARRAY_LEN(sql) };
 
@@ -33,12 +37,51 @@ int mapping_log(struct db *tx, struct mapping *m, const char *op, const char *fi
 	return rc;
 }
 
+/* Logs the client when as many of its mappings are in the group now as make the difference. */
+static int tell_client(
+	struct db *tx, const struct mapping *m, int64_t makes, const struct mapping_actor *by, struct err *e)
+{
+	const struct client_actor actor = { by->name, by->request_id, by->now_ms };
+	const int64_t client_id = mapping_client(m);
+	struct mapping_counts n;
+
+	if (client_id == 0)
+		return 0;
+	if (mapping_count_of_client(tx, client_id, m->group_id, &n, e) != 0)
+		return -1;
+	return n.all == makes ? client_moved(tx, client_id, &actor, e) : 0;
+}
+
+int mapping_came(struct db *tx, const struct mapping *m, const struct mapping_actor *by, struct err *e)
+{
+	if (traffic_serve(tx, m->id, m->tenant_id, mapping_client(m), e) != 0)
+		return -1;
+	return tell_client(tx, m, 1, by, e);
+}
+
+int mapping_left(struct db *tx, const struct mapping *m, const struct mapping_actor *by, struct err *e)
+{
+	return tell_client(tx, m, 0, by, e);
+}
+
+int mapping_moved(struct db *tx, const struct mapping *before, const struct mapping *m, const struct mapping_actor *by,
+	struct err *e)
+{
+	if (str_eq(before->conf.target_client, m->conf.target_client) && str_eq(before->group_id, m->group_id))
+		return 0;
+	if (mapping_left(tx, before, by, e) != 0)
+		return -1;
+	return mapping_came(tx, m, by, e);
+}
+
 /* The relays have the object and with it what its on_delete says, so nothing of it needs to stay here. */
 int mapping_remove(struct db *tx, struct mapping *m, const struct mapping_actor *by, struct err *e)
 {
 	if (port_release(tx, m->id, e) != 0 || mapping_log(tx, m, "delete", "", by, e) != 0)
 		return -1;
-	return mapping_delete(tx, m->id, e);
+	if (mapping_delete(tx, m->id, e) != 0)
+		return -1;
+	return mapping_left(tx, m, by, e);
 }
 
 /* 1 and *m, 0 when there is none left. */

@@ -24,10 +24,19 @@ struct mapping_actor {
 int mapping_log(struct db *tx, struct mapping *m, const char *op, const char *fields, const struct mapping_actor *by,
 	struct err *e) MUST_CHECK;
 
+/*
+ * A client is known to the relays of its mappings' groups: to be called after the row was written, so that the client is
+ * logged, too, when the set of its groups changed.
+ */
+int mapping_came(struct db *tx, const struct mapping *m, const struct mapping_actor *by, struct err *e) MUST_CHECK;
+int mapping_left(struct db *tx, const struct mapping *m, const struct mapping_actor *by, struct err *e) MUST_CHECK;
+int mapping_moved(struct db *tx, const struct mapping *before, const struct mapping *m, const struct mapping_actor *by,
+	struct err *e) MUST_CHECK;
+
 /* Deletes it: the row, the ports it holds, a row in the log. Its traffic stays. */
 int mapping_remove(struct db *tx, struct mapping *m, const struct mapping_actor *by, struct err *e) MUST_CHECK;
 
-/* Orphans are mappings whose user or tenant is being deleted; they are off already. */
+/* Orphans are mappings whose user, tenant or client is being deleted; they are off already. */
 int mapping_find_orphans(struct db *db, bool *any, struct err *e) MUST_CHECK;
 /* Deletes at most `limit` of them; *n gets how many. */
 int mapping_remove_orphans(struct db *tx, unsigned limit, int64_t now_ms, unsigned *n, struct err *e) MUST_CHECK;

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define CLIENT_HOST "127.0.0.1"
+
 void mapping_init(struct mapping *m)
 {
 	memset(m, 0, sizeof *m);
@@ -150,12 +152,24 @@ static void check_ports(const struct mapping_conf *c, struct err_list *errs)
 	}
 }
 
+static void take_client(struct mapping *m, const json_t *body)
+{
+	const json_t *v = json_object_get(body, "target_client_id");
+
+	if (v != NULL)
+		mapping_set_client(m, json_integer_value(v));
+}
+
+/* Who dials by himself has to be told what; a client's agent dials its own machine. */
 static void take_target(struct mapping *m, const json_t *body, struct err_list *errs)
 {
+	const bool client = m->conf.target_client[0] != '\0';
 	const char *s = text_of(body, "target_host");
 
-	if (s == NULL && !is_new(m))
+	if (s == NULL && m->conf.target_host[0] != '\0')
 		return;
+	if (client && (s == NULL || s[0] == '\0'))
+		s = CLIENT_HOST;
 	if (s == NULL || s[0] == '\0') {
 		err_list_add(errs, s == NULL ? ERR_MISSING_FIELD : ERR_VALIDATION, "target_host", "required", "",
 			"target_host: a host name or an IP address is needed");
@@ -166,16 +180,17 @@ static void take_target(struct mapping *m, const json_t *body, struct err_list *
 			"target_host: '%s' is not a host name or an IP address", s);
 }
 
-static void refuse_client(const json_t *body, const char *name, struct err_list *errs)
+static void refuse_source(const json_t *body, struct err_list *errs)
 {
-	const json_t *v = json_object_get(body, name);
+	const json_t *v = json_object_get(body, "source_client_id");
 	char value[24];
 
 	if (v == NULL || json_is_null(v))
 		return;
 	str_fmt(value, sizeof value, "%lld", (long long)json_integer_value(v));
-	err_list_add(errs, ERR_VALIDATION, name, "unsupported", value,
-		"%s: '%s' needs an agent; without one a mapping goes from a relay's port to target_host", name, value);
+	err_list_add(errs, ERR_VALIDATION, "source_client_id", "unsupported", value,
+		"source_client_id: %s: a port at a client is not served yet; without it the port is one on relays",
+		value);
 }
 
 static void take_expiry(struct mapping *m, const json_t *body, int64_t now_ms, struct err_list *errs)
@@ -217,11 +232,9 @@ void mapping_apply(struct mapping *m, const json_t *body, int64_t now_ms, struct
 	take_status(m, body);
 	take_bind(m, body, errs);
 	take_ports(m, body, errs);
-	refuse_client(body, "source_client_id", errs);
-	refuse_client(body, "target_client_id", errs);
-	if (json_is_null(json_object_get(body, "target_client_id")) ||
-		json_object_get(body, "target_client_id") == NULL)
-		take_target(m, body, errs);
+	refuse_source(body, errs);
+	take_client(m, body);
+	take_target(m, body, errs);
 	take_expiry(m, body, now_ms, errs);
 	mapping_settings_apply(&m->conf, body, errs);
 	check_ports(&m->conf, errs);

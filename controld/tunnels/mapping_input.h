@@ -12,6 +12,7 @@
 
 extern const struct schema mapping_schema; /* request and answer */
 extern const struct schema mapping_list_query;
+extern const struct schema mapping_of_client_query;
 extern const struct schema mapping_list_schema;
 
 /* A mapping nobody has written about yet. */

@@ -1,17 +1,20 @@
 #include "common/base/clock.h"
 #include "common/base/str.h"
+#include "controld/clients/client.h"
 #include "controld/tunnels/mapping.h"
 #include "controld/tunnels/mapping_dial.h"
 #include "controld/tunnels/tunnels.h"
 
 /* What tunnels.h gives to fleet/: mappings as the relays see them. */
 
-enum { SQL_ONE, SQL_ALL, SQL_IDS_OF_USER, SQL_IDS_OF_TENANT };
+enum { SQL_ONE, SQL_ALL, SQL_IDS_OF_USER, SQL_IDS_OF_TENANT, SQL_IDS_OF_CLIENT, SQL_GROUPS };
 static const char *const sql[] = {
 	[SQL_ONE] = "SELECT " MAPPING_COLUMNS " FROM mappings m WHERE m.id = ?1",
 	[SQL_ALL] = "SELECT " MAPPING_COLUMNS " FROM mappings m",
 	[SQL_IDS_OF_USER] = "SELECT id FROM mappings WHERE user_id = ?1",
 	[SQL_IDS_OF_TENANT] = "SELECT id FROM mappings WHERE tenant_id = ?1",
+	[SQL_IDS_OF_CLIENT] = "SELECT id FROM mappings WHERE target_client_id = ?1",
+	[SQL_GROUPS] = "SELECT DISTINCT group_id FROM mappings WHERE target_client_id = ?1",
 };
 const struct sql_table mapping_placed_sql = { "mapping_placed", sql, ARRAY_LEN(sql) };
 
@@ -91,17 +94,10 @@ int mapping_placed_all(struct db *db, mapping_placed_fn fn, void *arg, struct er
 	return rc;
 }
 
-int mapping_ids_of(struct db *db, const char *kind, const char *subject, int (*fn)(const char *id, void *arg),
-	void *arg, struct err *e)
+static int give_ids(struct query *q, int (*fn)(const char *id, void *arg), void *arg, struct err *e)
 {
-	const char *statement = str_eq(kind, "user") ? sql[SQL_IDS_OF_USER] : sql[SQL_IDS_OF_TENANT];
-	struct query *q;
 	int rc;
 
-	if (!str_eq(kind, "user") && !str_eq(kind, "tenant"))
-		return 0;
-	if (db_query(db, &q, statement, e, bind_s(subject)) != 0)
-		return -1;
 	while ((rc = query_next(q, e)) == 1) {
 		rc = fn(query_text(q, 0), arg);
 		if (rc != 0)
@@ -109,4 +105,34 @@ int mapping_ids_of(struct db *db, const char *kind, const char *subject, int (*f
 	}
 	query_end(q);
 	return rc;
+}
+
+static int ids_of_client(struct db *db, const char *statement, const char *client, int (*fn)(const char *id, void *arg),
+	void *arg, struct err *e)
+{
+	struct query *q;
+	int64_t id;
+
+	if (client_id_parse(client, &id) != 0)
+		return 0;
+	return db_query(db, &q, statement, e, bind_i(id)) != 0 ? -1 : give_ids(q, fn, arg, e);
+}
+
+int mapping_ids_of(struct db *db, const char *kind, const char *subject, int (*fn)(const char *id, void *arg),
+	void *arg, struct err *e)
+{
+	const char *statement = str_eq(kind, "user") ? sql[SQL_IDS_OF_USER] : sql[SQL_IDS_OF_TENANT];
+	struct query *q;
+
+	if (str_eq(kind, "client"))
+		return ids_of_client(db, sql[SQL_IDS_OF_CLIENT], subject, fn, arg, e);
+	if (!str_eq(kind, "user") && !str_eq(kind, "tenant"))
+		return 0;
+	return db_query(db, &q, statement, e, bind_s(subject)) != 0 ? -1 : give_ids(q, fn, arg, e);
+}
+
+int mapping_groups_of_client(
+	struct db *db, const char *client, int (*fn)(const char *group_id, void *arg), void *arg, struct err *e)
+{
+	return ids_of_client(db, sql[SQL_GROUPS], client, fn, arg, e);
 }

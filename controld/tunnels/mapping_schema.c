@@ -10,6 +10,8 @@
 static const char *const protocols[] = { "tcp", "udp", NULL };
 static const char *const wishes[] = { "active", "inactive", NULL };
 static const char *const proxies[] = { "none", "v1", "v2", NULL };
+static const char *const transports[] = { "auto", "mux", "dedicated", NULL };
+static const char *const compressions[] = { "none", "zstd", NULL };
 static const char *const policies[] = { "keep", "drain", "cut", NULL };
 
 #define TEXT(n, f, most, h)                                                          \
@@ -78,7 +80,8 @@ static const struct schema_field mapping_fields[] = {
 	TEXT("description", NULLED, MAPPING_DESCRIPTION_MAX, "for people"),
 	TEXT("type", ANSWER, 32, "standard"),
 	WHOLE("source_client_id", NULLED, 1, INT64_C(1) << 53, "null: a public port on relays"),
-	WHOLE("target_client_id", NULLED, 1, INT64_C(1) << 53, "null: the relay dials target_host itself"),
+	WHOLE("target_client_id", NULLED, 1, CLIENT_ID_MAX - 1,
+		"the client whose agent dials target_host; null: the relay dials it"),
 	PICK("protocol", SCHEMA_REQUIRED, protocols, "cannot change later"),
 	TEXT("bind_address", NULLED, ADDR_STRLEN - 1, "IP address on the relays; \"\": every one"),
 	WHOLE("source_port", NULLED, 0, 65535, "port on the relays; 0: a free one is picked"),
@@ -87,9 +90,10 @@ static const struct schema_field mapping_fields[] = {
 		"in requests: ports of a range from source_port on; with source_port 0 that many in a row are picked"),
 	{ .name = "target_host",
 		.type = SCHEMA_STRING,
+		.flags = NULLED,
 		.max = MAPPING_HOST_SIZE - 1,
 		.format = SCHEMA_FORMAT_HOST,
-		.help = "host name or IP address that a relay dials" },
+		.help = "host name or IP address that is dialled; with target_client_id 127.0.0.1 if not said" },
 	WHOLE("target_port", SCHEMA_REQUIRED, 1, 65535, "of source_port; a range counts up with it"),
 	TEXT("group", NULLED, PROTO_NAME_SIZE - 1, "name or id of the group of relays; default \"default\""),
 	TEXT("group_id", ANSWER, PROTO_ID_SIZE, "id of that group"),
@@ -105,6 +109,9 @@ static const struct schema_field mapping_fields[] = {
 	PART("accept_proxy_protocol", NULLED, &accept_proxy_schema, "PROXY headers from balancers in front (tcp)"),
 	PART("timeouts", NULLED, &timeouts_schema, "durations as \"30s\" or in seconds"),
 	SPAN("keepalive", "interval of TCP keepalive probes; 0: none; default 30s"),
+	PICK("transport", NULLED, transports,
+		"to the client: auto, mux (streams of shared links), dedicated (a link for each connection)"),
+	PICK("compression", NULLED, compressions, "of what passes the links to the client; default none"),
 	PICK("on_delete", NULLED, policies, "what happens to connections when the mapping goes; default drain"),
 	SPAN("drain", "with on_delete drain: how long they may go on; default 30s"),
 	WHOLE("udp_amplification_limit", NULLED, 0, 1000000,
@@ -126,6 +133,7 @@ static const char *const types[] = { "standard", NULL };
 
 static const struct schema_field list_query_fields[] = {
 	TEXT("user_id", 0, PROTO_ID_SIZE, "of this user"),
+	WHOLE("target_client_id", 0, 1, CLIENT_ID_MAX - 1, "that this client serves"),
 	PICK("type", 0, types, "of this type"),
 	PICK("protocol", 0, protocols, "of this protocol"),
 	PICK("status", 0, statuses, "that stand like this now"),
@@ -136,6 +144,14 @@ static const struct schema_field list_query_fields[] = {
 	TEXT("cursor", 0, PROTO_ID_SIZE, "next_cursor of the answer before"),
 };
 const struct schema mapping_list_query = { NULL, list_query_fields, ARRAY_LEN(list_query_fields), false };
+
+static const struct schema_field of_client_query_fields[] = {
+	PICK("status", 0, statuses, "that stand like this now"),
+	WHOLE("limit", 0, 1, 200, "items in one answer; default 50"),
+	TEXT("cursor", 0, PROTO_ID_SIZE, "next_cursor of the answer before"),
+};
+const struct schema mapping_of_client_query = { NULL, of_client_query_fields, ARRAY_LEN(of_client_query_fields),
+	false };
 
 static const struct schema_field list_fields[] = {
 	{ .name = "items", .type = SCHEMA_ARRAY, .sub = &mapping_schema },

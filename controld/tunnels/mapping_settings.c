@@ -31,6 +31,15 @@ struct setting {
 static const char *const proxy_names[] = {
 	[MAPPING_PROXY_NONE] = "none", [MAPPING_PROXY_V1] = "v1", [MAPPING_PROXY_V2] = "v2", NULL
 };
+static const char *const transport_names[] = {
+	[MAPPING_TRANSPORT_AUTO] = "auto",
+	[MAPPING_TRANSPORT_MUX] = "mux",
+	[MAPPING_TRANSPORT_DEDICATED] = "dedicated",
+	NULL,
+};
+static const char *const compress_names[] = {
+	[MAPPING_COMPRESS_NONE] = "none", [MAPPING_COMPRESS_ZSTD] = "zstd", NULL
+};
 static const char *const on_delete_names[] = {
 	[MAPPING_KEEP] = "keep", [MAPPING_DRAIN] = "drain", [MAPPING_CUT] = "cut", NULL
 };
@@ -59,6 +68,8 @@ static const struct setting settings[] = {
 	{ "timeouts", "idle", SETTING_MS, AT(idle_timeout_ms), HOUR, MINUTE, NULL, 1000, 7 * DAY },
 	{ "timeouts", "half_close", SETTING_MS, AT(half_close_timeout_ms), 5 * MINUTE, 5 * MINUTE, NULL, 1000, DAY },
 	{ NULL, "keepalive", SETTING_S, AT(keepalive_s), 30, 30, NULL, 0, 7200 },
+	{ NULL, "transport", SETTING_CHOICE, AT(transport), 0, 0, transport_names, 0, 0 },
+	{ NULL, "compression", SETTING_CHOICE, AT(compress), 0, 0, compress_names, 0, 0 },
 	{ NULL, "on_delete", SETTING_CHOICE, AT(on_delete), MAPPING_DRAIN, MAPPING_DRAIN, on_delete_names, 0, 0 },
 	{ NULL, "drain", SETTING_MS, AT(drain_ms), 30000, 30000, NULL, 0, DAY },
 	{ NULL, "udp_amplification_limit", SETTING_U32, AT(udp_amplification), 0, 0, NULL, 0, 0 },
@@ -294,6 +305,10 @@ void mapping_settings_check(const struct mapping_conf *c, struct err_list *errs)
 	need(!c->proxy_out_every || (udp && c->proxy_out == MAPPING_PROXY_V2), "proxy_every_datagram", "true",
 		"needs protocol udp and proxy_protocol v2", errs);
 	need(udp || c->udp_amplification == 0, "udp_amplification_limit", "set", "is for udp only", errs);
+	need(c->transport == MAPPING_TRANSPORT_AUTO || c->target_client[0] != '\0', "transport",
+		transport_names[c->transport], "needs a target_client_id", errs);
+	need(c->compress == MAPPING_COMPRESS_NONE || c->target_client[0] != '\0', "compression",
+		compress_names[c->compress], "needs a target_client_id", errs);
 	need(!udp || c->max_connections > 0, "limits.max_connections", "0",
 		"is not possible for udp: sessions are bounded", errs);
 }

@@ -1,6 +1,8 @@
 #include "common/base/clock.h"
 #include "common/base/jsonw.h"
 #include "common/base/str.h"
+#include "controld/clients/client.h"
+#include "controld/clients/client_seen.h"
 #include "controld/identity/identity.h"
 #include "controld/identity/user.h"
 #include "controld/tunnels/api.h"
@@ -187,18 +189,21 @@ static int head_system(struct subject *s, struct db *db, struct err *e)
 	const struct relays *r = &s->t->relays;
 	size_t nodes = 0, online = 0;
 	struct mapping_counts n;
-	int64_t users = 0;
+	int64_t users = 0, clients = 0, anonymous = 0;
 
-	if (count_users(db, &users, e) != 0 || mapping_count(db, "", "", &n, e) != 0)
+	if (count_users(db, &users, e) != 0 || mapping_count(db, "", "", &n, e) != 0 ||
+		client_count(db, "", "", NULL, &clients, e) != 0 ||
+		client_count(db, "", "", "anonymous", &anonymous, e) != 0)
 		return -1;
 	if (r->ops->count != NULL)
 		r->ops->count(r->self, &nodes, &online);
 	jsonw_int(&s->b, "total_users", users);
-	jsonw_int(&s->b, "total_clients", 0);
-	jsonw_int(&s->b, "online_clients", 0);
+	jsonw_int(&s->b, "total_clients", clients);
+	jsonw_uint(
+		&s->b, "online_clients", s->t->conf.clients != NULL ? client_statuses_online(s->t->conf.clients) : 0);
 	jsonw_uint(&s->b, "total_nodes", nodes);
 	jsonw_uint(&s->b, "online_nodes", online);
-	jsonw_int(&s->b, "anonymous_users", 0);
+	jsonw_int(&s->b, "anonymous_users", anonymous);
 	print_totals(s, &n);
 	return 0;
 }
@@ -210,16 +215,54 @@ int stats_api_system(void *feature, struct request *rq, struct reply *rp, struct
 	return answer(&s, rq, rp, head_system, e);
 }
 
+struct client_tally {
+	struct client_statuses *statuses; /* NULL: nothing is known */
+	int64_t all, online;
+	int64_t last;
+	unsigned rows;
+};
+
+static int on_client(const struct client *c, void *arg)
+{
+	struct client_tally *t = arg;
+
+	t->all++;
+	t->rows++;
+	t->last = c->id;
+	if (t->statuses != NULL && client_statuses_of(t->statuses, c->id) == CLIENT_ONLINE)
+		t->online++;
+	return 0;
+}
+
+#define TALLY_PAGE 1000
+
+static int tally_clients(struct db *db, const struct subject *s, struct client_tally *t, struct err *e)
+{
+	struct client_filter f = {
+		.tenant_id = s->tenant_id, .user_id = s->id, .type = "", .search = "", .limit = TALLY_PAGE
+	};
+
+	do {
+		t->rows = 0;
+		f.after = t->last;
+		if (client_list(db, &f, on_client, t, e) != 0)
+			return -1;
+	} while (t->rows == TALLY_PAGE);
+	return 0;
+}
+
 static int head_user(struct subject *s, struct db *db, struct err *e)
 {
+	struct client_tally clients = { .statuses = s->t->conf.clients };
 	struct mapping_counts n;
 	struct user u;
 
-	if (user_get(db, s->tenant_id, s->id, &u, e) != 0 || mapping_count(db, s->tenant_id, s->id, &n, e) != 0)
+	if (user_get(db, s->tenant_id, s->id, &u, e) != 0 || mapping_count(db, s->tenant_id, s->id, &n, e) != 0 ||
+		tally_clients(db, s, &clients, e) != 0)
 		return -1;
 	jsonw_str(&s->b, "user_id", s->id);
-	jsonw_int(&s->b, "total_clients", 0);
-	jsonw_int(&s->b, "online_clients", 0);
+	jsonw_int(&s->b, "total_clients", clients.all);
+	jsonw_int(&s->b, "online_clients", clients.online);
 	jsonw_time(&s->b, "last_active", s->traffic.updated_ms);
 	print_totals(s, &n);
 	return 0;
@@ -233,6 +276,48 @@ int stats_api_user(void *feature, struct request *rq, struct reply *rp, struct e
 		.id = request_param(rq, "id") };
 
 	return answer(&s, rq, rp, head_user, e);
+}
+
+/* Since when an agent of the client is there without a break. */
+static int64_t uptime_s(const struct client_live *live)
+{
+	int64_t since_ms = 0;
+
+	for (size_t i = 0; i < live->n; i++)
+		if (live->agents[i].state.state == CLIENT_STATE_ONLINE &&
+			(since_ms == 0 || live->agents[i].state.since_ms < since_ms))
+			since_ms = live->agents[i].state.since_ms;
+	return since_ms == 0 ? 0 : MAX(clock_wall_ms() - since_ms, 0) / 1000;
+}
+
+static int head_client(struct subject *s, struct db *db, struct err *e)
+{
+	struct mapping_counts n;
+	struct client_live live;
+	struct client c;
+	int64_t id;
+
+	if (client_id_parse(s->id, &id) != 0)
+		return err_set(e, ERR_CLIENT_NOT_FOUND, NULL, "there is no client %s", s->id);
+	if (client_get(db, s->tenant_id, id, &c, e) != 0 || mapping_count_of_client(db, id, "", &n, e) != 0 ||
+		client_seen_live(db, s->t->conf.clients, id, &live, e) != 0)
+		return -1;
+	jsonw_int(&s->b, "client_id", id);
+	jsonw_str_or_null(&s->b, "user_id", c.user_id);
+	jsonw_int(&s->b, "uptime", uptime_s(&live));
+	jsonw_time(&s->b, "last_seen", live.seen_ms);
+	print_totals(s, &n);
+	return 0;
+}
+
+int stats_api_client(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct subject s = { .t = feature,
+		.scope = TRAFFIC_CLIENT,
+		.tenant_id = request_identity(rq)->tenant_id,
+		.id = request_param(rq, "id") };
+
+	return answer(&s, rq, rp, head_client, e);
 }
 
 /* Also after it was deleted: its total stays. */

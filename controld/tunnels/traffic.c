@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/base/str.h"
+#include "controld/clients/client.h"
 #include "controld/tunnels/placement.h"
 #include "controld/tunnels/tunnels.h"
 
@@ -22,6 +23,11 @@
 
 _Static_assert(METER_COUNTERS_N == 16, "SQL_ADD binds one value for each counter, and a migration adds its column");
 
+/* Who owns a meter was found when it was new; which client serves the mapping may change. */
+#define METERS                                                                                                       \
+	"SELECT m.mapping_id, m.tenant_id, m.user_id, m.counters, coalesce(t.client_id, 0) FROM meters m LEFT JOIN " \
+	"traffic t ON t.scope = 'mapping' AND t.id = m.mapping_id AND t.tenant_id = m.tenant_id "
+
 /* Claiming fails (no row changes) for a number that is stored already and for a boot that has ended. */
 enum {
 	SQL_CLAIM,
@@ -36,6 +42,7 @@ enum {
 	SQL_OWNER,
 	SQL_ADD,
 	SQL_OPEN,
+	SQL_SERVE,
 	SQL_GET,
 	SQL_BOOTS,
 	SQL_BOOT_END
@@ -53,16 +60,15 @@ static const char *const sql[] = {
 			    "FROM meter_boots "
 			    "WHERE node_id = ?1 AND ended = 1 ORDER BY updated_ms DESC, boot LIMIT ?2)",
 	[SQL_METERS_COUNT] = "SELECT count(*) FROM meters WHERE node_id = ?1",
-	[SQL_METER] = "SELECT mapping_id, tenant_id, user_id, counters FROM meters WHERE node_id = ?1 AND boot = ?2 "
-		      "AND slot = ?3",
+	[SQL_METER] = METERS "WHERE m.node_id = ?1 AND m.boot = ?2 AND m.slot = ?3",
 	[SQL_METER_SAVE] =
 		"INSERT INTO meters (node_id, boot, slot, mapping_id, tenant_id, user_id, counters) VALUES (?1, ?2, "
 		"?3, ?4, ?5, ?6, ?7) ON CONFLICT (node_id, boot, slot) DO UPDATE SET counters = excluded.counters",
-	[SQL_METERS_LEFT] =
-		"SELECT mapping_id, tenant_id, user_id, counters FROM meters WHERE node_id = ?1 AND boot = ?2",
+	[SQL_METERS_LEFT] = METERS "WHERE m.node_id = ?1 AND m.boot = ?2",
 	[SQL_METERS_DROP] = "DELETE FROM meters WHERE node_id = ?1 AND boot = ?2",
-	[SQL_OWNER] = "SELECT t.tenant_id, t.user_id FROM traffic t WHERE t.scope = 'mapping' AND t.id = ?1 "
-		      "AND " PLACEMENT_REACHES("t.id", "?2"),
+	[SQL_OWNER] =
+		"SELECT t.tenant_id, t.user_id, t.client_id FROM traffic t WHERE t.scope = 'mapping' AND t.id = ?1 "
+		"AND " PLACEMENT_REACHES("t.id", "?2"),
 	[SQL_ADD] = "INSERT INTO traffic (scope, tenant_id, id, user_id, updated_ms, active" METER_COUNTERS(
 		COMMA_NAME) ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
 			    "?18, ?19, ?20, ?21, "
@@ -71,6 +77,7 @@ static const char *const sql[] = {
 	[SQL_OPEN] = "INSERT INTO traffic (scope, tenant_id, id, user_id, updated_ms, active" METER_COUNTERS(
 		COMMA_NAME) ") VALUES (?1, ?2, ?3, ?4, 0, 0" METER_COUNTERS(COMMA_ZERO) ") ON CONFLICT (scope, id, "
 											"tenant_id) DO NOTHING",
+	[SQL_SERVE] = "UPDATE traffic SET client_id = ?3 WHERE scope = 'mapping' AND id = ?1 AND tenant_id = ?2",
 	[SQL_GET] = "SELECT " TRAFFIC_COLUMNS " FROM traffic t WHERE t.scope = ?1 AND t.tenant_id = ?2 AND t.id = ?3",
 	[SQL_BOOTS] = "SELECT boot FROM meter_boots WHERE node_id = ?1 AND ended = 0",
 	[SQL_BOOT_END] = "UPDATE meter_boots SET ended = 1, updated_ms = ?3 WHERE node_id = ?1 AND boot = ?2",
@@ -79,6 +86,7 @@ const struct sql_table traffic_sql = { "traffic", sql, ARRAY_LEN(sql) };
 
 static const char *const scope_names[] = {
 	[TRAFFIC_MAPPING] = "mapping",
+	[TRAFFIC_CLIENT] = "client",
 	[TRAFFIC_USER] = "user",
 	[TRAFFIC_TENANT] = "tenant",
 	[TRAFFIC_NODE] = "node",
@@ -118,6 +126,7 @@ struct owner {
 	char mapping_id[PROTO_ID_SIZE];
 	char tenant_id[PROTO_ID_SIZE];
 	char user_id[PROTO_ID_SIZE];
+	char client_id[PROTO_ID_SIZE]; /* "": no client serves it */
 };
 
 static struct sum *sum_of(struct sums *s, enum traffic_scope scope, const char *id, const char *tenant_id)
@@ -168,6 +177,8 @@ static int sums_add(struct sums *s, const struct owner *o, const struct increase
 		      sum_add(s, TRAFFIC_TENANT, o->tenant_id, o, by);
 	if (o->user_id[0] != '\0')
 		rc |= sum_add(s, TRAFFIC_USER, o->user_id, o, by);
+	if (o->client_id[0] != '\0')
+		rc |= sum_add(s, TRAFFIC_CLIENT, o->client_id, o, by);
 	return rc == 0 ? 0 : err_set(e, ERR_NOMEM, NULL, "report of node %s: out of memory", s->node_id);
 }
 
@@ -194,6 +205,11 @@ static int open_total(struct db *tx, enum traffic_scope scope, const char *id, c
 int traffic_open(struct db *tx, const char *mapping_id, const char *tenant_id, const char *user_id, struct err *e)
 {
 	return open_total(tx, TRAFFIC_MAPPING, mapping_id, tenant_id, user_id, e);
+}
+
+int traffic_serve(struct db *tx, const char *mapping_id, const char *tenant_id, int64_t client_id, struct err *e)
+{
+	return MIN(db_exec(tx, sql[SQL_SERVE], e, bind_s(mapping_id), bind_s(tenant_id), bind_i(client_id)), 0);
 }
 
 static int compare_sums(const void *a, const void *b)
@@ -234,12 +250,16 @@ struct meter_kept {
 	uint64_t value[METER_COUNTERS_N];
 };
 
-static void load_owner(struct owner *o, struct query *q, int col)
+static void load_owner(struct owner *o, struct query *q, int col, int client_col)
 {
+	const int64_t client_id = query_int(q, client_col);
 	const char *tenant = query_text(q, col), *user = query_text(q, col + 1);
 
 	str_copy(o->tenant_id, sizeof o->tenant_id, tenant != NULL ? tenant : "");
 	str_copy(o->user_id, sizeof o->user_id, user != NULL ? user : "");
+	o->client_id[0] = '\0';
+	if (client_id != 0)
+		client_id_print(o->client_id, client_id);
 }
 
 /* Counters that are newer than the row count from 0. */
@@ -251,7 +271,7 @@ static void load_meter(struct meter_kept *m, struct query *q)
 	const void *p = query_blob(q, 3, &n);
 
 	str_copy(m->owner.mapping_id, sizeof m->owner.mapping_id, mapping != NULL ? mapping : "");
-	load_owner(&m->owner, q, 1);
+	load_owner(&m->owner, q, 1, 4);
 	cursor_init(&c, p, n);
 	for (size_t i = 0; i < METER_COUNTERS_N; i++)
 		m->value[i] = cursor_u64(&c);
@@ -267,7 +287,7 @@ static int find_owner(struct db *tx, const char *node_id, struct owner *o, struc
 		return -1;
 	rc = query_next(q, e);
 	if (rc == 1)
-		load_owner(o, q, 0);
+		load_owner(o, q, 0, 2);
 	query_end(q);
 	return rc < 0 ? -1 : 0;
 }

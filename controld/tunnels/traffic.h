@@ -30,7 +30,7 @@ struct traffic {
 	int64_t value[METER_COUNTERS_N];
 };
 
-enum traffic_scope { TRAFFIC_MAPPING, TRAFFIC_USER, TRAFFIC_TENANT, TRAFFIC_NODE, TRAFFIC_SYSTEM };
+enum traffic_scope { TRAFFIC_MAPPING, TRAFFIC_CLIENT, TRAFFIC_USER, TRAFFIC_TENANT, TRAFFIC_NODE, TRAFFIC_SYSTEM };
 const char *traffic_scope_name(enum traffic_scope scope);
 
 /* What a SELECT reads for traffic_load(): the table must be called t. */
@@ -44,6 +44,10 @@ int traffic_get(struct db *db, enum traffic_scope scope, const char *tenant_id, 
 /* Says whose a new mapping's traffic will be. */
 int traffic_open(
 	struct db *tx, const char *mapping_id, const char *tenant_id, const char *user_id, struct err *e) MUST_CHECK;
+
+/* And which client serves it: what is reported from now on is that client's, too; 0: none. */
+int traffic_serve(
+	struct db *tx, const char *mapping_id, const char *tenant_id, int64_t client_id, struct err *e) MUST_CHECK;
 
 /* As the API's traffic_stats: seen from the tunnel port, received is what clients sent in. */
 void traffic_print(struct buf *b, const char *key, const struct traffic *t);

@@ -1,5 +1,7 @@
 #include "controld/tunnels/tunnels.h"
 
+#include "controld/clients/client.h"
+#include "controld/identity/identity.h"
 #include "controld/tunnels/api.h"
 #include "controld/tunnels/mapping.h"
 #include "controld/tunnels/mapping_change.h"
@@ -26,6 +28,12 @@ static const struct route routes[] = {
 		mapping_api_update, "Change the members that are sent; null resets one", "Mappings" },
 	{ DELETE, "/api/v1/mappings/{id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0, mapping_api_delete,
 		"Delete a mapping; its connections end as on_delete says", "Mappings" },
+	{ GET, "/api/v1/clients/{id}/mappings", PERM_READ, LANE_DB, &mapping_of_client_query, NULL,
+		&mapping_list_schema, 200, 0, mapping_api_of_client, "List the mappings that a client serves",
+		"Clients" },
+	{ GET, "/api/v1/clients/{id}/connections", PERM_READ, LANE_DB, &connection_of_mapping_query, NULL,
+		&connection_list_schema, 200, 0, connection_api_of_client,
+		"List the live connections of a client's mappings", "Clients" },
 	{ GET, "/api/v1/mappings/{id}/connections", PERM_READ, LANE_DB, &connection_of_mapping_query, NULL,
 		&connection_list_schema, 200, 0, connection_api_of_mapping, "List the live connections of a mapping",
 		"Connections" },
@@ -41,6 +49,8 @@ static const struct route routes[] = {
 		"Totals of the whole system, and over time", "Statistics" },
 	{ GET, "/api/v1/stats/users/{id}", PERM_READ, LANE_DB, &stats_query, NULL, NULL, 200, 0, stats_api_user,
 		"Totals of one user, and over time", "Statistics" },
+	{ GET, "/api/v1/stats/clients/{id}", PERM_READ, LANE_DB, &stats_query, NULL, NULL, 200, 0, stats_api_client,
+		"Totals of one client, and over time", "Statistics" },
 	{ GET, "/api/v1/stats/mappings/{id}", PERM_READ, LANE_DB, &stats_query, NULL, NULL, 200, 0, stats_api_mapping,
 		"Totals of one mapping, also after it was deleted, and over time", "Statistics" },
 	{ GET, "/api/v1/stats/nodes/{id}", PERM_SYSTEM, LANE_DB, &stats_query, NULL, NULL, 200, 0, stats_api_node,
@@ -80,6 +90,24 @@ int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct st
 fail:
 	tunnels_free(t);
 	return -1;
+}
+
+int tunnels_client_of(struct tunnels *t, const struct request *rq, int64_t *id, struct err *e)
+{
+	const char *text = request_param(rq, "id");
+	bool exists = false;
+	struct db *db;
+	int rc = 0;
+
+	if (client_id_parse(text, id) == 0) {
+		if (store_read_begin(t->store, &db, e) != 0)
+			return -1;
+		rc = client_exists(db, request_identity(rq)->tenant_id, *id, &exists, e);
+		store_read_end(db);
+	}
+	if (rc == 0 && !exists)
+		rc = err_set(e, ERR_CLIENT_NOT_FOUND, NULL, "there is no client %s", text);
+	return rc;
 }
 
 void tunnels_free(struct tunnels *t)

@@ -13,6 +13,7 @@
 #include "proto/mapping_conf.h"
 #include "proto/report.h"
 
+struct client_statuses;
 struct tunnels;
 
 struct tunnels_conf {
@@ -20,7 +21,8 @@ struct tunnels_conf {
 	uint64_t create_wait_ms;     /* how long a create waits for the relays; 500 */
 	uint32_t mappings_max;       /* per tenant; 0: none */
 	uint64_t series_retention_10s_ms, series_retention_1m_ms, series_retention_1h_ms;
-	struct store *samples; /* the series' own database file; NULL: no series are kept */
+	struct client_statuses *clients; /* what relays say about clients; NULL: nothing is known */
+	struct store *samples;           /* the series' own database file; NULL: no series are kept */
 };
 
 int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct store *store, struct parks *parks,
@@ -47,9 +49,14 @@ typedef int (*mapping_placed_fn)(const struct mapping_placed *m, void *arg);
 int mapping_placed_get(struct db *db, const char *id, mapping_placed_fn fn, void *arg, struct err *e) MUST_CHECK;
 /* All of them, any order. */
 int mapping_placed_all(struct db *db, mapping_placed_fn fn, void *arg, struct err *e) MUST_CHECK;
-/* Ids of the mappings that a changed user or tenant owns (suspension reaches the relays through them). */
+/* Ids of the mappings that a changed user or tenant owns or a changed client serves (suspension reaches the relays through
+ * them). */
 int mapping_ids_of(struct db *db, const char *kind, const char *subject, int (*fn)(const char *id, void *arg),
 	void *arg, struct err *e) MUST_CHECK;
+
+/* The groups that mappings of this client are placed on. */
+int mapping_groups_of_client(struct db *db, const char *client, int (*fn)(const char *group_id, void *arg), void *arg,
+	struct err *e) MUST_CHECK;
 
 /* ---- for fleet/: counters ------------------------------------------------------------------------------------------- */
 struct traffic_report {

@@ -21,14 +21,15 @@ def two(fleet):
             api.login(f"{name}@example.com", PASSWORD)
             mapping = api.post("/api/v1/mappings", {"protocol": "tcp", "source_port": 0, "target_host": "127.0.0.1",
                                                     "target_port": server.port}, expect=201)
+            client = api.post("/api/v1/clients", {"name": f"client of {name}"}, expect=201)
             key = api.post("/api/v1/api-keys", {"name": "k", "role": "viewer"}, expect=201)
-            sides[name] = {"tenant": tenant, "user": user, "api": api, "mapping": mapping, "key": key}
+            sides[name] = {"tenant": tenant, "user": user, "api": api, "mapping": mapping, "key": key, "client": client}
         yield sides
 
 
 def test_every_row_with_a_foreign_id(fleet, two):
     red, blue = two["red"]["api"], two["blue"]
-    ids = [blue["mapping"]["id"], blue["user"]["id"], blue["tenant"]["id"], blue["key"]["id"]]
+    ids = [blue["mapping"]["id"], blue["user"]["id"], blue["tenant"]["id"], blue["key"]["id"], str(blue["client"]["id"])]
     before = blue["api"].get(f"/api/v1/mappings/{blue['mapping']['id']}")
     description = requests.get(fleet.controld.base + "/openapi.json", timeout=10).json()
     knocked = 0
@@ -50,9 +51,11 @@ def test_every_row_with_a_foreign_id(fleet, two):
 def test_lists_show_only_the_own_tenant(two):
     for mine, other in (("red", "blue"), ("blue", "red")):
         api = two[mine]["api"]
-        for path in ("/api/v1/mappings", "/api/v1/users", "/api/v1/api-keys", "/api/v1/audit", "/api/v1/connections"):
+        for path in ("/api/v1/mappings", "/api/v1/users", "/api/v1/api-keys", "/api/v1/audit", "/api/v1/connections",
+                     "/api/v1/clients"):
             api.get(path)
-            for secret in (two[other]["mapping"]["id"], two[other]["user"]["id"], two[other]["key"]["id"]):
+            for secret in (two[other]["mapping"]["id"], two[other]["user"]["id"], two[other]["key"]["id"],
+                           str(two[other]["client"]["id"])):
                 assert secret not in api.last.text, path
         for spoof in (f"tenant_id={two[other]['tenant']['id']}", f"user_id={two[other]['user']['id']}"):
             api.get(f"/api/v1/mappings?{spoof}", expect=(200, 400, 403, 404, 422))

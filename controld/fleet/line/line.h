@@ -23,6 +23,7 @@
 
 struct asks;
 struct ca;
+struct client_statuses;
 struct err;
 struct line;
 struct mapping_statuses;
@@ -48,6 +49,7 @@ struct line_conf {
 	struct mapping_statuses *statuses;
 	const char *self; /* controlds.id; borrowed */
 	struct fleet_bus bus;
+	struct client_statuses *clients; /* may be NULL */
 };
 
 /* Makes the thread-less part: from here on changes of the log are noted. */

@@ -13,7 +13,7 @@
 struct model {
 	struct model_conf conf;
 	struct proto_revision revision;
-	struct map objects; /* the present versions by id */
+	struct map objects; /* the present versions by key */
 	struct map groups;
 	uint64_t changes;
 	struct model_encoded one; /* a delta for one relay that has objects of its own */
@@ -85,7 +85,7 @@ static int object_set(struct model *m, struct model_group *g, struct model_objec
 	struct model_object *old;
 	void *before = NULL;
 
-	if (map_put_str(&m->objects, o->id, o, &before) != 0) {
+	if (map_put_str(&m->objects, o->key, o, &before) != 0) {
 		model_object_unref(o);
 		return err_set(e, ERR_NOMEM, NULL, "objects of group %s: out of memory", g->id);
 	}
@@ -128,8 +128,11 @@ static bool leaves_someone(const struct model_object *old, const struct model_ob
 int model_put(struct model *m, const struct model_put *from, uint64_t rev, struct err *e)
 {
 	struct model_group *g = group_get(m, from->group, m->conf.rev, e);
-	struct model_object *o, *old = map_get_str(&m->objects, from->id);
+	struct model_object *o, *old;
+	char key[MODEL_KEY_SIZE];
 
+	model_object_key(key, from);
+	old = map_get_str(&m->objects, key);
 	m->changes++;
 	if (g == NULL || object_make(&o, from, e) != 0)
 		return -1;
@@ -142,9 +145,19 @@ int model_put(struct model *m, const struct model_put *from, uint64_t rev, struc
 	return object_set(m, g, o, e);
 }
 
-int model_remove(struct model *m, const char *id, uint64_t rev, struct err *e)
+bool model_has(const struct model *m, const struct model_put *from, uint64_t since)
 {
-	struct model_object *o = map_get_str(&m->objects, id);
+	const struct model_object *o;
+	char key[MODEL_KEY_SIZE];
+
+	model_object_key(key, from);
+	o = map_get_str(&m->objects, key);
+	return o != NULL && o->seq >= since && model_object_same(o, from);
+}
+
+int model_remove(struct model *m, const char *key, uint64_t rev, struct err *e)
+{
+	struct model_object *o = map_get_str(&m->objects, key);
 	struct model_group *g;
 
 	if (o == NULL)
@@ -153,31 +166,83 @@ int model_remove(struct model *m, const char *id, uint64_t rev, struct err *e)
 	g = map_get_str(&m->groups, o->group);
 	if (model_group_change(g, rev, o, true, e) != 0)
 		return -1;
-	map_remove_str(&m->objects, id);
+	map_remove_str(&m->objects, o->key);
 	model_group_drop(g, o);
 	model_object_unref(o);
 	return 0;
 }
 
-/*
- * Where the object was before rev is not known, so every group hears that it is gone; delta_entry() leaves that out
- * where it is now.
- */
-int model_recall(struct model *m, const char *id, uint64_t rev, struct err *e)
+static bool is_among(const char *group, const char *const *groups, size_t n)
 {
-	struct model_object *o = map_get_str(&m->objects, id), *stub;
-	const struct model_put was = { .kind = OBJECT_MAPPING, .id = id, .group = "", .node = "" };
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(groups[i], group) == 0)
+			return true;
+	return false;
+}
+
+static int leave_others(
+	struct model *m, const struct model_put *from, const char *const *groups, size_t n, uint64_t rev, struct err *e)
+{
+	struct model_put there = *from;
+	const struct model_group *g;
+	char key[MODEL_KEY_SIZE];
+	size_t it = 0;
+
+	while ((g = map_next(&m->groups, &it)) != NULL) {
+		if (is_among(g->id, groups, n))
+			continue;
+		there.group = g->id;
+		model_object_key(key, &there);
+		if (model_remove(m, key, rev, e) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int model_spread(
+	struct model *m, const struct model_put *from, const char *const *groups, size_t n, uint64_t rev, struct err *e)
+{
+	struct model_put there = *from;
+
+	if (leave_others(m, from, groups, n, rev, e) != 0)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		there.group = groups[i];
+		if (!model_has(m, &there, 0) && model_put(m, &there, rev, e) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/*
+ * Where the object was before rev is not known, so the group hears that it is gone; delta_entry() leaves that out where
+ * it is now.
+ */
+static int recall_in(struct model *m, struct model_group *g, const struct model_put *which, uint64_t rev, struct err *e)
+{
+	struct model_put was = { .kind = which->kind, .id = which->id, .node = "", .spread = which->spread };
+	struct model_object *o, *stub;
+	int rc;
+
+	was.group = which->spread ? g->id : "";
+	if (model_object_new(&stub, &was, e) != 0)
+		return -1;
+	o = map_get_str(&m->objects, stub->key);
+	rc = model_group_change(g, rev, stub, true, e);
+	if (rc == 0 && o != NULL && strcmp(o->group, g->id) == 0)
+		rc = model_group_change(g, rev, o, false, e);
+	model_object_unref(stub);
+	return rc;
+}
+
+int model_recall(struct model *m, const struct model_put *which, uint64_t rev, struct err *e)
+{
 	struct model_group *g;
 	size_t it = 0;
 	int rc = 0;
 
-	if (model_object_new(&stub, &was, e) != 0)
-		return -1;
 	while (rc == 0 && (g = map_next(&m->groups, &it)) != NULL)
-		rc = model_group_change(g, rev, stub, true, e);
-	if (rc == 0 && o != NULL)
-		rc = model_group_change(map_get_str(&m->groups, o->group), rev, o, false, e);
-	model_object_unref(stub);
+		rc = recall_in(m, g, which, rev, e);
 	return rc;
 }
 
@@ -238,7 +303,7 @@ enum model_need model_need(const struct model *m, const struct model_relay *r)
 static uint32_t delta_entry(
 	const struct model *m, const struct model_change *c, const char *group, const char *node, struct buf *b)
 {
-	const struct model_object *now = map_get_str(&m->objects, c->object->id);
+	const struct model_object *now = map_get_str(&m->objects, c->object->key);
 
 	if (!model_object_reaches(c->object, node))
 		return 0;

@@ -15,6 +15,7 @@
 #include "controld/fleet/line/model_object.h"
 #include "proto/msg.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,12 +40,18 @@ int model_group(struct model *m, const char *group, struct err *e) MUST_CHECK;
 
 /* While loading, each object once: it belongs to the revision the model starts with. */
 int model_load(struct model *m, const struct model_put *from, struct err *e) MUST_CHECK;
-/* While loading, oldest first, after the objects: this one changed at rev; where it was before is not known. */
-int model_recall(struct model *m, const char *id, uint64_t rev, struct err *e) MUST_CHECK;
+/* While loading, oldest first, after the objects: this one (kind, id, spread) changed at rev; where it was before is not
+ * known. */
+int model_recall(struct model *m, const struct model_put *which, uint64_t rev, struct err *e) MUST_CHECK;
 
 /* A new version, or its end, that comes with revision rev. */
 int model_put(struct model *m, const struct model_put *from, uint64_t rev, struct err *e) MUST_CHECK;
 int model_remove(struct model *m, const char *id, uint64_t rev, struct err *e) MUST_CHECK;
+/* The same for one that is spread: it stands in these groups from now on, and in no other. */
+int model_spread(struct model *m, const struct model_put *from, const char *const *groups, size_t n, uint64_t rev,
+	struct err *e) MUST_CHECK;
+/* Whether the model has this object as it is, with a sequence of at least `since`: then there is nothing to say. */
+bool model_has(const struct model *m, const struct model_put *from, uint64_t since);
 /* All that belongs to revisions up to rev has been said. */
 void model_advance(struct model *m, uint64_t rev);
 

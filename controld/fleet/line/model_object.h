@@ -24,9 +24,10 @@ struct model_object {
 	char id[PROTO_ID_SIZE];
 	char group[PROTO_ID_SIZE];
 	char node[PROTO_ID_SIZE]; /* "" = every node of the group */
+	const char *key;          /* in the model: the id, or "<id>@<group>" of one that stands in several groups */
 	uint64_t seq;
 	size_t size;    /* of wire; 0 in one that is known to have existed only */
-	uint8_t wire[]; /* as msg_update_put() writes it */
+	uint8_t wire[]; /* as msg_update_put() writes it; the key behind it */
 };
 
 /* What a version is made from. */
@@ -35,6 +36,7 @@ struct model_put {
 	const char *id;
 	const char *group;
 	const char *node;
+	bool spread; /* it may stand in several groups, one object in each */
 	uint64_t seq;
 	const void *body; /* NULL: no wire entry */
 	size_t n;
@@ -43,6 +45,10 @@ struct model_put {
 int model_object_new(struct model_object **out, const struct model_put *from, struct err *e) MUST_CHECK;
 struct model_object *model_object_ref(struct model_object *o);
 void model_object_unref(struct model_object *o); /* NULL is fine */
+/* Whether it is placed alike and its body is the same, whatever the sequence. */
+bool model_object_same(const struct model_object *o, const struct model_put *from);
+#define MODEL_KEY_SIZE (2 * PROTO_ID_SIZE)
+void model_object_key(char dst[MODEL_KEY_SIZE], const struct model_put *from);
 /* Whether this node has it; node NULL: whether every node of the group has it. */
 bool model_object_reaches(const struct model_object *o, const char *node);
 

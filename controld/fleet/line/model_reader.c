@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/base/str.h"
+#include "controld/clients/clients.h"
 #include "controld/fleet/group.h"
 #include "controld/fleet/line/model.h"
 #include "controld/fleet/line/roster.h"
@@ -15,6 +16,7 @@
 #include "controld/store/changes.h"
 #include "controld/store/store.h"
 #include "controld/tunnels/tunnels.h"
+#include "proto/client_conf.h"
 #include "proto/mapping_conf.h"
 #include "proto/update.h"
 
@@ -34,12 +36,12 @@ struct model_reader {
 
 /* ---- what a part of the log touched ------------------------------------------------------------------------------ */
 
-enum touched_kind { TOUCHED_MAPPING, TOUCHED_OWNER, TOUCHED_NODE };
+enum touched_kind { TOUCHED_MAPPING, TOUCHED_CLIENT, TOUCHED_OWNER, TOUCHED_NODE };
 
 struct touched {
 	struct list link;
 	enum touched_kind kind;
-	const char *log_kind; /* of an owner: as the log calls it */
+	const char *log_kind; /* of an owner or a client: as the log calls it */
 	char id[PROTO_ID_SIZE];
 	int64_t seq; /* of its newest change */
 };
@@ -101,6 +103,7 @@ static int on_change(const struct change *c, void *arg)
 		enum touched_kind kind;
 	} kinds[] = {
 		{ "mapping", TOUCHED_MAPPING },
+		{ "client", TOUCHED_CLIENT },
 		{ "user", TOUCHED_OWNER },
 		{ "tenant", TOUCHED_OWNER },
 		{ "node", TOUCHED_NODE },
@@ -128,14 +131,26 @@ static int on_owned(const char *id, void *arg)
 	return 0;
 }
 
-/* Mappings of the owners among them; they are appended, so the walk meets them, too. */
+static int on_owned_client(const char *id, void *arg)
+{
+	const struct owned *o = arg;
+
+	touches_add(o->touches, TOUCHED_CLIENT, "client", id, o->seq);
+	return 0;
+}
+
+/* Mappings and clients of the owners among them; they are appended, so the walk meets them, too. */
 static int touches_resolve(struct touches *t, struct db *db, struct err *e)
 {
 	LIST_FOREACH (it, &t->all) {
 		struct touched *one = CONTAINER_OF(it, struct touched, link);
 		struct owned o = { t, one->seq };
 
-		if (one->kind == TOUCHED_OWNER && mapping_ids_of(db, one->log_kind, one->id, on_owned, &o, e) != 0)
+		if (one->kind == TOUCHED_OWNER &&
+			client_ids_of(db, one->log_kind, one->id, on_owned_client, &o, e) != 0)
+			return -1;
+		if ((one->kind == TOUCHED_OWNER || one->kind == TOUCHED_CLIENT) &&
+			mapping_ids_of(db, one->log_kind, one->id, on_owned, &o, e) != 0)
 			return -1;
 	}
 	return t->no_memory ? err_set(e, ERR_NOMEM, NULL, "change log: out of memory") : 0;
@@ -143,9 +158,10 @@ static int touches_resolve(struct touches *t, struct db *db, struct err *e)
 
 /* ---- mappings ---------------------------------------------------------------------------------------------------- */
 
-/* What mapping_placed_*() calls back with. */
+/* What mapping_placed_*() and client_placed_*() call back with. */
 struct placing {
 	struct model_reader *reader;
+	struct db *db;
 	int64_t seq; /* the object is at least as new as this */
 	int64_t rev; /* 0: loading */
 	int rc;
@@ -176,10 +192,10 @@ static int on_placed(const struct mapping_placed *m, void *arg)
 	}
 	put.body = r->body.data;
 	put.n = r->body.len;
-	if (p->rev > 0)
-		p->rc = model_put(r->model, &put, (uint64_t)p->rev, p->e);
-	else
+	if (p->rev == 0)
 		p->rc = model_load(r->model, &put, p->e);
+	else if (!model_has(r->model, &put, (uint64_t)m->seq)) /* else its owner changed, and that says nothing here */
+		p->rc = model_put(r->model, &put, (uint64_t)p->rev, p->e);
 	return p->rc;
 }
 
@@ -188,6 +204,88 @@ static int read_mapping(struct model_reader *r, struct db *db, const struct touc
 	struct placing p = { .reader = r, .seq = one->seq, .rev = rev, .e = e };
 
 	return mapping_placed_get(db, one->id, on_placed, &p, e) != 0 || p.rc != 0 ? -1 : 0;
+}
+
+/* ---- clients ----------------------------------------------------------------------------------------------------- */
+
+/*
+ * The groups that a client is wanted in: those of its mappings, or `default`, so that its agent can come before there are
+ * any. A relay that has a mapping of a client has the client, too.
+ */
+#define CLIENT_GROUPS_MAX 256
+
+struct homes {
+	char ids[CLIENT_GROUPS_MAX][PROTO_ID_SIZE];
+	const char *list[CLIENT_GROUPS_MAX];
+	size_t n;
+};
+
+static int on_home(const char *group_id, void *arg)
+{
+	struct homes *h = arg;
+
+	if (h->n == CLIENT_GROUPS_MAX) {
+		log_error("client_in_too_many_groups", log_s("group", group_id));
+		return 0;
+	}
+	str_copy(h->ids[h->n], sizeof h->ids[0], group_id);
+	h->list[h->n] = h->ids[h->n];
+	h->n++;
+	return 0;
+}
+
+static int read_homes(struct db *db, const char *client, struct homes *h, struct err *e)
+{
+	struct group standard;
+
+	h->n = 0;
+	if (mapping_groups_of_client(db, client, on_home, h, e) != 0)
+		return -1;
+	if (h->n > 0)
+		return 0;
+	return group_get(db, GROUP_DEFAULT, &standard, e) != 0 ? -1 : on_home(standard.id, h);
+}
+
+static int load_client(struct placing *p, struct model_put *put, const struct homes *h)
+{
+	for (size_t i = 0; i < h->n && p->rc == 0; i++) {
+		put->group = h->list[i];
+		p->rc = model_load(p->reader->model, put, p->e);
+	}
+	return p->rc;
+}
+
+static int on_client(const struct client_placed *c, void *arg)
+{
+	struct placing *p = arg;
+	struct model_reader *r = p->reader;
+	struct model_put put = { .kind = OBJECT_CLIENT, .id = c->id, .group = "", .node = "", .spread = true };
+	struct homes homes = { .n = 0 };
+
+	buf_reset(&r->body);
+	if (c->present) {
+		client_conf_encode(&c->conf, &r->body);
+		p->rc = read_homes(p->db, c->id, &homes, p->e);
+	}
+	if (r->body.failed) {
+		log_error("client_not_encoded", log_s("client", c->id));
+		homes.n = 0;
+	}
+	put.seq = (uint64_t)MAX(c->seq, p->seq);
+	put.body = r->body.data;
+	put.n = r->body.len;
+	if (p->rc == 0 && p->rev == 0)
+		load_client(p, &put, &homes);
+	else if (p->rc == 0)
+		p->rc = model_spread(r->model, &put, homes.list, homes.n, (uint64_t)p->rev, p->e);
+	return p->rc;
+}
+
+static int read_client(struct model_reader *r, struct db *db, const struct touched *one, int64_t rev, struct err *e)
+{
+	struct placing p = { .reader = r, .db = db, .seq = one->seq, .rev = rev, .e = e };
+
+	return client_placed_get(db, one->id, on_client, &p, e) != 0 || p.rc != 0 ? -1 : 0;
 }
 
 /* ---- nodes ------------------------------------------------------------------------------------------------------- */
@@ -244,6 +342,8 @@ static int apply(struct model_reader *r, struct db *db, struct touches *t, struc
 		const struct touched *one = CONTAINER_OF(it, struct touched, link);
 
 		if (one->kind == TOUCHED_MAPPING && read_mapping(r, db, one, t->last, e) != 0)
+			return -1;
+		if (one->kind == TOUCHED_CLIENT && read_client(r, db, one, t->last, e) != 0)
 			return -1;
 		if (one->kind == TOUCHED_NODE && read_node(r, db, one->id, e) != 0)
 			return -1;
@@ -302,11 +402,42 @@ static int on_group(const struct group *g, void *arg)
 static int load_objects(struct model_reader *r, struct db *db, struct err *e)
 {
 	const struct group_query all = { .after = "", .name = "", .limit = UINT32_MAX };
-	struct placing p = { .reader = r, .e = e };
+	struct placing p = { .reader = r, .db = db, .e = e };
 
 	if (group_list(db, &all, on_group, &p, e) != 0 || p.rc != 0)
 		return -1;
-	return mapping_placed_all(db, on_placed, &p, e) != 0 || p.rc != 0 ? -1 : 0;
+	if (mapping_placed_all(db, on_placed, &p, e) != 0 || p.rc != 0)
+		return -1;
+	return client_placed_all(db, on_client, &p, e) != 0 || p.rc != 0 ? -1 : 0;
+}
+
+static int recall_one(struct model_reader *r, const struct touched *one, struct err *e)
+{
+	const struct model_put which = {
+		.kind = one->kind == TOUCHED_CLIENT ? OBJECT_CLIENT : OBJECT_MAPPING,
+		.id = one->id,
+		.spread = one->kind == TOUCHED_CLIENT,
+	};
+
+	if (one->kind != TOUCHED_CLIENT && one->kind != TOUCHED_MAPPING)
+		return 0;
+	return model_recall(r->model, &which, (uint64_t)one->seq, e);
+}
+
+/* One change, and what followed from it for mappings and clients. */
+static int recall_change(struct model_reader *r, struct db *db, const struct touched *change, struct err *e)
+{
+	struct touches all;
+	int rc;
+
+	touches_init(&all, true);
+	touches_add(&all, change->kind, change->log_kind, change->id, change->seq);
+	rc = touches_resolve(&all, db, e);
+	LIST_FOREACH (it, &all.all)
+		if (rc == 0)
+			rc = recall_one(r, CONTAINER_OF(it, struct touched, link), e);
+	touches_fini(&all);
+	return rc;
 }
 
 /* Relays that are a little behind when controld starts get deltas, not snapshots. */
@@ -317,27 +448,9 @@ static int recall(struct model_reader *r, struct db *db, int64_t floor, struct e
 
 	touches_init(&t, false);
 	rc = changes_read(db, floor, UINT32_MAX, NULL, on_change, &t, e);
-	LIST_FOREACH (it, &t.all) {
-		const struct touched *one = CONTAINER_OF(it, struct touched, link);
-		struct touches owned;
-
-		if (rc != 0 || one->kind == TOUCHED_NODE)
-			continue;
-		if (one->kind == TOUCHED_MAPPING) {
-			rc = model_recall(r->model, one->id, (uint64_t)one->seq, e);
-			continue;
-		}
-		touches_init(&owned, true);
-		touches_add(&owned, one->kind, one->log_kind, one->id, one->seq);
-		rc = touches_resolve(&owned, db, e);
-		LIST_FOREACH (at, &owned.all) {
-			const struct touched *m = CONTAINER_OF(at, struct touched, link);
-
-			if (rc == 0 && m->kind == TOUCHED_MAPPING)
-				rc = model_recall(r->model, m->id, (uint64_t)m->seq, e);
-		}
-		touches_fini(&owned);
-	}
+	LIST_FOREACH (it, &t.all)
+		if (rc == 0)
+			rc = recall_change(r, db, CONTAINER_OF(it, struct touched, link), e);
 	touches_fini(&t);
 	return rc;
 }

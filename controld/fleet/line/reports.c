@@ -22,7 +22,7 @@
 struct report {
 	struct list link;
 	char node[PROTO_ID_SIZE];
-	struct msg_report m; /* without its state */
+	struct msg_report m; /* without its lists */
 	void *request;
 	uint32_t skipped; /* of its meters */
 	struct err why;   /* of a failure */
@@ -217,6 +217,7 @@ void reports_take(struct reports *r, const char *node, const struct msg_report *
 	str_copy(one->node, sizeof one->node, node);
 	one->m = *m;
 	one->m.state = (struct node_state){ .n = 0 };
+	one->m.clients = (struct client_states){ .told = false };
 	one->request = request;
 	list_push_back(&r->waiting, &one->link);
 	r->stats.waiting++;

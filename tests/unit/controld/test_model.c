@@ -28,7 +28,7 @@ static struct model *model_make(uint64_t rev, uint64_t floor, size_t changes_max
 
 static struct model_put placed(const char *id, const char *group, const char *node, uint64_t seq, const char *body)
 {
-	return (struct model_put){ OBJECT_MAPPING, id, group, node, seq, body, strlen(body) };
+	return (struct model_put){ OBJECT_MAPPING, id, group, node, false, seq, body, strlen(body) };
 }
 
 static void load(struct model *m, const char *id, const char *group, const char *node, uint64_t seq, const char *body)
@@ -50,6 +50,13 @@ static void gone(struct model *m, const char *id, uint64_t rev)
 {
 	assert_int_equal(model_remove(m, id, rev, NULL), 0);
 	model_advance(m, rev);
+}
+
+static int recall(struct model *m, const char *id, uint64_t rev)
+{
+	const struct model_put which = { .kind = OBJECT_MAPPING, .id = id };
+
+	return model_recall(m, &which, rev, NULL);
 }
 
 static struct model_relay relay(const char *node, const char *group, uint64_t seq)
@@ -262,14 +269,95 @@ static void test_recall(void **state)
 	assert_int_equal(model_group(m, "h", NULL), 0);
 	load(m, "a", "g", "", 60, "A");
 	load(m, "p", "g", "n1", 80, "P");
-	assert_int_equal(model_recall(m, "a", 60, NULL), 0);
-	assert_int_equal(model_recall(m, "deleted", 70, NULL), 0);
-	assert_int_equal(model_recall(m, "p", 80, NULL), 0);
+	assert_int_equal(recall(m, "a", 60), 0);
+	assert_int_equal(recall(m, "deleted", 70), 0);
+	assert_int_equal(recall(m, "p", 80), 0);
 	expect_delta(m, "n2", "g", 50, "+a=A -deleted -p");
 	expect_delta(m, "n1", "g", 50, "+a=A -deleted +p=P");
 	expect_delta(m, "n1", "g", 60, "-deleted +p=P");
 	expect_delta(m, "n1", "h", 65, "-deleted -p");
 	expect_need(m, "n1", "g", 80, MODEL_NOTHING);
+	model_free(m);
+}
+
+/* ---- what stands in several groups ------------------------------------------------------------------------------- */
+
+static void spread(struct model *m, const char *id, const char *groups, uint64_t rev, const char *body)
+{
+	const struct model_put p = { OBJECT_CLIENT, id, "", "", true, rev, body, strlen(body) };
+	static const char *const all[] = { "g", "h", "i" };
+	const char *list[ARRAY_LEN(all)];
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (strstr(groups, all[i]) != NULL)
+			list[n++] = all[i];
+	assert_int_equal(model_spread(m, &p, list, n, rev, NULL), 0);
+	model_advance(m, rev);
+}
+
+static void test_spread(void **state)
+{
+	struct model *m = model_make(10, 10, 16);
+
+	(void)state;
+	spread(m, "7", "gh", 11, "A");
+	expect_delta(m, "n", "g", 10, "+7=A");
+	expect_delta(m, "n", "h", 10, "+7=A");
+	expect_need(m, "n", "i", 10, MODEL_NOTHING);
+	spread(m, "7", "hi", 12, "A");
+	expect_delta(m, "n", "g", 11, "-7");
+	expect_need(m, "n", "h", 11, MODEL_NOTHING); /* it is what it was */
+	expect_delta(m, "n", "i", 10, "+7=A");
+	assert_string_equal(snapshot(m, "i", "n"), "+7=A");
+	assert_string_equal(snapshot(m, "g", "n"), "");
+	spread(m, "7", "hi", 13, "B");
+	expect_delta(m, "n", "h", 11, "+7=B");
+	expect_delta(m, "n", "i", 12, "+7=B");
+	assert_int_equal(model_count(m), 2);
+	spread(m, "7", "", 14, "");
+	expect_delta(m, "n", "h", 13, "-7");
+	expect_delta(m, "n", "i", 13, "-7");
+	expect_need(m, "n", "g", 12, MODEL_NOTHING);
+	assert_int_equal(model_count(m), 0);
+	model_free(m);
+}
+
+static void test_spread_is_recalled(void **state)
+{
+	const struct model_put c = { OBJECT_CLIENT, "7", "g", "", true, 60, "A", 1 };
+	const struct model_put gone = { .kind = OBJECT_CLIENT, .id = "8", .spread = true };
+	struct model *m = model_make(100, 50, 16);
+
+	(void)state;
+	assert_int_equal(model_group(m, "g", NULL), 0);
+	assert_int_equal(model_group(m, "h", NULL), 0);
+	assert_int_equal(model_load(m, &c, NULL), 0);
+	assert_int_equal(model_recall(m, &c, 60, NULL), 0);
+	assert_int_equal(model_recall(m, &gone, 70, NULL), 0);
+	expect_delta(m, "n", "g", 50, "+7=A -8");
+	expect_delta(m, "n", "h", 50, "-7 -8");
+	model_free(m);
+}
+
+static void test_what_the_model_has(void **state)
+{
+	struct model *m = model_make(10, 10, 16);
+	struct model_put p = placed("a", "g", "", 11, "A");
+
+	(void)state;
+	assert_false(model_has(m, &p, 0));
+	put(m, "a", "g", "", 11, "A");
+	assert_true(model_has(m, &p, 0));
+	p.seq = 99;
+	assert_true(model_has(m, &p, 11));
+	assert_false(model_has(m, &p, 12));
+	p.node = "n1";
+	assert_false(model_has(m, &p, 0));
+	p = placed("a", "h", "", 11, "A");
+	assert_false(model_has(m, &p, 0));
+	p = placed("a", "g", "", 11, "B");
+	assert_false(model_has(m, &p, 0));
 	model_free(m);
 }
 
@@ -443,6 +531,9 @@ int main(void)
 		cmocka_unit_test(test_objects_of_one_node),
 		cmocka_unit_test(test_list_is_bounded),
 		cmocka_unit_test(test_recall),
+		cmocka_unit_test(test_spread),
+		cmocka_unit_test(test_spread_is_recalled),
+		cmocka_unit_test(test_what_the_model_has),
 		cmocka_unit_test(test_long_delta_ends_between_revisions),
 		cmocka_unit_test(test_long_transaction_needs_a_snapshot),
 		cmocka_unit_test(test_object_too_large_for_a_message),

@@ -1,6 +1,7 @@
 /* Every statement of every noun is good SQL on a migrated database, of either kind. */
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "controld/clients/clients.h"
 #include "controld/cluster/cluster.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
@@ -63,6 +64,7 @@ static void prepare_main(const char *database)
 	TEST_STORE_MUST(store_read_begin(t.store, &db, &e), e);
 	failed = prepare_tables(db, store_tables, ARRAY_LEN(store_tables));
 	failed += prepare_tables(db, identity_sql, identity_sql_n);
+	failed += prepare_tables(db, clients_sql, clients_sql_n);
 	failed += prepare_tables(db, tunnels_sql, tunnels_sql_n);
 	failed += prepare_tables(db, fleet_sql, fleet_sql_n);
 	failed += prepare_tables(db, cluster_sql, cluster_sql_n);

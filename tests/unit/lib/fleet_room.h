@@ -9,6 +9,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "controld/clients/client_status.h"
+#include "controld/clients/clients.h"
 #include "controld/store/changes.h"
 #include "controld/tunnels/tunnels.h"
 #include "proto/answer.h"
@@ -30,6 +32,8 @@
 static struct room {
 	struct test_server server;
 	struct test_client client;
+	struct client_statuses *client_statuses;
+	struct clients *clients;
 	struct mapping_statuses *statuses;
 	struct tunnels *tunnels;
 	struct fleet *fleet;
@@ -100,8 +104,9 @@ static UNUSED struct fleet_conf conf_for_tests(void)
 static UNUSED int setup(void **state)
 {
 	static const struct authenticator auth = { resolve, NULL };
-	const struct tunnels_conf conf = { .port_min = 10000, .port_max = 10999, .create_wait_ms = 50 };
-	const struct fleet_conf fleet = conf_for_tests();
+	struct tunnels_conf conf = { .port_min = 10000, .port_max = 10999, .create_wait_ms = 50 };
+	struct clients_conf clients = { .clients_max = 0 };
+	struct fleet_conf fleet = conf_for_tests();
 	struct store *store;
 	struct server *s;
 	struct err e;
@@ -112,6 +117,9 @@ static UNUSED int setup(void **state)
 	s = room.server.server;
 	store = room.server.store.store;
 	insert_people();
+	TEST_STORE_MUST(client_statuses_new(&room.client_statuses, &e), e);
+	clients.statuses = fleet.clients = conf.clients = room.client_statuses;
+	TEST_STORE_MUST(clients_new(&room.clients, &clients, store, &e), e);
 	TEST_STORE_MUST(mapping_statuses_new(&room.statuses, server_parks(s), &e), e);
 	TEST_STORE_MUST(fleet_bootstrap(store, &e), e);
 	TEST_STORE_MUST(fleet_bootstrap(store, &e), e); /* again is fine */
@@ -119,6 +127,7 @@ static UNUSED int setup(void **state)
 	TEST_STORE_MUST(
 		tunnels_new(&room.tunnels, &conf, store, server_parks(s), room.statuses, fleet_relays(room.fleet), &e),
 		e);
+	TEST_STORE_MUST(server_add_routes(s, clients_routes(room.clients), &e), e);
 	TEST_STORE_MUST(server_add_routes(s, tunnels_routes(room.tunnels), &e), e);
 	TEST_STORE_MUST(server_add_routes(s, fleet_routes(room.fleet), &e), e);
 	TEST_STORE_MUST(fleet_start(room.fleet, &e), e);
@@ -136,6 +145,8 @@ static UNUSED int teardown(void **state)
 	tunnels_free(room.tunnels);
 	fleet_free(room.fleet);
 	mapping_statuses_free(room.statuses);
+	clients_free(room.clients);
+	client_statuses_free(room.client_statuses);
 	test_server_close(&room.server);
 	return 0;
 }
@@ -255,18 +266,36 @@ static UNUSED void send_poll(
 	test_relay_send(r->poll, &b);
 }
 
-/* The answer; the entries as "+id" and "-id" in their order. */
+/* The answer; the entries as "+id" and "-id" in their order, "*id" for one that is there and switched off. */
 struct answer {
 	struct msg_update head;
 	char entries[512];
-	char target[MAPPING_HOST_SIZE]; /* of the first */
+	char target[MAPPING_HOST_SIZE]; /* of the first mapping */
+	struct client_conf client;      /* the last one */
 };
+
+/* Whether it is switched on. */
+static UNUSED bool read_body(struct answer *a, const struct update_entry *one)
+{
+	struct mapping_conf conf;
+	bool enabled;
+
+	if (one->kind == OBJECT_CLIENT) {
+		assert_int_equal(client_conf_decode(&a->client, one->body, one->body_n), 0);
+		return a->client.enabled;
+	}
+	assert_int_equal(mapping_conf_decode(&conf, one->body, one->body_n), 0);
+	if (a->target[0] == '\0')
+		str_copy(a->target, sizeof a->target, conf.target_host);
+	enabled = conf.enabled;
+	mapping_conf_fini(&conf);
+	return enabled;
+}
 
 static UNUSED void recv_update(struct test_relay *r, struct answer *a)
 {
 	nng_msg *m = test_relay_recv(r->poll);
 	struct update_entry one;
-	struct mapping_conf conf;
 	struct cursor it;
 	size_t len = 0;
 
@@ -275,13 +304,10 @@ static UNUSED void recv_update(struct test_relay *r, struct answer *a)
 	assert_int_equal(msg_update_decode(&a->head, nng_msg_body(m), nng_msg_len(m)), 0);
 	it = a->head.entries;
 	while (msg_update_next(&it, &one)) {
-		if (len == 0 && !one.gone) {
-			assert_int_equal(mapping_conf_decode(&conf, one.body, one.body_n), 0);
-			str_copy(a->target, sizeof a->target, conf.target_host);
-			mapping_conf_fini(&conf);
-		}
-		len += (size_t)snprintf(a->entries + len, sizeof a->entries - len, "%s%s%s", len > 0 ? " " : "",
-			one.gone ? "-" : "+", one.id);
+		const char *sign = one.gone ? "-" : read_body(a, &one) ? "+" : "*";
+
+		len += (size_t)snprintf(
+			a->entries + len, sizeof a->entries - len, "%s%s%s", len > 0 ? " " : "", sign, one.id);
 	}
 	nng_msg_free(m);
 }

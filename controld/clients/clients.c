@@ -1,0 +1,107 @@
+#include "controld/clients/clients.h"
+
+#include "controld/clients/client.h"
+#include "controld/clients/client_config.h"
+#include "controld/clients/client_erase.h"
+#include "controld/clients/client_input.h"
+#include "controld/clients/client_seen.h"
+#include "controld/clients/room.h"
+
+#include <stdlib.h>
+
+#define GET    "GET"
+#define POST   "POST"
+#define PUT    "PUT"
+#define DELETE "DELETE"
+
+static const struct route routes[] = {
+	{ GET, "/api/v1/clients", PERM_READ, LANE_DB, &client_list_query, NULL, &client_list_schema, 200, 0,
+		client_api_list, "List clients", "Clients" },
+	{ POST, "/api/v1/clients", PERM_WRITE, LANE_DB, NULL, &client_schema, &client_schema, 201, 0, client_api_create,
+		"Create a client; its secret_key is shown this once", "Clients" },
+	{ GET, "/api/v1/clients/{id}", PERM_READ, LANE_DB, NULL, NULL, &client_schema, 200, 0, client_api_get,
+		"Show one client and where its agents are", "Clients" },
+	{ PUT, "/api/v1/clients/{id}", PERM_WRITE, LANE_DB, NULL, &client_schema, &client_schema, 200, ROUTE_PARTIAL,
+		client_api_update, "Change the members that are sent; null resets one", "Clients" },
+	{ DELETE, "/api/v1/clients/{id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0, client_api_delete,
+		"Delete a client; its agents and its mappings are off at once", "Clients" },
+	{ GET, "/api/v1/clients/{id}/config", PERM_READ, LANE_DB, NULL, NULL, &client_config_schema, 200, 0,
+		client_api_get_config, "Show the config of a client", "Clients" },
+	{ PUT, "/api/v1/clients/{id}/config", PERM_WRITE, LANE_DB, NULL, &client_config_schema, &client_config_schema,
+		200, ROUTE_PARTIAL, client_api_put_config, "Change the members of the config that are sent",
+		"Clients" },
+	{ POST, "/api/v1/clients/{id}/rotate-secret", PERM_WRITE, LANE_DB, NULL, &client_rotate_schema, &client_schema,
+		200, 0, client_api_rotate, "Make a new secret_key; those before it work on for the overlap",
+		"Clients" },
+	{ DELETE, "/api/v1/clients/{id}/secrets/{secret_id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0,
+		client_api_drop_secret, "End one secret at once; agents that use it are cut off", "Clients" },
+};
+
+struct route_table clients_routes(struct clients *c)
+{
+	return (struct route_table){ routes, ARRAY_LEN(routes), c };
+}
+
+const struct sql_table *const clients_sql[] = { &client_sql, &client_placed_sql, &client_seen_sql, &client_erase_sql };
+const size_t clients_sql_n = ARRAY_LEN(clients_sql);
+
+int clients_new(struct clients **out, const struct clients_conf *conf, struct store *store, struct err *e)
+{
+	struct clients *c = calloc(1, sizeof *c);
+
+	if (c == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "clients: out of memory");
+	c->conf = *conf;
+	c->store = store;
+	*out = c;
+	return 0;
+}
+
+void clients_free(struct clients *c)
+{
+	free(c);
+}
+
+#define ERASE_BATCH 100 /* clients in one transaction: others wait for it */
+
+struct erasing {
+	int64_t now_ms;
+	unsigned n;
+};
+
+static int work_erase(struct db *tx, void *arg, struct err *e)
+{
+	struct erasing *x = arg;
+
+	return client_erase_some(tx, ERASE_BATCH, x->now_ms, &x->n, e);
+}
+
+static int erase(struct clients *c, int64_t now_ms, struct err *e)
+{
+	struct erasing x = { .now_ms = now_ms };
+	struct db *db;
+	bool any;
+	int rc;
+
+	if (store_read_begin(c->store, &db, e) != 0)
+		return -1;
+	rc = client_erase_due(db, now_ms, &any, e);
+	store_read_end(db);
+	if (rc != 0 || !any)
+		return rc;
+	do {
+		if (store_write(c->store, STORE_LOGGED, work_erase, &x, e) != 0)
+			return -1;
+	} while (x.n == ERASE_BATCH);
+	return 0;
+}
+
+int clients_tick(struct clients *c, int64_t now_ms, struct err *e)
+{
+	return erase(c, now_ms, e);
+}
+
+int clients_see(struct clients *c, int64_t now_ms, struct err *e)
+{
+	return client_seen_write(c->store, c->conf.statuses, now_ms, e);
+}

@@ -1,0 +1,29 @@
+/*
+ * room - the inside of struct clients, and the handlers that its table of routes (clients.c) names. For the files of this
+ * folder only.
+ */
+#ifndef PORTWAY_CONTROLD_CLIENTS_ROOM_H
+#define PORTWAY_CONTROLD_CLIENTS_ROOM_H
+
+#include "controld/clients/clients.h"
+#include "controld/rest/route.h"
+
+struct clients {
+	struct clients_conf conf;
+	struct store *store;
+};
+
+/* client_api.c */
+int client_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_api_get(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_api_update(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_api_delete(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_api_get_config(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_api_put_config(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_api_rotate(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_api_drop_secret(void *feature, struct request *rq, struct reply *rp, struct err *e);
+
+extern const struct sql_table client_placed_sql, client_seen_sql, client_erase_sql;
+
+#endif

@@ -1,0 +1,89 @@
+"""Clients: made and listed over the API, known to the relays of their mappings, off everywhere when they or their owner are
+switched off. What an agent does with its links has files of its own."""
+import pytest
+from portway import Api, eventually
+
+PASSWORD = "a long password"
+
+
+def objects(fleet):
+    """What the relay was told of, as it has it."""
+    node = fleet.node()
+    return node["revision"], node["lag"]
+
+
+def current(fleet):
+    return eventually(lambda: objects(fleet)[1] == 0 and objects(fleet)[0], "relay is up to date", 10)
+
+
+@pytest.fixture
+def client(fleet):
+    made = fleet.api.post("/api/v1/clients", {"name": "box"}, expect=201)
+    yield made
+    fleet.api.delete(f"/api/v1/clients/{made['id']}", expect=(204, 404))
+
+
+def mapping_of(api, client, **fields):
+    body = {"protocol": "tcp", "target_port": 22, "target_client_id": client["id"], **fields}
+    return api.post("/api/v1/mappings", body, expect=201)
+
+
+def test_the_secret_is_shown_once(fleet, client):
+    assert client["secret_key"].startswith("pws_") and client["auth_code"].startswith("pwa_")
+    url = f"/api/v1/clients/{client['id']}"
+    for path in (url, "/api/v1/clients", "/api/v1/audit?kind=client"):
+        fleet.api.get(path)
+        assert client["secret_key"] not in fleet.api.last.text and "pws_" not in fleet.api.last.text
+    assert client["secret_key"] not in fleet.controld.log()
+    rotated = fleet.api.post(url + "/rotate-secret", {"overlap": "1h"}, expect=200)
+    assert rotated["secret_key"] != client["secret_key"] and len(rotated["secrets"]) == 2
+    assert rotated["auth_code"] != client["auth_code"]
+
+
+def test_status_is_what_relays_say(fleet, client):
+    assert (client["status"], client["node_id"], client["last_seen"]) == ("offline", None, None)
+    answer = fleet.api.put(f"/api/v1/clients/{client['id']}", {"status": "online", "name": "other"})
+    assert answer["status"] == "offline" and answer["name"] == "other"
+
+
+def test_relay_hears_of_a_client_and_its_mappings(fleet, client):
+    before = current(fleet)
+    mapping = mapping_of(fleet.api, client)
+    assert mapping["target_host"] == "127.0.0.1"
+    eventually(lambda: objects(fleet)[0] > before and objects(fleet)[1] == 0, "relay has the mapping", 10)
+    listed = fleet.api.get(f"/api/v1/clients/{client['id']}/mappings")["items"]
+    assert [m["id"] for m in listed] == [mapping["id"]]
+    assert fleet.api.get(f"/api/v1/stats/clients/{client['id']}")["total_mappings"] == 1
+
+
+@pytest.mark.parametrize("how", ["disable", "delete", "suspend the owner"])
+def test_off_on_the_relay(fleet, how):
+    name = how.split()[0]
+    user = fleet.api.post("/api/v1/users", {"email": f"{name}@client.example", "username": name, "password": PASSWORD,
+                                            "role": "operator"}, expect=201)
+    api = Api(fleet.controld.base)
+    api.login(f"{name}@client.example", PASSWORD)
+    client = api.post("/api/v1/clients", {}, expect=201)
+    mapping = mapping_of(fleet.api, client)  # of somebody else
+    before = current(fleet)
+    url = f"/api/v1/clients/{client['id']}"
+    if how == "disable":
+        api.put(url, {"enabled": False})
+    elif how == "delete":
+        api.delete(url)
+    else:
+        fleet.api.post(f"/api/v1/users/{user['id']}/suspend", {}, expect=200)
+    eventually(lambda: objects(fleet)[0] > before and objects(fleet)[1] == 0, "relay was told", 10)
+    if how == "delete":
+        eventually(lambda: fleet.api.get(f"/api/v1/mappings/{mapping['id']}", expect=404), "mapping removed", 20)
+        api.get(url, expect=404)
+    else:
+        assert fleet.get(mapping["id"])["status"] == "inactive"
+
+
+def test_ports_that_the_config_does_not_let_through(fleet, client):
+    fleet.api.put(f"/api/v1/clients/{client['id']}/config", {"allowed_ports": [22, "8000-8010"], "blocked_ports": [8005]})
+    for port, good in ((22, True), (8000, True), (8005, False), (23, False)):
+        body = {"protocol": "tcp", "target_port": port, "target_client_id": client["id"]}
+        answer = fleet.api.post("/api/v1/mappings", body, expect=201 if good else 403)
+        assert good or (answer["code"] == "TARGET_NOT_ALLOWED" and str(port) in answer["message"])

@@ -1,0 +1,158 @@
+/* What relays say about clients: complete lists that replace each other, nodes that go, what is due to be written. */
+#include "common/base/str.h"
+#include "controld/clients/client_status.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static struct client_statuses *statuses;
+
+static int setup(void **state)
+{
+	(void)state;
+	return client_statuses_new(&statuses, NULL);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	client_statuses_free(statuses);
+	return 0;
+}
+
+static struct client_state agent(const char *client, const char *instance, uint8_t kind)
+{
+	struct client_state s = { .state = kind, .links = 2, .since_ms = 5 };
+
+	str_copy(s.client, sizeof s.client, client);
+	str_copy(s.instance, sizeof s.instance, instance);
+	str_copy(s.remote, sizeof s.remote, "192.0.2.1:9");
+	str_copy(s.version, sizeof s.version, "1.0");
+	return s;
+}
+
+static void say(const char *node, struct client_state *items, uint32_t n, int64_t now_ms)
+{
+	const struct client_states list = { .told = true, .n = n, .items = items };
+
+	assert_int_equal(client_statuses_node(statuses, node, "edge", &list, now_ms), 0);
+}
+
+static void lists_replace_each_other(void **state)
+{
+	struct client_state both[] = { agent("7", "a", CLIENT_STATE_ONLINE), agent("8", "b", CLIENT_STATE_ERROR) };
+	struct client_live live;
+
+	(void)state;
+	client_statuses_get(statuses, 7, &live);
+	assert_int_equal(live.status, CLIENT_OFFLINE);
+	assert_int_equal(live.seen_ms, 0);
+	say("node_1", both, 2, 100);
+	client_statuses_get(statuses, 7, &live);
+	assert_int_equal(live.status, CLIENT_ONLINE);
+	assert_int_equal(live.seen_ms, 100);
+	assert_int_equal(live.n, 1);
+	assert_string_equal(live.agents[0].node_id, "node_1");
+	assert_string_equal(live.agents[0].node_name, "edge");
+	assert_string_equal(live.agents[0].state.instance, "a");
+	assert_int_equal(client_statuses_of(statuses, 8), CLIENT_ERROR);
+	assert_int_equal(client_statuses_online(statuses), 1);
+	say("node_1", both + 1, 1, 200);
+	client_statuses_get(statuses, 7, &live);
+	assert_int_equal(live.status, CLIENT_OFFLINE);
+	assert_int_equal(live.seen_ms, 100); /* when it was there last */
+	assert_int_equal(client_statuses_online(statuses), 0);
+	say("node_1", NULL, 0, 300);
+	assert_int_equal(client_statuses_of(statuses, 8), CLIENT_OFFLINE);
+}
+
+static void several_nodes_and_instances(void **state)
+{
+	struct client_state good = agent("7", "a", CLIENT_STATE_ONLINE), bad = agent("7", "a", CLIENT_STATE_ERROR);
+	struct client_state two[] = { agent("7", "b", CLIENT_STATE_ONLINE), bad };
+	struct client_live live;
+
+	(void)state;
+	say("node_1", &good, 1, 1);
+	say("node_2", two, 2, 2);
+	client_statuses_get(statuses, 7, &live);
+	assert_int_equal(live.n, 3);
+	assert_int_equal(client_statuses_online(statuses), 1);
+	client_statuses_node_gone(statuses, "node_1");
+	assert_int_equal(client_statuses_of(statuses, 7), CLIENT_ONLINE);
+	say("node_2", &bad, 1, 3);
+	assert_int_equal(client_statuses_of(statuses, 7), CLIENT_ERROR);
+	client_statuses_node_gone(statuses, "node_2");
+	client_statuses_node_gone(statuses, "node_2");
+	assert_int_equal(client_statuses_of(statuses, 7), CLIENT_OFFLINE);
+	assert_int_equal(client_statuses_online(statuses), 0);
+}
+
+static void ids_that_nobody_has(void **state)
+{
+	struct client_state odd[] = { agent("map_1", "a", CLIENT_STATE_ONLINE), agent("07", "a", CLIENT_STATE_ONLINE),
+		agent("7", "a", CLIENT_STATE_ONLINE) };
+	struct client_live live;
+
+	(void)state;
+	say("node_1", odd, 3, 1);
+	client_statuses_get(statuses, 7, &live);
+	assert_int_equal(live.n, 1);
+	say("node_1", odd, 2, 2);
+	assert_int_equal(client_statuses_of(statuses, 7), CLIENT_OFFLINE);
+}
+
+static void more_agents_than_are_shown(void **state)
+{
+	static struct client_state many[CLIENT_AGENTS_MAX + 5];
+	struct client_live live;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(many); i++)
+		many[i] = agent("7", "a", CLIENT_STATE_ONLINE);
+	say("node_1", many, ARRAY_LEN(many), 1);
+	client_statuses_get(statuses, 7, &live);
+	assert_int_equal(live.n, CLIENT_AGENTS_MAX);
+}
+
+static void what_is_due(void **state)
+{
+	struct client_state both[] = { agent("7", "a", CLIENT_STATE_ONLINE), agent("8", "b", CLIENT_STATE_ONLINE) };
+	struct client_sign signs[4];
+
+	(void)state;
+	assert_int_equal(client_statuses_due(statuses, signs, 4, 0, 60), 0);
+	say("node_1", both, 2, 1000);
+	assert_int_equal(client_statuses_due(statuses, signs, 1, 1000, 60), 1);
+	assert_int_equal(client_statuses_due(statuses, signs, 4, 1000, 60), 1);
+	assert_int_equal(client_statuses_due(statuses, signs, 4, 1000, 60), 0);
+	assert_int_equal(signs[0].seen_ms, 1000);
+	assert_string_equal(signs[0].address, "192.0.2.1:9");
+	say("node_1", both, 2, 1030);
+	assert_int_equal(client_statuses_due(statuses, signs, 4, 1030, 60), 0); /* too soon */
+	say("node_1", both, 1, 1040);
+	assert_int_equal(client_statuses_due(statuses, signs, 4, 1040, 60), 1); /* the one that went */
+	assert_string_equal(signs[0].client, "8");
+	assert_int_equal(signs[0].seen_ms, 1030);
+	assert_int_equal(client_statuses_due(statuses, signs, 4, 1060, 60), 1);
+	assert_string_equal(signs[0].client, "7");
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(lists_replace_each_other),
+		TEST(several_nodes_and_instances),
+		TEST(ids_that_nobody_has),
+		TEST(more_agents_than_are_shown),
+		TEST(what_is_due),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
