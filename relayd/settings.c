@@ -69,8 +69,9 @@ static const struct conf_key keys[] = {
 		.offset = AT(controld),
 		.def = "127.0.0.1:7400",
 		.unit = "host:port",
-		.help = "Where controld's fleet listener is; several by comma, the next one is tried when one does not "
-			"answer." },
+		.help = "Where controld's fleet listener is; several by comma, or a name with several addresses: the "
+			"next "
+			"one is tried when one does not answer." },
 	{ .key = "data_dir",
 		.env = "RELAYD_DATA_DIR",
 		.type = CONF_STR,

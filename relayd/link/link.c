@@ -8,6 +8,7 @@
 #include "common/base/sm.h"
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
+#include "common/net/addr.h"
 #include "relayd/link/link_process.h"
 
 #include <assert.h>
@@ -18,7 +19,9 @@
 #define BACKOFF_BASE_MS 250
 #define BACKOFF_MAX_MS  10000
 #define WATCH_MS        500   /* how often deadlines are looked at */
-#define DISCONNECTED_MS 10000 /* so long nng may try to connect again by itself */
+#define DISCONNECTED_MS 10000 /* so long nng may try to connect again by itself, */
+#define ELSEWHERE_MS    1000  /* and so long when there may be another controld to go to */
+#define REPORT_MS       15000 /* an answer on the report line takes no longer; a poll is parked */
 
 enum link_state { LINK_OFF, LINK_STARTING, LINK_UP, LINK_WAITING, LINK_CLOSING };
 
@@ -103,19 +106,32 @@ static void link_lose(struct link *l, enum link_line line)
 	l->events.on_lost(l->arg, line);
 }
 
+static unsigned link_count(const struct link *l)
+{
+	unsigned count = 1;
+
+	for (const char *c = l->addresses; *c != '\0'; c++)
+		count += *c == ',';
+	return count;
+}
+
 /* The address whose turn it is: its start, and its length. */
 static const char *link_address(const struct link *l, size_t *n)
 {
 	const char *p = l->addresses;
-	unsigned count = 1, turn;
 
-	for (const char *c = p; *c != '\0'; c++)
-		count += *c == ',';
-	turn = l->turn % count;
-	for (; turn > 0; turn--)
+	for (unsigned turn = l->turn % link_count(l); turn > 0; turn--)
 		p = strchr(p, ',') + 1;
 	*n = strcspn(p, ",");
 	return p;
+}
+
+/* Whether there may be several: a list, or a name, which can have more addresses than one. */
+static bool link_has_choice(const struct link *l)
+{
+	struct addr a;
+
+	return strchr(l->addresses, ',') != NULL || addr_parse(&a, l->addresses) != 0;
 }
 
 /* ---- trouble ----------------------------------------------------------------------------------------------------- */
@@ -273,6 +289,7 @@ static void link_start(struct link *l)
 	}
 	l->n_processes++;
 	str_fmt(l->open.address, sizeof l->open.address, "%.*s", (int)n, address);
+	l->open.turn = l->turn / link_count(l);
 	buf_init(&frames, LINK_FRAME_HEAD + LINK_FRAME_MAX);
 	link_frame_open_put(&frames, &l->open);
 	link_process_send(l->process, &frames);
@@ -283,16 +300,24 @@ static void on_backoff(uv_timer_t *t)
 	link_start(t->data);
 }
 
+/* A controld that hangs is noticed by what it does not answer; only a poll may be left without an answer for long. */
+static uint64_t link_patience(const struct link *l, int line)
+{
+	return line == LINE_REPORT ? MIN(l->conf.answer_timeout_ms, (uint64_t)REPORT_MS) : l->conf.answer_timeout_ms;
+}
+
 static const char *link_overdue(const struct link *l, uint64_t now)
 {
+	const uint64_t lost_ms = link_has_choice(l) ? ELSEWHERE_MS : DISCONNECTED_MS;
+
 	if (l->state == LINK_STARTING && now - l->since_ms > l->conf.connect_timeout_ms)
 		return "no connection in time";
 	for (int i = 0; l->state == LINK_UP && i < LINES_N; i++) {
 		const struct link_request *r = &l->lines[i];
 
-		if (r->busy && now - r->sent_ms > l->conf.answer_timeout_ms)
+		if (r->busy && now - r->sent_ms > link_patience(l, i))
 			return "no answer in time";
-		if (link_uses(l, i) && !r->connected && now - r->changed_ms > DISCONNECTED_MS)
+		if (link_uses(l, i) && !r->connected && now - r->changed_ms > lost_ms)
 			return "disconnected for too long";
 	}
 	return NULL;

@@ -7,6 +7,7 @@
 #include "common/crypto/seal.h"
 #include "common/nng/nng_tls.h"
 #include "relayd/link/link_frame.h"
+#include "relayd/link/link_resolve.h"
 
 #include <errno.h>
 #include <nng/nng.h>
@@ -159,7 +160,7 @@ static int set_options(struct line *l, nng_dialer d)
 }
 
 /* Connects once and waits for it, so that the reason of a failure is known; later nng reconnects by itself. */
-static void line_open(struct line *l, const struct link_frame_open *o)
+static void line_open(struct line *l, const struct link_frame_open *o, const char *address)
 {
 	const struct tls_conf tls = { .cert_pem = o->cert_pem[0] != '\0' ? o->cert_pem : NULL,
 		.key_pem = o->key_pem[0] != '\0' ? o->key_pem : NULL,
@@ -171,7 +172,7 @@ static void line_open(struct line *l, const struct link_frame_open *o)
 	nng_dialer d;
 	int rv;
 
-	str_fmt(url, sizeof url, "tls+tcp://%s", o->address);
+	str_fmt(url, sizeof url, "tls+tcp://%s", address);
 	if ((rv = nng_req0_open(&l->socket)) != 0 || (rv = nng_aio_alloc(&l->aio, on_aio, l)) != 0 ||
 		(rv = nng_pipe_notify(l->socket, NNG_PIPE_EV_ADD_POST, on_pipe, l)) != 0 ||
 		(rv = nng_pipe_notify(l->socket, NNG_PIPE_EV_REM_POST, on_pipe, l)) != 0 ||
@@ -186,15 +187,19 @@ static void line_open(struct line *l, const struct link_frame_open *o)
 static void child_open(struct link_child *c, const struct link_frame *f)
 {
 	struct link_frame_open o;
+	char address[ADDR_STRLEN];
 	struct err e = { .code = ERR_NONE };
 
 	if (c->lines[LINE_REPORT].aio != NULL || link_frame_open_get(&o, f->p, f->n) != 0)
 		_exit(1);
 	if (nng_tls_register(&e) != 0)
 		give_up(&c->lines[LINE_REPORT], e.msg);
-	line_open(&c->lines[LINE_REPORT], &o);
+	/* once, so that both lines go to one controld */
+	if (link_resolve(o.address, o.turn, address, &e) != 0)
+		give_up(&c->lines[LINE_REPORT], e.msg);
+	line_open(&c->lines[LINE_REPORT], &o, address);
 	if (o.cert_pem[0] != '\0') /* without a certificate there is nothing but joining */
-		line_open(&c->lines[LINE_POLL], &o);
+		line_open(&c->lines[LINE_POLL], &o, address);
 	seal_wipe(&o, sizeof o);
 }
 

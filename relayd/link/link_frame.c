@@ -39,6 +39,7 @@ void link_frame_open_put(struct buf *b, const struct link_frame_open *o)
 
 	link_frame_put(b, LINK_FRAME_OPEN, -1, NULL, 0);
 	buf_str16(b, o->address);
+	buf_u32(b, o->turn);
 	buf_str16(b, o->cert_pem);
 	buf_str16(b, o->key_pem);
 	buf_str16(b, o->ca_pem);
@@ -54,6 +55,7 @@ int link_frame_open_get(struct link_frame_open *o, const void *p, size_t n)
 	memset(o, 0, sizeof *o);
 	cursor_init(&c, p, n);
 	cursor_str16(&c, o->address, sizeof o->address);
+	o->turn = cursor_u32(&c);
 	cursor_str16(&c, o->cert_pem, sizeof o->cert_pem);
 	cursor_str16(&c, o->key_pem, sizeof o->key_pem);
 	cursor_str16(&c, o->ca_pem, sizeof o->ca_pem);

@@ -45,6 +45,7 @@ ssize_t link_frame_get(struct link_frame *out, const void *p, size_t n);
 #define LINK_FRAME_PEM_MAX 8192
 struct link_frame_open {
 	char address[300]; /* host:port */
+	uint32_t turn;     /* which of the host's addresses */
 	char cert_pem[LINK_FRAME_PEM_MAX];
 	char key_pem[LINK_FRAME_PEM_MAX];
 	char ca_pem[LINK_FRAME_PEM_MAX];

@@ -51,6 +51,7 @@ static void credentials_travel(void **state)
 
 	(void)state;
 	str_copy(sent.address, sizeof sent.address, "[::1]:7400");
+	sent.turn = 7;
 	str_copy(sent.cert_pem, sizeof sent.cert_pem, "certificate");
 	str_copy(sent.ca_fingerprint, sizeof sent.ca_fingerprint, "abcd");
 	memset(sent.key_pem, 'k', sizeof sent.key_pem - 1);
