@@ -10,6 +10,7 @@
 #include "controld/store/store.h"
 #include "controld/store/upkeep.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ struct target {
 	const char *file; /* argument of backup and restore */
 	char url[PATH_MAX + 16];
 	char samples_url[PATH_MAX + 16];
+	const char *from, *to;    /* of a copy */
 	struct upkeep_lock *lock; /* of a command that wants to be alone */
 };
 
@@ -119,23 +121,26 @@ static int run_restore(struct target *t, struct err *e)
 	return 0;
 }
 
-/* The database's name, as a person calls it: the last part of its URL. */
-static const char *name_of(const char *url)
+/* The database's name, as a person calls it: the last part of its URL, without what follows a question mark. */
+static void name_of(const char *url, char *dst, size_t size)
 {
-	const char *slash = strrchr(url, '/');
+	const size_t end = str_starts(url, "sqlite:") ? strlen(url) : strcspn(url, "?");
+	size_t at = end;
 
-	return slash != NULL ? slash + 1 : strchr(url, ':') + 1;
+	while (at > 0 && url[at - 1] != '/' && url[at - 1] != ':')
+		at--;
+	(void)str_fmt(dst, size, "%.*s", (int)(end - at), url + at);
 }
 
 static int confirm(const struct target *t, struct err *e)
 {
-	const char *name = name_of(t->url);
-	char answer[256] = "";
+	char name[256], answer[256] = "";
 
+	name_of(t->url, name, sizeof name);
 	if (t->options->yes != NULL) {
 		(void)str_copy(answer, sizeof answer, t->options->yes);
 	} else if (isatty(STDIN_FILENO)) {
-		fprintf(stderr, "This erases everything in %s.\nType its name to go on (%s): ", t->url, name);
+		fprintf(stderr, "This erases everything in the database %s.\nType its name to go on: ", name);
 		if (fgets(answer, sizeof answer, stdin) != NULL)
 			answer[strcspn(answer, "\n")] = '\0';
 	} else {
@@ -146,12 +151,60 @@ static int confirm(const struct target *t, struct err *e)
 
 static int run_reset(struct target *t, struct err *e)
 {
-	if (confirm(t, e) != 0 || upkeep_erase(t->url, e) != 0)
+	if (confirm(t, e) != 0 || upkeep_erase(t->url, false, e) != 0)
 		return -1;
 	/* samples belong to the database of the settings, not to one that was named */
-	if (t->options->database == NULL && upkeep_erase(t->samples_url, e) != 0)
+	if (t->options->database == NULL && upkeep_erase(t->samples_url, true, e) != 0)
 		return -1;
 	return migrate(t, false, e);
+}
+
+static void print_table(const char *name, uint64_t rows, const char *digest, void *arg)
+{
+	(void)arg;
+	printf("%-24s %12" PRIu64 " rows  %.16s\n", name, rows, digest);
+}
+
+/* Where the samples of a database are: in it, or in the file beside it; those of the settings may be elsewhere. */
+static int samples_of(const struct target *t, const char *url, char *dst, size_t size)
+{
+	const char *slash = strrchr(url, '/');
+
+	if (str_eq(url, t->url))
+		return str_copy(dst, size, t->samples_url);
+	if (!str_starts(url, "sqlite:"))
+		return str_copy(dst, size, url);
+	if (slash == NULL)
+		return str_copy(dst, size, "sqlite:samples.db");
+	return str_fmt(dst, size, "%.*s/samples.db", (int)(slash - url), url);
+}
+
+/* Nobody may be at work on either: what is written meanwhile would be left behind. */
+static int run_copy(struct target *t, struct err *e)
+{
+	char from_samples[PATH_MAX + 16], to_samples[PATH_MAX + 16];
+	bool terminal = isatty(STDERR_FILENO);
+	const struct upkeep_copy copy = { .from = t->from,
+		.from_samples = from_samples,
+		.to = t->to,
+		.to_samples = to_samples,
+		.replace = t->options->replace,
+		.progress = show_progress,
+		.table = print_table,
+		.arg = &terminal };
+	struct upkeep_lock *from = NULL, *to = NULL;
+	int rc = -1;
+
+	if (samples_of(t, t->from, from_samples, sizeof from_samples) != 0 ||
+		samples_of(t, t->to, to_samples, sizeof to_samples) != 0)
+		return err_set(e, ERR_VALIDATION, NULL, "name of a database too long");
+	if (upkeep_lock(&from, t->from, true, e) == 0 && upkeep_lock(&to, t->to, true, e) == 0)
+		rc = upkeep_copy(&copy, e);
+	upkeep_unlock(to);
+	upkeep_unlock(from);
+	if (rc == 0)
+		printf("copied and compared; keep master.key, the copy is of no use without it\n");
+	return rc;
 }
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */
@@ -159,29 +212,33 @@ static int run_reset(struct target *t, struct err *e)
 static const struct command {
 	const char *name;
 	const char *arg; /* NULL: none */
-	bool alone;      /* not while a controld runs on it */
+	size_t n_args;
+	bool alone; /* not while a controld runs on it */
 	int (*run)(struct target *t, struct err *e);
 	const char *help;
 } commands[] = {
-	{ "init", NULL, false, run_init, "make a new database" },
-	{ "migrate", NULL, false, run_migrate, "bring it to this program's version (a start does the same)" },
-	{ "list", NULL, false, run_list, "list the migrations and when they were applied" },
-	{ "backup", "FILE", false, run_backup, "write a consistent copy; controld may be running" },
-	{ "restore", "FILE", true, run_restore, "replace it by a copy" },
-	{ "reset", NULL, true, run_reset, "erase everything; asks for the database's name" },
+	{ "init", NULL, 0, false, run_init, "make a new database" },
+	{ "migrate", NULL, 0, false, run_migrate, "bring it to this program's version (a start does the same)" },
+	{ "list", NULL, 0, false, run_list, "list the migrations and when they were applied" },
+	{ "backup", "FILE", 1, false, run_backup, "write a consistent copy; controld may be running" },
+	{ "restore", "FILE", 1, true, run_restore, "replace it by a copy" },
+	{ "reset", NULL, 0, true, run_reset, "erase everything; asks for the database's name" },
+	{ "copy", "FROM TO", 2, false, run_copy,
+		"move an installation from one database to another (URLs, or - for the settings')" },
 };
 
 static void print_help(FILE *out)
 {
 	fputs("usage: controld db COMMAND [FLAG...]\n\ncommands:\n", out);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(out, "  %-8s %-5s %s\n", commands[i].name, commands[i].arg ? commands[i].arg : "",
+		fprintf(out, "  %-8s %-7s %s\n", commands[i].name, commands[i].arg ? commands[i].arg : "",
 			commands[i].help);
-	fputs("  help           print this\n"
+	fputs("  help             print this\n"
 	      "\nflags:\n"
 	      "  -database URL  the database, instead of database.url of the settings\n"
 	      "  -schema NAME   migrate: the migration that is wanted\n"
 	      "  --yes NAME     reset: do not ask\n"
+	      "  --replace      copy: erase what is in the target\n"
 	      "  --config FILE, --set KEY=VALUE as for controld\n",
 		out);
 }
@@ -240,6 +297,8 @@ static int command_run(const struct command *c, struct target *t)
 
 	if (target_from_settings(t) != 0)
 		return EXIT_FAILED;
+	t->from = str_eq(t->from, "-") ? t->url : t->from;
+	t->to = str_eq(t->to, "-") ? t->url : t->to;
 	if (c->alone && upkeep_lock(&t->lock, t->url, true, &e) != 0)
 		rc = -1;
 	else
@@ -271,10 +330,11 @@ int db_command(int argc, char **argv)
 		c = command_pick();
 	else
 		c = o.n_args > 0 ? command_find(o.args[0]) : NULL;
-	if (c == NULL || (o.n_args > 1) != (c->arg != NULL)) {
+	if (c == NULL || (o.n_args > 0 && o.n_args != 1 + c->n_args)) {
 		print_help(stderr);
 		return EXIT_USAGE;
 	}
-	t.file = o.args[1];
+	t.file = t.from = o.args[1];
+	t.to = o.args[2];
 	return command_run(c, &t);
 }

@@ -29,6 +29,7 @@ static const struct flag flags[] = {
 	{ "database", "URL", OPTIONS_RUN, true, "the database, instead of database.url" },
 	{ "schema", "NAME", OPTIONS_RUN, true, "the last migration that is wanted" },
 	{ "yes", "NAME", OPTIONS_RUN, true, "do not ask; NAME is the database's" },
+	{ "replace", NULL, OPTIONS_RUN, true, "erase what is in the target of a copy" },
 };
 
 void options_help(FILE *out)
@@ -71,7 +72,9 @@ static const struct flag *flag_find(const char *arg, bool database, const char *
 
 static int flag_take(struct options *o, const struct flag *f, const char *value, struct err *e)
 {
-	if (f->value == NULL) {
+	if (str_eq(f->name, "replace")) {
+		o->replace = true;
+	} else if (f->value == NULL) {
 		o->action = f->action;
 	} else if (str_eq(f->name, "config")) {
 		o->config = value;

@@ -36,7 +36,8 @@ struct options {
 	const char *database; /* -database URL */
 	const char *schema;   /* -schema NAME */
 	const char *yes;      /* --yes NAME */
-	const char *args[2];  /* what is no flag: the command and its file */
+	bool replace;         /* --replace */
+	const char *args[3];  /* what is no flag: the command, and its file or databases */
 	size_t n_args;
 };
 

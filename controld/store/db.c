@@ -74,7 +74,7 @@ void db_free(struct db *db)
 
 /* ---- statements -------------------------------------------------------------------------------------------------- */
 
-static int query_new(struct query **out, struct db *db, const char *sql, struct err *e)
+static int query_new(struct query **out, struct db *db, const char *sql, bool scan, struct err *e)
 {
 	struct query *q = calloc(1, sizeof *q);
 
@@ -86,7 +86,7 @@ static int query_new(struct query **out, struct db *db, const char *sql, struct 
 		err_set(e, ERR_NOMEM, NULL, "statement: out of memory");
 		goto fail;
 	}
-	if (db->driver->prepare(db->conn, &q->stmt, sql, e) != 0)
+	if ((scan ? db->driver->scan : db->driver->prepare)(db->conn, &q->stmt, sql, e) != 0)
 		goto fail;
 	*out = q;
 	return 0;
@@ -102,7 +102,7 @@ static int query_of(struct query **out, struct db *db, const char *sql, struct e
 	bool first = q == NULL && map_count(&db->statements) < DB_STATEMENTS_MAX;
 
 	if (q == NULL || !list_empty(&q->link)) {
-		if (query_new(&q, db, sql, e) != 0)
+		if (query_new(&q, db, sql, false, e) != 0)
 			return -1;
 		q->cached = first && map_put_str(&db->statements, q->sql, q, NULL) == 0;
 	}
@@ -141,11 +141,27 @@ int db_exec_v(struct db *db, const char *sql, struct err *e, const struct bind *
 	return rc;
 }
 
+int db_scan(struct db *db, struct query **out, const char *sql, struct err *e)
+{
+	struct query *q;
+
+	*out = NULL;
+	if (query_new(&q, db, sql, true, e) != 0)
+		return -1;
+	list_push_back(&db->running, &q->link);
+	if (db->driver->start(q->stmt, NULL, 0, e) != 0) {
+		query_end(q);
+		return -1;
+	}
+	*out = q;
+	return 0;
+}
+
 int db_prepare_only(struct db *db, const char *sql, struct err *e)
 {
 	struct query *q;
 
-	if (query_new(&q, db, sql, e) != 0)
+	if (query_new(&q, db, sql, false, e) != 0)
 		return -1;
 	query_free(q);
 	return 0;
@@ -190,6 +206,26 @@ const void *query_blob(struct query *q, int col, size_t *n)
 bool query_is_null(struct query *q, int col)
 {
 	return q->db->driver->is_null(q->stmt, col);
+}
+
+int query_columns(struct query *q)
+{
+	return q->db->driver->columns(q->stmt);
+}
+
+const char *query_column(struct query *q, int col)
+{
+	return q->db->driver->column(q->stmt, col);
+}
+
+struct bind query_value(struct query *q, int col)
+{
+	return q->db->driver->value(q->stmt, col);
+}
+
+int db_has_table(struct db *db, const char *name, struct err *e)
+{
+	return db->driver->has_table(db->conn, name, e);
 }
 
 /* ---- transactions ------------------------------------------------------------------------------------------------ */

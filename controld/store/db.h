@@ -43,6 +43,13 @@ bool db_in_transaction(const struct db *db);
 /* What failed last may succeed when it is run again. */
 bool db_run_again(const struct db *db);
 
+/* For what works on whole databases: all rows of a table, whatever it is. Ends with query_end(). */
+int db_scan(struct db *db, struct query **out, const char *sql, struct err *e) MUST_CHECK;
+int query_columns(struct query *q);
+const char *query_column(struct query *q, int col);               /* its name */
+struct bind query_value(struct query *q, int col);                /* borrowed like query_text() */
+int db_has_table(struct db *db, const char *name, struct err *e); /* 1, 0, -1 */
+
 /* For the text that tells other controlds of the changes: a kind of one that was appended. */
 void db_note_kind(struct db *db, const char *kind);
 

@@ -36,6 +36,7 @@ struct driver_conf {
 	bool alone;          /* store_conf.alone */
 	bool existing;       /* do not make a database where there is none */
 	bool foreign;        /* somebody's copy: read it, change nothing about it */
+	bool plain;          /* a copy to be carried away: one file, nothing beside it */
 	uint64_t wait_ms;    /* for a lock of another transaction; 0 is some default, here and below */
 	uint64_t answer_ms;  /* for one statement */
 	uint64_t connect_ms; /* to one host */
@@ -82,6 +83,8 @@ struct driver {
 	int (*script)(struct driver_conn *c, const char *sql, struct err *e);
 
 	int (*prepare)(struct driver_conn *c, struct driver_stmt **out, const char *sql, struct err *e);
+	/* A SELECT without values over a whole table, whose rows come in portions. */
+	int (*scan)(struct driver_conn *c, struct driver_stmt **out, const char *sql, struct err *e);
 	void (*finalize)(struct driver_stmt *s);
 	/* The values are borrowed for this call; the database may run the statement now or with the first step. */
 	int (*start)(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e);
@@ -94,6 +97,11 @@ struct driver {
 	double (*real)(struct driver_stmt *s, int col);
 	const void *(*blob)(struct driver_stmt *s, int col, size_t *n);
 	bool (*is_null)(struct driver_stmt *s, int col);
+	int (*columns)(struct driver_stmt *s);
+	const char *(*column)(struct driver_stmt *s, int col); /* its name */
+	struct bind (*value)(struct driver_stmt *s, int col);  /* as what it is; borrowed like a text */
+
+	int (*has_table)(struct driver_conn *c, const char *name, struct err *e); /* 1, 0, -1 */
 
 	const struct driver_watch *watch;
 
@@ -102,8 +110,9 @@ struct driver {
 	 * it can have, or by one program alone; *out is NULL when the connections themselves show who is there.
 	 */
 	int (*lock)(struct driver_lock **out, const char *target, bool alone, struct err *e);
-	void (*unlock)(struct driver_lock *l);              /* takes NULL */
-	int (*check)(struct driver_conn *c, struct err *e); /* every page and index */
+	void (*unlock)(struct driver_lock *l); /* takes NULL */
+	/* These are NULL where a database is no file. check: every page and index. */
+	int (*check)(struct driver_conn *c, struct err *e);
 	int (*copy)(struct driver_conn *from, const char *target, driver_progress_fn fn, void *arg, struct err *e);
 	int (*replace)(const char *target, const char *by, struct err *e); /* target is nobody's any more */
 	int (*remove)(const char *target, struct err *e);

@@ -22,10 +22,11 @@ static const char sql_applied[] = "SELECT m.number, m.name, m.checksum, m.applie
 static const char sql_note[] =
 	"INSERT INTO schema_migrations(number, name, checksum, applied_at) VALUES (?1, ?2, ?3, ?4)";
 static const char sql_note_compatible[] = "INSERT INTO schema_compatible(number, compatible) VALUES (?1, ?2)";
+static const char sql_count[] = "SELECT count(*) FROM schema_migrations";
 static const char sql_has_log_id[] = "SELECT 1 FROM meta WHERE key = 'log_id'";
 
 static const char *const migrate_statements[] = { sql_table_make, sql_compatible_make, sql_applied, sql_note,
-	sql_note_compatible, sql_has_log_id };
+	sql_note_compatible, sql_count, sql_has_log_id };
 const struct sql_table migrate_sql = { "migrate", migrate_statements, ARRAY_LEN(migrate_statements) };
 
 /* What the database says, beside what this program has. */
@@ -184,5 +185,71 @@ int migrate_list(struct store *s, const struct migration_set *set, migrate_list_
 		return -1;
 	for (size_t i = 0; i < set->n; i++)
 		fn(&set->rows[i], p.applied_ms[i], arg);
+	return 0;
+}
+
+/* ---- whole databases --------------------------------------------------------------------------------------------- */
+
+static int count_rows(struct db *db, int64_t *n, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql_count, e) != 0)
+		return -1;
+	if ((rc = query_next(q, e)) == 1)
+		*n = query_int(q, 0);
+	query_end(q);
+	return rc == 1 ? 0 : -1;
+}
+
+int migrate_read(struct db *db, const struct migration_set *set, bool *applied, struct err *e)
+{
+	struct progress p = { .set = set };
+	int64_t rows, known = 0;
+
+	if (read_applied(db, &p, e) != 0 || count_rows(db, &rows, e) != 0)
+		return -1;
+	for (size_t i = 0; i < set->n; i++)
+		known += applied[i] = p.applied_ms[i] != 0;
+	if (known != rows)
+		return err_set(e, ERR_CONFLICT, NULL, "database: a newer controld has changed it; use that one");
+	return 0;
+}
+
+int migrate_make(struct db *tx, const struct migration_set *set, const bool *applied, struct err *e)
+{
+	if (db_exec(tx, sql_table_make, e) < 0 || db_exec(tx, sql_compatible_make, e) < 0)
+		return -1;
+	for (size_t i = 0; i < set->n; i++)
+		if (applied[i] && tx->driver->script(tx->conn, set->rows[i].sql, e) != 0)
+			return -1;
+	return 0;
+}
+
+/* "CREATE TABLE [IF NOT EXISTS] name (": what tables are called is only said there. */
+static int tables_of(const char *sql, migrate_table_fn fn, void *arg, struct err *e)
+{
+	static const char create[] = "CREATE TABLE ", unless[] = "IF NOT EXISTS ";
+	char name[64];
+
+	while ((sql = strstr(sql, create)) != NULL) {
+		sql += strlen(create);
+		if (str_starts(sql, unless))
+			sql += strlen(unless);
+		(void)str_fmt(name, sizeof name, "%.*s", (int)strcspn(sql, " (\n"), sql);
+		if (fn(name, arg, e) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int migrate_tables(const struct migration_set *set, migrate_table_fn fn, void *arg, struct err *e)
+{
+	if (tables_of(sql_table_make, fn, arg, e) != 0 || tables_of(sql_compatible_make, fn, arg, e) != 0)
+		return -1;
+	for (size_t i = 0; i < set->n; i++)
+		if (tables_of(set->rows[i].sql, fn, arg, e) != 0)
+			return -1;
 	return 0;
 }

@@ -15,9 +15,11 @@
 #include "common/base/macros.h"
 #include "controld/store/store.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+struct db;
 struct err;
 struct store;
 
@@ -47,6 +49,16 @@ int migrate_main(struct store *s, unsigned *applied, struct err *e) MUST_CHECK;
 typedef void (*migrate_list_fn)(const struct migration *m, int64_t applied_ms, void *arg);
 int migrate_list(
 	struct store *s, const struct migration_set *set, migrate_list_fn fn, void *arg, struct err *e) MUST_CHECK;
+
+/* For copies of a whole database, in a transaction of the caller's: */
+
+/* Which of the set are applied, by index; ERR_CONFLICT when there are others, too. applied has set->n members. */
+int migrate_read(struct db *db, const struct migration_set *set, bool *applied, struct err *e) MUST_CHECK;
+/* The tables as those migrations leave them, in an empty database, without a note of it. */
+int migrate_make(struct db *tx, const struct migration_set *set, const bool *applied, struct err *e) MUST_CHECK;
+/* The name of every table that the set or migrating itself makes; fn: 0 goes on. */
+typedef int (*migrate_table_fn)(const char *name, void *arg, struct err *e);
+int migrate_tables(const struct migration_set *set, migrate_table_fn fn, void *arg, struct err *e) MUST_CHECK;
 
 extern const struct sql_table migrate_sql;
 

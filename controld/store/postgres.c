@@ -10,18 +10,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POSTGRES_BINDS_MAX 64
+#define POSTGRES_BINDS_MAX 4096
+#define POSTGRES_PORTION   "1000" /* rows of a scan at once */
+
+/* The arguments of a statement, as libpq wants them. */
+struct arguments {
+	const char **value;
+	int *length, *format;
+	char (*number)[32];
+};
 
 /*
- * A result is held whole: queries nest, and a connection carries one answer at a time. Values travel as text, which
- * PostgreSQL turns into whatever the column is; blobs are sent as they are, and come as hex.
+ * A result is held whole, or one portion of a scan: queries nest, and a connection carries one answer at a time. Values
+ * travel as text, which PostgreSQL turns into whatever the column is; blobs are sent as they are, and come as hex.
  */
 struct driver_stmt {
 	struct driver_conn *conn;
 	char *sql;
 	char name[16];
 	unsigned generation; /* of the connection that it was prepared on */
+	bool scan;           /* sql declares a cursor of that name */
 	size_t params;
+	struct arguments args;
 	PGresult *result; /* NULL: not started */
 	int row;          /* 0: none stepped to; else its number, from 1 */
 	struct buf blobs; /* of this row, decoded */
@@ -175,8 +185,23 @@ static void postgres_finalize(struct driver_stmt *s)
 		return;
 	PQclear(s->result);
 	buf_free(&s->blobs);
+	free(s->args.value);
+	free(s->args.length);
+	free(s->args.format);
+	free(s->args.number);
 	free(s->sql);
 	free(s);
+}
+
+static int arguments_make(struct arguments *a, size_t n, struct err *e)
+{
+	a->value = calloc(n + 1, sizeof *a->value);
+	a->length = calloc(n + 1, sizeof *a->length);
+	a->format = calloc(n + 1, sizeof *a->format);
+	a->number = calloc(n + 1, sizeof *a->number);
+	if (n > POSTGRES_BINDS_MAX || a->value == NULL || a->length == NULL || a->format == NULL || a->number == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "database: no room for %zu values", n);
+	return 0;
 }
 
 static bool is_blank(const char *sql)
@@ -184,7 +209,8 @@ static bool is_blank(const char *sql)
 	return sql[strspn(sql, " \t\n")] == '\0';
 }
 
-static int postgres_prepare(struct driver_conn *c, struct driver_stmt **out, const char *sql, struct err *e)
+/* Half of a statement: its text and room for its values. */
+static int stmt_new(struct driver_stmt **out, struct driver_conn *c, const char *sql, struct err *e)
 {
 	struct driver_stmt *s = calloc(1, sizeof *s);
 
@@ -192,15 +218,8 @@ static int postgres_prepare(struct driver_conn *c, struct driver_stmt **out, con
 		return err_set(e, ERR_NOMEM, NULL, "database: out of memory");
 	s->conn = c;
 	buf_init(&s->blobs, 1 << 30);
-	if ((s->sql = postgres_sql(sql, false, &s->params, e)) == NULL)
+	if ((s->sql = postgres_sql(sql, false, &s->params, e)) == NULL || arguments_make(&s->args, s->params, e) != 0)
 		goto fail;
-	if (is_blank(sql)) {
-		err_set(e, ERR_INTERNAL, NULL, "database: not one statement: %s", sql);
-		goto fail;
-	}
-	if (usable(c, e) != 0 || send_prepare(s, e) != 0 || postgres_land(c, NULL, postgres_limit(c), e) != 0)
-		goto fail;
-	s->generation = c->generation;
 	*out = s;
 	return 0;
 fail:
@@ -208,15 +227,38 @@ fail:
 	return -1;
 }
 
-/* The arguments of one statement, as libpq wants them. */
-struct arguments {
-	const char *value[POSTGRES_BINDS_MAX];
-	int length[POSTGRES_BINDS_MAX];
-	int format[POSTGRES_BINDS_MAX];
-	char number[POSTGRES_BINDS_MAX][32];
-};
+static int postgres_prepare(struct driver_conn *c, struct driver_stmt **out, const char *sql, struct err *e)
+{
+	struct driver_stmt *s;
 
-static void argument_set(struct arguments *a, size_t i, const struct bind *b)
+	if (is_blank(sql))
+		return err_set(e, ERR_INTERNAL, NULL, "database: not one statement: %s", sql);
+	if (usable(c, e) != 0 || stmt_new(&s, c, sql, e) != 0)
+		return -1;
+	if (send_prepare(s, e) != 0 || postgres_land(c, NULL, postgres_limit(c), e) != 0) {
+		postgres_finalize(s);
+		return -1;
+	}
+	s->generation = c->generation;
+	*out = s;
+	return 0;
+}
+
+static int postgres_scan(struct driver_conn *c, struct driver_stmt **out, const char *sql, struct err *e)
+{
+	char cursor[16], text[1024];
+
+	(void)str_fmt(cursor, sizeof cursor, "c%u", ++c->statements);
+	if (str_fmt(text, sizeof text, "DECLARE %s NO SCROLL CURSOR FOR %s", cursor, sql) != 0)
+		return err_set(e, ERR_INTERNAL, NULL, "database: a scan of %zu bytes", strlen(sql));
+	if (usable(c, e) != 0 || stmt_new(out, c, text, e) != 0)
+		return -1;
+	(*out)->scan = true;
+	(void)str_copy((*out)->name, sizeof(*out)->name, cursor);
+	return 0;
+}
+
+static void argument_set(const struct arguments *a, size_t i, const struct bind *b)
 {
 	a->value[i] = NULL;
 	a->length[i] = a->format[i] = 0;
@@ -246,14 +288,29 @@ static void argument_set(struct arguments *a, size_t i, const struct bind *b)
 static int send_statement(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e)
 {
 	struct driver_conn *c = s->conn;
-	struct arguments a;
+	const struct arguments *a = &s->args;
 
 	for (size_t i = 0; i < n; i++)
-		argument_set(&a, i, &b[i]);
+		argument_set(a, i, &b[i]);
 	if (s->generation != c->generation && send_prepare(s, e) != 0)
 		return -1;
 	return postgres_sent(
-		c, PQsendQueryPrepared(c->pg, s->name, (int)n, a.value, a.length, a.format, 0), DUE_WANTED, e);
+		c, PQsendQueryPrepared(c->pg, s->name, (int)n, a->value, a->length, a->format, 0), DUE_WANTED, e);
+}
+
+static int fetch_portion(struct driver_stmt *s, struct err *e)
+{
+	struct driver_conn *c = s->conn;
+	char fetch[64];
+
+	PQclear(s->result);
+	s->result = NULL;
+	s->row = 0;
+	(void)str_fmt(fetch, sizeof fetch, "FETCH " POSTGRES_PORTION " FROM %s", s->name);
+	if (usable(c, e) != 0 ||
+		postgres_sent(c, PQsendQueryParams(c->pg, fetch, 0, NULL, NULL, NULL, NULL, 0), DUE_WANTED, e) != 0)
+		return -1;
+	return postgres_land(c, &s->result, postgres_limit(c), e);
 }
 
 static int postgres_start(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e)
@@ -261,9 +318,11 @@ static int postgres_start(struct driver_stmt *s, const struct bind *b, size_t n,
 	struct driver_conn *c = s->conn;
 	unsigned generation = c->generation;
 
-	if (n != s->params || n > POSTGRES_BINDS_MAX)
+	if (n != s->params)
 		return err_set(e, ERR_INTERNAL, NULL, "database: statement wants %zu values and got %zu: %s", s->params,
 			n, s->sql);
+	if (s->scan)
+		return postgres_post(c, s->sql, e) == 0 ? fetch_portion(s, e) : -1;
 	if (usable(c, e) != 0 || send_statement(s, b, n, e) != 0 ||
 		postgres_land(c, &s->result, postgres_limit(c), e) != 0)
 		return -1;
@@ -274,8 +333,9 @@ static int postgres_start(struct driver_stmt *s, const struct bind *b, size_t n,
 
 static int postgres_step(struct driver_stmt *s, struct err *e)
 {
-	(void)e;
 	buf_reset(&s->blobs);
+	if (s->scan && s->result != NULL && s->row > 0 && s->row == PQntuples(s->result) && fetch_portion(s, e) != 0)
+		return -1;
 	if (s->result == NULL || s->row >= PQntuples(s->result))
 		return 0;
 	s->row++;
@@ -355,6 +415,57 @@ static const void *postgres_blob(struct driver_stmt *s, int col, size_t *n)
 	return dst;
 }
 
+static int postgres_columns(struct driver_stmt *s)
+{
+	return s->result != NULL ? PQnfields(s->result) : 0;
+}
+
+static const char *postgres_column(struct driver_stmt *s, int col)
+{
+	return PQfname(s->result, col);
+}
+
+/* The types that migrations may use, by their numbers in pg_type. */
+enum { OID_BYTEA = 17, OID_INT8 = 20, OID_INT4 = 23, OID_FLOAT8 = 701 };
+
+static struct bind postgres_value(struct driver_stmt *s, int col)
+{
+	const void *p;
+	size_t n;
+
+	if (postgres_is_null(s, col))
+		return bind_null();
+	switch (PQftype(s->result, col)) {
+	case OID_BYTEA:
+		p = postgres_blob(s, col, &n);
+		return bind_b(p, n);
+	case OID_INT8:
+	case OID_INT4:
+		return bind_i(postgres_integer(s, col));
+	case OID_FLOAT8:
+		return bind_d(postgres_real(s, col));
+	default:
+		return bind_s(postgres_text(s, col));
+	}
+}
+
+static int postgres_has_table(struct driver_conn *c, const char *name, struct err *e)
+{
+	const char *value[] = { name };
+	PGresult *r = NULL;
+	int rc;
+
+	if (usable(c, e) != 0 ||
+		postgres_sent(c,
+			PQsendQueryParams(c->pg, "SELECT to_regclass($1) IS NOT NULL", 1, NULL, value, NULL, NULL, 0),
+			DUE_WANTED, e) != 0 ||
+		postgres_land(c, &r, postgres_limit(c), e) != 0)
+		return -1;
+	rc = *PQgetvalue(r, 0, 0) == 't';
+	PQclear(r);
+	return rc;
+}
+
 /* ---- the driver -------------------------------------------------------------------------------------------------- */
 
 static const char *postgres_target_of(const char *url)
@@ -375,6 +486,7 @@ const struct driver postgres_driver = {
 	.run_again = postgres_run_again,
 	.script = postgres_script,
 	.prepare = postgres_prepare,
+	.scan = postgres_scan,
 	.finalize = postgres_finalize,
 	.start = postgres_start,
 	.step = postgres_step,
@@ -385,6 +497,10 @@ const struct driver postgres_driver = {
 	.real = postgres_real,
 	.blob = postgres_blob,
 	.is_null = postgres_is_null,
+	.columns = postgres_columns,
+	.column = postgres_column,
+	.value = postgres_value,
+	.has_table = postgres_has_table,
 	.watch = &postgres_watch,
 	.lock = postgres_lock,
 	.unlock = postgres_unlock,

@@ -175,7 +175,7 @@ static int on_wal(void *arg, sqlite3 *handle, const char *name, int pages)
 /* cell_size_check finds a damaged page when it is read. The log file is cut back to 64 MiB after a burst. */
 static int sqlite_tune(struct driver_conn *c, const struct driver_conf *conf, struct err *e)
 {
-	if (sqlite_script(c, "PRAGMA journal_mode = WAL", e) != 0 ||
+	if (sqlite_script(c, conf->plain ? "PRAGMA journal_mode = DELETE" : "PRAGMA journal_mode = WAL", e) != 0 ||
 		sqlite_script(c, "PRAGMA temp_store = MEMORY", e) != 0 ||
 		sqlite_script(c, "PRAGMA cell_size_check = ON", e) != 0 ||
 		sqlite_script(c, "PRAGMA journal_size_limit = 67108864", e) != 0 ||
@@ -436,6 +436,52 @@ static bool sqlite_is_null(struct driver_stmt *s, int col)
 	return sqlite3_column_type(sqlite_stmt(s), col) == SQLITE_NULL;
 }
 
+static int sqlite_columns(struct driver_stmt *s)
+{
+	return sqlite3_column_count(sqlite_stmt(s));
+}
+
+static const char *sqlite_column(struct driver_stmt *s, int col)
+{
+	return sqlite3_column_name(sqlite_stmt(s), col);
+}
+
+static struct bind sqlite_value(struct driver_stmt *s, int col)
+{
+	size_t n;
+	const void *p;
+
+	switch (sqlite3_column_type(sqlite_stmt(s), col)) {
+	case SQLITE_INTEGER:
+		return bind_i(sqlite_integer(s, col));
+	case SQLITE_FLOAT:
+		return bind_d(sqlite_real(s, col));
+	case SQLITE_TEXT:
+		return bind_s(sqlite_text(s, col));
+	case SQLITE_BLOB:
+		p = sqlite_blob(s, col, &n);
+		return bind_b(p, n);
+	default:
+		return bind_null();
+	}
+}
+
+static int sqlite_has_table(struct driver_conn *c, const char *name, struct err *e)
+{
+	sqlite3_stmt *s = NULL;
+	int rc = sqlite3_prepare_v2(
+		c->handle, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", -1, &s, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(s);
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		sqlite_fail(e, c);
+	sqlite3_finalize(s);
+	return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : -1;
+}
+
 /* ---- the driver -------------------------------------------------------------------------------------------------- */
 
 /* "sqlite:PATH", also "sqlite://PATH" */
@@ -461,6 +507,7 @@ const struct driver sqlite_driver = {
 	.run_again = sqlite_run_again,
 	.script = sqlite_script,
 	.prepare = sqlite_prepare,
+	.scan = sqlite_prepare,
 	.finalize = sqlite_finalize,
 	.start = sqlite_start,
 	.step = sqlite_step,
@@ -471,6 +518,10 @@ const struct driver sqlite_driver = {
 	.real = sqlite_real,
 	.blob = sqlite_blob,
 	.is_null = sqlite_is_null,
+	.columns = sqlite_columns,
+	.column = sqlite_column,
+	.value = sqlite_value,
+	.has_table = sqlite_has_table,
 	.lock = sqlite_lock,
 	.unlock = sqlite_unlock,
 	.check = sqlite_check,

@@ -3,8 +3,9 @@
 #include "common/base/err.h"
 #include "common/base/str.h"
 #include "controld/store/changes.h"
-#include "controld/store/driver.h"
+#include "controld/store/db.h"
 #include "controld/store/migrate.h"
+#include "controld/store/transfer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,25 +48,44 @@ void upkeep_unlock(struct upkeep_lock *l)
 	free(l);
 }
 
-/* The driver of a database that is a file of its own. */
-static const struct driver *file_driver_of(const char *url, const char **target, struct err *e)
-{
-	const struct driver *d = driver_of(url, target, e);
+/* ---- erase ------------------------------------------------------------------------------------------------------- */
 
-	if (d != NULL && d->copy == NULL) {
-		err_set(e, ERR_VALIDATION, NULL, "this works on %s only", sqlite_driver.form);
-		return NULL;
-	}
-	return d;
+static int on_table_drop(const char *name, void *arg, struct err *e)
+{
+	char sql[96];
+
+	(void)str_fmt(sql, sizeof sql, "DROP TABLE IF EXISTS \"%s\"", name);
+	return db_exec(arg, sql, e) < 0 ? -1 : 0;
 }
 
-int upkeep_erase(const char *url, struct err *e)
+/* Tables of others that are in the same database stay. */
+static int drop_tables(const struct driver *d, const char *target, bool samples, struct err *e)
+{
+	const struct driver_conf conf = { .writer = true, .alone = true, .samples = samples };
+	struct db *db;
+	int rc = -1;
+
+	if (db_new(&db, NULL, d, target, &conf, e) != 0)
+		return -1;
+	if (db_begin(db, DRIVER_TX_LOGGED, e) == 0 &&
+		migrate_tables(samples ? &migrations_samples : &migrations_main, on_table_drop, db, e) == 0)
+		rc = db_commit(db, e);
+	db_rollback(db);
+	db_free(db);
+	return rc;
+}
+
+int upkeep_erase(const char *url, bool samples, struct err *e)
 {
 	const char *target;
-	const struct driver *d = file_driver_of(url, &target, e);
+	const struct driver *d = driver_of(url, &target, e);
 
-	return d != NULL ? d->remove(target, e) : -1;
+	if (d == NULL)
+		return -1;
+	return d->remove != NULL ? d->remove(target, e) : drop_tables(d, target, samples, e);
 }
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
 
 static int name_of(char name[PATH_MAX], const char *file, const char *suffix, struct err *e)
 {
@@ -106,20 +126,39 @@ static int sync_folder(const char *file, struct err *e)
 	return rc;
 }
 
+/* The same file from a database that is none: row by row. */
+static int write_file(const char *url, const char *file, upkeep_progress_fn fn, void *arg, struct err *e)
+{
+	char to[PATH_MAX + 16];
+	const struct transfer t = {
+		.from = url, .to = to, .set = &migrations_main, .plain = true, .progress = fn, .arg = arg
+	};
+
+	(void)sqlite_driver.remove(file, NULL);
+	if (str_fmt(to, sizeof to, "sqlite:%s", file) != 0)
+		return err_set(e, ERR_VALIDATION, NULL, "%s: name too long", file);
+	if (transfer_run(&t, e) == 0)
+		return 0;
+	(void)sqlite_driver.remove(file, NULL);
+	return -1;
+}
+
 int upkeep_backup(const char *url, const char *file, upkeep_progress_fn fn, void *arg, struct err *e)
 {
 	const struct driver_conf conf = { .existing = true };
 	const char *target;
-	const struct driver *d = file_driver_of(url, &target, e);
+	const struct driver *d = driver_of(url, &target, e);
 	char part[PATH_MAX];
+	int rc;
 
 	if (d == NULL || name_of(part, file, ".part", e) != 0)
 		return -1;
-	if (copy_to(d, target, &conf, part, fn, arg, e) != 0)
+	rc = d->copy != NULL ? copy_to(d, target, &conf, part, fn, arg, e) : write_file(url, part, fn, arg, e);
+	if (rc != 0)
 		return -1;
 	if (rename(part, file) != 0) {
 		err_set_sys(e, ERR_IO, errno, "rename %s to %s", part, file);
-		(void)d->remove(part, NULL);
+		(void)sqlite_driver.remove(part, NULL);
 		return -1;
 	}
 	return sync_folder(file, e);
@@ -174,14 +213,14 @@ static int adopt(const char *target, struct err *e)
 	return rc;
 }
 
-int upkeep_restore(const char *url, const char *file, upkeep_progress_fn fn, void *arg, struct err *e)
+/* The file takes the database's place. */
+static int restore_file(
+	const struct driver *d, const char *target, const char *file, upkeep_progress_fn fn, void *arg, struct err *e)
 {
 	const struct driver_conf conf = { .foreign = true };
-	const char *target;
-	const struct driver *d = file_driver_of(url, &target, e);
 	char fresh[PATH_MAX];
 
-	if (d == NULL || name_of(fresh, target, ".restore", e) != 0)
+	if (name_of(fresh, target, ".restore", e) != 0)
 		return -1;
 	if (copy_to(d, file, &conf, fresh, fn, arg, e) != 0)
 		return -1;
@@ -190,4 +229,80 @@ int upkeep_restore(const char *url, const char *file, upkeep_progress_fn fn, voi
 		return -1;
 	}
 	return sync_folder(target, e);
+}
+
+/* The rows take the place of the database's own, in one transaction. */
+static int restore_rows(const char *url, const char *file, upkeep_progress_fn fn, void *arg, struct err *e)
+{
+	char from[PATH_MAX + 16];
+	const struct transfer t = { .from = from,
+		.to = url,
+		.set = &migrations_main,
+		.foreign = true,
+		.replace = true,
+		.new_log = true,
+		.progress = fn,
+		.arg = arg };
+
+	if (str_fmt(from, sizeof from, "sqlite:%s", file) != 0)
+		return err_set(e, ERR_VALIDATION, NULL, "%s: name too long", file);
+	return check_pages(&sqlite_driver, file, e) == 0 ? transfer_run(&t, e) : -1;
+}
+
+int upkeep_restore(const char *url, const char *file, upkeep_progress_fn fn, void *arg, struct err *e)
+{
+	const char *target;
+	const struct driver *d = driver_of(url, &target, e);
+
+	if (d == NULL)
+		return -1;
+	return d->replace != NULL ? restore_file(d, target, file, fn, arg, e) : restore_rows(url, file, fn, arg, e);
+}
+
+/* ---- copy -------------------------------------------------------------------------------------------------------- */
+
+/* Whoever is told of a copy's progress and tables. */
+struct telling {
+	const struct upkeep_copy *copy;
+};
+
+static int on_progress(uint64_t done, uint64_t total, void *arg)
+{
+	const struct upkeep_copy *c = ((struct telling *)arg)->copy;
+
+	return c->progress != NULL ? c->progress(done, total, c->arg) : 0;
+}
+
+static void on_table(const char *name, const struct transfer_digest *d, void *arg)
+{
+	const struct upkeep_copy *c = ((struct telling *)arg)->copy;
+	char hex[2 * sizeof d->sum + 1];
+
+	str_hex(hex, d->sum, sizeof d->sum);
+	if (c->table != NULL)
+		c->table(name, d->rows, hex, c->arg);
+}
+
+/* The samples go first: where the main tables are there, everything is. */
+int upkeep_copy(const struct upkeep_copy *c, struct err *e)
+{
+	struct telling telling = { c };
+	struct transfer t = { .from = c->from_samples,
+		.to = c->to_samples,
+		.set = &migrations_samples,
+		.samples = true,
+		.replace = c->replace,
+		.progress = on_progress,
+		.table = on_table,
+		.arg = &telling };
+
+	if (transfer_run(&t, e) != 0 && (e == NULL || e->code != ERR_NOT_FOUND))
+		return -1;
+	err_clear(e);
+	t.from = c->from;
+	t.to = c->to;
+	t.set = &migrations_main;
+	t.samples = false;
+	t.new_log = true;
+	return transfer_run(&t, e);
 }

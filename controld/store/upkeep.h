@@ -22,14 +22,29 @@ typedef int (*upkeep_progress_fn)(uint64_t done, uint64_t total, void *arg);
 struct upkeep_lock;
 int upkeep_lock(struct upkeep_lock **out, const char *url, bool alone, struct err *e) MUST_CHECK;
 void upkeep_unlock(struct upkeep_lock *l); /* takes NULL */
-/* A consistent copy as one file, whole or not at all; others may be using the database meanwhile. */
+/*
+ * A consistent copy as one file, whole or not at all; others may be using the database meanwhile. Of either database it
+ * is an SQLite file, which can be restored to either. Samples are not part of it.
+ */
 int upkeep_backup(const char *url, const char *file, upkeep_progress_fn fn, void *arg, struct err *e) MUST_CHECK;
 /*
  * Replaces the database by a copy that was checked: every page, and that this program knows its migrations. The
  * restored one gets a new log id, so that relays and readers of the change log start afresh.
  */
 int upkeep_restore(const char *url, const char *file, upkeep_progress_fn fn, void *arg, struct err *e) MUST_CHECK;
-/* Removes the database; 0 as well when there is none. */
-int upkeep_erase(const char *url, struct err *e) MUST_CHECK;
+/* Removes the database, or its samples; 0 as well when there is none. */
+int upkeep_erase(const char *url, bool samples, struct err *e) MUST_CHECK;
+
+struct upkeep_copy {
+	const char *from, *from_samples; /* URLs; they are the same where one database holds both */
+	const char *to, *to_samples;
+	bool replace; /* what is in the target goes; otherwise it must be empty */
+	upkeep_progress_fn progress;
+	/* Of every table that arrived, compared: rows and digest (hex). */
+	void (*table)(const char *name, uint64_t rows, const char *digest, void *arg);
+	void *arg;
+};
+/* Everything, samples as well; the target becomes a history of its own (a new log id). For who has both alone. */
+int upkeep_copy(const struct upkeep_copy *c, struct err *e) MUST_CHECK;
 
 #endif

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import requests
 import yaml
-from portway import BIN, DATABASE, ROOT, eventually
+from portway import BIN, ROOT, eventually
 
 
 def daemon(program, *args, **env):
@@ -135,22 +135,21 @@ def test_reload_takes_what_may_change_and_names_the_rest(new_fleet, tmp_path):
     eventually(lambda: "debug" in fleet.controld.log(), "the good one is taken")
 
 
-@pytest.mark.skipif(DATABASE != "sqlite", reason="copies of a file")
 def test_database_commands(new_fleet, tmp_path):
     fleet = new_fleet(relays=0)
     fleet.api.post("/api/v1/users", {"email": "kept@example.com", "username": "kept", "password": "a long password",
                                      "role": "viewer"}, expect=201)
-    data = fleet.controld.env["CONTROLD_DATA_DIR"]
+    where = {k: v for k, v in fleet.controld.env.items() if k in ("CONTROLD_DATA_DIR", "CONTROLD_DATABASE_URL")}
     copy = str(tmp_path / "backup.db")
-    out = daemon("controld", "db", "backup", copy, CONTROLD_DATA_DIR=data)
+    out = daemon("controld", "db", "backup", copy, **where)
     assert out.returncode == 0, out.stderr
-    out = daemon("controld", "db", "restore", copy, CONTROLD_DATA_DIR=data)
+    out = daemon("controld", "db", "restore", copy, **where)
     assert out.returncode != 0 and "running" in out.stderr, "never under a running controld"
     gone = fleet.api.post("/api/v1/users", {"email": "gone@example.com", "username": "gone", "password": "a long password",
                                             "role": "viewer"}, expect=201)
     fleet.controld.stop()
-    assert "0001" in daemon("controld", "db", "list", CONTROLD_DATA_DIR=data).stdout
-    out = daemon("controld", "db", "restore", copy, CONTROLD_DATA_DIR=data)
+    assert "0001" in daemon("controld", "db", "list", **where).stdout
+    out = daemon("controld", "db", "restore", copy, **where)
     assert out.returncode == 0, out.stderr
     fleet.controld.start()
     fleet.api = fleet.controld.api()

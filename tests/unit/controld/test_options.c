@@ -35,7 +35,7 @@ static const struct {
 	{ "db", { "db", "list", "-database", "sqlite:x" }, true, 0, OPTIONS_RUN, NULL, NULL, "sqlite:x", "list" },
 	{ "db, flag first", { "db", "-database", "sqlite:x", "list" }, true, 0, OPTIONS_RUN, NULL, NULL, "sqlite:x",
 		"list" },
-	{ "db with too much", { "db", "backup", "a", "b" }, true, -1, OPTIONS_RUN, NULL, NULL, NULL, NULL },
+	{ "db with too much", { "db", "copy", "a", "b", "c" }, true, -1, OPTIONS_RUN, NULL, NULL, NULL, NULL },
 };
 
 static bool same(const char *want, const char *got)

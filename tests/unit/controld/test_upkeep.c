@@ -195,8 +195,8 @@ static void test_erase(void **state)
 	put(t, "old");
 	store_close(t->store);
 	t->store = NULL;
-	TEST_STORE_MUST(upkeep_erase(t->url, &e), e);
-	TEST_STORE_MUST(upkeep_erase(t->url, &e), e); /* there is none */
+	TEST_STORE_MUST(upkeep_erase(t->url, false, &e), e);
+	TEST_STORE_MUST(upkeep_erase(t->url, false, &e), e); /* there is none */
 	test_store_reopen(t);
 	assert_false(has(t, "old"));
 }
