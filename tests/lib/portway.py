@@ -50,6 +50,7 @@ def eventually(condition, what="condition", seconds=20, every=0.02):
 
 class Daemon:
     """One of our programs, run in the foreground from its environment alone; its log is kept for failures."""
+    args = ()  # words of the command line
 
     def __init__(self, program, env, folder, nofile=None):
         self.program, self.env, self.folder, self.nofile = program, env, folder, nofile
@@ -61,7 +62,7 @@ class Daemon:
         clean.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
         clean.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([os.path.join(BIN, self.program)], env={**clean, **self.env},
+            self.process = subprocess.Popen([os.path.join(BIN, self.program), *self.args], env={**clean, **self.env},
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self._limit)
         return self
 
