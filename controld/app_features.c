@@ -3,6 +3,7 @@
 #include "controld/app_parts.h"
 #include "controld/clients/client_status.h"
 #include "controld/clients/clients.h"
+#include "controld/eraser.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
 #include "controld/janitor.h"
@@ -173,6 +174,11 @@ static int clean_messages(void *arg, int64_t now_ms, struct err *e)
 	return watch_clean(arg, now_ms, e);
 }
 
+static int erase_leaving(void *arg, int64_t now_ms, struct err *e)
+{
+	return eraser_run(arg, now_ms, e);
+}
+
 static int tick_tunnels(void *arg, int64_t now_ms, struct err *e)
 {
 	return tunnels_tick(arg, now_ms, e);
@@ -194,6 +200,7 @@ int app_janitor_open(struct app *a, struct err *e)
 		{ "tunnels", 5 * 1000, tick_tunnels, a->tunnels, true },
 		{ "clients", 5 * 1000, tick_clients, a->clients, true },
 		{ "clients seen", 5 * 1000, see_clients, a->clients, false },
+		{ "eraser", 5 * 1000, erase_leaving, a->store, true },
 		{ "signing keys", 60 * 1000, rotate_identity, a->identity, false },
 		{ "identity", 60 * 1000, clean_identity, a->identity, true },
 		{ "changes", 10 * 60 * 1000, clean_changes, a, true },

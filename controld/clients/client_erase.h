@@ -1,6 +1,6 @@
 /*
- * client_erase - how clients end: those of owners that are being deleted and anonymous ones that have expired are
- * switched off for good, and what is left of those goes once no mapping names them.
+ * client_erase - how clients end: those of owners that are being deleted (the eraser calls) and anonymous ones that have
+ * expired are switched off for good, and what is left of those goes once no mapping names them.
  *
  * Thread: inside a logged transaction, but for client_erase_due().
  */
@@ -21,5 +21,8 @@ int client_erase_begin(struct db *tx, struct client *c, const struct client_acto
 int client_erase_due(struct db *db, int64_t now_ms, bool *any, struct err *e) MUST_CHECK;
 /* Does at most `limit` of what is due; *n gets how many. */
 int client_erase_some(struct db *tx, unsigned limit, int64_t now_ms, unsigned *n, struct err *e) MUST_CHECK;
+
+struct erasure;
+extern const struct erasure client_erasure;
 
 #endif

@@ -96,6 +96,9 @@ static int erase(struct clients *c, int64_t now_ms, struct err *e)
 	return 0;
 }
 
+const struct erasure *const clients_erasures[] = { &client_erasure };
+const size_t clients_erasures_n = ARRAY_LEN(clients_erasures);
+
 int clients_tick(struct clients *c, int64_t now_ms, struct err *e)
 {
 	return erase(c, now_ms, e);

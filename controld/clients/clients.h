@@ -32,6 +32,9 @@ struct route_table clients_routes(struct clients *c);
 int clients_tick(struct clients *c, int64_t now_ms, struct err *e) MUST_CHECK;
 /* When clients were seen, by the relays that speak with this controld. */
 int clients_see(struct clients *c, int64_t now_ms, struct err *e) MUST_CHECK;
+struct erasure;
+extern const struct erasure *const clients_erasures[]; /* before those of tunnels */
+extern const size_t clients_erasures_n;
 extern const struct sql_table *const clients_sql[];
 extern const size_t clients_sql_n;
 

@@ -4,6 +4,7 @@
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
 #include "controld/identity/fold.h"
+#include "controld/store/erasure.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +13,19 @@ enum { API_KEY_BYTES = 32, API_KEY_PREFIX = 9 };
 
 #define API_KEY_COLUMNS "id, tenant_id, user_id, name, prefix, hash, role, system_admin, created_ms, expires_ms"
 
-enum { SQL_GET, SQL_LIST, SQL_COUNT, SQL_HAS, SQL_INSERT, SQL_DELETE, SQL_DELETE_USER, SQL_DELETE_NAMED, SQL_IDENTITY };
+enum {
+	SQL_GET,
+	SQL_LIST,
+	SQL_COUNT,
+	SQL_HAS,
+	SQL_INSERT,
+	SQL_DELETE,
+	SQL_DELETE_USER,
+	SQL_DELETE_NAMED,
+	SQL_IDENTITY,
+	SQL_ERASE_USER,
+	SQL_ERASE_TENANT
+};
 static const char *const sql[] = {
 	[SQL_GET] = "SELECT " API_KEY_COLUMNS " FROM api_keys WHERE id = ?3 AND (?1 = '' OR tenant_id = ?1) "
 		    "AND (?2 = '' OR user_id = ?2)",
@@ -31,6 +44,8 @@ static const char *const sql[] = {
 			 "JOIN tenants t ON t.id = k.tenant_id AND t.status = 'active' "
 			 "LEFT JOIN users u ON u.id = k.user_id AND u.status = 'active' "
 			 "LEFT JOIN memberships m ON m.tenant_id = k.tenant_id AND m.user_id = u.id WHERE k.hash = ?1",
+	[SQL_ERASE_USER] = "DELETE FROM api_keys WHERE id IN (SELECT id FROM api_keys WHERE user_id = ?1 LIMIT ?2)",
+	[SQL_ERASE_TENANT] = "DELETE FROM api_keys WHERE id IN (SELECT id FROM api_keys WHERE tenant_id = ?1 LIMIT ?2)",
 };
 const struct sql_table api_key_sql = { "api_key", sql, ARRAY_LEN(sql) };
 
@@ -220,3 +235,16 @@ int api_key_identity(struct db *db, const char *text, int64_t now_ms, struct ide
 	*out = id;
 	return 0;
 }
+
+static int erase(
+	struct db *tx, const struct erase_owner *o, unsigned limit, int64_t *position, unsigned *n, struct err *e)
+{
+	const int gone =
+		db_exec(tx, sql[o->tenant ? SQL_ERASE_TENANT : SQL_ERASE_USER], e, bind_s(o->id), bind_i(limit));
+
+	(void)position;
+	*n = gone > 0 ? (unsigned)gone : 0;
+	return gone < 0 ? -1 : 0;
+}
+
+const struct erasure api_key_erasure = { "api_key", "api_keys", erase };

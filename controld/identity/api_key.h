@@ -66,5 +66,7 @@ int api_key_list(struct db *db, const struct api_key_filter *f, api_key_fn fn, v
 int api_key_identity(struct db *db, const char *text, int64_t now_ms, struct identity *out, struct err *e) MUST_CHECK;
 
 extern const struct sql_table api_key_sql;
+struct erasure;
+extern const struct erasure api_key_erasure;
 
 #endif

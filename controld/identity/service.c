@@ -180,6 +180,45 @@ int identity_clean(struct identity_service *s, struct err *e)
 	return clean_crowds(s, e);
 }
 
+/* ---- the end of users and tenants -------------------------------------------------------------------------------- */
+
+const struct erasure *const identity_erasures[] = {
+	&session_erasure,
+	&api_key_erasure,
+	&changes_erasure,
+	&user_erasure,
+	&tenant_erasure,
+};
+const size_t identity_erasures_n = ARRAY_LEN(identity_erasures);
+
+struct leaving {
+	identity_leaving_fn fn;
+	void *arg;
+};
+
+static int on_user_leaving(const char *id, int64_t since_ms, void *arg)
+{
+	const struct leaving *l = arg;
+
+	return l->fn(false, id, since_ms, l->arg);
+}
+
+static int on_tenant_leaving(const char *id, int64_t since_ms, void *arg)
+{
+	const struct leaving *l = arg;
+
+	return l->fn(true, id, since_ms, l->arg);
+}
+
+int identity_leaving(struct db *db, unsigned limit, identity_leaving_fn fn, void *arg, struct err *e)
+{
+	struct leaving l = { fn, arg };
+
+	if (user_leaving(db, limit, on_user_leaving, &l, e) != 0)
+		return -1;
+	return tenant_leaving(db, limit, on_tenant_leaving, &l, e);
+}
+
 /* ---- what the routes share --------------------------------------------------------------------------------------- */
 
 const char *identity_scope(const struct identity *id)

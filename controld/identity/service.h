@@ -60,6 +60,13 @@ struct identity_stats {
 };
 void identity_stats(struct identity_service *s, struct identity_stats *out);
 
+/* Users and then tenants that are being deleted, at most limit of each; since_ms: since when. fn: 0 goes on. */
+typedef int (*identity_leaving_fn)(bool tenant, const char *id, int64_t since_ms, void *arg);
+int identity_leaving(struct db *db, unsigned limit, identity_leaving_fn fn, void *arg, struct err *e) MUST_CHECK;
+struct erasure;
+extern const struct erasure *const identity_erasures[]; /* after those of all other rooms */
+extern const size_t identity_erasures_n;
+
 extern const struct sql_table *const identity_sql[];
 extern const size_t identity_sql_n;
 

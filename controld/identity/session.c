@@ -2,6 +2,7 @@
 
 #include "common/base/err.h"
 #include "common/base/str.h"
+#include "controld/store/erasure.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,7 +18,9 @@ enum {
 	SQL_EXPIRED,
 	SQL_CROWD,
 	SQL_TRIM,
-	SQL_IDENTITY
+	SQL_IDENTITY,
+	SQL_ERASE_USER,
+	SQL_ERASE_TENANT
 };
 static const char *const sql[] = {
 	[SQL_INSERT] = "INSERT INTO sessions (id, tenant_id, user_id, used, address, created_ms, expires_ms) "
@@ -39,6 +42,8 @@ static const char *const sql[] = {
 			 "JOIN memberships m ON m.tenant_id = s.tenant_id AND m.user_id = s.user_id "
 			 "JOIN tenants t ON t.id = s.tenant_id AND t.status = 'active' "
 			 "WHERE s.id = ?1 AND s.tenant_id = ?2 AND s.expires_ms > ?3",
+	[SQL_ERASE_USER] = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE user_id = ?1 LIMIT ?2)",
+	[SQL_ERASE_TENANT] = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE tenant_id = ?1 LIMIT ?2)",
 };
 const struct sql_table session_sql = { "session", sql, ARRAY_LEN(sql) };
 
@@ -191,3 +196,16 @@ int session_identity(
 	query_end(q);
 	return rc;
 }
+
+static int erase(
+	struct db *tx, const struct erase_owner *o, unsigned limit, int64_t *position, unsigned *n, struct err *e)
+{
+	const int gone =
+		db_exec(tx, sql[o->tenant ? SQL_ERASE_TENANT : SQL_ERASE_USER], e, bind_s(o->id), bind_i(limit));
+
+	(void)position;
+	*n = gone > 0 ? (unsigned)gone : 0;
+	return gone < 0 ? -1 : 0;
+}
+
+const struct erasure session_erasure = { "session", "sessions", erase };

@@ -68,5 +68,7 @@ int session_identity(struct db *db, const char *id, const char *tenant_id, int64
 	struct err *e) MUST_CHECK;
 
 extern const struct sql_table session_sql;
+struct erasure;
+extern const struct erasure session_erasure;
 
 #endif

@@ -3,13 +3,15 @@
 #include "common/base/err.h"
 #include "common/base/str.h"
 #include "controld/identity/fold.h"
+#include "controld/store/changes.h"
+#include "controld/store/erasure.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define TENANT_COLUMNS "id, name, status, dial_allow, version, created_ms, updated_ms"
 
-enum { SQL_GET, SQL_FIND, SQL_ANY, SQL_LIST, SQL_INSERT, SQL_UPDATE };
+enum { SQL_GET, SQL_FIND, SQL_ANY, SQL_LIST, SQL_INSERT, SQL_UPDATE, SQL_LEAVING, SQL_ERASE };
 static const char *const sql[] = {
 	[SQL_GET] = "SELECT " TENANT_COLUMNS " FROM tenants WHERE id = ?2 AND (?1 = '' OR tenant_id = ?1) "
 		    "AND status <> 'deleting'",
@@ -21,6 +23,9 @@ static const char *const sql[] = {
 		       "updated_ms) VALUES (?1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
 	[SQL_UPDATE] = "UPDATE tenants SET name = ?2, name_key = ?3, status = ?4, dial_allow = ?5, version = ?6, "
 		       "updated_ms = ?7 WHERE id = ?1 AND tenant_id = ?1",
+	[SQL_LEAVING] = "SELECT id, updated_ms FROM tenants WHERE status = 'deleting' ORDER BY id LIMIT ?1",
+	[SQL_ERASE] = "DELETE FROM tenants WHERE id = ?1 AND status = 'deleting' AND NOT EXISTS (SELECT 1 FROM users "
+		      "WHERE tenant_id = ?1)",
 };
 const struct sql_table tenant_sql = { "tenant", sql, ARRAY_LEN(sql) };
 
@@ -184,3 +189,41 @@ int tenant_dial_allow(struct db *db, const char *id, struct cidr *out, size_t ma
 	json_decref(list);
 	return 0;
 }
+
+/* ---- the end of a tenant ----------------------------------------------------------------------------------------- */
+
+int tenant_leaving(
+	struct db *db, unsigned limit, int (*fn)(const char *id, int64_t since_ms, void *arg), void *arg, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql[SQL_LEAVING], e, bind_i(limit)) != 0)
+		return -1;
+	while ((rc = query_next(q, e)) == 1 && fn(query_text(q, 0), query_int(q, 1), arg) == 0)
+		;
+	query_end(q);
+	return rc < 0 ? -1 : 0;
+}
+
+static int erase(
+	struct db *tx, const struct erase_owner *o, unsigned limit, int64_t *position, unsigned *n, struct err *e)
+{
+	const struct change c = { .time_ms = o->now_ms,
+		.tenant = o->id,
+		.actor = "system",
+		.kind = "tenant",
+		.op = "erase",
+		.subject = o->id,
+		.fields = "status" };
+	int gone = 0;
+
+	(void)limit;
+	(void)position;
+	*n = 0;
+	if (o->tenant && o->ripe)
+		gone = db_exec(tx, sql[SQL_ERASE], e, bind_s(o->id));
+	return gone > 0 ? changes_append(tx, &c, NULL, e) : gone;
+}
+
+const struct erasure tenant_erasure = { "tenant", "tenants", erase };

@@ -3,7 +3,10 @@
 #include "common/base/err.h"
 #include "common/base/str.h"
 #include "controld/identity/fold.h"
+#include "controld/store/changes.h"
+#include "controld/store/erasure.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define USER_SELECT                                                                                             \
@@ -12,7 +15,23 @@
 	"JOIN memberships m ON m.tenant_id = u.tenant_id AND m.user_id = u.id WHERE u.status <> 'deleting' AND "
 enum { USER_COL_ROLE = 8 };
 
-enum { SQL_GET, SQL_FIND, SQL_LIST, SQL_TAKEN, SQL_INSERT, SQL_UPDATE, SQL_TOUCH, SQL_MEMBER, SQL_SET_ROLE, SQL_ENTER };
+enum {
+	SQL_GET,
+	SQL_FIND,
+	SQL_LIST,
+	SQL_TAKEN,
+	SQL_INSERT,
+	SQL_UPDATE,
+	SQL_TOUCH,
+	SQL_MEMBER,
+	SQL_SET_ROLE,
+	SQL_ENTER,
+	SQL_LEAVING,
+	SQL_SWITCH_OFF,
+	SQL_ERASE_MEMBERS,
+	SQL_ERASE_MEMBERS_OF_TENANT,
+	SQL_ERASE
+};
 static const char *const sql[] = {
 	[SQL_GET] = USER_SELECT "u.id = ?2 AND (?1 = '' OR u.tenant_id = ?1)",
 	[SQL_FIND] = USER_SELECT "(u.email_key = ?1 OR u.username_key = ?1)",
@@ -35,6 +54,16 @@ static const char *const sql[] = {
 	[SQL_SET_ROLE] = "UPDATE memberships SET role = ?3 WHERE tenant_id = ?1 AND user_id = ?2",
 	[SQL_ENTER] = "SELECT m.tenant_id, m.role FROM memberships m JOIN tenants t ON t.id = m.tenant_id "
 		      "WHERE m.user_id = ?1 AND (?2 = '' OR m.tenant_id = ?2) AND t.status = 'active' LIMIT 2",
+	[SQL_LEAVING] = "SELECT id, updated_ms FROM users WHERE status = 'deleting' ORDER BY id LIMIT ?1",
+	[SQL_SWITCH_OFF] =
+		"UPDATE users SET status = 'deleting', version = version + 1, updated_ms = ?2 WHERE id IN (SELECT id "
+		"FROM users WHERE tenant_id = ?1 AND status <> 'deleting' LIMIT ?3) RETURNING id",
+	[SQL_ERASE_MEMBERS] = "DELETE FROM memberships WHERE user_id = ?1 AND tenant_id IN (SELECT tenant_id FROM "
+			      "memberships WHERE user_id = ?1 LIMIT ?2)",
+	[SQL_ERASE_MEMBERS_OF_TENANT] =
+		"DELETE FROM memberships WHERE tenant_id = ?1 AND user_id IN (SELECT m.user_id FROM memberships m JOIN "
+		"users u ON u.id = m.user_id WHERE m.tenant_id = ?1 AND u.tenant_id <> ?1 LIMIT ?2)",
+	[SQL_ERASE] = "DELETE FROM users WHERE id = ?1 AND status = 'deleting' RETURNING tenant_id",
 };
 const struct sql_table user_sql = { "user", sql, ARRAY_LEN(sql) };
 
@@ -281,3 +310,89 @@ int user_enter(struct db *db, struct user *u, const char *tenant_id, struct err 
 	err_set(e, ERR_VALIDATION, "tenant_id", "tenant_id: this account belongs to several tenants, name one");
 	return err_detail(e, "required", "");
 }
+
+/* ---- the end of a user ------------------------------------------------------------------------------------------- */
+
+int user_leaving(
+	struct db *db, unsigned limit, int (*fn)(const char *id, int64_t since_ms, void *arg), void *arg, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql[SQL_LEAVING], e, bind_i(limit)) != 0)
+		return -1;
+	while ((rc = query_next(q, e)) == 1 && fn(query_text(q, 0), query_int(q, 1), arg) == 0)
+		;
+	query_end(q);
+	return rc < 0 ? -1 : 0;
+}
+
+static int log_user(struct db *tx, const char *op, const char *id, const char *tenant, int64_t now_ms, struct err *e)
+{
+	const struct change c = { .time_ms = now_ms,
+		.tenant = tenant,
+		.actor = "system",
+		.kind = "user",
+		.op = op,
+		.subject = id,
+		.fields = "status" };
+
+	return changes_append(tx, &c, NULL, e);
+}
+
+/* Accounts of a tenant that goes leave as others do; each has its row in the log, which readers follow. */
+static int switch_off(struct db *tx, const struct erase_owner *o, unsigned limit, unsigned *n, struct err *e)
+{
+	char(*ids)[RAND_ID_SIZE] = calloc(limit, sizeof *ids);
+	struct query *q;
+	int rc;
+
+	*n = 0;
+	if (ids == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "tenant %s: out of memory", o->id);
+	rc = db_query(tx, &q, sql[SQL_SWITCH_OFF], e, bind_s(o->id), bind_i(o->now_ms), bind_i(limit));
+	if (rc == 0) {
+		while ((rc = query_next(q, e)) == 1 && *n < limit)
+			(void)str_copy(ids[(*n)++], sizeof ids[0], query_text(q, 0));
+		query_end(q);
+	}
+	for (unsigned i = 0; rc == 0 && i < *n; i++)
+		rc = log_user(tx, "delete", ids[i], o->id, o->now_ms, e);
+	free(ids);
+	return rc;
+}
+
+static int erase_account(struct db *tx, const struct erase_owner *o, struct err *e)
+{
+	char tenant[RAND_ID_SIZE] = "";
+	struct query *q;
+	int rc;
+
+	if (db_query(tx, &q, sql[SQL_ERASE], e, bind_s(o->id)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	if (rc == 1)
+		(void)str_copy(tenant, sizeof tenant, query_text(q, 0));
+	query_end(q);
+	return rc == 1 ? log_user(tx, "erase", o->id, tenant, o->now_ms, e) : rc;
+}
+
+static int erase(
+	struct db *tx, const struct erase_owner *o, unsigned limit, int64_t *position, unsigned *n, struct err *e)
+{
+	int gone;
+
+	(void)position;
+	if (o->tenant && switch_off(tx, o, limit, n, e) != 0)
+		return -1;
+	if (o->tenant && *n > 0)
+		return 0;
+	gone = db_exec(
+		tx, sql[o->tenant ? SQL_ERASE_MEMBERS_OF_TENANT : SQL_ERASE_MEMBERS], e, bind_s(o->id), bind_i(limit));
+	*n = gone > 0 ? (unsigned)gone : 0;
+	if (gone < 0)
+		return -1;
+	return !o->tenant && o->ripe && *n < limit ? erase_account(tx, o, e) : 0;
+}
+
+const struct erasure user_erasure = { "user", "memberships,users", erase };

@@ -5,6 +5,7 @@
 #include "common/base/rand.h"
 #include "common/base/str.h"
 #include "controld/store/db.h"
+#include "controld/store/erasure.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,12 +31,19 @@ static const char sql_read_kind[] =
 static const char sql_prune[] =
 	"DELETE FROM changes WHERE (time_ms < ?1 OR (time_ms < ?3 AND seq <= (SELECT max(seq) FROM changes) - ?2)) AND "
 	"seq < (SELECT max(seq) FROM changes) AND seq IN (SELECT seq FROM changes ORDER BY seq LIMIT ?4)";
+static const char sql_blank_subject[] =
+	"UPDATE changes SET object = NULL WHERE seq IN (SELECT seq FROM changes WHERE subject = ?1 AND seq > ?2 AND "
+	"object IS NOT NULL ORDER BY seq LIMIT ?3) RETURNING seq";
+static const char sql_blank_tenant[] =
+	"UPDATE changes SET object = NULL WHERE seq IN (SELECT seq FROM changes WHERE tenant_id = ?1 AND seq > ?2 AND "
+	"object IS NOT NULL ORDER BY seq LIMIT ?3) RETURNING seq";
 static const char sql_log_id[] = "SELECT value FROM meta WHERE key = 'log_id'";
 static const char sql_set_log_id[] = "INSERT INTO meta(key, value) VALUES ('log_id', ?1) "
 				     "ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
 static const char *const changes_statements[] = { sql_last, sql_first, sql_append, sql_tx_at, sql_tx_at_kind,
-	sql_tx_next, sql_read, sql_read_kind, sql_prune, sql_log_id, sql_set_log_id };
+	sql_tx_next, sql_read, sql_read_kind, sql_prune, sql_blank_subject, sql_blank_tenant, sql_log_id,
+	sql_set_log_id };
 const struct sql_table changes_sql = { "changes", changes_statements, ARRAY_LEN(changes_statements) };
 
 static int query_one_int(struct db *db, const char *sql, int64_t *out, struct err *e)
@@ -214,3 +222,25 @@ int changes_prune(struct db *tx, const struct changes_keep *k, unsigned limit, i
 	*removed = n > 0 ? n : 0;
 	return n < 0 ? -1 : 0;
 }
+
+static int erase(
+	struct db *tx, const struct erase_owner *o, unsigned limit, int64_t *position, unsigned *n, struct err *e)
+{
+	const char *sql = o->tenant ? sql_blank_tenant : sql_blank_subject;
+	int64_t last = *position;
+	struct query *q;
+	int rc;
+
+	*n = 0;
+	if (db_query(tx, &q, sql, e, bind_s(o->id), bind_i(*position), bind_i(limit)) != 0)
+		return -1;
+	while ((rc = query_next(q, e)) == 1) {
+		last = MAX(last, query_int(q, 0));
+		++*n;
+	}
+	query_end(q);
+	*position = last;
+	return rc;
+}
+
+const struct erasure changes_erasure = { "change", "changes", erase };

@@ -69,5 +69,8 @@ void changes_tell(struct store *s, int64_t last_seq);
 void changes_off_commit(struct store *s, const void *arg);
 
 extern const struct sql_table changes_sql;
+struct erasure;
+/* Objects of an owner's rows, which may name people; that something was done to which id stays. */
+extern const struct erasure changes_erasure;
 
 #endif

@@ -3,15 +3,16 @@
 #include "common/base/str.h"
 #include "controld/clients/clients.h"
 #include "controld/store/changes.h"
+#include "controld/store/erasure.h"
 #include "controld/tunnels/port.h"
 
-enum { SQL_ORPHAN };
+enum { SQL_ORPHAN, SQL_OF_USER, SQL_OF_TENANT };
 static const char *const sql[] = {
 	[SQL_ORPHAN] =
-		"SELECT " MAPPING_COLUMNS " FROM mappings m WHERE m.user_id IN (SELECT id FROM users WHERE status = "
-		"'deleting') OR m.tenant_id IN (SELECT id FROM tenants WHERE status = 'deleting') OR "
-		"m.target_client_id IN "
-		"(SELECT id FROM clients WHERE status = 'deleting') LIMIT 1",
+		"SELECT " MAPPING_COLUMNS " FROM mappings m WHERE m.target_client_id IN (SELECT id FROM clients WHERE "
+		"status = 'deleting') LIMIT 1",
+	[SQL_OF_USER] = "SELECT " MAPPING_COLUMNS " FROM mappings m WHERE m.user_id = ?1 LIMIT 1",
+	[SQL_OF_TENANT] = "SELECT " MAPPING_COLUMNS " FROM mappings m WHERE m.tenant_id = ?1 LIMIT 1",
 };
 const struct sql_table mapping_change_sql = { "mapping_change", sql, ARRAY_LEN(sql) };
 
@@ -84,19 +85,33 @@ int mapping_remove(struct db *tx, struct mapping *m, const struct mapping_actor 
 	return mapping_left(tx, m, by, e);
 }
 
-/* 1 and *m, 0 when there is none left. */
-static int find_orphan(struct db *tx, struct mapping *m, struct err *e)
-{
-	struct query *q;
-	int rc;
+/* ---- those that go with their owner or their client --------------------------------------------------------------- */
 
-	if (db_query(tx, &q, sql[SQL_ORPHAN], e) != 0)
-		return -1;
-	rc = query_next(q, e);
+/* 1 and *m, 0 when there is none left. */
+static int load_first(struct query *q, struct mapping *m, struct err *e)
+{
+	int rc = query_next(q, e);
+
 	if (rc == 1 && mapping_load(m, q, e) != 0)
 		rc = -1;
 	query_end(q);
 	return rc;
+}
+
+static int find_orphan(struct db *tx, struct mapping *m, struct err *e)
+{
+	struct query *q;
+
+	return db_query(tx, &q, sql[SQL_ORPHAN], e) != 0 ? -1 : load_first(q, m, e);
+}
+
+static int find_owned(struct db *tx, const struct erase_owner *o, struct mapping *m, struct err *e)
+{
+	struct query *q;
+
+	if (db_query(tx, &q, sql[o->tenant ? SQL_OF_TENANT : SQL_OF_USER], e, bind_s(o->id)) != 0)
+		return -1;
+	return load_first(q, m, e);
 }
 
 int mapping_find_orphans(struct db *db, bool *any, struct err *e)
@@ -110,13 +125,18 @@ int mapping_find_orphans(struct db *db, bool *any, struct err *e)
 	return rc < 0 ? -1 : 0;
 }
 
-int mapping_remove_orphans(struct db *tx, unsigned limit, int64_t now_ms, unsigned *n, struct err *e)
+/* Orphans, or what this owner has; at most limit. */
+static int remove_some(
+	struct db *tx, const struct erase_owner *o, unsigned limit, int64_t now_ms, unsigned *n, struct err *e)
 {
 	const struct mapping_actor by = { "system", "", now_ms };
 	struct mapping m;
 	int rc = 0;
 
-	for (*n = 0; *n < limit && (rc = find_orphan(tx, &m, e)) == 1; (*n)++) {
+	for (*n = 0; *n < limit; (*n)++) {
+		rc = o != NULL ? find_owned(tx, o, &m, e) : find_orphan(tx, &m, e);
+		if (rc != 1)
+			break;
 		rc = mapping_remove(tx, &m, &by, e);
 		mapping_fini(&m);
 		if (rc != 0)
@@ -124,3 +144,17 @@ int mapping_remove_orphans(struct db *tx, unsigned limit, int64_t now_ms, unsign
 	}
 	return rc < 0 ? -1 : 0;
 }
+
+int mapping_remove_orphans(struct db *tx, unsigned limit, int64_t now_ms, unsigned *n, struct err *e)
+{
+	return remove_some(tx, NULL, limit, now_ms, n, e);
+}
+
+static int erase(
+	struct db *tx, const struct erase_owner *o, unsigned limit, int64_t *position, unsigned *n, struct err *e)
+{
+	(void)position;
+	return remove_some(tx, o, limit, o->now_ms, n, e);
+}
+
+const struct erasure mapping_erasure = { "mapping", "mappings,ports", erase };

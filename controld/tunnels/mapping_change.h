@@ -36,7 +36,11 @@ int mapping_moved(struct db *tx, const struct mapping *before, const struct mapp
 /* Deletes it: the row, the ports it holds, a row in the log. Its traffic stays. */
 int mapping_remove(struct db *tx, struct mapping *m, const struct mapping_actor *by, struct err *e) MUST_CHECK;
 
-/* Orphans are mappings whose user, tenant or client is being deleted; they are off already. */
+struct erasure;
+/* Those of a user or tenant that goes: deleted as by their owner. What passed through them stays, by ids alone. */
+extern const struct erasure mapping_erasure;
+
+/* Orphans are mappings whose client is being deleted; they are off already. */
 int mapping_find_orphans(struct db *db, bool *any, struct err *e) MUST_CHECK;
 /* Deletes at most `limit` of them; *n gets how many. */
 int mapping_remove_orphans(struct db *tx, unsigned limit, int64_t now_ms, unsigned *n, struct err *e) MUST_CHECK;

@@ -102,6 +102,8 @@ static int work_move(struct db *tx, void *arg, struct err *e)
 	uint16_t from;
 	bool range;
 
+	mapping_fini(m); /* of a run before this one */
+	mv->from = 0;
 	if (mapping_get(tx, mv->seen->tenant_id, mv->seen->id, m, &ignored, e) != 0)
 		return -1;
 	if (m->seq != mv->seen->seq || !mapping_serves(m, mv->by.now_ms) || !mapping_port_must_move(mv->t->statuses, m))

@@ -118,6 +118,9 @@ void tunnels_free(struct tunnels *t)
 	free(t);
 }
 
+const struct erasure *const tunnels_erasures[] = { &mapping_erasure };
+const size_t tunnels_erasures_n = ARRAY_LEN(tunnels_erasures);
+
 #define REMOVE_BATCH 100 /* mappings in one transaction: others wait for it */
 
 struct remove_orphans {

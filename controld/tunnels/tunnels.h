@@ -29,9 +29,12 @@ int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct st
 	struct mapping_statuses *statuses, const struct relays *relays, struct err *e) MUST_CHECK;
 void tunnels_free(struct tunnels *t);
 struct route_table tunnels_routes(struct tunnels *t);
-/* What is due from time to time (samples, mappings of users that are being deleted, picked ports): to be called about every 5 s, on a
+/* What is due from time to time (samples, mappings of clients that are being deleted, picked ports): to be called about every 5 s, on a
  * thread that may wait for the database. */
 int tunnels_tick(struct tunnels *t, int64_t now_ms, struct err *e) MUST_CHECK;
+struct erasure;
+extern const struct erasure *const tunnels_erasures[];
+extern const size_t tunnels_erasures_n;
 extern const struct sql_table *const tunnels_sql[];
 extern const size_t tunnels_sql_n;
 

@@ -93,6 +93,7 @@ static void note(const struct traffic_report *r)
 	struct report *one = (struct report *)(uintptr_t)CONTAINER_OF(r->m, struct report, m);
 
 	one->skipped = r->skipped;
+	err_clear(&one->why);
 	if (r->refused)
 		err_set(&one->why, ERR_OVERLOADED, NULL, "node %s has %d boots that have not ended, which is the most",
 			one->node, TRAFFIC_BOOTS_MAX);

@@ -9,6 +9,7 @@
 #include "controld/clients/client.h"
 #include "controld/clients/client_seen.h"
 #include "controld/clients/clients.h"
+#include "controld/eraser.h"
 #include "controld/store/changes.h"
 #include "controld/tunnels/tunnels.h"
 #include "tests/unit/lib/test_client.h"
@@ -592,12 +593,15 @@ static void off_with_the_client(void **state)
 
 static void owners_that_go_take_their_clients_along(void **state)
 {
+	struct err e;
+
 	(void)state;
 	create("op", "{}");
 	create("boss", "{}");
 	create("blue", "{}");
 	run_sql("UPDATE users SET status = 'deleting' WHERE id = 'usr_op'");
 	run_sql("UPDATE tenants SET status = 'deleting' WHERE id = 'blue'");
+	TEST_STORE_MUST(eraser_run(room.server.store.store, clock_wall_ms(), &e), e);
 	tick();
 	assert_int_equal(number_of("SELECT count(*) FROM clients"), 1);
 	assert_int_equal(number_of("SELECT count(*) FROM changes WHERE kind = 'client' AND op = 'delete' AND actor = "

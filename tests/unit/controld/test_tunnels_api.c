@@ -8,6 +8,7 @@
 #include "common/base/buf.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "controld/eraser.h"
 #include "controld/store/changes.h"
 #include "controld/tunnels/mapping_port.h"
 #include "controld/tunnels/tunnels.h"
@@ -660,7 +661,7 @@ static void mappings_of_a_deleted_user_go(void **state)
 	create("admin", MAPPING(""), kept);
 	run_sql("UPDATE users SET status = 'deleting' WHERE id = 'usr_op'");
 	assert_false(placed(id).conf.enabled);
-	TEST_STORE_MUST(tunnels_tick(room.tunnels, clock_wall_ms(), &e), e);
+	TEST_STORE_MUST(eraser_run(room.server.store.store, clock_wall_ms(), &e), e);
 	assert_false(placed(id).present);
 	assert_true(placed(kept).present);
 	call_only("admin", "POST", "/api/v1/mappings", MAPPING(",\"source_port\":900"), 201);
