@@ -179,6 +179,9 @@ SECONDS ?= 60
 ROUNDS  ?= 20
 METRIC  ?=
 T       ?=
+DB      ?= sqlite
+# What `make test` runs on PostgreSQL, too; those of test_database_* are there in any case.
+SCENARIOS_STORED := test_api_rules or test_mapping_life or test_tenant_wall or test_kill_rounds or test_database_commands
 
 .PHONY: deps run test test-unit test-race test-scenario fuzz fuzz-replay soak bench lint format install clean help
 deps: ## install what building, running, testing and linting need (Debian packages, by name)
@@ -195,6 +198,7 @@ test: ## everything: unit tests and scenarios under ASan+UBSan, threads under TS
 	@$(MAKE) --no-print-directory test-race
 	@$(MAKE) --no-print-directory fuzz-replay
 	@$(MAKE) --no-print-directory test-scenario
+	@$(MAKE) --no-print-directory test-scenario DB=postgresql T='$(SCENARIOS_STORED)'
 
 test-unit: ## unit tests under ASan+UBSan
 	@$(MAKE) --no-print-directory -s -j2 SAN=address unit
@@ -202,9 +206,10 @@ test-unit: ## unit tests under ASan+UBSan
 test-race: ## unit tests of the threaded parts under TSan
 	@$(MAKE) --no-print-directory -s -j2 SAN=thread unit-threaded
 
-test-scenario: ## scenarios against the real binaries (T=name runs one), under ASan+UBSan
+test-scenario: ## scenarios against the real binaries (T=name runs one, DB=postgresql there), under ASan+UBSan
 	@$(MAKE) --no-print-directory -s -j2 SAN=address all tools
-	@PORTWAY_BIN=$(abspath $(O))/address/bin $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(T),-k $(T)) tests/scenario
+	@PORTWAY_BIN=$(abspath $(O))/address/bin PORTWAY_TEST_DATABASE=$(DB) \
+	 $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(T),-k '$(T)') tests/scenario
 
 fuzz-replay: ## run every fuzz target over its corpus, under ASan+UBSan
 	@$(MAKE) --no-print-directory -s -j2 SAN=address fuzz-bins

@@ -44,7 +44,17 @@ static int begin_reading(struct driver_conn *c, struct err *e)
 	if (postgres_post(c, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e) != 0)
 		return -1;
 	c->tx = TX_READ;
+	c->unread = true;
 	return 0;
+}
+
+/* Whoever has not read anything yet does not notice that its connection had gone. */
+static bool revive(struct driver_conn *c, struct err *e)
+{
+	if (c->pg != NULL || !c->unread)
+		return false;
+	c->unread = c->failed = false;
+	return postgres_ready(c, e) == 0 && begin_reading(c, e) == 0;
 }
 
 /* Waits for its answer: a connection that has gone is found before anybody's function runs. */
@@ -68,7 +78,7 @@ static int postgres_begin(struct driver_conn *c, enum driver_tx kind, struct err
 	for (int i = 0; i < 2 && rc != 0; i++) {
 		if (postgres_ready(c, e) != 0)
 			return -1;
-		c->failed = c->again = false;
+		c->failed = c->again = c->unread = false;
 		rc = kind == DRIVER_TX_READ ? begin_reading(c, e) : begin_writing(c, kind == DRIVER_TX_LOGGED, e);
 		if (c->pg != NULL)
 			break;
@@ -227,6 +237,14 @@ fail:
 	return -1;
 }
 
+static int prepare_now(struct driver_stmt *s, struct err *e)
+{
+	if (send_prepare(s, e) != 0 || postgres_land(s->conn, NULL, postgres_limit(s->conn), e) != 0)
+		return -1;
+	s->generation = s->conn->generation;
+	return 0;
+}
+
 static int postgres_prepare(struct driver_conn *c, struct driver_stmt **out, const char *sql, struct err *e)
 {
 	struct driver_stmt *s;
@@ -235,11 +253,10 @@ static int postgres_prepare(struct driver_conn *c, struct driver_stmt **out, con
 		return err_set(e, ERR_INTERNAL, NULL, "database: not one statement: %s", sql);
 	if (usable(c, e) != 0 || stmt_new(&s, c, sql, e) != 0)
 		return -1;
-	if (send_prepare(s, e) != 0 || postgres_land(c, NULL, postgres_limit(c), e) != 0) {
+	if (prepare_now(s, e) != 0 && (!revive(c, e) || prepare_now(s, e) != 0)) {
 		postgres_finalize(s);
 		return -1;
 	}
-	s->generation = c->generation;
 	*out = s;
 	return 0;
 }
@@ -313,21 +330,30 @@ static int fetch_portion(struct driver_stmt *s, struct err *e)
 	return postgres_land(c, &s->result, postgres_limit(c), e);
 }
 
-static int postgres_start(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e)
+static int start_now(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e)
 {
 	struct driver_conn *c = s->conn;
 	unsigned generation = c->generation;
 
-	if (n != s->params)
-		return err_set(e, ERR_INTERNAL, NULL, "database: statement wants %zu values and got %zu: %s", s->params,
-			n, s->sql);
+	if (usable(c, e) != 0)
+		return -1;
 	if (s->scan)
 		return postgres_post(c, s->sql, e) == 0 ? fetch_portion(s, e) : -1;
-	if (usable(c, e) != 0 || send_statement(s, b, n, e) != 0 ||
-		postgres_land(c, &s->result, postgres_limit(c), e) != 0)
+	if (send_statement(s, b, n, e) != 0 || postgres_land(c, &s->result, postgres_limit(c), e) != 0)
 		return -1;
 	s->generation = generation;
 	s->row = 0;
+	return 0;
+}
+
+static int postgres_start(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e)
+{
+	if (n != s->params)
+		return err_set(e, ERR_INTERNAL, NULL, "database: statement wants %zu values and got %zu: %s", s->params,
+			n, s->sql);
+	if (start_now(s, b, n, e) != 0 && (!revive(s->conn, e) || start_now(s, b, n, e) != 0))
+		return -1;
+	s->conn->unread = false;
 	return 0;
 }
 

@@ -37,6 +37,7 @@ struct driver_conn {
 	unsigned epoch;          /* of conf.reach when pg was made */
 	unsigned statements;     /* prepared so far, for their names */
 	enum { TX_NONE, TX_READ, TX_WRITE } tx;
+	bool unread; /* a TX_READ from which nothing was read yet: it may begin anew on another connection */
 	bool failed; /* a statement of the transaction, or of its running part, failed: only undoing helps */
 	bool again;  /* ... for what others did at the same time */
 	char notice[160];

@@ -116,14 +116,30 @@ class Server:
     def alive(self):
         return self.process is not None and self.process.poll() is None
 
+    def _sessions(self):
+        """The server's children; each is in a process group of its own."""
+        pids = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as f:
+                if int(f.read().rsplit(")", 1)[1].split()[1]) == self.process.pid:
+                    pids.append(int(pid))
+        return pids
+
     def signal_all(self, number):
-        """To the server and each of its sessions: SIGSTOP freezes a database."""
-        os.killpg(self.process.pid, number)
+        """To the server and each of its sessions: SIGSTOP freezes a database, SIGCONT lets it go on."""
+        self.process.send_signal(number)
+        for pid in self._sessions():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def kill(self):
-        """As a power cut: kill -9 of all of it. The sessions are in its process group."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """As a power cut: kill -9 of all of it."""
+        if self.alive():
+            self.process.send_signal(signal.SIGSTOP)  # makes no more of them
+            for pid in self._sessions():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.process.kill()
         self.process.wait(30)
 
     def stop(self, how=signal.SIGINT):

@@ -1,0 +1,200 @@
+"""PostgreSQL away, restarted, frozen or not there yet: it is said, nothing acknowledged is lost, tunnels do not notice, and
+everything recovers by itself."""
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+import requests
+from portway import BIN, Api, Controld, TcpServer, connect, echo, eventually
+
+import postgres
+
+
+@pytest.fixture(scope="module")
+def server():
+    with postgres.Server({"fsync": "on"}) as s:
+        yield s
+
+
+@pytest.fixture
+def running(server):
+    if not server.alive():
+        server.start()
+    return server
+
+
+def on(server, **more):
+    # limits that a machine under sanitizers and other tests keeps
+    return {"CONTROLD_DATABASE_URL": server.database(tcp=True), "CONTROLD_HTTP_RATE_LIMIT": "0", **more}
+
+
+def works(port):
+    with connect(port, timeout=5) as s:
+        s.sendall(b"ping")
+        return s.recv(4) == b"ping"
+
+
+def health(controld):
+    answer = requests.get(controld.base + "/health", timeout=5)
+    return answer.status_code, answer.json()
+
+
+class Writers:
+    """Creates users until told to stop; keeps what was acknowledged, and what nobody can know."""
+
+    def __init__(self, fleet, n=4):
+        self.fleet, self.kept, self.unknown, self.refused, self.slowest = fleet, [], [], 0, 0
+        self.lock, self.stopping = threading.Lock(), threading.Event()
+        self.threads = [threading.Thread(target=self._run, args=(i,), daemon=True) for i in range(n)]
+        for t in self.threads:
+            t.start()
+
+    def _run(self, index):
+        api = Api(self.fleet.controld.base)
+        api.session.headers.update(self.fleet.api.session.headers)
+        number = 0
+        while not self.stopping.is_set():
+            number += 1
+            name = f"t{index}x{number}"
+            began = time.monotonic()
+            answer = api.call("POST", "/api/v1/tenants", {"name": name}, timeout=60)
+            with self.lock:
+                self.slowest = max(self.slowest, time.monotonic() - began)
+                if api.last.status_code == 201:
+                    self.kept.append(answer["id"])
+                elif api.last.status_code == 504:
+                    assert answer["code"] in ("OUTCOME_UNKNOWN", "TIMEOUT"), answer
+                    self.unknown.append(name)
+                else:
+                    assert api.last.status_code == 503, (api.last.status_code, answer)
+                    self.refused += 1
+
+    def wait_more(self, n):
+        with self.lock:
+            wanted = len(self.kept) + n
+        eventually(lambda: len(self.kept) >= wanted, "writes go on", 60)
+
+    def stop(self):
+        self.stopping.set()
+        for t in self.threads:
+            t.join(60)
+
+
+def tenants(api):
+    found, cursor = {}, ""
+    while cursor is not None:
+        page = api.get(f"/api/v1/tenants?limit=100{'&cursor=' + cursor if cursor else ''}")
+        found.update({t["id"]: t["name"] for t in page["items"]})
+        cursor = page.get("next_cursor")
+    return found
+
+
+def check_all_there(fleet, writers):
+    there = tenants(fleet.api)
+    assert [i for i in writers.kept if i not in there] == [], "acknowledged and gone"
+    known = set(writers.kept)
+    extra = [n for i, n in there.items() if i not in known and n.startswith("t") and "x" in n]
+    assert set(extra) <= set(writers.unknown), "what was refused is not there"
+
+
+def test_killed_under_load(running, new_fleet):
+    fleet = new_fleet(controld_env=on(running))
+    with TcpServer(echo) as target:
+        mapping = fleet.mapping(target.port)
+        writers = Writers(fleet)
+        for _ in range(2):
+            writers.wait_more(20)
+            with connect(mapping["source_port"]) as witness:
+                running.kill()
+                eventually(lambda: health(fleet.controld)[0] == 503, "health tells", 15)
+                assert "database" in str(health(fleet.controld)[1])
+                assert works(mapping["source_port"]), "tunnels go on"
+                witness.sendall(b"w")
+                assert witness.recv(1) == b"w"
+                running.start()
+                eventually(lambda: health(fleet.controld)[0] == 200, "recovers by itself", 15)
+                writers.wait_more(20)
+        writers.stop()
+        check_all_there(fleet, writers)
+        fleet.wait_online()
+        fleet.wait_stats(mapping["id"], connections_total=4, bytes_received=2 * 5)
+
+
+def test_sessions_ended_by_somebody_are_not_noticed(running, new_fleet):
+    fleet = new_fleet(relays=0, controld_env=on(running))
+    database = fleet.controld.env["CONTROLD_DATABASE_URL"]
+    end = "SELECT count(pg_terminate_backend(pid{})) FROM pg_stat_activity WHERE datname = current_database() AND " \
+          "pid <> pg_backend_pid()"
+    for i in range(5):
+        running.sql(end.format(""), database)
+        fleet.api.get("/api/v1/tenants")  # they may be just about to end
+        running.sql(end.format(", 5000"), database)
+        fleet.api.post("/api/v1/tenants", {"name": f"after-{i}"}, expect=201)
+
+
+def test_frozen(running, new_fleet):
+    fleet = new_fleet(controld_env=on(running, CONTROLD_DATABASE_ANSWER_TIMEOUT="1s"))
+    with TcpServer(echo) as target:
+        mapping = fleet.mapping(target.port)
+        writers = Writers(fleet)
+        writers.wait_more(5)
+        running.signal_all(signal.SIGSTOP)
+        try:
+            eventually(lambda: health(fleet.controld)[0] == 503, "health tells", 15)
+            assert works(mapping["source_port"])
+            eventually(lambda: writers.refused > 20, "refused, not left waiting", 30)
+        finally:
+            running.signal_all(signal.SIGCONT)
+        eventually(lambda: health(fleet.controld)[0] == 200, "recovers by itself", 30)
+        writers.wait_more(5)
+        writers.stop()
+        check_all_there(fleet, writers)
+
+
+def test_a_start_waits_for_it(running, new_fleet, tmp_path):
+    env = on(running)
+    running.stop()
+    controld = Controld(str(tmp_path), env)
+    super(Controld, controld).start()
+    try:
+        eventually(lambda: "database_waited_for" in controld.log(), "says what it waits for")
+        running.start()
+        eventually(controld.ready, "comes up", 30)
+        controld.api().get("/api/v1/tenants")
+    finally:
+        controld.stop()
+    running.stop()
+    impatient = Controld(str(tmp_path), {**env, "CONTROLD_DATABASE_START_WAIT": "0s"})
+    super(Controld, impatient).start()
+    assert impatient.process.wait(30) == 1
+    assert "Connection refused" in impatient.log_tail()
+
+
+@pytest.mark.parametrize("wrong,said", [("password", "password authentication failed"), ("database", "does not exist"),
+                                        ("parameter", "nosuch"), ("nonsense", "libpq does not understand")])
+def test_what_waiting_does_not_help_is_said_at_once(running, tmp_path, wrong, said):
+    good = running.url("postgres", tcp=True)
+    url = {"password": good.replace("kept%20secret", "hush-hush"), "database": good.replace("/postgres", "/nowhere"),
+           "parameter": good + "?nosuch=1", "nonsense": "postgresql://u:hush%zz@h/x"}[wrong]
+    out = subprocess.run([os.path.join(BIN, "controld")], capture_output=True, text=True, timeout=30, check=False,
+                         env={**os.environ, "CONTROLD_DATABASE_URL": url, "CONTROLD_DATA_DIR": str(tmp_path / "d"),
+                              "CONTROLD_HTTP_LISTEN": "127.0.0.1:0", "CONTROLD_FLEET_LISTEN": "127.0.0.1:0"})
+    assert out.returncode == 1
+    assert said in out.stderr, out.stderr
+    for secret in ("hush", "kept secret", "kept%20secret"):
+        assert secret not in out.stderr + out.stdout
+
+
+def test_passwords_are_never_shown(running, new_fleet):
+    fleet = new_fleet(relays=0, controld_env=on(running, CONTROLD_LOG_LEVEL="debug"))
+    running.kill()
+    eventually(lambda: health(fleet.controld)[0] == 503, "away", 15)
+    text = str(health(fleet.controld))
+    running.start()
+    eventually(lambda: health(fleet.controld)[0] == 200, "back", 15)
+    for secret in ("kept secret", "kept%20secret"):
+        assert secret not in fleet.controld.log() and secret not in text
+    assert "127.0.0.1" not in text, "clients are not told where the database is"
