@@ -23,6 +23,7 @@ static void report_put_load(struct buf *b, const struct node_load *l)
 	buf_u32(b, l->cpu_permille);
 	buf_u64(b, l->rss_bytes);
 	buf_u32(b, l->loop_lag_us);
+	buf_str16(b, l->agents);
 }
 
 static void report_get_load(struct cursor *c, struct node_load *l)
@@ -37,6 +38,7 @@ static void report_get_load(struct cursor *c, struct node_load *l)
 	l->cpu_permille = cursor_u32(c);
 	l->rss_bytes = cursor_u64(c);
 	l->loop_lag_us = cursor_u32(c);
+	cursor_str16(c, l->agents, sizeof l->agents);
 }
 
 void msg_report_begin(struct buf *b, const struct msg_report *head, size_t *count_at)

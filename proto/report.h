@@ -48,6 +48,8 @@ struct meter_row {
 	uint64_t value[METER_COUNTERS_N];
 };
 
+#define NODE_AGENTS_SIZE 264 /* a host name, a port, and NUL */
+
 struct node_load {
 	char version[32];
 	uint64_t uptime_s;
@@ -57,7 +59,8 @@ struct node_load {
 	uint32_t mappings;     /* objects that serve */
 	uint32_t cpu_permille; /* of one core, since the last report */
 	uint64_t rss_bytes;
-	uint32_t loop_lag_us; /* worst worker, since the last report */
+	uint32_t loop_lag_us;          /* worst worker, since the last report */
+	char agents[NODE_AGENTS_SIZE]; /* host:port where agents connect; "": it takes none */
 };
 
 struct msg_report {

@@ -86,6 +86,11 @@ static void on_refusals(void *arg)
 		uplink_hurry(a->uplink);
 }
 
+static void on_agents(void *arg)
+{
+	on_refusals(arg); /* the same haste */
+}
+
 static void on_current(void *arg, struct snapshot *s)
 {
 	struct app *a = arg;
@@ -533,7 +538,7 @@ static void on_go(void *arg, bool ok)
 
 static int app_start(struct app *a, struct err *e)
 {
-	static const struct engine_events events = { on_refusals, on_current };
+	static const struct engine_events events = { on_refusals, on_agents, on_current };
 	ssize_t n = readlink("/proc/self/exe", a->program, sizeof a->program - 1);
 
 	a->program[MAX(n, 0)] = '\0';

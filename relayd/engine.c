@@ -25,6 +25,13 @@ static void on_refusals(void *arg)
 	g->events.on_refusals(g->arg);
 }
 
+static void on_agents(void *arg)
+{
+	struct engine *g = arg;
+
+	g->events.on_agents(g->arg);
+}
+
 static void on_current(void *arg, struct snapshot *s)
 {
 	struct engine *g = arg;
@@ -114,7 +121,9 @@ static int start_agents(struct engine *g, const struct settings *s, struct servi
 		.handshakes_per_s = s->agents_handshakes,
 		.guests_max = s->agents_guests,
 		.ping_ms = (uint32_t)s->agents_ping_ms,
-		.backoff_ms = (uint32_t)s->agents_backoff_ms };
+		.backoff_ms = (uint32_t)s->agents_backoff_ms,
+		.on_change = on_agents,
+		.arg = g };
 
 	if (str_eq(s->agents_listen, "off"))
 		return 0;
@@ -122,6 +131,8 @@ static int start_agents(struct engine *g, const struct settings *s, struct servi
 		return -1;
 	g->services.n = 1;
 	env->agents = g->agents;
+	str_copy(g->agents_at, sizeof g->agents_at,
+		s->agents_advertise[0] != '\0' ? s->agents_advertise : s->agents_listen);
 	return 0;
 }
 
@@ -217,6 +228,7 @@ void engine_load(struct engine *g, struct node_load *out)
 		.rss_bytes = load_rss_bytes(),
 		.loop_lag_us = (uint32_t)MIN(workers_take_lag_ns(g->workers) / 1000, UINT32_MAX) };
 	str_copy(out->version, sizeof out->version, PORTWAY_VERSION);
+	str_copy(out->agents, sizeof out->agents, g->agents_at);
 }
 
 void engine_view(struct engine *g, struct pages_view *out)

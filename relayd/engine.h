@@ -10,6 +10,7 @@
 
 #include "common/base/macros.h"
 #include "common/uv/fd_budget.h"
+#include "proto/report.h"
 #include "relayd/load.h"
 #include "relayd/services.h"
 
@@ -25,6 +26,7 @@ struct snapshot;
 
 struct engine_events {
 	void (*on_refusals)(void *arg); /* their list changed */
+	void (*on_agents)(void *arg);   /* some came or went */
 	void (*on_current)(void *arg, struct snapshot *s);
 };
 
@@ -35,7 +37,8 @@ struct engine {
 	uint32_t fds_max;
 	struct workers *workers;
 	struct services services;
-	struct agents *agents; /* one of the services; NULL: agents.listen is off */
+	char agents_at[NODE_AGENTS_SIZE]; /* where controld tells them to connect; "": nowhere */
+	struct agents *agents;            /* one of the services; NULL: agents.listen is off */
 	struct running *running;
 	struct load load;
 	uv_loop_t *loop;

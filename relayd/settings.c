@@ -5,6 +5,7 @@
 #include "common/base/str.h"
 #include "common/net/addr.h"
 #include "proto/join.h"
+#include "proto/report.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,14 @@ static const char *const log_formats[] = { "text", "json", NULL };
 
 /* Sorted by key. */
 static const struct conf_key keys[] = {
+	{ .key = "agents.advertise",
+		.env = "RELAYD_AGENTS_ADVERTISE",
+		.type = CONF_STR,
+		.offset = AT(agents_advertise),
+		.def = "",
+		.unit = "host:port",
+		.help = "Where agents are told to connect, when that is not where agents.listen is: behind NAT, or by "
+			"name." },
 	{ .key = "agents.backoff",
 		.env = "RELAYD_AGENTS_BACKOFF",
 		.type = CONF_DURATION,
@@ -270,6 +279,18 @@ static int check_listen(const char *key, const char *env, const char *listen, st
 		"%s (%s): '%s' is not address:port, [address]:port or off", key, env, listen);
 }
 
+static int check_advertise(const char *at, struct err_list *errs)
+{
+	char host[NODE_AGENTS_SIZE];
+	uint16_t port;
+
+	if (at[0] == '\0' ||
+		(strlen(at) < NODE_AGENTS_SIZE && addr_split_host(at, host, sizeof host, &port) == 0 && port != 0))
+		return 0;
+	return err_list_add(errs, ERR_VALIDATION, "agents.advertise", "format", at,
+		"agents.advertise (RELAYD_AGENTS_ADVERTISE): '%s' is not host:port", at);
+}
+
 static int check_token(const char *token, struct err_list *errs)
 {
 	struct join_token parsed;
@@ -311,6 +332,8 @@ int settings_load(struct settings *out, const struct conf_source *src, struct er
 		r |= check_listen("metrics.listen", "RELAYD_METRICS_LISTEN", s.metrics_listen, errs);
 	if (s.agents_listen != NULL)
 		r |= check_listen("agents.listen", "RELAYD_AGENTS_LISTEN", s.agents_listen, errs);
+	if (s.agents_advertise != NULL)
+		r |= check_advertise(s.agents_advertise, errs);
 	if (s.join_token != NULL)
 		r |= check_token(s.join_token, errs);
 	if (s.name != NULL)

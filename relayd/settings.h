@@ -13,7 +13,8 @@
 #include <stdio.h>
 
 struct settings {
-	char *agents_listen; /* address:port or "off" */
+	char *agents_advertise; /* host:port; "": agents_listen */
+	char *agents_listen;    /* address:port or "off" */
 	uint64_t agents_handshakes;
 	uint64_t agents_guests;
 	uint64_t agents_ping_ms;

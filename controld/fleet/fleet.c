@@ -190,13 +190,16 @@ static int make_routes(struct fleet *f, struct err *e)
 		const struct route *rows;
 		size_t n;
 	} tables[] = {
+		{ client_relays_routes, client_relays_routes_n },
 		{ cluster_routes, cluster_routes_n },
 		{ group_routes, group_routes_n },
 		{ node_routes, node_routes_n },
 		{ node_token_routes, node_token_routes_n },
 	};
 
-	f->routes = calloc(cluster_routes_n + group_routes_n + node_routes_n + node_token_routes_n, sizeof *f->routes);
+	f->routes =
+		calloc(client_relays_routes_n + cluster_routes_n + group_routes_n + node_routes_n + node_token_routes_n,
+			sizeof *f->routes);
 	if (f->routes == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "fleet: out of memory");
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {

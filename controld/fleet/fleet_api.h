@@ -69,7 +69,7 @@ int fleet_api_list(
 		.help = "null: this was the last page"                                                        \
 	}
 
-extern const struct route cluster_routes[], group_routes[], node_routes[], node_token_routes[];
-extern const size_t cluster_routes_n, group_routes_n, node_routes_n, node_token_routes_n;
+extern const struct route client_relays_routes[], cluster_routes[], group_routes[], node_routes[], node_token_routes[];
+extern const size_t client_relays_routes_n, cluster_routes_n, group_routes_n, node_routes_n, node_token_routes_n;
 
 #endif

@@ -24,10 +24,10 @@ static json_t *load_json(const struct roster_node *now)
 
 	if (!now->loaded)
 		return json_null();
-	return json_pack("{s:I, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:i}", "uptime_s", (json_int_t)l->uptime_s,
+	return json_pack("{s:I, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:i, s:s}", "uptime_s", (json_int_t)l->uptime_s,
 		"workers", (int)l->workers, "fds", (int)l->fds, "fds_max", (int)l->fds_max, "connections",
 		(int)l->connections, "mappings", (int)l->mappings, "cpu", (double)l->cpu_permille / 1000.0, "rss_bytes",
-		(json_int_t)l->rss_bytes, "loop_lag_us", (int)l->loop_lag_us);
+		(json_int_t)l->rss_bytes, "loop_lag_us", (int)l->loop_lag_us, "agents", l->agents);
 }
 
 /* What system administrators see besides. */

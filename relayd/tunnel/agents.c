@@ -35,11 +35,11 @@ struct agents {
 	unsigned n;
 	int fd; /* -1: not listening (yet) */
 	bool quiet;
-	uint64_t told; /* serial of the registry at the last agents_changed() */
+	uv_async_t changed;
 	uv_mutex_t lock;
 	struct map gates; /* struct client_gate by client, under lock */
 	uv_timer_t retry;
-	bool timer_open;
+	unsigned handles; /* libuv's, to be closed */
 	/* For a call to the workers. */
 	struct snapshot *old, *new_;
 	struct tls_ctx *tls;
@@ -251,9 +251,12 @@ static void agents_drain(void *self, uint64_t deadline_mono_ms)
 		workers_call(a->env.workers, work_close, a);
 }
 
-static void on_timer_closed(uv_handle_t *h)
+static void on_handle_closed(uv_handle_t *h)
 {
-	free(h->data);
+	struct agents *a = h->data;
+
+	if (--a->handles == 0)
+		free(a);
 }
 
 static void agents_stop(void *self)
@@ -276,10 +279,13 @@ static void agents_stop(void *self)
 	uv_mutex_destroy(&a->lock);
 	a->tables = NULL;
 	a->n = 0;
-	if (a->timer_open)
-		uv_close((uv_handle_t *)&a->retry, on_timer_closed);
-	else
+	if (a->handles == 0) {
 		free(a);
+		return;
+	}
+	uv_close((uv_handle_t *)&a->retry, on_handle_closed);
+	if (a->handles > 1)
+		uv_close((uv_handle_t *)&a->changed, on_handle_closed);
 }
 
 static void agents_stats(void *self, struct service_stats *out)
@@ -334,6 +340,22 @@ static const struct service_ops ops = {
 	.adopt = agents_adopt,
 };
 
+/* On the worker that let an agent in or out. */
+static void on_registry(void *arg)
+{
+	struct agents *a = arg;
+
+	uv_async_send(&a->changed);
+}
+
+static void on_changed(uv_async_t *async)
+{
+	const struct agents *a = async->data;
+
+	if (a->conf.on_change != NULL)
+		a->conf.on_change(a->conf.arg);
+}
+
 int agents_new(struct agents **out, struct service *service, const struct service_env *env,
 	const struct agents_conf *conf, struct err *e)
 {
@@ -348,7 +370,7 @@ int agents_new(struct agents **out, struct service *service, const struct servic
 	map_init(&a->gates);
 	a->n = workers_count(env->workers);
 	a->tables = calloc(a->n, sizeof *a->tables);
-	if (a->tables == NULL || registry_new(&a->registry, a->n) != 0)
+	if (a->tables == NULL || registry_new(&a->registry, a->n, on_registry, a) != 0)
 		goto fail;
 	for (unsigned i = 0; i < a->n; i++) {
 		if (agent_table_init(&a->tables[i], workers_at(env->workers, i), a->registry, &a->conf) != 0)
@@ -356,10 +378,13 @@ int agents_new(struct agents **out, struct service *service, const struct servic
 		a->tables[i].all = a->tables;
 		a->tables[i].n_all = a->n;
 	}
+	a->retry.data = a->changed.data = a;
 	if (uv_timer_init(env->loop, &a->retry) != 0)
 		goto fail;
-	a->retry.data = a;
-	a->timer_open = true;
+	a->handles++;
+	if (uv_async_init(env->loop, &a->changed, on_changed) != 0)
+		goto fail;
+	a->handles++;
 	*service = (struct service){ .ops = &ops, .self = a };
 	*out = a;
 	return 0;
@@ -379,15 +404,6 @@ enum agents_answer agents_find(struct agents *a, const struct worker *w, const c
 void agents_states(struct agents *a, struct client_states *out)
 {
 	registry_states(a->registry, out);
-}
-
-bool agents_changed(struct agents *a)
-{
-	uint64_t now = registry_serial(a->registry);
-	bool changed = now != a->told;
-
-	a->told = now;
-	return changed;
 }
 
 void agents_counts(const struct agents *a, struct agent_counts *out)

@@ -27,6 +27,9 @@ struct agents_conf {
 	uint64_t guests_max;       /* connections that have not begun TLS, of one worker */
 	uint32_t ping_ms;          /* for clients that set no heartbeat */
 	uint32_t backoff_ms;       /* longest that an agent waits between two attempts */
+	/* Some came or went: agents_states() is another one. */
+	void (*on_change)(void *arg);
+	void *arg;
 };
 
 /* Each counts up; of one worker, or the sum of all. */
@@ -50,8 +53,6 @@ int agents_set_identity(struct agents *a, const char *node, const char *cert, co
 	struct err *e) MUST_CHECK;
 /* The agents that are here, for a report; items are borrowed until the next call. */
 void agents_states(struct agents *a, struct client_states *out);
-/* Whether that list has changed since the last call. */
-bool agents_changed(struct agents *a);
 void agents_counts(const struct agents *a, struct agent_counts *out);
 
 enum agents_answer {

@@ -31,11 +31,12 @@ struct registry {
 	pthread_mutex_t lock;
 	struct map instances, residents;
 	unsigned workers;
-	uint64_t serial;            /* atomic */
+	void (*on_change)(void *arg);
+	void *arg;
 	struct client_state *items; /* of the last report */
 };
 
-int registry_new(struct registry **out, unsigned workers)
+int registry_new(struct registry **out, unsigned workers, void (*on_change)(void *arg), void *arg)
 {
 	struct registry *r = calloc(1, sizeof *r);
 
@@ -45,6 +46,8 @@ int registry_new(struct registry **out, unsigned workers)
 	map_init(&r->instances);
 	map_init(&r->residents);
 	r->workers = workers;
+	r->on_change = on_change;
+	r->arg = arg;
 	*out = r;
 	return 0;
 }
@@ -60,7 +63,6 @@ static void forget(struct registry *r, struct instance *i)
 		free(c);
 	}
 	free(i);
-	__atomic_add_fetch(&r->serial, 1, __ATOMIC_RELAXED);
 }
 
 void registry_free(struct registry *r)
@@ -115,7 +117,7 @@ static struct instance *instance_new(struct registry *r, const char *key, const 
 	i->state.state = CLIENT_STATE_ONLINE;
 	i->state.since_ms = clock_wall_ms();
 	i->epoch = h->epoch;
-	__atomic_add_fetch(&r->serial, 1, __ATOMIC_RELAXED);
+	r->on_change(r->arg);
 	return i;
 }
 
@@ -188,8 +190,10 @@ void registry_leave(struct registry *r, const struct frame_hello *h, unsigned wo
 	i = map_get_str(&r->instances, key);
 	if (i != NULL && i->epoch == h->epoch && i->links[worker] > 0) {
 		i->links[worker]--;
-		if (--i->state.links == 0)
+		if (--i->state.links == 0) {
 			forget(r, i);
+			r->on_change(r->arg);
+		}
 	}
 	pthread_mutex_unlock(&r->lock);
 }
@@ -213,9 +217,4 @@ void registry_states(struct registry *r, struct client_states *out)
 	}
 	out->items = items;
 	pthread_mutex_unlock(&r->lock);
-}
-
-uint64_t registry_serial(const struct registry *r)
-{
-	return __atomic_load_n(&r->serial, __ATOMIC_RELAXED);
 }

@@ -18,7 +18,8 @@ struct registry;
 
 #define REGISTRY_LINKS_MAX 4 /* of one instance on one worker */
 
-int registry_new(struct registry **out, unsigned workers) MUST_CHECK;
+/* on_change: an instance came or went; on whatever thread that was, with the lock held. */
+int registry_new(struct registry **out, unsigned workers, void (*on_change)(void *arg), void *arg) MUST_CHECK;
 void registry_free(struct registry *r); /* NULL is fine */
 
 enum registry_answer {
@@ -37,7 +38,5 @@ void registry_leave(struct registry *r, const struct frame_hello *h, unsigned wo
 
 /* For a report; items are borrowed until the next call. */
 void registry_states(struct registry *r, struct client_states *out);
-/* Changes whenever an instance comes or goes. */
-uint64_t registry_serial(const struct registry *r);
 
 #endif

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import json
 import os
+import random
 import re
 import resource
 import shutil
@@ -27,10 +28,13 @@ DATABASE = os.environ.get("PORTWAY_TEST_DATABASE", "sqlite")
 
 
 def free_port(kind=socket.SOCK_STREAM, host="127.0.0.1"):
+    """Free now, and not one that the kernel gives to outgoing connections: it must still be free when a daemon comes back."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, kind) as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+    while True:
+        port = random.randrange(2100, 9900)  # controld picks tunnel ports from 10000 on
+        with socket.socket(family, kind) as s, contextlib.suppress(OSError):
+            s.bind((host, port))
+            return port
 
 
 def eventually(condition, what="condition", seconds=20, every=0.02):

@@ -1,7 +1,7 @@
 """Clients: made and listed over the API, known to the relays of their mappings, off everywhere when they or their owner are
 switched off. What an agent does with its links has files of its own."""
 import pytest
-from portway import Api, eventually
+from portway import Api, eventually, free_port
 
 PASSWORD = "a long password"
 
@@ -87,3 +87,15 @@ def test_ports_that_the_config_does_not_let_through(fleet, client):
         body = {"protocol": "tcp", "target_port": port, "target_client_id": client["id"]}
         answer = fleet.api.post("/api/v1/mappings", body, expect=201 if good else 403)
         assert good or (answer["code"] == "TARGET_NOT_ALLOWED" and str(port) in answer["message"])
+
+
+def test_where_agents_connect(new_fleet):
+    port = free_port()
+    fleet = new_fleet(relay_env={"RELAYD_AGENTS_LISTEN": f"127.0.0.1:{port}"})
+    client = fleet.api.post("/api/v1/clients", {}, expect=201)
+    url = f"/api/v1/clients/{client['id']}/relays"
+    found = eventually(lambda: (lambda a: a if a["items"] else None)(fleet.api.get(url)), "relay told where")
+    assert found["items"] == [{"node": "edge-1", "address": f"127.0.0.1:{port}"}]
+    token = fleet.api.post("/api/v1/nodes/join-tokens", {"name": "other"})["token"]
+    assert found["ca_fingerprint"] == token.split(".")[2]
+    fleet.api.get("/api/v1/clients/1/relays", expect=404)

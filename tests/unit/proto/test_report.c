@@ -36,7 +36,8 @@ static const struct msg_report head = {
 		.mappings = 6,
 		.cpu_permille = 7,
 		.rss_bytes = 8,
-		.loop_lag_us = 9 },
+		.loop_lag_us = 9,
+		.agents = "e:1" },
 	.state = { .applied = { .seq = 10 }, .serial = 11 },
 	.clients = { .told = true, .n = 1, .items = &client },
 };
@@ -64,7 +65,7 @@ static void test_golden(void **state)
 	write_report(&b);
 	assert_wire(&b, "0302 0002 6231 0000000000000003 01"
 			" 0003 302e31 0000000000000001 00000002 00000003 00000004 00000005 00000006 00000007"
-			" 0000000000000008 00000009"
+			" 0000000000000008 00000009 0003 653a31"
 			" " ZERO_LOG " 000000000000000a 000000000000000b 00000000 00000000"
 			" 01 00000000 00000001 0001 37 0001 69 0000 0000 01 00000002 0000000000000000"
 			" 00000002"
@@ -154,7 +155,7 @@ static void test_counters_of_a_newer_peer(void **state)
 
 static void test_refused(void **state)
 {
-	const size_t last = 2 + 4 + 8, clients = last + 1 + 5 + 44 + 40, rows = clients + 9 + 23, first = rows + 4,
+	const size_t last = 2 + 4 + 8, clients = last + 1 + 5 + 44 + 5 + 40, rows = clients + 9 + 23, first = rows + 4,
 		     second = first + 15;
 	struct buf b;
 
