@@ -25,7 +25,7 @@ static void on_gap(void *owner)
 /* Who may do what has changed elsewhere: what is kept of it here is worth nothing. */
 static void on_kinds(void *owner, const char *kinds)
 {
-	static const char *const ours[] = { "user", "tenant", "login", "api_key", "membership" };
+	static const char *const ours[] = { "user", "tenant", "login", "api_key", "membership", "client" };
 	struct app *a = owner;
 	bool any = kinds == NULL;
 

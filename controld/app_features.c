@@ -51,6 +51,7 @@ int app_clients_open(struct app *a, struct err *e)
 	if (client_statuses_new(&a->client_statuses, e) != 0)
 		return -1;
 	conf.statuses = a->client_statuses;
+	conf.identity = a->identity;
 	return clients_new(&a->clients, &conf, a->store, e);
 }
 

@@ -218,6 +218,7 @@ static int update(void *feature, struct request *rq, struct reply *rp, bool conf
 	w.config = config;
 	if (store_write(w.c->store, STORE_LOGGED, work_update, &w, e) != 0)
 		return -1;
+	clients_changed(w.c);
 	return answer(&w, rp, 200, e);
 }
 
@@ -298,6 +299,7 @@ int client_api_delete(void *feature, struct request *rq, struct reply *rp, struc
 	write_begin(&w, feature, rq);
 	if (store_write(w.c->store, STORE_LOGGED, work_delete, &w, e) != 0)
 		return -1;
+	clients_changed(w.c);
 	reply_empty(rp, 204);
 	return 0;
 }

@@ -1,6 +1,7 @@
 #include "controld/clients/client_erase.h"
 
 #include "controld/clients/client_seen.h"
+#include "controld/clients/client_session.h"
 #include "controld/clients/room.h"
 #include "controld/store/erasure.h"
 
@@ -74,7 +75,8 @@ static int erase_one(struct db *tx, int64_t now_ms, struct err *e)
 		return client_erase_begin(tx, &c, &by, e) == 0 ? 1 : -1;
 	if (rc == 0)
 		rc = find(tx, sql[SQL_LEFT], now_ms, &c, e);
-	if (rc == 1 && (client_seen_delete(tx, c.id, e) != 0 || client_delete(tx, c.id, e) != 0))
+	if (rc == 1 && (client_seen_delete(tx, c.id, e) != 0 || client_session_end_all(tx, c.id, e) < 0 ||
+			       client_delete(tx, c.id, e) != 0))
 		rc = -1;
 	return rc;
 }
@@ -120,4 +122,4 @@ static int erase(
 	return MIN(rc, 0);
 }
 
-const struct erasure client_erasure = { "client", "clients,client_seen", erase };
+const struct erasure client_erasure = { "client", "clients,client_seen,client_sessions", erase };

@@ -1,11 +1,15 @@
 #include "controld/clients/clients.h"
 
+#include "common/base/clock.h"
 #include "controld/clients/client.h"
 #include "controld/clients/client_config.h"
 #include "controld/clients/client_erase.h"
 #include "controld/clients/client_input.h"
 #include "controld/clients/client_seen.h"
+#include "controld/clients/client_session.h"
+#include "controld/clients/client_token.h"
 #include "controld/clients/room.h"
+#include "controld/identity/service.h"
 
 #include <stdlib.h>
 
@@ -35,6 +39,23 @@ static const struct route routes[] = {
 		"Clients" },
 	{ DELETE, "/api/v1/clients/{id}/secrets/{secret_id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0,
 		client_api_drop_secret, "End one secret at once; agents that use it are cut off", "Clients" },
+	{ POST, "/api/v1/clients/{id}/tokens", PERM_WRITE, LANE_DB, NULL, NULL, &client_pair_schema, 201, 0,
+		client_token_api_create, "Make a pair of tokens for a client", "Client tokens" },
+	{ DELETE, "/api/v1/clients/{id}/tokens", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0,
+		client_token_api_end_all, "Revoke all tokens of a client, at once", "Client tokens" },
+	{ POST, "/api/v1/client-tokens", PERM_PUBLIC, LANE_DB, NULL, &client_login_schema, &client_pair_schema, 201,
+		ROUTE_LOGIN, client_token_api_login, "A pair of tokens for who has the secret of a client",
+		"Client tokens" },
+	{ POST, "/api/v1/client-tokens/validate", PERM_PUBLIC, LANE_DB, NULL, &client_access_schema, NULL, 200, 0,
+		client_token_api_validate, "Say whether an access token is good, and whose it is", "Client tokens" },
+	{ POST, "/api/v1/client-tokens/validate-refresh", PERM_PUBLIC, LANE_DB, NULL, &client_refresh_schema, NULL, 200,
+		0, client_token_api_validate_refresh, "Say whether a refresh token is good; it is not used by that",
+		"Client tokens" },
+	{ POST, "/api/v1/client-tokens/refresh", PERM_PUBLIC, LANE_DB, NULL, &client_refresh_schema,
+		&client_pair_schema, 200, 0, client_token_api_refresh, "Exchange a refresh token for a new pair",
+		"Client tokens" },
+	{ POST, "/api/v1/client-tokens/revoke", PERM_PUBLIC, LANE_DB, NULL, &client_revoke_schema, NULL, 204, 0,
+		client_token_api_revoke, "End the session of a token; it is worth nothing at once", "Client tokens" },
 };
 
 struct route_table clients_routes(struct clients *c)
@@ -42,7 +63,8 @@ struct route_table clients_routes(struct clients *c)
 	return (struct route_table){ routes, ARRAY_LEN(routes), c };
 }
 
-const struct sql_table *const clients_sql[] = { &client_sql, &client_placed_sql, &client_seen_sql, &client_erase_sql };
+const struct sql_table *const clients_sql[] = { &client_sql, &client_placed_sql, &client_seen_sql, &client_erase_sql,
+	&client_session_sql };
 const size_t clients_sql_n = ARRAY_LEN(clients_sql);
 
 int clients_new(struct clients **out, const struct clients_conf *conf, struct store *store, struct err *e)
@@ -53,8 +75,16 @@ int clients_new(struct clients **out, const struct clients_conf *conf, struct st
 		return err_set(e, ERR_NOMEM, NULL, "clients: out of memory");
 	c->conf = *conf;
 	c->store = store;
+	if (conf->identity != NULL)
+		identity_set_clients(conf->identity, client_token_resolve, conf->identity);
 	*out = c;
 	return 0;
+}
+
+void clients_changed(struct clients *c)
+{
+	if (c->conf.identity != NULL)
+		identity_forget(c->conf.identity);
 }
 
 void clients_free(struct clients *c)
@@ -62,7 +92,8 @@ void clients_free(struct clients *c)
 	free(c);
 }
 
-#define ERASE_BATCH 100 /* clients in one transaction: others wait for it */
+#define EXPIRE_BATCH 1000
+#define ERASE_BATCH  100 /* clients in one transaction: others wait for it */
 
 struct erasing {
 	int64_t now_ms;
@@ -99,9 +130,28 @@ static int erase(struct clients *c, int64_t now_ms, struct err *e)
 const struct erasure *const clients_erasures[] = { &client_erasure };
 const size_t clients_erasures_n = ARRAY_LEN(clients_erasures);
 
+static int work_expire(struct db *tx, void *arg, struct err *e)
+{
+	int *ended = arg;
+
+	*ended = client_session_delete_expired(tx, clock_wall_ms(), EXPIRE_BATCH, e);
+	return MIN(*ended, 0);
+}
+
+static int expire_sessions(struct clients *c, struct err *e)
+{
+	int ended;
+
+	do {
+		if (store_write(c->store, STORE_OPERATIONAL, work_expire, &ended, e) != 0)
+			return -1;
+	} while (ended == EXPIRE_BATCH);
+	return 0;
+}
+
 int clients_tick(struct clients *c, int64_t now_ms, struct err *e)
 {
-	return erase(c, now_ms, e);
+	return erase(c, now_ms, e) != 0 ? -1 : expire_sessions(c, e);
 }
 
 int clients_see(struct clients *c, int64_t now_ms, struct err *e)

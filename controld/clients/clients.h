@@ -18,10 +18,12 @@
 struct client_actor;
 struct client_statuses;
 struct clients;
+struct identity_service;
 
 struct clients_conf {
 	uint32_t clients_max; /* per tenant; 0: none */
 	struct client_statuses *statuses;
+	struct identity_service *identity; /* signs clients' tokens, and learns from here who they are; NULL: none */
 };
 
 int clients_new(struct clients **out, const struct clients_conf *conf, struct store *store, struct err *e) MUST_CHECK;

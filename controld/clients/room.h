@@ -13,6 +13,9 @@ struct clients {
 	struct store *store;
 };
 
+/* After the commit of what may switch a client off: its tokens are looked at again. */
+void clients_changed(struct clients *c);
+
 /* client_api.c */
 int client_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int client_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e);
@@ -23,6 +26,17 @@ int client_api_get_config(void *feature, struct request *rq, struct reply *rp, s
 int client_api_put_config(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int client_api_rotate(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int client_api_drop_secret(void *feature, struct request *rq, struct reply *rp, struct err *e);
+
+/* client_token_api.c */
+int client_token_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_token_api_login(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_token_api_end_all(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_token_api_validate(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_token_api_validate_refresh(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_token_api_refresh(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_token_api_revoke(void *feature, struct request *rq, struct reply *rp, struct err *e);
+extern const struct schema client_login_schema, client_access_schema, client_refresh_schema, client_revoke_schema,
+	client_pair_schema;
 
 extern const struct sql_table client_placed_sql, client_seen_sql, client_erase_sql;
 

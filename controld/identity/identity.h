@@ -9,18 +9,23 @@
 #include "controld/rest/route.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum role { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN, ROLE_OWNER };
 
 struct identity {
 	char user_id[40];   /* "" for an API key that belongs to no user */
-	char actor[64];     /* for the change log: user id, or "key:<id>" */
+	char actor[64];     /* for the change log: user id, "key:<id>", or "client:<id>" */
 	char tenant_id[40]; /* the tenant this request acts in */
 	char token_id[40];  /* jti or API key id */
 	enum role role;
 	bool system_admin;
 	bool api_key;
 };
+
+#define IDENTITY_CLIENT "client:"
+/* The client whose token it is, who has no role and no user; 0: somebody else. */
+int64_t identity_client(const struct identity *id);
 
 const char *role_name(enum role r); /* "operator" */
 int role_parse(const char *s, enum role *out) MUST_CHECK;

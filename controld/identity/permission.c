@@ -2,6 +2,8 @@
 
 #include "common/base/str.h"
 
+#include <string.h>
+
 static const char *const role_names[] = {
 	[ROLE_NONE] = "none",
 	[ROLE_VIEWER] = "viewer",
@@ -18,6 +20,16 @@ static const enum role permission_role[] = {
 	[PERM_WRITE] = ROLE_OPERATOR,
 	[PERM_TENANT_ADMIN] = ROLE_ADMIN,
 };
+
+int64_t identity_client(const struct identity *id)
+{
+	int64_t client = 0;
+
+	if (!str_starts(id->actor, IDENTITY_CLIENT) ||
+		str_to_i64(id->actor + strlen(IDENTITY_CLIENT), 1, INT64_MAX, &client) != 0)
+		return 0;
+	return client;
+}
 
 const char *role_name(enum role r)
 {
@@ -40,6 +52,8 @@ bool identity_allows(const struct identity *id, enum permission p)
 		return true;
 	if (id == NULL)
 		return false;
+	if (p == PERM_CLIENT || identity_client(id) != 0)
+		return p == PERM_CLIENT && identity_client(id) != 0;
 	if (id->system_admin)
 		return true;
 	return (size_t)p < ARRAY_LEN(permission_role) && id->role >= permission_role[p];

@@ -29,6 +29,8 @@ struct resolver {
 	struct store *store;
 	struct signing_keys *keys;
 	const char *issuer;
+	resolver_client_fn client_fn; /* NULL: there are no clients */
+	void *client_self;
 	pthread_mutex_t lock; /* of all below */
 	uint64_t epoch;       /* raised by every change; 0 is never used, so that an empty slot is never fresh */
 	struct resolver_stats stats;
@@ -49,6 +51,12 @@ int resolver_new(
 	r->epoch = 1;
 	*out = r;
 	return 0;
+}
+
+void resolver_set_clients(struct resolver *r, resolver_client_fn fn, void *self)
+{
+	r->client_fn = fn;
+	r->client_self = self;
 }
 
 void resolver_free(struct resolver *r)
@@ -120,6 +128,21 @@ void resolver_stats(struct resolver *r, struct resolver_stats *out)
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
+static int resolver_read_client(
+	struct resolver *r, const char *claims, struct identity *out, int64_t *expires_ms, struct err *e)
+{
+	struct db *db;
+	int rc;
+
+	if (r->client_fn == NULL)
+		return err_set(e, ERR_INVALID_TOKEN, NULL, "token is not valid: there are no clients");
+	if (store_read_begin(r->store, &db, e) != 0)
+		return -1;
+	rc = r->client_fn(r->client_self, db, claims, out, expires_ms, e);
+	store_read_end(db);
+	return rc;
+}
+
 static int resolver_read_token(
 	struct resolver *r, const char *token, struct identity *out, int64_t *expires_ms, struct err *e)
 {
@@ -132,6 +155,11 @@ static int resolver_read_token(
 
 	if (signing_keys_verify(r->keys, token, now_ms, &claims, e) != 0)
 		return -1;
+	if (token_is_client(claims)) {
+		rc = resolver_read_client(r, claims, out, expires_ms, e);
+		free(claims);
+		return rc;
+	}
 	rc = token_parse(&t, claims, r->issuer, now_ms / 1000, e);
 	free(claims);
 	if (rc != 0)

@@ -17,6 +17,7 @@
 
 #define RESOLVER_KEEP_MS 3000
 
+struct db;
 struct resolver;
 struct signing_keys;
 struct store;
@@ -25,6 +26,10 @@ struct store;
 int resolver_new(struct resolver **out, struct store *store, struct signing_keys *keys, const char *issuer,
 	struct err *e) MUST_CHECK;
 void resolver_free(struct resolver *r);
+typedef int (*resolver_client_fn)(
+	void *self, struct db *db, const char *claims, struct identity *out, int64_t *expires_ms, struct err *e);
+/* Who resolves tokens of clients; without one they are not valid. Before threads start. */
+void resolver_set_clients(struct resolver *r, resolver_client_fn fn, void *self);
 /* Header values or NULL. Has the shape of struct authenticator. */
 int resolver_resolve(
 	void *resolver, const char *authorization, const char *api_key, struct identity *out, struct err *e) MUST_CHECK;

@@ -159,6 +159,31 @@ static int clean_crowds(struct identity_service *s, struct err *e)
 	}
 }
 
+void identity_set_clients(struct identity_service *s, identity_client_fn fn, void *self)
+{
+	resolver_set_clients(s->resolver, fn, self);
+}
+
+char *identity_sign(struct identity_service *s, const char *claims, struct err *e)
+{
+	return signing_keys_sign(s->keys, claims, clock_wall_ms(), e);
+}
+
+int identity_verify(struct identity_service *s, const char *token, char **claims, struct err *e)
+{
+	return signing_keys_verify(s->keys, token, clock_wall_ms(), claims, e);
+}
+
+const uint8_t *identity_refresh_key(const struct identity_service *s)
+{
+	return s->refresh_key;
+}
+
+const char *identity_issuer(const struct identity_service *s)
+{
+	return s->conf.issuer;
+}
+
 void identity_forget(struct identity_service *s)
 {
 	resolver_forget(s->resolver);

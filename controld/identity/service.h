@@ -45,6 +45,23 @@ int identity_bootstrap(struct identity_service *s, struct err *e) MUST_CHECK;
 struct route_table identity_routes(struct identity_service *s);
 struct authenticator identity_authenticator(struct identity_service *s);
 
+/* ---- for clients/: tokens of clients ------------------------------------------------------------------------------- */
+/*
+ * Who stands behind a token whose claims (JSON text, signed by us) are those of a client: 0 and *out with the end of the
+ * token, or -1 with INVALID_TOKEN or TOKEN_EXPIRED. Called by any thread.
+ */
+typedef int (*identity_client_fn)(
+	void *self, struct db *db, const char *claims, struct identity *out, int64_t *expires_ms, struct err *e);
+/* Before threads start. */
+void identity_set_clients(struct identity_service *s, identity_client_fn fn, void *self);
+/* Signed as our own access tokens are; malloc'ed, NULL on error. */
+char *identity_sign(struct identity_service *s, const char *claims, struct err *e);
+/* The signature alone; *claims is malloc'ed. */
+int identity_verify(struct identity_service *s, const char *token, char **claims, struct err *e) MUST_CHECK;
+/* SHA256_SIZE bytes, once identity_bootstrap() has run: for session_token_print() and _parse(). */
+const uint8_t *identity_refresh_key(const struct identity_service *s);
+const char *identity_issuer(const struct identity_service *s);
+
 /* Who may do what has changed by another controld: nothing that is kept in memory about it counts any more. */
 void identity_forget(struct identity_service *s);
 

@@ -101,6 +101,15 @@ static bool token_read(struct token *t, const json_t *claims, const char *issuer
 	       role_parse(json_string_value(json_object_get(claims, "role")), &t->role) == 0;
 }
 
+bool token_is_client(const char *claims)
+{
+	json_t *root = json_loads(claims, JSON_REJECT_DUPLICATES, NULL);
+	const bool client = json_object_get(root, "client_id") != NULL;
+
+	json_decref(root);
+	return client;
+}
+
 int token_parse(struct token *t, const char *claims, const char *issuer, int64_t now_s, struct err *e)
 {
 	json_t *root = json_loads(claims, JSON_REJECT_DUPLICATES, NULL);

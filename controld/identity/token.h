@@ -34,6 +34,8 @@ int token_session(const char *jti, char session_id[RAND_ID_SIZE]) MUST_CHECK;
 
 /* Claims as JSON, malloc'ed; NULL for no memory. */
 char *token_print(const struct token *t, const char *issuer);
+/* Claims that are a client's, who is no user: clients/ reads them. */
+bool token_is_client(const char *claims);
 /* 0, or -1 with INVALID_TOKEN or TOKEN_EXPIRED. */
 int token_parse(struct token *t, const char *claims, const char *issuer, int64_t now_s, struct err *e) MUST_CHECK;
 

@@ -32,6 +32,7 @@ enum permission {
 	PERM_WRITE,        /* operator and up, own tenant */
 	PERM_TENANT_ADMIN, /* admin and up, own tenant */
 	PERM_SYSTEM,       /* system_admin */
+	PERM_CLIENT,       /* a client by its token, about itself; nobody else, and a client may call no other rows */
 };
 
 enum lane {
