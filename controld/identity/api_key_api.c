@@ -115,35 +115,25 @@ static int on_api_key_row(const struct api_key *k, void *items)
 	return json_array_append_new(items, api_key_json(k));
 }
 
-static int on_api_key_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
+static int api_key_read(struct db *db, struct identity_list *l, struct err *e)
 {
-	struct identity_service *s = feature;
-	const struct identity *who = request_identity(rq);
-	struct api_key_filter f = {
+	const struct identity *who = request_identity(l->rq);
+	const struct api_key_filter f = {
 		.scope = identity_scope(who),
 		.owner = api_key_owner(who),
-		.tenant_id = identity_query(rq, "tenant_id"),
-		.user_id = identity_query(rq, "user_id"),
-		.role = identity_query(rq, "role"),
+		.tenant_id = identity_query(l->rq, "tenant_id"),
+		.user_id = identity_query(l->rq, "user_id"),
+		.role = identity_query(l->rq, "role"),
+		.after = l->page.after,
+		.limit = l->rows,
 	};
-	struct page page;
-	struct db *db;
-	json_t *items;
-	int rc;
 
-	if (request_page(rq, &page, e) != 0 || store_read_begin(s->store, &db, e) != 0)
-		return -1;
-	f.after = page.after;
-	f.limit = page.limit + 1;
-	items = json_array();
-	rc = api_key_list(db, &f, on_api_key_row, items, e);
-	store_read_end(db);
-	if (rc != 0) {
-		json_decref(items);
-		return -1;
-	}
-	identity_reply_page(rp, items, page.limit, "id");
-	return 0;
+	return api_key_list(db, &f, on_api_key_row, l->items, e);
+}
+
+static int on_api_key_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	return identity_list(rq, rp, feature, "id", api_key_read, e);
 }
 
 /* ---- DELETE ------------------------------------------------------------------------------------------------------ */

@@ -25,37 +25,28 @@ static int audit_cursor(const struct page *page, int64_t *before_seq, struct err
 	return err_detail(e, "format", page->after);
 }
 
+static int audit_read(struct db *db, struct identity_list *l, struct err *e)
+{
+	const struct identity *who = request_identity(l->rq);
+	struct audit_filter f = {
+		.tenant_id = who->system_admin ? identity_query(l->rq, "tenant_id") : who->tenant_id,
+		.kind = identity_query(l->rq, "kind"),
+		.op = identity_query(l->rq, "op"),
+		.subject = identity_query(l->rq, "subject"),
+		.actor = identity_query(l->rq, "actor"),
+		.until_ms = INT64_MAX,
+		.limit = l->rows,
+	};
+
+	if (audit_cursor(&l->page, &f.before_seq, e) != 0 || audit_time(l->rq, "since", &f.since_ms, e) != 0 ||
+		audit_time(l->rq, "until", &f.until_ms, e) != 0)
+		return -1;
+	return audit_list(db, &f, l->items, e);
+}
+
 static int on_audit_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
-	struct identity_service *s = feature;
-	const struct identity *who = request_identity(rq);
-	struct audit_filter f = {
-		.tenant_id = who->system_admin ? identity_query(rq, "tenant_id") : who->tenant_id,
-		.kind = identity_query(rq, "kind"),
-		.op = identity_query(rq, "op"),
-		.subject = identity_query(rq, "subject"),
-		.actor = identity_query(rq, "actor"),
-		.until_ms = INT64_MAX,
-	};
-	struct page page;
-	struct db *db;
-	json_t *items;
-	int rc;
-
-	if (request_page(rq, &page, e) != 0 || audit_cursor(&page, &f.before_seq, e) != 0 ||
-		audit_time(rq, "since", &f.since_ms, e) != 0 || audit_time(rq, "until", &f.until_ms, e) != 0 ||
-		store_read_begin(s->store, &db, e) != 0)
-		return -1;
-	f.limit = page.limit + 1;
-	items = json_array();
-	rc = audit_list(db, &f, items, e);
-	store_read_end(db);
-	if (rc != 0) {
-		json_decref(items);
-		return -1;
-	}
-	identity_reply_page(rp, items, page.limit, "seq");
-	return 0;
+	return identity_list(rq, rp, feature, "seq", audit_read, e);
 }
 
 static const struct schema_field audit_query_fields[] = {

@@ -32,8 +32,18 @@ void identity_retry_after(struct reply *rp, uint64_t wait_ms);
 int identity_match(const struct request *rq, int64_t version, struct err *e) MUST_CHECK;
 /* A query parameter; "" when it is not there. */
 const char *identity_query(const struct request *rq, const char *name);
-/* Ends a list of which one row more than asked was read: drops that row and answers with the last id as cursor. */
-void identity_reply_page(struct reply *rp, json_t *items, unsigned limit, const char *id_member);
+/* One page of a list while it is read: one row more than it holds, which is dropped and says that there is a next. */
+struct identity_list {
+	const struct request *rq;
+	struct page page;
+	unsigned rows; /* to read */
+	json_t *items;
+};
+/* Reads the rows into l->items. */
+typedef int (*identity_read_fn)(struct db *db, struct identity_list *l, struct err *e);
+/* Answers with a page; its cursor is the last item's id_member. */
+int identity_list(struct request *rq, struct reply *rp, struct identity_service *s, const char *id_member,
+	identity_read_fn read, struct err *e) MUST_CHECK;
 
 /* Rows of each noun. */
 extern const struct route login_routes[], session_routes[], register_routes[], user_routes[], tenant_routes[],

@@ -274,7 +274,7 @@ const char *identity_query(const struct request *rq, const char *name)
 	return value != NULL ? value : "";
 }
 
-void identity_reply_page(struct reply *rp, json_t *items, unsigned limit, const char *id_member)
+static void reply_page(struct reply *rp, json_t *items, unsigned limit, const char *id_member)
 {
 	const json_t *last;
 	char cursor[RAND_ID_SIZE] = "";
@@ -288,4 +288,25 @@ void identity_reply_page(struct reply *rp, json_t *items, unsigned limit, const 
 			(void)str_copy(cursor, sizeof cursor, json_string_value(last));
 	}
 	reply_list(rp, items, cursor[0] != '\0' ? cursor : NULL);
+}
+
+int identity_list(struct request *rq, struct reply *rp, struct identity_service *s, const char *id_member,
+	identity_read_fn read, struct err *e)
+{
+	struct identity_list l = { .rq = rq };
+	struct db *db;
+	int rc;
+
+	if (request_page(rq, &l.page, e) != 0 || store_read_begin(s->store, &db, e) != 0)
+		return -1;
+	l.rows = l.page.limit + 1;
+	l.items = json_array();
+	rc = read(db, &l, e);
+	store_read_end(db);
+	if (rc != 0) {
+		json_decref(l.items);
+		return -1;
+	}
+	reply_page(rp, l.items, l.page.limit, id_member);
+	return 0;
 }

@@ -200,12 +200,8 @@ int session_identity(
 static int erase(
 	struct db *tx, const struct erase_owner *o, unsigned limit, int64_t *position, unsigned *n, struct err *e)
 {
-	const int gone =
-		db_exec(tx, sql[o->tenant ? SQL_ERASE_TENANT : SQL_ERASE_USER], e, bind_s(o->id), bind_i(limit));
-
 	(void)position;
-	*n = gone > 0 ? (unsigned)gone : 0;
-	return gone < 0 ? -1 : 0;
+	return erase_by(tx, sql[SQL_ERASE_USER], sql[SQL_ERASE_TENANT], o, limit, n, e);
 }
 
 const struct erasure session_erasure = { "session", "sessions", erase };

@@ -192,18 +192,9 @@ int tenant_dial_allow(struct db *db, const char *id, struct cidr *out, size_t ma
 
 /* ---- the end of a tenant ----------------------------------------------------------------------------------------- */
 
-int tenant_leaving(
-	struct db *db, unsigned limit, int (*fn)(const char *id, int64_t since_ms, void *arg), void *arg, struct err *e)
+int tenant_leaving(struct db *db, unsigned limit, erase_leaving_fn fn, void *arg, struct err *e)
 {
-	struct query *q;
-	int rc;
-
-	if (db_query(db, &q, sql[SQL_LEAVING], e, bind_i(limit)) != 0)
-		return -1;
-	while ((rc = query_next(q, e)) == 1 && fn(query_text(q, 0), query_int(q, 1), arg) == 0)
-		;
-	query_end(q);
-	return rc < 0 ? -1 : 0;
+	return erase_leaving(db, sql[SQL_LEAVING], limit, fn, arg, e);
 }
 
 static int erase(

@@ -9,6 +9,7 @@
 #include "common/base/macros.h"
 #include "common/base/rand.h"
 #include "common/net/cidr.h"
+#include "controld/store/erasure.h"
 #include "controld/store/store.h"
 
 #include <jansson.h>
@@ -51,12 +52,10 @@ int tenant_list(struct db *db, const char *scope, const char *status, const char
 /* The ranges that a tenant's users may have dialled by relays: at most max of them; *n gets the number. */
 int tenant_dial_allow(struct db *db, const char *id, struct cidr *out, size_t max, size_t *n, struct err *e) MUST_CHECK;
 
-/* Those that are being deleted, at most limit; since_ms: since when. fn: 0 goes on. */
-int tenant_leaving(struct db *db, unsigned limit, int (*fn)(const char *id, int64_t since_ms, void *arg), void *arg,
-	struct err *e) MUST_CHECK;
+/* Those that are being deleted. */
+int tenant_leaving(struct db *db, unsigned limit, erase_leaving_fn fn, void *arg, struct err *e) MUST_CHECK;
 
 extern const struct sql_table tenant_sql;
-struct erasure;
 extern const struct erasure tenant_erasure; /* after its last account */
 
 #endif

@@ -99,26 +99,15 @@ static int on_tenant_row(const struct tenant *t, void *items)
 	return json_array_append_new(items, tenant_json(t));
 }
 
+static int tenant_read(struct db *db, struct identity_list *l, struct err *e)
+{
+	return tenant_list(db, identity_scope(request_identity(l->rq)), identity_query(l->rq, "status"), l->page.after,
+		l->rows, on_tenant_row, l->items, e);
+}
+
 static int on_tenant_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
-	struct identity_service *s = feature;
-	struct page page;
-	struct db *db;
-	json_t *items;
-	int rc;
-
-	if (request_page(rq, &page, e) != 0 || store_read_begin(s->store, &db, e) != 0)
-		return -1;
-	items = json_array();
-	rc = tenant_list(db, identity_scope(request_identity(rq)), identity_query(rq, "status"), page.after,
-		page.limit + 1, on_tenant_row, items, e);
-	store_read_end(db);
-	if (rc != 0) {
-		json_decref(items);
-		return -1;
-	}
-	identity_reply_page(rp, items, page.limit, "id");
-	return 0;
+	return identity_list(rq, rp, feature, "id", tenant_read, e);
 }
 
 /* ---- PUT, DELETE ------------------------------------------------------------------------------------------------- */

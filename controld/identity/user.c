@@ -313,18 +313,9 @@ int user_enter(struct db *db, struct user *u, const char *tenant_id, struct err 
 
 /* ---- the end of a user ------------------------------------------------------------------------------------------- */
 
-int user_leaving(
-	struct db *db, unsigned limit, int (*fn)(const char *id, int64_t since_ms, void *arg), void *arg, struct err *e)
+int user_leaving(struct db *db, unsigned limit, erase_leaving_fn fn, void *arg, struct err *e)
 {
-	struct query *q;
-	int rc;
-
-	if (db_query(db, &q, sql[SQL_LEAVING], e, bind_i(limit)) != 0)
-		return -1;
-	while ((rc = query_next(q, e)) == 1 && fn(query_text(q, 0), query_int(q, 1), arg) == 0)
-		;
-	query_end(q);
-	return rc < 0 ? -1 : 0;
+	return erase_leaving(db, sql[SQL_LEAVING], limit, fn, arg, e);
 }
 
 static int log_user(struct db *tx, const char *op, const char *id, const char *tenant, int64_t now_ms, struct err *e)
@@ -380,17 +371,12 @@ static int erase_account(struct db *tx, const struct erase_owner *o, struct err 
 static int erase(
 	struct db *tx, const struct erase_owner *o, unsigned limit, int64_t *position, unsigned *n, struct err *e)
 {
-	int gone;
-
 	(void)position;
 	if (o->tenant && switch_off(tx, o, limit, n, e) != 0)
 		return -1;
 	if (o->tenant && *n > 0)
 		return 0;
-	gone = db_exec(
-		tx, sql[o->tenant ? SQL_ERASE_MEMBERS_OF_TENANT : SQL_ERASE_MEMBERS], e, bind_s(o->id), bind_i(limit));
-	*n = gone > 0 ? (unsigned)gone : 0;
-	if (gone < 0)
+	if (erase_by(tx, sql[SQL_ERASE_MEMBERS], sql[SQL_ERASE_MEMBERS_OF_TENANT], o, limit, n, e) != 0)
 		return -1;
 	return !o->tenant && o->ripe && *n < limit ? erase_account(tx, o, e) : 0;
 }

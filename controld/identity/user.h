@@ -11,6 +11,7 @@
 #include "common/base/rand.h"
 #include "common/crypto/password.h"
 #include "controld/identity/identity.h"
+#include "controld/store/erasure.h"
 #include "controld/store/store.h"
 
 #include <jansson.h>
@@ -72,12 +73,10 @@ int user_list(struct db *db, const struct user_filter *f, user_fn fn, void *arg,
  */
 int user_enter(struct db *db, struct user *u, const char *tenant_id, struct err *e) MUST_CHECK;
 
-/* Those that are being deleted, at most limit; since_ms: since when. fn: 0 goes on. */
-int user_leaving(struct db *db, unsigned limit, int (*fn)(const char *id, int64_t since_ms, void *arg), void *arg,
-	struct err *e) MUST_CHECK;
+/* Those that are being deleted. */
+int user_leaving(struct db *db, unsigned limit, erase_leaving_fn fn, void *arg, struct err *e) MUST_CHECK;
 
 extern const struct sql_table user_sql;
-struct erasure;
 /* The account and its memberships; of a tenant: its accounts are switched off, and then leave one by one. */
 extern const struct erasure user_erasure;
 

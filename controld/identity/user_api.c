@@ -143,36 +143,26 @@ static int on_user_row(const struct user *u, void *items)
 	return json_array_append_new(items, user_json(u));
 }
 
+static int user_read(struct db *db, struct identity_list *l, struct err *e)
+{
+	const struct user_filter f = {
+		.scope = identity_scope(request_identity(l->rq)),
+		.tenant_id = identity_query(l->rq, "tenant_id"),
+		.status = identity_query(l->rq, "status"),
+		.role = identity_query(l->rq, "role"),
+		.email = identity_query(l->rq, "email"),
+		.username = identity_query(l->rq, "username"),
+		.search = identity_query(l->rq, "q"),
+		.after = l->page.after,
+		.limit = l->rows,
+	};
+
+	return user_list(db, &f, on_user_row, l->items, e);
+}
+
 static int on_user_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
-	struct identity_service *s = feature;
-	struct user_filter f = {
-		.scope = identity_scope(request_identity(rq)),
-		.tenant_id = identity_query(rq, "tenant_id"),
-		.status = identity_query(rq, "status"),
-		.role = identity_query(rq, "role"),
-		.email = identity_query(rq, "email"),
-		.username = identity_query(rq, "username"),
-		.search = identity_query(rq, "q"),
-	};
-	struct page page;
-	struct db *db;
-	json_t *items;
-	int rc;
-
-	if (request_page(rq, &page, e) != 0 || store_read_begin(s->store, &db, e) != 0)
-		return -1;
-	f.after = page.after;
-	f.limit = page.limit + 1;
-	items = json_array();
-	rc = user_list(db, &f, on_user_row, items, e);
-	store_read_end(db);
-	if (rc != 0) {
-		json_decref(items);
-		return -1;
-	}
-	identity_reply_page(rp, items, page.limit, "id");
-	return 0;
+	return identity_list(rq, rp, feature, "id", user_read, e);
 }
 
 /* ---- PUT, suspend, activate -------------------------------------------------------------------------------------- */

@@ -31,6 +31,15 @@ struct erase_owner {
 typedef int (*erase_fn)(
 	struct db *tx, const struct erase_owner *o, unsigned limit, int64_t *position, unsigned *n, struct err *e);
 
+/* Runs statements of a noun that delete at most ?2 rows of the user or the tenant ?1. */
+int erase_by(struct db *tx, const char *of_user, const char *of_tenant, const struct erase_owner *o, unsigned limit,
+	unsigned *n, struct err *e) MUST_CHECK;
+
+/* Owners that are being deleted, read by a noun's statement: id, since when; at most ?1. fn: 0 goes on. */
+typedef int (*erase_leaving_fn)(const char *id, int64_t since_ms, void *arg);
+int erase_leaving(
+	struct db *db, const char *statement, unsigned limit, erase_leaving_fn fn, void *arg, struct err *e) MUST_CHECK;
+
 struct erasure {
 	const char *kind;   /* of object, as the change log calls it */
 	const char *tables; /* what it erases from, by comma */
