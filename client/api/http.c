@@ -178,7 +178,7 @@ int http_send(struct http *h, const struct http_request *rq, struct http_answer 
 	if (h->body.failed)
 		return err_set(e, ERR_TOO_LARGE, NULL, "%s answers more than %u bytes", rq->url, HTTP_BODY_MAX);
 	if (rc != CURLE_OK)
-		return err_set(e, code_of(rc), NULL, "%s: %s", rq->url, why[0] != '\0' ? why : curl_easy_strerror(rc));
+		return err_set(e, code_of(rc), NULL, "%s (%s)", why[0] != '\0' ? why : curl_easy_strerror(rc), rq->url);
 	curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &out->status);
 	out->body = json_loadb((const char *)h->body.data, h->body.len, JSON_DECODE_ANY, NULL);
 	return 0;

@@ -119,6 +119,48 @@ static const struct option_row list_options[] = {
 	WATCH,
 	{ .name = NULL },
 };
+static const struct option_row logs_options[] = {
+	{ .name = "limit",
+		.letter = 'n',
+		.type = OPTION_NUMBER,
+		.value = "N",
+		.min = 1,
+		.max = 1000000,
+		.help = "entries to begin with; default 20" },
+	{ .name = "follow", .letter = 'f', .type = OPTION_FLAG, .help = "go on and show each new entry" },
+	{ .name = "interval",
+		.type = OPTION_DURATION,
+		.value = "TIME",
+		.min = 100,
+		.max = 3600000,
+		.help = "with --follow: how often to look; default 1s" },
+	COLUMNS,
+	{ .name = NULL },
+};
+static const struct option_row top_options[] = {
+	{ .name = "interval",
+		.type = OPTION_DURATION,
+		.value = "TIME",
+		.min = 100,
+		.max = 3600000,
+		.help = "between two looks; default 2s" },
+	{ .name = "limit",
+		.letter = 'n',
+		.type = OPTION_NUMBER,
+		.value = "N",
+		.min = 1,
+		.max = 1000000,
+		.help = "looks; default: until q or ctrl-c" },
+	{ .name = NULL },
+};
+static const struct option_row api_options[] = {
+	{ .name = "file",
+		.letter = 'f',
+		.type = OPTION_FILE,
+		.value = "FILE",
+		.help = "JSON to begin with, - for the standard input; words change it" },
+	{ .name = NULL },
+};
 static const struct option_row get_options[] = { COLUMNS, WATCH, { .name = NULL } };
 static const struct option_row create_options[] = { BODY, COLUMNS, { .name = NULL } };
 static const struct option_row update_options[] = { BODY, IF_MATCH, COLUMNS, { .name = NULL } };
@@ -136,6 +178,8 @@ static const struct option_row service_options[] = {
 
 static const char *const agent_words[] = { "status", NULL };
 static const char *const service_words[] = { "install", "print", "uninstall", NULL };
+static const char *const methods[] = { "GET", "POST", "PUT", "PATCH", "DELETE", NULL };
+static const char *const connection_words[] = { "ls", "cut", NULL };
 static const char *const shells[] = { "bash", "zsh", "fish", NULL };
 
 const struct command commands_table[] = {
@@ -154,6 +198,19 @@ const struct command commands_table[] = {
 		.words = WORDS_LIST,
 		.list = agent_words,
 		.words_max = 1 },
+	{ .name = "api",
+		.args = "METHOD PATH [FIELD=VALUE ...]",
+		.summary = "any call of the API, for what has no command of its own",
+		.details = "Of GET and DELETE the words are the query, of the others the body, written as in create. "
+			   "The answer is "
+			   "printed as JSON, or YAML.",
+		.example = "portway api GET /api/v1/stats/traffic time_range=24h",
+		.options = api_options,
+		.run = command_api,
+		.words = WORDS_LIST,
+		.list = methods,
+		.words_min = 2,
+		.words_max = -1 },
 	{ .name = "completion",
 		.args = "bash|zsh|fish",
 		.summary = "print the completion script of a shell",
@@ -163,6 +220,17 @@ const struct command commands_table[] = {
 		.list = shells,
 		.words_min = 1,
 		.words_max = 1 },
+	{ .name = "connections",
+		.args = "[ls [FILTER=VALUE ...] | cut ID ...]",
+		.summary = "list what is connected now, or cut it",
+		.details =
+			"The relays are asked, so what is shown is how it is. Filters are mapping_id, group and node.",
+		.example = "portway connections ls mapping_id=map_01m80r1djz1f2b3c81mv",
+		.options = list_options,
+		.run = command_connections,
+		.words = WORDS_LIST,
+		.list = connection_words,
+		.words_max = -1 },
 	{ .name = "create",
 		.args = "RESOURCE [FIELD=VALUE ...]",
 		.summary = "make an object",
@@ -236,6 +304,16 @@ const struct command commands_table[] = {
 		.options = login_options,
 		.run = command_login },
 	{ .name = "logout", .args = "", .summary = "end the login and forget it", .run = command_logout },
+	{ .name = "logs",
+		.args = "[FILTER=VALUE ...]",
+		.summary = "who did what: the newest entries of the audit log",
+		.details = "Filters are kind, op, subject, actor, since, until and more: portway explain audit. JSON "
+			   "is one object "
+			   "a line.",
+		.example = "portway logs kind=mapping --follow",
+		.options = logs_options,
+		.run = command_logs,
+		.words_max = -1 },
 	{ .name = "ls",
 		.args = "[FILTER=VALUE ...]",
 		.summary = "list the mappings with their status and traffic",
@@ -261,6 +339,18 @@ const struct command commands_table[] = {
 		.summary = "how controld and its relays are",
 		.details = "With credentials the relays as well, and the revision each one runs.",
 		.run = command_status },
+	{ .name = "top",
+		.args = "[FILTER=VALUE ...]",
+		.summary = "what passes now, the busiest tunnels first",
+		.details = "On a terminal a page that is drawn anew until q or ctrl-c; elsewhere lines, for what has "
+			   "connections or "
+			   "passes bytes, and their sum. JSON is one object for each look. Relays report once a "
+			   "second. At most "
+			   "5000 tunnels are looked at; filters, as in ls, say which.",
+		.example = "portway top group=frankfurt --interval 1s",
+		.options = top_options,
+		.run = command_top,
+		.words_max = -1 },
 	{ .name = "update",
 		.args = "RESOURCE ID [FIELD=VALUE ...]",
 		.summary = "change an object",

@@ -12,6 +12,7 @@
 #define PATH_BYTES_MAX 4096
 #define SETTLE_MS      30000
 #define IF_MATCH_SIZE  80
+#define TEMPLATE_SIZE  160
 
 /* What only this answer holds stands below the table, alone on its line. */
 static void show_secret(const struct verb *v, const json_t *object)
@@ -48,6 +49,14 @@ static int write_one(struct verb *v, const struct api_request *rq)
 	return api_call(v->api, rq, &answer, &v->f) == 0 ? finish(v, &answer) : verb_fail(v);
 }
 
+static int read_body(struct verb *v, bool one, int argc, char **argv, json_t **out)
+{
+	char path[TEMPLATE_SIZE];
+
+	verb_template(path, sizeof path, v, one);
+	return verb_body(v, path, one ? "put" : "post", argc, argv, out);
+}
+
 /* ---- create ------------------------------------------------------------------------------------------------------- */
 
 /* A file may hold many: each is made, whatever becomes of the others; the first failure is the exit code. */
@@ -80,7 +89,7 @@ int command_create(struct invocation *in)
 	int rc = verb_begin(&v, in, in->argv[0], RESOURCE_CREATE);
 
 	if (rc == 0)
-		rc = verb_body(&v, "post", in->argc - 1, in->argv + 1, &body);
+		rc = read_body(&v, false, in->argc - 1, in->argv + 1, &body);
 	if (rc == 0)
 		rc = create_all(&v, body);
 	json_decref(body);
@@ -119,7 +128,7 @@ int command_update(struct invocation *in)
 	int rc = verb_begin(&v, in, in->argv[0], RESOURCE_UPDATE);
 
 	if (rc == 0)
-		rc = verb_body(&v, "put", in->argc - 2, in->argv + 2, &body);
+		rc = read_body(&v, true, in->argc - 2, in->argv + 2, &body);
 	if (rc == 0)
 		rc = update(&v, in->argv[1], body);
 	json_decref(body);

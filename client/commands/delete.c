@@ -1,5 +1,5 @@
 /*
- * delete - one or several objects; connections cut, which is the same of live connections.
+ * delete - one or several objects; connections - the live ones, and cutting them, which is the same.
  */
 #include "client/commands/verb.h"
 #include "client/out/text.h"
@@ -24,7 +24,7 @@ static int delete_one(struct verb *v, const char *id, const char *if_match)
 	if (rc != 0)
 		return verb_fail(v);
 	if (invocation_format(v->in) == PRINT_TABLE)
-		text_printf(v->in->out, "%s %s is deleted.", v->resource->name, id);
+		text_printf(v->in->out, "%s %s is gone.", v->resource->name, id);
 	else if (invocation_format(v->in) == PRINT_NAME)
 		text_put(v->in->out, id);
 	else
@@ -50,7 +50,7 @@ static int delete_all(struct verb *v, int argc, char **argv)
 	return rc;
 }
 
-static int delete_of(struct invocation *in, const char *resource, int argc, char **argv)
+int verb_delete(struct invocation *in, const char *resource, int argc, char **argv)
 {
 	struct verb v;
 	int rc = verb_begin(&v, in, resource, RESOURCE_DELETE);
@@ -63,5 +63,16 @@ static int delete_of(struct invocation *in, const char *resource, int argc, char
 
 int command_delete(struct invocation *in)
 {
-	return delete_of(in, in->argv[0], in->argc - 1, in->argv + 1);
+	return verb_delete(in, in->argv[0], in->argc - 1, in->argv + 1);
+}
+
+int command_connections(struct invocation *in)
+{
+	if (in->argc == 0 || strcmp(in->argv[0], "ls") == 0)
+		return verb_list(in, "connection", MAX(in->argc - 1, 0), in->argv + MIN(in->argc, 1));
+	if (strcmp(in->argv[0], "cut") != 0)
+		return invocation_usage(in, "it takes ls or cut, not '%s'", in->argv[0]);
+	if (in->argc < 2)
+		return invocation_usage(in, "cut takes the ids of connections");
+	return verb_delete(in, "connection", in->argc - 1, in->argv + 1);
 }

@@ -96,7 +96,7 @@ static int print_fields(const struct verb *v, const char *title, const char *met
 	char path[160];
 	int rc = 0;
 
-	(void)str_fmt(path, sizeof path, "%s%s", v->resource->path, strcmp(method, "put") == 0 ? "/{id}" : "");
+	verb_template(path, sizeof path, v, strcmp(method, "put") == 0);
 	if (t == NULL)
 		return -1;
 	add_object(t, v->doc, "", fields_body(v->doc, path, method), 0);

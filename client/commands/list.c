@@ -1,14 +1,10 @@
 /*
  * list - objects of a resource, filtered, page after page; ls - the mappings, with what passes through them.
  */
-#include "client/api/path.h"
 #include "client/commands/verb.h"
 #include "client/resource/pages.h"
 #include "client/resource/watch.h"
 #include "common/base/buf.h"
-#include "common/base/str.h"
-
-#include <string.h>
 
 #define PATH_BYTES_MAX    8192
 #define WATCH_INTERVAL_MS 2000
@@ -19,25 +15,6 @@ struct listing {
 	struct view view;
 	struct pages pages;
 };
-
-/* "status=active": what the list is asked for; controld refuses by name what it does not know. */
-static int add_filters(struct listing *l, int argc, char **argv)
-{
-	buf_init(&l->path, PATH_BYTES_MAX);
-	buf_printf(&l->path, "%s", l->v.resource->path);
-	for (int i = 0; i < argc; i++) {
-		char name[64];
-		const size_t n = strcspn(argv[i], "=");
-
-		if (n == 0 || argv[i][n] != '=' || str_fmt(name, sizeof name, "%.*s", (int)n, argv[i]) != 0)
-			return invocation_usage(l->v.in, "'%s': write a filter as NAME=VALUE", argv[i]);
-		path_query(&l->path, name, argv[i] + n + 1);
-	}
-	l->pages.path = buf_cstr(&l->path);
-	l->pages.page = l->v.resource->page;
-	l->pages.limit = options_number(&l->v.in->options, "limit", 0);
-	return l->path.failed ? invocation_usage(l->v.in, "the filters are too long") : 0;
-}
 
 static int on_item(const json_t *item, void *arg)
 {
@@ -85,8 +62,13 @@ static int run(struct listing *l, int argc, char **argv)
 {
 	const bool watched = options_has(&l->v.in->options, "watch");
 	struct view_conf conf;
-	int rc = add_filters(l, argc, argv);
+	int rc;
 
+	buf_init(&l->path, PATH_BYTES_MAX);
+	rc = verb_filters(&l->v, &l->path, argc, argv);
+	l->pages.path = buf_cstr(&l->path);
+	l->pages.page = l->v.resource->page;
+	l->pages.limit = options_number(&l->v.in->options, "limit", 0);
 	if (rc == 0)
 		rc = verb_view(&l->v, watched, &conf);
 	if (rc != 0)
@@ -96,16 +78,21 @@ static int run(struct listing *l, int argc, char **argv)
 	return watched ? watch(l) : print_once(l);
 }
 
-int command_list(struct invocation *in)
+int verb_list(struct invocation *in, const char *resource, int argc, char **argv)
 {
 	struct listing l = { .path = { .data = NULL } };
-	int rc = verb_begin(&l.v, in, in->argv[0], RESOURCE_LIST);
+	int rc = verb_begin(&l.v, in, resource, RESOURCE_LIST);
 
 	if (rc == 0)
-		rc = run(&l, in->argc - 1, in->argv + 1);
+		rc = run(&l, argc, argv);
 	buf_free(&l.path);
 	verb_end(&l.v);
 	return rc;
+}
+
+int command_list(struct invocation *in)
+{
+	return verb_list(in, in->argv[0], in->argc - 1, in->argv + 1);
 }
 
 /* ---- ls ----------------------------------------------------------------------------------------------------------- */

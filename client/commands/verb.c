@@ -81,6 +81,25 @@ void verb_path(struct buf *b, const struct verb *v, const char *id)
 	path_segment(b, id);
 }
 
+void verb_template(char *dst, size_t size, const struct verb *v, bool one)
+{
+	(void)str_fmt(dst, size, "%s%s", v->resource->path, one ? "/{id}" : "");
+}
+
+int verb_filters(struct verb *v, struct buf *path, int argc, char **argv)
+{
+	buf_printf(path, "%s", v->resource->path);
+	for (int i = 0; i < argc; i++) {
+		char name[64];
+		const size_t n = strcspn(argv[i], "=");
+
+		if (n == 0 || argv[i][n] != '=' || str_fmt(name, sizeof name, "%.*s", (int)n, argv[i]) != 0)
+			return invocation_usage(v->in, "'%s': write a filter as NAME=VALUE", argv[i]);
+		path_query(path, name, argv[i] + n + 1);
+	}
+	return path->failed ? invocation_usage(v->in, "the filters are too long") : 0;
+}
+
 int verb_fail(const struct verb *v)
 {
 	return invocation_fail(v->in, &v->f);

@@ -42,8 +42,19 @@ int verb_show(struct verb *v, const json_t *object);
 /* Complains about v->f. */
 int verb_fail(const struct verb *v);
 
-/* What is written: the file of --file, and the words after it. 0 with a new object, or the exit code after a complaint. */
-int verb_body(struct verb *v, const char *method, int argc, char **argv, json_t **out);
+/* The resource's path with "status=active" and its like as a query; controld refuses by name what it does not know. */
+int verb_filters(struct verb *v, struct buf *path, int argc, char **argv);
+/*
+ * What is written: the file of --file, and the words after it, as the API describes what path and method take. 0 with a new
+ * object, or the exit code after a complaint.
+ */
+int verb_body(struct verb *v, const char *path, const char *method, int argc, char **argv, json_t **out);
+/* The path that fields are described under: "/api/v1/mappings", for one "/api/v1/mappings/{id}". */
+void verb_template(char *dst, size_t size, const struct verb *v, bool one);
+
+/* What list and delete do, of any resource. The exit code. */
+int verb_list(struct invocation *in, const char *resource, int argc, char **argv);
+int verb_delete(struct invocation *in, const char *resource, int argc, char **argv);
 
 /* Waits until the relays have taken a mapping up, at most timeout_ms; *object is replaced by what it is then. The exit code. */
 int verb_settle(struct verb *v, json_t **object, uint64_t timeout_ms);

@@ -184,15 +184,12 @@ static int fill(struct body *b, int argc, char **argv, struct err *e)
 	return ask_secrets(b, e);
 }
 
-int verb_body(struct verb *v, const char *method, int argc, char **argv, json_t **out)
+int verb_body(struct verb *v, const char *path, const char *method, int argc, char **argv, json_t **out)
 {
 	struct body b = { .v = v };
-	char path[160];
 	struct err e;
 
-	(void)verb_doc(v);
-	(void)str_fmt(path, sizeof path, "%s%s", v->resource->path, strcmp(method, "put") == 0 ? "/{id}" : "");
-	b.schema = fields_body(v->doc, path, method);
+	b.schema = fields_body(verb_doc(v), path, method);
 	if (fill(&b, argc, argv, &e) != 0) {
 		json_decref(b.object);
 		return invocation_usage(v->in, "%s", e.msg);

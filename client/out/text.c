@@ -103,6 +103,23 @@ size_t text_clean(struct buf *out, const char *s, size_t n)
 	return wide;
 }
 
+size_t text_fit(const char *s, size_t n, size_t most)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	size_t used = 0, wide = 0;
+
+	while (used < n) {
+		uint32_t c = 0;
+		size_t len = decode(p + used, n - used, &c);
+
+		wide += len == 0 ? 1 : columns(c);
+		if (wide > most)
+			break;
+		used += MAX(len, 1);
+	}
+	return used;
+}
+
 void text_put(FILE *out, const char *s)
 {
 	struct buf b;

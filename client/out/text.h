@@ -15,7 +15,9 @@ struct buf;
 
 /* Appends s made harmless; answers how many columns of a terminal it takes. */
 size_t text_clean(struct buf *out, const char *s, size_t n);
-/* The same, to a stream. */
+/* How many bytes of clean text fit into so many columns. */
+size_t text_fit(const char *s, size_t n, size_t columns);
+/* The same as text_clean(), to a stream. */
 void text_put(FILE *out, const char *s);
 /* printf whose result is made harmless as a whole; line ends belong into the caller's own fputc(). */
 void text_printf(FILE *out, const char *fmt, ...) PRINTF(2, 3);

@@ -25,9 +25,35 @@ const json_t *fields_resolve(const json_t *doc, const json_t *schema)
 	return NULL;
 }
 
+/* Whether "/api/v1/groups/edge" is one of "/api/v1/groups/{id}". */
+static bool is_one_of(const char *path, const char *pattern)
+{
+	while (*path != '\0' && *pattern != '\0') {
+		const size_t n = strcspn(path, "/"), m = strcspn(pattern, "/");
+
+		if (n == 0 ? m != 0 : pattern[0] != '{' && (n != m || strncmp(path, pattern, n) != 0))
+			return false;
+		path += n + (path[n] == '/');
+		pattern += m + (pattern[m] == '/');
+	}
+	return *path == *pattern;
+}
+
+static const json_t *find_path(const json_t *paths, const char *path)
+{
+	const json_t *exact = json_object_get(paths, path);
+	const char *pattern;
+	json_t *value;
+
+	if (exact != NULL)
+		return exact;
+	json_object_foreach((json_t *)paths, pattern, value) if (is_one_of(path, pattern)) return value;
+	return NULL;
+}
+
 const json_t *fields_body(const json_t *doc, const char *path, const char *method)
 {
-	const json_t *operation = json_object_get(json_object_get(json_object_get(doc, "paths"), path), method);
+	const json_t *operation = json_object_get(find_path(json_object_get(doc, "paths"), path), method);
 	const json_t *content = json_object_get(json_object_get(operation, "requestBody"), "content");
 
 	return fields_resolve(doc, json_object_get(json_object_get(content, "application/json"), "schema"));

@@ -12,7 +12,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* The schema of what a path takes ("post", "put") or, as its parameters, is asked ("get"); NULL: the document has none. */
+/* The schema of what a path ("/things", "/things/{id}" or "/things/7") takes with a method; NULL: the document has none. */
 const json_t *fields_body(const json_t *doc, const char *path, const char *method);
 /* The schema of a member, by path; through references. NULL: unknown. */
 const json_t *fields_member(const json_t *doc, const json_t *schema, const struct field *f);

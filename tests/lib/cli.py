@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 import time
 
 from portway import BIN, eventually
@@ -34,15 +35,36 @@ def run(*args, status=0, stdin=None, **env):
     return done.stdout if status == 0 else done.stderr
 
 
+class Watch:
+    """A command that goes on: its lines as they come."""
+
+    def __init__(self, *args, **env):
+        self.process = subprocess.Popen([PROGRAM, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, env=environment(env), text=True)
+        self.lines = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append(line)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(20)
+
+
 class Terminal:
     """A command on a terminal of its own. Reads what it writes, types, resizes, looks at what the terminal is set to."""
 
-    def __init__(self, *args, size=(24, 80), **env):
+    def __init__(self, *args, size=(24, 80), program=(PROGRAM,), **env):
         self.master, self.slave = pty.openpty()
         self.resize(*size, tell=False)
         self.before = termios.tcgetattr(self.slave)
         self.text = ""
-        self.process = subprocess.Popen([PROGRAM, *args], stdin=self.slave, stdout=self.slave, stderr=self.slave,
+        self.process = subprocess.Popen([*program, *args], stdin=self.slave, stdout=self.slave, stderr=self.slave,
                                         env=environment(env), preexec_fn=self._own_terminal)
 
     def _own_terminal(self):

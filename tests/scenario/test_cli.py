@@ -2,11 +2,10 @@
 import json
 import os
 import subprocess
-import threading
 
 import pytest
 import yaml
-from cli import PROGRAM, Terminal, environment, portway, run
+from cli import PROGRAM, Terminal, Watch, environment, portway, run
 from portway import ADMIN, TcpServer, echo, eventually
 
 
@@ -170,27 +169,6 @@ def test_explain_says_what_controld_says(op):
     assert "0..65535" in line and "a free one is picked" in line
     assert "limits.max_connections" in out and "tcp|udp" in out
     assert "traffic_stats" not in out, "answers only"
-
-
-class Watch:
-    """A command that goes on: its lines as they come."""
-
-    def __init__(self, *args, **env):
-        self.process = subprocess.Popen([PROGRAM, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, env=environment(env), text=True)
-        self.lines = []
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.lines.append(line)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(20)
 
 
 def test_watch_tells_what_changes(op):

@@ -14,7 +14,9 @@
 
 static const char doc_text[] =
 	"{\"paths\":{\"/things\":{\"post\":{\"requestBody\":{\"content\":{\"application/json\":{\"schema\":"
-	"{\"$ref\":\"#/components/schemas/Thing\"}}}}}}},\"components\":{\"schemas\":{"
+	"{\"$ref\":\"#/components/schemas/Thing\"}}}}}},\"/things/{id}/on\":{\"put\":{\"requestBody\":{\"content\":"
+	"{\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/"
+	"Limits\"}}}}}}},\"components\":{\"schemas\":{"
 	"\"Thing\":{\"required\":[\"name\",\"password\"],\"properties\":{"
 	"\"name\":{\"type\":\"string\"},\"note\":{\"type\":[\"string\",\"null\"]},\"port\":{\"type\":\"integer\"},"
 	"\"end\":{\"type\":[\"integer\",\"null\"]},\"ratio\":{\"type\":\"number\"},\"hot\":{\"type\":\"boolean\"},"
@@ -153,6 +155,12 @@ static void test_secrets_and_needs(void **state)
 	assert_int_equal(field_parse(&f, "name=x", NULL), 0);
 	assert_false(fields_is_secret(fields_member(doc, thing, &f)));
 	assert_null(fields_body(doc, "/things", "put"));
+	assert_non_null(fields_body(doc, "/things/{id}/on", "put"));
+	assert_non_null(fields_body(doc, "/things/7/on", "put"));
+	assert_null(fields_body(doc, "/things//on", "put"));
+	assert_null(fields_body(doc, "/things/7", "put"));
+	assert_null(fields_body(doc, "/things/7/on/x", "put"));
+	assert_null(fields_body(doc, "/thing/7/on", "put"));
 	assert_null(fields_body(NULL, "/things", "post"));
 	json_decref(doc);
 }

@@ -1,0 +1,159 @@
+"""What passes now: live connections listed and cut, the audit log followed, `top` on a terminal and elsewhere."""
+import contextlib
+import json
+import signal
+
+import pytest
+from cli import PROGRAM, Terminal, Watch, run
+from portway import ADMIN, TcpServer, connect, echo, eventually
+
+
+@pytest.fixture(scope="module")
+def op(fleet, tmp_path_factory):
+    env = {"XDG_CONFIG_HOME": str(tmp_path_factory.mktemp("xdg")), "PORTWAY_URL": fleet.controld.base}
+    run("login", "--email", ADMIN["email"], stdin=ADMIN["password"] + "\n", **env)
+    return env
+
+
+@pytest.fixture(scope="module")
+def tunnel(fleet):
+    """A mapping with a connection that has passed known bytes."""
+    with TcpServer(echo) as server:
+        mapping = fleet.mapping(server.port, name="live \x1b[31m")
+        with connect(mapping["source_port"]) as sock:
+            sock.sendall(b"x" * 1000)
+            assert sock.recv(1000, 0x100) == b"x" * 1000  # MSG_WAITALL
+            yield {**mapping, "sock": sock}
+
+
+def test_connections_are_listed_and_cut(op, tunnel):
+    with connect(tunnel["source_port"]) as sock:
+        sock.sendall(b"hello")
+        assert sock.recv(5) == b"hello"
+        mine = "%s:%d" % sock.getsockname()
+        rows = json.loads(run("connections", "ls", f"mapping_id={tunnel['id']}", "--json", **op))
+        assert len(rows) == 2
+        mine = next(r for r in rows if r["remote_addr"] == mine)
+        assert mine["bytes_received"] == mine["bytes_sent"] == 5
+        assert mine["id"] in run("connections", **op)
+        assert "is gone" in run("connections", "cut", mine["id"], **op)
+        with contextlib.suppress(ConnectionResetError):
+            assert sock.recv(1) == b"", "its end"
+        assert run("connections", "cut", mine["id"], status=4, **op)
+    assert tunnel["sock"].send(b"x") == 1 and tunnel["sock"].recv(1) == b"x", "the other one goes on"
+
+
+def test_ls_counts(op, tunnel):
+    def counted():
+        row = next(r for r in run("ls", **op).splitlines() if tunnel["id"] in r)
+        return row.split()[-5] == "1" and "1.0K" in row
+    eventually(counted, "connection and bytes in ls")
+
+
+def test_logs_begin_with_the_newest_and_go_on(op, fleet):
+    for i in range(5):
+        fleet.api.post("/api/v1/groups", {"name": f"log-{i}"})
+    entries = [json.loads(line) for line in run("logs", "kind=group", "-n", "3", "--json", **op).splitlines()]
+    assert [e["object"]["name"] for e in entries] == ["log-2", "log-3", "log-4"]
+    assert "group" in run("logs", "-n", "3", **op)
+    with Watch("logs", "kind=group", "-n", "1", "--follow", "--interval", "100ms", "--json", **op) as logs:
+        eventually(lambda: len(logs.lines) == 1, "the newest")
+        for i in range(5):
+            fleet.api.delete(f"/api/v1/groups/log-{i}")
+        eventually(lambda: len(logs.lines) == 6, "each new one, once")
+        seen = [json.loads(line) for line in logs.lines]
+        assert [e["op"] for e in seen] == ["create"] + ["delete"] * 5
+        assert [e["object"]["name"] for e in seen[1:]] == [f"log-{i}" for i in range(5)]
+    assert "kinds" in run("logs", "kinds=x", status=1, **op)
+
+
+def test_any_call(op, tunnel):
+    stats = json.loads(run("api", "GET", f"/api/v1/stats/mappings/{tunnel['id']}", "time_range=24h", **op))
+    assert stats["mapping_id"] == tunnel["id"]
+    group = json.loads(run("api", "POST", "/api/v1/groups", "name=any", **op))
+    assert json.loads(run("api", "PUT", "/api/v1/groups/any", "description=10", **op))["id"] == group["id"]
+    assert run("api", "DELETE", f"/api/v1/groups/{group['id']}", **op) == ""
+    assert run("api", "GET", "/api/v1/groups/any", status=4, **op)
+    assert "method" in run("api", "get", "/x", status=2, **op)
+
+
+def pump(sock):
+    sock.sendall(b"y" * 20000)
+    left = 20000
+    while left > 0:
+        left -= len(sock.recv(left))
+
+
+def test_top_in_lines(op, tunnel):
+    looks = run("top", "-n", "2", "--interval", "100ms", "--json", **op).splitlines()
+    assert len(looks) == 2 and json.loads(looks[0])["connections"] == 1
+    assert [t["id"] for t in json.loads(looks[1])["tunnels"]] == [tunnel["id"]]
+    with Watch("top", "--interval", "300ms", **op) as top:
+        def rate_seen():
+            pump(tunnel["sock"])
+            return any("live" in line and line.split()[-1] not in ("0", "OUT/S") for line in top.lines)
+        eventually(rate_seen, "a rate", every=0.1)
+        assert "(all)" in top.lines[1] and "\x1b" not in "".join(top.lines)
+
+
+def test_top_on_a_terminal(op, tunnel):
+    with Terminal("top", "--interval", "300ms", size=(20, 120), **op) as t:
+        t.expect(r"\x1b\[\?1049h\x1b\[\?25l.*portway top.*tunnels: 1, 1 active.*TUNNEL +PROTO")
+        eventually(lambda: pump(tunnel["sock"]) or t.read() and "K/s" in t.text, "a rate", every=0.1)
+        t.expect(r"live \\x1b\[31m +tcp")
+        t.resize(10, 30)
+        t.text = ""
+        t.expect(r"\x1b\[H.*\x1b\[J")
+        page = t.expect(r"\x1b\[H(.*?)\x1b\[J").group(1)
+        lines = page.replace("\x1b[K", "").split("\r\n")
+        assert len(lines) <= 10 and all(len(line) <= 30 for line in lines), lines
+        t.type("q")
+        assert t.wait() == 0
+        t.read()
+        assert t.text.endswith("\x1b[?25h\x1b[?1049l") and t.settings() == t.before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_top_leaves_the_terminal_as_it_was(op, number):
+    with Terminal("top", **op) as t:
+        t.expect("TUNNEL")
+        if number == signal.SIGINT:
+            t.type("\x03")
+        else:
+            t.process.send_signal(number)
+        assert t.wait() == -number
+        t.read()
+        assert t.text.endswith("\x1b[?25h\x1b[?1049l") and t.settings() == t.before
+
+
+def test_top_stops_and_goes_on(op):
+    shell = ("bash", "-c", f"set -m; {PROGRAM} top; echo back in the shell; fg >/dev/null")
+    with Terminal(program=shell, **op) as t:
+        t.expect("TUNNEL")
+        t.type("\x1a")
+        t.expect(r"\x1b\[\?25h\x1b\[\?1049l.*back in the shell")
+        t.expect(r"\x1b\[\?1049h.*TUNNEL")
+        t.type("q")
+        assert t.wait() == 0
+
+
+def test_top_without_controld_shows_what_it_knew(new_fleet, tmp_path):
+    fleet = new_fleet(relays=0)
+    env = {"XDG_CONFIG_HOME": str(tmp_path), "PORTWAY_URL": fleet.controld.base}
+    run("login", "--email", ADMIN["email"], stdin=ADMIN["password"] + "\n", **env)
+    fleet.mapping(1, active=False, name="kept")
+    with Terminal("top", "--interval", "200ms", "--tries", "1", **env) as t:
+        t.expect("kept")
+        fleet.controld.kill()
+        t.expect("no answer, what is below is old.*kept")
+        fleet.controld.start()
+        t.text = ""
+        t.expect(r"/s\x1b\[K\r\n\x1b\[K\r\nTUNNEL.*kept")
+        t.type("q")
+        assert t.wait() == 0
+
+
+def test_top_with_refused_credentials_ends(op):
+    with Terminal("top", **{**op, "PORTWAY_TOKEN": "x.y.z"}) as t:
+        assert t.wait() == 3
+        assert t.settings() == t.before
