@@ -3,7 +3,7 @@
 #include "common/base/macros.h"
 
 #define NS_PER_S  UINT64_C(1000000000)
-#define BURST_DIV 20   /* a bucket holds 50 ms: longer than a worker's timer, and half a percent of ten seconds */
+#define BURST_DIV 10 /* a bucket holds 100 ms: what a busy machine may keep a worker waiting, and 1 % of ten seconds */
 #define BURST_MIN 2048 /* bytes: one datagram of an ordinary path fits */
 
 void rate_init(struct rate *r)
