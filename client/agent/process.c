@@ -98,11 +98,16 @@ static void on_signal(uv_signal_t *h, int number)
 /* libuv's loop is run by the worker when one of its descriptors is ready: it has to know them before. */
 static void open_signals(struct process *p)
 {
+	sigset_t held;
+
+	sigemptyset(&held);
 	for (size_t i = 0; i < ARRAY_LEN(signal_numbers); i++) {
 		uv_signal_init(&p->worker.uv, &p->signals[i]);
 		p->signals[i].data = p;
 		uv_signal_start(&p->signals[i], on_signal, signal_numbers[i]);
+		sigaddset(&held, signal_numbers[i]);
 	}
+	pthread_sigmask(SIG_UNBLOCK, &held, NULL); /* one that came before is heard now */
 	uv_run(&p->worker.uv, UV_RUN_NOWAIT);
 }
 

@@ -138,7 +138,7 @@ static uint64_t take_loss(struct relay *r, const struct uplink *u)
 	if (r->refused)
 		log_error("relay_refuses", log_s("relay", r->name), log_s("reason", u->why));
 	else
-		log_info(u->last == UPLINK_UP ? "link_lost" : "relay_not_reached", log_s("relay", r->name),
+		log_warn(u->last == UPLINK_UP ? "link_lost" : "relay_not_reached", log_s("relay", r->name),
 			log_s("reason", u->why), log_u("next_in_ms", delay_ms));
 	return delay_ms;
 }

@@ -166,6 +166,19 @@ static const struct option_row create_options[] = { BODY, COLUMNS, { .name = NUL
 static const struct option_row update_options[] = { BODY, IF_MATCH, COLUMNS, { .name = NULL } };
 static const struct option_row delete_options[] = { IF_MATCH, { .name = NULL } };
 
+static const struct option_row quick_options[] = {
+	{ .name = "port",
+		.type = OPTION_NUMBER,
+		.value = "PORT",
+		.min = 1,
+		.max = 65535,
+		.help = "tunnel port on the relays; else the one of the last time, or a free one" },
+	{ .name = "name", .type = OPTION_TEXT, .value = "NAME", .help = "of the mapping" },
+	{ .name = "keep", .type = OPTION_FLAG, .help = "leave the mapping there at the end" },
+	{ .name = "verbose", .type = OPTION_FLAG, .help = "tell what happens on the way" },
+	{ .name = NULL },
+};
+
 static const struct option_row service_options[] = {
 	{ .name = "user", .type = OPTION_FLAG, .help = "of your own systemd, not of the system's" },
 	{ .name = "config", .type = OPTION_FILE, .value = "FILE", .help = "settings that the agent reads" },
@@ -282,6 +295,15 @@ const struct command commands_table[] = {
 		.run = command_help,
 		.words = WORDS_COMMAND,
 		.words_max = 1 },
+	{ .name = "http",
+		.args = "PORT|HOST:PORT",
+		.summary = "make a web server of this machine reachable",
+		.details = "As portway tcp, and prints the address as a URL.",
+		.example = "portway http 3000",
+		.options = quick_options,
+		.run = command_http,
+		.words_min = 1,
+		.words_max = 1 },
 	{ .name = "list",
 		.args = "RESOURCE [FILTER=VALUE ...]",
 		.summary = "list objects",
@@ -339,6 +361,19 @@ const struct command commands_table[] = {
 		.summary = "how controld and its relays are",
 		.details = "With credentials the relays as well, and the revision each one runs.",
 		.run = command_status },
+	{ .name = "tcp",
+		.args = "PORT|HOST:PORT",
+		.summary = "make a TCP service of this machine reachable",
+		.details = "Makes a mapping, runs an agent for it in the foreground, says where the service can be "
+			   "reached, and "
+			   "takes the mapping away at the end. Nothing but this target can be reached through it. The "
+			   "client "
+			   "that it runs as is made once for a profile and remembered, with the port.",
+		.example = "portway tcp 22",
+		.options = quick_options,
+		.run = command_tcp,
+		.words_min = 1,
+		.words_max = 1 },
 	{ .name = "top",
 		.args = "[FILTER=VALUE ...]",
 		.summary = "what passes now, the busiest tunnels first",
@@ -351,6 +386,15 @@ const struct command commands_table[] = {
 		.options = top_options,
 		.run = command_top,
 		.words_max = -1 },
+	{ .name = "udp",
+		.args = "PORT|HOST:PORT",
+		.summary = "make a UDP service of this machine reachable",
+		.details = "As portway tcp, for datagrams.",
+		.example = "portway udp 53",
+		.options = quick_options,
+		.run = command_udp,
+		.words_min = 1,
+		.words_max = 1 },
 	{ .name = "update",
 		.args = "RESOURCE ID [FIELD=VALUE ...]",
 		.summary = "change an object",

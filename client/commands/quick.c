@@ -1,0 +1,404 @@
+/*
+ * tcp, udp, http - a tunnel without set-up: a client (remembered), a mapping, the agent in the foreground, and the mapping is
+ * gone again at the end.
+ */
+#define _GNU_SOURCE
+#include "client/agent/process.h"
+#include "client/api/api.h"
+#include "client/commands/command.h"
+#include "client/commands/quick_client.h"
+#include "client/out/text.h"
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "common/net/addr.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DRAIN    "3s" /* at the end; whoever cannot wait presses Ctrl-C again */
+#define HOST_MAX 254
+
+struct quick {
+	struct invocation *in;
+	const char *protocol; /* "tcp" or "udp" */
+	const char *scheme;   /* "http://", or "" */
+	char host[HOST_MAX];
+	uint16_t port;
+	struct api *api;
+	struct quick_client client;
+	struct quick_client *opened; /* NULL: not yet */
+	char mapping[40];            /* id; "": none yet */
+	uint16_t source_port;
+	json_t *relays; /* the answer: ca_fingerprint, items */
+	struct failure f;
+};
+
+/* ---- what is asked for -------------------------------------------------------------------------------------------- */
+
+/* "22", "db.internal:5432" */
+static int take_target(struct quick *q, const char *word)
+{
+	uint64_t port;
+
+	if (str_to_u64(word, 1, 65535, &port) == 0) {
+		q->port = (uint16_t)port;
+		return str_copy(q->host, sizeof q->host, "127.0.0.1");
+	}
+	return addr_split_host(word, q->host, sizeof q->host, &q->port) == 0 && q->port != 0 ? 0 : -1;
+}
+
+static void print_target(const struct quick *q, char dst[HOST_MAX + 16])
+{
+	(void)str_fmt(dst, HOST_MAX + 16, strchr(q->host, ':') != NULL ? "[%s]:%u" : "%s:%u", q->host, q->port);
+}
+
+/* ---- calls to controld -------------------------------------------------------------------------------------------- */
+
+static int call(struct quick *q, const char *method, const json_t *body, json_t **out, const char *fmt, ...)
+	PRINTF(5, 6);
+static int call(struct quick *q, const char *method, const json_t *body, json_t **out, const char *fmt, ...)
+{
+	struct http_answer answer = { .body = NULL };
+	char path[256];
+	const struct api_request rq = { .method = method, .path = path, .body = body, .keyed = str_eq(method, "POST") };
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(path, sizeof path, fmt, ap);
+	va_end(ap);
+	r = api_call(q->api, &rq, &answer, &q->f);
+	if (r == 0 && out != NULL)
+		*out = json_incref(answer.body);
+	http_answer_fini(&answer);
+	return r;
+}
+
+static int failed(struct quick *q, const struct err *e)
+{
+	return failure_from_err(&q->f, EXIT_BAD_NEWS, e);
+}
+
+static int save(struct quick *q)
+{
+	struct err e;
+
+	return quick_client_save(&q->client, &e) == 0 ? 0 : failed(q, &e);
+}
+
+static int make_client(struct quick *q)
+{
+	char name[128] = "quick@", host[100] = "";
+	json_t *body, *made = NULL;
+	const char *secret;
+
+	(void)gethostname(host, sizeof host - 1);
+	(void)str_fmt(name, sizeof name, "quick@%s", host);
+	str_make_utf8(name);
+	body = json_pack("{s:s}", "name", name);
+	if (call(q, "POST", body, &made, "/api/v1/clients") != 0) {
+		json_decref(body);
+		return -1;
+	}
+	secret = json_string_value(json_object_get(made, "secret_key"));
+	q->client.id = json_integer_value(json_object_get(made, "id"));
+	(void)str_copy(q->client.secret, sizeof q->client.secret, secret != NULL ? secret : "");
+	q->client.mapping[0] = '\0';
+	json_decref(body);
+	json_decref(made);
+	return save(q);
+}
+
+/* The remembered one, if controld still has it; what a killed command left there goes first. */
+static int find_client(struct quick *q)
+{
+	struct err e;
+
+	if (quick_client_open(&q->client, api_profile_name(q->api), api_url(q->api), &e) != 0)
+		return failed(q, &e);
+	q->opened = &q->client;
+	if (q->client.id != 0 && call(q, "GET", NULL, NULL, "/api/v1/clients/%" PRId64, q->client.id) != 0) {
+		if (q->f.exit != EXIT_NOT_FOUND)
+			return -1;
+		q->client.id = 0;
+	}
+	if (q->client.id == 0)
+		return make_client(q);
+	if (q->client.mapping[0] != '\0' &&
+		call(q, "DELETE", NULL, NULL, "/api/v1/mappings/%s", q->client.mapping) != 0 &&
+		q->f.exit != EXIT_NOT_FOUND)
+		return -1;
+	q->client.mapping[0] = '\0';
+	return 0;
+}
+
+static int create(struct quick *q, uint16_t source_port, json_t **made)
+{
+	const char *name = options_text(&q->in->options, "name", NULL);
+	json_t *body = json_pack("{s:s, s:i, s:I, s:s, s:i, s:s*}", "protocol", q->protocol, "source_port",
+		(int)source_port, "target_client_id", (json_int_t)q->client.id, "target_host", q->host, "target_port",
+		(int)q->port, "name", name);
+	int r = call(q, "POST", body, made, "/api/v1/mappings");
+
+	json_decref(body);
+	return r;
+}
+
+static int create_again(struct quick *q, json_t **made)
+{
+	if (create(q, q->client.port, made) == 0)
+		return 0;
+	return q->f.exit == EXIT_CONFLICT ? create(q, 0, made) : -1;
+}
+
+static int check_status(struct quick *q, const json_t *mapping)
+{
+	const char *status = json_string_value(json_object_get(mapping, "status"));
+	const char *error = json_string_value(json_object_get(mapping, "error"));
+
+	if (status == NULL || !str_eq(status, "error"))
+		return 0;
+	return failure_set(&q->f, EXIT_BAD_NEWS, "the tunnel port %u cannot be opened: %s", q->source_port,
+		error != NULL ? error : "the relays do not say why");
+}
+
+/* On the port it was reachable at the last time, if that is still free and no other one is asked for. */
+static int make_mapping(struct quick *q)
+{
+	uint16_t port = (uint16_t)options_number(&q->in->options, "port", 0);
+	char target[HOST_MAX + 16], what[sizeof q->client.target];
+	json_t *made = NULL;
+	const char *id;
+	int r;
+
+	print_target(q, target);
+	(void)str_fmt(what, sizeof what, "%s %s", q->protocol, target);
+	if (port == 0 && str_eq(what, q->client.target) && q->client.port != 0)
+		r = create_again(q, &made);
+	else
+		r = create(q, port, &made);
+	if (r != 0)
+		return -1;
+	id = json_string_value(json_object_get(made, "id"));
+	(void)str_copy(q->mapping, sizeof q->mapping, id != NULL ? id : "");
+	q->source_port = (uint16_t)json_integer_value(json_object_get(made, "source_port"));
+	(void)str_copy(
+		q->client.mapping, sizeof q->client.mapping, options_has(&q->in->options, "keep") ? "" : q->mapping);
+	(void)str_copy(q->client.target, sizeof q->client.target, what);
+	q->client.port = q->source_port;
+	r = check_status(q, made);
+	json_decref(made);
+	return r == 0 ? save(q) : -1;
+}
+
+static int find_relays(struct quick *q)
+{
+	if (call(q, "GET", NULL, &q->relays, "/api/v1/clients/%" PRId64 "/relays", q->client.id) != 0)
+		return -1;
+	if (json_array_size(json_object_get(q->relays, "items")) > 0)
+		return 0;
+	return failure_set(&q->f, EXIT_NO_ANSWER,
+		"no relay takes agents now: one must be online, and have agents.listen set (relayd(8))");
+}
+
+/* A mapping that is to stay is kept for the next `portway agent` of this client. */
+static void remove_mapping(struct quick *q)
+{
+	struct err e;
+
+	if (q->mapping[0] == '\0' || options_has(&q->in->options, "keep"))
+		return;
+	if (call(q, "DELETE", NULL, NULL, "/api/v1/mappings/%s", q->mapping) != 0 && q->f.exit != EXIT_NOT_FOUND) {
+		(void)invocation_fail(q->in, &q->f);
+		text_printf(stderr, "%s: the mapping %s is still there; the next such command removes it", q->in->who,
+			q->mapping);
+		(void)fputc('\n', stderr);
+		return;
+	}
+	q->client.mapping[0] = '\0';
+	(void)!quick_client_save(&q->client, &e);
+}
+
+/* ---- where it can be reached -------------------------------------------------------------------------------------- */
+
+/* Of each relay: the host where agents meet it, with the tunnel port. */
+static json_t *addresses(const struct quick *q)
+{
+	json_t *list = json_array(), *relay;
+	size_t i;
+
+	json_array_foreach(json_object_get(q->relays, "items"), i, relay)
+	{
+		const char *at = json_string_value(json_object_get(relay, "address"));
+		char host[HOST_MAX], text[HOST_MAX + 32];
+		uint16_t port;
+
+		if (at == NULL || addr_split_host(at, host, sizeof host, &port) != 0)
+			continue;
+		(void)str_fmt(text, sizeof text, strchr(host, ':') != NULL ? "%s[%s]:%u" : "%s%s:%u", q->scheme, host,
+			q->source_port);
+		(void)json_array_append_new(list, json_string(text));
+	}
+	return list;
+}
+
+static void print_ready(struct quick *q, const json_t *list, const char *target)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(list, i, one)
+	{
+		text_printf(q->in->out, "%s %s %s", target, i == 0 ? "is reachable at" : "            and",
+			json_string_value(one));
+		(void)fputc('\n', q->in->out);
+	}
+	(void)fputs(options_has(&q->in->options, "keep") ? "Ctrl-C ends it; the mapping stays.\n" : "Ctrl-C ends it.\n",
+		q->in->out);
+}
+
+static void on_ready(void *arg)
+{
+	struct quick *q = arg;
+	json_t *list = addresses(q);
+	char target[HOST_MAX + 16];
+
+	print_target(q, target);
+	if (invocation_format(q->in) == PRINT_JSON) {
+		json_t *all = json_pack("{s:O, s:s, s:s, s:s, s:i, s:I}", "addresses", list, "protocol", q->protocol,
+			"target", target, "mapping", q->mapping, "port", (int)q->source_port, "client",
+			(json_int_t)q->client.id);
+
+		(void)!print_json_line(q->in->out, all);
+		json_decref(all);
+	} else {
+		print_ready(q, list, target);
+	}
+	(void)fflush(q->in->out);
+	json_decref(list);
+}
+
+/* ---- the agent ---------------------------------------------------------------------------------------------------- */
+
+static int relay_list(const struct quick *q, struct buf *out)
+{
+	json_t *relay;
+	size_t i;
+
+	buf_printf(out, "relays=");
+	json_array_foreach(json_object_get(q->relays, "items"), i, relay)
+		buf_printf(out, "%s%s", i > 0 ? "," : "", json_string_value(json_object_get(relay, "address")));
+	return out->failed ? -1 : 0;
+}
+
+static int make_settings(struct quick *q, struct settings *out)
+{
+	const char *ca = json_string_value(json_object_get(q->relays, "ca_fingerprint"));
+	char token[256], allow[HOST_MAX + 32], state[PATH_MAX + 16], target[HOST_MAX + 16];
+	const char *set[] = { token, allow, state, NULL, "drain_timeout=" DRAIN, "instance=quick", NULL };
+	const char *const none[] = { NULL };
+	const struct conf_source src = { .env = none, .set = set };
+	struct err_list *errs = calloc(1, sizeof *errs);
+	struct buf relays;
+	int r = -1;
+
+	buf_init(&relays, SETTINGS_RELAYS_MAX * SETTINGS_RELAY_SIZE);
+	print_target(q, target);
+	(void)str_fmt(
+		token, sizeof token, "token=%" PRId64 ".%s.%s", q->client.id, q->client.secret, ca != NULL ? ca : "");
+	(void)str_fmt(allow, sizeof allow, "allow=%s", target);
+	(void)str_fmt(state, sizeof state, "state_dir=%s", q->client.dir);
+	if (errs != NULL && relay_list(q, &relays) == 0) {
+		set[3] = buf_cstr(&relays);
+		r = settings_load(out, &src, errs);
+	}
+	if (r != 0)
+		(void)failure_set(&q->f, EXIT_BAD_NEWS, "controld's answer is of no use to an agent: %s",
+			errs != NULL && errs->n > 0 ? errs->items[0].msg : "out of memory");
+	explicit_bzero(token, sizeof token);
+	buf_free(&relays);
+	free(errs);
+	return r;
+}
+
+static int run_agent(struct quick *q)
+{
+	struct settings s;
+	const struct process_conf conf = { .settings = &s, .on_ready = on_ready, .arg = q };
+	struct err e = { .code = ERR_NONE };
+	enum command_exit code;
+
+	if (make_settings(q, &s) != 0)
+		return -1;
+	log_init("portway", options_has(&q->in->options, "verbose") ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, LOG_FORMAT_TEXT,
+		2);
+	code = process_run(&conf, &e);
+	return code == EXIT_DONE ? 0 : failure_from_err(&q->f, code, &e);
+}
+
+/* ---- commands ----------------------------------------------------------------------------------------------------- */
+
+/* Until the agent hears signals they wait: a mapping that was made must be removed again. */
+static void hold_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static int set_up(struct quick *q)
+{
+	if (!api_has_credentials(q->api))
+		return failure_set(&q->f, EXIT_CREDENTIALS,
+			"nobody is logged in at %s: portway login, or PORTWAY_TOKEN", api_url(q->api));
+	hold_signals();
+	return find_client(q) != 0 || make_mapping(q) != 0 || find_relays(q) != 0 ? -1 : 0;
+}
+
+static int quick(struct invocation *in, const char *protocol, const char *scheme)
+{
+	struct quick *q = calloc(1, sizeof *q);
+	int rc = EXIT_BAD_NEWS;
+
+	if (q == NULL)
+		return EXIT_BAD_NEWS;
+	q->in = in;
+	q->protocol = protocol;
+	q->scheme = scheme;
+	if (take_target(q, in->argv[0]) != 0) {
+		rc = invocation_usage(in, "'%s' is not PORT or HOST:PORT", in->argv[0]);
+	} else if ((rc = invocation_api(in, &q->api)) == 0) {
+		rc = set_up(q) == 0 && run_agent(q) == 0 ? EXIT_DONE : invocation_fail(in, &q->f);
+		remove_mapping(q);
+		api_close(q->api);
+	}
+	if (q->opened != NULL)
+		quick_client_close(q->opened);
+	json_decref(q->relays);
+	explicit_bzero(&q->client, sizeof q->client);
+	free(q);
+	return rc;
+}
+
+int command_tcp(struct invocation *in)
+{
+	return quick(in, "tcp", "");
+}
+
+int command_udp(struct invocation *in)
+{
+	return quick(in, "udp", "");
+}
+
+int command_http(struct invocation *in)
+{
+	return quick(in, "tcp", "http://");
+}

@@ -1,0 +1,147 @@
+"""portway tcp, udp, http: one command makes a service reachable, and nothing of it is left at the end."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import cli
+import pytest
+from agent import AgentFleet
+from portway import BIN, TcpServer, UdpEcho, connect, echo, receive_all
+
+
+@pytest.fixture(scope="module")
+def fleet():
+    f = AgentFleet()
+    try:
+        yield f.start()
+    finally:
+        f.stop()
+
+
+class Quick:
+    """A quick command in the foreground; its first line of JSON is `said`."""
+
+    def __init__(self, fleet, home, *words):
+        env = cli.environment({"PORTWAY_URL": fleet.controld.base, "XDG_STATE_HOME": str(home), "PORTWAY_TOKEN":
+                               fleet.api.session.headers["Authorization"].split()[1]})
+        self.process = subprocess.Popen([os.path.join(BIN, "portway"), *words], env=env, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        watchdog = threading.Timer(60, self.process.kill)
+        watchdog.start()
+        self.line = self.process.stdout.readline()
+        watchdog.cancel()
+        if not self.line:
+            raise AssertionError(self.process.stderr.read())
+
+    @property
+    def said(self):
+        return json.loads(self.line)
+
+    def end(self, number=signal.SIGINT):
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=30)
+        assert "Sanitizer" not in err and "runtime error" not in err, err
+        return out, err
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
+
+def answers(port):
+    with connect(port) as sock:
+        sock.settimeout(20)
+        sock.sendall(b"hello")
+        sock.shutdown(socket.SHUT_WR)
+        return receive_all(sock) == b"hello"
+
+
+def mappings(fleet):
+    return [m["id"] for m in fleet.api.get("/api/v1/mappings")["items"]]
+
+
+def test_tcp_and_what_is_left(fleet, tmp_path):
+    with TcpServer(echo) as server:
+        start = time.monotonic()
+        with Quick(fleet, tmp_path, "tcp", str(server.port), "--json", "--name", "mine") as quick:
+            assert answers(quick.said["port"])
+            print(f"usable after {time.monotonic() - start:.2f} s")
+            assert quick.said["addresses"] == [f"127.0.0.1:{quick.said['port']}"]
+            assert fleet.get(quick.said["mapping"])["name"] == "mine"
+            quick.end()
+            assert quick.process.returncode == 0
+            first = quick.said
+        assert mappings(fleet) == []
+        with Quick(fleet, tmp_path, "tcp", f"127.0.0.1:{server.port}", "--json") as again:
+            assert (again.said["client"], again.said["port"]) == (first["client"], first["port"])
+            assert answers(first["port"])
+            again.end(signal.SIGTERM)
+
+
+def test_killed(fleet, tmp_path):
+    """The next command removes what a killed one left, and is at the same place."""
+    with TcpServer(echo) as server:
+        with Quick(fleet, tmp_path, "tcp", str(server.port), "--json") as quick:
+            quick.process.kill()
+            quick.process.wait()
+            first = quick.said
+        assert mappings(fleet) == [first["mapping"]]
+        with Quick(fleet, tmp_path, "tcp", str(server.port), "--json") as again:
+            assert again.said["port"] == first["port"] and mappings(fleet) == [again.said["mapping"]]
+            assert answers(first["port"])
+            again.end()
+        assert mappings(fleet) == []
+
+
+def test_two_at_once(fleet, tmp_path):
+    """Each has its own client: an agent allows its own target only."""
+    with TcpServer(echo) as one, TcpServer(echo) as two:
+        with Quick(fleet, tmp_path, "tcp", str(one.port), "--json") as first, \
+                Quick(fleet, tmp_path, "http", str(two.port), "--json") as second:
+            assert first.said["client"] != second.said["client"]
+            assert second.said["addresses"] == [f"http://127.0.0.1:{second.said['port']}"]
+            for _ in range(5):
+                assert answers(first.said["port"]) and answers(second.said["port"])
+            first.end()
+            second.end()
+
+
+def test_udp_and_text(fleet, tmp_path):
+    with UdpEcho() as server, Quick(fleet, tmp_path, "udp", str(server.port)) as quick:
+        assert quick.line.startswith(f"127.0.0.1:{server.port} is reachable at 127.0.0.1:")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(10)
+            sock.sendto(b"x", ("127.0.0.1", int(quick.line.rsplit(":", 1)[1])))
+            assert sock.recv(10) == b"x"
+        assert quick.process.stdout.readline() == "Ctrl-C ends it.\n"
+        quick.end()
+
+
+def test_keep(fleet, tmp_path):
+    with TcpServer(echo) as server, Quick(fleet, tmp_path, "tcp", str(server.port), "--keep", "--json") as quick:
+        quick.end()
+        assert mappings(fleet) == [quick.said["mapping"]]
+        fleet.api.delete(f"/api/v1/mappings/{quick.said['mapping']}")
+
+
+def test_complaints(fleet, tmp_path):
+    env = {"PORTWAY_URL": fleet.controld.base, "XDG_STATE_HOME": str(tmp_path)}
+    assert "portway login" in cli.run("tcp", "22", status=3, **env)
+    assert "not PORT or HOST:PORT" in cli.run("tcp", "0", status=2, **env)
+    assert "not PORT or HOST:PORT" in cli.run("udp", "host", status=2, **env)
+    with TcpServer(echo) as server:
+        taken = cli.run("tcp", "22", "--port", str(server.port), status=1, **env, PORTWAY_TOKEN=token(fleet))
+        assert str(server.port) in taken
+    assert mappings(fleet) == []
+
+
+def token(fleet):
+    return fleet.api.session.headers["Authorization"].split()[1]
