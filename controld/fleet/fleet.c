@@ -234,12 +234,16 @@ fail:
 
 void fleet_free(struct fleet *f)
 {
+	bool left_behind;
+
 	if (f == NULL)
 		return;
-	line_free(f->line);
+	left_behind = !line_free(f->line);
 	asks_free(f->asks);
-	roster_free(f->roster);
-	ca_free(f->ca);
+	if (!left_behind) { /* whom to let in is still asked */
+		roster_free(f->roster);
+		ca_free(f->ca);
+	}
 	free(f->routes);
 	free(f);
 }

@@ -224,7 +224,7 @@ int line_new(struct line **out, const struct line_conf *c, struct err *e)
 	letter_init(&l->stop, open_stop);
 	line_peers_init(l);
 	if (mailbox_new(&l->mailbox, e) != 0) {
-		line_free(l);
+		(void)line_free(l);
 		return -1;
 	}
 	changes_on_commit(c->store, on_commit, l);
@@ -377,23 +377,26 @@ void line_stop(struct line *l)
 		mailbox_drain(l->mailbox);
 	polls_free(l->polls);
 	reports_free(l->reports);
-	link_server_close(l->link);
+	l->left_behind = !link_server_close(l->link);
 }
 
-void line_free(struct line *l)
+bool line_free(struct line *l)
 {
 	if (l == NULL)
-		return;
+		return true;
 	line_stop(l);
 	joins_free(l->joins);
 	presence_free(l->presence);
 	gate_free(l->gate);
 	model_reader_free(l->reader);
-	mailbox_free(l->mailbox);
 	line_peers_fini(l);
 	buf_free(&l->message);
+	if (l->left_behind)
+		return false;
+	mailbox_free(l->mailbox);
 	pthread_mutex_destroy(&l->stats_lock);
 	free(l);
+	return true;
 }
 
 uint16_t line_port(const struct line *l)

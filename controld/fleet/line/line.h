@@ -18,6 +18,7 @@
 #include "controld/fleet/line/polls.h"
 #include "controld/fleet/line/reports.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,7 +58,8 @@ int line_new(struct line **out, const struct line_conf *c, struct err *e) MUST_C
 /* Loads the model, listens, runs. */
 int line_start(struct line *l, struct err *e) MUST_CHECK;
 void line_stop(struct line *l); /* again is fine */
-void line_free(struct line *l);
+/* False: a part of it had to be left behind until the process ends, and with it what line_conf names. */
+bool line_free(struct line *l);
 uint16_t line_port(const struct line *l);
 /* There are new asks; without effect after line_stop(). */
 void line_wake(struct line *l);

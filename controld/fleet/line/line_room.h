@@ -52,6 +52,7 @@ struct line {
 	pthread_t thread;
 	uint16_t port;
 	bool running, stopping, ended;
+	bool left_behind; /* nng still knows it */
 	bool behind;      /* the log could not be read to its end */
 	uint64_t changes; /* of the model, that the relays were woken for */
 	uint64_t retry_ms, tick_ms;

@@ -9,6 +9,7 @@
 #include "common/base/sm.h"
 #include "common/base/str.h"
 #include "common/net/addr.h"
+#include "common/nng/nng_close.h"
 #include "common/nng/nng_handshakes.h"
 #include "common/nng/nng_tls.h"
 #include "controld/fleet/line/mailbox.h"
@@ -26,6 +27,7 @@
 #define CONTEXTS_IDLE 16 /* fewer that wait for a request: more are added */
 #define HELD_MAX      16 /* open requests of one connection */
 #define SEND_MS       10000
+#define CLOSE_MS      2000 /* nng closes in a few ms, or not at all */
 
 /*
  * One connection. Made by ADD_PRE on a thread of nng's; from then on the mailbox's thread has it, until the letter that
@@ -545,7 +547,7 @@ int link_server_open(struct link_server **out, const struct link_server_conf *c,
 	*out = s;
 	return 0;
 fail:
-	link_server_close(s);
+	(void)link_server_close(s);
 	return -1;
 }
 
@@ -558,16 +560,17 @@ static void request_free(struct link_request *rq)
 	free(rq);
 }
 
-/* Closing the socket ends every connection and every operation first; then nothing of nng's knows us any more. */
-void link_server_close(struct link_server *s)
+bool link_server_close(struct link_server *s)
 {
 	struct link_peer *p;
 	size_t it = 0;
 
 	if (s == NULL)
-		return;
-	if (s->open)
-		nng_close(s->socket);
+		return true;
+	if (s->open && nng_close_within(s->socket, CLOSE_MS) != 0) {
+		log_warn("link_left_behind", log_u("after_ms", CLOSE_MS));
+		return false;
+	}
 	while (s->requests != NULL) {
 		struct link_request *rq = s->requests;
 
@@ -579,6 +582,7 @@ void link_server_close(struct link_server *s)
 	map_free(&s->peers);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
+	return true;
 }
 
 uint16_t link_server_port(const struct link_server *s)

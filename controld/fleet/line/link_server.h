@@ -10,7 +10,8 @@
  * messages say; it comes in only while `admit` says so.
  *
  * Owner:  fleet. Thread: the mailbox's, but for link_server_stats().
- * Ends:   link_server_close(), with every request dropped; the mailbox must not be waited for any more.
+ * Ends:   link_server_close(), with every request dropped; the mailbox must not be waited for any more. nng 1.5 can wait
+ *         for ever in closing a TLS socket: then it is left behind, which only a program that ends may do.
  */
 #ifndef PORTWAY_CONTROLD_FLEET_LINE_LINK_SERVER_H
 #define PORTWAY_CONTROLD_FLEET_LINE_LINK_SERVER_H
@@ -55,7 +56,11 @@ struct link_server_conf {
 };
 
 int link_server_open(struct link_server **out, const struct link_server_conf *c, struct err *e) MUST_CHECK;
-void link_server_close(struct link_server *s); /* takes NULL */
+/*
+ * True: closed and freed. False: nng did not come to an end within 2 s; the server, its mailbox and the owner's `admit`
+ * must stay as they are until the process ends. Takes NULL.
+ */
+bool link_server_close(struct link_server *s);
 uint16_t link_server_port(const struct link_server *s);
 /* Closes every connection of this node. */
 void link_server_close_node(struct link_server *s, const char *node);
