@@ -18,7 +18,7 @@
 struct buf;
 
 #define FRAME_HEAD         8
-#define FRAME_DATA_MAX     16376 /* with its head one full TLS record */
+#define FRAME_DATA_MAX     65536 /* what is read at once travels in one frame, and is written at once */
 #define FRAME_DATAGRAM_MAX 65507 /* what UDP can carry over IPv4 */
 #define FRAME_CONTROL_MAX  1024  /* any other payload */
 #define FRAME_VERSION      1

@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 #define IN_MAX      ((size_t)128 * 1024) /* received at once */
-#define PLAIN_MAX   ((size_t)16 * 1024)  /* a TLS record's */
+#define PLAIN_MAX   IN_MAX
+#define RECORD_MAX  ((size_t)16 * 1024)  /* of TLS */
 #define SEAL_MAX    ((size_t)128 * 1024) /* sealed at once */
 #define SEALED_MAX  (2 * SEAL_MAX)       /* with room for what TLS adds */
 #define PENDING_MAX ((size_t)1024 * 1024)
@@ -157,7 +158,7 @@ static int seal_some(struct tunnel_link *l)
 	size_t n = MIN(l->mux.out.len, SEAL_MAX), done = 0;
 
 	while (done < n) {
-		ssize_t put = tls_session_write(l->tls, l->mux.out.data + done, MIN(n - done, PLAIN_MAX));
+		ssize_t put = tls_session_write(l->tls, l->mux.out.data + done, MIN(n - done, RECORD_MAX));
 
 		if (put <= 0)
 			return -1;
@@ -230,28 +231,43 @@ static void secure(struct tunnel_link *l)
 	l->ops->on_secured(l);
 }
 
+/* Out of TLS into desk->plain, as much as there is or fits: how much; *end is what TLS said last. */
+static size_t unseal(struct tunnel_link *l, ssize_t *end)
+{
+	size_t got = 0;
+
+	*end = 1;
+	while (*end > 0 && got < PLAIN_MAX) {
+		*end = tls_session_read(l->tls, l->desk->plain + got, PLAIN_MAX - got);
+		got += *end > 0 ? (size_t)*end : 0;
+	}
+	return got;
+}
+
+/* Several records go into the mux together: what they carry for one stream leaves in one system call. */
+static bool digest_some(struct tunnel_link *l)
+{
+	ssize_t end;
+	size_t n = unseal(l, &end);
+
+	if (push_sealed(l) != 0)
+		end = TLS_FAILED;
+	if (n > 0 && mux_input(&l->mux, l->desk->plain, n) != 0)
+		tunnel_link_close(l, l->mux.fault);
+	if (end > 0)
+		return true;
+	if (end != TLS_AGAIN)
+		tunnel_link_close(l, end == TLS_CLOSED ? "the peer closed" : tls_session_reason(l->tls));
+	return false;
+}
+
 /* All that was received, so that nothing of it has to be kept: TLS holds the beginning of a record by itself. */
 static void digest(struct tunnel_link *l)
 {
-	while (l->state != TUNNEL_CLOSED) {
-		ssize_t n;
-
-		if (l->state == TUNNEL_SECURING) {
-			secure(l);
-			if (l->state == TUNNEL_SECURING)
-				return;
-			continue;
-		}
-		n = tls_session_read(l->tls, l->desk->plain, PLAIN_MAX);
-		if (push_sealed(l) != 0)
-			n = TLS_FAILED;
-		if (n == TLS_AGAIN)
-			return;
-		if (n <= 0)
-			tunnel_link_close(l, n == TLS_CLOSED ? "the peer closed" : tls_session_reason(l->tls));
-		else if (mux_input(&l->mux, l->desk->plain, (size_t)n) != 0)
-			tunnel_link_close(l, l->mux.fault);
-	}
+	if (l->state == TUNNEL_SECURING)
+		secure(l);
+	while ((l->state == TUNNEL_GREETING || l->state == TUNNEL_UP) && digest_some(l))
+		;
 }
 
 /* A link has its turn like any flow; the rest waits for the next round. */

@@ -13,8 +13,8 @@ static const struct {
 	uint8_t bytes[FRAME_HEAD];
 	int rc;
 } heads[] = {
-	{ "data", { FRAME_DATA, 0, 0x3f, 0xf8, 0, 0, 0, 2 }, 0 },
-	{ "data beyond a record", { FRAME_DATA, 0, 0x3f, 0xf9, 0, 0, 0, 2 }, -1 },
+	{ "data", { FRAME_DATA, 1, 0, 0, 0, 0, 0, 2 }, 0 },
+	{ "too much data", { FRAME_DATA, 1, 0, 1, 0, 0, 0, 2 }, -1 },
 	{ "data of no stream", { FRAME_DATA, 0, 0, 1, 0, 0, 0, 0 }, -1 },
 	{ "ping of a stream", { FRAME_PING, 0, 0, 8, 0, 0, 0, 1 }, -1 },
 	{ "ping", { FRAME_PING, 0, 0, 8, 0, 0, 0, 0 }, 0 },

@@ -1,0 +1,123 @@
+"""What a tunnel through NAT costs, both ends together: relayd and its agent beside ssh -R, and haproxy as the common measure."""
+import os
+import subprocess
+import time
+
+import agent as agent_
+import l4
+import report
+import rig as rig_
+from rig import portway
+
+SUBJECTS = ["direct", "haproxy", "ssh_r", "agent"]
+UDP = ["direct", "agent"]
+
+# name: what it is, protocol, load, goal (rathole's and frp's own ratios to haproxy: 1 stream 1.5 and 2.0, connections 2.4 and 7.5)
+LOADS = {
+    "tunnel_bulk1": ("1 stream down", "tcp", "bulk -n 1", "CPU <= 1.5 x haproxy (rathole unencrypted)"),
+    "tunnel_bulk8": ("8 streams down", "tcp", "bulk -n 8", "CPU <= 1.5 x haproxy (rathole unencrypted)"),
+    "tunnel_up1": ("1 stream up", "tcp", "bulk -u -n 1", None),
+    "tunnel_crr": ("connect, ask, 128 bytes back, close; 32 at once", "tcp", "connect -n 32", "CPU <= 1.45 x haproxy (0.6 x rathole)"),
+    "tunnel_rr1": ("64 bytes there and back, 1 connection", "tcp", "exchange -n 1 -s 64", "p50 <= 0.9 x the best tunnel"),
+    "tunnel_rr64": ("64 bytes there and back, 64 connections", "tcp", "exchange -n 64 -s 64", None),
+    "tunnel_udp64": ("64 bytes there and back, 16 flows of 16", "udp", "udp -n 16 -w 16 -s 64", "CPU <= 5.5 us (0.5 x rathole)"),
+}
+NAMES = [*LOADS, "tunnel_idle"]
+
+
+class Agent(rig_.Relay):
+    """relayd and portway agent, one thread each, on the subject's core."""
+
+    def __init__(self, backend):
+        self.name = "agent"
+        self.fleet = agent_.AgentFleet(rig_.UNLIMITED)
+        try:
+            self.fleet.start(relays=1, relay_env={"RELAYD_WORKERS": "1", "RELAYD_LOG_LEVEL": "warn"})
+            self.client = self.fleet.client()
+            agent = self.fleet.agent(self.client, LOG_LEVEL="warn", LIMITS_STREAMS="20000", LIMITS_UDP_SESSIONS="20000")
+            agent.wait_up(1)
+            self.pids = [self.fleet.relay.pid, agent.pid]
+            for pid in self.pids:
+                subprocess.run(["taskset", "-apc", rig_.SUBJECT_CORE, str(pid)], check=True, capture_output=True)
+            self.ports = {p: self.map(backend, protocol=p, target_client_id=self.client["id"]) for p in ("tcp", "udp")}
+        except BaseException:
+            self.fleet.stop()
+            raise
+
+
+class SshR:
+    """sshd and ssh -R, which opens a channel for each connection."""
+
+    def __init__(self, rig, backend):
+        self.name = "ssh_r"
+        server, port = portway.free_port(), portway.free_port()
+        self.ports = {"tcp": port}
+        os.makedirs("/run/sshd", exist_ok=True)
+        for key in ("host", "user"):
+            portway.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{rig.folder}/{key}"])
+        rig.file("authorized", rig_.read(f"{rig.folder}/user.pub"))
+        sshd = ["/usr/sbin/sshd", "-D", "-f", "/dev/null", "-h", f"{rig.folder}/host", "-p", str(server), "-o", "ListenAddress=127.0.0.1",
+                "-o", f"AuthorizedKeysFile={rig.folder}/authorized", "-o", "StrictModes=no", "-o", "UsePAM=no", "-o", "PidFile=none",
+                "-o", "PermitRootLogin=yes"]
+        ssh = ["ssh", "-F", "/dev/null", "-N", "-i", f"{rig.folder}/user", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+               "-o", "UserKnownHostsFile=/dev/null", "-o", "ExitOnForwardFailure=yes", "-p", str(server),
+               "-R", f"127.0.0.1:{port}:127.0.0.1:{backend}", "127.0.0.1"]
+        self.processes = [self.start(sshd)]
+        portway.eventually(lambda: portway.connect(server).close() is None, "sshd listens", 10)
+        self.processes.append(self.start(ssh))
+        portway.eventually(lambda: portway.connect(port).close() is None, "ssh -R listens", 10)
+        self.pids = [p.pid for p in self.processes]
+
+    @staticmethod
+    def start(argv):
+        return subprocess.Popen(rig_.pinned(rig_.SUBJECT_CORE, argv), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+
+    def stop(self):
+        for process in reversed(self.processes):
+            process.terminate()
+            process.wait()
+
+
+def add(rig, name):
+    if name not in ("agent", "ssh_r"):
+        return rig.add(name)
+    subject = Agent(rig.backend) if name == "agent" else SshR(rig, rig.backend)
+    rig.subjects.append(subject)
+    return subject
+
+
+def loads(names, rounds):
+    metrics = []
+    with rig_.Rig() as rig:
+        subjects = {}
+        for name in names:
+            about, protocol, args, goal = LOADS[name]
+            wanted = UDP if protocol == "udp" else SUBJECTS
+            metric = report.Metric(name, about, goal)
+            for subject in wanted:
+                if subject not in subjects:
+                    subjects[subject] = add(rig, subject)
+            for _ in range(rounds):
+                for subject in wanted:
+                    if subjects[subject]:
+                        metric.add(subject, rig.load(subjects[subject], protocol, args))
+                        time.sleep(0.2 if name == "tunnel_crr" else 0)
+            metric.print()
+            metrics.append(metric)
+    return metrics
+
+
+def idle():
+    metric = report.Metric("tunnel_idle", "memory (PSS) of 1,000 connections, each, both ends, before and after 1 KB", "<= 3 KiB a connection")
+    with rig_.Rig() as rig:
+        for name in ("haproxy", "agent"):
+            metric.add(name, l4.idle_run(rig, add(rig, name), 1000))
+    metric.print()
+    return metric
+
+
+def run(names, rounds):
+    wanted = [n for n in names if n in LOADS]
+    metrics = loads(wanted, rounds) if wanted else []
+    return metrics + ([idle()] if "tunnel_idle" in names else [])
