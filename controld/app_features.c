@@ -46,9 +46,18 @@ void app_identity_close(struct app *a)
 
 int app_clients_open(struct app *a, struct err *e)
 {
-	struct clients_conf conf = { .clients_max = (uint32_t)a->settings->clients.max };
+	const struct settings *s = a->settings;
+	struct clients_conf conf = {
+		.clients_max = (uint32_t)s->clients.max,
+		.anonymous = { .enabled = s->anonymous.enabled,
+			.per_hour = (uint32_t)s->anonymous.per_hour,
+			.clients_max = (uint32_t)s->anonymous.clients_max,
+			.connections_max = (uint32_t)s->anonymous.connections_max,
+			.bandwidth = s->anonymous.bandwidth,
+			.lifetime_ms = s->anonymous.lifetime_ms },
+	};
 
-	if (client_statuses_new(&a->client_statuses, e) != 0)
+	if (client_statuses_new(&a->client_statuses, e) != 0 || anonymous_bootstrap(&conf.anonymous, a->store, e) != 0)
 		return -1;
 	conf.statuses = a->client_statuses;
 	conf.identity = a->identity;
@@ -115,6 +124,8 @@ int app_tunnels_open(struct app *a, struct err *e)
 		.series_retention_1m_ms = s->keep.samples_1m_ms,
 		.series_retention_1h_ms = s->keep.samples_1h_ms,
 		.samples = a->samples,
+		.anonymous_mappings_max = (uint32_t)s->anonymous.mappings_max,
+		.anonymous_bind = s->anonymous.bind,
 		.clients = a->client_statuses,
 	};
 

@@ -23,6 +23,11 @@ struct settings {
 		char *email, *password, *api_key;
 	} admin;
 	struct {
+		bool enabled;
+		char *bind;
+		uint64_t per_hour, clients_max, mappings_max, connections_max, bandwidth, lifetime_ms;
+	} anonymous;
+	struct {
 		uint64_t max;
 	} clients;
 	struct {

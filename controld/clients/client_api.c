@@ -307,7 +307,7 @@ int client_api_delete(void *feature, struct request *rq, struct reply *rp, struc
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
 
 static int read_one(
-	struct clients *c, const struct request *rq, struct client *out, struct client_live *live, struct err *e)
+	struct clients *c, const struct request *rq, const char *tenant_id, struct write *out, struct err *e)
 {
 	struct db *db;
 	int64_t id;
@@ -315,38 +315,45 @@ static int read_one(
 
 	if (id_of(rq, &id, e) != 0 || store_read_begin(c->store, &db, e) != 0)
 		return -1;
-	rc = client_get(db, request_identity(rq)->tenant_id, id, out, e);
+	rc = client_get(db, tenant_id, id, &out->client, e);
 	if (rc == 0)
-		rc = client_seen_live(db, c->conf.statuses, id, live, e);
+		rc = client_seen_live(db, c->conf.statuses, id, &out->live, e);
 	store_read_end(db);
 	return rc;
 }
 
-static int get(void *feature, struct request *rq, struct reply *rp, bool config, struct err *e)
+static int get(
+	struct clients *c, struct request *rq, struct reply *rp, const char *tenant_id, bool config, struct err *e)
 {
 	struct write w;
 
-	write_begin(&w, feature, rq);
+	write_begin(&w, c, rq);
 	w.config = config;
-	if (read_one(w.c, rq, &w.client, &w.live, e) != 0)
+	if (read_one(c, rq, tenant_id, &w, e) != 0)
 		return -1;
 	client_secret_prune(&w.client, w.now_ms);
 	return answer(&w, rp, 200, e);
 }
 
+int client_api_get_of(struct clients *c, struct request *rq, struct reply *rp, const char *tenant_id, struct err *e)
+{
+	return get(c, rq, rp, tenant_id, false, e);
+}
+
 int client_api_get(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
-	return get(feature, rq, rp, false, e);
+	return get(feature, rq, rp, request_identity(rq)->tenant_id, false, e);
 }
 
 int client_api_get_config(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
-	return get(feature, rq, rp, true, e);
+	return get(feature, rq, rp, request_identity(rq)->tenant_id, true, e);
 }
 
 struct page_of_clients {
 	struct clients *c;
 	struct db *db;
+	const char *tenant_id;
 	const char *status; /* wanted; NULL: any */
 	int64_t now_ms;
 	unsigned room; /* items that still fit */
@@ -390,7 +397,7 @@ static const char *query_or_none(const struct request *rq, const char *name)
 
 static int read_page(struct page_of_clients *p, struct request *rq, const struct page *page, struct err *e)
 {
-	struct client_filter f = { .tenant_id = request_identity(rq)->tenant_id,
+	struct client_filter f = { .tenant_id = p->tenant_id,
 		.user_id = query_or_none(rq, "user_id"),
 		.type = query_or_none(rq, "type"),
 		.search = query_or_none(rq, "q"),
@@ -407,10 +414,10 @@ static int read_page(struct page_of_clients *p, struct request *rq, const struct
 	return rc != 0 ? rc : p->rc;
 }
 
-int client_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
+int client_api_list_of(struct clients *c, struct request *rq, struct reply *rp, const char *tenant_id, struct err *e)
 {
 	struct page_of_clients p = {
-		.c = feature, .status = request_query(rq, "status"), .now_ms = clock_wall_ms(), .e = e
+		.c = c, .tenant_id = tenant_id, .status = request_query(rq, "status"), .now_ms = clock_wall_ms(), .e = e
 	};
 	struct page page;
 	int rc;
@@ -426,4 +433,9 @@ int client_api_list(void *feature, struct request *rq, struct reply *rp, struct 
 	jsonw_str(p.items, "next_cursor", p.more ? p.last : NULL);
 	jsonw_end_object(p.items);
 	return rc;
+}
+
+int client_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	return client_api_list_of(feature, rq, rp, request_identity(rq)->tenant_id, e);
 }

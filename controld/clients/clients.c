@@ -10,8 +10,11 @@
 #include "controld/clients/client_token.h"
 #include "controld/clients/room.h"
 #include "controld/identity/service.h"
+#include "controld/rest/rate_limit.h"
 
 #include <stdlib.h>
+
+#define COMERS_MAX 10000 /* addresses that are remembered */
 
 #define GET    "GET"
 #define POST   "POST"
@@ -39,6 +42,21 @@ static const struct route routes[] = {
 		"Clients" },
 	{ DELETE, "/api/v1/clients/{id}/secrets/{secret_id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0,
 		client_api_drop_secret, "End one secret at once; agents that use it are cut off", "Clients" },
+	{ GET, "/api/v1/self", PERM_CLIENT, LANE_DB, NULL, NULL, &client_schema, 200, 0, client_api_self,
+		"The client whose token it is", "Client itself" },
+	{ DELETE, "/api/v1/self", PERM_CLIENT, LANE_DB, NULL, NULL, NULL, 204, 0, client_api_end_self,
+		"End an anonymous client, with its mappings", "Client itself" },
+	{ POST, "/api/v1/anonymous/clients", PERM_PUBLIC, LANE_DB, NULL, &anonymous_come_schema, &anonymous_came_schema,
+		201, ROUTE_LOGIN, anonymous_api_come,
+		"A client without an account, with its secret and tokens; it ends by itself", "Anonymous" },
+	{ GET, "/api/v1/anonymous/clients", PERM_SYSTEM, LANE_DB, &client_list_query, NULL, &client_list_schema, 200, 0,
+		anonymous_api_list, "List anonymous clients", "Anonymous" },
+	{ GET, "/api/v1/anonymous/clients/{id}", PERM_SYSTEM, LANE_DB, NULL, NULL, &client_schema, 200, 0,
+		anonymous_api_get, "Show one anonymous client", "Anonymous" },
+	{ DELETE, "/api/v1/anonymous/clients/{id}", PERM_SYSTEM, LANE_DB, NULL, NULL, NULL, 204, 0,
+		anonymous_api_delete, "End an anonymous client, with its mappings", "Anonymous" },
+	{ POST, "/api/v1/anonymous/cleanup", PERM_SYSTEM, LANE_DB, NULL, NULL, NULL, 204, 0, anonymous_api_cleanup,
+		"Remove what has expired now; it is done every few seconds anyway", "Anonymous" },
 	{ POST, "/api/v1/clients/{id}/tokens", PERM_WRITE, LANE_DB, NULL, NULL, &client_pair_schema, 201, 0,
 		client_token_api_create, "Make a pair of tokens for a client", "Client tokens" },
 	{ DELETE, "/api/v1/clients/{id}/tokens", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0,
@@ -77,6 +95,10 @@ int clients_new(struct clients **out, const struct clients_conf *conf, struct st
 	c->store = store;
 	if (conf->identity != NULL)
 		identity_set_clients(conf->identity, client_token_resolve, conf->identity);
+	if (rate_limit_new(&c->comers, COMERS_MAX, e) != 0) {
+		clients_free(c);
+		return -1;
+	}
 	*out = c;
 	return 0;
 }
@@ -89,6 +111,9 @@ void clients_changed(struct clients *c)
 
 void clients_free(struct clients *c)
 {
+	if (c == NULL)
+		return;
+	rate_limit_free(c->comers);
 	free(c);
 }
 

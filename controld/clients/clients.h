@@ -7,6 +7,7 @@
 
 #include "common/base/err.h"
 #include "common/base/macros.h"
+#include "controld/clients/anonymous.h"
 #include "controld/rest/route.h"
 #include "controld/store/store.h"
 #include "proto/client_conf.h"
@@ -22,6 +23,7 @@ struct identity_service;
 
 struct clients_conf {
 	uint32_t clients_max; /* per tenant; 0: none */
+	struct anonymous_conf anonymous;
 	struct client_statuses *statuses;
 	struct identity_service *identity; /* signs clients' tokens, and learns from here who they are; NULL: none */
 };

@@ -8,9 +8,12 @@
 #include "controld/clients/clients.h"
 #include "controld/rest/route.h"
 
+struct rate_limit;
+
 struct clients {
 	struct clients_conf conf;
 	struct store *store;
+	struct rate_limit *comers; /* through the anonymous door, by address */
 };
 
 /* After the commit of what may switch a client off: its tokens are looked at again. */
@@ -26,6 +29,22 @@ int client_api_get_config(void *feature, struct request *rq, struct reply *rp, s
 int client_api_put_config(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int client_api_rotate(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int client_api_drop_secret(void *feature, struct request *rq, struct reply *rp, struct err *e);
+
+/* The rows of another tenant than the caller's. */
+int client_api_list_of(
+	struct clients *c, struct request *rq, struct reply *rp, const char *tenant_id, struct err *e) MUST_CHECK;
+int client_api_get_of(
+	struct clients *c, struct request *rq, struct reply *rp, const char *tenant_id, struct err *e) MUST_CHECK;
+
+/* anonymous.c */
+int anonymous_api_come(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int anonymous_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int anonymous_api_get(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int anonymous_api_delete(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int anonymous_api_cleanup(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_api_self(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_api_end_self(void *feature, struct request *rq, struct reply *rp, struct err *e);
+extern const struct schema anonymous_come_schema, anonymous_came_schema;
 
 /* client_token_api.c */
 int client_token_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e);

@@ -79,15 +79,12 @@ static int find(struct found *f, struct db *db, const char *tenant, int64_t id, 
 	return group_get(db, GROUP_DEFAULT, &standard, e) != 0 ? -1 : on_group(standard.id, f);
 }
 
-static int on_relays(void *feature, struct request *rq, struct reply *rp, struct err *e)
+static int answer(struct fleet_api *api, const struct request *rq, struct reply *rp, int64_t id, struct err *e)
 {
-	struct found f = { .api = feature, .e = e };
+	struct found f = { .api = api, .e = e };
 	struct db *db;
-	int64_t id;
 	int rc;
 
-	if (client_id_parse(request_param(rq, "id"), &id) != 0)
-		return err_set(e, ERR_CLIENT_NOT_FOUND, NULL, "there is no client %s", request_param(rq, "id"));
 	if (store_read_begin(f.api->store, &db, e) != 0)
 		return -1;
 	f.items = json_array();
@@ -101,6 +98,20 @@ static int on_relays(void *feature, struct request *rq, struct reply *rp, struct
 		json_pack("{s:s, s:o}", "ca_fingerprint", f.api->ca != NULL ? ca_fingerprint(f.api->ca) : "", "items",
 			f.items));
 	return 0;
+}
+
+static int on_relays(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	int64_t id;
+
+	if (client_id_parse(request_param(rq, "id"), &id) != 0)
+		return err_set(e, ERR_CLIENT_NOT_FOUND, NULL, "there is no client %s", request_param(rq, "id"));
+	return answer(feature, rq, rp, id, e);
+}
+
+static int on_own_relays(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	return answer(feature, rq, rp, identity_client(request_identity(rq)), e);
 }
 
 static const struct schema_field item_fields[] = {
@@ -119,5 +130,7 @@ static const struct schema relays_schema = { "ClientRelays", relays_fields, ARRA
 const struct route client_relays_routes[] = {
 	{ "GET", "/api/v1/clients/{id}/relays", PERM_READ, LANE_DB, NULL, NULL, &relays_schema, 200, 0, on_relays,
 		"Where the agents of a client connect", "Clients" },
+	{ "GET", "/api/v1/self/relays", PERM_CLIENT, LANE_DB, NULL, NULL, &relays_schema, 200, 0, on_own_relays,
+		"Where the client's agents connect", "Client itself" },
 };
 const size_t client_relays_routes_n = ARRAY_LEN(client_relays_routes);

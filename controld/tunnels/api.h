@@ -21,9 +21,18 @@ struct tunnels {
 /* The client of the caller's tenant that the path names; ERR_CLIENT_NOT_FOUND. */
 int tunnels_client_of(struct tunnels *t, const struct request *rq, int64_t *id, struct err *e) MUST_CHECK;
 
-/* mapping_api.c */
+struct mapping;
+struct mapping_live;
+/* The status and its reasons; live->error is a reference of the caller's. */
+void mapping_find_status(struct tunnels *t, const struct mapping *m, int64_t now_ms, struct mapping_live *live);
+
+/* mapping_api.c, and mapping_list_api.c for lists */
 int mapping_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int mapping_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int mapping_api_create_own(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int mapping_api_delete_own(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int mapping_api_own(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int mapping_api_anonymous(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int mapping_api_of_client(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int mapping_api_get(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int mapping_api_update(void *feature, struct request *rq, struct reply *rp, struct err *e);

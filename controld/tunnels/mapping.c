@@ -2,6 +2,7 @@
 
 #include "common/base/jsonw.h"
 #include "common/base/str.h"
+#include "controld/clients/anonymous.h"
 #include "controld/tunnels/mapping_settings.h"
 
 #include <stdlib.h>
@@ -128,7 +129,7 @@ void mapping_print(struct buf *b, const char *key, const struct mapping *m, cons
 	jsonw_str_or_null(b, "user_id", m->user_id);
 	jsonw_str(b, "name", m->name);
 	jsonw_str(b, "description", m->description);
-	jsonw_str(b, "type", "standard");
+	jsonw_str(b, "type", str_eq(m->tenant_id, ANONYMOUS_TENANT) ? "anonymous" : "standard");
 	jsonw_null(b, "source_client_id");
 	if (client_id != 0)
 		jsonw_int(b, "target_client_id", client_id);

@@ -3,6 +3,7 @@
 #include "common/base/log.h"
 #include "common/base/rand.h"
 #include "common/base/str.h"
+#include "controld/clients/client.h"
 #include "controld/identity/identity.h"
 #include "controld/rest/park.h"
 #include "controld/tunnels/api.h"
@@ -18,12 +19,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JSON_TYPE      "application/json; charset=utf-8"
-#define LIST_BYTES_MAX (32u << 20)
-#define STATUS_ROWS    2000 /* looked at for one page when the list is filtered by what relays say */
+#define JSON_TYPE "application/json; charset=utf-8"
 
 /* ---- answering ---------------------------------------------------------------------------------------------------- */
-static void find_status(struct tunnels *t, const struct mapping *m, int64_t now_ms, struct mapping_live *live)
+void mapping_find_status(struct tunnels *t, const struct mapping *m, int64_t now_ms, struct mapping_live *live)
 {
 	static const char *const names[] = {
 		[MAPPING_STATUS_PENDING] = "pending",
@@ -44,7 +43,7 @@ static int reply_mapping(struct tunnels *t, struct reply *rp, int status, const 
 	struct mapping_live live = { .traffic = *tr };
 	struct buf *b = reply_open(rp, status, JSON_TYPE);
 
-	find_status(t, m, clock_wall_ms(), &live);
+	mapping_find_status(t, m, clock_wall_ms(), &live);
 	mapping_print(b, NULL, m, &live);
 	json_decref(live.error);
 	reply_etag(rp, m->version);
@@ -266,26 +265,71 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 	return mapping_came(tx, &w->m, &by, e);
 }
 
+static void new_mapping(struct write *w)
+{
+	mapping_init(&w->m);
+	str_copy(w->m.tenant_id, sizeof w->m.tenant_id, w->who->tenant_id);
+	str_copy(w->m.user_id, sizeof w->m.user_id, w->who->user_id);
+	w->m.created_ms = w->m.updated_ms = w->now_ms;
+	w->m.version = 1;
+	w->m.conf.dial_any = w->who->system_admin;
+}
+
+static int create(struct write *w, struct reply *rp, store_fn work, struct err *e)
+{
+	struct err_list *errs = request_errors(w->rq);
+	int rc;
+
+	mapping_apply(&w->m, request_body(w->rq), w->now_ms, errs);
+	rc = fail_input(errs, e);
+	if (rc == 0)
+		rc = store_write(w->t->store, STORE_LOGGED, work, w, e);
+	if (rc == 0)
+		rc = reply_write(w, rp, 201, e);
+	write_end(w);
+	return rc;
+}
+
 int mapping_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
 	struct write w = write_begin(feature, rq);
-	struct err_list *errs = request_errors(rq);
-	int rc;
 
-	mapping_init(&w.m);
-	str_copy(w.m.tenant_id, sizeof w.m.tenant_id, w.who->tenant_id);
-	str_copy(w.m.user_id, sizeof w.m.user_id, w.who->user_id);
-	w.m.created_ms = w.m.updated_ms = w.now_ms;
-	w.m.version = 1;
-	w.m.conf.dial_any = w.who->system_admin;
-	mapping_apply(&w.m, request_body(rq), w.now_ms, errs);
-	rc = fail_input(errs, e);
-	if (rc == 0)
-		rc = store_write(w.t->store, STORE_LOGGED, work_create, &w, e);
-	if (rc == 0)
-		rc = reply_write(&w, rp, 201, e);
-	write_end(&w);
-	return rc;
+	new_mapping(&w);
+	return create(&w, rp, work_create, e);
+}
+
+/* What an anonymous client makes ends with it and stays within what the settings give. */
+static int work_create_own(struct db *tx, void *arg, struct err *e)
+{
+	struct write *w = arg;
+	const struct tunnels_conf *conf = &w->t->conf;
+	struct mapping_conf *c = &w->m.conf;
+	struct mapping_counts n;
+	struct client own;
+
+	if (client_get(tx, w->m.tenant_id, mapping_client(&w->m), &own, e) != 0 ||
+		mapping_count_of_client(tx, own.id, "", &n, e) != 0)
+		return -1;
+	if (own.type != CLIENT_ANONYMOUS)
+		return err_set(e, ERR_FORBIDDEN, NULL, "the mappings of a client with an owner are made by its owner");
+	if (n.all >= conf->anonymous_mappings_max)
+		return err_set(e, ERR_CONFLICT, NULL, "an anonymous client has at most %u mappings",
+			conf->anonymous_mappings_max);
+	if (c->port_first != 0 && (c->port_first < conf->port_min || c->port_last > conf->port_max))
+		return err_set(e, ERR_VALIDATION, "source_port", "source_port: %u must be 0 or from %u to %u",
+			c->port_first, conf->port_min, conf->port_max);
+	c->expires_ms = own.conf.expires_ms;
+	str_copy(c->bind, sizeof c->bind, conf->anonymous_bind != NULL ? conf->anonymous_bind : "");
+	return work_create(tx, w, e);
+}
+
+int mapping_api_create_own(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct write w = write_begin(feature, rq);
+
+	new_mapping(&w);
+	mapping_set_client(&w.m, identity_client(w.who));
+	return create(&w, rp, work_create_own, e);
 }
 
 static int load_for_change(struct db *tx, struct write *w, struct mapping *m, struct err *e)
@@ -405,6 +449,29 @@ int mapping_api_delete(void *feature, struct request *rq, struct reply *rp, stru
 	return rc;
 }
 
+static int work_delete_own(struct db *tx, void *arg, struct err *e)
+{
+	struct write *w = arg;
+	const struct mapping_actor by = actor_of(w);
+
+	if (load_for_change(tx, w, &w->m, e) != 0)
+		return -1;
+	if (mapping_client(&w->m) != identity_client(w->who))
+		return err_set(e, ERR_MAPPING_NOT_FOUND, NULL, "there is no mapping '%s'", w->m.id);
+	return mapping_remove(tx, &w->m, &by, e);
+}
+
+int mapping_api_delete_own(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct write w = write_begin(feature, rq);
+	int rc = store_write(w.t->store, STORE_LOGGED, work_delete_own, &w, e);
+
+	if (rc == 0)
+		reply_empty(rp, 204);
+	write_end(&w);
+	return rc;
+}
+
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
 int mapping_api_get(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
@@ -423,106 +490,4 @@ int mapping_api_get(void *feature, struct request *rq, struct reply *rp, struct 
 	rc = reply_mapping(t, rp, 200, &m, &traffic, e);
 	mapping_fini(&m);
 	return rc;
-}
-
-struct page_of_mappings {
-	struct tunnels *t;
-	const char *status; /* wanted; NULL: any */
-	int64_t client_id;  /* that serves them; 0: any */
-	int64_t now_ms;
-	unsigned room; /* items that still fit */
-	unsigned rows; /* looked at */
-	char last[PROTO_ID_SIZE];
-	bool more;
-	struct buf *items; /* the answer's body */
-};
-
-static int add_to_page(const struct mapping *m, const struct traffic *traffic, void *arg)
-{
-	struct page_of_mappings *p = arg;
-	struct mapping_live live;
-
-	if (p->room == 0) {
-		p->more = true;
-		return 1;
-	}
-	p->rows++;
-	str_copy(p->last, sizeof p->last, m->id);
-	find_status(p->t, m, p->now_ms, &live);
-	if (p->status == NULL || str_eq(p->status, live.status)) {
-		live.traffic = *traffic;
-		mapping_print(p->items, NULL, m, &live);
-		p->room--;
-	}
-	json_decref(live.error);
-	return 0;
-}
-
-static const char *query_or_none(const struct request *rq, const char *name)
-{
-	const char *s = request_query(rq, name);
-
-	return s != NULL ? s : "";
-}
-
-static int read_page(struct page_of_mappings *p, struct request *rq, const struct page *page, struct err *e)
-{
-	const struct mapping_filter f = { .tenant_id = request_identity(rq)->tenant_id,
-		.user_id = query_or_none(rq, "user_id"),
-		.protocol = query_or_none(rq, "protocol"),
-		.group = query_or_none(rq, "group"),
-		.node = query_or_none(rq, "node"),
-		.client_id = p->client_id,
-		.search = query_or_none(rq, "q"),
-		.after = page->after,
-		.limit = p->status != NULL ? STATUS_ROWS : page->limit + 1 };
-	struct db *db;
-	int rc;
-
-	if (store_read_begin(p->t->store, &db, e) != 0)
-		return -1;
-	rc = mapping_list(db, &f, add_to_page, p, e);
-	store_read_end(db);
-	p->more |= p->rows == f.limit;
-	return rc;
-}
-
-static int list(struct page_of_mappings *p, struct request *rq, struct reply *rp, struct err *e)
-{
-	struct page page;
-	int rc;
-
-	if (request_page(rq, &page, e) != 0)
-		return -1;
-	p->room = page.limit;
-	p->items = reply_open(rp, 200, JSON_TYPE);
-	jsonw_object(p->items, NULL);
-	jsonw_array(p->items, "items");
-	rc = read_page(p, rq, &page, e);
-	jsonw_end_array(p->items);
-	jsonw_str(p->items, "next_cursor", p->more ? p->last : NULL);
-	jsonw_end_object(p->items);
-	if (rc == 0 && p->items->len > LIST_BYTES_MAX)
-		rc = err_set(
-			e, ERR_VALIDATION, "limit", "the page is larger than %u bytes; ask for fewer", LIST_BYTES_MAX);
-	return rc;
-}
-
-int mapping_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
-{
-	struct page_of_mappings p = { .t = feature, .status = request_query(rq, "status"), .now_ms = clock_wall_ms() };
-	const char *client = request_query(rq, "target_client_id");
-
-	if (client != NULL && client_id_parse(client, &p.client_id) != 0)
-		return err_set(e, ERR_VALIDATION, "target_client_id", "target_client_id: '%s' is no client's", client);
-	return list(&p, rq, rp, e);
-}
-
-int mapping_api_of_client(void *feature, struct request *rq, struct reply *rp, struct err *e)
-{
-	struct page_of_mappings p = { .t = feature, .status = request_query(rq, "status"), .now_ms = clock_wall_ms() };
-
-	if (tunnels_client_of(feature, rq, &p.client_id, e) != 0)
-		return -1;
-	return list(&p, rq, rp, e);
 }

@@ -13,6 +13,7 @@
 extern const struct schema mapping_schema; /* request and answer */
 extern const struct schema mapping_list_query;
 extern const struct schema mapping_of_client_query;
+extern const struct schema mapping_own_schema; /* what a client may ask for about itself */
 extern const struct schema mapping_list_schema;
 
 /* A mapping nobody has written about yet. */

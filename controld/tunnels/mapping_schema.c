@@ -128,6 +128,22 @@ static const struct schema_field mapping_fields[] = {
 };
 const struct schema mapping_schema = { "Mapping", mapping_fields, ARRAY_LEN(mapping_fields), false };
 
+static const struct schema_field own_fields[] = {
+	TEXT("name", NULLED, MAPPING_NAME_MAX, "for people"),
+	PICK("protocol", SCHEMA_REQUIRED, protocols, "of the port and of the target"),
+	WHOLE("source_port", NULLED, 0, 65535, "port on the relays; 0: a free one is picked"),
+	{ .name = "target_host",
+		.type = SCHEMA_STRING,
+		.flags = NULLED,
+		.max = MAPPING_HOST_SIZE - 1,
+		.format = SCHEMA_FORMAT_HOST,
+		.help = "that the agent dials; default 127.0.0.1" },
+	WHOLE("target_port", SCHEMA_REQUIRED, 1, 65535, "that the agent dials"),
+	RANGES("allow", "CIDRs that may connect; empty: everyone"),
+	PICK("compression", NULLED, compressions, "of what passes the links; default none"),
+};
+const struct schema mapping_own_schema = { "OwnMapping", own_fields, ARRAY_LEN(own_fields), false };
+
 static const char *const statuses[] = { "pending", "active", "error", "inactive", NULL };
 static const char *const types[] = { "standard", NULL };
 

@@ -21,6 +21,8 @@ struct tunnels_conf {
 	uint64_t create_wait_ms;     /* how long a create waits for the relays; 500 */
 	uint32_t mappings_max;       /* per tenant; 0: none */
 	uint64_t series_retention_10s_ms, series_retention_1m_ms, series_retention_1h_ms;
+	uint32_t anonymous_mappings_max; /* of one anonymous client */
+	const char *anonymous_bind;      /* address that their ports are bound to; NULL or "": all. Borrowed */
 	struct client_statuses *clients; /* what relays say about clients; NULL: nothing is known */
 	struct store *samples;           /* the series' own database file; NULL: no series are kept */
 };
