@@ -25,6 +25,7 @@ enum {
 	SQL_LIST_OF_CLIENT,
 	SQL_FIND,
 	SQL_COUNT,
+	SQL_COUNT_OF_TENANT,
 	SQL_COUNT_OF_CLIENT,
 	SQL_INSERT,
 	SQL_UPDATE,
@@ -35,6 +36,8 @@ static const char *const sql[] = {
 	[SQL_LIST] = FROM_MAPPINGS "WHERE " LIST_FILTER "ORDER BY m.id LIMIT ?9",
 	[SQL_LIST_OF_CLIENT] = FROM_MAPPINGS "WHERE m.target_client_id = ?10 AND " LIST_FILTER "ORDER BY m.id LIMIT ?9",
 	[SQL_FIND] = "SELECT target_client_id FROM mappings WHERE id = ?2 AND tenant_id = ?1",
+	/* over an index alone: it is asked by every create */
+	[SQL_COUNT_OF_TENANT] = "SELECT count(*) FROM mappings WHERE tenant_id = ?1",
 	[SQL_COUNT] = "SELECT count(*), coalesce(sum(active), 0) FROM mappings WHERE (?1 = '' OR tenant_id = ?1) AND "
 		      "(?2 = '' OR "
 		      "user_id = ?2)",
@@ -329,6 +332,20 @@ int mapping_count_of_client(
 	if (db_query(db, &q, sql[SQL_COUNT_OF_CLIENT], e, bind_i(client_id), bind_s(group_id)) != 0)
 		return -1;
 	return read_counts(q, out, e);
+}
+
+int mapping_count_of_tenant(struct db *db, const char *tenant_id, int64_t *n, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql[SQL_COUNT_OF_TENANT], e, bind_s(tenant_id)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	if (rc == 1)
+		*n = query_int(q, 0);
+	query_end(q);
+	return rc == 1 ? 0 : -1;
 }
 
 static int write_row(struct db *tx, const char *statement, const struct mapping *m, struct err *e)

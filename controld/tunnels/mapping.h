@@ -95,6 +95,7 @@ int mapping_list(struct db *db, const struct mapping_filter *f, mapping_fn fn, v
 struct mapping_counts {
 	int64_t all, active; /* active: by their wish */
 };
+int mapping_count_of_tenant(struct db *db, const char *tenant_id, int64_t *n, struct err *e) MUST_CHECK;
 /* tenant "" and user "" do not filter. */
 int mapping_count(struct db *db, const char *tenant_id, const char *user_id, struct mapping_counts *out,
 	struct err *e) MUST_CHECK;

@@ -202,13 +202,13 @@ static int place(struct db *tx, struct write *w, struct err *e)
 static int check_quota(struct db *tx, struct write *w, struct err *e)
 {
 	const uint32_t most = w->t->conf.mappings_max;
-	struct mapping_counts n;
+	int64_t n = 0;
 
 	if (most == 0)
 		return 0;
-	if (mapping_count(tx, w->m.tenant_id, "", &n, e) != 0)
+	if (mapping_count_of_tenant(tx, w->m.tenant_id, &n, e) != 0)
 		return -1;
-	return n.all < most ? 0 : err_set(e, ERR_CONFLICT, NULL, "the tenant has %u mappings, which is the most", most);
+	return n < most ? 0 : err_set(e, ERR_CONFLICT, NULL, "the tenant has %u mappings, which is the most", most);
 }
 
 /* The agent must be one of the tenant's, and its client's config must let the ports through. */
