@@ -1,4 +1,4 @@
-/* The PostgreSQL driver: transactions and statements. postgres.h says how they travel. */
+/* The PostgreSQL driver: statements and their rows. postgres.h says how they travel. */
 #include "controld/store/postgres.h"
 
 #include "common/base/buf.h"
@@ -36,139 +36,6 @@ struct driver_stmt {
 	int row;          /* 0: none stepped to; else its number, from 1 */
 	struct buf blobs; /* of this row, decoded */
 };
-
-/* ---- transactions ------------------------------------------------------------------------------------------------ */
-
-static int begin_reading(struct driver_conn *c, struct err *e)
-{
-	if (postgres_post(c, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e) != 0)
-		return -1;
-	c->tx = TX_READ;
-	c->unread = true;
-	return 0;
-}
-
-/* Whoever has not read anything yet does not notice that its connection had gone. */
-static bool revive(struct driver_conn *c, struct err *e)
-{
-	if (c->pg != NULL || !c->unread)
-		return false;
-	c->unread = c->failed = false;
-	return postgres_ready(c, e) == 0 && begin_reading(c, e) == 0;
-}
-
-/* Waits for its answer: a connection that has gone is found before anybody's function runs. */
-static int begin_writing(struct driver_conn *c, bool logged, struct err *e)
-{
-	char lock[64];
-
-	(void)str_fmt(lock, sizeof lock, "SELECT pg_advisory_xact_lock(%d)", POSTGRES_LOCK_LOG);
-	if (postgres_post(c, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", e) != 0)
-		return -1;
-	c->tx = TX_WRITE;
-	if (logged && postgres_post(c, lock, e) != 0)
-		return -1;
-	return postgres_land(c, NULL, postgres_limit(c), e);
-}
-
-static int postgres_begin(struct driver_conn *c, enum driver_tx kind, struct err *e)
-{
-	int rc = -1;
-
-	for (int i = 0; i < 2 && rc != 0; i++) {
-		if (postgres_ready(c, e) != 0)
-			return -1;
-		c->failed = c->again = c->unread = false;
-		rc = kind == DRIVER_TX_READ ? begin_reading(c, e) : begin_writing(c, kind == DRIVER_TX_LOGGED, e);
-		if (c->pg != NULL)
-			break;
-	}
-	return rc;
-}
-
-/*
- * A COMMIT whose answer is lost may be on disk or not, and nobody may guess: repeating it could do it twice, denying it
- * would lie. A COMMIT of a transaction that failed answers ROLLBACK, without an error.
- */
-static int postgres_commit(struct driver_conn *c, struct err *e)
-{
-	PGresult *r = NULL;
-	int rc;
-
-	if (c->pg == NULL)
-		return postgres_lost(c, NULL, e);
-	if (postgres_sent(c, PQsendQueryParams(c->pg, "COMMIT", 0, NULL, NULL, NULL, NULL, 0), DUE_WANTED, e) != 0)
-		return -1;
-	rc = postgres_land(c, &r, postgres_limit(c), e);
-	if (rc == 0 && !str_eq(PQcmdStatus(r), "COMMIT"))
-		rc = err_set(e, ERR_INTERNAL, NULL, "database %s: it rolled back instead", c->shown);
-	else if (rc != 0 && c->pg == NULL)
-		err_set(e, ERR_OUTCOME_UNKNOWN, NULL,
-			"database %s: the connection was lost while the change was being stored; it may be there or "
-			"not, "
-			"look before you repeat it",
-			c->shown);
-	if (c->pg != NULL)
-		c->tx = TX_NONE;
-	PQclear(r);
-	return rc;
-}
-
-/* A reader's end need not be waited for. */
-static int postgres_rollback(struct driver_conn *c)
-{
-	bool reading = c->tx == TX_READ;
-
-	if (postgres_post(c, "ROLLBACK", NULL) != 0)
-		return -1;
-	c->tx = TX_NONE;
-	if (!reading)
-		return postgres_land(c, NULL, postgres_limit(c), NULL);
-	postgres_launch(c);
-	return 0;
-}
-
-static int postgres_part(struct driver_conn *c, enum driver_part what, struct err *e)
-{
-	if (what == DRIVER_PART_BEGIN)
-		return postgres_post(c, "SAVEPOINT part", e);
-	if (what == DRIVER_PART_KEEP && c->failed)
-		return err_set(
-			e, ERR_INTERNAL, NULL, "database %s: a write went on after a statement had failed", c->shown);
-	if (what == DRIVER_PART_UNDO && postgres_post(c, "ROLLBACK TO SAVEPOINT part", e) != 0)
-		return -1;
-	c->failed = false;
-	return postgres_post(c, "RELEASE SAVEPOINT part", e);
-}
-
-static bool postgres_in_transaction(struct driver_conn *c)
-{
-	return c->pg != NULL && c->tx != TX_NONE;
-}
-
-static bool postgres_run_again(struct driver_conn *c)
-{
-	return c->again;
-}
-
-/* A migration may take long; nobody serves from this database yet, or they go on with what they have. */
-static int postgres_script(struct driver_conn *c, const char *sql, struct err *e)
-{
-	size_t params;
-	char *text = postgres_sql(sql, true, &params, e);
-	int rc = -1;
-
-	if (text == NULL)
-		return -1;
-	if (postgres_post(c, "SET LOCAL statement_timeout = 0", e) == 0 &&
-		postgres_land(c, NULL, postgres_limit(c), e) == 0 && PQexitPipelineMode(c->pg) == 1) {
-		rc = postgres_simple(c, text, NULL, POSTGRES_NO_LIMIT, e);
-		if (c->pg != NULL && PQenterPipelineMode(c->pg) != 1)
-			rc = postgres_lost(c, NULL, e);
-	}
-	free(text);
-	return rc;
-}
 
 /* ---- statements -------------------------------------------------------------------------------------------------- */
 
@@ -253,7 +120,7 @@ static int postgres_prepare(struct driver_conn *c, struct driver_stmt **out, con
 		return err_set(e, ERR_INTERNAL, NULL, "database: not one statement: %s", sql);
 	if (usable(c, e) != 0 || stmt_new(&s, c, sql, e) != 0)
 		return -1;
-	if (prepare_now(s, e) != 0 && (!revive(c, e) || prepare_now(s, e) != 0)) {
+	if (prepare_now(s, e) != 0 && (!postgres_revive(c, e) || prepare_now(s, e) != 0)) {
 		postgres_finalize(s);
 		return -1;
 	}
@@ -351,7 +218,7 @@ static int postgres_start(struct driver_stmt *s, const struct bind *b, size_t n,
 	if (n != s->params)
 		return err_set(e, ERR_INTERNAL, NULL, "database: statement wants %zu values and got %zu: %s", s->params,
 			n, s->sql);
-	if (start_now(s, b, n, e) != 0 && (!revive(s->conn, e) || start_now(s, b, n, e) != 0))
+	if (start_now(s, b, n, e) != 0 && (!postgres_revive(s->conn, e) || start_now(s, b, n, e) != 0))
 		return -1;
 	s->conn->unread = false;
 	return 0;

@@ -37,6 +37,9 @@ struct driver_conn {
 	unsigned epoch;          /* of conf.reach when pg was made */
 	unsigned statements;     /* prepared so far, for their names */
 	enum { TX_NONE, TX_READ, TX_WRITE } tx;
+	struct {
+		char number[24], timeline[12];
+	} ticket;    /* of a TX_WRITE: by which the server knows what became of it */
 	bool unread; /* a TX_READ from which nothing was read yet: it may begin anew on another connection */
 	bool failed; /* a statement of the transaction, or of its running part, failed: only undoing helps */
 	bool again;  /* ... for what others did at the same time */
@@ -65,6 +68,17 @@ void postgres_launch(struct driver_conn *c);
 int postgres_simple(
 	struct driver_conn *c, const char *sql, PGresult **result, uint64_t limit_ms, struct err *e) MUST_CHECK;
 uint64_t postgres_limit(const struct driver_conn *c); /* for one statement, in ms */
+
+/* postgres_tx.c */
+int postgres_begin(struct driver_conn *c, enum driver_tx kind, struct err *e);
+int postgres_commit(struct driver_conn *c, struct err *e);
+int postgres_rollback(struct driver_conn *c);
+int postgres_part(struct driver_conn *c, enum driver_part what, struct err *e);
+bool postgres_in_transaction(struct driver_conn *c);
+bool postgres_run_again(struct driver_conn *c);
+int postgres_script(struct driver_conn *c, const char *sql, struct err *e);
+/* A reader that has not read anything yet does not notice that its connection had gone: false when it must. */
+bool postgres_revive(struct driver_conn *c, struct err *e);
 
 /* postgres_error.c: fills *e and returns -1; notes on the connection what follows from it. */
 int postgres_fail(struct driver_conn *c, const PGresult *r, struct err *e);

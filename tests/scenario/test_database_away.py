@@ -2,6 +2,7 @@
 everything recovers by itself."""
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -198,3 +199,81 @@ def test_passwords_are_never_shown(running, new_fleet):
     for secret in ("kept secret", "kept%20secret"):
         assert secret not in fleet.controld.log() and secret not in text
     assert "127.0.0.1" not in text, "clients are not told where the database is"
+
+
+class Cut:
+    """A wire to PostgreSQL. Armed, it is cut at the next COMMIT: "after" the server got it, or "before"; "silent" lets nobody
+    in again, either."""
+
+    def __init__(self, port):
+        self.port, self.armed, self.closed, self.cuts = port, None, False, 0
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.own = self.sock.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            client = self.sock.accept()[0]
+            if self.closed:
+                client.close()
+                continue
+            server = socket.create_connection(("127.0.0.1", self.port))
+            lost = threading.Event()
+            threading.Thread(target=self._carry, args=(client, server, lost, True), daemon=True).start()
+            threading.Thread(target=self._carry, args=(server, client, lost, False), daemon=True).start()
+
+    def _carry(self, source, target, lost, watched):
+        try:
+            while data := source.recv(65536):
+                if watched and self.armed and b"COMMIT\0" in data:
+                    how, self.armed = self.armed, None
+                    self.closed = how == "silent"
+                    lost.set()
+                    if how != "before":
+                        target.sendall(data)
+                        time.sleep(0.3)  # the server stores it; its answer goes nowhere
+                    self.cuts += 1
+                    break
+                if lost.is_set():
+                    return
+                target.sendall(data)
+        except OSError:
+            pass
+        finally:
+            if watched or not lost.is_set():
+                for s in (source, target):
+                    s.close()
+
+
+def test_a_commit_whose_answer_is_lost(running, new_fleet):
+    wire = Cut(running.port)
+    env = on(running)
+    env["CONTROLD_DATABASE_URL"] = env["CONTROLD_DATABASE_URL"].replace(f":{running.port}/", f":{wire.own}/")
+    fleet = new_fleet(relays=0, controld_env=env)
+    number = iter(range(1000))
+
+    def cut(how):
+        """The answers to what is asked until the wire was cut at the commit of one of them."""
+        wire.armed, before = how, wire.cuts
+        while wire.cuts == before:
+            name = f"cut-{next(number)}"
+            answer = fleet.api.call("POST", "/api/v1/tenants", {"name": name})
+            yield name, fleet.api.last.status_code, answer
+
+    for _, status, answer in cut("after"):
+        assert status == 201, answer  # it was looked up, and is there
+    eventually(lambda: "status=committed" in fleet.controld.log(), "was looked up")
+    for name, status, answer in cut("before"):
+        assert status in (201, 503), answer
+        assert (name in tenants(fleet.api).values()) == (status == 201), "told as it is"
+    eventually(lambda: "status=aborted" in fleet.controld.log(), "was looked up")
+    told = []
+    while not any(status == 504 for _, status, _ in told):  # it may be cut at a commit of controld's own
+        told = list(cut("silent"))
+        wire.closed = False
+        eventually(lambda: health(fleet.controld)[0] == 200, "back", 15)
+    there = tenants(fleet.api).values()
+    for name, status, answer in told:
+        assert status in (201, 503, 504), answer
+        assert (name in there) == (status != 503), "what nobody knew is there, what was refused is not"
+        assert status != 504 or answer["code"] == "OUTCOME_UNKNOWN", answer

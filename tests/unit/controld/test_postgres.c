@@ -1,0 +1,328 @@
+/* What only the PostgreSQL driver does: its SQL, time-outs, deadlocks, sessions that end, who else is there. */
+#include "controld/store/postgres.h"
+
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "controld/store/db.h"
+#include "controld/store/upkeep.h"
+#include "tests/unit/lib/test_store.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static const struct {
+	const char *what, *sql;
+	bool script;
+	const char *want;
+	size_t params;
+} texts[] = {
+	{ "a parameter", "SELECT ?1", false, "SELECT $1", 1 },
+	{ "parameters, out of order and twice", "?12,?2,?12", false, "$12,$2,$12", 12 },
+	{ "a question in a string", "SELECT '?1 is ''it''', ?1", false, "SELECT '?1 is ''it''', $1", 1 },
+	{ "a question in a name", "SELECT \"?1\"", false, "SELECT \"?1\"", 0 },
+	{ "a question in a comment", "SELECT 1 -- ?1 TEXT\n, ?2", true, "SELECT 1 -- ?1 TEXT\n, $2", 2 },
+	{ "a question alone", "SELECT a ? b", false, "SELECT a ? b", 0 },
+	{ "a string without an end", "SELECT 'abc", false, "SELECT 'abc", 0 },
+	{ "types of a statement", "CAST(?1 AS TEXT), CAST(?2 AS BLOB)", false, "CAST($1 AS TEXT), CAST($2 AS BYTEA)",
+		2 },
+	{ "types of a migration", "a TEXT, b BLOB, TEXTS BLOBS", true, "a TEXT COLLATE \"C\", b BYTEA, TEXTS BLOBS",
+		0 },
+	{ "types of a table", "CREATE TABLE t (a TEXT)", false, "CREATE TABLE t (a TEXT COLLATE \"C\")", 0 },
+	{ "nothing", "", false, "", 0 },
+};
+
+static void test_sql(void **state)
+{
+	int failed = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		struct err e = { 0 };
+		size_t params;
+		char *got = postgres_sql(texts[i].sql, texts[i].script, &params, &e);
+
+		if (!str_eq(got, texts[i].want) || params != texts[i].params) {
+			print_error("%s: %s (%zu)\n", texts[i].what, got, params);
+			failed++;
+		}
+		free(got);
+	}
+	assert_int_equal(failed, 0);
+}
+
+/* ---- on a server ------------------------------------------------------------------------------------------------- */
+
+static const char sql_make[] = "CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT NOT NULL, name TEXT NOT NULL UNIQUE)";
+static const char sql_put[] = "INSERT INTO t(id, n, name) VALUES (?1, 0, ?2)";
+static const char sql_add[] = "UPDATE t SET n = n + 1 WHERE id = ?1";
+static const char sql_sum[] = "SELECT sum(n) FROM t";
+static const char sql_sleep[] = "SELECT pg_sleep(20)";
+static const char sql_end_others[] =
+	"SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname = current_database() "
+	"AND pid <> pg_backend_pid()";
+
+static struct store *open_another(const struct test_store *t, uint64_t answer_ms)
+{
+	struct store_conf conf = { .url = t->url, .readers = 2, .wait_ms = 10000, .answer_ms = answer_ms };
+	struct err e = { 0 };
+	struct store *s;
+
+	TEST_STORE_MUST(store_open(&s, &conf, &e), e);
+	return s;
+}
+
+static int work_exec(struct db *tx, void *arg, struct err *e)
+{
+	return db_exec(tx, arg, e) < 0 ? -1 : 0;
+}
+
+static int work_put(struct db *tx, void *arg, struct err *e)
+{
+	const int64_t *id = arg;
+	char name[32];
+
+	(void)str_fmt(name, sizeof name, "n%lld", (long long)*id);
+	return db_exec(tx, sql_put, e, bind_i(*id), bind_s(name)) < 0 ? -1 : 0;
+}
+
+static int64_t number(struct store *s, const char *sql)
+{
+	struct err e = { 0 };
+	struct query *q;
+	struct db *db;
+	int64_t n;
+
+	TEST_STORE_MUST(store_read_begin(s, &db, &e), e);
+	TEST_STORE_MUST(db_query(db, &q, sql, &e), e);
+	assert_int_equal(query_next(q, &e), 1);
+	n = query_int(q, 0);
+	query_end(q);
+	store_read_end(db);
+	return n;
+}
+
+static int setup(void **state)
+{
+	struct test_store *t = malloc(sizeof *t);
+	struct err e = { 0 };
+
+	test_store_open(t);
+	TEST_STORE_MUST(store_write(t->store, STORE_LOGGED, work_exec, (void *)(uintptr_t)sql_make, &e), e);
+	for (int64_t id = 1; id <= 2; id++)
+		TEST_STORE_MUST(store_write(t->store, STORE_LOGGED, work_put, &id, &e), e);
+	*state = t;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	test_store_close(*state);
+	free(*state);
+	return 0;
+}
+
+/* Adds to both rows, in this order, and lets the other one take its first in between. */
+struct pair {
+	struct store *store;
+	int64_t first, second;
+	pthread_barrier_t *met;
+	int runs, rc;
+};
+
+static int work_both(struct db *tx, void *arg, struct err *e)
+{
+	struct pair *p = arg;
+
+	if (db_exec(tx, sql_add, e, bind_i(p->first)) < 0)
+		return -1;
+	if (p->runs++ == 0)
+		pthread_barrier_wait(p->met);
+	return db_exec(tx, sql_add, e, bind_i(p->second)) < 0 ? -1 : 0;
+}
+
+static void *work_pair(void *arg)
+{
+	struct pair *p = arg;
+
+	p->rc = store_write(p->store, STORE_OPERATIONAL, work_both, p, NULL);
+	return NULL;
+}
+
+static void test_who_loses_a_deadlock_runs_again(void **state)
+{
+	struct test_store *t = *state;
+	pthread_barrier_t met;
+	struct store *other = open_another(t, 0);
+	struct pair a = { .store = t->store, .first = 1, .second = 2, .met = &met };
+	struct pair b = { .store = other, .first = 2, .second = 1, .met = &met };
+	pthread_t thread;
+
+	pthread_barrier_init(&met, NULL, 2);
+	assert_int_equal(pthread_create(&thread, NULL, work_pair, &a), 0);
+	(void)work_pair(&b);
+	pthread_join(thread, NULL);
+	assert_int_equal(a.rc, 0);
+	assert_int_equal(b.rc, 0);
+	assert_int_equal(a.runs + b.runs, 3);
+	assert_int_equal(number(t->store, sql_sum), 4);
+	store_close(other);
+	pthread_barrier_destroy(&met);
+}
+
+static void test_a_statement_that_takes_too_long_is_ended(void **state)
+{
+	struct test_store *t = *state;
+	struct store *s = open_another(t, 100);
+	struct err e = { 0 };
+	struct query *q;
+	struct db *db;
+
+	TEST_STORE_MUST(store_read_begin(s, &db, &e), e);
+	assert_int_equal(db_query(db, &q, sql_sleep, &e), -1);
+	assert_int_equal(e.code, ERR_TIMEOUT);
+	store_read_end(db);
+	assert_int_equal(store_ping(s, &e), 0);
+	store_close(s);
+}
+
+static void test_sessions_that_were_ended_are_not_noticed(void **state)
+{
+	struct test_store *t = *state;
+	int64_t id = 10;
+	struct err e = { 0 };
+
+	assert_int_equal(number(t->store, sql_sum), 0);
+	test_postgres_run(t->url, sql_end_others);
+	assert_int_equal(number(t->store, sql_sum), 0);
+	test_postgres_run(t->url, sql_end_others);
+	TEST_STORE_MUST(store_write(t->store, STORE_LOGGED, work_put, &id, &e), e);
+}
+
+/* What was read stays true: a reader whose session ends in between is told. */
+static void test_a_reader_in_the_middle_is_told(void **state)
+{
+	struct test_store *t = *state;
+	struct err e = { 0 };
+	struct query *q;
+	struct db *db;
+
+	TEST_STORE_MUST(store_read_begin(t->store, &db, &e), e);
+	TEST_STORE_MUST(db_query(db, &q, sql_sum, &e), e);
+	query_end(q);
+	test_postgres_run(t->url, sql_end_others);
+	assert_int_equal(db_query(db, &q, sql_sum, &e), -1);
+	assert_int_equal(e.code, ERR_UNAVAILABLE);
+	store_read_end(db);
+	assert_int_equal(number(t->store, sql_sum), 0);
+}
+
+static int work_go_on(struct db *tx, void *arg, struct err *e)
+{
+	int64_t id = 1;
+
+	(void)arg;
+	(void)e;
+	(void)!work_put(tx, &id, NULL); /* is there */
+	return 0;
+}
+
+static int work_lose(struct db *tx, void *arg, struct err *e)
+{
+	const struct test_store *t = arg;
+	int64_t id = 20;
+
+	if (work_put(tx, &id, e) != 0)
+		return -1;
+	test_postgres_run(t->url, sql_end_others);
+	id++;
+	return work_put(tx, &id, e);
+}
+
+static void test_writes_that_cannot_be_are_refused_whole(void **state)
+{
+	struct test_store *t = *state;
+	int64_t id = 1;
+	struct err e = { 0 };
+
+	assert_int_equal(store_write(t->store, STORE_LOGGED, work_put, &id, &e), -1);
+	assert_int_equal(e.code, ERR_ALREADY_EXISTS);
+	assert_string_equal(e.field, "id");
+	assert_int_equal(store_write(t->store, STORE_LOGGED, work_go_on, NULL, &e), -1);
+	assert_int_equal(e.code, ERR_INTERNAL);
+	assert_int_equal(store_write(t->store, STORE_LOGGED, work_lose, t, &e), -1);
+	assert_int_equal(e.code, ERR_UNAVAILABLE);
+	assert_int_equal(number(t->store, "SELECT count(*) FROM t"), 2);
+}
+
+static void test_who_wants_it_alone_sees_who_is_there(void **state)
+{
+	struct test_store *t = *state;
+	struct store_conf conf = { .url = t->url };
+	struct upkeep_lock *lock = NULL, *serving = NULL;
+	struct store *s = NULL;
+	struct err e = { 0 };
+
+	TEST_STORE_MUST(upkeep_lock(&serving, t->url, false, &e), e); /* as many as like */
+	assert_int_equal(upkeep_lock(&lock, t->url, true, &e), -1);
+	assert_int_equal(e.code, ERR_LOCKED);
+	store_close(t->store);
+	t->store = NULL;
+	TEST_STORE_MUST(upkeep_lock(&lock, t->url, true, &e), e);
+	assert_int_equal(store_open(&s, &conf, &e), -1);
+	assert_int_equal(e.code, ERR_LOCKED);
+	upkeep_unlock(lock);
+	upkeep_unlock(serving);
+	test_store_reopen(t);
+}
+
+static const struct {
+	const char *what, *url;
+	enum err_code code;
+} bad_urls[] = {
+	{ "no such parameter", "postgresql://h/x?nosuch=1", ERR_VALIDATION },
+	{ "a bad escape", "postgresql://u:%zz@h/x", ERR_VALIDATION },
+	{ "nobody there", "postgresql://127.0.0.1:1/x", ERR_UNAVAILABLE },
+	{ "no such folder", "postgresql:///x?host=/nowhere/at/all", ERR_UNAVAILABLE },
+	{ "words instead of a URL", "host=127.0.0.1", ERR_VALIDATION },
+};
+
+static void test_bad_urls_are_refused(void **state)
+{
+	int failed = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad_urls); i++) {
+		struct store_conf conf = { .url = bad_urls[i].url };
+		struct store *s = NULL;
+		struct err e = { 0 };
+
+		if (store_open(&s, &conf, &e) != -1 || e.code != bad_urls[i].code) {
+			print_error("%s: %s %s\n", bad_urls[i].what, err_name(e.code), e.msg);
+			failed++;
+		}
+		store_close(s);
+	}
+	assert_int_equal(failed, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sql),
+		cmocka_unit_test_setup_teardown(test_who_loses_a_deadlock_runs_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_statement_that_takes_too_long_is_ended, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sessions_that_were_ended_are_not_noticed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_reader_in_the_middle_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_writes_that_cannot_be_are_refused_whole, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_who_wants_it_alone_sees_who_is_there, setup, teardown),
+		cmocka_unit_test(test_bad_urls_are_refused),
+	};
+
+	setenv("PORTWAY_TEST_DATABASE", "postgresql", 1);
+	log_init("test_postgres", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, open("/dev/null", O_WRONLY));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
