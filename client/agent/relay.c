@@ -15,7 +15,7 @@
 #define BACKOFF_MIN_MS  1000
 #define BACKOFF_MAX_MS  600000
 #define LINKS_MAX       64
-#define STEADY_NS       UINT64_C(10000000000) /* a link that was up so long makes earlier failures forgotten */
+#define STEADY_NS       UINT64_C(3000000000) /* a link that was up so long makes earlier failures forgotten */
 
 static struct uplink *uplink_in(struct list *in)
 {
@@ -81,9 +81,20 @@ static void settle(struct relay *r, uint64_t delay_ms)
 		close_one_that_waits(r);
 }
 
-static uint64_t backoff(struct relay *r)
+/*
+ * Failures in a row make the wait longer. A link that was up for a while begins a new row; links that are lost together, as all
+ * of a relay that ends, are one failure.
+ */
+static uint64_t backoff(struct relay *r, const struct uplink *u)
 {
-	return rand_backoff_ms(r->attempt++, BACKOFF_BASE_MS, r->backoff_ms);
+	unsigned attempt;
+
+	if (u->up_ns != 0 && r->env->worker->now_ns - u->up_ns >= STEADY_NS)
+		r->attempt = 0;
+	attempt = r->attempt;
+	if (u->up_ns == 0 || relay_links_up(r) == 0)
+		r->attempt++;
+	return rand_backoff_ms(attempt, BACKOFF_BASE_MS, r->backoff_ms);
 }
 
 /* ---- what links tell ---------------------------------------------------------------------------------------------- */
@@ -110,6 +121,7 @@ static void on_goaway(struct uplink *u, const struct frame_end *why)
 	struct relay *r = u->owner;
 	uint64_t delay_ms = rand_below((uint64_t)MIN(why->retry_ms, BACKOFF_MAX_MS) + 1);
 
+	r->attempt = 0; /* it is no failure */
 	log_info("link_leaves", log_s("relay", r->name), log_s("reason", why->reason), log_u("next_in_ms", delay_ms));
 	settle(r, delay_ms);
 }
@@ -122,8 +134,6 @@ static void note_end(struct relay *r, const struct uplink *u)
 		r->last = u->refused;
 	if (u->refused.code != 0 && u->refused.retry_ms == 0)
 		r->refused = true;
-	if (u->up_ns != 0 && r->env->worker->now_ns - u->up_ns >= STEADY_NS)
-		r->attempt = 0;
 }
 
 /* What it ended in: on its own it was lost or not reached; else it was not needed, or ended as agreed. */
@@ -134,7 +144,7 @@ static uint64_t take_loss(struct relay *r, const struct uplink *u)
 	if (r->closing || u->last == UPLINK_WAITING || u->last == UPLINK_LEAVING)
 		return 0;
 	note_end(r, u);
-	delay_ms = backoff(r) + MIN(u->refused.retry_ms, BACKOFF_MAX_MS);
+	delay_ms = backoff(r, u) + MIN(u->refused.retry_ms, BACKOFF_MAX_MS);
 	if (r->refused)
 		log_error("relay_refuses", log_s("relay", r->name), log_s("reason", u->why));
 	else

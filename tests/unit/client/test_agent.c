@@ -365,6 +365,41 @@ static void test_comes_back(void **state)
 	world_run_until(w, both_links);
 }
 
+static bool eight_links(struct world *w)
+{
+	return w->relay[0].n_now == 8;
+}
+
+/* Milliseconds until the last of those that wait is dialled. */
+static unsigned long longest_wait(struct world *w)
+{
+	static const char key[] = "\"dials_in_ms\":";
+	unsigned long most = 0;
+	struct buf b;
+
+	buf_init(&b, 1 << 20);
+	agent_print(w->agent, &b);
+	for (const char *p = buf_cstr(&b); (p = strstr(p, key)) != NULL; p += strlen(key))
+		most = MAX(most, strtoul(p + strlen(key), NULL, 10));
+	buf_free(&b);
+	return most;
+}
+
+/* Links that are lost with their relay are one failure, and make nobody wait as after eight. */
+static void test_lost_together(void **state)
+{
+	struct world *w = *state;
+
+	w->relay[0].wants = 8;
+	world_open_agent(w, "", NULL);
+	world_run_until(w, eight_links);
+	test_relay_crash(&w->relay[0]);
+	world_run_until(w, no_links);
+	assert_in_range(longest_wait(w), 0, 500);
+	test_relay_open(&w->relay[0], w);
+	world_run_until(w, eight_links);
+}
+
 /* The relay sends it away: a new link comes at once, the old one lives as long as its stream. */
 static void test_goaway(void **state)
 {
@@ -800,6 +835,7 @@ int main(void)
 		world_test(test_refused_for_now),
 		world_test(test_one_of_two_refuses),
 		world_test(test_comes_back),
+		world_test(test_lost_together),
 		world_test(test_goaway),
 		world_test(test_small_exchange),
 		world_test(test_empty_exchange),
