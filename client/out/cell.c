@@ -139,6 +139,9 @@ size_t cell_put(struct buf *out, const struct column *c, const json_t *object, i
 			return put_value(out, v);
 		cell_bytes(text, sizeof text, (uint64_t)json_integer_value(v));
 		return text_clean(out, text, strlen(text));
+	case CELL_LENGTH:
+		(void)str_fmt(text, sizeof text, "%zu", json_array_size(v));
+		return text_clean(out, text, strlen(text));
 	case CELL_AGE:
 	case CELL_TIME:
 		return put_time(out, v, c->kind, now_ms);
@@ -153,7 +156,7 @@ size_t cell_put(struct buf *out, const struct column *c, const json_t *object, i
 
 bool cell_is_right(enum cell_kind kind)
 {
-	return kind == CELL_COUNT || kind == CELL_BYTES || kind == CELL_AGE;
+	return kind == CELL_COUNT || kind == CELL_BYTES || kind == CELL_LENGTH || kind == CELL_AGE;
 }
 
 bool cell_is_restless(enum cell_kind kind)

@@ -21,6 +21,7 @@ enum cell_kind {
 	CELL_BYTES,  /* "1.2M" */
 	CELL_AGE,    /* of a time: "5m" */
 	CELL_TIME,   /* "2026-11-22 10:00:00" */
+	CELL_LENGTH, /* of a list: how many */
 	CELL_PORTS,  /* of a mapping: "20000", "20000-20099" */
 	CELL_TARGET, /* of a mapping: where it leads */
 };

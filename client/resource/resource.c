@@ -25,6 +25,17 @@ static const struct column audit_columns[] = {
 	{ "FIELDS", "fields", CELL_TEXT },
 	{ NULL, NULL, CELL_TEXT },
 };
+static const struct column client_columns[] = {
+	{ "ID", "id", CELL_COUNT },
+	{ "NAME", "name", CELL_TEXT },
+	{ "TYPE", "type", CELL_TEXT },
+	{ "ENABLED", "enabled", CELL_TEXT },
+	{ "STATUS", "status", CELL_TEXT },
+	{ "NODES", "instances", CELL_LENGTH },
+	{ "SEEN", "last_seen", CELL_AGE },
+	{ "AGE", "created_at", CELL_AGE },
+	{ NULL, NULL, CELL_TEXT },
+};
 static const struct column connection_columns[] = {
 	{ "ID", "id", CELL_TEXT },
 	{ "PROTO", "protocol", CELL_TEXT },
@@ -119,6 +130,14 @@ const struct resource resource_table[] = {
 		.columns = audit_columns,
 		.id = "seq",
 		.summary = "who did what, newest first" },
+	{ .name = "client",
+		.plural = "clients",
+		.path = API "clients",
+		.verbs = RESOURCE_CRUD,
+		.columns = client_columns,
+		.id = "id",
+		.secret = "secret_key",
+		.summary = "agents behind NAT, and what they may do" },
 	{ .name = "connection",
 		.plural = "connections",
 		.path = API "connections",

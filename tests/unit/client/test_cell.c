@@ -33,6 +33,8 @@ static const struct {
 	{ "inside what is no object", "{\"a\":1}", "a.b", CELL_TEXT, "-" },
 	{ "list", "{\"a\":[\"x\",1,null]}", "a", CELL_TEXT, "x,1,-" },
 	{ "empty list", "{\"a\":[]}", "a", CELL_TEXT, "-" },
+	{ "length", "{\"a\":[1,2]}", "a", CELL_LENGTH, "2" },
+	{ "length of nothing", "{}", "a", CELL_LENGTH, "0" },
 	{ "object", "{\"a\":{\"b\":1}}", "a", CELL_TEXT, "{\"b\":1}" },
 	{ "escape", "{\"a\":\"\\u001b[2J\"}", "a", CELL_TEXT, "\\x1b[2J" },
 	{ "NUL", "{\"a\":\"x\\u0000y\"}", "a", CELL_TEXT, "x" },
