@@ -22,6 +22,12 @@ static void on_gap(void *owner)
 	fleet_peer_gap(((struct app *)owner)->fleet);
 }
 
+/* From where there is no database relays learn nothing new: the other controlds may still reach it. */
+static void on_away(void *owner)
+{
+	fleet_send_away(((struct app *)owner)->fleet);
+}
+
 /* Who may do what has changed elsewhere: what is kept of it here is worth nothing. */
 static void on_kinds(void *owner, const char *kinds)
 {
@@ -88,7 +94,7 @@ void app_cluster_close(struct app *a)
 /* When everything serves: from here on the others send their relays, their questions and what they know. */
 int app_company_open(struct app *a, struct err *e)
 {
-	static const struct watch_ops ops = { on_message, on_gap, on_kinds };
+	static const struct watch_ops ops = { on_message, on_gap, on_away, on_kinds };
 
 	return watch_start(a->watch, &ops, a, e) != 0 ? -1 : cluster_start(a->cluster, e);
 }

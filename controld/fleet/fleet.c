@@ -351,6 +351,11 @@ void fleet_peer_gap(struct fleet *f)
 	line_peer(f->line, LINE_PEER_GAP, NULL, NULL, 0);
 }
 
+void fleet_send_away(struct fleet *f)
+{
+	line_peer(f->line, LINE_SEND_AWAY, NULL, NULL, 0);
+}
+
 void fleet_leave(struct fleet *f)
 {
 	line_leave(f->line);

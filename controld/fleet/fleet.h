@@ -64,6 +64,8 @@ uint16_t fleet_port(const struct fleet *f);
 void fleet_peer_message(struct fleet *f, const char *from, const void *p, size_t n);
 void fleet_peer_lost(struct fleet *f, const char *from);
 void fleet_peer_gap(struct fleet *f);
+/* Closes the connections of all relays if there are other controlds for them to go to. */
+void fleet_send_away(struct fleet *f);
 void fleet_leave(struct fleet *f);
 
 /* The line's thread is alive: it has turned within the last seconds. */

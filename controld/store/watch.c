@@ -45,6 +45,7 @@ struct watch {
 	struct db *db; /* the thread's; NULL while there is none */
 	int64_t seq;   /* newest change that is known of */
 	uint64_t look_ms;
+	uint64_t away_ms;              /* when to say next that the database is away; 0: it is not */
 	char text[WATCH_TEXT_MAX + 1]; /* reused */
 	pthread_mutex_t lock;          /* of what follows */
 	struct list queue;
@@ -315,7 +316,13 @@ static int turn(struct watch *w, struct err *e)
 
 static void lose(struct watch *w, const struct err *e)
 {
-	log_warn("watch_lost", log_err(e));
+	if (w->away_ms == 0) {
+		log_warn("watch_lost", log_err(e));
+		w->away_ms = clock_mono_ms() + WATCH_AWAY_MS;
+	} else if (clock_mono_ms() >= w->away_ms) {
+		w->ops->on_away(w->owner);
+		w->away_ms = clock_mono_ms() + WATCH_AWAY_AGAIN_MS;
+	}
 	db_free(w->db);
 	w->db = NULL;
 	count(w, &w->stats.reconnects);
@@ -335,6 +342,7 @@ static void *work_watch(void *arg)
 			rc = turn(w, &e);
 		if (rc == 0) {
 			pause_ms = WATCH_RETRY_MS;
+			w->away_ms = 0;
 			sleep_until(w, w->look_ms);
 			continue;
 		}

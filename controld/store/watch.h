@@ -24,9 +24,14 @@
 struct err;
 struct watch;
 
+#define WATCH_AWAY_MS       10000
+#define WATCH_AWAY_AGAIN_MS 60000
+
 struct watch_ops {
 	void (*on_message)(void *owner, const char *from, const void *p, size_t n);
 	void (*on_gap)(void *owner);
+	/* The database cannot be reached from here for WATCH_AWAY_MS, and again every WATCH_AWAY_AGAIN_MS. */
+	void (*on_away)(void *owner);
 	/* Another one committed changes of these kinds, "user,mapping"; NULL: of any. */
 	void (*on_kinds)(void *owner, const char *kinds);
 };

@@ -2,7 +2,7 @@
  * relaysim - many relays in one process, for benchmarks and tests of controld: they join, poll, apply, report and answer
  * asks over the real line, and forward nothing.
  *
- *	relaysim --controld HOST:PORT --join-tokens FILE --relays N [--heartbeat MS] [--rows N]
+ *	relaysim --controld HOST:PORT[,HOST:PORT...] --join-tokens FILE --relays N [--heartbeat MS] [--rows N]
  *
  * FILE has one join token a line, for one relay each. Prints
  *	joined relays=N seconds=S
@@ -12,7 +12,7 @@
  *	reports sent= acked= refused= answers= reconnects= bytes_in=     with each of these, on a line of its own
  * and runs until it is ended. --rows: so many objects that a relay was told of get counters in every report.
  *
- * Two REQ sockets a relay, as relayd has them. Sockets are never closed but the ones that joined; it leaves by _exit().
+ * Of several controlds each relay takes one, and the next when it is gone or silent. Two REQ sockets a relay, as relayd has them. Sockets are never closed but the ones that joined; it leaves by _exit().
  */
 #include "common/base/buf.h"
 #include "common/base/clock.h"
@@ -40,11 +40,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#define JOINERS      8 /* relays that join at a time */
-#define TOKENS_MAX   (16u << 20)
-#define RETRY_MS     1000
-#define RESEND_BEATS 20 /* heartbeats until an unanswered request is sent again */
-#define QUANTILE(q)  ((size_t)((q) * (double)(sim.relays - 1)))
+#define JOINERS           8 /* relays that join at a time */
+#define TOKENS_MAX        (16u << 20)
+#define RETRY_MS          1000
+#define SEND_MS           5000 /* until a connection takes a request, where there is another controld */
+#define POLL_SILENCE_MS   35000
+#define REPORT_SILENCE_MS 15000
+#define RESEND_BEATS      20 /* heartbeats until an unanswered request is sent again */
+#define QUANTILE(q)       ((size_t)((q) * (double)(sim.relays - 1)))
 
 struct relay;
 
@@ -54,7 +57,9 @@ struct sim_line {
 	nng_socket socket;
 	nng_aio *aio;
 	enum { LINE_SENDING, LINE_RECEIVING, LINE_SLEEPING } state;
-	void (*next)(struct sim_line *l);                           /* sends the next request */
+	unsigned turn;                    /* which of the controlds it is connected to */
+	nng_duration silence;             /* how long a reply may take, where there is another controld */
+	void (*next)(struct sim_line *l); /* sends the next request */
 	void (*reply)(struct sim_line *l, const void *p, size_t n); /* takes a reply; goes on by itself */
 };
 
@@ -64,6 +69,7 @@ struct relay {
 	char *key_pem;
 	struct msg_joined joined;
 
+	unsigned turn; /* of the controlds; both lines follow it */
 	struct sim_line poll;
 	struct proto_revision have;
 	uint64_t page_token;
@@ -80,7 +86,9 @@ struct relay {
 };
 
 static struct {
-	const char *controld, *tokens;
+	const char *tokens;
+	char *controlds[8];
+	unsigned n_controlds;
 	unsigned relays, heartbeat_ms, rows;
 	struct relay *all;
 	atomic_uint next_join;
@@ -190,12 +198,16 @@ static void line_send(struct sim_line *l, const struct buf *b)
 	}
 	l->state = LINE_SENDING;
 	nng_aio_set_msg(l->aio, m);
+	nng_aio_set_timeout(l->aio, sim.n_controlds > 1 ? SEND_MS : NNG_DURATION_INFINITE);
 	nng_send_aio(l->socket, l->aio);
 }
+
+static void line_move(struct sim_line *l);
 
 static void line_sleep(struct sim_line *l, unsigned ms)
 {
 	l->state = LINE_SLEEPING;
+	nng_aio_set_timeout(l->aio, NNG_DURATION_INFINITE);
 	nng_sleep_aio((nng_duration)ms, l->aio);
 }
 
@@ -205,6 +217,7 @@ static void line_received(struct sim_line *l, int rv)
 
 	if (rv != 0) { /* the connection went: ask again, not all at once */
 		atomic_fetch_add(&sim.reconnects, 1);
+		line_move(l);
 		line_sleep(l, (unsigned)rand_below(RETRY_MS));
 		return;
 	}
@@ -225,10 +238,12 @@ static void on_aio(void *arg)
 		if (rv != 0) {
 			nng_msg_free(nng_aio_get_msg(l->aio));
 			nng_aio_set_msg(l->aio, NULL);
+			line_move(l);
 			line_sleep(l, (unsigned)rand_below(RETRY_MS));
 			return;
 		}
 		l->state = LINE_RECEIVING;
+		nng_aio_set_timeout(l->aio, sim.n_controlds > 1 ? l->silence : NNG_DURATION_INFINITE);
 		nng_recv_aio(l->socket, l->aio);
 		break;
 	case LINE_RECEIVING:
@@ -397,7 +412,7 @@ static void report_reply(struct sim_line *l, const void *p, size_t n)
 
 /* ---- joining ----------------------------------------------------------------------------------------------------- */
 
-static nng_socket dial(const struct tls_conf *tls, bool wait)
+static nng_socket dial(const struct tls_conf *tls, unsigned turn, bool wait)
 {
 	char url[300];
 	struct err e;
@@ -405,7 +420,7 @@ static nng_socket dial(const struct tls_conf *tls, bool wait)
 	nng_socket s;
 	int rv;
 
-	str_fmt(url, sizeof url, "tls+tcp://%s", sim.controld);
+	str_fmt(url, sizeof url, "tls+tcp://%s", sim.controlds[turn % sim.n_controlds]);
 	if ((rv = nng_req0_open(&s)) != 0)
 		die_nng("socket", rv);
 	if ((rv = nng_dialer_create(&d, s, url)) != 0)
@@ -414,9 +429,10 @@ static nng_socket dial(const struct tls_conf *tls, bool wait)
 		die("TLS", &e);
 	/*
 	 * A relay ends a link process whose request was lost with a connection; many relays in one process cannot, so nng
-	 * asks again. Rarely, because each parked poll is asked again too.
+	 * asks again. Rarely, because each parked poll is asked again too. With several controlds the next one is asked.
 	 */
-	nng_socket_set_ms(s, NNG_OPT_REQ_RESENDTIME, (nng_duration)(RESEND_BEATS * sim.heartbeat_ms));
+	nng_socket_set_ms(s, NNG_OPT_REQ_RESENDTIME,
+		sim.n_controlds > 1 ? NNG_DURATION_INFINITE : (nng_duration)(RESEND_BEATS * sim.heartbeat_ms));
 	nng_dialer_set_ms(d, NNG_OPT_RECONNMINT, 200);
 	nng_dialer_set_ms(d, NNG_OPT_RECONNMAXT, 5000);
 	nng_dialer_set_size(d, NNG_OPT_RECVMAXSZ, PROTO_MSG_MAX);
@@ -441,7 +457,7 @@ static nng_msg *exchange(nng_socket s, const struct buf *b)
 static unsigned join_try(struct relay *r, const struct join_token *t, const struct msg_join *join)
 {
 	const struct tls_conf tls = { .ca_fingerprint = t->ca_fingerprint, .peer = TLS_PEER_REQUIRED };
-	nng_socket s = dial(&tls, true);
+	nng_socket s = dial(&tls, r->turn, true);
 	struct msg_refused refused = { .code = 0 };
 	unsigned wait = 0;
 	struct buf b;
@@ -515,12 +531,41 @@ static void join_all(void)
 
 /* ---- the program ------------------------------------------------------------------------------------------------- */
 
-static void line_start(struct sim_line *l, struct relay *r, const struct tls_conf *tls)
+static nng_socket dial_own(const struct relay *r)
+{
+	const struct tls_conf tls = {
+		.cert_pem = r->joined.cert_pem,
+		.key_pem = r->key_pem,
+		.ca_pem = r->joined.ca_pem,
+		.peer = TLS_PEER_REQUIRED,
+	};
+
+	return dial(&tls, r->turn, false);
+}
+
+/* The next controld, if there is one; the other line follows at its own next trouble. */
+static void line_move(struct sim_line *l)
+{
+	struct relay *r = l->relay;
+
+	if (sim.n_controlds == 1)
+		return;
+	pthread_mutex_lock(&r->lock);
+	if (l->turn == r->turn)
+		r->turn++;
+	l->turn = r->turn;
+	l->socket = dial_own(r); /* the old one is left as it is */
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void line_start(struct sim_line *l, struct relay *r, nng_duration silence)
 {
 	int rv;
 
 	l->relay = r;
-	l->socket = dial(tls, false);
+	l->turn = r->turn;
+	l->silence = silence;
+	l->socket = dial_own(r);
 	if ((rv = nng_aio_alloc(&l->aio, on_aio, l)) != 0)
 		die_nng("aio", rv);
 }
@@ -530,20 +575,14 @@ static void start_all(void)
 	sim.start_ns = clock_mono_ns();
 	for (unsigned i = 0; i < sim.relays; i++) {
 		struct relay *r = &sim.all[i];
-		const struct tls_conf tls = {
-			.cert_pem = r->joined.cert_pem,
-			.key_pem = r->key_pem,
-			.ca_pem = r->joined.ca_pem,
-			.peer = TLS_PEER_REQUIRED,
-		};
 
 		r->poll.next = poll_next;
 		r->poll.reply = poll_reply;
-		line_start(&r->poll, r, &tls);
+		line_start(&r->poll, r, POLL_SILENCE_MS);
 		poll_next(&r->poll);
 		r->report.next = report_next;
 		r->report.reply = report_reply;
-		line_start(&r->report, r, &tls);
+		line_start(&r->report, r, REPORT_SILENCE_MS);
 		line_sleep(&r->report, (unsigned)rand_below(sim.heartbeat_ms));
 	}
 }
@@ -564,7 +603,7 @@ static void read_tokens(void)
 	for (line = strtok_r(text, "\n", &save); line != NULL && n < sim.relays; line = strtok_r(NULL, "\n", &save)) {
 		struct relay *r = &sim.all[n];
 
-		r->index = n++;
+		r->index = r->turn = n++;
 		r->number = 1;
 		pthread_mutex_init(&r->lock, NULL);
 		rand_id(r->boot, "boot");
@@ -603,7 +642,10 @@ static void read_options(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
-			sim.controld = optarg;
+			for (char *save = NULL, *one = strtok_r(optarg, ",", &save);
+				one != NULL && sim.n_controlds < ARRAY_LEN(sim.controlds);
+				one = strtok_r(NULL, ",", &save))
+				sim.controlds[sim.n_controlds++] = one;
 			break;
 		case 't':
 			sim.tokens = optarg;
@@ -621,7 +663,7 @@ static void read_options(int argc, char **argv)
 			_exit(2);
 		}
 	}
-	if (sim.controld != NULL && sim.tokens != NULL && sim.relays > 0 && sim.heartbeat_ms > 0)
+	if (sim.n_controlds > 0 && sim.tokens != NULL && sim.relays > 0 && sim.heartbeat_ms > 0)
 		return;
 	fprintf(stderr,
 		"usage: relaysim --controld HOST:PORT --join-tokens FILE --relays N [--heartbeat MS] [--rows N]\n");

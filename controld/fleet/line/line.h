@@ -64,8 +64,9 @@ uint16_t line_port(const struct line *l);
 /* There are new asks; without effect after line_stop(). */
 void line_wake(struct line *l);
 
-/* Of the other controlds: one has said something, is gone, or what they said was not heard for a while. */
-enum line_peer_event { LINE_PEER_MESSAGE, LINE_PEER_LOST, LINE_PEER_GAP };
+/* Of the other controlds: one has said something, is gone, or what they said was not heard for a while; or this one has
+ * lost the database, and the relays are better off with another. */
+enum line_peer_event { LINE_PEER_MESSAGE, LINE_PEER_LOST, LINE_PEER_GAP, LINE_SEND_AWAY };
 void line_peer(struct line *l, enum line_peer_event event, const char *from, const void *p, size_t n);
 /* Tells them that this one is leaving. */
 void line_leave(struct line *l);

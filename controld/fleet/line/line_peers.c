@@ -212,6 +212,30 @@ static void on_lost(struct line *l, const char *from)
 	roster_peer_lost(l->conf.roster, from, clock_mono_ms());
 }
 
+/* A roster_state_fn. */
+static void note_id(const char *id, bool online, const void *state, size_t n, void *arg)
+{
+	(void)state, (void)n;
+	if (online)
+		buf_put(arg, id, strlen(id) + 1);
+}
+
+/* Where there is no other controld a relay is as well off here: its configuration is the newest there can be. */
+static void send_away(struct line *l)
+{
+	struct buf ids;
+	size_t sent = 0;
+
+	if (map_count(&l->peers) == 0)
+		return;
+	buf_init(&ids, PROTO_MSG_MAX);
+	roster_states(l->conf.roster, NULL, note_id, &ids);
+	for (size_t at = 0; at < ids.len; at += strlen((const char *)ids.data + at) + 1, sent++)
+		link_server_close_node(l->link, (const char *)ids.data + at);
+	log_warn("relays_sent_away", log_u("relays", sent), log_s("why", "the database cannot be reached from here"));
+	buf_free(&ids);
+}
+
 /* One that was not known until now has not been told anything either. What it has comes first, and is the newer word. */
 static void know(struct line *l, const char *from)
 {
@@ -288,6 +312,8 @@ static void open_said(struct letter *letter)
 			on_message(l, s->from, s->bytes, s->n);
 		else if (s->event == LINE_PEER_LOST)
 			on_lost(l, s->from);
+		else if (s->event == LINE_SEND_AWAY)
+			send_away(l);
 		else
 			tell_plain(l, PEER_HELLO);
 		free(s);

@@ -260,12 +260,50 @@ static void test_a_controld_that_is_lost(void **state)
 	test_relay_fini(&r);
 }
 
+/* Without a database it has nothing new for its relays: they go where there is one, and are never offline. */
+static void test_relays_are_sent_away(void **state)
+{
+	struct test_relay r;
+	struct answer a;
+
+	(void)state;
+	join_here_poll_there(&r, &a);
+	fleet_send_away(second.fleet);
+	assert_null(test_relay_recv(r.poll)); /* the parked poll ends with its connection */
+	test_relay_open(&r, room.port);
+	send_poll(&r, &a.head.to, NULL);
+	wait_online_at_second(1);
+	wait_status("edge-1", "online");
+	assert_int_equal(events("offline"), 0);
+	fleet_send_away(room.fleet);
+	assert_null(test_relay_recv(r.poll));
+	test_relay_fini(&r);
+}
+
+/* Alone it keeps them: there is nowhere to go. */
+static void test_nobody_is_sent_to_nowhere(void **state)
+{
+	struct test_relay r;
+	struct answer a;
+	char id[PROTO_ID_SIZE];
+
+	(void)state;
+	join_and_open(&r, "edge-1");
+	start_up(&r, &a);
+	fleet_send_away(room.fleet);
+	create_mapping("", id);
+	expect_entries(&r, &a, "+", id);
+	test_relay_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_what_one_knows_the_other_knows, setup_both, teardown_both),
 		cmocka_unit_test_setup_teardown(test_asks_reach_it, setup_both, teardown_both),
 		cmocka_unit_test_setup_teardown(test_a_relay_that_moves, setup_both, teardown_both),
+		cmocka_unit_test_setup_teardown(test_relays_are_sent_away, setup_both, teardown_both),
+		cmocka_unit_test_setup_teardown(test_nobody_is_sent_to_nowhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_controld_that_is_lost, setup_both, teardown_both),
 	};
 
