@@ -59,14 +59,14 @@ class Daemon:
     def __init__(self, program, env, folder, nofile=None):
         self.program, self.env, self.folder, self.nofile = program, env, folder, nofile
         self.log_path = os.path.join(folder, f"{program}-{env.get('RELAYD_NAME', '')}.log")
-        self.process = None
+        self.process, self.wrap = None, []  # wrap: a program that runs it
 
     def start(self):
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("CONTROLD_", "RELAYD_"))}
         clean.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
         clean.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([os.path.join(BIN, self.program), *self.args], env={**clean, **self.env},
+            self.process = subprocess.Popen([*self.wrap, os.path.join(BIN, self.program), *self.args], env={**clean, **self.env},
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self._limit)
         return self
 
