@@ -317,6 +317,12 @@ int api_get(struct api *a, const char *path, struct http_answer *out, struct fai
 	return api_call(a, &rq, out, f);
 }
 
+void api_use_token(struct api *a, const char *token)
+{
+	a->session.kind = SESSION_TOKEN;
+	a->session.secret = token;
+}
+
 int api_keep_login(struct api *a, const json_t *grant, struct failure *f)
 {
 	const char *email = json_string_value(json_object_get(json_object_get(grant, "user"), "email"));

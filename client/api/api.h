@@ -60,6 +60,8 @@ struct api_request {
 int api_call(struct api *a, const struct api_request *rq, struct http_answer *out, struct failure *f) MUST_CHECK;
 int api_get(struct api *a, const char *path, struct http_answer *out, struct failure *f) MUST_CHECK;
 
+/* From now on calls are made with this token and no other credentials. Borrowed. */
+void api_use_token(struct api *a, const char *token);
 /* Takes the answer of a login into the profile and keeps it. */
 int api_keep_login(struct api *a, const json_t *grant, struct failure *f) MUST_CHECK;
 

@@ -175,6 +175,7 @@ static const struct option_row quick_options[] = {
 		.help = "tunnel port on the relays; else the one of the last time, or a free one" },
 	{ .name = "name", .type = OPTION_TEXT, .value = "NAME", .help = "of the mapping" },
 	{ .name = "keep", .type = OPTION_FLAG, .help = "leave the mapping there at the end" },
+	{ .name = "anonymous", .type = OPTION_FLAG, .help = "without an account, although there is a login" },
 	{ .name = "verbose", .type = OPTION_FLAG, .help = "tell what happens on the way" },
 	{ .name = NULL },
 };
@@ -368,7 +369,10 @@ const struct command commands_table[] = {
 			   "reached, and "
 			   "takes the mapping away at the end. Nothing but this target can be reached through it. The "
 			   "client "
-			   "that it runs as is made once for a profile and remembered, with the port.",
+			   "that it runs as is made once for a profile and remembered, with the port. Who is not "
+			   "logged in "
+			   "comes without an account, where controld allows that: for a limited time, on a port that "
+			   "is picked.",
 		.example = "portway tcp 22",
 		.options = quick_options,
 		.run = command_tcp,

@@ -1,6 +1,6 @@
 /*
  * tcp, udp, http - a tunnel without set-up: a client (remembered), a mapping, the agent in the foreground, and the mapping is
- * gone again at the end.
+ * gone again at the end. Who is not logged in comes through the anonymous door, and speaks as that client with its token.
  */
 #define _GNU_SOURCE
 #include "client/agent/process.h"
@@ -30,11 +30,14 @@ struct quick {
 	char host[HOST_MAX];
 	uint16_t port;
 	struct api *api;
+	bool anonymous;
+	char *token; /* of the anonymous client */
 	struct quick_client client;
 	struct quick_client *opened; /* NULL: not yet */
 	char mapping[40];            /* id; "": none yet */
 	uint16_t source_port;
-	json_t *relays; /* the answer: ca_fingerprint, items */
+	char expires_at[40]; /* "": it does not end by itself */
+	json_t *relays;      /* the answer: ca_fingerprint, items */
 	struct failure f;
 };
 
@@ -91,60 +94,155 @@ static int save(struct quick *q)
 	return quick_client_save(&q->client, &e) == 0 ? 0 : failed(q, &e);
 }
 
-static int make_client(struct quick *q)
+static void client_name(char name[128])
 {
-	char name[128] = "quick@", host[100] = "";
-	json_t *body, *made = NULL;
-	const char *secret;
+	char host[100] = "";
 
 	(void)gethostname(host, sizeof host - 1);
-	(void)str_fmt(name, sizeof name, "quick@%s", host);
+	(void)str_fmt(name, 128, "quick@%s", host);
 	str_make_utf8(name);
-	body = json_pack("{s:s}", "name", name);
-	if (call(q, "POST", body, &made, "/api/v1/clients") != 0) {
-		json_decref(body);
-		return -1;
-	}
-	secret = json_string_value(json_object_get(made, "secret_key"));
-	q->client.id = json_integer_value(json_object_get(made, "id"));
-	(void)str_copy(q->client.secret, sizeof q->client.secret, secret != NULL ? secret : "");
+}
+
+static int take_client(struct quick *q, const json_t *id, const json_t *secret)
+{
+	q->client.id = json_integer_value(id);
+	(void)str_copy(
+		q->client.secret, sizeof q->client.secret, json_is_string(secret) ? json_string_value(secret) : "");
 	q->client.mapping[0] = '\0';
-	json_decref(body);
-	json_decref(made);
 	return save(q);
 }
 
-/* The remembered one, if controld still has it; what a killed command left there goes first. */
-static int find_client(struct quick *q)
+static int make_client(struct quick *q)
 {
-	struct err e;
+	json_t *body, *made = NULL;
+	char name[128];
+	int r;
 
-	if (quick_client_open(&q->client, api_profile_name(q->api), api_url(q->api), &e) != 0)
-		return failed(q, &e);
-	q->opened = &q->client;
-	if (q->client.id != 0 && call(q, "GET", NULL, NULL, "/api/v1/clients/%" PRId64, q->client.id) != 0) {
-		if (q->f.exit != EXIT_NOT_FOUND)
-			return -1;
-		q->client.id = 0;
-	}
-	if (q->client.id == 0)
-		return make_client(q);
-	if (q->client.mapping[0] != '\0' &&
-		call(q, "DELETE", NULL, NULL, "/api/v1/mappings/%s", q->client.mapping) != 0 &&
-		q->f.exit != EXIT_NOT_FOUND)
-		return -1;
-	q->client.mapping[0] = '\0';
+	client_name(name);
+	body = json_pack("{s:s}", "name", name);
+	r = call(q, "POST", body, &made, "/api/v1/clients");
+	json_decref(body);
+	if (r == 0)
+		r = take_client(q, json_object_get(made, "id"), json_object_get(made, "secret_key"));
+	json_decref(made);
+	return r;
+}
+
+/* ---- without an account ------------------------------------------------------------------------------------------- */
+
+static void forget_token(struct quick *q)
+{
+	if (q->token != NULL)
+		explicit_bzero(q->token, strlen(q->token));
+	free(q->token);
+	q->token = NULL;
+}
+
+/* Calls are made as the client from now on. */
+static int use_token(struct quick *q, const json_t *grant)
+{
+	const char *token = json_string_value(json_object_get(grant, "token"));
+
+	forget_token(q);
+	q->token = strdup(token != NULL ? token : "");
+	if (q->token == NULL)
+		return failure_set(&q->f, EXIT_BAD_NEWS, "out of memory");
+	api_use_token(q->api, q->token);
 	return 0;
 }
 
+/* Its tokens live for minutes, the secret as long as the client. */
+static int log_in_as_client(struct quick *q)
+{
+	json_t *body = json_pack("{s:I, s:s}", "client_id", (json_int_t)q->client.id, "secret_key", q->client.secret);
+	json_t *grant = NULL;
+	int r;
+
+	r = call(q, "POST", body, &grant, "/api/v1/client-tokens");
+	json_decref(body);
+	if (r == 0)
+		r = use_token(q, grant);
+	json_decref(grant);
+	return r;
+}
+
+static int come_through_the_door(struct quick *q)
+{
+	json_t *body, *came = NULL;
+	char name[128], why[sizeof q->f.message];
+	int r;
+
+	client_name(name);
+	body = json_pack("{s:s}", "name", name);
+	r = call(q, "POST", body, &came, "/api/v1/anonymous/clients");
+	json_decref(body);
+	if (r == 0)
+		r = use_token(q, came);
+	else if (q->f.exit == EXIT_CREDENTIALS) {
+		(void)str_copy(why, sizeof why, q->f.message);
+		(void)failure_set(&q->f, EXIT_CREDENTIALS,
+			"nobody is logged in at %s (portway login), and without an account: %s", api_url(q->api), why);
+	}
+	if (r == 0)
+		r = take_client(q, json_object_get(came, "client_id"), json_object_get(came, "secret_key"));
+	json_decref(came);
+	return r;
+}
+
+/* ---- the client and its mapping ----------------------------------------------------------------------------------- */
+
+/* Whether controld still has the remembered client; 1: it has not. */
+static int look_for_client(struct quick *q)
+{
+	int r;
+
+	if (q->anonymous)
+		r = log_in_as_client(q);
+	else
+		r = call(q, "GET", NULL, NULL, "/api/v1/clients/%" PRId64, q->client.id);
+	return r == 0 ? 0 : q->f.exit == EXIT_NOT_FOUND || (q->anonymous && q->f.exit == EXIT_CREDENTIALS) ? 1 : -1;
+}
+
+static int delete_mapping(struct quick *q, const char *id)
+{
+	const char *list = q->anonymous ? "/api/v1/self/mappings" : "/api/v1/mappings";
+
+	return call(q, "DELETE", NULL, NULL, "%s/%s", list, id) == 0 || q->f.exit == EXIT_NOT_FOUND ? 0 : -1;
+}
+
+/* The remembered one; what a killed command left there goes first. */
+static int find_client(struct quick *q)
+{
+	struct err e;
+	int r = 1;
+
+	if (quick_client_open(&q->client, q->anonymous ? "anonymous" : api_profile_name(q->api), api_url(q->api), &e) !=
+		0)
+		return failed(q, &e);
+	q->opened = &q->client;
+	if (q->client.id != 0)
+		r = look_for_client(q);
+	if (r == 1)
+		return q->anonymous ? come_through_the_door(q) : make_client(q);
+	if (r == 0 && q->client.mapping[0] != '\0')
+		r = delete_mapping(q, q->client.mapping);
+	q->client.mapping[0] = '\0';
+	return r;
+}
+
+/* Who has no account gets a port that is picked. */
 static int create(struct quick *q, uint16_t source_port, json_t **made)
 {
 	const char *name = options_text(&q->in->options, "name", NULL);
-	json_t *body = json_pack("{s:s, s:i, s:I, s:s, s:i, s:s*}", "protocol", q->protocol, "source_port",
-		(int)source_port, "target_client_id", (json_int_t)q->client.id, "target_host", q->host, "target_port",
-		(int)q->port, "name", name);
-	int r = call(q, "POST", body, made, "/api/v1/mappings");
+	json_t *body = json_pack("{s:s, s:s, s:i, s:s*}", "protocol", q->protocol, "target_host", q->host,
+		"target_port", (int)q->port, "name", name);
+	int r;
 
+	if (!q->anonymous) {
+		(void)json_object_set_new(body, "source_port", json_integer(source_port));
+		(void)json_object_set_new(body, "target_client_id", json_integer(q->client.id));
+	}
+	r = call(q, "POST", body, made, q->anonymous ? "/api/v1/self/mappings" : "/api/v1/mappings");
 	json_decref(body);
 	return r;
 }
@@ -173,12 +271,12 @@ static int make_mapping(struct quick *q)
 	uint16_t port = (uint16_t)options_number(&q->in->options, "port", 0);
 	char target[HOST_MAX + 16], what[sizeof q->client.target];
 	json_t *made = NULL;
-	const char *id;
+	const char *id, *ends;
 	int r;
 
 	print_target(q, target);
 	(void)str_fmt(what, sizeof what, "%s %s", q->protocol, target);
-	if (port == 0 && str_eq(what, q->client.target) && q->client.port != 0)
+	if (port == 0 && !q->anonymous && str_eq(what, q->client.target) && q->client.port != 0)
 		r = create_again(q, &made);
 	else
 		r = create(q, port, &made);
@@ -187,6 +285,8 @@ static int make_mapping(struct quick *q)
 	id = json_string_value(json_object_get(made, "id"));
 	(void)str_copy(q->mapping, sizeof q->mapping, id != NULL ? id : "");
 	q->source_port = (uint16_t)json_integer_value(json_object_get(made, "source_port"));
+	ends = json_string_value(json_object_get(made, "expires_at"));
+	(void)str_copy(q->expires_at, sizeof q->expires_at, ends != NULL ? ends : "");
 	(void)str_copy(
 		q->client.mapping, sizeof q->client.mapping, options_has(&q->in->options, "keep") ? "" : q->mapping);
 	(void)str_copy(q->client.target, sizeof q->client.target, what);
@@ -198,7 +298,11 @@ static int make_mapping(struct quick *q)
 
 static int find_relays(struct quick *q)
 {
-	if (call(q, "GET", NULL, &q->relays, "/api/v1/clients/%" PRId64 "/relays", q->client.id) != 0)
+	char path[64] = "/api/v1/self/relays";
+
+	if (!q->anonymous)
+		(void)str_fmt(path, sizeof path, "/api/v1/clients/%" PRId64 "/relays", q->client.id);
+	if (call(q, "GET", NULL, &q->relays, "%s", path) != 0)
 		return -1;
 	if (json_array_size(json_object_get(q->relays, "items")) > 0)
 		return 0;
@@ -213,7 +317,7 @@ static void remove_mapping(struct quick *q)
 
 	if (q->mapping[0] == '\0' || options_has(&q->in->options, "keep"))
 		return;
-	if (call(q, "DELETE", NULL, NULL, "/api/v1/mappings/%s", q->mapping) != 0 && q->f.exit != EXIT_NOT_FOUND) {
+	if ((q->anonymous && log_in_as_client(q) != 0) || delete_mapping(q, q->mapping) != 0) {
 		(void)invocation_fail(q->in, &q->f);
 		text_printf(stderr, "%s: the mapping %s is still there; the next such command removes it", q->in->who,
 			q->mapping);
@@ -258,6 +362,10 @@ static void print_ready(struct quick *q, const json_t *list, const char *target)
 			json_string_value(one));
 		(void)fputc('\n', q->in->out);
 	}
+	if (q->expires_at[0] != '\0') {
+		text_printf(q->in->out, "Without an account it ends by itself at %s.", q->expires_at);
+		(void)fputc('\n', q->in->out);
+	}
 	(void)fputs(options_has(&q->in->options, "keep") ? "Ctrl-C ends it; the mapping stays.\n" : "Ctrl-C ends it.\n",
 		q->in->out);
 }
@@ -270,9 +378,10 @@ static void on_ready(void *arg)
 
 	print_target(q, target);
 	if (invocation_format(q->in) == PRINT_JSON) {
-		json_t *all = json_pack("{s:O, s:s, s:s, s:s, s:i, s:I}", "addresses", list, "protocol", q->protocol,
-			"target", target, "mapping", q->mapping, "port", (int)q->source_port, "client",
-			(json_int_t)q->client.id);
+		const char *ends = q->expires_at[0] != '\0' ? q->expires_at : NULL;
+		json_t *all = json_pack("{s:O, s:s, s:s, s:s, s:i, s:I, s:b, s:s?}", "addresses", list, "protocol",
+			q->protocol, "target", target, "mapping", q->mapping, "port", (int)q->source_port, "client",
+			(json_int_t)q->client.id, "anonymous", (int)q->anonymous, "expires_at", ends);
 
 		(void)!print_json_line(q->in->out, all);
 		json_decref(all);
@@ -356,9 +465,10 @@ static void hold_signals(void)
 
 static int set_up(struct quick *q)
 {
-	if (!api_has_credentials(q->api))
-		return failure_set(&q->f, EXIT_CREDENTIALS,
-			"nobody is logged in at %s: portway login, or PORTWAY_TOKEN", api_url(q->api));
+	q->anonymous = options_has(&q->in->options, "anonymous") || !api_has_credentials(q->api);
+	if (q->anonymous && options_has(&q->in->options, "port"))
+		return failure_set(
+			&q->f, EXIT_USAGE, "--port needs an account: log in at %s (portway login)", api_url(q->api));
 	hold_signals();
 	return find_client(q) != 0 || make_mapping(q) != 0 || find_relays(q) != 0 ? -1 : 0;
 }
@@ -382,6 +492,7 @@ static int quick(struct invocation *in, const char *protocol, const char *scheme
 	}
 	if (q->opened != NULL)
 		quick_client_close(q->opened);
+	forget_token(q);
 	json_decref(q->relays);
 	explicit_bzero(&q->client, sizeof q->client);
 	free(q);

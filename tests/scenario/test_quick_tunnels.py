@@ -10,12 +10,12 @@ import time
 import cli
 import pytest
 from agent import AgentFleet
-from portway import BIN, TcpServer, UdpEcho, connect, echo, receive_all
+from portway import BIN, Controld, TcpServer, UdpEcho, connect, echo, receive_all
 
 
 @pytest.fixture(scope="module")
 def fleet():
-    f = AgentFleet()
+    f = AgentFleet({"CONTROLD_ANONYMOUS_ENABLED": "true", "CONTROLD_ANONYMOUS_BIND": "127.0.0.1"})
     try:
         yield f.start()
     finally:
@@ -25,9 +25,9 @@ def fleet():
 class Quick:
     """A quick command in the foreground; its first line of JSON is `said`."""
 
-    def __init__(self, fleet, home, *words):
-        env = cli.environment({"PORTWAY_URL": fleet.controld.base, "XDG_STATE_HOME": str(home), "PORTWAY_TOKEN":
-                               fleet.api.session.headers["Authorization"].split()[1]})
+    def __init__(self, fleet, home, *words, account=True):
+        env = cli.environment({"PORTWAY_URL": fleet.controld.base, "XDG_STATE_HOME": str(home),
+                               **({"PORTWAY_TOKEN": token(fleet)} if account else {})})
         self.process = subprocess.Popen([os.path.join(BIN, "portway"), *words], env=env, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         watchdog = threading.Timer(60, self.process.kill)
@@ -132,15 +132,46 @@ def test_keep(fleet, tmp_path):
         fleet.api.delete(f"/api/v1/mappings/{quick.said['mapping']}")
 
 
+def test_without_an_account(fleet, tmp_path):
+    """The client is remembered; its mapping is gone at the end, also of a command that was killed."""
+    clients = set()
+    with TcpServer(echo) as server:
+        for number in (signal.SIGINT, signal.SIGKILL, signal.SIGTERM):
+            start = time.monotonic()
+            with Quick(fleet, tmp_path, "tcp", str(server.port), "--json", account=False) as quick:
+                assert answers(quick.said["port"])
+                print(f"usable after {time.monotonic() - start:.2f} s")
+                assert quick.said["anonymous"] and quick.said["expires_at"]
+                assert len(fleet.api.get("/api/v1/anonymous/mappings")["items"]) == 1
+                clients.add(quick.said["client"])
+                quick.end(number)
+    assert fleet.api.get("/api/v1/anonymous/mappings")["items"] == []
+    assert len(clients) == 1
+    guest = clients.pop()
+    fleet.api.delete(f"/api/v1/anonymous/clients/{guest}")
+    with TcpServer(echo) as server, Quick(fleet, tmp_path, "tcp", str(server.port), "--json", account=False) as quick:
+        assert quick.said["client"] != guest and answers(quick.said["port"])
+        quick.end()
+
+
 def test_complaints(fleet, tmp_path):
     env = {"PORTWAY_URL": fleet.controld.base, "XDG_STATE_HOME": str(tmp_path)}
-    assert "portway login" in cli.run("tcp", "22", status=3, **env)
+    assert "portway login" in cli.run("tcp", "22", "--port", "2222", status=2, **env)
     assert "not PORT or HOST:PORT" in cli.run("tcp", "0", status=2, **env)
     assert "not PORT or HOST:PORT" in cli.run("udp", "host", status=2, **env)
     with TcpServer(echo) as server:
         taken = cli.run("tcp", "22", "--port", str(server.port), status=1, **env, PORTWAY_TOKEN=token(fleet))
         assert str(server.port) in taken
     assert mappings(fleet) == []
+
+
+def test_no_door(tmp_path):
+    closed = Controld(str(tmp_path)).start()
+    try:
+        said = cli.run("tcp", "22", status=3, PORTWAY_URL=closed.base, XDG_STATE_HOME=str(tmp_path))
+        assert "portway login" in said and "anonymous.enabled" in said
+    finally:
+        closed.stop()
 
 
 def token(fleet):
