@@ -70,8 +70,8 @@ static const struct conf_key keys[] = {
 		.min = 100,
 		.max = 3600000,
 		.unit = "duration",
-		.help = "How long a link to an agent may be silent before it is tried; three times that ends it. A "
-			"client's own heartbeat_interval goes before." },
+		.help = "How long a link to an agent may be silent before it is tried, unless the client sets "
+			"heartbeat_interval; three times that ends it." },
 	{ .key = "controld",
 		.env = "RELAYD_CONTROLD",
 		.type = CONF_STR,

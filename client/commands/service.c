@@ -90,7 +90,7 @@ static void say(FILE *out, const char *what, const char *path)
 static int install(const struct invocation *in, const struct service *s)
 {
 	struct buf text;
-	struct err e;
+	struct err e = { .code = ERR_NONE };
 	int r;
 
 	buf_init(&text, UNIT_MAX);
@@ -118,7 +118,7 @@ static int install(const struct invocation *in, const struct service *s)
 
 static int uninstall(const struct invocation *in, const struct service *s)
 {
-	struct err e;
+	struct err e = { .code = ERR_NONE };
 
 	if (access(s->path, F_OK) != 0) {
 		err_set(&e, ERR_NOT_FOUND, NULL, "there is no %s", s->path);
@@ -155,7 +155,7 @@ int command_service(struct invocation *in)
 		int (*run)(const struct invocation *in, const struct service *s);
 	} words[] = { { "install", install }, { "print", print }, { "uninstall", uninstall } };
 	struct service s = { .unit = { .program = NULL } };
-	struct err e;
+	struct err e = { .code = ERR_NONE };
 
 	if (prepare(in, &s, &e) != 0)
 		return invocation_usage(in, "%s", e.msg);

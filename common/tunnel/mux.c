@@ -376,9 +376,10 @@ static int on_datagram(struct mux *m, struct stream *s, const uint8_t *p, uint32
 	s->now_n = n;
 	m->current = s;
 	s->on_event(s, EPOLLIN);
-	if (m->current != NULL)
-		s->now_n = 0; /* a datagram is taken now or never */
+	s = m->current; /* NULL: its owner has closed it */
 	m->current = NULL;
+	if (s != NULL)
+		s->now_n = 0; /* a datagram is taken now or never */
 	return 0;
 }
 

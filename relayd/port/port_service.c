@@ -346,7 +346,7 @@ static void look_later(struct port_service *s)
 static struct port *new_port(struct port_service *s, const struct object *o)
 {
 	struct port *p;
-	struct err why;
+	struct err why = { .code = ERR_NONE };
 
 	if (port_new(&p, s->kind, o, workers_count(s->env.workers)) == 0) {
 		if (map_put_str(&s->ports.by_id, p->id, p, NULL) == 0) {
@@ -357,7 +357,7 @@ static struct port *new_port(struct port_service *s, const struct object *o)
 		}
 		port_free(p);
 	}
-	err_set(&why, ERR_NOMEM, NULL, "out of memory for this mapping"); /* cppcheck-suppress ctuuninitvar */
+	err_set(&why, ERR_NOMEM, NULL, "out of memory for this mapping");
 	refusals_set(s->env.refusals, o, &why);
 	return NULL;
 }
