@@ -196,6 +196,11 @@ static int tick_tunnels(void *arg, int64_t now_ms, struct err *e)
 	return tunnels_tick(arg, now_ms, e);
 }
 
+static int tick_quotas(void *arg, int64_t now_ms, struct err *e)
+{
+	return tunnels_quotas(arg, now_ms, e);
+}
+
 static int tick_clients(void *arg, int64_t now_ms, struct err *e)
 {
 	return clients_tick(arg, now_ms, e);
@@ -210,6 +215,7 @@ int app_janitor_open(struct app *a, struct err *e)
 {
 	const struct janitor_task tasks[] = {
 		{ "tunnels", 5 * 1000, tick_tunnels, a->tunnels, true },
+		{ "quotas", 1000, tick_quotas, a->tunnels, true },
 		{ "clients", 5 * 1000, tick_clients, a->clients, true },
 		{ "clients seen", 5 * 1000, see_clients, a->clients, false },
 		{ "eraser", 5 * 1000, erase_leaving, a->store, true },

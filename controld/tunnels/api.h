@@ -47,6 +47,11 @@ extern const struct schema connection_list_query;
 extern const struct schema connection_of_mapping_query;
 extern const struct schema connection_list_schema;
 
+/* quota_api.c */
+int quota_api_get(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int quota_api_put(void *feature, struct request *rq, struct reply *rp, struct err *e);
+extern const struct schema quota_schema;
+
 /* stats_api.c */
 int stats_api_traffic(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int stats_api_system(void *feature, struct request *rq, struct reply *rp, struct err *e);

@@ -72,7 +72,8 @@ const char *mapping_protocol_name(const struct mapping_conf *c)
 
 bool mapping_serves(const struct mapping *m, int64_t now_ms)
 {
-	return m->active && m->owner_active && (m->conf.expires_ms == 0 || m->conf.expires_ms > now_ms);
+	return m->active && m->owner_active && !m->over_quota &&
+	       (m->conf.expires_ms == 0 || m->conf.expires_ms > now_ms);
 }
 
 int64_t mapping_client(const struct mapping *m)
@@ -224,6 +225,7 @@ int mapping_load(struct mapping *m, struct query *q, struct err *e)
 	m->port_picks = (uint8_t)query_int(q, 23);
 	mapping_set_client(m, query_int(q, 24));
 	m->owner_active = query_int(q, 25) != 0;
+	m->over_quota = query_int(q, 26) != 0;
 	if (mapping_settings_load(&m->conf, settings != NULL ? settings : "{}", e) == 0)
 		return 0;
 	mapping_fini(m);

@@ -36,6 +36,7 @@ struct mapping {
 	char node_id[PROTO_ID_SIZE], node_name[PROTO_NAME_SIZE];   /* "" = every node of the group */
 	bool active;                                               /* the wish */
 	bool owner_active;  /* reading only: neither user, tenant nor target client is switched off or going */
+	bool over_quota;    /* reading only: what its user may pass in this month is used up */
 	uint8_t port_picks; /* how often controld picked its ports; 0: they are settled (mapping_port.h) */
 	int64_t version;    /* of the row */
 	int64_t seq;        /* of its newest change in the log */
@@ -65,13 +66,17 @@ void mapping_diff(const struct mapping *a, const struct mapping *b, struct buf *
 	"m.id, m.tenant_id, m.user_id, m.name, m.description, m.group_id, m.group_name, m.node_id, m.node_name, " \
 	"m.active, m.protocol, m.bind_address, m.source_port, m.source_port_end, m.target_host, m.target_port, "  \
 	"m.dial_any, m.expires_ms, m.settings, m.version, m.seq, m.created_ms, m.updated_ms, "                    \
-	"m.port_picks, m.target_client_id, " MAPPING_OWNER_ACTIVE
+	"m.port_picks, m.target_client_id, " MAPPING_OWNER_ACTIVE ", " MAPPING_OVER_QUOTA
+#define MAPPING_OVER_QUOTA                                                                                   \
+	"CASE WHEN m.user_id <> '' AND EXISTS (SELECT 1 FROM user_quotas q WHERE q.user_id = m.user_id AND " \
+	"q.exceeded "                                                                                        \
+	"= 1) THEN 1 ELSE 0 END"
 #define MAPPING_OWNER_ACTIVE                                                                                          \
 	"CASE WHEN EXISTS (SELECT 1 FROM tenants n WHERE n.id = m.tenant_id AND n.status = 'active') AND (m.user_id " \
 	"= '' OR EXISTS (SELECT 1 FROM users u WHERE u.id = m.user_id AND u.status = 'active')) AND "                 \
 	"(m.target_client_id = 0 OR EXISTS (SELECT 1 FROM clients c WHERE c.id = m.target_client_id AND c.status = "  \
 	"'active' AND " CLIENT_OWNER_ACTIVE ")) THEN 1 ELSE 0 END"
-#define MAPPING_COLUMNS_N 26
+#define MAPPING_COLUMNS_N 27
 int mapping_load(struct mapping *m, struct query *q, struct err *e) MUST_CHECK;
 
 /* ERR_MAPPING_NOT_FOUND when the tenant has no such mapping. *m is released by the caller on success. */

@@ -32,6 +32,12 @@ void mapping_find_status(struct tunnels *t, const struct mapping *m, int64_t now
 
 	live->error = NULL;
 	live->status = "inactive";
+	if (m->active && m->owner_active && m->over_quota) {
+		live->status = "error";
+		live->error = json_pack("{s:{s:s, s:s}}", "quota", "code", err_api(ERR_QUOTA_EXCEEDED), "message",
+			"the user's traffic quota of this month is used up; /api/v1/users/{id}/quota says when the "
+			"next begins");
+	}
 	if (mapping_serves(m, now_ms))
 		live->status =
 			names[mapping_statuses_get(t->statuses, m->id, m->group_id, m->node_id, m->seq, &live->error)];

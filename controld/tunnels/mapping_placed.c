@@ -28,7 +28,7 @@ struct giver {
 
 /*
  * A mapping that is switched off or has expired is taken from the relays, which then do what its on_delete says. One
- * whose owner is suspended or going stays there, disabled: its connections are cut whatever on_delete says.
+ * whose owner is suspended, going or over his quota stays there, disabled: its connections are cut whatever on_delete says.
  */
 static int give(struct giver *g, const struct mapping *m, struct err *e)
 {
@@ -40,7 +40,7 @@ static int give(struct giver *g, const struct mapping *m, struct err *e)
 	str_copy(p.group_id, sizeof p.group_id, m->group_id);
 	str_copy(p.node_id, sizeof p.node_id, m->node_id);
 	p.present = m->active && (m->conf.expires_ms == 0 || m->conf.expires_ms > g->now_ms);
-	p.conf.enabled = m->owner_active;
+	p.conf.enabled = m->owner_active && !m->over_quota;
 	dial_grants_lend(&g->grants, &p.conf);
 	return g->fn(&p, g->arg);
 }

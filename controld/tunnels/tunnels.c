@@ -9,6 +9,7 @@
 #include "controld/tunnels/mapping_port.h"
 #include "controld/tunnels/placement.h"
 #include "controld/tunnels/port.h"
+#include "controld/tunnels/quota.h"
 
 #include <stdlib.h>
 
@@ -51,6 +52,10 @@ static const struct route routes[] = {
 		connection_api_list, "List live connections, as the relays have them now", "Connections" },
 	{ DELETE, "/api/v1/connections/{id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0, connection_api_cut,
 		"Cut one connection", "Connections" },
+	{ GET, "/api/v1/users/{id}/quota", PERM_READ, LANE_DB, NULL, NULL, &quota_schema, 200, 0, quota_api_get,
+		"What a user may pass in a month, and what is used", "Users" },
+	{ PUT, "/api/v1/users/{id}/quota", PERM_TENANT_ADMIN, LANE_DB, NULL, &quota_schema, &quota_schema, 200,
+		ROUTE_PARTIAL, quota_api_put, "Change it; null takes the limit away", "Users" },
 	{ GET, "/api/v1/stats/traffic", PERM_READ, LANE_DB, &stats_query, NULL, NULL, 200, 0, stats_api_traffic,
 		"Traffic of the tenant over time", "Statistics" },
 	{ GET, "/api/v1/stats/connections", PERM_READ, LANE_DB, &stats_query, NULL, NULL, 200, 0, stats_api_traffic,
@@ -73,7 +78,7 @@ struct route_table tunnels_routes(struct tunnels *t)
 }
 
 const struct sql_table *const tunnels_sql[] = { &mapping_sql, &mapping_change_sql, &mapping_placed_sql,
-	&mapping_port_sql, &placement_sql, &port_sql, &traffic_sql, &stats_sql, &series_sql };
+	&mapping_port_sql, &placement_sql, &port_sql, &quota_sql, &traffic_sql, &stats_sql, &series_sql };
 const size_t tunnels_sql_n = ARRAY_LEN(tunnels_sql);
 
 int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct store *store, struct parks *parks,
@@ -128,26 +133,26 @@ void tunnels_free(struct tunnels *t)
 	free(t);
 }
 
-const struct erasure *const tunnels_erasures[] = { &mapping_erasure };
+const struct erasure *const tunnels_erasures[] = { &mapping_erasure, &quota_erasure };
 const size_t tunnels_erasures_n = ARRAY_LEN(tunnels_erasures);
 
 #define REMOVE_BATCH 100 /* mappings in one transaction: others wait for it */
 
-struct remove_orphans {
+struct batch {
 	int64_t now_ms;
 	unsigned n;
 };
 
 static int work_remove_orphans(struct db *tx, void *arg, struct err *e)
 {
-	struct remove_orphans *r = arg;
+	struct batch *r = arg;
 
 	return mapping_remove_orphans(tx, REMOVE_BATCH, r->now_ms, &r->n, e);
 }
 
 static int remove_orphans(struct tunnels *t, int64_t now_ms, struct err *e)
 {
-	struct remove_orphans r = { .now_ms = now_ms };
+	struct batch r = { .now_ms = now_ms };
 	struct db *db;
 	bool any;
 	int rc;
@@ -162,6 +167,35 @@ static int remove_orphans(struct tunnels *t, int64_t now_ms, struct err *e)
 		if (store_write(t->store, STORE_LOGGED, work_remove_orphans, &r, e) != 0)
 			return -1;
 	} while (r.n == REMOVE_BATCH);
+	return 0;
+}
+
+#define QUOTAS_BATCH 100 /* in one transaction */
+
+static int work_quotas(struct db *tx, void *arg, struct err *e)
+{
+	struct batch *r = arg;
+
+	return quota_follow(tx, QUOTAS_BATCH, r->now_ms, &r->n, e);
+}
+
+int tunnels_quotas(struct tunnels *t, int64_t now_ms, struct err *e)
+{
+	struct batch r = { .now_ms = now_ms };
+	struct db *db;
+	bool any;
+	int rc;
+
+	if (store_read_begin(t->store, &db, e) != 0)
+		return -1;
+	rc = quota_due(db, now_ms, &any, e);
+	store_read_end(db);
+	if (rc != 0 || !any)
+		return rc;
+	do {
+		if (store_write(t->store, STORE_LOGGED, work_quotas, &r, e) != 0)
+			return -1;
+	} while (r.n == QUOTAS_BATCH);
 	return 0;
 }
 

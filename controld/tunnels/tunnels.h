@@ -37,6 +37,8 @@ int tunnels_tick(struct tunnels *t, int64_t now_ms, struct err *e) MUST_CHECK;
 struct erasure;
 extern const struct erasure *const tunnels_erasures[];
 extern const size_t tunnels_erasures_n;
+/* Users who have passed what they may in a month, and months that end: about every second. */
+int tunnels_quotas(struct tunnels *t, int64_t now_ms, struct err *e) MUST_CHECK;
 extern const struct sql_table *const tunnels_sql[];
 extern const size_t tunnels_sql_n;
 

@@ -101,12 +101,14 @@ static int on_change(const struct change *c, void *arg)
 	static const struct {
 		const char *name;
 		enum touched_kind kind;
+		const char *as; /* whose it is to what it touches */
 	} kinds[] = {
-		{ "mapping", TOUCHED_MAPPING },
-		{ "client", TOUCHED_CLIENT },
-		{ "user", TOUCHED_OWNER },
-		{ "tenant", TOUCHED_OWNER },
-		{ "node", TOUCHED_NODE },
+		{ "mapping", TOUCHED_MAPPING, "mapping" },
+		{ "client", TOUCHED_CLIENT, "client" },
+		{ "user", TOUCHED_OWNER, "user" },
+		{ "quota", TOUCHED_OWNER, "user" },
+		{ "tenant", TOUCHED_OWNER, "tenant" },
+		{ "node", TOUCHED_NODE, "node" },
 	};
 	struct touches *t = arg;
 
@@ -114,7 +116,7 @@ static int on_change(const struct change *c, void *arg)
 	t->rows++;
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (str_eq(c->kind, kinds[i].name) && !(kinds[i].kind == TOUCHED_NODE && is_presence(c)))
-			touches_add(t, kinds[i].kind, kinds[i].name, c->subject, c->seq);
+			touches_add(t, kinds[i].kind, kinds[i].as, c->subject, c->seq);
 	return 0;
 }
 
