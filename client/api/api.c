@@ -52,7 +52,7 @@ static int set_up(struct api *a, const struct api_conf *conf, struct failure *f)
 	const struct profile *kept = &a->session.profile;
 	struct err e;
 
-	if (session_init(&a->session, profile != NULL ? profile : "default", &e) != 0)
+	if (session_init(&a->session, profile != NULL ? profile : "default", conf->login_only, &e) != 0)
 		return failure_from_err(f, e.code == ERR_VALIDATION ? EXIT_USAGE : EXIT_CREDENTIALS, &e);
 	if (url == NULL)
 		url = kept->url[0] != '\0' ? kept->url : API_URL_DEFAULT;

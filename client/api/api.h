@@ -30,6 +30,7 @@ struct api_conf {            /* borrowed while the api lives */
 	const char *ca_file; /* NULL: PORTWAY_CA, the profile's, the system's */
 	unsigned tries;      /* at most; 0: API_TRIES */
 	uint64_t timeout_ms; /* of one try; 0: API_TIMEOUT_MS */
+	bool login_only;     /* the environment's token and key are not looked at */
 	bool anonymous;      /* no credentials, whatever there is */
 };
 #define API_TRIES      4

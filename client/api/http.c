@@ -126,6 +126,8 @@ static void set_options(struct http *h, const struct http_request *rq, struct cu
 		curl_easy_setopt(c, CURLOPT_POSTFIELDS, rq->body);
 		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(rq->body));
 	}
+	if (http_is_local(rq->url))
+		curl_easy_setopt(c, CURLOPT_PROXY, "");
 	if (h->ca_file != NULL) {
 		curl_easy_setopt(c, CURLOPT_CAINFO, h->ca_file);
 		curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
@@ -182,6 +184,23 @@ int http_send(struct http *h, const struct http_request *rq, struct http_answer 
 	curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &out->status);
 	out->body = json_loadb((const char *)h->body.data, h->body.len, JSON_DECODE_ANY, NULL);
 	return 0;
+}
+
+bool http_is_local(const char *url)
+{
+	const char *at = strstr(url, "://");
+	char host[64];
+	size_t n;
+
+	if (at == NULL)
+		return false;
+	at += 3;
+	n = *at == '[' ? strcspn(at, "]") + 1 : strcspn(at, ":/");
+	if (str_fmt(host, sizeof host, "%.*s", (int)n, at) != 0)
+		return false;
+	if (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
+		return true;
+	return strncmp(host, "127.", 4) == 0 && host[strspn(host, "0123456789.")] == '\0';
 }
 
 void http_answer_fini(struct http_answer *a)

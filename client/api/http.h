@@ -10,6 +10,7 @@
 #include "common/base/macros.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct err;
@@ -38,6 +39,8 @@ void http_free(struct http *h);
  * ERR_IO and ERR_TIMEOUT it may have been done, ERR_CRYPTO the certificate does not check, ERR_VALIDATION no address.
  */
 int http_send(struct http *h, const struct http_request *rq, struct http_answer *out, struct err *e) MUST_CHECK;
+/* On this machine: no proxy stands between, and nobody else can listen. */
+bool http_is_local(const char *url);
 void http_answer_fini(struct http_answer *a);
 
 #endif

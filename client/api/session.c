@@ -16,9 +16,10 @@ static const char *environment(const char *name)
 	return v != NULL && v[0] != '\0' ? v : NULL;
 }
 
-int session_init(struct session *s, const char *profile_name, struct err *e)
+int session_init(struct session *s, const char *profile_name, bool login_only, struct err *e)
 {
-	const char *token = environment("PORTWAY_TOKEN"), *key = environment("PORTWAY_API_KEY");
+	const char *token = login_only ? NULL : environment("PORTWAY_TOKEN");
+	const char *key = login_only ? NULL : environment("PORTWAY_API_KEY");
 	struct err why;
 
 	*s = (struct session){ .kind = SESSION_NOBODY };

@@ -21,8 +21,8 @@ struct session {
 	struct profile profile; /* read also when it is not used: its address may be */
 };
 
-/* Reads environment and profile. 0 also when there is no login. */
-int session_init(struct session *s, const char *profile_name, struct err *e) MUST_CHECK;
+/* Reads the profile and, unless only the login counts, the environment. 0 also when there is no login. */
+int session_init(struct session *s, const char *profile_name, bool login_only, struct err *e) MUST_CHECK;
 void session_fini(struct session *s); /* wipes */
 /* The login is for another address: it is not used. */
 void session_bind(struct session *s, const char *url);

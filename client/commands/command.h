@@ -55,6 +55,8 @@ int commands_run(int argc, char **argv, FILE *out);
 /* ---- for commands ------------------------------------------------------------------------------------------------- */
 /* controld, as the global options and the environment say. 0, or the exit code after a complaint. */
 int invocation_api(const struct invocation *in, struct api **out);
+/* The same, of the kept login alone, whatever token or key the environment has. */
+int invocation_login(const struct invocation *in, struct api **out);
 /* What --output or --json ask for. */
 enum print_format invocation_format(const struct invocation *in);
 /* Complains; the exit code. */

@@ -528,9 +528,10 @@ int invocation_usage(const struct invocation *in, const char *fmt, ...)
 	return complain(in->who, &e);
 }
 
-int invocation_api(const struct invocation *in, struct api **out)
+static int open_api(const struct invocation *in, bool login_only, struct api **out)
 {
 	const struct api_conf conf = {
+		.login_only = login_only,
 		.url = options_text(&in->options, "url", NULL),
 		.profile = options_text(&in->options, "profile", NULL),
 		.ca_file = options_text(&in->options, "ca", NULL),
@@ -540,6 +541,16 @@ int invocation_api(const struct invocation *in, struct api **out)
 	struct failure f;
 
 	return api_open(out, &conf, &f) == 0 ? 0 : invocation_fail(in, &f);
+}
+
+int invocation_api(const struct invocation *in, struct api **out)
+{
+	return open_api(in, false, out);
+}
+
+int invocation_login(const struct invocation *in, struct api **out)
+{
+	return open_api(in, true, out);
 }
 
 enum print_format invocation_format(const struct invocation *in)

@@ -61,15 +61,19 @@ static int take_password(struct login *l, struct err *e)
 
 static void warn_of_plain(const char *url)
 {
-	static const char *const local[] = { "http://127.", "http://localhost", "http://[::1]" };
-
-	if (!str_starts(url, "http://"))
+	if (!str_starts(url, "http://") || http_is_local(url))
 		return;
-	for (size_t i = 0; i < ARRAY_LEN(local); i++)
-		if (str_starts(url, local[i]))
-			return;
 	text_printf(stderr, "portway login: %s is not encrypted: password and tokens can be read on the way", url);
 	(void)fputc('\n', stderr);
+}
+
+static void warn_of_environment(void)
+{
+	static const char *const names[] = { "PORTWAY_TOKEN", "PORTWAY_API_KEY" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (getenv(names[i]) != NULL && getenv(names[i])[0] != '\0')
+			(void)fprintf(stderr, "portway login: %s is set and goes before the login\n", names[i]);
 }
 
 static int log_in(const struct invocation *in, struct api *api, const struct login *l)
@@ -92,6 +96,7 @@ static int log_in(const struct invocation *in, struct api *api, const struct log
 		text_printf(in->out, "Logged in at %s as %s (profile %s).", api_url(api), api_profile(api)->email,
 			api_profile_name(api));
 		(void)fputc('\n', in->out);
+		warn_of_environment();
 	}
 	return rc;
 }
@@ -101,7 +106,7 @@ int command_login(struct invocation *in)
 	struct login l = { .email = "" };
 	struct api *api;
 	struct err e;
-	int rc = invocation_api(in, &api);
+	int rc = invocation_login(in, &api);
 
 	if (rc != 0)
 		return rc;
@@ -123,7 +128,7 @@ int command_logout(struct invocation *in)
 	struct api *api;
 	struct failure f;
 	struct err e;
-	int rc = invocation_api(in, &api);
+	int rc = invocation_login(in, &api);
 
 	if (rc != 0)
 		return rc;

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 from cli import PROGRAM, Terminal, run
+from portway import ROOT
 
 FOLDER = os.path.dirname(PROGRAM)
 
@@ -50,17 +51,22 @@ def test_values_of_options():
     assert "--url" in bash("portway", "--")
 
 
+def test_install_brings_them(tmp_path):
+    subprocess.run([os.path.join(ROOT, "scripts", "install"), FOLDER, str(tmp_path), "/usr"], check=True, capture_output=True)
+    for shell, path in (("bash", "bash-completion/completions/portway"), ("zsh", "zsh/site-functions/_portway"),
+                        ("fish", "fish/vendor_completions.d/portway.fish")):
+        assert (tmp_path / "usr/share" / path).read_text() == run("completion", shell)
+
+
 def test_zsh(tmp_path):
     (tmp_path / "_portway").write_text(run("completion", "zsh"))
     with Terminal("-f", "-i", size=(40, 160), program=("zsh",), PS1="ready> ", PATH=f"{FOLDER}:/usr/bin:/bin") as t:
         t.expect("ready> ")
         t.type(f"fpath=({tmp_path} $fpath); autoload -U compinit; compinit -u -d {tmp_path}/dump; echo do''ne\n")
         t.expect("done.*ready> ")
-        t.type("portway whoa\t; echo 'E''ND'\x01echo \x05\n")
+        t.type("portway whoa\t\x01echo \x05\n")
         t.expect("portway whoami")
-        t.expect("END.*ready> ")
-        t.type("echo portway get mapp")
-        t.type("\x01\x0b")
+        t.expect("ready> ")
         t.type("portway get mapp\t x\x01echo \x05\n")
         t.expect("portway get mapping x")
         t.expect("ready> ")

@@ -164,6 +164,17 @@ def test_token_and_key_of_the_environment(home, fleet):
     assert run("whoami", **home, PORTWAY_TOKEN="a\r\nX-Evil: 1", status=3)
 
 
+def test_login_and_logout_are_about_the_kept_login(logged_in, home):
+    text = portway("login", "--email", ADMIN["email"], stdin=ADMIN["password"] + "\n", **{**home, "PORTWAY_TOKEN": "x.y.z"})
+    assert text.returncode == 0 and "PORTWAY_TOKEN is set" in text.stderr
+    run("logout", **{**logged_in, "PORTWAY_TOKEN": "x.y.z"})
+    assert run("whoami", status=3, **logged_in)
+
+
+def test_proxies_are_for_others(logged_in):
+    assert run("whoami", **{**logged_in, "http_proxy": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1"})
+
+
 def test_password_is_in_no_list_of_processes(home):
     child = subprocess.Popen([PROGRAM, "login", "--email", ADMIN["email"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, env=environment(home))

@@ -25,7 +25,8 @@ class Fake:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 if self.path == "/openapi.json":
                     return self.reply(404, {"message": "not here"}, {})
-                fake.seen.append((self.command, self.path, dict(self.headers), body))
+                headers = {**self.headers, "port": self.client_address[1]}
+                fake.seen.append((self.command, self.path, headers, body))
                 play = fake.plays.pop(0) if len(fake.plays) > 1 else fake.plays[0]
                 if play == "late":
                     fake.released.wait(30)
@@ -51,6 +52,9 @@ class Fake:
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def connections(self):
+        return {headers["port"] for _, _, headers, _ in self.seen}
 
     def __enter__(self):
         return self
@@ -138,6 +142,14 @@ def test_what_is_no_list(body):
 def test_a_list_that_goes_round():
     with Fake((200, {"items": [{"id": "a"}], "next_cursor": "a"}, {})) as fake:
         assert "does not go on" in run("list", "group", status=1, **fake.env()) and len(fake.seen) == 2
+
+
+def test_one_connection_for_many_pages():
+    pages = [(200, {"items": [{"id": str(i)}], "next_cursor": str(i)}, {}) for i in range(5)]
+    with Fake(*pages, EMPTY) as fake:
+        assert run("list", "group", "-o", "name", **fake.env()).split() == list("01234")
+        assert len(fake.seen) == 6 and len(fake.connections()) == 1
+        assert "cursor=4" in fake.seen[-1][1]
 
 
 def test_words_of_a_stranger_do_nothing_to_the_terminal():
