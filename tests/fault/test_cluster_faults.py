@@ -30,6 +30,7 @@ def pair():
 def all_at(c, survivor):
     """Seconds until every relay polls this controld."""
     def reached():
+        c.sim.text()  # it is alive
         controlds, relays = c.glance(c.apis[survivor])
         own = next(x["id"] for x in controlds if x["self"])
         away = [r["name"] for r in relays if r["controld"] != own]

@@ -38,6 +38,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define JOINERS           8 /* relays that join at a time */
@@ -672,9 +673,14 @@ static void read_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	struct rlimit fds;
 	char line[64];
 	struct err e;
 
+	if (getrlimit(RLIMIT_NOFILE, &fds) == 0) {
+		fds.rlim_cur = fds.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &fds);
+	}
 	read_options(argc, argv);
 	read_tokens();
 	if (nng_tls_register(&e) != 0)

@@ -160,11 +160,13 @@ static void comes_and_goes(void **state)
 	add("ctl_a", 1, clock_wall_ms());
 	conf.shared = true;
 	TEST_STORE_MUST(cluster_new(&c, &conf, &e), e);
+	TEST_STORE_MUST(cluster_start(c, &e), e);
 	assert_int_equal(members(), 2);
 	cluster_free(c);
 	assert_int_equal(members(), 1);
 	conf.shared = false; /* what is there can only be of a process that was killed */
 	TEST_STORE_MUST(cluster_new(&c, &conf, &e), e);
+	TEST_STORE_MUST(cluster_start(c, &e), e);
 	assert_int_equal(members(), 1);
 	cluster_free(c);
 	assert_int_equal(members(), 0);

@@ -140,6 +140,18 @@ static void wait_online_at_second(size_t want)
 	assert_int_equal(online_at_second(), want);
 }
 
+static void wait_joined_at_second(size_t want)
+{
+	const struct relays *r = fleet_relays(second.fleet);
+	uint64_t end = clock_mono_ms() + 10000;
+	size_t nodes, online;
+
+	do
+		r->ops->count(r->self, &nodes, &online);
+	while (nodes != want && clock_mono_ms() < end);
+	assert_int_equal(nodes, want);
+}
+
 /* Joins by one and polls the other. */
 static void join_here_poll_there(struct test_relay *r, struct answer *a)
 {
@@ -148,6 +160,7 @@ static void join_here_poll_there(struct test_relay *r, struct answer *a)
 	memset(r, 0, sizeof *r);
 	make_token("{\"name\":\"edge-1\"}", token);
 	assert_int_equal(test_relay_join(r, room.port, token), 0);
+	wait_joined_at_second(1); /* a relay would come again */
 	test_relay_open(r, second.port);
 	start_up(r, a);
 	wait_status("edge-1", "online");
