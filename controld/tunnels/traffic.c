@@ -446,7 +446,7 @@ static int boot_known(struct db *tx, const struct traffic_report *r, bool *known
 /* A boot that was not there; a relay has few living ones, and those that ended long ago come back no more. */
 static int claim_new(struct db *tx, struct traffic_report *r, int64_t number, int64_t now_ms, struct err *e)
 {
-	bool known;
+	bool known = false;
 	int n = db_exec(tx, sql[SQL_BOOT_NEW], e, bind_s(r->node_id), bind_s(r->m->boot), bind_i(number),
 		bind_i(r->m->last), bind_i(now_ms), bind_i(TRAFFIC_BOOTS_MAX));
 

@@ -14,9 +14,12 @@ import time
 import rig as rig_
 from rig import SECONDS, UNLIMITED, portway
 
+import postgres  # noqa: E402  pylint: disable=wrong-import-order
+
 NAMES = ["api", "push", "relays"]
 MAPPINGS = int(os.environ.get("BENCH_MAPPINGS", "10000"))
 RELAYS = int(os.environ.get("BENCH_RELAYS", "1000"))
+DATABASES = os.environ.get("BENCH_DATABASES", "sqlite postgresql").split()
 
 
 def heading(text):
@@ -44,50 +47,83 @@ def wrk(url, script=None, connections=64, seconds=None, headers=None):
             "bad": int(bad.group(1)) if bad else 0}
 
 
+def on_database(kind):
+    """A controld on that kind of database, pinned like every subject; a PostgreSQL runs beside it, and keeps what it was told."""
+    env, server = {}, None
+    if kind == "postgresql":
+        server = postgres.Server({"fsync": "on", "full_page_writes": "on"}).start()
+        env = {"CONTROLD_DATABASE_URL": server.database()}
+    fleet = portway.Fleet({**UNLIMITED, **env})
+    fleet.start(relays=0)
+    subprocess.run(["taskset", "-apc", rig_.SUBJECT_CORE, str(fleet.controld.pid)], check=True, capture_output=True)
+    for i in range(20):
+        fleet.mapping(1000 + i, active=False)
+    return fleet, server
+
+
+def commits(fleet):
+    return float(re.search(r"^\w*db_commits_total(?:\{.*\})? (\S+)", fleet.api.get("/metrics"), re.M).group(1))
+
+
+def api_loads(fleet, folder):
+    """Name of a load -> what runs it."""
+    one = fleet.api.get("/api/v1/mappings?limit=1")["items"][0]["id"]
+    auth = {"Authorization": fleet.api.session.headers["Authorization"]}
+    base = fleet.controld.base
+    post = 'wrk.method="POST" wrk.headers["Content-Type"]="application/json"\nwrk.body=\'%s\'\n'
+    scripts = {"create": {"protocol": "tcp", "source_port": 0, "target_host": "192.0.2.1", "target_port": 80},
+               "login": portway.ADMIN}
+    for name, body in scripts.items():
+        with open(os.path.join(folder, name + ".lua"), "w") as f:
+            f.write(post % json.dumps(body))
+
+    def create():
+        before, began = commits(fleet), time.monotonic()
+        row = wrk(base + "/api/v1/mappings", os.path.join(folder, "create.lua"), connections=32, headers=auth)
+        return {**row, "commits_per_s": (commits(fleet) - before) / (time.monotonic() - began)}
+    return {"health": lambda: wrk(base + "/health"),
+            "get": lambda: wrk(f"{base}/api/v1/mappings/{one}", headers=auth),
+            "list 20": lambda: wrk(base + "/api/v1/mappings?limit=20", headers=auth),
+            "login": lambda: wrk(base + "/auth/login", os.path.join(folder, "login.lua"), connections=4),
+            "create": create}
+
+
+def api_rows(rounds):
+    result = {}
+    for name, rows in rounds.items():
+        row = {k: statistics.median(r[k] for r in rows) for k in rows[0]}
+        row["vs_bare"] = statistics.median(r["per_s"] / b["per_s"] for r, b in zip(rows, rounds["bare"]))
+        result[name] = row
+        shared = f"  commits {row['commits_per_s']:.0f}/s" if "commits_per_s" in row else ""
+        print(f"{name:20s} {row['per_s']:10.0f}/s  p50 {row['p50_ms']:8.2f} ms  p99 {row['p99_ms']:8.2f} ms  "
+              f"{row['vs_bare']:.2f} x bare  refused {row['bad']:.0f}{shared}", flush=True)
+    return result
+
+
 def api(rounds_n):
-    heading("api: requests/s on one core, wrk -t1 on the other (median of rounds)")
-    fleet = portway.Fleet(UNLIMITED)
+    heading(f"api: requests/s on one core, wrk -t1 on the other (median of rounds); {', '.join(DATABASES)}")
     bare_port = portway.free_port()
     bare = subprocess.Popen(rig_.pinned(rig_.SUBJECT_CORE, [os.path.join(portway.BIN, "bare_http"), str(bare_port)]))
     folder = tempfile.mkdtemp()
+    made = []
     try:
-        fleet.start(relays=0)
-        subprocess.run(["taskset", "-apc", "1", str(fleet.controld.pid)], check=True, capture_output=True)
-        for i in range(20):
-            fleet.mapping(1000 + i, active=False)
-        one = fleet.api.get("/api/v1/mappings?limit=1")["items"][0]["id"]
-        auth = {"Authorization": fleet.api.session.headers["Authorization"]}
-        base = fleet.controld.base
-        create = os.path.join(folder, "create.lua")
-        with open(create, "w") as f:
-            f.write('wrk.method="POST" wrk.headers["Content-Type"]="application/json"\n'
-                    'wrk.body=\'{"protocol":"tcp","source_port":0,"target_host":"192.0.2.1","target_port":80}\'\n')
-        login = os.path.join(folder, "login.lua")
-        with open(login, "w") as f:
-            f.write('wrk.method="POST" wrk.headers["Content-Type"]="application/json"\n'
-                    f"wrk.body='{json.dumps(portway.ADMIN)}'\n")
-        loads = {"bare": lambda: wrk(f"http://127.0.0.1:{bare_port}/"), "health": lambda: wrk(base + "/health"),
-                 "get": lambda: wrk(f"{base}/api/v1/mappings/{one}", headers=auth),
-                 "list 20": lambda: wrk(base + "/api/v1/mappings?limit=20", headers=auth),
-                 "login": lambda: wrk(base + "/auth/login", login, connections=4),
-                 "create": lambda: wrk(base + "/api/v1/mappings", create, connections=32, headers=auth)}
+        loads = {"bare": lambda: wrk(f"http://127.0.0.1:{bare_port}/")}
+        for kind in DATABASES:
+            made.append(on_database(kind))
+            loads.update({f"{kind[:10]} {name}": load for name, load in api_loads(made[-1][0], folder).items()})
         rounds = {name: [] for name in loads}
         for _ in range(rounds_n):
             for name, load in loads.items():
                 rounds[name].append(load())
-        result = {}
-        for name, rows in rounds.items():
-            row = {k: statistics.median(r[k] for r in rows) for k in rows[0]}
-            row["vs_bare"] = statistics.median(r["per_s"] / b["per_s"] for r, b in zip(rows, rounds["bare"]))
-            result[name] = row
-            print(f"{name:10s} {row['per_s']:10.0f}/s  p50 {row['p50_ms']:8.2f} ms  p99 {row['p99_ms']:8.2f} ms  "
-                  f"{row['vs_bare']:.2f} x bare  refused {row['bad']:.0f}", flush=True)
+        return api_rows(rounds)
     finally:
         bare.terminate()
         bare.wait()
-        fleet.stop()
+        for fleet, server in made:
+            fleet.stop()
+            if server:
+                server.close()
         shutil.rmtree(folder)
-    return result
 
 
 def first_byte(port, seconds=10):

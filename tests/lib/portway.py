@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import threading
@@ -186,6 +187,15 @@ class Controld(Daemon):
     def ready(self):
         assert self.alive(), self.log_tail()
         return requests.get(self.base + "/ready", timeout=5).status_code == 200
+
+    def count(self, sql):
+        """What a SELECT of one number answers, of the database itself."""
+        url = self.env.get("CONTROLD_DATABASE_URL", "")
+        if url.startswith("postgres"):
+            return int(postgres_server().sql(sql, url))
+        path = os.path.join(self.env["CONTROLD_DATA_DIR"], "portway.db")
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
+            return db.execute(sql).fetchone()[0]
 
     def api(self):
         client = Api(self.base)

@@ -1,7 +1,4 @@
 """A user that was deleted is gone for good a little later, also when controld is killed on the way; what was used stays."""
-import os
-import sqlite3
-
 from portway import TcpServer, connect, echo, eventually
 
 OWNED = {"users": "id", "memberships": "user_id", "sessions": "user_id", "api_keys": "user_id", "mappings": "user_id"}
@@ -30,11 +27,10 @@ def test_a_deleted_user_is_erased(new_fleet):
     fleet.api.login()
 
     def left():
-        path = os.path.join(fleet.folder, "controld", "portway.db")
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
-            rows = {t: db.execute(f"SELECT count(*) FROM {t} WHERE {c} = ?", (user,)).fetchone()[0] for t, c in OWNED.items()}
-            rows["names"] = db.execute("SELECT count(*) FROM changes WHERE object LIKE '%goes@example.com%'").fetchone()[0]
-            rows["erased"] = 1 - db.execute("SELECT count(*) FROM changes WHERE op = 'erase' AND subject = ?", (user,)).fetchone()[0]
+        count = fleet.controld.count
+        rows = {t: count(f"SELECT count(*) FROM {t} WHERE {c} = '{user}'") for t, c in OWNED.items()}
+        rows["names"] = count("SELECT count(*) FROM changes WHERE object LIKE '%goes@example.com%'")
+        rows["erased"] = 1 - count(f"SELECT count(*) FROM changes WHERE op = 'erase' AND subject = '{user}'")
         return rows
     eventually(lambda: not any(left().values()), "nothing left", 90, 0.5)
     total = fleet.api.get(f"/api/v1/stats/mappings/{made[-1]['id']}")
