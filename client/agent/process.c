@@ -34,7 +34,7 @@ static void on_ready(void *arg)
 {
 	struct process *p = arg;
 
-	sd_notify_send("READY=1\nSTATUS=connected");
+	sd_notify_send("STATUS=connected");
 	if (p->conf->on_ready != NULL)
 		p->conf->on_ready(p->conf->arg);
 }
@@ -164,7 +164,8 @@ enum command_exit process_run(const struct process_conf *conf, struct err *e)
 	}
 	open_signals(p);
 	if (process_start(p, conf->settings, e) == 0) {
-		sd_notify_send("STATUS=connecting");
+		sd_notify_send(
+			"READY=1\nSTATUS=connecting"); /* a relay that is away must not hold up the machine's start */
 		worker_run(&p->worker);
 		code = p->code;
 	} else if (e->code == ERR_CONFLICT) {

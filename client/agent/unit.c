@@ -2,17 +2,14 @@
 
 #include "common/base/buf.h"
 
-static const char head[] =
-	"[Unit]\n"
-	"Description=Portway agent\n"
-	"Documentation=man:portway-agent(8)\n"
-	"After=network-online.target\n"
-	"Wants=network-online.target\n"
-	"\n"
-	"[Service]\n"
-	"# Ready when the first link to a relay is up; it tries for ever, so the start has no limit.\n"
-	"Type=notify\n"
-	"TimeoutStartSec=infinity\n";
+static const char head[] = "[Unit]\n"
+			   "Description=Portway agent\n"
+			   "Documentation=man:portway-agent(8)\n"
+			   "After=network-online.target\n"
+			   "Wants=network-online.target\n"
+			   "\n"
+			   "[Service]\n"
+			   "Type=notify\n";
 
 static const char life[] =
 	"ExecReload=/bin/kill -HUP $MAINPID\n"
