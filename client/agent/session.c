@@ -4,7 +4,6 @@
 #include "client/agent/allow.h"
 #include "client/agent/dial.h"
 #include "common/base/err.h"
-#include "common/base/log.h"
 #include "common/tunnel/tunnel_link.h"
 #include "common/uv/fd_budget.h"
 
@@ -28,8 +27,8 @@ static void on_dialled(void *arg, int fd, const struct addr *to, const struct er
 		s->kind->on_target(s, fd);
 		return;
 	}
-	sessions_count(s->all, e->code == ERR_DENIED_TARGET ? SESSIONS_DENIED : SESSIONS_NOT_REACHED);
-	log_info("target_not_reached", log_s("host", s->host), log_u("port", s->port), log_err(e));
+	sessions_note(s->all, e->code == ERR_DENIED_TARGET ? SESSIONS_DENIED : SESSIONS_NOT_REACHED, s->host, s->port,
+		e->msg);
 	s->kind->end(s, (uint16_t)e->code, e->msg);
 }
 

@@ -12,6 +12,8 @@
 
 #include <sys/socket.h>
 
+#define NOTE_EVERY_NS UINT64_C(1000000000)
+
 static const char *const names[SESSIONS_COUNTERS_N] = {
 #define X(name, text) text,
 	SESSIONS_COUNTERS(X)
@@ -114,13 +116,6 @@ uint64_t sessions_now(const struct sessions *all)
 
 /* ---- coming in ---------------------------------------------------------------------------------------------------- */
 
-static void refuse(struct tunnel_link *l, uint32_t id, const struct frame_open *o, int code, const char *reason)
-{
-	log_info("stream_refused", log_s("mapping", o->mapping), log_s("host", o->host), log_u("port", o->port),
-		log_s("source", o->source), log_s("reason", reason));
-	stream_refuse(&l->mux, id, (uint16_t)code, reason);
-}
-
 /* The place of one that has been silent for long. */
 static bool make_room_for_udp(struct sessions *all)
 {
@@ -139,24 +134,32 @@ static bool has_room(struct sessions *all, const struct frame_open *o)
 	return all->n_udp < all->limits.udp_sessions || make_room_for_udp(all);
 }
 
+/* What stands against it: 0, or the code, the counter and the words. */
+static int refusal(struct sessions *all, const struct frame_open *o, enum sessions_counter *c, const char **reason)
+{
+	*c = SESSIONS_FULL;
+	if (all->closed) {
+		*c = SESSIONS_LEAVING;
+		*reason = "the agent is leaving";
+		return ERR_UNAVAILABLE;
+	}
+	*reason = "the agent's limit of connections";
+	return has_room(all, o) ? ERR_NONE : ERR_OVERLOADED;
+}
+
 void sessions_open(struct sessions *all, struct tunnel_link *l, uint32_t id, const struct frame_open *o)
 {
-	int code;
+	enum sessions_counter c;
+	const char *reason;
+	int code = refusal(all, o, &c, &reason);
 
-	if (all->closed) {
-		sessions_count(all, SESSIONS_LEAVING);
-		refuse(l, id, o, ERR_UNAVAILABLE, "the agent is leaving");
-		return;
+	if (code == ERR_NONE) {
+		code = o->kind == FRAME_TCP ? tcp_session_open(all, l, id, o) : udp_session_open(all, l, id, o);
+		reason = "the agent has no memory or descriptor left";
 	}
-	if (!has_room(all, o)) {
-		sessions_count(all, SESSIONS_FULL);
-		refuse(l, id, o, ERR_OVERLOADED, "the agent's limit of connections");
-		return;
-	}
-	code = o->kind == FRAME_TCP ? tcp_session_open(all, l, id, o) : udp_session_open(all, l, id, o);
 	if (code != ERR_NONE) {
-		sessions_count(all, SESSIONS_FULL);
-		refuse(l, id, o, code, "the agent has no memory or descriptor left");
+		sessions_note(all, c, o->host, o->port, reason);
+		stream_refuse(&l->mux, id, (uint16_t)code, reason);
 		return;
 	}
 	sessions_count(all, o->kind == FRAME_TCP ? SESSIONS_TCP : SESSIONS_UDP);
@@ -197,6 +200,21 @@ void sessions_leave(struct sessions *all, struct session *s)
 void sessions_count(struct sessions *all, enum sessions_counter c)
 {
 	all->counters[c]++;
+}
+
+void sessions_note(struct sessions *all, enum sessions_counter c, const char *host, uint16_t port, const char *reason)
+{
+	uint64_t now = all->worker->now_ns;
+
+	sessions_count(all, c);
+	if (all->told_ns != 0 && now - all->told_ns < NOTE_EVERY_NS) {
+		all->untold++;
+		return;
+	}
+	log_warn("target_not_connected", log_s("host", host), log_u("port", port), log_s("reason", reason),
+		log_u("not_told_before", all->untold));
+	all->told_ns = now;
+	all->untold = 0;
 }
 
 const char *sessions_counter_name(enum sessions_counter c)

@@ -69,6 +69,8 @@ struct sessions {
 	struct flow_way way[2];
 	struct rate rate; /* none: limits are the relay's */
 	uint64_t kept;    /* bytes that targets did not take yet */
+	uint64_t told_ns; /* of the last refusal that was logged; */
+	uint64_t untold;  /* those since then were only counted */
 	uint64_t *cells;  /* = counters */
 	uint64_t counters[SESSIONS_COUNTERS_N];
 };
@@ -93,6 +95,8 @@ const struct sessions_limits *sessions_limits(const struct sessions *all);
 void sessions_enter(struct sessions *all, struct session *s);
 void sessions_leave(struct sessions *all, struct session *s);
 void sessions_count(struct sessions *all, enum sessions_counter c);
+/* Counts what could not be had, and logs it: once a second at most, as strangers decide how often it happens. */
+void sessions_note(struct sessions *all, enum sessions_counter c, const char *host, uint16_t port, const char *reason);
 const char *sessions_counter_name(enum sessions_counter c);
 
 #endif
