@@ -14,7 +14,10 @@ import portway  # noqa: E402  pylint: disable=wrong-import-position
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "2"))
 LOAD_CORE, SUBJECT_CORE = "0", "1"
-UNLIMITED = {"CONTROLD_HTTP_RATE_LIMIT": "0", "CONTROLD_HTTP_LOGIN_RATE_LIMIT": "0", "CONTROLD_LOG_LEVEL": "warn"}
+# Tunnel ports are none of those that the kernel gives to connections, of which a benchmark leaves thousands in TIME_WAIT.
+TUNNEL_PORTS, OTHER_PORTS = (10000, 29999), (30000, 65000)
+UNLIMITED = {"CONTROLD_HTTP_RATE_LIMIT": "0", "CONTROLD_HTTP_LOGIN_RATE_LIMIT": "0", "CONTROLD_LOG_LEVEL": "warn",
+             "CONTROLD_TUNNELS_PORT_MIN": str(TUNNEL_PORTS[0]), "CONTROLD_TUNNELS_PORT_MAX": str(TUNNEL_PORTS[1])}
 MAX_CONNECTIONS = 9500
 
 
@@ -31,7 +34,7 @@ def prepare_namespace():
     if not os.environ.get("BENCH_INSIDE"):
         return
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    for setting in ("net.ipv4.ip_local_port_range=10240 65000", "net.core.somaxconn=4096", "net.ipv4.tcp_max_syn_backlog=4096"):
+    for setting in (f"net.ipv4.ip_local_port_range={OTHER_PORTS[0]} {OTHER_PORTS[1]}", "net.core.somaxconn=4096", "net.ipv4.tcp_max_syn_backlog=4096"):
         subprocess.run(["sysctl", "-qw", setting], check=False)
     for algorithm in ("cubic", "reno"):  # a namespace may be refused all but the unrestricted ones
         if subprocess.run(["sysctl", "-qw", f"net.ipv4.tcp_congestion_control={algorithm}"], check=False, capture_output=True).returncode == 0:

@@ -157,6 +157,39 @@ def test_on_delete(fleet, target, policy):
     fleet.api.get(f"/api/v1/mappings/{mapping['id']}", expect=404)
 
 
+def answered(s):
+    """Whether the next datagram comes back; a port that is closed says so by ICMP."""
+    try:
+        s.send(b"ping")
+        return s.recv(16) == b"ping"
+    except (ConnectionRefusedError, TimeoutError):
+        return False
+
+
+@pytest.mark.parametrize("policy", ["keep", "drain", "cut"])
+def test_on_delete_of_udp(fleet, policy):
+    """Sessions live by the port's own socket, and so does what becomes of them."""
+    with UdpEcho() as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        mapping = fleet.mapping(server.port, protocol="udp", on_delete=policy, drain="3s")
+        url = f"/api/v1/mappings/{mapping['id']}"
+        s.settimeout(1)
+        s.connect(("127.0.0.1", mapping["source_port"]))
+        eventually(lambda: answered(s), "the session works")
+        source = server.seen[-1][1]
+        fleet.api.delete(url)
+        if policy == "keep":
+            for _ in range(20):
+                eventually(lambda: answered(s), "the session goes on")
+            assert server.seen[-1][1] == source
+        else:
+            eventually(lambda: not answered(s), "the session has ended")
+        fleet.api.get(url, expect=404)
+        again = fleet.mapping(server.port, protocol="udp", source_port=mapping["source_port"], on_delete="cut")
+        eventually(lambda: answered(s), "another mapping has the port")
+        assert server.seen[-1][1] != source
+        fleet.api.delete(f"/api/v1/mappings/{again['id']}")
+
+
 def test_change_of_target_holds_for_new_connections_only(fleet, target):
     with TcpServer(lambda conn, _: conn.sendall(b"other")) as other:
         mapping = fleet.mapping(target)

@@ -2,6 +2,7 @@
  * What becomes of a UDP port's sockets: one that is deleted with sessions on it, and one that several workers share.
  */
 #define _GNU_SOURCE
+#include "relayd/port/port_socket.h"
 #include "tests/unit/relayd/udp_lab.h"
 
 #include <signal.h>
@@ -275,6 +276,38 @@ static void a_hot_port_is_handed_over_with_its_sessions(void **state)
 	lab_stop(&next);
 }
 
+/* Three members for two workers: each is served, and none is closed with what waits in it. */
+static void a_group_keeps_the_size_that_it_had(void **state)
+{
+	struct port_socket at = { .protocol = MAPPING_UDP, .bind = "127.0.0.1", .port = port, .group = true };
+	struct service_stats stats;
+	int c[CLIENTS];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		struct handover_socket s = { .fd = -1 };
+
+		assert_int_equal(port_socket_open(&s.fd, &at, NULL), 0);
+		port_socket_key(s.key, "udp", &at, i);
+		if (i == 2)
+			port_socket_steer(s.fd, 3);
+		lab.service.ops->adopt(lab.service.self, &s);
+	}
+	for (unsigned i = 0; i < CLIENTS; i++)
+		lab_send(c[i] = lab_connect(SOCK_DGRAM, port), &i, sizeof i); /* waits for whoever takes over */
+	conf.hot = true;
+	apply();
+	lab.service.ops->stats(lab.service.self, &stats);
+	assert_int_equal(stats.ports, 3);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		echo_one();
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		expect_datagram(c[i], &i, sizeof i);
+		close(c[i]);
+	}
+	assert_int_equal(lab_connections(&lab), CLIENTS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -288,6 +321,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_hot_port_is_shared_by_the_workers, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_hot_port_of_both_families, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_hot_port_is_handed_over_with_its_sessions, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_group_keeps_the_size_that_it_had, set_up, tear_down),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
