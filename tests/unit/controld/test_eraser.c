@@ -286,10 +286,15 @@ static void every_table_with_an_owner_is_known(void **state)
 
 	(void)state;
 	TEST_STORE_MUST(store_read_begin(t.store, &db, &e), e);
-	TEST_STORE_MUST(db_query(db, &q,
-				"SELECT DISTINCT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE "
-				"m.type = 'table' AND c.name IN ('tenant_id', 'user_id')",
-				&e),
+	TEST_STORE_MUST(
+		db_query(db, &q,
+			!str_starts(t.url, "sqlite:")
+				? "SELECT DISTINCT table_name FROM "
+				  "information_schema.columns WHERE table_schema = current_schema() AND column_name IN "
+				  "('tenant_id', 'user_id')"
+				: "SELECT DISTINCT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE "
+				  "m.type = 'table' AND c.name IN ('tenant_id', 'user_id')",
+			&e),
 		e);
 	while (query_next(q, &e) == 1) {
 		seen++;

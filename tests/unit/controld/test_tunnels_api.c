@@ -486,7 +486,7 @@ static void picked_ports_move_until_a_relay_has_them(void **state)
 		str_copy(id, sizeof id, text_in(m, "id"));
 		assert_int_equal(placed(id).conf.port_first, number_in(m, "source_port"));
 		json_decref(m);
-		edge(EDGE_SILENT);
+		edge(EDGE_AWAY);
 		call_only("admin", "DELETE", path_of(id), NULL, 204);
 		str_fmt(held, sizeof held, MAPPING(",\"source_port\":10000,\"source_port_count\":10"));
 		create("admin", held, id); /* every port of the others is free again */
@@ -515,7 +515,7 @@ static void picked_ports_move_later_but_not_once_they_served(void **state)
 	uint16_t first, second;
 
 	(void)state;
-	edge(EDGE_SILENT);
+	edge(EDGE_AWAY);
 	create("admin", MAPPING(""), id);
 	create("admin", MAPPING(",\"source_port\":9000"), asked);
 	first = placed(id).conf.port_first;
