@@ -242,7 +242,7 @@ static int setup(void **state)
 {
 	static const struct authenticator auth = { resolve, NULL };
 	static const struct relays relays = { &relays_ops, &room };
-	struct tunnels_conf conf = { .port_min = 10000, .port_max = 10009, .create_wait_ms = 400, .mappings_max = 8 };
+	struct tunnels_conf conf = { .port_min = 10000, .port_max = 10009, .create_wait_ms = 3000, .mappings_max = 8 };
 	struct server *s;
 	struct err e;
 
