@@ -214,15 +214,14 @@ static void line_sleep(struct sim_line *l, unsigned ms)
 
 static void line_received(struct sim_line *l, int rv)
 {
-	nng_msg *m;
+	nng_msg *m = rv == 0 ? nng_aio_get_msg(l->aio) : NULL; /* nng 1.5 may end a wait in time without either */
 
-	if (rv != 0) { /* the connection went: ask again, not all at once */
+	if (m == NULL) { /* the connection went: ask again, not all at once */
 		atomic_fetch_add(&sim.reconnects, 1);
 		line_move(l);
 		line_sleep(l, (unsigned)rand_below(RETRY_MS));
 		return;
 	}
-	m = nng_aio_get_msg(l->aio);
 	nng_aio_set_msg(l->aio, NULL);
 	atomic_fetch_add(&sim.bytes_in, nng_msg_len(m));
 	l->reply(l, nng_msg_body(m), nng_msg_len(m));
