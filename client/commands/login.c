@@ -71,9 +71,12 @@ static void warn_of_environment(void)
 {
 	static const char *const names[] = { "PORTWAY_TOKEN", "PORTWAY_API_KEY" };
 
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (getenv(names[i]) != NULL && getenv(names[i])[0] != '\0')
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const char *value = getenv(names[i]);
+
+		if (value != NULL && value[0] != '\0')
 			(void)fprintf(stderr, "portway login: %s is set and goes before the login\n", names[i]);
+	}
 }
 
 static int log_in(const struct invocation *in, struct api *api, const struct login *l)
