@@ -2,12 +2,9 @@
 
 #include "client/api/api.h"
 #include "client/commands/help.h"
-#include "client/out/text.h"
 #include "common/base/err.h"
 #include "common/base/str.h"
 
-#include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- options ------------------------------------------------------------------------------------------------------ */
@@ -447,13 +444,6 @@ static const struct command *name_in(int argc, char **argv, int *at)
 	return NULL;
 }
 
-static int complain(const char *who, const struct err *e)
-{
-	text_printf(stderr, "%s: %s; see %s --help", who, e->msg, who);
-	(void)fputc('\n', stderr);
-	return EXIT_USAGE;
-}
-
 static int run_command(const struct command *c, int argc, char **argv, FILE *out)
 {
 	const struct option_row *const lists[] = { commands_global, c->options, NULL };
@@ -462,7 +452,7 @@ static int run_command(const struct command *c, int argc, char **argv, FILE *out
 
 	(void)str_fmt(in.who, sizeof in.who, "portway %s", c->name);
 	if ((in.argc = options_parse(&in.options, lists, argc, argv, &e)) < 0)
-		return complain(in.who, &e);
+		return invocation_usage(&in, "%s", e.msg);
 	if (options_has(&in.options, "help")) {
 		help_command(out, c);
 		return EXIT_DONE;
@@ -478,12 +468,13 @@ static int run_command(const struct command *c, int argc, char **argv, FILE *out
 static int run_none(int argc, char **argv, FILE *out)
 {
 	const struct option_row *const lists[] = { commands_global, NULL };
+	const struct invocation in = { .out = out, .who = "portway" };
 	struct options o;
 	struct err e;
 	int left = options_parse(&o, lists, argc, argv, &e);
 
 	if (left < 0)
-		return complain("portway", &e);
+		return invocation_usage(&in, "%s", e.msg);
 	if (options_has(&o, "version"))
 		return run_command(commands_find("version"), 0, argv + left, out);
 	if (options_has(&o, "help")) {
@@ -494,9 +485,7 @@ static int run_none(int argc, char **argv, FILE *out)
 		help_all(stderr);
 		return EXIT_USAGE;
 	}
-	text_printf(stderr, "portway: there is no command '%s'; see portway --help", argv[0]);
-	(void)fputc('\n', stderr);
-	return EXIT_USAGE;
+	return invocation_usage(&in, "there is no command '%s'", argv[0]);
 }
 
 int commands_run(int argc, char **argv, FILE *out)
@@ -508,68 +497,4 @@ int commands_run(int argc, char **argv, FILE *out)
 		return run_none(argc, argv, out);
 	memmove(&argv[at], &argv[at + 1], (size_t)(argc - at) * sizeof argv[0]); /* with the NULL at the end */
 	return run_command(c, argc - 1, argv, out);
-}
-
-/* ---- for commands ------------------------------------------------------------------------------------------------- */
-
-int invocation_fail(const struct invocation *in, const struct failure *f)
-{
-	return failure_print(f, stderr, in->who);
-}
-
-int invocation_usage(const struct invocation *in, const char *fmt, ...)
-{
-	struct err e = { 0 };
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(e.msg, sizeof e.msg, fmt, ap);
-	va_end(ap);
-	return complain(in->who, &e);
-}
-
-static int open_api(const struct invocation *in, bool login_only, struct api **out)
-{
-	const struct api_conf conf = {
-		.login_only = login_only,
-		.url = options_text(&in->options, "url", NULL),
-		.profile = options_text(&in->options, "profile", NULL),
-		.ca_file = options_text(&in->options, "ca", NULL),
-		.tries = (unsigned)options_number(&in->options, "tries", 0),
-		.timeout_ms = (uint64_t)options_number(&in->options, "timeout", 0),
-	};
-	struct failure f;
-
-	return api_open(out, &conf, &f) == 0 ? 0 : invocation_fail(in, &f);
-}
-
-int invocation_api(const struct invocation *in, struct api **out)
-{
-	return open_api(in, false, out);
-}
-
-int invocation_login(const struct invocation *in, struct api **out)
-{
-	return open_api(in, true, out);
-}
-
-enum print_format invocation_format(const struct invocation *in)
-{
-	if (options_has(&in->options, "json"))
-		return PRINT_JSON;
-	return print_format(options_text(&in->options, "output", NULL));
-}
-
-int invocation_etag(const struct invocation *in, char *dst, size_t size)
-{
-	const char *given = options_text(&in->options, "if-match", NULL);
-
-	dst[0] = '\0';
-	if (given == NULL)
-		return 0;
-	if (given[0] == '"')
-		return str_copy(dst, size, given) == 0 ? 0 : invocation_usage(in, "--if-match is too long");
-	if (str_fmt(dst, size, "\"%s%s\"", given[0] == 'v' ? "" : "v", given) != 0)
-		return invocation_usage(in, "--if-match is too long");
-	return 0;
 }
