@@ -7,6 +7,7 @@
 #include "controld/clients/client_secret.h"
 #include "controld/clients/client_status.h"
 #include "controld/store/changes.h"
+#include "controld/store/search.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -328,14 +329,24 @@ int client_pick_id(struct db *tx, struct client *c, struct err *e)
 	return err_set(e, ERR_CLIENT_ALREADY_EXISTS, "id", "id: there is a client %" PRId64 " already", c->id);
 }
 
+static int index_words(struct db *tx, const struct client *c, struct err *e)
+{
+	const char *const texts[] = { c->user_id, client_type_name(c->type), NULL };
+	char id[PROTO_ID_SIZE];
+	const struct search_object o = { "client", id, c->tenant_id, c->name, texts };
+
+	client_id_print(id, c->id);
+	return c->deleting ? search_drop(tx, "client", id, e) : search_put(tx, &o, e);
+}
+
 int client_insert(struct db *tx, const struct client *c, struct err *e)
 {
-	return write_row(tx, sql[SQL_INSERT], c, e);
+	return write_row(tx, sql[SQL_INSERT], c, e) != 0 ? -1 : index_words(tx, c, e);
 }
 
 int client_update(struct db *tx, const struct client *c, struct err *e)
 {
-	return write_row(tx, sql[SQL_UPDATE], c, e);
+	return write_row(tx, sql[SQL_UPDATE], c, e) != 0 ? -1 : index_words(tx, c, e);
 }
 
 int client_delete(struct db *tx, int64_t id, struct err *e)

@@ -5,6 +5,7 @@
 #include "controld/identity/fold.h"
 #include "controld/store/changes.h"
 #include "controld/store/erasure.h"
+#include "controld/store/search.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +205,14 @@ static int user_check_names(struct db *tx, const struct user *u, const char *ema
 	return is_email ? fold_taken(e, "email", u->email) : fold_taken(e, "username", u->username);
 }
 
+static int user_index(struct db *tx, const struct user *u, struct err *e)
+{
+	const char *const texts[] = { u->username, u->first_name, u->last_name, NULL };
+	const struct search_object o = { "user", u->id, u->tenant_id, u->email, texts };
+
+	return strcmp(u->status, "deleting") == 0 ? search_drop(tx, "user", u->id, e) : search_put(tx, &o, e);
+}
+
 int user_insert(struct db *tx, const struct user *u, struct err *e)
 {
 	char email[sizeof u->email], username[sizeof u->username];
@@ -220,7 +229,7 @@ int user_insert(struct db *tx, const struct user *u, struct err *e)
 	if (db_exec(tx, sql[SQL_MEMBER], e, bind_s(u->tenant_id), bind_s(u->id), bind_s(role_name(u->role)),
 		    bind_i(u->created_ms)) < 0)
 		return -1;
-	return 0;
+	return user_index(tx, u, e);
 }
 
 int user_update(struct db *tx, struct user *u, int64_t now_ms, struct err *e)
@@ -241,7 +250,7 @@ int user_update(struct db *tx, struct user *u, int64_t now_ms, struct err *e)
 		return -1;
 	if (db_exec(tx, sql[SQL_SET_ROLE], e, bind_s(u->tenant_id), bind_s(u->id), bind_s(role_name(u->role))) < 0)
 		return -1;
-	return 0;
+	return user_index(tx, u, e);
 }
 
 int user_touch_login(struct db *tx, const char *tenant_id, const char *id, int64_t now_ms, struct err *e)

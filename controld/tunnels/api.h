@@ -52,6 +52,10 @@ int quota_api_get(void *feature, struct request *rq, struct reply *rp, struct er
 int quota_api_put(void *feature, struct request *rq, struct reply *rp, struct err *e);
 extern const struct schema quota_schema;
 
+/* search_api.c */
+int search_api(void *feature, struct request *rq, struct reply *rp, struct err *e);
+extern const struct schema search_query_schema;
+
 /* stats_api.c */
 int stats_api_traffic(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int stats_api_system(void *feature, struct request *rq, struct reply *rp, struct err *e);

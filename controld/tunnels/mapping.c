@@ -3,6 +3,7 @@
 #include "common/base/jsonw.h"
 #include "common/base/str.h"
 #include "controld/clients/anonymous.h"
+#include "controld/store/search.h"
 #include "controld/tunnels/mapping_settings.h"
 
 #include <stdlib.h>
@@ -373,17 +374,28 @@ static int write_row(struct db *tx, const char *statement, const struct mapping 
 	return rc < 0 ? -1 : 0;
 }
 
+static int index_words(struct db *tx, const struct mapping *m, struct err *e)
+{
+	char port[8];
+	const char *const texts[] = { m->description, m->conf.target_host, m->group_name, m->conf.target_client, port,
+		mapping_protocol_name(&m->conf), NULL };
+	const struct search_object o = { "mapping", m->id, m->tenant_id, m->name, texts };
+
+	str_fmt(port, sizeof port, "%u", m->conf.port_first);
+	return search_put(tx, &o, e);
+}
+
 int mapping_insert(struct db *tx, const struct mapping *m, struct err *e)
 {
-	return write_row(tx, sql[SQL_INSERT], m, e);
+	return write_row(tx, sql[SQL_INSERT], m, e) != 0 ? -1 : index_words(tx, m, e);
 }
 
 int mapping_update(struct db *tx, const struct mapping *m, struct err *e)
 {
-	return write_row(tx, sql[SQL_UPDATE], m, e);
+	return write_row(tx, sql[SQL_UPDATE], m, e) != 0 ? -1 : index_words(tx, m, e);
 }
 
 int mapping_delete(struct db *tx, const char *id, struct err *e)
 {
-	return db_exec(tx, sql[SQL_DELETE], e, bind_s(id)) < 0 ? -1 : 0;
+	return db_exec(tx, sql[SQL_DELETE], e, bind_s(id)) < 0 ? -1 : search_drop(tx, "mapping", id, e);
 }

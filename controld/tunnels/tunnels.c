@@ -2,6 +2,7 @@
 
 #include "controld/clients/client.h"
 #include "controld/identity/identity.h"
+#include "controld/store/search.h"
 #include "controld/tunnels/api.h"
 #include "controld/tunnels/mapping.h"
 #include "controld/tunnels/mapping_change.h"
@@ -56,6 +57,8 @@ static const struct route routes[] = {
 		"What a user may pass in a month, and what is used", "Users" },
 	{ PUT, "/api/v1/users/{id}/quota", PERM_TENANT_ADMIN, LANE_DB, NULL, &quota_schema, &quota_schema, 200,
 		ROUTE_PARTIAL, quota_api_put, "Change it; null takes the limit away", "Users" },
+	{ GET, "/api/v1/search", PERM_READ, LANE_DB, &search_query_schema, NULL, NULL, 200, 0, search_api,
+		"Find users, clients and mappings by the beginnings of words", "Search" },
 	{ GET, "/api/v1/stats/traffic", PERM_READ, LANE_DB, &stats_query, NULL, NULL, 200, 0, stats_api_traffic,
 		"Traffic of the tenant over time", "Statistics" },
 	{ GET, "/api/v1/stats/connections", PERM_READ, LANE_DB, &stats_query, NULL, NULL, 200, 0, stats_api_traffic,
@@ -133,7 +136,7 @@ void tunnels_free(struct tunnels *t)
 	free(t);
 }
 
-const struct erasure *const tunnels_erasures[] = { &mapping_erasure, &quota_erasure };
+const struct erasure *const tunnels_erasures[] = { &mapping_erasure, &quota_erasure, &search_erasure };
 const size_t tunnels_erasures_n = ARRAY_LEN(tunnels_erasures);
 
 #define REMOVE_BATCH 100 /* mappings in one transaction: others wait for it */

@@ -99,3 +99,19 @@ def test_where_agents_connect(new_fleet):
     token = fleet.api.post("/api/v1/nodes/join-tokens", {"name": "other"})["token"]
     assert found["ca_fingerprint"] == token.split(".")[2]
     fleet.api.get("/api/v1/clients/1/relays", expect=404)
+
+
+def test_found_by_words(fleet):
+    client = fleet.api.post("/api/v1/clients", {"name": "Lighthouse keeper"}, expect=201)
+    mapping = mapping_of(fleet.api, client, name="beacon of the lighthouse")
+    found = fleet.api.get("/api/v1/search?q=LIGHTH")["items"]
+    assert [(f["type"], f["id"]) for f in found] == [("client", str(client["id"])), ("mapping", mapping["id"])]
+    assert [f["type"] for f in fleet.api.get("/api/v1/search?q=lighthouse%20beac")["items"]] == ["mapping"]
+    assert [f["type"] for f in fleet.api.get("/api/v1/search?q=lighthouse&type=client")["items"]] == ["client"]
+    page = fleet.api.get("/api/v1/search?q=lighthouse&limit=1")
+    assert page["items"][0]["exact"] and fleet.api.get(f"/api/v1/search?q=lighthouse&cursor={page['next_cursor']}")["items"]
+    fleet.api.put(f"/api/v1/mappings/{mapping['id']}", {"name": "dark"})
+    assert fleet.api.get("/api/v1/search?q=beacon")["items"] == []
+    fleet.api.delete(f"/api/v1/clients/{client['id']}")
+    assert fleet.api.get("/api/v1/search?q=keeper")["items"] == []
+    fleet.api.get("/api/v1/search", expect=400)

@@ -9,6 +9,7 @@
 #include "controld/store/changes.h"
 #include "controld/store/lease.h"
 #include "controld/store/migrate.h"
+#include "controld/store/search.h"
 #include "controld/store/secrets.h"
 #include "controld/store/store.h"
 #include "controld/store/watch.h"
@@ -23,7 +24,7 @@
 #include <cmocka.h>
 
 static const struct sql_table *const store_tables[] = { &store_sql, &changes_sql, &migrate_sql, &secrets_sql,
-	&lease_sql, &watch_sql };
+	&search_sql, &lease_sql, &watch_sql };
 
 static int prepare_table(struct db *db, const struct sql_table *t)
 {
