@@ -376,10 +376,9 @@ static int on_datagram(struct mux *m, struct stream *s, const uint8_t *p, uint32
 	s->now_n = n;
 	m->current = s;
 	s->on_event(s, EPOLLIN);
-	s = m->current; /* NULL: its owner has closed it */
-	m->current = NULL;
-	if (s != NULL)
+	if (m->current == s)  /* its owner has not closed it */
 		s->now_n = 0; /* a datagram is taken now or never */
+	m->current = NULL;
 	return 0;
 }
 
