@@ -2,11 +2,12 @@
 ones, with more that breaks, are tests/fault/test_cluster_faults.py."""
 import signal
 import subprocess
+import threading
 import time
 
 import portway
 import pytest
-from cluster import Cluster, Work
+from cluster import Cluster, LogReader, Work, Writer
 from portway import TcpServer, connect, echo, eventually
 
 
@@ -151,6 +152,22 @@ def test_a_newer_schema_is_gone_on_with_if_it_says_so(pair):
     finally:
         pair.server.sql(f"DELETE FROM schema_migrations WHERE number = {newest + 1}; DELETE FROM schema_compatible "
                         f"WHERE number = {newest + 1}", pair.url)
+
+
+def test_sixteen_writers_at_both_and_a_reader_by_offset(pair):
+    """Sequence order is commit order: who reads by offset misses nothing."""
+    stopping = threading.Event()
+    writers = [Writer(pair, i, stopping) for i in range(16)]
+    reader = LogReader(pair, stopping)
+    for t in [reader, *writers]:
+        t.start()
+    eventually(lambda: all(w.done >= 5 for w in writers), "each writes", 60)
+    stopping.set()
+    for t in [reader, *writers]:
+        t.join(60)
+    for w in writers:
+        w.verify(pair.apis[w.number % 2])
+    assert reader.verify() >= 80
 
 
 # ---- one is gone -------------------------------------------------------------------------------------------------------
