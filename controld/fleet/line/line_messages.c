@@ -241,5 +241,7 @@ void line_on_lost(void *owner, struct link_request *rq)
 
 bool line_on_admit(void *owner, const struct cert_info *cert)
 {
-	return roster_admits(((struct line *)owner)->conf.roster, cert);
+	struct line *l = owner;
+
+	return clock_mono_ms() >= atomic_load(&l->closed_until_ms) && roster_admits(l->conf.roster, cert);
 }

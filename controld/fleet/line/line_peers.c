@@ -17,6 +17,7 @@
 #define INBOX_MAX   4096 /* messages on their way into the line */
 #define TOGETHER_MS 5    /* states that become known within this time go in one message */
 #define HEARD_MS    2000
+#define CLOSED_MS   20000 /* relays that were sent away are not let in again: nng would come back at once */
 
 /* ---- out --------------------------------------------------------------------------------------------------------- */
 
@@ -228,6 +229,7 @@ static void send_away(struct line *l)
 
 	if (map_count(&l->peers) == 0)
 		return;
+	atomic_store(&l->closed_until_ms, clock_mono_ms() + CLOSED_MS);
 	buf_init(&ids, PROTO_MSG_MAX);
 	roster_states(l->conf.roster, NULL, note_id, &ids);
 	for (size_t at = 0; at < ids.len; at += strlen((const char *)ids.data + at) + 1, sent++)
@@ -288,6 +290,13 @@ struct said {
 	uint8_t bytes[];
 };
 
+/* The database is there (again): what the others said meanwhile is asked for. */
+static void on_gap(struct line *l)
+{
+	atomic_store(&l->closed_until_ms, 0);
+	tell_plain(l, PEER_HELLO);
+}
+
 static struct said *inbox_take(struct line *l)
 {
 	struct list *first;
@@ -315,7 +324,7 @@ static void open_said(struct letter *letter)
 		else if (s->event == LINE_SEND_AWAY)
 			send_away(l);
 		else
-			tell_plain(l, PEER_HELLO);
+			on_gap(l);
 		free(s);
 	}
 }

@@ -12,6 +12,7 @@
 #include "controld/fleet/line/mailbox.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -61,7 +62,8 @@ struct line {
 	pthread_mutex_t stats_lock;
 	struct line_stats stats;
 
-	struct map peers; /* ids of the controlds that we know of */
+	atomic_uint_fast64_t closed_until_ms; /* relays are to go to another controld; monotonic */
+	struct map peers;                     /* ids of the controlds that we know of */
 	struct line_list states, heard;
 	pthread_mutex_t inbox_lock; /* of what follows */
 	struct list inbox;

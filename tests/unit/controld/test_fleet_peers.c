@@ -278,11 +278,13 @@ static void test_relays_are_sent_away(void **state)
 {
 	struct test_relay r;
 	struct answer a;
+	nng_socket again;
 
 	(void)state;
 	join_here_poll_there(&r, &a);
 	fleet_send_away(second.fleet);
 	assert_null(test_relay_recv(r.poll)); /* the parked poll ends with its connection */
+	assert_int_not_equal(test_relay_dial_own(&r, second.port, &again, true), 0);
 	test_relay_open(&r, room.port);
 	send_poll(&r, &a.head.to, NULL);
 	wait_online_at_second(1);
@@ -290,6 +292,8 @@ static void test_relays_are_sent_away(void **state)
 	assert_int_equal(events("offline"), 0);
 	fleet_send_away(room.fleet);
 	assert_null(test_relay_recv(r.poll));
+	fleet_peer_gap(room.fleet); /* the database is back, and so are they */
+	test_relay_open(&r, room.port);
 	test_relay_fini(&r);
 }
 
