@@ -52,6 +52,13 @@ int quota_api_get(void *feature, struct request *rq, struct reply *rp, struct er
 int quota_api_put(void *feature, struct request *rq, struct reply *rp, struct err *e);
 extern const struct schema quota_schema;
 
+/* connection_code_api.c, and in mapping_api.c what using one does */
+int connection_code_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int connection_code_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int connection_code_api_delete(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int mapping_api_redeem(void *feature, struct request *rq, struct reply *rp, struct err *e);
+extern const struct schema connection_code_schema, connection_code_redeem_schema;
+
 /* search_api.c */
 int search_api(void *feature, struct request *rq, struct reply *rp, struct err *e);
 extern const struct schema search_query_schema;

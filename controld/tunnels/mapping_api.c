@@ -7,11 +7,13 @@
 #include "controld/identity/identity.h"
 #include "controld/rest/park.h"
 #include "controld/tunnels/api.h"
+#include "controld/tunnels/connection_code.h"
 #include "controld/tunnels/mapping.h"
 #include "controld/tunnels/mapping_change.h"
 #include "controld/tunnels/mapping_dial.h"
 #include "controld/tunnels/mapping_input.h"
 #include "controld/tunnels/mapping_port.h"
+#include "controld/tunnels/mapping_settings.h"
 #include "controld/tunnels/placement.h"
 #include "controld/tunnels/port.h"
 
@@ -336,6 +338,65 @@ int mapping_api_create_own(void *feature, struct request *rq, struct reply *rp, 
 	new_mapping(&w);
 	mapping_set_client(&w.m, identity_client(w.who));
 	return create(&w, rp, work_create_own, e);
+}
+
+/* ---- by a connection code: whoever has it, for his own address ---------------------------------------------------- */
+struct redeeming {
+	struct write w; /* first: work_create() takes it */
+	struct connection_code code;
+};
+
+static int allow_only(struct mapping_conf *c, const struct addr *a, struct err *e)
+{
+	char text[ADDR_STRLEN];
+
+	mapping_settings_default(c);
+	c->allow.items = calloc(1, sizeof c->allow.items[0]);
+	if (c->allow.items == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "mapping: out of memory");
+	c->allow.n = 1;
+	addr_print_ip(a, text);
+	return cidr_parse(&c->allow.items[0], text) == 0
+	               ? 0
+	               : err_set(e, ERR_INTERNAL, NULL, "the address %s is no range", text);
+}
+
+/* The mapping is its maker's, who sees and deletes it. */
+static int work_redeem(struct db *tx, void *arg, struct err *e)
+{
+	struct redeeming *r = arg;
+	struct write *w = &r->w;
+	const char *text = json_string_value(json_object_get(request_body(w->rq), "code"));
+	struct mapping *m = &w->m;
+
+	if (connection_code_use(tx, text, w->now_ms, &r->code, e) != 0)
+		return -1;
+	str_copy(m->tenant_id, sizeof m->tenant_id, r->code.tenant_id);
+	str_copy(m->user_id, sizeof m->user_id, r->code.user_id);
+	str_fmt(m->name, sizeof m->name, "by %s", r->code.id);
+	mapping_set_client(m, r->code.client_id);
+	m->conf.protocol = r->code.protocol;
+	if (allow_only(&m->conf, request_peer(w->rq), e) != 0)
+		return -1;
+	str_copy(m->conf.target_host, sizeof m->conf.target_host, r->code.target_host);
+	m->conf.target_port = r->code.target_port;
+	m->conf.expires_ms = w->now_ms + r->code.lifetime_ms;
+	return work_create(tx, w, e);
+}
+
+int mapping_api_redeem(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct identity who = { .actor = "code" };
+	struct redeeming r = { .w = write_begin(feature, rq) };
+	int rc;
+
+	r.w.who = &who;
+	new_mapping(&r.w);
+	rc = store_write(r.w.t->store, STORE_LOGGED, work_redeem, &r, e);
+	if (rc == 0)
+		rc = reply_write(&r.w, rp, 201, e);
+	write_end(&r.w);
+	return rc;
 }
 
 static int load_for_change(struct db *tx, struct write *w, struct mapping *m, struct err *e)

@@ -4,6 +4,7 @@
 #include "controld/identity/identity.h"
 #include "controld/store/search.h"
 #include "controld/tunnels/api.h"
+#include "controld/tunnels/connection_code.h"
 #include "controld/tunnels/mapping.h"
 #include "controld/tunnels/mapping_change.h"
 #include "controld/tunnels/mapping_input.h"
@@ -57,6 +58,16 @@ static const struct route routes[] = {
 		"What a user may pass in a month, and what is used", "Users" },
 	{ PUT, "/api/v1/users/{id}/quota", PERM_TENANT_ADMIN, LANE_DB, NULL, &quota_schema, &quota_schema, 200,
 		ROUTE_PARTIAL, quota_api_put, "Change it; null takes the limit away", "Users" },
+	{ POST, "/api/v1/connection-codes", PERM_WRITE, LANE_DB, NULL, &connection_code_schema, NULL, 201, 0,
+		connection_code_api_create, "Make a code that opens one target behind a client once",
+		"Connection codes" },
+	{ GET, "/api/v1/connection-codes", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 200, 0, connection_code_api_list,
+		"List the codes that have not been used", "Connection codes" },
+	{ DELETE, "/api/v1/connection-codes/{id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0,
+		connection_code_api_delete, "Take a code back", "Connection codes" },
+	{ POST, "/api/v1/connection-codes/redeem", PERM_PUBLIC, LANE_DB, NULL, &connection_code_redeem_schema,
+		&mapping_schema, 201, ROUTE_LOGIN, mapping_api_redeem,
+		"Use a code: a port that lets the caller's address through to its target", "Connection codes" },
 	{ GET, "/api/v1/search", PERM_READ, LANE_DB, &search_query_schema, NULL, NULL, 200, 0, search_api,
 		"Find users, clients and mappings by the beginnings of words", "Search" },
 	{ GET, "/api/v1/stats/traffic", PERM_READ, LANE_DB, &stats_query, NULL, NULL, 200, 0, stats_api_traffic,
@@ -136,7 +147,8 @@ void tunnels_free(struct tunnels *t)
 	free(t);
 }
 
-const struct erasure *const tunnels_erasures[] = { &mapping_erasure, &quota_erasure, &search_erasure };
+const struct erasure *const tunnels_erasures[] = { &mapping_erasure, &connection_code_erasure, &quota_erasure,
+	&search_erasure };
 const size_t tunnels_erasures_n = ARRAY_LEN(tunnels_erasures);
 
 #define REMOVE_BATCH 100 /* mappings in one transaction: others wait for it */
@@ -173,6 +185,16 @@ static int remove_orphans(struct tunnels *t, int64_t now_ms, struct err *e)
 	return 0;
 }
 
+static int work_expire_codes(struct db *tx, void *arg, struct err *e)
+{
+	return MIN(connection_code_expire(tx, *(const int64_t *)arg, e), 0);
+}
+
+static int expire_codes(struct tunnels *t, int64_t now_ms, struct err *e)
+{
+	return store_write(t->store, STORE_OPERATIONAL, work_expire_codes, &now_ms, e);
+}
+
 #define QUOTAS_BATCH 100 /* in one transaction */
 
 static int work_quotas(struct db *tx, void *arg, struct err *e)
@@ -204,7 +226,7 @@ int tunnels_quotas(struct tunnels *t, int64_t now_ms, struct err *e)
 
 int tunnels_tick(struct tunnels *t, int64_t now_ms, struct err *e)
 {
-	if (remove_orphans(t, now_ms, e) != 0 || mapping_port_tick(t, e) != 0)
+	if (remove_orphans(t, now_ms, e) != 0 || expire_codes(t, now_ms, e) != 0 || mapping_port_tick(t, e) != 0)
 		return -1;
 	return t->series != NULL ? series_tick(t->series, now_ms, e) : 0;
 }

@@ -115,3 +115,29 @@ def test_found_by_words(fleet):
     fleet.api.delete(f"/api/v1/clients/{client['id']}")
     assert fleet.api.get("/api/v1/search?q=keeper")["items"] == []
     fleet.api.get("/api/v1/search", expect=400)
+
+
+def test_a_code_opens_one_target_once(fleet, client):
+    url = "/api/v1/connection-codes"
+    made = fleet.api.post(url, {"target_client_id": client["id"], "target_port": 22, "lifetime": "1h"}, expect=201)
+    assert len(made["code"].replace("-", "")) == 12
+    listed = fleet.api.get(url)["items"]
+    assert [c["id"] for c in listed] == [made["id"]] and made["code"] not in str(listed)
+    anybody = Api(fleet.controld.base)
+    anybody.post(url + "/redeem", {"code": "0000-0000-0000"}, expect=401)
+    typed = made["code"].lower().replace("-", " ")
+    mapping = anybody.post(url + "/redeem", {"code": typed}, expect=201)
+    assert (mapping["target_client_id"], mapping["target_port"], mapping["allow"]) == (client["id"], 22, ["127.0.0.1/32"])
+    assert mapping["expires_at"] is not None
+    anybody.post(url + "/redeem", {"code": made["code"]}, expect=401)  # once
+    fleet.api.delete(f"/api/v1/mappings/{mapping['id']}")
+    udp = fleet.api.post(url, {"target_client_id": client["id"], "target_port": 53, "protocol": "udp"}, expect=201)
+    mapping = anybody.post(url + "/redeem", {"code": udp["code"]}, expect=201)
+    assert mapping["protocol"] == "udp" and mapping["limits"]["max_connections"] > 0
+    other = fleet.api.post(url, {"target_client_id": client["id"], "target_port": 22}, expect=201)
+    fleet.api.delete(f"{url}/{other['id']}")
+    anybody.post(url + "/redeem", {"code": other["code"]}, expect=401)
+    fleet.api.put(f"/api/v1/clients/{client['id']}/config", {"blocked_ports": [23]})
+    fleet.api.post(url, {"target_client_id": client["id"], "target_port": 23}, expect=403)
+    fleet.api.post(url, {"target_client_id": 5, "target_port": 23}, expect=422)
+    fleet.api.post(url, {"target_client_id": client["id"], "target_port": 22, "expires_in": "2d"}, expect=422)
