@@ -75,6 +75,7 @@ static void mapping_counters(const struct pages_view *v, struct buf *out)
 	for (size_t i = 0; i < ARRAY_LEN(counters); i++) {
 		struct column c = { .out = out, .counter = i, .left = v->series_max };
 
+		c.sum = meter_retired(v->meter, (enum meter_counter)i);
 		str_fmt(name, sizeof name, "mapping_%s_total", counters[i].name);
 		head(out, name, "counter", counters[i].what);
 		meter_each(v->meter, on_row, &c);

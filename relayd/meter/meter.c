@@ -27,7 +27,8 @@ struct meter {
 	uint64_t last_number; /* of a slot's allocation */
 	uint32_t n_fresh;     /* slots below were used at least once */
 	uint32_t *free, n_free;
-	uint32_t *gone, n_gone; /* wait for their last values to be acknowledged */
+	uint32_t *gone, n_gone;             /* wait for their last values to be acknowledged */
+	uint64_t retired[METER_COUNTERS_N]; /* what slots had counted that are free again */
 	struct meter_book *others[OTHERS_MAX];
 	size_t n_others;
 	size_t turn; /* 0: own, else others[turn - 1] */
@@ -154,6 +155,8 @@ static void meter_recycle(struct meter *m)
 			m->gone[kept++] = slot;
 			continue;
 		}
+		for (int c = 0; c < METER_COUNTERS_N; c++)
+			m->retired[c] += meter_file_total(meter_book_file(m->own), slot, (enum meter_counter)c);
 		meter_file_release(meter_book_file(m->own), slot);
 		m->free[m->n_free++] = slot;
 	}
@@ -194,6 +197,11 @@ void meter_slot_put(struct meter *m, struct meter_slot *s)
 uint64_t meter_slot_total(const struct meter *m, const struct meter_slot *s, enum meter_counter c)
 {
 	return s->cells != NULL ? meter_file_total(meter_book_file(m->own), s->index, c) : 0;
+}
+
+uint64_t meter_retired(const struct meter *m, enum meter_counter c)
+{
+	return m->retired[c];
 }
 
 void meter_each(const struct meter *m, void (*fn)(const struct meter_row *row, void *arg), void *arg)

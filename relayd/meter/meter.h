@@ -43,6 +43,8 @@ int meter_slot_get(struct meter *m, const char *object_id, struct meter_slot *ou
 void meter_slot_put(struct meter *m, struct meter_slot *s);
 /* The totals of every object that counts here now, or waits for its last values to be acknowledged. */
 void meter_each(const struct meter *m, void (*fn)(const struct meter_row *row, void *arg), void *arg);
+/* Of objects that are gone and were in meter_each() before: with it, a sum over all objects never falls. */
+uint64_t meter_retired(const struct meter *m, enum meter_counter c);
 uint64_t meter_slot_total(const struct meter *m, const struct meter_slot *s, enum meter_counter c);
 
 static inline void meter_add(const struct meter_slot *s, unsigned worker, enum meter_counter c, uint64_t n)

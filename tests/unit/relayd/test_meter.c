@@ -217,7 +217,9 @@ static void slots_are_used_again_only_when_acknowledged(void **state)
 	assert_int_equal(meter_slot_get(m, "map_c", &c, &e), -1); /* a's bytes are not stored yet */
 	next_report(m, 65536, &s);
 	assert_int_equal(meter_slot_get(m, "map_c", &c, &e), -1);
+	assert_int_equal(meter_retired(m, METER_bytes_in), 0); /* still a row of its own */
 	ack(m, &s);
+	assert_int_equal(meter_retired(m, METER_bytes_in), 100);
 	assert_int_equal(meter_slot_get(m, "map_c", &c, &e), 0);
 	assert_int_equal(c.number, 3);
 	assert_int_equal(meter_slot_total(m, &c, METER_bytes_in), 0);
