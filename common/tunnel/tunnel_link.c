@@ -21,6 +21,7 @@
 #define SEALED_MAX  (2 * SEAL_MAX)       /* with room for what TLS adds */
 #define PENDING_MAX ((size_t)1024 * 1024)
 #define LOST_PINGS  3
+#define UNACKED_MS  15000 /* sent, and the peer's kernel does not say that it has it: however rare pings are */
 #define NS_PER_MS   UINT64_C(1000000)
 
 static const struct sm_state states[] = {
@@ -435,7 +436,7 @@ fail:
 
 void tunnel_link_up(struct tunnel_link *l, uint32_t ping_ms)
 {
-	unsigned dead_ms = LOST_PINGS * ping_ms;
+	unsigned dead_ms = MIN(LOST_PINGS * ping_ms, UNACKED_MS);
 
 	link_move(l, TUNNEL_UP);
 	setsockopt(l->io.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof dead_ms);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEARTBEAT_DEFAULT_S 30
+#define HEARTBEAT_DEFAULT_S 5 /* three that are lost end a link: what is gone is noticed within 15 s */
 
 void client_config_default(struct client_conf *c)
 {
@@ -191,6 +191,6 @@ static const struct schema_field fields[] = {
 		.flags = NULLED,
 		.min = 5,
 		.max = 3600,
-		.help = "seconds between two looks at a quiet link; default 30" },
+		.help = "seconds between two looks at a quiet link, three in vain end it; default 5" },
 };
 const struct schema client_config_schema = { "ClientConfig", fields, ARRAY_LEN(fields), false };

@@ -179,17 +179,17 @@ static void a_config_is_taken_and_printed(void **state)
 	text = apply(&c, "{}", &errs);
 	assert_string_equal(text,
 		"{\"enable_compression\":false,\"bandwidth_limit\":0,\"max_connections\":0,\"allowed_ports\":[],"
-		"\"blocked_ports\":[],\"auto_reconnect\":true,\"heartbeat_interval\":30}");
+		"\"blocked_ports\":[],\"auto_reconnect\":true,\"heartbeat_interval\":5}");
 	free(text);
 	text = apply(&c,
 		"{\"enable_compression\":true,\"bandwidth_limit\":5000000000,\"max_connections\":7,\"allowed_ports\":["
 		"22,"
-		"\"8000-8010\",\"9-9\"],\"blocked_ports\":[80],\"auto_reconnect\":false,\"heartbeat_interval\":5}",
+		"\"8000-8010\",\"9-9\"],\"blocked_ports\":[80],\"auto_reconnect\":false,\"heartbeat_interval\":7}",
 		&errs);
 	assert_string_equal(text,
 		"{\"enable_compression\":true,\"bandwidth_limit\":5000000000,\"max_connections\":7,\"allowed_ports\":["
 		"22,"
-		"\"8000-8010\",9],\"blocked_ports\":[80],\"auto_reconnect\":false,\"heartbeat_interval\":5}");
+		"\"8000-8010\",9],\"blocked_ports\":[80],\"auto_reconnect\":false,\"heartbeat_interval\":7}");
 	assert_int_equal(c.rate_in, 5000000000);
 	assert_int_equal(c.rate_out, 5000000000);
 	assert_int_equal(client_config_load(&again, text, NULL), 0);
@@ -197,7 +197,7 @@ static void a_config_is_taken_and_printed(void **state)
 	free(text);
 	text = apply(&c, "{\"allowed_ports\":null,\"heartbeat_interval\":null,\"auto_reconnect\":null}", &errs);
 	assert_non_null(strstr(text, "\"allowed_ports\":[]"));
-	assert_non_null(strstr(text, "\"auto_reconnect\":true,\"heartbeat_interval\":30"));
+	assert_non_null(strstr(text, "\"auto_reconnect\":true,\"heartbeat_interval\":5"));
 	assert_non_null(strstr(text, "\"max_connections\":7"));
 	assert_false(client_config_same(&c, &again));
 	free(text);

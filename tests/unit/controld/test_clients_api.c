@@ -359,13 +359,13 @@ static void config_is_a_resource(void **state)
 
 	(void)state;
 	o = call("viewer", "GET", path_of(id, "/config"), NULL, 200);
-	assert_int_equal(number_in(o, "heartbeat_interval"), 30);
+	assert_int_equal(number_in(o, "heartbeat_interval"), 5);
 	json_decref(o);
 	call_only("viewer", "PUT", path_of(id, "/config"), "{}", 403);
 	call_only("op", "PUT", path_of(id, "/config"), "{\"heartbeat_interval\":1}", 422);
 	o = call("op", "PUT", path_of(id, "/config"), "{\"blocked_ports\":[25,\"6000-6063\"]}", 200);
 	assert_int_equal(json_array_size(json_object_get(o, "blocked_ports")), 2);
-	assert_int_equal(number_in(o, "heartbeat_interval"), 30);
+	assert_int_equal(number_in(o, "heartbeat_interval"), 5);
 	json_decref(o);
 	call_only("op", "GET", CLIENTS "/12345/config", NULL, 404);
 }
