@@ -13,9 +13,10 @@ class AgentFleet(Fleet):
     def __init__(self, controld_env=None):
         super().__init__(controld_env)
         self.agents_at, self.fingerprint, self.agents = {}, None, []
+        self.outside = "127.0.0.1"  # where agents connect
 
     def add_relay(self, name, env=None, nofile=None):
-        self.agents_at[name] = f"127.0.0.1:{free_port()}"
+        self.agents_at[name] = f"{self.outside}:{free_port(host=self.outside)}"
         relay = super().add_relay(name, {"RELAYD_AGENTS_LISTEN": self.agents_at[name], **(env or {})}, nofile)
         self.fingerprint = relay.env["RELAYD_JOIN_TOKEN"].rsplit(".", 1)[1]
         return relay
@@ -23,10 +24,11 @@ class AgentFleet(Fleet):
     def client(self, **fields):
         return self.api.post("/api/v1/clients", fields, expect=201)
 
-    def agent(self, client, name="agent", **settings):
+    def agent(self, client, name="agent", wrap=(), **settings):
         agent = Agent(os.path.join(self.folder, name), {
             "TOKEN": f"{client['id']}.{client['secret_key']}.{self.fingerprint}",
             "RELAYS": ",".join(self.agents_at.values()), "ALLOW": "localhost", **settings})
+        agent.wrap = wrap
         self.agents.append(agent)
         return agent.start()
 
