@@ -119,6 +119,7 @@ def go_on(process):
 
 
 def idle_run(rig, subject, connections):
+    time.sleep(SETTLE_S)  # it has started, and so have its children
     base = rig_.pss_kib(subject.pids)
     argv = [os.path.join(portway.BIN, "benchload"), "idle", "-p", str(subject.ports["tcp"]), "-n", str(connections)]
     process = rig.start(None, argv, stdin=subprocess.PIPE)
