@@ -3,7 +3,6 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
-#include "controld/clients/client_status.h"
 #include "controld/fleet/ca.h"
 #include "controld/fleet/line/asks.h"
 #include "controld/fleet/line/gate.h"
@@ -64,8 +63,7 @@ static void catch_up(struct line *l)
 static void forget_node(struct line *l, const char *id)
 {
 	mapping_statuses_node_gone(l->conf.statuses, id);
-	if (l->conf.clients != NULL)
-		client_statuses_node_gone(l->conf.clients, id);
+	line_clients_gone(l, id);
 	asks_node_lost(l->conf.asks, id);
 	polls_forget(l->polls, id, clock_mono_ms());
 	link_server_close_node(l->link, id);

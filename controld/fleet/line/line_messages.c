@@ -1,7 +1,6 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
-#include "controld/clients/client_status.h"
 #include "controld/fleet/line/asks.h"
 #include "controld/fleet/line/gate.h"
 #include "controld/fleet/line/line_room.h"
@@ -64,14 +63,6 @@ static void take_state(struct line *l, const struct roster_node *n, const struct
 		line_peers_state(l, n->row.id);
 }
 
-static void take_clients(struct line *l, const struct roster_node *n, const struct client_states *list)
-{
-	if (l->conf.clients == NULL || !list->told)
-		return;
-	if (client_statuses_node(l->conf.clients, n->row.id, n->row.name, list, clock_wall_ms()) != 0)
-		log_warn("clients_not_taken", log_s("node", n->row.id));
-}
-
 /* A node that is not to be counted on any more. */
 void line_on_offline(const struct roster_node *n, void *arg)
 {
@@ -83,8 +74,7 @@ void line_on_offline(const struct roster_node *n, void *arg)
 	line_peers_state(l, n->row.id);
 	asks_node_lost(l->conf.asks, n->row.id);
 	line_tell_statuses(l, n, &nothing);
-	if (l->conf.clients != NULL)
-		client_statuses_node_gone(l->conf.clients, n->row.id);
+	line_clients_gone(l, n->row.id);
 	link_server_close_node(l->link, n->row.id); /* if it lives it dials again, and what hung is gone */
 }
 
@@ -141,7 +131,7 @@ static int on_report(struct line *l, struct link_request *rq, const struct roste
 		return -1;
 	roster_load(l->conf.roster, n->row.id, &m.load);
 	take_state(l, n, &m.state, now_ms);
-	take_clients(l, n, &m.clients);
+	line_clients_take(l, n, &m.clients);
 	if (m.boot[0] != '\0') {
 		reports_take(l->reports, n->row.id, &m, rq);
 	} else {

@@ -88,14 +88,25 @@ void line_peers_heard(struct line *l, const char *id)
 	l->heard.n++;
 }
 
-void line_peers_answer(struct line *l, const char *id, const void *answer, size_t n)
+static void tell_of(struct line *l, enum peer_msg_type type, const char *id, const void *p, size_t n)
 {
 	struct buf b;
 
 	buf_init(&b, PROTO_MSG_MAX + 2 * PROTO_ID_SIZE);
-	peer_msg_answer(&b, id, answer, n);
+	peer_msg_of(&b, type, id, p, n);
 	tell(l, &b);
 	buf_free(&b);
+}
+
+void line_peers_answer(struct line *l, const char *id, const void *answer, size_t n)
+{
+	tell_of(l, PEER_ANSWER, id, answer, n);
+}
+
+void line_peers_clients(struct line *l, const char *id, const void *states, size_t n)
+{
+	if (map_count(&l->peers) > 0)
+		tell_of(l, PEER_CLIENTS, id, states, n);
 }
 
 /* Those of an ask's nodes that poll elsewhere; an asks_tell_fn. */
@@ -168,8 +179,11 @@ static void on_states(struct line *l, const char *from, struct cursor *rows)
 		if (roster_peer_state(l->conf.roster, said.node, from, said.online, &state) &&
 			roster_get(l->conf.roster, said.node, &n)) {
 			line_tell_statuses(l, &n, &state);
-			if (!said.online)
+			line_clients_leave(l, said.node);
+			if (!said.online) {
 				asks_node_lost(l->conf.asks, said.node);
+				line_clients_gone(l, said.node);
+			}
 		}
 		node_state_fini(&state);
 	}
@@ -238,6 +252,13 @@ static void send_away(struct line *l)
 	buf_free(&ids);
 }
 
+static void tell_all(struct line *l)
+{
+	line_peers_state(l, NULL);
+	list_send(l, &l->states);
+	line_clients_tell_all(l);
+}
+
 /* One that was not known until now has not been told anything either. What it has comes first, and is the newer word. */
 static void know(struct line *l, const char *from)
 {
@@ -250,8 +271,7 @@ static void know(struct line *l, const char *from)
 		return;
 	}
 	log_info("peer_met", log_s("controld", from));
-	line_peers_state(l, NULL);
-	list_send(l, &l->states);
+	tell_all(l);
 	tell_plain(l, PEER_HELLO);
 }
 
@@ -269,15 +289,17 @@ static void on_message(struct line *l, const char *from, const void *p, size_t n
 	}
 	know(l, from);
 	if (m.type == PEER_HELLO)
-		line_peers_state(l, NULL);
+		tell_all(l);
 	else if (m.type == PEER_STATES)
 		on_states(l, from, &m.rows);
 	else if (m.type == PEER_HEARD)
 		on_heard(l, &m.rows);
 	else if (m.type == PEER_ASK)
 		on_ask(l, &m.ask, &m.rows);
+	else if (m.type == PEER_CLIENTS)
+		line_clients_hear(l, m.of.node, m.of.state, m.of.n);
 	else
-		on_answer(l, &m.answer);
+		on_answer(l, &m.of);
 }
 
 /* ---- the way in -------------------------------------------------------------------------------------------------- */
@@ -367,6 +389,7 @@ void line_peers_init(struct line *l)
 	list_init(&l->inbox);
 	letter_init(&l->said, open_said);
 	map_init(&l->peers);
+	map_init(&l->clients);
 	buf_init(&l->states.bytes, PROTO_MSG_MAX);
 	buf_init(&l->heard.bytes, PROTO_MSG_MAX);
 }
@@ -382,6 +405,7 @@ void line_peers_fini(struct line *l)
 	while ((id = map_next(&l->peers, &it)) != NULL)
 		free(id);
 	map_free(&l->peers);
+	line_clients_fini(l);
 	buf_free(&l->states.bytes);
 	buf_free(&l->heard.bytes);
 	pthread_mutex_destroy(&l->inbox_lock);

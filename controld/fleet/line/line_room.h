@@ -64,6 +64,7 @@ struct line {
 
 	atomic_uint_fast64_t closed_until_ms; /* relays are to go to another controld; monotonic */
 	struct map peers;                     /* ids of the controlds that we know of */
+	struct map clients;                   /* what relays that are here said of them; line_clients.c */
 	struct line_list states, heard;
 	pthread_mutex_t inbox_lock; /* of what follows */
 	struct list inbox;
@@ -77,9 +78,19 @@ void line_peers_fini(struct line *l);
 void line_peers_state(struct line *l, const char *id); /* that is here; NULL: all */
 void line_peers_heard(struct line *l, const char *id); /* that is elsewhere */
 void line_peers_answer(struct line *l, const char *id, const void *answer, size_t n);
+void line_peers_clients(struct line *l, const char *id, const void *states, size_t n);
 void line_peers_asks(struct line *l);                      /* those that are due to be told */
 uint64_t line_peers_tick(struct line *l, uint64_t now_ms); /* when to call again */
 void line_give_asks(struct line *l);                       /* line.c: to whom is parked here */
+
+/* line_clients.c */
+struct client_states;
+void line_clients_take(struct line *l, const struct roster_node *n, const struct client_states *list);
+void line_clients_tell_all(struct line *l);
+void line_clients_hear(struct line *l, const char *node, const void *p, size_t size);
+void line_clients_leave(struct line *l, const char *node); /* it is elsewhere */
+void line_clients_gone(struct line *l, const char *node);  /* it is nowhere */
+void line_clients_fini(struct line *l);
 
 /* What came in, for the link's operations. */
 void line_on_request(void *owner, struct link_request *rq);

@@ -46,11 +46,11 @@ void peer_msg_ask(struct buf *b, const struct ask *a)
 	ask_put(b, a);
 }
 
-void peer_msg_answer(struct buf *b, const char *node, const void *answer, size_t n)
+void peer_msg_of(struct buf *b, enum peer_msg_type type, const char *node, const void *p, size_t n)
 {
-	peer_msg_begin(b, PEER_ANSWER);
+	peer_msg_begin(b, type);
 	buf_str16(b, node);
-	buf_blob32(b, answer, n);
+	buf_blob32(b, p, n);
 }
 
 /* ---- decoding ---------------------------------------------------------------------------------------------------- */
@@ -110,7 +110,7 @@ int peer_msg_decode(struct peer_msg *m, const void *p, size_t n)
 
 	memset(m, 0, sizeof *m);
 	cursor_init(&c, p, n);
-	m->type = msg_get_enum(&c, PEER_HELLO, PEER_ANSWER);
+	m->type = msg_get_enum(&c, PEER_HELLO, PEER_CLIENTS);
 	if (cursor_u8(&c) != PEER_MSG_VERSION)
 		cursor_fail(&c);
 	switch (m->type) {
@@ -128,8 +128,9 @@ int peer_msg_decode(struct peer_msg *m, const void *p, size_t n)
 		take_list(m, &c, check_ids);
 		break;
 	case PEER_ANSWER:
-		msg_get_id(&c, m->answer.node);
-		m->answer.state = cursor_blob32(&c, &m->answer.n);
+	case PEER_CLIENTS:
+		msg_get_id(&c, m->of.node);
+		m->of.state = cursor_blob32(&c, &m->of.n);
 		break;
 	}
 	return cursor_done(&c);

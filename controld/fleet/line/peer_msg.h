@@ -7,6 +7,7 @@
  *	HEARD         list of: id node                                           that spoke to the sender and are elsewhere
  *	ASK           ask (proto/), list of id node                              whoever has one of them may ask it
  *	ANSWER        id node, blob MSG_ANSWER (proto/)                          to whoever asked
+ *	CLIENTS       id node, blob client_states (proto/)                       of agents at a relay that is at the sender
  *
  * Types and integers are those of proto/README.md. Unknown types and versions are of a newer controld, and skipped.
  */
@@ -27,7 +28,7 @@ struct buf;
 #define PEER_MSG_VERSION  1
 #define PEER_MSG_LIST_MAX 65536
 
-enum peer_msg_type { PEER_HELLO = 1, PEER_BYE, PEER_STATES, PEER_HEARD, PEER_ASK, PEER_ANSWER };
+enum peer_msg_type { PEER_HELLO = 1, PEER_BYE, PEER_STATES, PEER_HEARD, PEER_ASK, PEER_ANSWER, PEER_CLIENTS };
 
 /* Lists are begun, filled and ended; the count is put in at the end. */
 void peer_msg_begin(struct buf *b, enum peer_msg_type type);
@@ -36,7 +37,8 @@ void peer_msg_list_end(struct buf *b, size_t count_at, uint32_t n);
 void peer_msg_state(struct buf *b, const char *node, bool online, const void *state, size_t n);
 void peer_msg_id(struct buf *b, const char *node);
 void peer_msg_ask(struct buf *b, const struct ask *a); /* then the list of ids */
-void peer_msg_answer(struct buf *b, const char *node, const void *answer, size_t n);
+void peer_msg_of(
+	struct buf *b, enum peer_msg_type type, const char *node, const void *p, size_t n); /* ANSWER, CLIENTS */
 
 struct peer_state {
 	char node[PROTO_ID_SIZE];
@@ -50,7 +52,7 @@ struct peer_msg {
 	enum peer_msg_type type;
 	struct cursor rows; /* STATES, HEARD, ASK */
 	struct ask ask;
-	struct peer_state answer; /* ANSWER: node and bytes */
+	struct peer_state of; /* ANSWER, CLIENTS: node and bytes, which are not looked into */
 };
 
 /* All of it is sound, or -1; skipped types are -1, too. */

@@ -9,8 +9,8 @@ static void put_again(struct peer_msg *m, struct buf *b)
 	size_t count_at;
 	uint32_t n = 0;
 
-	if (m->type == PEER_ANSWER) {
-		peer_msg_answer(b, m->answer.node, m->answer.state, m->answer.n);
+	if (m->type == PEER_ANSWER || m->type == PEER_CLIENTS) {
+		peer_msg_of(b, m->type, m->of.node, m->of.state, m->of.n);
 		return;
 	}
 	if (m->type == PEER_ASK)

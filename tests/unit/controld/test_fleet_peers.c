@@ -10,6 +10,7 @@
 static struct second {
 	struct fleet *fleet;
 	struct mapping_statuses *statuses;
+	struct client_statuses *clients;
 	uint16_t port;
 	pthread_mutex_t lock; /* of ready: whether both may be spoken to */
 	bool ready;
@@ -54,6 +55,8 @@ static void open_second(void)
 
 	c.self = "ctl_b";
 	c.bus = (struct fleet_bus){ b_sends, NULL };
+	TEST_STORE_MUST(client_statuses_new(&second.clients, &e), e);
+	c.clients = second.clients;
 	TEST_STORE_MUST(mapping_statuses_new(&second.statuses, server_parks(room.server.server), &e), e);
 	TEST_STORE_MUST(fleet_new(&second.fleet, &c, store, server_parks(room.server.server), second.statuses, &e), e);
 	TEST_STORE_MUST(fleet_start(second.fleet, &e), e);
@@ -69,6 +72,7 @@ static void close_second(void)
 	fleet_stop(second.fleet);
 	fleet_free(second.fleet);
 	mapping_statuses_free(second.statuses);
+	client_statuses_free(second.clients);
 }
 
 static int setup_both(void **state)
@@ -233,6 +237,35 @@ static void test_asks_reach_it(void **state)
 	test_relay_fini(&r);
 }
 
+/* An agent at a relay that polls the other one is online here, too, until its relay says that it is not. */
+static void test_agents_are_known_to_both(void **state)
+{
+	struct client_state agent = { .client = "17", .instance = "laptop", .state = CLIENT_STATE_ONLINE, .links = 1 };
+	struct msg_report m = { .clients = { .told = true, .n = 1, .items = &agent } };
+	uint64_t end = clock_mono_ms() + 10000;
+	struct test_relay r;
+	struct answer a;
+
+	(void)state;
+	join_here_poll_there(&r, &a);
+	for (size_t want = 1; want + 1 > 0; want--) {
+		struct buf b;
+		size_t count_at;
+
+		m.clients.n = (uint32_t)want;
+		buf_init(&b, PROTO_MSG_MAX);
+		msg_report_begin(&b, &m, &count_at);
+		msg_report_end(&b, count_at, 0);
+		test_relay_send(r.report, &b);
+		nng_msg_free(test_relay_recv(r.report));
+		while (client_statuses_online(room.client_statuses) != want && clock_mono_ms() < end)
+			nng_msleep(5);
+		assert_int_equal(client_statuses_online(room.client_statuses), want);
+		assert_int_equal(client_statuses_online(second.clients), want);
+	}
+	test_relay_fini(&r);
+}
+
 /* From one to the other and back: no event, and both agree. */
 static void test_a_relay_that_moves(void **state)
 {
@@ -318,6 +351,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_what_one_knows_the_other_knows, setup_both, teardown_both),
 		cmocka_unit_test_setup_teardown(test_asks_reach_it, setup_both, teardown_both),
+		cmocka_unit_test_setup_teardown(test_agents_are_known_to_both, setup_both, teardown_both),
 		cmocka_unit_test_setup_teardown(test_a_relay_that_moves, setup_both, teardown_both),
 		cmocka_unit_test_setup_teardown(test_relays_are_sent_away, setup_both, teardown_both),
 		cmocka_unit_test_setup_teardown(test_nobody_is_sent_to_nowhere, setup, teardown),

@@ -55,7 +55,7 @@ static void plain(void **state)
 	b.data[1] = 2; /* of a newer controld */
 	assert_int_equal(decode(&m), -1);
 	b.data[1] = 1;
-	b.data[0] = 7;
+	b.data[0] = 8;
 	assert_int_equal(decode(&m), -1);
 }
 
@@ -121,11 +121,11 @@ static void answers(void **state)
 	struct peer_msg m;
 
 	(void)state;
-	peer_msg_answer(&b, "n", "xyz", 3);
+	peer_msg_of(&b, PEER_ANSWER, "n", "xyz", 3);
 	GOLDEN("\6\1\0\1n\0\0\0\3xyz");
 	assert_int_equal(decode(&m), 0);
-	assert_string_equal(m.answer.node, "n");
-	assert_memory_equal(m.answer.state, "xyz", 3);
+	assert_string_equal(m.of.node, "n");
+	assert_memory_equal(m.of.state, "xyz", 3);
 	assert_exact();
 }
 
