@@ -3,6 +3,7 @@
 #include "controld/app_parts.h"
 #include "controld/clients/client_status.h"
 #include "controld/clients/clients.h"
+#include "controld/dynamic.h"
 #include "controld/eraser.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
@@ -138,6 +139,43 @@ void app_tunnels_close(struct app *a)
 	tunnels_free(a->tunnels);
 }
 
+/* ---- settings that change while it runs -------------------------------------------------------------------------- */
+
+static int on_dynamic(const struct dynamic_values *v, void *arg, struct err *e)
+{
+	struct app *a = arg;
+	const struct tunnels_limits tunnels = {
+		.create_wait_ms = (uint64_t)v->of[DYNAMIC_CREATE_WAIT],
+		.mappings_max = (uint32_t)v->of[DYNAMIC_MAPPINGS_MAX],
+		.anonymous_mappings_max = (uint32_t)v->of[DYNAMIC_ANONYMOUS_MAPPINGS],
+	};
+	const struct clients_limits clients = {
+		.clients_max = (uint32_t)v->of[DYNAMIC_CLIENTS_MAX],
+		.anonymous = { .enabled = v->of[DYNAMIC_ANONYMOUS_ENABLED] != 0,
+			.per_hour = (uint32_t)v->of[DYNAMIC_ANONYMOUS_PER_HOUR],
+			.clients_max = (uint32_t)v->of[DYNAMIC_ANONYMOUS_CLIENTS],
+			.connections_max = (uint32_t)v->of[DYNAMIC_ANONYMOUS_CONNECTIONS],
+			.bandwidth = (uint64_t)v->of[DYNAMIC_ANONYMOUS_BANDWIDTH],
+			.lifetime_ms = (uint64_t)v->of[DYNAMIC_ANONYMOUS_LIFETIME] },
+	};
+
+	tunnels_set_limits(a->tunnels, &tunnels);
+	clients_set_limits(a->clients, &clients);
+	return anonymous_bootstrap(&clients.anonymous, a->store, e);
+}
+
+int app_dynamic_open(struct app *a, struct err *e)
+{
+	if (dynamic_new(&a->dynamic, a->settings, a->store, e) != 0)
+		return -1;
+	return dynamic_watch(a->dynamic, on_dynamic, a, e);
+}
+
+void app_dynamic_close(struct app *a)
+{
+	dynamic_free(a->dynamic);
+}
+
 /* ---- clean-up ---------------------------------------------------------------------------------------------------- */
 
 #define PRUNE_BATCH    1000
@@ -196,6 +234,12 @@ static int tick_tunnels(void *arg, int64_t now_ms, struct err *e)
 	return tunnels_tick(arg, now_ms, e);
 }
 
+static int follow_dynamic(void *arg, int64_t now_ms, struct err *e)
+{
+	(void)now_ms;
+	return dynamic_reload(arg, e);
+}
+
 static int tick_quotas(void *arg, int64_t now_ms, struct err *e)
 {
 	return tunnels_quotas(arg, now_ms, e);
@@ -215,6 +259,7 @@ int app_janitor_open(struct app *a, struct err *e)
 {
 	const struct janitor_task tasks[] = {
 		{ "tunnels", 5 * 1000, tick_tunnels, a->tunnels, true },
+		{ "config", 2 * 1000, follow_dynamic, a->dynamic, false },
 		{ "quotas", 1000, tick_quotas, a->tunnels, true },
 		{ "clients", 5 * 1000, tick_clients, a->clients, true },
 		{ "clients seen", 5 * 1000, see_clients, a->clients, false },

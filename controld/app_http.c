@@ -6,6 +6,7 @@
 #include "controld/app_metrics.h"
 #include "controld/app_parts.h"
 #include "controld/clients/clients.h"
+#include "controld/dynamic.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
 #include "controld/store/store.h"
@@ -149,6 +150,7 @@ int app_serve_open(struct app *a, struct err *e)
 		server_add_routes(a->server, identity_routes(a->identity), e) != 0 ||
 		server_add_routes(a->server, clients_routes(a->clients), e) != 0 ||
 		server_add_routes(a->server, tunnels_routes(a->tunnels), e) != 0 ||
+		server_add_routes(a->server, dynamic_routes(a->dynamic), e) != 0 ||
 		server_add_routes(a->server, fleet_routes(a->fleet), e) != 0 ||
 		server_add_health(a->server, &fleet, e) != 0 || server_add_health(a->server, &database, e) != 0 ||
 		server_add_metrics(a->server, app_metrics_registry(a->metrics), e) != 0)

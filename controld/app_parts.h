@@ -36,6 +36,7 @@ struct app {
 	struct authenticator authenticator;
 	struct tls_ctx *tls;
 	struct server *server;
+	struct dynamic *dynamic;
 	struct client_statuses *client_statuses;
 	struct clients *clients;
 	struct mapping_statuses *statuses;
@@ -61,6 +62,8 @@ int app_http_reload(struct app *a, const struct settings *fresh, struct err *e) 
 /* app_features.c */
 int app_identity_open(struct app *a, struct err *e) MUST_CHECK;
 void app_identity_close(struct app *a);
+int app_dynamic_open(struct app *a, struct err *e) MUST_CHECK;
+void app_dynamic_close(struct app *a);
 int app_clients_open(struct app *a, struct err *e) MUST_CHECK;
 void app_clients_close(struct app *a);
 int app_fleet_open(struct app *a, struct err *e) MUST_CHECK;

@@ -55,9 +55,9 @@ struct coming {
 	struct client_session session;
 };
 
-static int check_open(const struct clients *c, struct err *e)
+static int check_open(struct clients *c, struct err *e)
 {
-	if (c->conf.anonymous.enabled)
+	if (clients_limits(c).anonymous.enabled)
 		return 0;
 	return err_set(e, ERR_FORBIDDEN, NULL, "the anonymous door is closed here (anonymous.enabled); log in instead");
 }
@@ -65,25 +65,26 @@ static int check_open(const struct clients *c, struct err *e)
 /* By address and hour: the limit of requests is for all calls, and much higher. */
 static int check_rate(struct clients *c, const struct request *rq, struct reply *rp, struct err *e)
 {
+	const uint32_t per_hour = clients_limits(c).anonymous.per_hour;
 	char key[ADDR_STRLEN], seconds[24];
 	struct rate_window w;
 
-	if (c->conf.anonymous.per_hour == 0)
+	if (per_hour == 0)
 		return 0;
 	addr_print_ip(request_peer(rq), key);
-	rate_limit_count(c->comers, key, c->conf.anonymous.per_hour, clock_wall_ms() / 1000, &w);
+	rate_limit_count(c->comers, key, per_hour, clock_wall_ms() / 1000, &w);
 	if (!w.refused)
 		return 0;
 	str_fmt(seconds, sizeof seconds, "%" PRId64, MAX(w.reset_s - clock_wall_ms() / 1000, 1));
 	reply_header(rp, "Retry-After", seconds);
 	return err_set(e, ERR_RATE_LIMITED, NULL, "%s has made %u anonymous clients within an hour, which is the most",
-		key, c->conf.anonymous.per_hour);
+		key, per_hour);
 }
 
 static int work_come(struct db *tx, void *arg, struct err *e)
 {
 	struct coming *x = arg;
-	const uint32_t most = x->c->conf.anonymous.clients_max;
+	const uint32_t most = clients_limits(x->c).anonymous.clients_max;
 	char actor[PROTO_ID_SIZE + sizeof IDENTITY_CLIENT];
 	const struct client_actor by = { actor, request_id(x->rq), x->now_ms };
 	int64_t n;
@@ -104,7 +105,7 @@ static int work_come(struct db *tx, void *arg, struct err *e)
 
 static void make_client(struct coming *x)
 {
-	const struct anonymous_conf *conf = &x->c->conf.anonymous;
+	const struct anonymous_conf conf = clients_limits(x->c).anonymous;
 	const char *name = json_string_value(json_object_get(request_body(x->rq), "name"));
 	struct client *c = &x->client;
 
@@ -112,9 +113,9 @@ static void make_client(struct coming *x)
 	c->type = CLIENT_ANONYMOUS;
 	str_copy(c->tenant_id, sizeof c->tenant_id, ANONYMOUS_TENANT);
 	str_copy(c->name, sizeof c->name, name != NULL ? name : "");
-	c->conf.rate_in = c->conf.rate_out = conf->bandwidth;
-	c->conf.max_connections = conf->connections_max;
-	c->conf.expires_ms = x->now_ms + (int64_t)conf->lifetime_ms;
+	c->conf.rate_in = c->conf.rate_out = conf.bandwidth;
+	c->conf.max_connections = conf.connections_max;
+	c->conf.expires_ms = x->now_ms + (int64_t)conf.lifetime_ms;
 }
 
 static int answer(struct coming *x, struct reply *rp, struct err *e)

@@ -92,7 +92,7 @@ static int take_owner(struct db *tx, struct write *w, struct err *e)
 
 static int check_quota(struct db *tx, const struct write *w, struct err *e)
 {
-	const uint32_t most = w->c->conf.clients_max;
+	const uint32_t most = clients_limits(w->c).clients_max;
 	int64_t n;
 
 	if (most == 0)

@@ -93,6 +93,8 @@ int clients_new(struct clients **out, const struct clients_conf *conf, struct st
 		return err_set(e, ERR_NOMEM, NULL, "clients: out of memory");
 	c->conf = *conf;
 	c->store = store;
+	c->limits = (struct clients_limits){ conf->clients_max, conf->anonymous };
+	pthread_mutex_init(&c->lock, NULL);
 	if (conf->identity != NULL)
 		identity_set_clients(conf->identity, client_token_resolve, conf->identity);
 	if (rate_limit_new(&c->comers, COMERS_MAX, e) != 0) {
@@ -101,6 +103,23 @@ int clients_new(struct clients **out, const struct clients_conf *conf, struct st
 	}
 	*out = c;
 	return 0;
+}
+
+void clients_set_limits(struct clients *c, const struct clients_limits *l)
+{
+	pthread_mutex_lock(&c->lock);
+	c->limits = *l;
+	pthread_mutex_unlock(&c->lock);
+}
+
+struct clients_limits clients_limits(struct clients *c)
+{
+	struct clients_limits l;
+
+	pthread_mutex_lock(&c->lock);
+	l = c->limits;
+	pthread_mutex_unlock(&c->lock);
+	return l;
 }
 
 void clients_changed(struct clients *c)
@@ -114,6 +133,7 @@ void clients_free(struct clients *c)
 	if (c == NULL)
 		return;
 	rate_limit_free(c->comers);
+	pthread_mutex_destroy(&c->lock);
 	free(c);
 }
 

@@ -30,6 +30,12 @@ struct clients_conf {
 
 int clients_new(struct clients **out, const struct clients_conf *conf, struct store *store, struct err *e) MUST_CHECK;
 void clients_free(struct clients *c);
+/* The limits of conf that may change while it serves. Any thread. */
+struct clients_limits {
+	uint32_t clients_max;
+	struct anonymous_conf anonymous;
+};
+void clients_set_limits(struct clients *c, const struct clients_limits *l);
 struct route_table clients_routes(struct clients *c);
 /* From time to time, about every 5 s, on a thread that may wait for the database. Clients that are going or have expired: one
  * controld does it for all. */

@@ -8,16 +8,22 @@
 #include "controld/clients/clients.h"
 #include "controld/rest/route.h"
 
+#include <pthread.h>
+
 struct rate_limit;
 
 struct clients {
 	struct clients_conf conf;
 	struct store *store;
+	pthread_mutex_t lock; /* of the limits */
+	struct clients_limits limits;
 	struct rate_limit *comers; /* through the anonymous door, by address */
 };
 
 /* After the commit of what may switch a client off: its tokens are looked at again. */
 void clients_changed(struct clients *c);
+
+struct clients_limits clients_limits(struct clients *c);
 
 /* client_api.c */
 int client_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e);

@@ -9,14 +9,20 @@
 #include "controld/tunnels/series.h"
 #include "controld/tunnels/tunnels.h"
 
+#include <pthread.h>
+
 struct tunnels {
 	struct tunnels_conf conf;
 	struct store *store;
 	struct parks *parks;
 	struct mapping_statuses *statuses;
 	struct relays relays;
+	pthread_mutex_t lock; /* of the limits */
+	struct tunnels_limits limits;
 	struct series *series; /* NULL: none are kept */
 };
+
+struct tunnels_limits tunnels_limits(struct tunnels *t);
 
 /* The client of the caller's tenant that the path names; ERR_CLIENT_NOT_FOUND. */
 int tunnels_client_of(struct tunnels *t, const struct request *rq, int64_t *id, struct err *e) MUST_CHECK;

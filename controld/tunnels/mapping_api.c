@@ -184,7 +184,7 @@ static int reply_write(struct write *w, struct reply *rp, int status, struct err
 {
 	struct waiting from = { .t = w->t,
 		.status = status,
-		.until_ms = clock_mono_ms() + w->t->conf.create_wait_ms,
+		.until_ms = clock_mono_ms() + tunnels_limits(w->t).create_wait_ms,
 		.m = w->m,
 		.traffic = w->traffic };
 	struct waiting *waiting;
@@ -209,7 +209,7 @@ static int place(struct db *tx, struct write *w, struct err *e)
 
 static int check_quota(struct db *tx, struct write *w, struct err *e)
 {
-	const uint32_t most = w->t->conf.mappings_max;
+	const uint32_t most = tunnels_limits(w->t).mappings_max;
 	int64_t n = 0;
 
 	if (most == 0)
@@ -310,6 +310,7 @@ int mapping_api_create(void *feature, struct request *rq, struct reply *rp, stru
 static int work_create_own(struct db *tx, void *arg, struct err *e)
 {
 	struct write *w = arg;
+	const uint32_t most = tunnels_limits(w->t).anonymous_mappings_max;
 	const struct tunnels_conf *conf = &w->t->conf;
 	struct mapping_conf *c = &w->m.conf;
 	struct mapping_counts n;
@@ -320,9 +321,8 @@ static int work_create_own(struct db *tx, void *arg, struct err *e)
 		return -1;
 	if (own.type != CLIENT_ANONYMOUS)
 		return err_set(e, ERR_FORBIDDEN, NULL, "the mappings of a client with an owner are made by its owner");
-	if (n.all >= conf->anonymous_mappings_max)
-		return err_set(e, ERR_CONFLICT, NULL, "an anonymous client has at most %u mappings",
-			conf->anonymous_mappings_max);
+	if (n.all >= most)
+		return err_set(e, ERR_CONFLICT, NULL, "an anonymous client has at most %u mappings", most);
 	if (c->port_first != 0 && (c->port_first < conf->port_min || c->port_last > conf->port_max))
 		return err_set(e, ERR_VALIDATION, "source_port", "source_port: %u must be 0 or from %u to %u",
 			c->port_first, conf->port_min, conf->port_max);

@@ -109,6 +109,8 @@ int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct st
 		return err_set(e, ERR_NOMEM, NULL, "tunnels: out of memory");
 	t->conf = *conf;
 	t->store = store;
+	t->limits = (struct tunnels_limits){ conf->create_wait_ms, conf->mappings_max, conf->anonymous_mappings_max };
+	pthread_mutex_init(&t->lock, NULL);
 	t->parks = parks;
 	t->statuses = statuses;
 	t->relays = *relays;
@@ -119,6 +121,23 @@ int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct st
 fail:
 	tunnels_free(t);
 	return -1;
+}
+
+void tunnels_set_limits(struct tunnels *t, const struct tunnels_limits *l)
+{
+	pthread_mutex_lock(&t->lock);
+	t->limits = *l;
+	pthread_mutex_unlock(&t->lock);
+}
+
+struct tunnels_limits tunnels_limits(struct tunnels *t)
+{
+	struct tunnels_limits l;
+
+	pthread_mutex_lock(&t->lock);
+	l = t->limits;
+	pthread_mutex_unlock(&t->lock);
+	return l;
 }
 
 int tunnels_client_of(struct tunnels *t, const struct request *rq, int64_t *id, struct err *e)
@@ -144,6 +163,7 @@ void tunnels_free(struct tunnels *t)
 	if (t == NULL)
 		return;
 	series_free(t->series);
+	pthread_mutex_destroy(&t->lock);
 	free(t);
 }
 

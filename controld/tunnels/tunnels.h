@@ -30,6 +30,12 @@ struct tunnels_conf {
 int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct store *store, struct parks *parks,
 	struct mapping_statuses *statuses, const struct relays *relays, struct err *e) MUST_CHECK;
 void tunnels_free(struct tunnels *t);
+/* The limits of conf that may change while it serves. Any thread. */
+struct tunnels_limits {
+	uint64_t create_wait_ms;
+	uint32_t mappings_max, anonymous_mappings_max;
+};
+void tunnels_set_limits(struct tunnels *t, const struct tunnels_limits *l);
 struct route_table tunnels_routes(struct tunnels *t);
 /* What is due from time to time (samples, mappings of clients that are being deleted, picked ports): to be called about every 5 s, on a
  * thread that may wait for the database. */

@@ -245,6 +245,7 @@ static bool is_registered(const char *table)
 {
 	/* What stays, and why that is right. */
 	static const char *const stay[] = {
+		"dynamic_config",   /* the platform's */
 		"traffic",          /* totals by id, for billing */
 		"meters",           /* until the boot ends: what they add to */
 		"meter_boots",      /* of relays */

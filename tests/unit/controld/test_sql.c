@@ -3,6 +3,7 @@
 #include "common/base/log.h"
 #include "controld/clients/clients.h"
 #include "controld/cluster/cluster.h"
+#include "controld/dynamic.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
 #include "controld/rest/idempotency.h"
@@ -65,6 +66,7 @@ static void prepare_main(const char *database)
 	TEST_STORE_MUST(store_read_begin(t.store, &db, &e), e);
 	failed = prepare_tables(db, store_tables, ARRAY_LEN(store_tables));
 	failed += prepare_tables(db, identity_sql, identity_sql_n);
+	failed += prepare_table(db, &dynamic_sql);
 	failed += prepare_tables(db, clients_sql, clients_sql_n);
 	failed += prepare_tables(db, tunnels_sql, tunnels_sql_n);
 	failed += prepare_tables(db, fleet_sql, fleet_sql_n);
