@@ -1,8 +1,8 @@
 #define _GNU_SOURCE
 #include "client/agent/sessions.h"
 
+#include "client/agent/agent_session.h"
 #include "client/agent/allow.h"
-#include "client/agent/session.h"
 #include "client/agent/tcp_session.h"
 #include "client/agent/udp_session.h"
 #include "common/base/err.h"
@@ -67,13 +67,13 @@ void sessions_set_limits(struct sessions *all, const struct sessions_limits *lim
 	all->limits = *limits;
 }
 
-static struct session *session_in(struct list *in)
+static struct agent_session *session_in(struct list *in)
 {
-	return CONTAINER_OF(in, struct session, in);
+	return CONTAINER_OF(in, struct agent_session, in);
 }
 
 /* Calls fn for each; it may end that one, and no other. */
-static void each(struct sessions *all, void (*fn)(struct session *s))
+static void each(struct sessions *all, void (*fn)(struct agent_session *s))
 {
 	LIST_FOREACH_SAFE (it, &all->tcp)
 		fn(session_in(it));
@@ -81,10 +81,10 @@ static void each(struct sessions *all, void (*fn)(struct session *s))
 		fn(session_in(it));
 }
 
-static void cut_if_not_allowed(struct session *s)
+static void cut_if_not_allowed(struct agent_session *s)
 {
-	if (!session_is_allowed(s))
-		session_cut(s, ERR_DENIED_TARGET, "the agent's allow list has changed");
+	if (!agent_session_is_allowed(s))
+		agent_session_cut(s, ERR_DENIED_TARGET, "the agent's allow list has changed");
 }
 
 void sessions_set_allow(struct sessions *all, struct allow *allow)
@@ -99,9 +99,9 @@ void sessions_close(struct sessions *all)
 	all->closed = true;
 }
 
-static void cut(struct session *s)
+static void cut(struct agent_session *s)
 {
-	session_cut(s, ERR_UNAVAILABLE, "the agent has ended");
+	agent_session_cut(s, ERR_UNAVAILABLE, "the agent has ended");
 }
 
 void sessions_cut_all(struct sessions *all)
@@ -123,7 +123,7 @@ static bool make_room_for_udp(struct sessions *all)
 
 	if (oldest == NULL || !udp_session_is_silent(session_in(oldest)))
 		return false;
-	session_cut(session_in(oldest), ERR_OVERLOADED, "the agent's limit of UDP sessions");
+	agent_session_cut(session_in(oldest), ERR_OVERLOADED, "the agent's limit of UDP sessions");
 	return true;
 }
 
@@ -179,18 +179,18 @@ const struct sessions_limits *sessions_limits(const struct sessions *all)
 	return &all->limits;
 }
 
-static bool is_tcp(const struct session *s)
+static bool is_tcp(const struct agent_session *s)
 {
 	return s->kind->type == SOCK_STREAM;
 }
 
-void sessions_enter(struct sessions *all, struct session *s)
+void sessions_enter(struct sessions *all, struct agent_session *s)
 {
 	list_push_back(is_tcp(s) ? &all->tcp : &all->udp, &s->in);
 	*(is_tcp(s) ? &all->n_tcp : &all->n_udp) += 1;
 }
 
-void sessions_leave(struct sessions *all, struct session *s)
+void sessions_leave(struct sessions *all, struct agent_session *s)
 {
 	list_remove(&s->in);
 	*(is_tcp(s) ? &all->n_tcp : &all->n_udp) -= 1;

@@ -17,7 +17,7 @@
 
 struct allow;
 struct frame_open;
-struct session;
+struct agent_session;
 struct tunnel_link;
 struct worker;
 
@@ -92,8 +92,8 @@ void sessions_open(struct sessions *all, struct tunnel_link *l, uint32_t id, con
 /* ---- for a session ------------------------------------------------------------------------------------------------ */
 const struct allow *sessions_allow(const struct sessions *all);
 const struct sessions_limits *sessions_limits(const struct sessions *all);
-void sessions_enter(struct sessions *all, struct session *s);
-void sessions_leave(struct sessions *all, struct session *s);
+void sessions_enter(struct sessions *all, struct agent_session *s);
+void sessions_leave(struct sessions *all, struct agent_session *s);
 void sessions_count(struct sessions *all, enum sessions_counter c);
 /* Counts what could not be had, and logs it: once a second at most, as strangers decide how often it happens. */
 void sessions_note(struct sessions *all, enum sessions_counter c, const char *host, uint16_t port, const char *reason);

@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "client/agent/tcp_session.h"
 
-#include "client/agent/session.h"
+#include "client/agent/agent_session.h"
 #include "common/base/err.h"
 #include "common/base/sm.h"
 #include "common/tunnel/stream_side.h"
@@ -27,7 +27,7 @@ static const struct sm_state states[] = {
 enum { RELAY, TARGET };
 
 struct tcp_session {
-	struct session base;
+	struct agent_session base;
 	int state;
 	struct side side[2]; /* RELAY, TARGET */
 	struct flow flow[2]; /* WAY_IN, WAY_OUT */
@@ -68,10 +68,10 @@ static void tcp_close(struct tcp_session *t, bool reset)
 	list_remove(&t->task.link);
 	t->task.run = on_buried;
 	worker_bury(worker_of(t), &t->task);
-	session_leave(&t->base);
+	agent_session_leave(&t->base);
 }
 
-static void tcp_end(struct session *s, uint16_t code, const char *reason)
+static void tcp_end(struct agent_session *s, uint16_t code, const char *reason)
 {
 	struct tcp_session *t = CONTAINER_OF(s, struct tcp_session, base);
 
@@ -158,7 +158,7 @@ static void on_target(struct io *io, uint32_t events)
 		tcp_close(t, true);
 }
 
-static void on_connected(struct session *s, int fd)
+static void on_connected(struct agent_session *s, int fd)
 {
 	struct tcp_session *t = CONTAINER_OF(s, struct tcp_session, base);
 
@@ -175,7 +175,7 @@ static void on_connected(struct session *s, int fd)
 
 /* ---- the beginning ------------------------------------------------------------------------------------------------ */
 
-static const struct session_kind kind = { .type = SOCK_STREAM, .on_target = on_connected, .end = tcp_end };
+static const struct agent_session_kind kind = { .type = SOCK_STREAM, .on_target = on_connected, .end = tcp_end };
 
 size_t tcp_session_size(void)
 {
@@ -196,11 +196,11 @@ int tcp_session_open(struct sessions *all, struct tunnel_link *l, uint32_t id, c
 	flow_init(&t->flow[WAY_IN]);
 	flow_init(&t->flow[WAY_OUT]);
 	task_init(&t->task, on_turn);
-	code = session_begin(&t->base, all, &kind, l, o);
+	code = agent_session_begin(&t->base, all, &kind, l, o);
 	if (code == ERR_NONE && stream_side_accept(&t->side[RELAY], &l->mux, id, o) == 0)
 		return ERR_NONE;
 	if (code == ERR_NONE)
-		session_leave(&t->base);
+		agent_session_leave(&t->base);
 	slab_put(&all->tcp_slab, t);
 	return code != ERR_NONE ? code : ERR_NOMEM;
 }

@@ -2,7 +2,7 @@
  * tcp_session - a TCP stream of a relay and the connection to its target: two sides, a flow each way.
  *
  * What comes before the target is connected waits in the stream, which holds at most its window. Half-close and reset pass
- * through both ways. See session.h for owner and end.
+ * through both ways. See agent_session.h for owner and end.
  */
 #ifndef PORTWAY_CLIENT_AGENT_TCP_SESSION_H
 #define PORTWAY_CLIENT_AGENT_TCP_SESSION_H

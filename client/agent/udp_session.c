@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "client/agent/udp_session.h"
 
-#include "client/agent/session.h"
+#include "client/agent/agent_session.h"
 #include "common/base/err.h"
 #include "common/base/sm.h"
 #include "common/tunnel/tunnel_link.h"
@@ -28,7 +28,7 @@ static const struct sm_state states[] = {
 };
 
 struct udp_session {
-	struct session base;
+	struct agent_session base;
 	int state;
 	struct stream stream;
 	struct io io;
@@ -43,7 +43,7 @@ static void udp_move(struct udp_session *u, enum udp_state to)
 	sm_move(states, &u->state, (int)to);
 }
 
-static struct udp_session *udp_of(struct session *s)
+static struct udp_session *udp_of(struct agent_session *s)
 {
 	return CONTAINER_OF(s, struct udp_session, base);
 }
@@ -62,7 +62,7 @@ static void on_buried(struct task *task)
 	slab_put(&u->base.all->udp_slab, u);
 }
 
-static void udp_end(struct session *s, uint16_t code, const char *reason)
+static void udp_end(struct agent_session *s, uint16_t code, const char *reason)
 {
 	struct udp_session *u = udp_of(s);
 
@@ -76,7 +76,7 @@ static void udp_end(struct session *s, uint16_t code, const char *reason)
 	list_remove(&u->task.link);
 	u->task.run = on_buried;
 	worker_bury(worker_of(u), &u->task);
-	session_leave(s);
+	agent_session_leave(s);
 }
 
 static uint64_t idle_at(const struct udp_session *u)
@@ -94,7 +94,7 @@ static void on_idle(struct timer *t)
 		wheel_arm(&worker_of(u)->wheel, &u->idle, idle_at(u));
 }
 
-bool udp_session_is_silent(const struct session *s)
+bool udp_session_is_silent(const struct agent_session *s)
 {
 	const struct udp_session *u = CONTAINER_OF(s, struct udp_session, base);
 
@@ -213,7 +213,7 @@ static void on_target(struct io *io, uint32_t events)
 	from_target(CONTAINER_OF(io, struct udp_session, io));
 }
 
-static void on_resolved(struct session *s, int fd)
+static void on_resolved(struct agent_session *s, int fd)
 {
 	struct udp_session *u = udp_of(s);
 
@@ -229,7 +229,7 @@ static void on_resolved(struct session *s, int fd)
 
 /* ---- the beginning ------------------------------------------------------------------------------------------------ */
 
-static const struct session_kind kind = { .type = SOCK_DGRAM, .on_target = on_resolved, .end = udp_end };
+static const struct agent_session_kind kind = { .type = SOCK_DGRAM, .on_target = on_resolved, .end = udp_end };
 
 size_t udp_session_size(void)
 {
@@ -248,14 +248,14 @@ int udp_session_open(struct sessions *all, struct tunnel_link *l, uint32_t id, c
 	task_init(&u->task, on_turn);
 	timer_init(&u->idle, on_idle);
 	buf_init(&u->waiting, WAITING_MAX);
-	code = session_begin(&u->base, all, &kind, l, o);
+	code = agent_session_begin(&u->base, all, &kind, l, o);
 	if (code == ERR_NONE && stream_accept(&u->stream, &l->mux, id, o, on_stream, u) == 0) {
 		u->active_ns = l->worker->now_ns;
 		wheel_arm(&l->worker->wheel, &u->idle, idle_at(u));
 		return ERR_NONE;
 	}
 	if (code == ERR_NONE)
-		session_leave(&u->base);
+		agent_session_leave(&u->base);
 	slab_put(&all->udp_slab, u);
 	return code != ERR_NONE ? code : ERR_NOMEM;
 }

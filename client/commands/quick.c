@@ -20,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DRAIN    "3s" /* at the end; whoever cannot wait presses Ctrl-C again */
+#define DRAIN    "drain_timeout=3s" /* at the end; whoever cannot wait presses Ctrl-C again */
 #define HOST_MAX 254
 
 struct quick {
@@ -409,7 +409,7 @@ static int make_settings(struct quick *q, struct settings *out)
 {
 	const char *ca = json_string_value(json_object_get(q->relays, "ca_fingerprint"));
 	char token[256], allow[HOST_MAX + 32], state[PATH_MAX + 16], target[HOST_MAX + 16];
-	const char *set[] = { token, allow, state, NULL, "drain_timeout=" DRAIN, "instance=quick", NULL };
+	const char *set[] = { token, allow, state, NULL, DRAIN, "instance=quick", NULL };
 	const char *const none[] = { NULL };
 	const struct conf_source src = { .env = none, .set = set };
 	struct err_list *errs = calloc(1, sizeof *errs);

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "client/agent/session.h"
+#include "client/agent/agent_session.h"
 
 #include "client/agent/allow.h"
 #include "client/agent/dial.h"
@@ -12,14 +12,14 @@
 
 static bool may_dial(const struct addr *to, void *arg)
 {
-	const struct session *s = arg;
+	const struct agent_session *s = arg;
 
 	return s->by_name || allow_has_addr(sessions_allow(s->all), to);
 }
 
 static void on_dialled(void *arg, int fd, const struct addr *to, const struct err *e)
 {
-	struct session *s = arg;
+	struct agent_session *s = arg;
 
 	s->dial = NULL;
 	if (fd >= 0) {
@@ -32,8 +32,8 @@ static void on_dialled(void *arg, int fd, const struct addr *to, const struct er
 	s->kind->end(s, (uint16_t)e->code, e->msg);
 }
 
-int session_begin(struct session *s, struct sessions *all, const struct session_kind *kind, struct tunnel_link *l,
-	const struct frame_open *o)
+int agent_session_begin(struct agent_session *s, struct sessions *all, const struct agent_session_kind *kind,
+	struct tunnel_link *l, const struct frame_open *o)
 {
 	const struct dial_conf conf = { .host = o->host,
 		.port = o->port,
@@ -62,7 +62,7 @@ int session_begin(struct session *s, struct sessions *all, const struct session_
 	return ERR_NONE;
 }
 
-void session_leave(struct session *s)
+void agent_session_leave(struct agent_session *s)
 {
 	dial_cancel(s->dial);
 	s->dial = NULL;
@@ -72,12 +72,12 @@ void session_leave(struct session *s)
 	sessions_leave(s->all, s);
 }
 
-void session_cut(struct session *s, uint16_t code, const char *reason)
+void agent_session_cut(struct agent_session *s, uint16_t code, const char *reason)
 {
 	s->kind->end(s, code, reason);
 }
 
-bool session_is_allowed(const struct session *s)
+bool agent_session_is_allowed(const struct agent_session *s)
 {
 	if (allow_has_name(sessions_allow(s->all), s->host, s->port))
 		return true;

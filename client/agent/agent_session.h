@@ -1,11 +1,11 @@
 /*
- * session - one stream of a relay and the socket to its target: what TCP and UDP have in common.
+ * agent_session - one stream of a relay and the socket to its target: what TCP and UDP have in common.
  *
  * Owner:  sessions. Thread: the worker's.
- * Ends:   by itself, with its link, or by session_cut(); the first reason wins. Memory goes at the end of the round.
+ * Ends:   by itself, with its link, or by agent_session_cut(); the first reason wins. Memory goes at the end of the round.
  */
-#ifndef PORTWAY_CLIENT_AGENT_SESSION_H
-#define PORTWAY_CLIENT_AGENT_SESSION_H
+#ifndef PORTWAY_CLIENT_AGENT_AGENT_SESSION_H
+#define PORTWAY_CLIENT_AGENT_AGENT_SESSION_H
 
 #include "client/agent/sessions.h"
 #include "common/base/list.h"
@@ -20,15 +20,15 @@ struct err;
 struct frame_open;
 struct tunnel_link;
 
-struct session_kind {
+struct agent_session_kind {
 	int type; /* SOCK_STREAM or SOCK_DGRAM */
-	void (*on_target)(struct session *s, int fd);
+	void (*on_target)(struct agent_session *s, int fd);
 	/* Tells the relay why. */
-	void (*end)(struct session *s, uint16_t code, const char *reason);
+	void (*end)(struct agent_session *s, uint16_t code, const char *reason);
 };
 
-struct session {
-	const struct session_kind *kind;
+struct agent_session {
+	const struct agent_session_kind *kind;
 	struct sessions *all;
 	struct tunnel_link *link;
 	struct dial *dial; /* NULL: not any more */
@@ -40,12 +40,12 @@ struct session {
 };
 
 /* Counts it in and starts to dial. ERR_*: why it cannot be; then it is to be freed, and the stream refused. */
-int session_begin(struct session *s, struct sessions *all, const struct session_kind *kind, struct tunnel_link *l,
-	const struct frame_open *o) MUST_CHECK;
+int agent_session_begin(struct agent_session *s, struct sessions *all, const struct agent_session_kind *kind,
+	struct tunnel_link *l, const struct frame_open *o) MUST_CHECK;
 /* The counterpart, in the moment it closes; its stream is in no mux any more. */
-void session_leave(struct session *s);
-void session_cut(struct session *s, uint16_t code, const char *reason);
+void agent_session_leave(struct agent_session *s);
+void agent_session_cut(struct agent_session *s, uint16_t code, const char *reason);
 /* Whether the list of the moment would let it dial where it is connected to. */
-bool session_is_allowed(const struct session *s);
+bool agent_session_is_allowed(const struct agent_session *s);
 
 #endif
