@@ -85,14 +85,15 @@ int changes_append(struct db *tx, const struct change *c, int64_t *seq, struct e
 	if (!tx->logged)
 		return err_set(
 			e, ERR_INTERNAL, NULL, "change of %s %s: not in a logged transaction", c->kind, c->subject);
-	if (query_one_int(tx, sql_last, &next, e) != 0)
+	/* nobody else appends while this transaction runs, so its first one alone has to look */
+	if ((next = tx->last_seq) == 0 && query_one_int(tx, sql_last, &next, e) != 0)
 		return -1;
 	next++;
 	first = tx->tx_seq != 0 ? tx->tx_seq : next;
-	if (db_exec(tx, sql_append, e, bind_i(next), bind_i(first), bind_i(c->time_ms ? c->time_ms : clock_wall_ms()),
+	if (db_post(tx, sql_append, e, bind_i(next), bind_i(first), bind_i(c->time_ms ? c->time_ms : clock_wall_ms()),
 		    bind_s(text_or_empty(c->tenant)), bind_s(text_or_empty(c->actor)),
 		    bind_s(text_or_empty(c->request_id)), bind_s(c->kind), bind_s(c->op),
-		    bind_s(text_or_empty(c->subject)), bind_s(fields), bind_s(object)) < 0)
+		    bind_s(text_or_empty(c->subject)), bind_s(fields), bind_s(object)) != 0)
 		return -1;
 	tx->tx_seq = first;
 	tx->last_seq = next;

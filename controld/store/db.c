@@ -3,6 +3,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "controld/store/driver_watch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +138,19 @@ int db_exec_v(struct db *db, const char *sql, struct err *e, const struct bind *
 		;
 	if (rc == 0)
 		rc = (int)db->driver->changed(q->stmt);
+	query_end(q);
+	return rc;
+}
+
+int db_post_v(struct db *db, const char *sql, struct err *e, const struct bind *b, size_t n)
+{
+	struct query *q;
+	int rc;
+
+	if (query_of(&q, db, sql, e) != 0)
+		return -1;
+	list_push_back(&db->running, &q->link);
+	rc = db->driver->post(q->stmt, b, n, e);
 	query_end(q);
 	return rc;
 }

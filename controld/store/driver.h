@@ -23,6 +23,7 @@
 struct driver_conn;
 struct driver_stmt;
 struct driver_lock;
+struct driver_watch;
 struct reach;
 
 enum driver_tx { DRIVER_TX_READ, DRIVER_TX_LOGGED, DRIVER_TX_OPERATIONAL };
@@ -41,22 +42,6 @@ struct driver_conf {
 	uint64_t answer_ms;  /* for one statement */
 	uint64_t connect_ms; /* to one host */
 	struct reach *reach; /* shared by the connections of a store; borrowed, may be NULL */
-};
-
-/*
- * How the programs that share a database hear of each other; NULL where there can be one only. Channels are
- * WATCH_CHANGES ("<origin> <seq> <kinds>", by announce) and WATCH_PEERS (by send); a text has less than 8000 bytes.
- */
-#define WATCH_CHANGES "portway_changes"
-#define WATCH_PEERS   "portway_peers"
-struct driver_watch {
-	/* Told to all that listen when the running transaction is committed; text has no quotes. */
-	int (*announce)(struct driver_conn *c, const char *channel, const char *text, struct err *e);
-	const char *listen[2];            /* statements, outside of a transaction */
-	const char *send;                 /* statement: ?1 channel, ?2 text */
-	int (*fd)(struct driver_conn *c); /* readable when there may be news, -1 when it is lost */
-	int (*next)(struct driver_conn *c, const char **channel, const char **text,
-		struct err *e); /* 1: news, borrowed until the next call; 0: none; -1: it is lost */
 };
 
 /* Called now and then while a copy goes on; pages are the driver's unit. Non-zero stops it. */
@@ -88,6 +73,8 @@ struct driver {
 	void (*finalize)(struct driver_stmt *s);
 	/* The values are borrowed for this call; the database may run the statement now or with the first step. */
 	int (*start)(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e);
+	/* To its end, at once or with the next statement, whose failure its own then is. */
+	int (*post)(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e);
 	int (*step)(struct driver_stmt *s, struct err *e); /* 1 a row, 0 the end, -1 */
 	void (*reset)(struct driver_stmt *s);
 	int64_t (*changed)(struct driver_stmt *s); /* rows that it changed, after its end */
@@ -103,7 +90,7 @@ struct driver {
 
 	int (*has_table)(struct driver_conn *c, const char *name, struct err *e); /* 1, 0, -1 */
 
-	const struct driver_watch *watch;
+	const struct driver_watch *watch; /* driver_watch.h; NULL where one program can use it only */
 
 	/*
 	 * Upkeep of a whole database; upkeep.c. The lock is held by those who serve from a database, as many at once as

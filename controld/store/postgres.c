@@ -169,7 +169,7 @@ static void argument_set(const struct arguments *a, size_t i, const struct bind 
 	}
 }
 
-static int send_statement(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e)
+static int send_statement(struct driver_stmt *s, enum postgres_due what, const struct bind *b, size_t n, struct err *e)
 {
 	struct driver_conn *c = s->conn;
 	const struct arguments *a = &s->args;
@@ -179,7 +179,7 @@ static int send_statement(struct driver_stmt *s, const struct bind *b, size_t n,
 	if (s->generation != c->generation && send_prepare(s, e) != 0)
 		return -1;
 	return postgres_sent(
-		c, PQsendQueryPrepared(c->pg, s->name, (int)n, a->value, a->length, a->format, 0), DUE_WANTED, e);
+		c, PQsendQueryPrepared(c->pg, s->name, (int)n, a->value, a->length, a->format, 0), what, e);
 }
 
 static int fetch_portion(struct driver_stmt *s, struct err *e)
@@ -197,6 +197,25 @@ static int fetch_portion(struct driver_stmt *s, struct err *e)
 	return postgres_land(c, &s->result, postgres_limit(c), e);
 }
 
+static int wrong_count(const struct driver_stmt *s, size_t n, struct err *e)
+{
+	return err_set(
+		e, ERR_INTERNAL, NULL, "database: statement wants %zu values and got %zu: %s", s->params, n, s->sql);
+}
+
+static int postgres_post_stmt(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e)
+{
+	struct driver_conn *c = s->conn;
+	unsigned generation = c->generation;
+
+	if (n != s->params)
+		return wrong_count(s, n, e);
+	if (usable(c, e) != 0 || postgres_room(c, e) != 0 || send_statement(s, DUE_POSTED, b, n, e) != 0)
+		return -1;
+	s->generation = generation;
+	return 0;
+}
+
 static int start_now(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e)
 {
 	struct driver_conn *c = s->conn;
@@ -206,7 +225,7 @@ static int start_now(struct driver_stmt *s, const struct bind *b, size_t n, stru
 		return -1;
 	if (s->scan)
 		return postgres_post(c, s->sql, e) == 0 ? fetch_portion(s, e) : -1;
-	if (send_statement(s, b, n, e) != 0 || postgres_land(c, &s->result, postgres_limit(c), e) != 0)
+	if (send_statement(s, DUE_WANTED, b, n, e) != 0 || postgres_land(c, &s->result, postgres_limit(c), e) != 0)
 		return -1;
 	s->generation = generation;
 	s->row = 0;
@@ -216,8 +235,7 @@ static int start_now(struct driver_stmt *s, const struct bind *b, size_t n, stru
 static int postgres_start(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e)
 {
 	if (n != s->params)
-		return err_set(e, ERR_INTERNAL, NULL, "database: statement wants %zu values and got %zu: %s", s->params,
-			n, s->sql);
+		return wrong_count(s, n, e);
 	if (start_now(s, b, n, e) != 0 && (!postgres_revive(s->conn, e) || start_now(s, b, n, e) != 0))
 		return -1;
 	s->conn->unread = false;
@@ -382,6 +400,7 @@ const struct driver postgres_driver = {
 	.scan = postgres_scan,
 	.finalize = postgres_finalize,
 	.start = postgres_start,
+	.post = postgres_post_stmt,
 	.step = postgres_step,
 	.reset = postgres_reset,
 	.changed = postgres_changed,

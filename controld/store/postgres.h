@@ -58,6 +58,8 @@ int postgres_ready(struct driver_conn *c, struct err *e) MUST_CHECK;
 int postgres_lost(struct driver_conn *c, const char *why, struct err *e);
 
 /* postgres_flight.c */
+/* Lands what is queued unless there is room for one more statement to be posted; for a few more there always is. */
+int postgres_room(struct driver_conn *c, struct err *e) MUST_CHECK;
 int postgres_post(struct driver_conn *c, const char *sql, struct err *e) MUST_CHECK;
 /* After a PQsend...(): it is on its way and its result is this. rc is what libpq answered. */
 int postgres_sent(struct driver_conn *c, int rc, enum postgres_due what, struct err *e) MUST_CHECK;

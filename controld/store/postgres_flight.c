@@ -95,12 +95,16 @@ int postgres_sent(struct driver_conn *c, int rc, enum postgres_due what, struct 
 	return 0;
 }
 
-/* Room for a prepare, a statement and a sync of the caller is always left. */
-int postgres_post(struct driver_conn *c, const char *sql, struct err *e)
+int postgres_room(struct driver_conn *c, struct err *e)
 {
 	if (c->pg == NULL)
 		return postgres_lost(c, NULL, e);
-	if (c->n_due + 4 > POSTGRES_DUE_MAX && postgres_land(c, NULL, postgres_limit(c), e) != 0)
+	return c->n_due + 5 > POSTGRES_DUE_MAX ? postgres_land(c, NULL, postgres_limit(c), e) : 0;
+}
+
+int postgres_post(struct driver_conn *c, const char *sql, struct err *e)
+{
+	if (postgres_room(c, e) != 0)
 		return -1;
 	return postgres_sent(c, PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0), DUE_POSTED, e);
 }

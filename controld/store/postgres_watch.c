@@ -1,6 +1,7 @@
 /* How programs on one PostgreSQL hear of each other: NOTIFY, which is part of a transaction, and LISTEN. */
 #include "common/base/err.h"
 #include "common/base/str.h"
+#include "controld/store/driver_watch.h"
 #include "controld/store/postgres.h"
 
 #define POSTGRES_NOTIFY_MAX 8192

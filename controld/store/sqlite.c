@@ -397,6 +397,15 @@ static int sqlite_step(struct driver_stmt *stmt, struct err *e)
 	}
 }
 
+static int sqlite_post(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e)
+{
+	int rc = sqlite_start(s, b, n, e);
+
+	while (rc == 0 && (rc = sqlite_step(s, e)) == 1)
+		rc = 0;
+	return rc;
+}
+
 static void sqlite_reset(struct driver_stmt *s)
 {
 	sqlite3_reset(sqlite_stmt(s));
@@ -510,6 +519,7 @@ const struct driver sqlite_driver = {
 	.scan = sqlite_prepare,
 	.finalize = sqlite_finalize,
 	.start = sqlite_start,
+	.post = sqlite_post,
 	.step = sqlite_step,
 	.reset = sqlite_reset,
 	.changed = sqlite_changed,

@@ -15,6 +15,7 @@
 #define PORTWAY_CONTROLD_STORE_STORE_H
 
 #include "common/base/macros.h"
+#include "controld/store/bind.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -61,41 +62,14 @@ int store_write(struct store *s, enum store_class class, store_fn fn, void *arg,
 int store_read_begin(struct store *s, struct db **out, struct err *e) MUST_CHECK;
 void store_read_end(struct db *db); /* takes NULL */
 
-struct bind {
-	enum { BIND_NULL, BIND_TEXT, BIND_INT, BIND_REAL, BIND_BLOB } type;
-	union {
-		const char *s;
-		int64_t i;
-		double d;
-		struct {
-			const void *p;
-			size_t n;
-		} blob;
-	};
-};
-static inline struct bind bind_s(const char *s) /* NULL binds NULL; borrowed until the call returns */
-{
-	return (struct bind){ .type = s ? BIND_TEXT : BIND_NULL, .s = s };
-}
-static inline struct bind bind_i(int64_t i)
-{
-	return (struct bind){ .type = BIND_INT, .i = i };
-}
-static inline struct bind bind_d(double d)
-{
-	return (struct bind){ .type = BIND_REAL, .d = d };
-}
-static inline struct bind bind_b(const void *p, size_t n)
-{
-	return (struct bind){ .type = BIND_BLOB, .blob = { p, n } };
-}
-static inline struct bind bind_null(void)
-{
-	return (struct bind){ .type = BIND_NULL };
-}
-
 /* Runs a statement without rows: number of rows changed, or -1. A uniqueness violation is ERR_ALREADY_EXISTS. */
 int db_exec_v(struct db *db, const char *sql, struct err *e, const struct bind *b, size_t n) MUST_CHECK;
+/*
+ * The same for what cannot fail for a reason of its own and whose rows nobody counts (a row of the change log, a row that
+ * may be there already). It may be done with the next statement, whose failure its own then is: over a network, a round
+ * trip less.
+ */
+int db_post_v(struct db *db, const char *sql, struct err *e, const struct bind *b, size_t n) MUST_CHECK;
 /* Starts a SELECT (or ... RETURNING); texts and blobs are valid until the next query_next(). */
 int db_query_v(
 	struct db *db, struct query **out, const char *sql, struct err *e, const struct bind *b, size_t n) MUST_CHECK;
@@ -103,6 +77,7 @@ int db_query_v(
 	((const struct bind[]){ { .type = BIND_NULL }, ##__VA_ARGS__ } + 1), \
 		(sizeof((const struct bind[]){ { .type = BIND_NULL }, ##__VA_ARGS__ }) / sizeof(struct bind) - 1)
 #define db_exec(db, sql, e, ...)       db_exec_v(db, sql, e, DB_BINDS(__VA_ARGS__))
+#define db_post(db, sql, e, ...)       db_post_v(db, sql, e, DB_BINDS(__VA_ARGS__))
 #define db_query(db, out, sql, e, ...) db_query_v(db, out, sql, e, DB_BINDS(__VA_ARGS__))
 
 int query_next(struct query *q, struct err *e) MUST_CHECK; /* 1 a row, 0 the end, -1 error */

@@ -8,6 +8,7 @@
 #include "common/base/str.h"
 #include "controld/store/changes.h"
 #include "controld/store/db.h"
+#include "controld/store/driver_watch.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -14,10 +14,8 @@ const struct sql_table placement_sql = { "placement", sql, ARRAY_LEN(sql) };
 
 int placement_note(struct db *tx, const struct mapping *m, struct err *e)
 {
-	return db_exec(tx, sql[SQL_MAPPING], e, bind_s(m->tenant_id), bind_s(m->id), bind_s(m->group_id),
-		       bind_s(m->node_id)) < 0
-	               ? -1
-	               : 0;
+	return db_post(
+		tx, sql[SQL_MAPPING], e, bind_s(m->tenant_id), bind_s(m->id), bind_s(m->group_id), bind_s(m->node_id));
 }
 
 int placement_note_node(struct db *tx, const char *node_id, const char *group_id, struct err *e)

@@ -141,9 +141,9 @@ int port_claim(struct db *tx, const struct port_place *at, const char *mapping_i
 	if (check_free(tx, at, first, last, e) != 0)
 		return -1;
 	for (int64_t port = first; port <= last; port++)
-		if (db_exec(tx, sql[SQL_INSERT], e, bind_s(at->tenant_id), bind_s(at->group_id), bind_s(at->protocol),
+		if (db_post(tx, sql[SQL_INSERT], e, bind_s(at->tenant_id), bind_s(at->group_id), bind_s(at->protocol),
 			    bind_i(port), bind_s(at->address), bind_i(c.family), bind_i(c.wildcard),
-			    bind_s(mapping_id)) < 0)
+			    bind_s(mapping_id)) != 0)
 			return -1;
 	return 0;
 }

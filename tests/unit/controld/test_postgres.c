@@ -176,7 +176,7 @@ static void test_who_loses_a_deadlock_runs_again(void **state)
 static void test_a_statement_that_takes_too_long_is_ended(void **state)
 {
 	struct test_store *t = *state;
-	struct store *s = open_another(t, 100);
+	struct store *s = open_another(t, 500);
 	struct err e = { 0 };
 	struct query *q;
 	struct db *db;

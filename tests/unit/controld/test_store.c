@@ -222,6 +222,33 @@ static void test_statements_nest_and_are_closed(void **state)
 	assert_int_equal(count_of(t->store), 3);
 }
 
+#define POSTED 300
+
+static int work_post(struct db *tx, void *arg, struct err *e)
+{
+	const struct row *r = arg;
+
+	for (int64_t i = 0; i < POSTED; i++)
+		if (db_post(tx, sql_insert, e, bind_i(r->id + i), bind_s(r->v)) != 0)
+			return -1;
+	return r->fail ? db_exec(tx, sql_count, e) < 0 ? -1 : 0 : 0;
+}
+
+/* What nobody waits for is done all the same; what of it fails undoes the function, at the latest with what follows. */
+static void test_posted_statements(void **state)
+{
+	struct test_store *t = *state;
+	struct row good = { .id = 1000, .v = "posted" }, bad = { .id = 1000 + POSTED - 1, .v = "again", .fail = 1 };
+	struct err e = { 0 };
+
+	TEST_STORE_MUST(store_write(t->store, STORE_LOGGED, work_post, &good, &e), e);
+	assert_int_equal(count_of(t->store), POSTED);
+	assert_int_equal(store_write(t->store, STORE_LOGGED, work_post, &bad, &e), -1);
+	assert_int_equal(e.code, ERR_ALREADY_EXISTS);
+	assert_int_equal(insert(t->store, 1, "a", &e), 0);
+	assert_int_equal(count_of(t->store), POSTED + 1);
+}
+
 static int work_write_again(struct db *tx, void *arg, struct err *e)
 {
 	(void)tx;
@@ -519,6 +546,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_failed_function_is_undone_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_reader_keeps_its_snapshot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_statements_nest_and_are_closed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_posted_statements, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_write_inside_a_write_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_writers_share_commits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_queues_shares_one_commit, setup, teardown),
