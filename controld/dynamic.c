@@ -30,13 +30,14 @@ static const struct row {
 #undef X
 };
 
+#define TABLE "dynamic_config"
+
 enum { SQL_ALL, SQL_PUT, SQL_DROP, SQL_VERSION, SQL_RAISE };
 static const char *const sql[] = {
-	[SQL_ALL] = "SELECT name, value FROM dynamic_config",
-	[SQL_PUT] =
-		"INSERT INTO dynamic_config (name, tenant_id, value, updated_ms) VALUES (?1, '', ?2, ?3) ON CONFLICT "
-		"(name) DO UPDATE SET value = excluded.value, updated_ms = excluded.updated_ms",
-	[SQL_DROP] = "DELETE FROM dynamic_config WHERE name = ?1",
+	[SQL_ALL] = "SELECT name, value FROM " TABLE,
+	[SQL_PUT] = "INSERT INTO " TABLE " (name, tenant_id, value, updated_ms) VALUES (?1, '', ?2, ?3) ON CONFLICT "
+		    "(name) DO UPDATE SET value = excluded.value, updated_ms = excluded.updated_ms",
+	[SQL_DROP] = "DELETE FROM " TABLE " WHERE name = ?1",
 	[SQL_VERSION] = "SELECT version FROM dynamic_version",
 	[SQL_RAISE] = "UPDATE dynamic_version SET version = version + 1",
 };

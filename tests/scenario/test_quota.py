@@ -57,9 +57,12 @@ def test_used_up_and_on_again(user):
         eventually(closed, "port closed")
         boss.put(url, {"monthly_bytes": None})
         eventually(lambda: api.get(path)["status"] == "active", "mapping active again")
-        with connect(mapping["source_port"]) as s:
-            s.sendall(b"y")
-            assert s.recv(1) == b"y"
+
+        def works():
+            with connect(mapping["source_port"]) as s:
+                s.sendall(b"y")
+                return s.recv(1) == b"y"
+        eventually(works, "port open again")
         assert boss.get("/api/v1/audit?kind=quota&op=exceeded")["items"]
 
 
