@@ -305,6 +305,10 @@ int agent_open(struct agent **out, struct worker *w, struct settings *settings, 
 	log_info("agent", log_s("client", a->credential.client), log_s("instance", a->instance.name),
 		log_u("epoch", a->instance.epoch), log_s("allow", a->settings.allow));
 	settle_relays(a);
+	if (list_empty(&a->relays)) {
+		agent_free(a);
+		return err_set(e, ERR_NOMEM, NULL, "the agent: out of memory");
+	}
 	*out = a;
 	return 0;
 }

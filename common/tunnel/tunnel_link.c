@@ -45,6 +45,7 @@ void tunnel_desk_fini(struct tunnel_desk *d)
 {
 	free(d->in);
 	free(d->plain);
+	d->in = d->plain = NULL;
 	buf_free(&d->sealed);
 }
 
