@@ -9,23 +9,38 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static bool may_dial(const struct addr *to, void *arg)
 {
 	const struct agent_session *s = arg;
 
-	return s->by_name || allow_has_addr(sessions_allow(s->all), to);
+	return allow_has_name(sessions_allow(s->all), s->host, s->port) || allow_has_addr(sessions_allow(s->all), to);
+}
+
+/* The list may have changed while it was connecting. */
+static bool take_target(struct agent_session *s, int fd, const struct addr *to)
+{
+	s->to = *to;
+	if (agent_session_is_allowed(s))
+		return true;
+	close(fd);
+	return false;
 }
 
 static void on_dialled(void *arg, int fd, const struct addr *to, const struct err *e)
 {
 	struct agent_session *s = arg;
+	struct err denied;
 
 	s->dial = NULL;
-	if (fd >= 0) {
-		s->to = *to;
+	if (fd >= 0 && take_target(s, fd, to)) {
 		s->kind->on_target(s, fd);
 		return;
+	}
+	if (fd >= 0) {
+		err_set(&denied, ERR_DENIED_TARGET, NULL, "%s is not on the agent's allow list any more", s->host);
+		e = &denied;
 	}
 	sessions_note(s->all, e->code == ERR_DENIED_TARGET ? SESSIONS_DENIED : SESSIONS_NOT_REACHED, s->host, s->port,
 		e->msg);
@@ -47,7 +62,6 @@ int agent_session_begin(struct agent_session *s, struct sessions *all, const str
 	s->all = all;
 	s->link = l;
 	s->port = o->port;
-	s->by_name = allow_has_name(sessions_allow(all), o->host, o->port);
 	list_init(&s->in);
 	if (!fd_budget_take(l->worker->fds, 1, FD_FOR_SESSIONS))
 		return ERR_NO_DESCRIPTORS;

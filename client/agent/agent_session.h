@@ -34,7 +34,6 @@ struct agent_session {
 	struct dial *dial; /* NULL: not any more */
 	char *host;        /* what the relay asked for */
 	uint16_t port;
-	bool by_name;   /* the allow list has the name */
 	struct addr to; /* what it led to */
 	struct list in; /* the sessions of its kind */
 };

@@ -221,6 +221,11 @@ static bool no_sessions(struct world *w)
 	return says(w, "\"tcp\":0,\"udp\":0,");
 }
 
+static bool one_session(struct world *w)
+{
+	return says(w, "\"tcp\":1,");
+}
+
 /* ---- links -------------------------------------------------------------------------------------------------------- */
 
 static void test_links(void **state)
@@ -799,6 +804,24 @@ static void test_reload_relays(void **state)
 	assert_int_equal(w->relay[0].n_ever, 2);
 }
 
+/* While it is still connecting: it must not get through with what the list said before. */
+static void test_reload_allow_meanwhile(void **state)
+{
+	static const char *const none[] = { "allow=10.0.0.0/8", NULL };
+	struct world *w = *state;
+	struct target echo;
+
+	target_open(&echo, TARGET_ECHO);
+	start(w, NULL);
+	one = (struct client){ .want = 100 };
+	client_open(&one, test_relay_link(&w->relay[0]), FRAME_TCP, "localhost", echo.port);
+	world_run_until(w, one_session);
+	reload(w, "", none);
+	world_run_until(w, one_over);
+	assert_int_equal(one.code, ERR_DENIED_TARGET);
+	target_close(&echo);
+}
+
 static void test_reload_allow(void **state)
 {
 	static const char *const none[] = { "allow=10.0.0.0/8", NULL };
@@ -851,6 +874,7 @@ int main(void)
 		world_test(test_stop),
 		world_test(test_reload_relays),
 		world_test(test_reload_allow),
+		world_test(test_reload_allow_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
