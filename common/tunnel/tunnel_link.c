@@ -21,6 +21,7 @@
 #define SEALED_MAX  (2 * SEAL_MAX)       /* with room for what TLS adds */
 #define PENDING_MAX ((size_t)1024 * 1024)
 #define LOST_PINGS  3
+#define LAST_MS     5000  /* for the last words to be taken */
 #define UNACKED_MS  15000 /* sent, and the peer's kernel does not say that it has it: however rare pings are */
 #define NS_PER_MS   UINT64_C(1000000)
 
@@ -79,6 +80,11 @@ static ssize_t tls_recv(void *arg, void *p, size_t n)
 
 /* ---- the end ------------------------------------------------------------------------------------------------------ */
 
+static void set_timer(struct tunnel_link *l)
+{
+	wheel_arm(&l->worker->wheel, &l->timer, l->due_ns);
+}
+
 static void on_buried(struct task *t)
 {
 	struct tunnel_link *l = CONTAINER_OF(t, struct tunnel_link, grave);
@@ -111,6 +117,8 @@ void tunnel_link_close_after(struct tunnel_link *l, const char *why)
 		return;
 	str_copy(l->why, sizeof l->why, why);
 	l->last_words = true;
+	l->due_ns = MIN(l->due_ns, l->worker->now_ns + LAST_MS * NS_PER_MS);
+	set_timer(l);
 	tunnel_link_flush(l);
 }
 
@@ -326,18 +334,13 @@ static void on_socket(struct io *io, uint32_t events)
 
 /* ---- time --------------------------------------------------------------------------------------------------------- */
 
-static void set_timer(struct tunnel_link *l)
-{
-	wheel_arm(&l->worker->wheel, &l->timer, l->due_ns);
-}
-
 static void on_due(struct timer *t)
 {
 	struct tunnel_link *l = CONTAINER_OF(t, struct tunnel_link, timer);
 	uint64_t now = l->worker->now_ns, ping_ns = l->ping_ms * NS_PER_MS;
 
-	if (l->state != TUNNEL_UP) {
-		tunnel_link_close(l, "too late");
+	if (l->state != TUNNEL_UP || l->last_words) {
+		tunnel_link_close(l, l->last_words ? l->why : "too late");
 		return;
 	}
 	if (now - l->heard_ns >= LOST_PINGS * ping_ns) {

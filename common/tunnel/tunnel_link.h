@@ -83,7 +83,7 @@ void tunnel_link_flush(struct tunnel_link *l);
 void tunnel_link_leave(struct tunnel_link *l);
 void tunnel_link_enter(struct tunnel_link *l, struct worker *w, struct tunnel_desk *desk);
 void tunnel_link_close(struct tunnel_link *l, const char *why);
-/* The same, after what stands in mux.out has been sent. */
+/* The same, after what stands in mux.out has been sent, or a few seconds later: a peer that reads slowly stays no longer. */
 void tunnel_link_close_after(struct tunnel_link *l, const char *why);
 
 #endif

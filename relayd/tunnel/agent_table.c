@@ -91,7 +91,10 @@ static void on_client(const struct object *old, const struct object *new_, void 
 		wake_waiting(t, s);
 }
 
-/* Who may not be here any more is told and goes; nobody's second chance depends on it, so it is not for good. */
+/*
+ * Who may not be here any more is told and goes; nobody's second chance depends on it, so it is not for good. A link that
+ * takes no new streams carries the old ones, and has no seat to be found by.
+ */
 static void sweep(struct agent_table *t)
 {
 	int64_t now = clock_wall_ms();
@@ -99,7 +102,7 @@ static void sweep(struct agent_table *t)
 	LIST_FOREACH_SAFE (it, &t->links) {
 		struct agent_link *a = link_in_table(it);
 
-		if (a->seat != NULL && !agent_link_may_stay(a, now))
+		if (a->link.state == TUNNEL_UP && !a->link.last_words && !agent_link_may_stay(a, now))
 			agent_link_refuse(a, ERR_FORBIDDEN, 1000, "the client or its secret is not good any more");
 	}
 }

@@ -418,6 +418,31 @@ static void test_end_behind_bytes(void **state)
 	stop(&w);
 }
 
+static bool relay_closed(struct world *w)
+{
+	return w->relay.closed;
+}
+
+/* Whoever is to go and does not take the last words does not stay for that. */
+static void test_last_words_not_taken(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	start(&w, pki.client);
+	run_until(&w, both_up);
+	io_del(&w.worker, &w.agent.link.io); /* it reads no more */
+	for (unsigned i = 0; i < 16; i++) {
+		open_stream(&w, i, MUX_WINDOW);
+		pipe_write(&w.up[i]);
+	}
+	tunnel_link_close_after(&w.relay.link, "has to go");
+	run_until(&w, relay_closed);
+	assert_string_equal(w.relay.why, "has to go");
+	assert_true(w.up[0].broken);
+	stop(&w);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -443,6 +468,7 @@ int main(void)
 		cmocka_unit_test(test_half_close),
 		cmocka_unit_test(test_last_words),
 		cmocka_unit_test(test_end_behind_bytes),
+		cmocka_unit_test(test_last_words_not_taken),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -107,7 +107,7 @@ struct agent {
 	struct frame_hello hello;
 	struct alink links[LINKS_MAX];
 	unsigned n; /* links wanted */
-	struct task quit;
+	struct task quit, go_away;
 	/* for the test's thread: atomic */
 	unsigned up, closed, code, streams;
 	bool mute; /* opens streams and answers nothing */
@@ -214,6 +214,17 @@ static void on_quit(struct task *t)
 	worker_stop(&a->worker);
 }
 
+static void on_go_away(struct task *t)
+{
+	struct agent *a = CONTAINER_OF(t, struct agent, go_away);
+	const struct frame_end end = { .code = ERR_UNAVAILABLE, .reason = "no new streams" };
+
+	for (unsigned i = 0; i < a->n; i++) {
+		frame_end_put(&a->links[i].link.mux.out, FRAME_GOAWAY, 0, &end);
+		tunnel_link_flush(&a->links[i].link);
+	}
+}
+
 static void *work_agent(void *arg)
 {
 	struct agent *a = arg;
@@ -245,6 +256,7 @@ static void agent_start(struct agent *a, const char *instance, uint64_t epoch, c
 	assert_int_equal(worker_init(&a->worker, 0, &a->fds, NULL, NULL, NULL), 0);
 	assert_int_equal(tunnel_desk_init(&a->desk), 0);
 	task_init(&a->quit, on_quit);
+	task_init(&a->go_away, on_go_away);
 	assert_int_equal(pthread_create(&a->thread, NULL, work_agent, a), 0);
 }
 
@@ -482,6 +494,26 @@ static void test_revoked(void **state)
 	assert_int_equal(lab_count(&lab, "map_a", METER_reset), 1);
 }
 
+/* An agent that takes no new streams keeps its old ones, but not longer than it may be here. */
+static void test_revoked_while_going(void **state)
+{
+	struct agent a;
+	int fd;
+
+	(void)state;
+	agent_start(&a, "i1", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&a.up) == 2);
+	fd = lab_connect(SOCK_STREAM, tunnel_port);
+	expect_echo(fd, 1000);
+	worker_post(&a.worker, &a.go_away);
+	expect_echo(fd, 1000);
+	put_client(true, other_secret);
+	lab_expect_reset(fd);
+	LAB_UNTIL(&lab, seen(&a.closed) == 2);
+	close(fd);
+	agent_stop(&a);
+}
+
 /* A later start of the same instance takes the place of an earlier one; the earlier cannot come back. */
 static void test_take_over(void **state)
 {
@@ -628,6 +660,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_states, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_revoked, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_revoked_while_going, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_take_over, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_waits_for_agent, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_target_refused, set_up, tear_down),
