@@ -134,7 +134,10 @@ static uint32_t ping_ms_of(const struct agent_link *a)
 	return c->heartbeat_s != 0 ? MIN(c->heartbeat_s, 3600) * 1000 : a->table->conf->ping_ms;
 }
 
-/* On the worker that serves it from now on. The configuration may have changed since its signature was checked. */
+/*
+ * On the worker that serves it from now on. The configuration may have changed since its signature was checked; and what a
+ * later start cut meanwhile was the links that stood on a worker.
+ */
 static void welcome(struct agent_link *a)
 {
 	struct agent_table *t = a->table;
@@ -145,6 +148,10 @@ static void welcome(struct agent_link *a)
 
 	if (t->quiet || s == NULL || !agent_link_may_stay(a, clock_wall_ms())) {
 		agent_link_refuse(a, ERR_UNAVAILABLE, RETRY_SOON_MS, "this relay is not ready for the client");
+		return;
+	}
+	if (!registry_is_latest(t->registry, &a->hello)) {
+		agent_link_refuse(a, ERR_CONFLICT, 0, "a later start of this instance is connected");
 		return;
 	}
 	a->seat = s;
@@ -227,7 +234,8 @@ static void enter(struct agent_link *a, bool single)
 	} refusals[] = {
 		[REGISTRY_OUTDATED] = { ERR_CONFLICT, 0, "a later start of this instance is connected" },
 		[REGISTRY_TAKEN] = { ERR_CONFLICT, RETRY_LATER_MS, "another instance of this client is connected" },
-		[REGISTRY_CROWDED] = { ERR_OVERLOADED, RETRY_LATER_MS, "this instance has enough links" },
+		[REGISTRY_CROWDED] = { ERR_OVERLOADED, RETRY_LATER_MS,
+			"this instance has enough links, or its client enough agents" },
 		[REGISTRY_NO_MEMORY] = { ERR_NOMEM, RETRY_SOON_MS, "out of memory" },
 	};
 	enum registry_answer answer = registry_enter(a->table->registry, &a->hello, &a->from, single, &a->worker);

@@ -171,12 +171,29 @@ enum registry_answer registry_enter(
 	c = map_get_str(&r->residents, h->client);
 	if (i == NULL && single && c != NULL)
 		answer = REGISTRY_TAKEN;
+	else if (i == NULL && c != NULL && c->n >= REGISTRY_INSTANCES_MAX)
+		answer = REGISTRY_CROWDED;
 	else if (i == NULL && (i = instance_new(r, key, h)) == NULL)
 		answer = REGISTRY_NO_MEMORY;
 	else
 		answer = take_in(r, i, h, from, worker);
 	pthread_mutex_unlock(&r->lock);
 	return answer;
+}
+
+bool registry_is_latest(struct registry *r, const struct frame_hello *h)
+{
+	const struct instance *i;
+	char key[KEY_SIZE];
+	bool latest;
+
+	if (make_key(key, h) != 0)
+		return false;
+	pthread_mutex_lock(&r->lock);
+	i = map_get_str(&r->instances, key);
+	latest = i != NULL && i->epoch == h->epoch;
+	pthread_mutex_unlock(&r->lock);
+	return latest;
 }
 
 void registry_leave(struct registry *r, const struct frame_hello *h, unsigned worker)

@@ -16,7 +16,8 @@
 
 struct registry;
 
-#define REGISTRY_LINKS_MAX 4 /* of one instance on one worker */
+#define REGISTRY_LINKS_MAX     4  /* of one instance on one worker */
+#define REGISTRY_INSTANCES_MAX 64 /* of one client: who has a secret does not have all descriptors of the relay */
 
 /* on_change: an instance came or went; on whatever thread that was, with the lock held. */
 int registry_new(struct registry **out, unsigned workers, void (*on_change)(void *arg), void *arg) MUST_CHECK;
@@ -27,12 +28,14 @@ enum registry_answer {
 	REGISTRY_TOOK_OVER, /* in, and earlier epochs of this instance are to be cut */
 	REGISTRY_OUTDATED,  /* a later epoch of this instance is here */
 	REGISTRY_TAKEN,     /* the client may have one instance, and another one is here */
-	REGISTRY_CROWDED,   /* it has enough links */
+	REGISTRY_CROWDED,   /* it has enough links, or its client enough instances */
 	REGISTRY_NO_MEMORY,
 };
 /* A link for this instance: *worker is the one that has the fewest of it. */
 enum registry_answer registry_enter(
 	struct registry *r, const struct frame_hello *h, const struct addr *from, bool single, unsigned *worker);
+/* False: a later epoch of the instance has come. */
+bool registry_is_latest(struct registry *r, const struct frame_hello *h);
 /* What registry_enter() let in has ended; of an earlier epoch it is not counted any more. */
 void registry_leave(struct registry *r, const struct frame_hello *h, unsigned worker);
 
