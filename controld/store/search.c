@@ -91,7 +91,7 @@ static int put_words(struct db *tx, const struct search_object *o, const char *t
 	char word[SEARCH_WORD_SIZE];
 
 	while (*left > 0 && search_word(&text, word) > 0) {
-		if (db_exec(tx, sql[SQL_WORD], e, bind_s(o->tenant_id), bind_s(word), bind_s(o->kind), bind_s(o->id)) <
+		if (db_post(tx, sql[SQL_WORD], e, bind_s(o->tenant_id), bind_s(word), bind_s(o->kind), bind_s(o->id)) !=
 			0)
 			return -1;
 		--*left;
@@ -103,8 +103,8 @@ int search_put(struct db *tx, const struct search_object *o, struct err *e)
 {
 	unsigned left = SEARCH_WORDS_MAX;
 
-	if (db_exec(tx, sql[SQL_DROP_WORDS], e, bind_s(o->kind), bind_s(o->id)) < 0 ||
-		db_exec(tx, sql[SQL_PUT], e, bind_s(o->kind), bind_s(o->id), bind_s(o->tenant_id), bind_s(o->title)) <
+	if (db_post(tx, sql[SQL_DROP_WORDS], e, bind_s(o->kind), bind_s(o->id)) != 0 ||
+		db_post(tx, sql[SQL_PUT], e, bind_s(o->kind), bind_s(o->id), bind_s(o->tenant_id), bind_s(o->title)) !=
 			0 ||
 		put_words(tx, o, o->id, &left, e) != 0 || put_words(tx, o, o->title, &left, e) != 0)
 		return -1;
