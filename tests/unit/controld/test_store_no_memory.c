@@ -130,7 +130,8 @@ static int run_nothing(void *arg, int64_t now_ms, struct err *e)
 
 static void test_janitor(void **state)
 {
-	const struct janitor_task task = { "nothing", 60000, run_nothing, NULL };
+	const struct janitor_task task = { "nothing", 60000, run_nothing, NULL, false };
+	const struct janitor_conf conf = { .tasks = &task, .n = 1, .self = "ctl_1" };
 
 	(void)state;
 	ALLOC_FAIL_EACH(n)
@@ -140,7 +141,7 @@ static void test_janitor(void **state)
 		int rc;
 
 		alloc_fail_after(n);
-		rc = janitor_new(&j, &task, 1, &e);
+		rc = janitor_new(&j, &conf, &e);
 		if (!alloc_fail_stop()) {
 			assert_int_equal(rc, 0);
 			janitor_free(j);
