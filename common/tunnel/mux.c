@@ -66,6 +66,27 @@ static int stream_begin(struct stream *s, struct mux *m, uint32_t id, uint8_t ki
 	return 0;
 }
 
+static void lend(struct mux *m, uint32_t more)
+{
+	m->lent += more;
+	if (m->pool != NULL)
+		m->pool->lent += more;
+}
+
+static void take_back(struct mux *m, uint32_t n)
+{
+	m->lent -= n;
+	if (m->pool != NULL)
+		m->pool->lent -= n;
+}
+
+static bool may_lend(const struct mux *m, uint32_t more)
+{
+	uint64_t left = MUX_POOL_MAX - (m->pool != NULL ? m->pool->lent : m->lent);
+
+	return m->lent + more <= MIN(MUX_LEND_MAX, left / 2);
+}
+
 /* Out of the mux, with all that it holds. */
 static void stream_forget(struct stream *s)
 {
@@ -74,7 +95,7 @@ static void stream_forget(struct stream *s)
 	map_remove(&m->streams, &s->id, sizeof s->id);
 	list_remove(&s->blocked);
 	if (s->window > MUX_WINDOW)
-		m->lent -= s->window - MUX_WINDOW;
+		take_back(m, s->window - MUX_WINDOW);
 	if (m->current == s)
 		m->current = NULL;
 	free(s->kept);
@@ -280,9 +301,9 @@ static void widen(struct stream *s)
 {
 	uint32_t more = MIN(s->window, MUX_WINDOW_MAX - s->window);
 
-	if (s->kept_n > 0 || s->mux->lent + more > MUX_LEND_MAX)
+	if (s->kept_n > 0 || !may_lend(s->mux, more))
 		return;
-	s->mux->lent += more;
+	lend(s->mux, more);
 	s->window += more;
 }
 

@@ -3,7 +3,8 @@
  *
  * Each stream has a credit of its own in each direction, so one that nobody reads stops alone and costs at most its window.
  * What is received is first offered where it lies; only what its reader leaves is copied and kept. A window grows while
- * its reader keeps up, within what the link may lend in all (MUX_LEND_MAX).
+ * its reader keeps up, within what the link may lend in all (MUX_LEND_MAX) and what all links of a worker may (the pool): of
+ * what is left there a link may have half as much, so the more there are, the less each has, and one that comes finds some.
  *
  * Events use the names of epoll: EPOLLIN (something to take, or the end), EPOLLOUT (there is room again), EPOLLRDHUP (the
  * end will follow what is there), EPOLLERR (over: stream.code says why; the stream is in no mux any more). They tell changes only.
@@ -19,12 +20,13 @@
 #include "common/base/map.h"
 #include "common/tunnel/frame.h"
 
-#define MUX_WINDOW      (64 * 1024)        /* of a stream that begins */
-#define MUX_WINDOW_MAX  (4 * 1024 * 1024)  /* of one that has shown that its reader keeps up */
-#define MUX_LEND_MAX    (64 * 1024 * 1024) /* that all windows of a link may have grown by */
-#define MUX_OUT_HIGH    (256 * 1024)       /* frames waiting to be sent: streams get no more room, */
-#define MUX_OUT_LOW     (64 * 1024)        /* until so few are left */
-#define MUX_OUT_MAX     (2 * 1024 * 1024)  /* with what may not wait; a link beyond that has a peer who does not read */
+#define MUX_WINDOW      (64 * 1024)         /* of a stream that begins */
+#define MUX_WINDOW_MAX  (4 * 1024 * 1024)   /* of one that has shown that its reader keeps up */
+#define MUX_LEND_MAX    (64 * 1024 * 1024)  /* that all windows of a link may have grown by */
+#define MUX_POOL_MAX    (256 * 1024 * 1024) /* that those of all links with one pool may */
+#define MUX_OUT_HIGH    (256 * 1024)        /* frames waiting to be sent: streams get no more room, */
+#define MUX_OUT_LOW     (64 * 1024)         /* until so few are left */
+#define MUX_OUT_MAX     (2 * 1024 * 1024) /* with what may not wait; a link beyond that has a peer who does not read */
 #define MUX_STREAMS_MAX 20000
 
 struct mux;
@@ -61,13 +63,19 @@ struct mux_ops {
 	void (*on_output)(struct mux *m);
 };
 
+/* What several links lend from. */
+struct mux_pool {
+	uint64_t lent;
+};
+
 struct mux {
 	const struct mux_ops *ops;
 	struct map streams; /* by id */
 	struct buf out;     /* frames to be sent; the link takes from the front */
 	struct list blocked;
 	uint32_t next_id;
-	uint64_t lent; /* that windows have grown by */
+	uint64_t lent;         /* that windows have grown by */
+	struct mux_pool *pool; /* its owner's; NULL: this link alone. Set while there are no streams */
 	/* reading */
 	struct stream *current; /* whose event is being told */
 	uint8_t head[FRAME_HEAD];

@@ -417,6 +417,7 @@ int tunnel_link_start(struct tunnel_link *l, struct worker *w, struct tunnel_des
 	timer_init(&l->timer, on_due);
 	buf_init(&l->pending, PENDING_MAX);
 	mux_init(&l->mux, &mux_ops, server ? 2 : 1);
+	l->mux.pool = &desk->pool;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	if (!fd_budget_take(w->fds, 1, FD_FOR_SESSIONS)) {
 		err_set(e, ERR_NO_DESCRIPTORS, NULL, "a link: no descriptor is left");
@@ -470,6 +471,7 @@ void tunnel_link_enter(struct tunnel_link *l, struct worker *w, struct tunnel_de
 {
 	l->worker = w;
 	l->desk = desk;
+	l->mux.pool = &desk->pool;
 	l->readable = true;
 	set_timer(l);
 	if (io_add(w, &l->io, IO_STREAM) != 0)

@@ -25,11 +25,12 @@ struct tunnel_link;
 
 #define TUNNEL_SECURE_MS 10000 /* from the first byte to the greeting's end */
 
-/* What the links of one worker share: buffers that are in use only while one of them is served. */
+/* What the links of one worker share: buffers that are in use only while one of them is served, and what they may lend. */
 struct tunnel_desk {
 	uint8_t *in;
 	uint8_t *plain;
 	struct buf sealed;
+	struct mux_pool pool;
 };
 int tunnel_desk_init(struct tunnel_desk *d) MUST_CHECK;
 void tunnel_desk_fini(struct tunnel_desk *d);

@@ -1,0 +1,141 @@
+#include "common/tunnel/mux.h"
+
+#include "common/base/err.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#include <cmocka.h>
+
+#define STREAMS 32
+#define PIECE   ((size_t)64 * 1024)
+
+/* Streams that are opened here and read there: all of what comes, or nothing of it. */
+struct way {
+	struct mux from, to;
+	struct stream out[STREAMS], in[STREAMS];
+	unsigned n;
+	bool lazy;
+};
+
+static void on_output(struct mux *m)
+{
+	(void)m;
+}
+
+static int on_control(struct mux *m, const struct frame_head *h, const uint8_t *payload)
+{
+	(void)m, (void)h, (void)payload;
+	return -1;
+}
+
+static void on_read(struct stream *s, uint32_t events)
+{
+	const struct way *w = s->owner;
+	const uint8_t *p;
+	size_t n;
+
+	while (!w->lazy && (events & EPOLLIN) && (n = stream_peek(s, &p)) > 0)
+		stream_take(s, n);
+}
+
+static void on_written(struct stream *s, uint32_t events)
+{
+	(void)s, (void)events;
+}
+
+static void on_open(struct mux *m, uint32_t id, const struct frame_open *o)
+{
+	struct way *w = CONTAINER_OF(m, struct way, to);
+
+	assert_int_equal(stream_accept(&w->in[w->n++], m, id, o, on_read, w), 0);
+}
+
+static const struct mux_ops from_ops = { .on_control = on_control, .on_output = on_output };
+static const struct mux_ops to_ops = { .on_open = on_open, .on_control = on_control, .on_output = on_output };
+
+static void way_start(struct way *w, struct mux_pool *pool)
+{
+	const struct frame_open o = { .kind = FRAME_TCP, .mapping = "map_1", .host = "h", .port = 1 };
+
+	*w = (struct way){ .n = 0 };
+	mux_init(&w->from, &from_ops, 2);
+	mux_init(&w->to, &to_ops, 1);
+	w->to.pool = pool;
+	for (unsigned i = 0; i < STREAMS; i++)
+		assert_int_equal(stream_open(&w->out[i], &w->from, &o, on_written, w), 0);
+}
+
+static void way_end(struct way *w)
+{
+	mux_break(&w->from);
+	mux_break(&w->to);
+	mux_fini(&w->from);
+	mux_fini(&w->to);
+}
+
+static void carry(struct mux *from, struct mux *to)
+{
+	while (from->out.len > 0) {
+		size_t n = from->out.len;
+
+		assert_int_equal(mux_input(to, from->out.data, n), 0);
+		mux_sent(from, n);
+	}
+}
+
+/* As much as all windows let through, until nothing more passes or `most` has. */
+static uint64_t fill(struct way *w, uint64_t most)
+{
+	static const uint8_t piece[PIECE];
+	uint64_t sent = 0, before;
+
+	do {
+		before = sent;
+		for (unsigned i = 0; i < STREAMS; i++) {
+			sent += stream_send(&w->out[i], piece, sizeof piece);
+			carry(&w->from, &w->to);
+			carry(&w->to, &w->from);
+		}
+	} while (sent > before && sent < most);
+	return sent;
+}
+
+/* Readers that kept up and then stop: what is kept for all of them is what the pool lends, and those who come have some. */
+static void test_pool(void **state)
+{
+	static struct way ways[12];
+	struct mux_pool pool = { .lent = 0 };
+	uint64_t kept = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		way_start(&ways[i], &pool);
+		fill(&ways[i], 8 * (uint64_t)MUX_LEND_MAX);
+		assert_true(ways[i].to.lent > 0 && ways[i].to.lent <= MUX_LEND_MAX);
+		assert_true(pool.lent <= MUX_POOL_MAX);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		ways[i].lazy = true;
+		fill(&ways[i], UINT64_MAX);
+		for (unsigned k = 0; k < STREAMS; k++)
+			kept += ways[i].in[k].kept_n;
+	}
+	assert_true(kept > MUX_POOL_MAX / 2);
+	assert_true(kept <= MUX_POOL_MAX + ARRAY_LEN(ways) * STREAMS * (uint64_t)MUX_WINDOW);
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++)
+		way_end(&ways[i]);
+	assert_int_equal(pool.lent, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pool),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
