@@ -158,9 +158,9 @@ TOOL_SRC := $(wildcard tests/lib/*.c)
 TOOL_BIN := $(patsubst tests/lib/%.c,$(OUT)/bin/%,$(TOOL_SRC))
 .PHONY: tools
 tools: $(TOOL_BIN)
-$(TOOL_BIN): $(OUT)/bin/%: $(OUT)/obj/tests/lib/%.o $(OUT)/lib/libnngtls.a $(LIB_BASE)
+$(TOOL_BIN): $(OUT)/bin/%: $(OUT)/obj/tests/lib/%.o $(OUT)/lib/libnngtls.a $(OUT)/lib/libportway.a $(OUT)/lib/libuvio.a $(LIB_BASE)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ -lnng -levent_core -levent_extra $(LIBS_common)
+	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ -lnng -levent_core -levent_extra $(LIBS_portway)
 
 # ---- fuzzing: tests/fuzz/<part>/fuzz_*.c; without SAN=fuzz they are linked with a driver that replays files ------------
 FUZZ_SRC := $(wildcard tests/fuzz/*/fuzz_*.c)
