@@ -6,6 +6,7 @@ socket in that folder; gone when it ends.
     postgres.py COMMAND...  the same around a command, which finds the URL in PORTWAY_TEST_POSTGRES
 """
 import contextlib
+import ctypes
 import itertools
 import os
 import pwd
@@ -34,6 +35,11 @@ def _user():
             entry = pwd.getpwnam(name)
             return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
     return {}
+
+
+def _end_with_parent():
+    """Whoever started the server may be killed: then it ends as well."""
+    ctypes.CDLL(None).prctl(1, signal.SIGQUIT)  # PR_SET_PDEATHSIG
 
 
 class Server:
@@ -75,7 +81,7 @@ class Server:
             argv += ["-c", f"{key}={value}"]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
-                                            start_new_session=True, **self.user)
+                                            start_new_session=True, preexec_fn=_end_with_parent, **self.user)
         self.wait_ready()
         return self
 
