@@ -24,7 +24,7 @@ struct store {
 	struct driver_conf reader_conf;
 	struct reach reach;
 	uint64_t wait_ms;
-	/* One for each class of write; the same one where the database has a single writer, as SQLite. */
+	/* One for each class of write; the same one where the database has a single writer, as SQLite has. */
 	struct writer *writer[2];
 	uint8_t master_key[SEAL_KEY_SIZE];
 	bool has_master_key;
@@ -76,20 +76,31 @@ static int store_open_target(struct store *s, const struct store_conf *conf, str
 	return 0;
 }
 
-static int store_open_writer(struct store *s, const struct store_conf *conf, struct err *e)
+static int writer_open(
+	struct store *s, struct writer **out, const struct driver_conf *dc, const struct writer_conf *wc, struct err *e)
+{
+	struct db *db;
+
+	return db_new(&db, s, s->driver, s->target, dc, e) != 0 ? -1 : writer_new(out, db, wc, e);
+}
+
+/*
+ * Where a database takes several writers, reports and samples have one of their own: they neither hold the change log's
+ * lock nor keep a change waiting that is behind them.
+ */
+static int store_open_writers(struct store *s, const struct store_conf *conf, struct err *e)
 {
 	struct driver_conf dc = s->reader_conf;
 	struct writer_conf wc = { .group_max = conf->group_max ? conf->group_max : 64,
 		.queue_max = conf->queue_max ? conf->queue_max : 1024,
 		.wait_ms = s->wait_ms };
-	struct db *db;
 
 	dc.writer = true;
 	dc.existing = conf->existing;
-	if (db_new(&db, s, s->driver, s->target, &dc, e) != 0)
+	if (writer_open(s, &s->writer[STORE_LOGGED], &dc, &wc, e) != 0)
 		return -1;
-	if (writer_new(&s->writer[STORE_LOGGED], db, &wc, e) != 0)
-		return -1;
+	if (s->driver->watch != NULL && !conf->samples && !conf->alone)
+		return writer_open(s, &s->writer[STORE_OPERATIONAL], &dc, &wc, e);
 	s->writer[STORE_OPERATIONAL] = s->writer[STORE_LOGGED];
 	return 0;
 }
@@ -121,7 +132,7 @@ int store_open(struct store **out, const struct store_conf *conf, struct err *e)
 		err_set(e, ERR_NOMEM, NULL, "database: out of memory");
 		goto fail;
 	}
-	if (store_open_target(s, conf, e) != 0 || store_open_writer(s, conf, e) != 0)
+	if (store_open_target(s, conf, e) != 0 || store_open_writers(s, conf, e) != 0)
 		goto fail;
 	*out = s;
 	return 0;
@@ -134,6 +145,8 @@ void store_close(struct store *s)
 {
 	if (s == NULL)
 		return;
+	if (s->writer[STORE_OPERATIONAL] != s->writer[STORE_LOGGED])
+		writer_free(s->writer[STORE_OPERATIONAL]);
 	writer_free(s->writer[STORE_LOGGED]);
 	for (size_t i = 0; s->idle != NULL && i < s->n_idle; i++)
 		db_free(s->idle[i]);
@@ -289,7 +302,7 @@ void store_stats(struct store *s, struct store_stats *out)
 	if (s->writer[STORE_OPERATIONAL] != s->writer[STORE_LOGGED])
 		writer_stats(s->writer[STORE_OPERATIONAL], out);
 	pthread_mutex_lock(&s->lock);
-	out->connections = s->n_open + 1;
+	out->connections = s->n_open + 1 + (s->writer[STORE_OPERATIONAL] != s->writer[STORE_LOGGED]);
 	pthread_mutex_unlock(&s->lock);
 }
 

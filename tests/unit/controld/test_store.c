@@ -345,7 +345,7 @@ static void *work_hold(void *arg)
 {
 	struct gate *g = arg;
 
-	assert_int_equal(store_write(g->store, STORE_OPERATIONAL, work_gate, g, NULL), 0);
+	assert_int_equal(store_write(g->store, STORE_LOGGED, work_gate, g, NULL), 0);
 	return NULL;
 }
 
