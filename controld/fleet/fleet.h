@@ -57,16 +57,13 @@ void fleet_stop(struct fleet *f); /* again is fine */
 /* The port it listens on, once it was started. */
 uint16_t fleet_port(const struct fleet *f);
 
-/*
- * What comes from the other controlds, on any thread, between fleet_start() and fleet_free(): a message; one of them is
- * gone; messages may have been missed. fleet_leave() tells them that this one goes.
- */
+/* Of the other controlds, on any thread, after fleet_start(): a message; one is gone; messages may have been missed. */
 void fleet_peer_message(struct fleet *f, const char *from, const void *p, size_t n);
 void fleet_peer_lost(struct fleet *f, const char *from);
 void fleet_peer_gap(struct fleet *f);
 /* Closes the connections of all relays if there are other controlds for them to go to. */
 void fleet_send_away(struct fleet *f);
-void fleet_leave(struct fleet *f);
+void fleet_leave(struct fleet *f); /* tells them that this one goes */
 
 /* The line's thread is alive: it has turned within the last seconds. */
 int fleet_check(struct fleet *f, struct err *e) MUST_CHECK;
