@@ -247,22 +247,42 @@ static int create(struct quick *q, uint16_t source_port, json_t **made)
 	return r;
 }
 
-static int create_again(struct quick *q, json_t **made)
-{
-	if (create(q, q->client.port, made) == 0)
-		return 0;
-	return q->f.exit == EXIT_CONFLICT ? create(q, 0, made) : -1;
-}
-
-static int check_status(struct quick *q, const json_t *mapping)
+static bool is_refused(const json_t *mapping)
 {
 	const char *status = json_string_value(json_object_get(mapping, "status"));
-	const char *error = json_string_value(json_object_get(mapping, "error"));
 
-	if (status == NULL || !str_eq(status, "error"))
+	return status != NULL && str_eq(status, "error");
+}
+
+static int create_again(struct quick *q, json_t **made)
+{
+	const char *id;
+	int r;
+
+	if (create(q, q->client.port, made) != 0)
+		return q->f.exit == EXIT_CONFLICT ? create(q, 0, made) : -1;
+	if (!is_refused(*made))
 		return 0;
-	return failure_set(&q->f, EXIT_BAD_NEWS, "the tunnel port %u cannot be opened: %s", q->source_port,
-		error != NULL ? error : "the relays do not say why");
+	id = json_string_value(json_object_get(*made, "id"));
+	r = delete_mapping(q, id != NULL ? id : "");
+	json_decref(*made);
+	*made = NULL;
+	return r == 0 ? create(q, 0, made) : -1;
+}
+
+/* What the first of the relays says: {"edge-1": {"code": ..., "message": ...}} */
+static int check_status(struct quick *q, const json_t *mapping)
+{
+	void *first = json_object_iter(json_object_get(mapping, "error"));
+	const char *message = json_string_value(json_object_get(json_object_iter_value(first), "message"));
+
+	if (!is_refused(mapping))
+		return 0;
+	if (message == NULL)
+		return failure_set(&q->f, EXIT_BAD_NEWS, "the tunnel port %u cannot be opened, and no relay says why",
+			q->source_port);
+	return failure_set(&q->f, EXIT_BAD_NEWS, "the tunnel port %u cannot be opened: %s on node %s", q->source_port,
+		message, json_object_iter_key(first));
 }
 
 /* On the port it was reachable at the last time, if that is still free and no other one is asked for. */

@@ -1,6 +1,7 @@
 """portway tcp, udp, http: one command makes a service reachable, and nothing of it is left at the end."""
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -125,6 +126,22 @@ def test_udp_and_text(fleet, tmp_path):
         quick.end()
 
 
+def test_remembered_port_is_taken(fleet, tmp_path):
+    """It is asked for again, as long as nobody else has it on the relay."""
+    with TcpServer(echo) as server, socket.socket() as other:
+        with Quick(fleet, tmp_path, "tcp", str(server.port), "--json") as quick:
+            port = quick.said["port"]
+            quick.end()
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        with Quick(fleet, tmp_path, "tcp", str(server.port), "--json") as quick:
+            assert quick.said["port"] != port and answers(quick.said["port"])
+            assert mappings(fleet) == [quick.said["mapping"]]
+            quick.end()
+    assert mappings(fleet) == []
+
+
 def test_keep(fleet, tmp_path):
     with TcpServer(echo) as server, Quick(fleet, tmp_path, "tcp", str(server.port), "--keep", "--json") as quick:
         quick.end()
@@ -161,7 +178,8 @@ def test_complaints(fleet, tmp_path):
     assert "not PORT or HOST:PORT" in cli.run("udp", "host", status=2, **env)
     with TcpServer(echo) as server:
         taken = cli.run("tcp", "22", "--port", str(server.port), status=1, **env, PORTWAY_TOKEN=token(fleet))
-        assert str(server.port) in taken
+        assert f"{server.port} cannot be opened: address already in use" in taken
+        assert re.search(r":\d+ on node \S+", taken)
     assert mappings(fleet) == []
 
 
