@@ -98,6 +98,34 @@ static json_t *openapi_content(const struct schema *s, json_t *components)
 	return json_pack("{s:{s:o}}", "application/json", "schema", schema_openapi(s, components));
 }
 
+/* What a partial update may hold: the same members, none of which has to be there. */
+static json_t *openapi_partial(const struct schema *s, json_t *components)
+{
+	json_t *whole = schema_openapi(s, components);
+	char name[80];
+
+	if (s->name == NULL) {
+		json_object_del(whole, "required");
+		return whole;
+	}
+	if (json_object_get(json_object_get(components, s->name), "required") == NULL)
+		return whole;
+	json_decref(whole);
+	(void)str_fmt(name, sizeof name, "%sUpdate", s->name);
+	whole = json_copy(json_object_get(components, s->name));
+	json_object_del(whole, "required");
+	json_object_set_new(components, name, whole);
+	return json_pack("{s:o}", "$ref", json_sprintf("#/components/schemas/%s", name));
+}
+
+static json_t *openapi_body(const struct route *r, json_t *components)
+{
+	const bool partial = (r->flags & ROUTE_PARTIAL) != 0;
+	json_t *schema = partial ? openapi_partial(r->request, components) : schema_openapi(r->request, components);
+
+	return json_pack("{s:b, s:{s:{s:o}}}", "required", !partial, "content", "application/json", "schema", schema);
+}
+
 static json_t *openapi_responses(const struct route *r, json_t *components)
 {
 	const int status = r->status != 0 ? r->status : 200;
@@ -143,9 +171,7 @@ static json_t *openapi_operation(const struct router_entry *entry, json_t *compo
 	if (r->tag != NULL)
 		json_object_set_new(out, "tags", json_pack("[s]", r->tag));
 	if (r->request != NULL)
-		json_object_set_new(out, "requestBody",
-			json_pack("{s:b, s:o}", "required", (r->flags & ROUTE_PARTIAL) == 0, "content",
-				openapi_content(r->request, components)));
+		json_object_set_new(out, "requestBody", openapi_body(r, components));
 	json_object_set_new(out, "security",
 		r->permission == PERM_PUBLIC ? json_array() : json_pack("[{s:[]},{s:[]}]", "bearer", "api_key"));
 	return out;

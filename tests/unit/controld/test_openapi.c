@@ -116,6 +116,13 @@ static void test_operations(void **state)
 	expect_text(doc, "/paths/~nodes~{id}/put/parameters/1/name", "If-Match");
 	expect_text(doc, "/paths/~nodes/post/responses/201/content/application~json/schema/$ref",
 		"#/components/schemas/Node");
+	expect_text(doc, "/paths/~nodes/post/requestBody/content/application~json/schema/$ref",
+		"#/components/schemas/Node");
+	expect_text(doc, "/paths/~nodes~{id}/put/requestBody/content/application~json/schema/$ref",
+		"#/components/schemas/NodeUpdate");
+	expect_text(doc, "/components/schemas/Node/required/0", "name");
+	assert_null(json_object_get(at(doc, "/components/schemas/NodeUpdate"), "required"));
+	expect_text(doc, "/components/schemas/NodeUpdate/properties/name/description", "What people call it");
 	expect_text(doc, "/paths/~nodes/post/responses/default/$ref", "#/components/responses/Error");
 	assert_int_equal(json_array_size(at(doc, "/paths/~open/get/security")), 0);
 	assert_int_equal(json_array_size(at(doc, "/paths/~nodes/get/security")), 2);
