@@ -306,7 +306,7 @@ static void app_reload(struct app *a)
 	engine_set_sync_interval(&a->engine, now->meter_sync_ms);
 	if (a->uplink != NULL)
 		uplink_set_intervals(a->uplink, now->heartbeat_ms, now->report_ms);
-	log_info("settings_reloaded", log_s("log_level", now->log_level == LOG_LEVEL_DEBUG ? "debug" : "not debug"));
+	log_info("settings_reloaded", log_s("log_level", settings_log_level(now)));
 }
 
 /* ---- the line to controld, and the file of the last good configuration ------------------------------------------- */

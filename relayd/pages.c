@@ -109,7 +109,7 @@ void pages_metrics(const struct pages_view *v, struct buf *out)
 	gauge(out, "workers", "Forwarding threads.", v->load.workers);
 	gauge(out, "connections", "TCP connections and UDP sessions now.", (double)v->services.connections);
 	gauge(out, "listening_sockets", "Tunnel port sockets open now.", (double)v->services.ports);
-	gauge(out, "objects", "Mappings in the configuration.", (double)v->objects);
+	gauge(out, "objects", "Mappings and clients in the configuration.", (double)v->objects);
 	gauge(out, "objects_refused", "Mappings that cannot work now.", (double)v->refusals);
 	gauge(out, "revision", "Sequence of the configuration in force.", (double)v->revision.seq);
 	gauge(out, "link_up", "1 when controld can be reached.", v->uplink.connected);

@@ -350,3 +350,8 @@ void settings_free(struct settings *s)
 {
 	conf_free(&table, s);
 }
+
+const char *settings_log_level(const struct settings *s)
+{
+	return log_levels[s->log_level];
+}

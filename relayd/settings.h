@@ -43,6 +43,7 @@ struct settings {
 const struct conf_table *settings_table(void);
 /* Defaults, file, environment, flags, and what no single row can check. 0, or -1 with every error in *errs. */
 int settings_load(struct settings *out, const struct conf_source *src, struct err_list *errs) MUST_CHECK;
-void settings_free(struct settings *s); /* also of a zeroed one */
+void settings_free(struct settings *s);                   /* also of a zeroed one */
+const char *settings_log_level(const struct settings *s); /* "info" */
 
 #endif

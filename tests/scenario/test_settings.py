@@ -135,6 +135,14 @@ def test_reload_takes_what_may_change_and_names_the_rest(new_fleet, tmp_path):
     eventually(lambda: "debug" in fleet.controld.log(), "the good one is taken")
 
 
+def test_relay_reloads(new_fleet, tmp_path):
+    conf = tmp_path / "relayd.yaml"
+    conf.write_text("log:\n  level: info\n")
+    relay = new_fleet(relay_env={"CONFIG_FILE": str(conf)}).relay
+    relay.signal(signal.SIGHUP)
+    eventually(lambda: "settings_reloaded prog=relayd log_level=info" in relay.log(), "it says what it took")
+
+
 def test_database_commands(new_fleet, tmp_path):
     fleet = new_fleet(relays=0)
     fleet.api.post("/api/v1/users", {"email": "kept@example.com", "username": "kept", "password": "a long password",
