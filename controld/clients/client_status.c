@@ -279,6 +279,16 @@ size_t client_statuses_online(struct client_statuses *s)
 	return n;
 }
 
+/* Nothing is linked, and what was seen last was written down earlier: there it is read from now on. */
+static bool forget_gone(struct client_statuses *s, struct seen *c)
+{
+	if (c->news || !list_empty(&c->agents))
+		return false;
+	map_remove_str(&s->clients, c->client);
+	free(c);
+	return true;
+}
+
 size_t client_statuses_due(
 	struct client_statuses *s, struct client_sign *out, size_t max, int64_t now_ms, int64_t every_ms)
 {
@@ -287,7 +297,7 @@ size_t client_statuses_due(
 
 	pthread_mutex_lock(&s->lock);
 	while (n < max && (c = map_next(&s->clients, &it)) != NULL) {
-		if (!c->news || (!list_empty(&c->agents) && now_ms - c->written_ms < every_ms))
+		if (forget_gone(s, c) || !c->news || (!list_empty(&c->agents) && now_ms - c->written_ms < every_ms))
 			continue;
 		c->news = false;
 		c->written_ms = now_ms;

@@ -43,7 +43,7 @@ struct client_agent {
 #define CLIENT_AGENTS_MAX 64 /* of one client in an answer */
 struct client_live {
 	enum client_status status;
-	int64_t seen_ms; /* 0: not since this process started */
+	int64_t seen_ms; /* 0: the row says */
 	size_t n;        /* agents: one for each instance and node */
 	struct client_agent agents[CLIENT_AGENTS_MAX];
 };

@@ -142,6 +142,32 @@ static void what_is_due(void **state)
 	assert_string_equal(signs[0].client, "7");
 }
 
+/* Who has gone takes no memory here once it was written down. */
+static void who_has_gone(void **state)
+{
+	struct client_state one = agent("7", "a", CLIENT_STATE_ONLINE);
+	struct client_sign signs[4];
+	struct client_live live;
+
+	(void)state;
+	say("node_1", &one, 1, 1000);
+	assert_int_equal(client_statuses_due(statuses, signs, 4, 1000, 60), 1);
+	assert_int_equal(client_statuses_due(statuses, signs, 4, 1010, 60), 0);
+	client_statuses_get(statuses, 7, &live);
+	assert_int_equal(live.seen_ms, 1000); /* it is here */
+	client_statuses_node_gone(statuses, "node_1");
+	client_statuses_get(statuses, 7, &live);
+	assert_int_equal(live.seen_ms, 1000); /* it is not written down yet */
+	assert_int_equal(client_statuses_due(statuses, signs, 4, 1020, 60), 1);
+	assert_int_equal(client_statuses_due(statuses, signs, 4, 1030, 60), 0);
+	client_statuses_get(statuses, 7, &live);
+	assert_int_equal(live.seen_ms, 0);
+	say("node_1", &one, 1, 2000);
+	client_statuses_get(statuses, 7, &live);
+	assert_int_equal(live.seen_ms, 2000);
+	assert_int_equal(client_statuses_online(statuses), 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -152,6 +178,7 @@ int main(void)
 		TEST(ids_that_nobody_has),
 		TEST(more_agents_than_are_shown),
 		TEST(what_is_due),
+		TEST(who_has_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
