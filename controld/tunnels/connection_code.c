@@ -2,6 +2,7 @@
 
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
+#include "controld/clients/client.h"
 #include "controld/store/erasure.h"
 
 #include <string.h>
@@ -16,7 +17,9 @@ enum { SQL_INSERT, SQL_USE, SQL_LIST, SQL_DELETE, SQL_EXPIRE, SQL_ERASE_USER, SQ
 static const char *const sql[] = {
 	[SQL_INSERT] = "INSERT INTO connection_codes (" COLUMNS
 		       ", hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-	[SQL_USE] = "DELETE FROM connection_codes WHERE hash = ?1 AND expires_ms > ?2 RETURNING " COLUMNS,
+	/* A code is worth what its maker is: called c for that condition, which is the one on clients. */
+	[SQL_USE] = "DELETE FROM connection_codes AS c WHERE c.hash = ?1 AND c.expires_ms > ?2 AND " CLIENT_OWNER_ACTIVE
+		    " RETURNING " COLUMNS,
 	[SQL_LIST] = "SELECT " COLUMNS " FROM connection_codes WHERE tenant_id = ?1 AND expires_ms > ?2 ORDER BY id",
 	[SQL_DELETE] = "DELETE FROM connection_codes WHERE tenant_id = ?1 AND id = ?2",
 	[SQL_EXPIRE] = "DELETE FROM connection_codes WHERE expires_ms <= ?1",

@@ -1,7 +1,7 @@
 """Clients: made and listed over the API, known to the relays of their mappings, off everywhere when they or their owner are
 switched off. What an agent does with its links has files of its own."""
 import pytest
-from portway import Api, eventually, free_port
+from portway import ADMIN, Api, eventually, free_port
 
 PASSWORD = "a long password"
 
@@ -137,6 +137,14 @@ def test_a_code_opens_one_target_once(fleet, client):
     other = fleet.api.post(url, {"target_client_id": client["id"], "target_port": 22}, expect=201)
     fleet.api.delete(f"{url}/{other['id']}")
     anybody.post(url + "/redeem", {"code": other["code"]}, expect=401)
+    maker = fleet.api.post("/api/v1/users", {"email": "maker@example.com", "password": ADMIN["password"], "role": "operator"})
+    his = Api(fleet.controld.base)
+    his.login("maker@example.com")
+    code = his.post(url, {"target_client_id": client["id"], "target_port": 22}, expect=201)["code"]
+    fleet.api.post(f"/api/v1/users/{maker['id']}/suspend", {}, expect=200)
+    anybody.post(url + "/redeem", {"code": code}, expect=401)  # not while its maker is off
+    fleet.api.post(f"/api/v1/users/{maker['id']}/activate", {}, expect=200)
+    anybody.post(url + "/redeem", {"code": code}, expect=201)
     fleet.api.put(f"/api/v1/clients/{client['id']}/config", {"blocked_ports": [23]})
     fleet.api.post(url, {"target_client_id": client["id"], "target_port": 23}, expect=403)
     fleet.api.post(url, {"target_client_id": 5, "target_port": 23}, expect=422)
