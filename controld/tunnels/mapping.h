@@ -69,8 +69,7 @@ void mapping_diff(const struct mapping *a, const struct mapping *b, struct buf *
 	"m.port_picks, m.target_client_id, " MAPPING_OWNER_ACTIVE ", " MAPPING_OVER_QUOTA
 #define MAPPING_OVER_QUOTA                                                                                   \
 	"CASE WHEN m.user_id <> '' AND EXISTS (SELECT 1 FROM user_quotas q WHERE q.user_id = m.user_id AND " \
-	"q.exceeded "                                                                                        \
-	"= 1) THEN 1 ELSE 0 END"
+	"q.exceeded = 1) THEN 1 ELSE 0 END"
 #define MAPPING_OWNER_ACTIVE                                                                                          \
 	"CASE WHEN EXISTS (SELECT 1 FROM tenants n WHERE n.id = m.tenant_id AND n.status = 'active') AND (m.user_id " \
 	"= '' OR EXISTS (SELECT 1 FROM users u WHERE u.id = m.user_id AND u.status = 'active')) AND "                 \
@@ -116,7 +115,6 @@ int mapping_insert(struct db *tx, const struct mapping *m, struct err *e) MUST_C
 int mapping_update(struct db *tx, const struct mapping *m, struct err *e) MUST_CHECK;
 int mapping_delete(struct db *tx, const char *id, struct err *e) MUST_CHECK;
 
-extern const struct sql_table mapping_sql;
-extern const struct sql_table mapping_placed_sql; /* mapping_placed.c */
+extern const struct sql_table mapping_sql, mapping_placed_sql; /* the second of mapping_placed.c */
 
 #endif

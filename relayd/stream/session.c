@@ -491,7 +491,7 @@ static void on_open_event(struct session *s, uint32_t events)
 {
 	pump(s);
 	if (events & EPOLLERR)
-		session_close(s, reached_target(s) ? END_RESET : END_TARGET);
+		session_close(s, END_RESET);
 }
 
 static void on_client(struct io *io, uint32_t events)
@@ -511,6 +511,11 @@ static void on_target(struct io *io, uint32_t events)
 {
 	struct session *s = CONTAINER_OF(io, struct session, side[TARGET].io);
 
+	if (events & EPOLLERR && s->side[TARGET].ops != NULL) {
+		/* What was still in the stream went with it, so nothing is pumped: cut data must not look like an end. */
+		session_close(s, reached_target(s) ? END_RESET : END_TARGET);
+		return;
+	}
 	side_hear(&s->side[TARGET], worker_of(s), events);
 	if (s->state == SESSION_OPEN) {
 		on_open_event(s, events);

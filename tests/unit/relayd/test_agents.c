@@ -150,10 +150,19 @@ static void on_agent_open(struct tunnel_link *l, uint32_t id, const struct frame
 		stream_refuse(&l->mux, id, ERR_DENIED_TARGET, "not this one");
 		return;
 	}
-	if (o->port == 82) /* never connected, never refused */
-		return;
 	e = calloc(1, sizeof *e);
 	e->agent = a;
+	if (o->port == 83) { /* says that it ends, and is reset before that has been read */
+		static const uint8_t bytes[50000];
+
+		assert_int_equal(stream_accept(&e->stream, &l->mux, id, o, on_echo, e), 0);
+		stream_opened(&e->stream);
+		assert_int_equal(stream_send(&e->stream, bytes, sizeof bytes), sizeof bytes);
+		stream_finish(&e->stream);
+		stream_close(&e->stream, ERR_UNAVAILABLE, "reset");
+		free(e);
+		return;
+	}
 	__atomic_add_fetch(&a->streams, 1, __ATOMIC_RELAXED);
 	assert_int_equal(stream_accept(&e->stream, &l->mux, id, o, on_echo, e), 0);
 	stream_opened(&e->stream);
@@ -569,6 +578,29 @@ static void test_target_refused(void **state)
 	agent_stop(&a);
 }
 
+/* What a reset cuts off must not look like the whole. */
+static void test_reset_is_no_end(void **state)
+{
+	uint8_t bytes[4096];
+	struct agent a;
+	ssize_t n;
+	int fd;
+
+	(void)state;
+	put_client_limited(true, secret, 0, 20000); /* so that bytes wait in the stream when the reset comes */
+	put_mapping(83);
+	agent_start(&a, "i1", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&a.up) == 2);
+	fd = lab_connect(SOCK_STREAM, tunnel_port);
+	while ((n = recv(fd, bytes, sizeof bytes, 0)) > 0)
+		;
+	assert_int_equal(n, -1);
+	assert_int_equal(errno, ECONNRESET);
+	close(fd);
+	LAB_UNTIL(&lab, lab_connections(&lab) == 0);
+	agent_stop(&a);
+}
+
 /* A client's limits hold over all its mappings. */
 static void test_client_limits(void **state)
 {
@@ -664,6 +696,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_take_over, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_waits_for_agent, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_target_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_reset_is_no_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_client_limits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_agent_gone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_silent_guests, set_up, tear_down),

@@ -79,10 +79,6 @@ static void a_mapping(void **state)
 	assert_int_equal(o->kind, OBJECT_MAPPING);
 	assert_int_equal(o->mapping.allow.n, 1);
 	object_unref(o);
-	buf_reset(&body);
-	str_copy(m.target_client, sizeof m.target_client, "42");
-	mapping_conf_encode(&m, &body);
-	check_fault(OBJECT_MAPPING, &body, "clients");
 	buf_free(&body);
 }
 
