@@ -32,8 +32,9 @@ static const char *const sql[] = {
 		    "reset_day = excluded.reset_day, zone_min = excluded.zone_min, base_bytes = excluded.base_bytes, "
 		    "start_ms = excluded.start_ms, end_ms = excluded.end_ms, exceeded = excluded.exceeded, version = "
 		    "excluded.version, updated_ms = excluded.updated_ms",
-	[SQL_TOTAL] = "SELECT coalesce(sum(bytes_in + bytes_out), 0) FROM traffic WHERE scope = 'user' AND id = ?2 AND "
-		      "tenant_id = ?1",
+	[SQL_TOTAL] =
+		("SELECT coalesce(sum(bytes_in + bytes_out), 0) FROM traffic WHERE scope = 'user' AND id = ?2 AND "
+		 "tenant_id = ?1"),
 	[SQL_ERASE_USER] = "DELETE FROM user_quotas WHERE user_id = ?1",
 	[SQL_ERASE_TENANT] = "DELETE FROM user_quotas WHERE tenant_id = ?1",
 };
