@@ -160,6 +160,15 @@ void addr_print_ip(const struct addr *a, char dst[ADDR_STRLEN])
 		str_fmt(dst + n, ADDR_STRLEN - n, "%%%u", (unsigned)a->v6.sin6_scope_id);
 }
 
+void addr_print_site(const struct addr *a, char dst[ADDR_STRLEN])
+{
+	struct addr site = *a;
+
+	if (a->len != 0 && a->sa.sa_family == AF_INET6)
+		memset(site.v6.sin6_addr.s6_addr + 8, 0, 8);
+	addr_print_ip(&site, dst);
+}
+
 void addr_print(const struct addr *a, char dst[ADDR_STRLEN])
 {
 	char ip[ADDR_STRLEN];

@@ -31,6 +31,8 @@ int addr_parse(struct addr *a, const char *s) MUST_CHECK;
 void addr_from_sockaddr(struct addr *a, const struct sockaddr *sa, socklen_t len); /* normalises v4-mapped */
 void addr_print(const struct addr *a, char dst[ADDR_STRLEN]);                      /* with port */
 void addr_print_ip(const struct addr *a, char dst[ADDR_STRLEN]);                   /* without */
+/* Whose it is, for limits: an IPv4 address, of IPv6 the 64 bits of a network, within which one host has all addresses. */
+void addr_print_site(const struct addr *a, char dst[ADDR_STRLEN]);
 uint16_t addr_port(const struct addr *a);
 void addr_set_port(struct addr *a, uint16_t port);
 bool addr_equal(const struct addr *a, const struct addr *b);    /* address and port */

@@ -71,7 +71,7 @@ static int check_rate(struct clients *c, const struct request *rq, struct reply 
 
 	if (per_hour == 0)
 		return 0;
-	addr_print_ip(request_peer(rq), key);
+	addr_print_site(request_peer(rq), key);
 	rate_limit_count(c->comers, key, per_hour, clock_wall_ms() / 1000, &w);
 	if (!w.refused)
 		return 0;

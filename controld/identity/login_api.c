@@ -19,6 +19,7 @@ struct login {
 	const struct request *rq;
 	char account[USER_EMAIL_MAX + 1]; /* folded */
 	char address[ADDR_STRLEN];
+	char site[ADDR_STRLEN]; /* whom the throttle slows down */
 	bool known;
 	struct user user;        /* with the tenant and role that it will act in */
 	char home[RAND_ID_SIZE]; /* the tenant that the account belongs to */
@@ -84,6 +85,7 @@ static int login_prepare(struct login *l, struct identity_service *s, const stru
 	}
 	fold_key(l->account, sizeof l->account, account);
 	addr_print_ip(request_peer(rq), l->address);
+	addr_print_site(request_peer(rq), l->site);
 	return 0;
 }
 
@@ -91,7 +93,7 @@ static int login_throttle(struct login *l, struct reply *rp, struct err *e)
 {
 	uint64_t wait;
 
-	if (throttle_attempt(l->s->throttle, l->address, l->account, clock_wall_ms(), &wait, e) != 0)
+	if (throttle_attempt(l->s->throttle, l->site, l->account, clock_wall_ms(), &wait, e) != 0)
 		return -1;
 	if (wait == 0)
 		return 0;
@@ -159,7 +161,7 @@ static int on_login(void *feature, struct request *rq, struct reply *rp, struct 
 		return -1;
 	if (!right)
 		return login_refuse(&l, e);
-	if (throttle_succeed(s->throttle, l.address, l.account, e) != 0 || login_enter(&l, e) != 0)
+	if (throttle_succeed(s->throttle, l.site, l.account, e) != 0 || login_enter(&l, e) != 0)
 		return -1;
 	grant_session(s, rq, &l.user, &l.session);
 	if (store_write(s->store, STORE_LOGGED, work_login, &l, e) != 0)
@@ -216,7 +218,7 @@ static int password_check_current(struct login *l, struct reply *rp, const char 
 		err_set(e, ERR_VALIDATION, "current_password", "current_password is wrong");
 		return err_detail(e, "match", "***");
 	}
-	return throttle_succeed(l->s->throttle, l->address, l->account, e);
+	return throttle_succeed(l->s->throttle, l->site, l->account, e);
 }
 
 static int on_password(void *feature, struct request *rq, struct reply *rp, struct err *e)
@@ -233,6 +235,7 @@ static int on_password(void *feature, struct request *rq, struct reply *rp, stru
 	next = json_string_value(json_object_get(request_body(rq), "new_password"));
 	(void)str_copy(l.account, sizeof l.account, id->user_id);
 	addr_print_ip(request_peer(rq), l.address);
+	addr_print_site(request_peer(rq), l.site);
 	if (password_check_current(&l, rp, current, e) != 0 || password_hash(p.hash, next, e) != 0 ||
 		store_write(s->store, STORE_LOGGED, work_password, &p, e) != 0)
 		return -1;

@@ -369,7 +369,7 @@ static int call_limit_address(struct call *c, struct err *e)
 
 	if (conf->per_address.rate == 0 && conf->login_per_address.rate == 0)
 		return 0;
-	addr_print_ip(&c->rq.peer, ip);
+	addr_print_site(&c->rq.peer, ip);
 	(void)str_fmt(key, sizeof key, "a:%s", ip);
 	wait_ms = rate_limit_take(d->rates, key, conf->per_address.rate, conf->per_address.burst, now_ns);
 	if (wait_ms == 0 && (c->entry->route->flags & ROUTE_LOGIN) != 0) {

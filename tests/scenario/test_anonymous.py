@@ -74,6 +74,20 @@ def test_so_many_from_one_address(new_fleet):
     assert refused.status_code == 429 and int(refused.headers["Retry-After"]) > 0
 
 
+def test_one_network_is_one_comer(new_fleet):
+    """Who has IPv6 has as many addresses as he likes: limits hold for the network that they are in."""
+    fleet = new_fleet(relays=0, controld_env={**OPEN, "CONTROLD_HTTP_TRUSTED_PROXIES": "127.0.0.1/32"})
+
+    def statuses(path, body, network, n):
+        return [requests.post(fleet.controld.base + path, json=body, timeout=10,
+                              headers={"X-Forwarded-For": f"2001:db8:0:{network}::{i + 1}"}).status_code for i in range(n)]
+    assert statuses("/api/v1/anonymous/clients", {}, 1, 7) == [201] * 6 + [429]
+    assert statuses("/api/v1/anonymous/clients", {}, 2, 1) == [201]
+    wrong = {"email": "admin@example.com", "password": "not this one"}
+    assert 429 in statuses("/auth/login", wrong, 1, 15)
+    assert statuses("/auth/login", wrong, 2, 1) == [401]
+
+
 def test_it_ends_by_itself(new_fleet):
     fleet = new_fleet(controld_env={**OPEN, "CONTROLD_ANONYMOUS_LIFETIME": "2s"})
     guest = Comer(fleet)

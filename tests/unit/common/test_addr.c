@@ -294,6 +294,31 @@ static void test_split_host(void **state)
 	assert_int_equal(addr_split_host("example.com:80", (char[11]){ 0 }, 11, &(uint16_t){ 0 }), -1);
 }
 
+static void test_site(void **state)
+{
+	static const struct {
+		const char *ip, *site;
+	} cases[] = {
+		{ "192.0.2.77", "192.0.2.77" },
+		{ "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::" },
+		{ "2001:db8:1:2::6", "2001:db8:1:2::" },
+		{ "2001:db8:1:3::6", "2001:db8:1:3::" },
+		{ "::ffff:192.0.2.77", "192.0.2.77" },
+	};
+	char text[ADDR_STRLEN];
+	struct addr a;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(addr_parse_ip(&a, cases[i].ip, 1), 0);
+		addr_print_site(&a, text);
+		assert_string_equal(text, cases[i].site);
+	}
+	a.len = 0;
+	addr_print_site(&a, text);
+	assert_string_equal(text, "-");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -301,6 +326,7 @@ int main(void)
 		cmocka_unit_test(test_parse_ip),
 		cmocka_unit_test(test_from_sockaddr),
 		cmocka_unit_test(test_equal),
+		cmocka_unit_test(test_site),
 		cmocka_unit_test(test_special),
 		cmocka_unit_test(test_host),
 		cmocka_unit_test(test_split_host),
