@@ -2,6 +2,7 @@
 
 #include "common/base/err.h"
 #include "common/base/str.h"
+#include "common/crypto/password.h"
 #include "common/crypto/seal.h"
 #include "common/net/addr.h"
 
@@ -294,9 +295,23 @@ static void check_master_key(const struct settings *s, struct err_list *errs)
 	seal_wipe(key, sizeof key);
 }
 
+/* What the first start would refuse is said before it. */
+static void check_admin(const struct settings *s, struct err_list *errs)
+{
+	const char *at = strchr(s->admin.email, '@');
+
+	if (at == NULL || at == s->admin.email || at[1] == '\0')
+		err_list_add(errs, ERR_VALIDATION, "admin.email", "format", s->admin.email,
+			"admin.email: '%s' is not name@host", s->admin.email);
+	if (*s->admin.password != '\0' && strlen(s->admin.password) < PASSWORD_MIN)
+		err_list_add(errs, ERR_VALIDATION, "admin.password", "length", "***",
+			"admin.password: must have %d characters or more", PASSWORD_MIN);
+}
+
 static void check_together(const struct settings *s, struct err_list *errs)
 {
 	check_master_key(s, errs);
+	check_admin(s, errs);
 	if ((*s->http.tls_cert == '\0') != (*s->http.tls_key == '\0'))
 		err_list_add(errs, ERR_VALIDATION, "http.tls_key", "required", s->http.tls_key,
 			"http.tls_cert and http.tls_key: both or none must be set");

@@ -45,7 +45,7 @@ static int bootstrap_password(struct bootstrap *b, const char *given, struct err
 	}
 	if (strlen(given) >= PASSWORD_MIN && str_copy(b->password, sizeof b->password, given) == 0)
 		return 0;
-	err_set(e, ERR_VALIDATION, "admin_password", "admin_password: must have %d to %d characters", PASSWORD_MIN,
+	err_set(e, ERR_VALIDATION, "admin.password", "admin.password: must have %d to %d characters", PASSWORD_MIN,
 		PASSWORD_MAX);
 	return err_detail(e, "length", "***");
 }
@@ -59,7 +59,7 @@ static int bootstrap_email(struct bootstrap *b, const char *given, struct err *e
 		str_copy(b->user.email, sizeof b->user.email, email) == 0 &&
 		str_copy(b->user.username, sizeof b->user.username, email) == 0)
 		return 0;
-	err_set(e, ERR_VALIDATION, "admin_email", "admin_email '%s': must be name@host of at most %d characters", email,
+	err_set(e, ERR_VALIDATION, "admin.email", "admin.email: '%s' must be name@host of at most %d characters", email,
 		USER_EMAIL_MAX);
 	return err_detail(e, "format", email);
 }

@@ -205,10 +205,10 @@ static void settings_that_cannot_be(void **state)
 	static const struct {
 		const char *email, *password, *field;
 	} cases[] = {
-		{ ADMIN, "short", "admin_password" },
-		{ "no-at", ADMIN_WORD, "admin_email" },
-		{ "@host", ADMIN_WORD, "admin_email" },
-		{ "name@", ADMIN_WORD, "admin_email" },
+		{ ADMIN, "short", "admin.password" },
+		{ "no-at", ADMIN_WORD, "admin.email" },
+		{ "@host", ADMIN_WORD, "admin.email" },
+		{ "name@", ADMIN_WORD, "admin.email" },
 	};
 	struct house *h = *state;
 
