@@ -331,6 +331,11 @@ int db_command(int argc, char **argv)
 	else
 		c = o.n_args > 0 ? command_find(o.args[0]) : NULL;
 	if (c == NULL || (o.n_args > 0 && o.n_args != 1 + c->n_args)) {
+		if (o.n_args > 0)
+			fprintf(stderr,
+				c == NULL ? "controld db: there is no command %s\n"
+					  : "controld db %s: wrong number of arguments\n",
+				o.args[0]);
 		print_help(stderr);
 		return EXIT_USAGE;
 	}

@@ -143,6 +143,12 @@ def test_relay_reloads(new_fleet, tmp_path):
     eventually(lambda: "settings_reloaded prog=relayd log_level=info" in relay.log(), "it says what it took")
 
 
+def test_database_commands_that_cannot_be():
+    for words, complaint in (("nonsense",), "no command nonsense"), (("backup",), "backup: wrong number"), (("list", "x"), "list: wrong number"):
+        out = daemon("controld", "db", *words)
+        assert out.returncode == 2 and complaint in out.stderr.splitlines()[0] and "usage:" in out.stderr
+
+
 def test_database_commands(new_fleet, tmp_path):
     fleet = new_fleet(relays=0)
     fleet.api.post("/api/v1/users", {"email": "kept@example.com", "username": "kept", "password": "a long password",
