@@ -31,7 +31,7 @@ static bool take_target(struct agent_session *s, int fd, const struct addr *to)
 static void on_dialled(void *arg, int fd, const struct addr *to, const struct err *e)
 {
 	struct agent_session *s = arg;
-	struct err denied;
+	struct err denied = { .code = ERR_NONE };
 
 	s->dial = NULL;
 	if (fd >= 0 && take_target(s, fd, to)) {
