@@ -230,7 +230,7 @@ bench: ## measure relayd beside its peers and the control plane (METRIC="bulk1 c
 	@$(MAKE) --no-print-directory -s -j2 all tools
 	@tests/bench/run $(METRIC)
 
-lint: ## format, clang-tidy, cppcheck, include arrows, headers, budgets, man pages
+lint: ## format, a build with clang, clang-tidy, cppcheck, include arrows, headers, budgets, man pages
 	@scripts/deps lint
 	@scripts/lint
 
