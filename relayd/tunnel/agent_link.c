@@ -35,8 +35,9 @@ static void on_closed(struct tunnel_link *l, const char *why)
 	leave_seat(a);
 	if (a->registered) {
 		registry_leave(t->registry, &a->hello, a->worker);
-		log_info("agent_link_down", log_s("client", a->hello.client), log_s("instance", a->hello.instance),
-			log_s("reason", why));
+		if (agent_table_may_tell(t))
+			log_info("agent_link_down", log_s("client", a->hello.client),
+				log_s("instance", a->hello.instance), log_s("reason", why));
 	} else {
 		agent_count(&t->counts.failed);
 		log_debug("agent_link_failed", log_s("reason", why));
@@ -161,8 +162,9 @@ static void welcome(struct agent_link *a)
 	tunnel_link_up(&a->link, w.ping_ms);
 	tunnel_link_flush(&a->link);
 	agent_count(&t->counts.greeted);
-	log_info("agent_link_up", log_s("client", a->hello.client), log_s("instance", a->hello.instance),
-		log_u("worker", t->worker->index));
+	if (agent_table_may_tell(t))
+		log_info("agent_link_up", log_s("client", a->hello.client), log_s("instance", a->hello.instance),
+			log_u("worker", t->worker->index));
 	seat_add(t, s, &a->in_seat);
 }
 

@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SWEEP_NS UINT64_C(1000000000)
-#define GRACE_NS UINT64_C(10000000000) /* an agent that was here so lately may be waited for */
+#define NOTES_PER_S   5
+#define NOTES_AT_ONCE 100
+#define SWEEP_NS      UINT64_C(1000000000)
+#define GRACE_NS      UINT64_C(10000000000) /* an agent that was here so lately may be waited for */
 
 static struct agent_link *link_in_table(struct list *it)
 {
@@ -135,6 +137,14 @@ static void on_sweep(struct timer *timer)
 
 /* ---- all links ---------------------------------------------------------------------------------------------------- */
 
+bool agent_table_may_tell(struct agent_table *t)
+{
+	if (bucket_take(&t->notes, 1, 1, t->worker->now_ns) == 1)
+		return true;
+	agent_count(&t->counts.untold);
+	return false;
+}
+
 void agent_table_cut_before(struct agent_table *t, const struct frame_hello *h)
 {
 	LIST_FOREACH_SAFE (it, &t->links) {
@@ -201,6 +211,7 @@ enum agents_answer agent_table_find(
 int agent_table_init(struct agent_table *t, struct worker *w, struct registry *r, const struct agents_conf *conf)
 {
 	*t = (struct agent_table){ .worker = w, .registry = r, .conf = conf };
+	bucket_init(&t->notes, NOTES_PER_S, NOTES_AT_ONCE, w->now_ns);
 	map_init(&t->seats);
 	list_init(&t->links);
 	timer_init(&t->sweep, on_sweep);

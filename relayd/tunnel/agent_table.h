@@ -9,6 +9,7 @@
 #define PORTWAY_RELAYD_TUNNEL_AGENT_TABLE_H
 
 #include "common/base/map.h"
+#include "common/net/bucket.h"
 #include "common/tunnel/tunnel_link.h"
 #include "relayd/conf/object.h"
 #include "relayd/tunnel/agents.h"
@@ -42,7 +43,8 @@ struct agent_table {
 	struct timer sweep;
 	struct agent_door *door; /* NULL: not accepting */
 	struct agent_counts counts;
-	bool quiet; /* a successor, or the end: no agents any more */
+	struct bucket notes; /* lines of the log */
+	bool quiet;          /* a successor, or the end: no agents any more */
 };
 
 int agent_table_init(
@@ -63,6 +65,9 @@ struct seat *agent_table_seat(const struct agent_table *t, const char *client);
 /* A link came: who waited may go on. */
 void seat_add(struct agent_table *t, struct seat *s, struct list *link);
 void seat_remove(struct agent_table *t, struct seat *s, struct list *link);
+
+/* Whether one more link's coming or going is told: an agent that comes and goes all the time does not fill the disk. */
+bool agent_table_may_tell(struct agent_table *t);
 
 static inline void agent_count(uint64_t *n)
 {

@@ -422,5 +422,6 @@ void agents_counts(const struct agents *a, struct agent_counts *out)
 		out->links += __atomic_load_n(&c->links, __ATOMIC_RELAXED);
 		out->streams += __atomic_load_n(&c->streams, __ATOMIC_RELAXED);
 		out->no_link += __atomic_load_n(&c->no_link, __ATOMIC_RELAXED);
+		out->untold += __atomic_load_n(&c->untold, __ATOMIC_RELAXED);
 	}
 }

@@ -44,6 +44,7 @@ struct agent_counts {
 	uint64_t links;      /* now */
 	uint64_t streams;    /* opened */
 	uint64_t no_link;    /* streams that could not be: the client has no agent here */
+	uint64_t untold;     /* links whose coming or going is not in the log, as there were too many at once */
 };
 
 int agents_new(struct agents **out, struct service *service, const struct service_env *env,

@@ -668,6 +668,21 @@ static void test_silent_guests(void **state)
 		close(guests[i]);
 }
 
+/* An agent that comes and goes as fast as it can is not in the log each time. */
+static void test_comes_and_goes(void **state)
+{
+	struct agent a;
+
+	(void)state;
+	for (unsigned i = 0; i < 500 && counts().untold == 0; i++) {
+		agent_start(&a, "i1", i + 1, secret, 4);
+		LAB_UNTIL(&lab, seen(&a.up) == 4);
+		agent_stop(&a);
+	}
+	assert_true(counts().untold > 0);
+	LAB_UNTIL(&lab, counts().links == 0);
+}
+
 static int set_up_all(void **state)
 {
 	(void)state;
@@ -700,6 +715,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_client_limits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_agent_gone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_silent_guests, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_comes_and_goes, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
