@@ -110,8 +110,9 @@ static const struct schema_field mapping_fields[] = {
 	PART("timeouts", NULLED, &timeouts_schema, "durations as \"30s\" or in seconds"),
 	SPAN("keepalive", "interval of TCP keepalive probes; 0: none; default 30s"),
 	PICK("transport", NULLED, transports,
-		"to the client: auto, mux (streams of shared links), dedicated (a link for each connection)"),
-	PICK("compression", NULLED, compressions, "of what passes the links to the client; default none"),
+		"to the client: kept as a wish; relays use streams of shared links (mux) for all today"),
+	PICK("compression", NULLED, compressions,
+		"of what passes the links to the client: kept as a wish; nothing is compressed today"),
 	PICK("on_delete", NULLED, policies, "what happens to connections when the mapping goes; default drain"),
 	SPAN("drain", "with on_delete drain: how long they may go on; default 30s"),
 	WHOLE("udp_amplification_limit", NULLED, 0, 1000000,
@@ -140,7 +141,7 @@ static const struct schema_field own_fields[] = {
 		.help = "that the agent dials; default 127.0.0.1" },
 	WHOLE("target_port", SCHEMA_REQUIRED, 1, 65535, "that the agent dials"),
 	RANGES("allow", "CIDRs that may connect; empty: everyone"),
-	PICK("compression", NULLED, compressions, "of what passes the links; default none"),
+	PICK("compression", NULLED, compressions, "of what passes the links: kept as a wish"),
 };
 const struct schema mapping_own_schema = { "OwnMapping", own_fields, ARRAY_LEN(own_fields), false };
 
