@@ -1,5 +1,6 @@
 #include "common/base/clock.h"
 
+#include "common/base/civil.h"
 #include "common/base/str.h"
 
 #include <stdbool.h>
@@ -31,30 +32,6 @@ int64_t clock_wall_ms(void)
 	return (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000u);
 }
 
-/*
- * Days since 1970-01-01 of a date in the proleptic Gregorian calendar. The year is taken to begin in March,
- * so that the leap day comes last and the months before a date have 153 days in five.
- */
-static int64_t clock_days(int64_t year, int64_t month, int64_t day)
-{
-	const int64_t y = month <= 2 ? year - 1 : year;
-	const int64_t m = (month + 9) % 12;
-
-	return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
-}
-
-static bool clock_leap(int64_t year)
-{
-	return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-}
-
-static int64_t clock_month_days(int64_t year, int64_t month)
-{
-	static const int8_t days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-
-	return month == 2 && clock_leap(year) ? 29 : days[month - 1];
-}
-
 /* n digits of v and the byte `then`; answers where to go on. */
 static char *clock_put(char *p, size_t n, int64_t v, char then)
 {
@@ -68,8 +45,8 @@ void clock_rfc3339(char *dst, int64_t wall_ms)
 {
 	/* Four digits of year are all that RFC 3339 has: what lies outside is shown as its first or last
 	 * instant. */
-	const int64_t first = clock_days(0, 3, 1) * CLOCK_MS_PER_DAY;
-	const int64_t last = clock_days(10000, 1, 1) * CLOCK_MS_PER_DAY - 1;
+	const int64_t first = civil_days(0, 3, 1) * CLOCK_MS_PER_DAY;
+	const int64_t last = civil_days(10000, 1, 1) * CLOCK_MS_PER_DAY - 1;
 	const int64_t ms = MIN(MAX(wall_ms, first), last);
 	const int64_t fraction = (ms % 1000 + 1000) % 1000;
 	const time_t seconds = (ms - fraction) / 1000;
@@ -108,9 +85,9 @@ static bool clock_take_date(const char **s, int64_t *days)
 
 	if (!clock_take(s, 4, '-', &year) || !clock_take(s, 2, '-', &month) || !clock_take(s, 2, '\0', &day))
 		return false;
-	if (month < 1 || month > 12 || day < 1 || day > clock_month_days(year, month))
+	if (month < 1 || month > 12 || day < 1 || day > civil_month_days(year, month))
 		return false;
-	*days = clock_days(year, month, day);
+	*days = civil_days(year, month, day);
 	return true;
 }
 
