@@ -11,21 +11,22 @@
 
 #include "common/base/err.h"
 #include "common/base/macros.h"
+#include "common/base/zone.h"
 #include "controld/store/store.h"
 #include "proto/msg.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define QUOTA_RESET_DAY_MAX 28 /* every month has it */
-#define QUOTA_ZONE_SIZE     8  /* "+02:00" */
+#define QUOTA_RESET_DAY_MAX 31 /* a shorter month's last day stands for it */
 
 struct quota {
 	char user_id[PROTO_ID_SIZE];
 	char tenant_id[PROTO_ID_SIZE];
-	int64_t monthly_bytes;    /* 0: none */
-	int64_t reset_day;        /* of the month, 1 to QUOTA_RESET_DAY_MAX */
-	int64_t zone_min;         /* minutes east of Greenwich */
+	int64_t monthly_bytes; /* 0: none */
+	int64_t reset_day;     /* of the month, 1 to QUOTA_RESET_DAY_MAX */
+	char time_zone[ZONE_NAME_SIZE];
+	int64_t zone_min;         /* its minutes east of Greenwich as the month began */
 	int64_t base_bytes;       /* the user's total when the month began */
 	int64_t start_ms, end_ms; /* of the month */
 	bool exceeded;            /* and so the mappings are off */
@@ -33,12 +34,12 @@ struct quota {
 	int64_t total_bytes; /* reading only: the user's total now */
 };
 
-/* The month, from reset day to reset day by the clocks of the zone, that now_ms lies in. */
+/*
+ * The month that now_ms lies in: from midnight of the reset day to that of the next one, by the clocks of the zone. A zone that
+ * this machine does not know (any more) counts by the offset it had; that is logged.
+ */
 void quota_month(struct quota *q, int64_t now_ms);
 int64_t quota_used(const struct quota *q);
-/* "UTC", "Z" or "+HH:MM", "-HH:MM": 0 or -1. */
-int quota_zone_parse(const char *s, int64_t *zone_min) MUST_CHECK;
-void quota_zone_print(char dst[QUOTA_ZONE_SIZE], int64_t zone_min);
 
 /* 1 and *out; 0 and one without a limit when the user has none. */
 int quota_get(struct db *db, const char *tenant_id, const char *user_id, struct quota *out, struct err *e) MUST_CHECK;

@@ -12,9 +12,7 @@
 static int print(struct reply *rp, const struct quota *q, struct err *e)
 {
 	struct buf *b = reply_open(rp, 200, "application/json; charset=utf-8");
-	char zone[QUOTA_ZONE_SIZE];
 
-	quota_zone_print(zone, q->zone_min);
 	jsonw_object(b, NULL);
 	jsonw_str(b, "user_id", q->user_id);
 	if (q->monthly_bytes != 0)
@@ -22,7 +20,7 @@ static int print(struct reply *rp, const struct quota *q, struct err *e)
 	else
 		jsonw_null(b, "monthly_bytes");
 	jsonw_int(b, "reset_day", q->reset_day);
-	jsonw_str(b, "time_zone", zone);
+	jsonw_str(b, "time_zone", q->time_zone);
 	jsonw_int(b, "used_bytes", quota_used(q));
 	if (q->monthly_bytes != 0)
 		jsonw_int(b, "remaining_bytes", MAX(q->monthly_bytes - quota_used(q), 0));
@@ -72,6 +70,18 @@ struct setting_quota {
 	struct quota q;
 };
 
+static int take_zone(struct quota *q, const char *name, struct err *e)
+{
+	struct zone *z;
+
+	if (zone_open(&z, name, e) != 0) {
+		str_copy(e->field, sizeof e->field, "time_zone");
+		return -1;
+	}
+	zone_free(z);
+	return str_copy(q->time_zone, sizeof q->time_zone, name);
+}
+
 static int take(struct quota *q, const json_t *body, struct err *e)
 {
 	const json_t *bytes = json_object_get(body, "monthly_bytes"), *day = json_object_get(body, "reset_day");
@@ -81,13 +91,7 @@ static int take(struct quota *q, const json_t *body, struct err *e)
 		q->monthly_bytes = json_integer_value(bytes);
 	if (day != NULL)
 		q->reset_day = json_is_null(day) ? 1 : json_integer_value(day);
-	if (json_is_null(zone))
-		q->zone_min = 0;
-	if (!json_is_string(zone) || quota_zone_parse(json_string_value(zone), &q->zone_min) == 0)
-		return 0;
-	err_set(e, ERR_VALIDATION, "time_zone", "time_zone: '%s' is neither UTC nor an offset such as +02:00",
-		json_string_value(zone));
-	return err_detail(e, "format", json_string_value(zone));
+	return zone == NULL ? 0 : take_zone(q, json_is_null(zone) ? "UTC" : json_string_value(zone), e);
 }
 
 /* Another limit holds from now on; another reset day begins another month, with what was used so far in this one. */
@@ -137,12 +141,12 @@ static const struct schema_field fields[] = {
 		.flags = SCHEMA_NULLABLE,
 		.min = 1,
 		.max = QUOTA_RESET_DAY_MAX,
-		.help = "of the month; default 1" },
+		.help = "of the month, its last one where it is shorter; default 1" },
 	{ .name = "time_zone",
 		.type = SCHEMA_STRING,
 		.flags = SCHEMA_NULLABLE,
-		.max = 6,
-		.help = "whose midnight counts: UTC or an offset such as +02:00" },
+		.max = ZONE_NAME_SIZE - 1,
+		.help = "whose midnight counts: UTC, an offset such as +02:00 or a name such as Europe/Berlin" },
 	{ .name = "used_bytes", .type = SCHEMA_INT, .flags = ANSWER },
 	{ .name = "remaining_bytes", .type = SCHEMA_INT, .flags = ANSWER | SCHEMA_NULLABLE },
 	{ .name = "period_start", .type = SCHEMA_STRING, .flags = ANSWER },

@@ -1,6 +1,8 @@
 """A user's monthly traffic: counted exactly, switched off when it is used up and told why, on again when more is given."""
 import contextlib
 import socket
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from portway import Api, TcpServer, connect, echo, eventually
@@ -68,5 +70,19 @@ def test_used_up_and_on_again(user):
 
 def test_what_is_refused(user):
     boss, _, url = user
-    for body in ({"monthly_bytes": -1}, {"reset_day": 29}, {"reset_day": 0}, {"time_zone": "Mars"}, {"speed": 1}):
+    for body in ({"monthly_bytes": -1}, {"reset_day": 32}, {"reset_day": 0}, {"time_zone": "Mars"},
+                 {"time_zone": "../../../etc/passwd"}, {"speed": 1}):
         boss.put(url, body, expect=422)
+    refused = boss.put(url, {"time_zone": "Mars"}, expect=422)
+    assert refused["details"]["field"] == "time_zone" and "Europe/Berlin" in refused["message"]
+
+
+def test_months_by_the_clocks_of_a_place(user):
+    boss, _, url = user
+    for zone in ("Europe/Berlin", "America/New_York"):
+        set_ = boss.put(url, {"monthly_bytes": 20000, "reset_day": 31, "time_zone": zone})
+        assert (set_["time_zone"], set_["reset_day"]) == (zone, 31)
+        resets = datetime.fromisoformat(set_["resets_at"].replace("Z", "+00:00")).astimezone(ZoneInfo(zone))
+        assert (resets.hour, resets.minute) == (0, 0)
+        assert (resets + timedelta(days=1)).day == 1  # the last day of its month
+    assert boss.put(url, {"monthly_bytes": None, "time_zone": None})["time_zone"] == "UTC"
