@@ -97,6 +97,7 @@ static void agents_metrics(const struct agent_counts *c, struct buf *out)
 		c->taken_over);
 	counter(out, "agent_streams_total", "Connections passed to agents.", c->streams);
 	counter(out, "agent_missing_total", "Connections for which no agent was here.", c->no_link);
+	counter(out, "agent_streams_failed_total", "Streams whose agent did not reach the target.", c->failed_streams);
 	counter(out, "agent_untold_total",
 		"Links that came or went and are not in the log, as there were too many at once.", c->untold);
 }

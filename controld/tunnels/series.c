@@ -20,7 +20,8 @@ enum { SQL_MOVED };
 static const char *const sql[] = {
 	[SQL_MOVED] =
 		"SELECT scope, tenant_id, id, bytes_in, bytes_out, packets_in, packets_out, opened, refused_limit + "
-		"refused_source + refused_cidr + refused_proxy + refused_dial + refused_resource, dropped_in + "
+		"refused_source + refused_cidr + refused_proxy + refused_dial + refused_resource + "
+		"refused_down + refused_quota, dropped_in + "
 		"dropped_out, "
 		"active FROM traffic WHERE updated_ms >= ?1",
 };

@@ -21,7 +21,7 @@
 	" + excluded." #name " < -" TOTAL_MAX " THEN -" TOTAL_MAX " ELSE traffic." #name " + excluded." #name " END"
 #define ADD_NAME(name, what) ", " #name " = " ADDED(name)
 
-_Static_assert(METER_COUNTERS_N == 16, "SQL_ADD binds one value for each counter, and a migration adds its column");
+_Static_assert(METER_COUNTERS_N == 18, "SQL_ADD binds one value for each counter, and a migration adds its column");
 
 /* Who owns a meter was found when it was new; which client serves the mapping may change. */
 #define METERS                                                                                                       \
@@ -72,7 +72,8 @@ static const char *const sql[] = {
 	[SQL_ADD] = "INSERT INTO traffic (scope, tenant_id, id, user_id, updated_ms, active" METER_COUNTERS(
 		COMMA_NAME) ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
 			    "?18, ?19, ?20, ?21, "
-			    "?22) ON CONFLICT (scope, id, tenant_id) DO UPDATE SET updated_ms = excluded.updated_ms, "
+			    "?22, ?23, ?24) ON CONFLICT (scope, id, tenant_id) DO UPDATE SET updated_ms = "
+			    "excluded.updated_ms, "
 			    "active = " ADDED(active) METER_COUNTERS(ADD_NAME),
 	[SQL_OPEN] = "INSERT INTO traffic (scope, tenant_id, id, user_id, updated_ms, active" METER_COUNTERS(
 		COMMA_NAME) ") VALUES (?1, ?2, ?3, ?4, 0, 0" METER_COUNTERS(COMMA_ZERO) ") ON CONFLICT (scope, id, "
@@ -571,7 +572,8 @@ int traffic_get(struct db *db, enum traffic_scope scope, const char *tenant_id, 
 static int64_t traffic_refused(const struct traffic *t)
 {
 	return t->value[METER_refused_limit] + t->value[METER_refused_source] + t->value[METER_refused_cidr] +
-	       t->value[METER_refused_proxy] + t->value[METER_refused_dial] + t->value[METER_refused_resource];
+	       t->value[METER_refused_proxy] + t->value[METER_refused_dial] + t->value[METER_refused_resource] +
+	       t->value[METER_refused_down] + t->value[METER_refused_quota];
 }
 
 void traffic_print(struct buf *b, const char *key, const struct traffic *t)
@@ -591,6 +593,8 @@ void traffic_print(struct buf *b, const char *key, const struct traffic *t)
 	jsonw_int(b, "proxy", t->value[METER_refused_proxy]);
 	jsonw_int(b, "dial", t->value[METER_refused_dial]);
 	jsonw_int(b, "resource", t->value[METER_refused_resource]);
+	jsonw_int(b, "target_down", t->value[METER_refused_down]);
+	jsonw_int(b, "quota", t->value[METER_refused_quota]);
 	jsonw_end_object(b);
 	jsonw_int(b, "dropped_in", t->value[METER_dropped_in]);
 	jsonw_int(b, "dropped_out", t->value[METER_dropped_out]);

@@ -364,7 +364,27 @@ static void end_refused(struct udp_session *s, enum meter_counter why)
 	udp_session_close(s);
 }
 
-/* From the agent. What ends there, or with its link, begins anew with the client's next datagram. */
+static struct agents_ask ask_of(struct udp_session *s)
+{
+	return (struct agents_ask){ .client = conf_of(s)->target_client,
+		.mapping = s->lane->base.object->id,
+		.port = (uint16_t)(conf_of(s)->target_port + s->key.offset),
+		.wait = &s->task,
+		.tried = &s->tried };
+}
+
+static void end_not_reached(struct udp_session *s)
+{
+	const struct agents_ask ask = ask_of(s);
+
+	agents_tell(udp_lane_desk(s->lane)->agents, worker_of(s), &ask, false);
+	end_refused(s, METER_refused_dial);
+}
+
+/*
+ * From the agent. What ends there, or with its link, begins anew with the client's next datagram; at another agent, if this
+ * one could not reach the target.
+ */
 static void on_stream(struct stream *stream, uint32_t events)
 {
 	struct udp_session *s = stream->owner;
@@ -375,7 +395,7 @@ static void on_stream(struct stream *stream, uint32_t events)
 		if (stream->opened)
 			udp_session_close(s);
 		else
-			end_refused(s, METER_refused_dial);
+			end_not_reached(s);
 		return;
 	}
 	if (!(events & EPOLLIN))
@@ -458,15 +478,18 @@ static void open_stream(struct udp_session *s, struct mux *link)
 
 static void find_agent(struct udp_session *s)
 {
-	const struct mapping_conf *conf = conf_of(s);
-	struct mux *link;
+	const struct agents_ask ask = ask_of(s);
+	struct agents_found found;
 
-	switch (agents_find(udp_lane_desk(s->lane)->agents, worker_of(s), conf->target_client,
-		(uint16_t)(conf->target_port + s->key.offset), &s->task, &link)) {
+	switch (agents_find(udp_lane_desk(s->lane)->agents, worker_of(s), &ask, &found)) {
 	case AGENTS_HERE:
-		open_stream(s, link);
+		s->tried = (struct agents_tried){ .agent = { found.agent }, .n = 1 };
+		open_stream(s, found.link);
 		return;
 	case AGENTS_WAIT:
+		return;
+	case AGENTS_DOWN:
+		end_refused(s, METER_refused_down);
 		return;
 	case AGENTS_NONE:
 		end_refused(s, METER_refused_dial);

@@ -9,6 +9,7 @@
 
 #include "common/net/proxy_protocol.h"
 #include "relayd/datagram/udp_lane.h"
+#include "relayd/tunnel/agents.h"
 
 #include <sys/uio.h>
 
@@ -36,6 +37,7 @@ struct udp_session {
 	struct addr *proxied; /* client and port as a load balancer in front told them; NULL: as they are */
 	struct gate_pass pass;
 	struct client_gate *client; /* entered; NULL: none */
+	struct agents_tried tried;
 	struct task task;
 	uint64_t active_ns;
 	uint64_t bytes[2]; /* enum gate_way */

@@ -28,9 +28,9 @@
  *     +----------+---------+---------+--> CLOSED
  *
  * HEADER: a PROXY header must come first. NAME: the target's name is being resolved, or a link of the agent that dials it
- * is awaited. DIAL: connecting to one of its addresses. OPEN: bytes flow, each way by itself (flow.h). The first states are
- * passed through when there is nothing to wait for; a stream to an agent is OPEN at once, and what comes before the agent
- * has reached the target waits there.
+ * is awaited. DIAL: connecting to one of its addresses, or an agent is, and another one could be asked. OPEN: bytes flow,
+ * each way by itself (flow.h). The first states are passed through when there is nothing to wait for; a stream to the only
+ * agent is OPEN at once, and what comes before that has reached the target waits there.
  */
 enum session_state { SESSION_HEADER, SESSION_NAME, SESSION_DIAL, SESSION_OPEN, SESSION_CLOSED };
 
@@ -51,7 +51,8 @@ enum session_end {
 	END_HEADER,
 	END_TARGET,
 	END_RESOURCE,
-	END_CROWDED
+	END_CROWDED,
+	END_DOWN
 };
 
 /* Only a session whose both ways ended by themselves is closed in order: any other end must not look like one. */
@@ -68,6 +69,7 @@ static const struct {
 	[END_TARGET] = { true, METER_refused_dial },
 	[END_RESOURCE] = { true, METER_refused_resource },
 	[END_CROWDED] = { true, METER_refused_limit }, /* its client has enough connections */
+	[END_DOWN] = { true, METER_refused_down },
 };
 
 enum { CLIENT, TARGET };
@@ -91,6 +93,7 @@ struct session {
 	struct client_gate *client; /* entered; NULL: none */
 	struct proxied *proxied;    /* NULL: the client is who connected */
 	struct dial dial;
+	struct agents_tried tried;
 	uint64_t id, opened_ns;
 };
 
@@ -210,6 +213,7 @@ static void start_probing(struct session *s)
 }
 
 static void dial(struct session *s);
+static void leave_agent(struct session *s);
 
 static void on_due(struct timer *t)
 {
@@ -224,7 +228,9 @@ static void on_due(struct timer *t)
 		if (!s->probing && conf_of(s)->keepalive_s != 0 && now >= s->opened_ns + SETTLE_NS)
 			start_probing(s);
 	} else if (now >= due_ns(s)) {
-		if (s->state == SESSION_DIAL) {
+		if (s->state == SESSION_DIAL && s->side[TARGET].ops != NULL) {
+			leave_agent(s);
+		} else if (s->state == SESSION_DIAL) {
 			io_close(&s->side[TARGET].io);
 			dial(s);
 		} else {
@@ -372,8 +378,8 @@ static int open_stream(struct session *s, struct mux *link)
 	if (stream_side_open(&s->side[TARGET], link, &open) != 0)
 		return -1;
 	s->side[TARGET].writable = true;
-	fd_budget_give(worker_of(s)->fds, 1);
-	s->fds--;
+	fd_budget_give(worker_of(s)->fds, s->fds - 1);
+	s->fds = 1;
 	return 0;
 }
 
@@ -387,28 +393,78 @@ static bool enter_client(struct session *s)
 	return true;
 }
 
+static struct agents_ask ask_of(struct session *s)
+{
+	return (struct agents_ask){ .client = conf_of(s)->target_client,
+		.mapping = s->lane->base.object->id,
+		.port = s->dial.port,
+		.wait = &s->task,
+		.tried = &s->tried };
+}
+
+/*
+ * As long as another agent could be asked, what the client sends stays in its socket until this one has reached the target,
+ * and the time is shared with those that may come after.
+ */
+static void go_to_agent(struct session *s, const struct agents_found *to)
+{
+	uint64_t now = worker_of(s)->now_ns;
+
+	s->tried.agent[s->tried.n++] = to->agent;
+	if (open_stream(s, to->link) != 0) {
+		session_close(s, END_RESOURCE);
+	} else if (!to->others) {
+		on_connected(s);
+	} else {
+		s->dial.due_ns = s->dial.ends_ns == UINT64_MAX ? UINT64_MAX : now + (s->dial.ends_ns - now) / 2;
+		set_timer(s);
+	}
+}
+
 /* The agent that dials: its link is there, or will be. */
 static void find_agent(struct session *s)
 {
-	struct agents *agents = tcp_lane_desk(s->lane)->agents;
-	struct mux *link;
+	const struct agents_ask ask = ask_of(s);
+	struct agents_found found;
 
-	switch (agents_find(agents, worker_of(s), conf_of(s)->target_client, s->dial.port, &s->task, &link)) {
+	switch (agents_find(tcp_lane_desk(s->lane)->agents, worker_of(s), &ask, &found)) {
 	case AGENTS_HERE:
-		session_move(s, SESSION_DIAL);
-		if (!enter_client(s))
+		if (s->state == SESSION_NAME)
+			session_move(s, SESSION_DIAL);
+		if (s->client == NULL && !enter_client(s))
 			session_close(s, END_CROWDED);
-		else if (open_stream(s, link) == 0)
-			on_connected(s);
 		else
-			session_close(s, END_RESOURCE);
+			go_to_agent(s, &found);
 		return;
 	case AGENTS_WAIT:
 		set_timer(s);
 		return;
+	case AGENTS_DOWN:
+		session_close(s, END_DOWN);
+		return;
 	case AGENTS_NONE:
 		session_close(s, END_TARGET);
 	}
+}
+
+static void tell_of_agent(struct session *s, bool reached)
+{
+	const struct agents_ask ask = ask_of(s);
+
+	agents_tell(tcp_lane_desk(s->lane)->agents, worker_of(s), &ask, reached);
+}
+
+/* It did not reach the target: the next one, if the client has sent nothing to it. */
+static void leave_agent(struct session *s)
+{
+	tell_of_agent(s, false);
+	if (s->state != SESSION_DIAL || worker_of(s)->now_ns >= s->dial.ends_ns) {
+		session_close(s, END_TARGET);
+		return;
+	}
+	side_close(&s->side[TARGET], true);
+	side_init(&s->side[TARGET], on_target, -1);
+	find_agent(s);
 }
 
 /* The name is known, or will be: this is called again when it is. */
@@ -507,18 +563,32 @@ static void on_client(struct io *io, uint32_t events)
 		read_header(s);
 }
 
+/* An end before that is the target's own: it cannot come before it is reached. */
+static void on_agent_in_dial(struct session *s)
+{
+	if (!reached_target(s))
+		return;
+	tell_of_agent(s, true);
+	on_connected(s);
+}
+
 static void on_target(struct io *io, uint32_t events)
 {
 	struct session *s = CONTAINER_OF(io, struct session, side[TARGET].io);
 
 	if (events & EPOLLERR && s->side[TARGET].ops != NULL) {
 		/* What was still in the stream went with it, so nothing is pumped: cut data must not look like an end. */
-		session_close(s, reached_target(s) ? END_RESET : END_TARGET);
+		if (reached_target(s))
+			session_close(s, END_RESET);
+		else
+			leave_agent(s);
 		return;
 	}
 	side_hear(&s->side[TARGET], worker_of(s), events);
 	if (s->state == SESSION_OPEN) {
 		on_open_event(s, events);
+	} else if (s->side[TARGET].ops != NULL) {
+		on_agent_in_dial(s);
 	} else if (events & (EPOLLERR | EPOLLHUP)) {
 		io_close(io);
 		dial(s);
@@ -533,7 +603,7 @@ static void on_task(struct task *t)
 
 	if (s->state == SESSION_NAME)
 		find_target(s);
-	else
+	else if (s->state == SESSION_OPEN)
 		pump(s);
 }
 

@@ -45,6 +45,7 @@ static void on_closed(struct tunnel_link *l, const char *why)
 	__atomic_store_n(&t->counts.links, t->counts.links - 1, __ATOMIC_RELAXED);
 	list_remove(&a->in_table);
 	list_remove(&a->move.link);
+	standings_fini(&a->standings);
 	free(a);
 }
 
@@ -156,6 +157,7 @@ static void welcome(struct agent_link *a)
 		return;
 	}
 	a->seat = s;
+	a->agent = (uint32_t)map_hash(a->hello.instance, strlen(a->hello.instance));
 	str_copy(w.node, sizeof w.node, t->node);
 	w.ping_ms = ping_ms_of(a);
 	frame_welcome_put(&a->link.mux.out, &w);
@@ -335,6 +337,7 @@ void agent_link_open(struct agent_table *t, int fd, const struct addr *from)
 	a->from = *from;
 	list_init(&a->in_seat);
 	list_init(&a->in_table);
+	standings_init(&a->standings);
 	task_init(&a->move, on_leaving);
 	if (tunnel_link_start(&a->link, t->worker, &t->desk, t->tls, true, fd, &ops, &e) != 0) {
 		log_warn("agent_link_failed", log_err(&e));

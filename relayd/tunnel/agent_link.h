@@ -11,6 +11,7 @@
 #include "common/crypto/key.h"
 #include "common/net/addr.h"
 #include "relayd/tunnel/agent_table.h"
+#include "relayd/tunnel/standing.h"
 
 struct agent_link {
 	struct tunnel_link link;
@@ -20,6 +21,8 @@ struct agent_link {
 	struct addr from;
 	struct frame_hello hello;     /* once it is registered */
 	uint8_t key[KEY_PUBLIC_SIZE]; /* that its signature was checked with */
+	uint32_t agent;               /* the same for all links of its instance */
+	struct standings standings;
 	bool registered;
 	unsigned worker; /* that shall serve it */
 	struct task move;

@@ -15,7 +15,6 @@
 #define NOTES_PER_S   5
 #define NOTES_AT_ONCE 100
 #define SWEEP_NS      UINT64_C(1000000000)
-#define GRACE_NS      UINT64_C(10000000000) /* an agent that was here so lately may be waited for */
 
 static struct agent_link *link_in_table(struct list *it)
 {
@@ -167,43 +166,6 @@ void agent_table_close(struct agent_table *t)
 {
 	LIST_FOREACH_SAFE (it, &t->links)
 		tunnel_link_close(&link_in_table(it)->link, "this relay ends");
-}
-
-/* ---- streams ------------------------------------------------------------------------------------------------------ */
-
-/* The one that carries the fewest. */
-static struct agent_link *pick(const struct seat *s)
-{
-	struct agent_link *best = NULL;
-
-	LIST_FOREACH (it, &s->links) {
-		struct agent_link *a = CONTAINER_OF(it, struct agent_link, in_seat);
-
-		if (best == NULL || mux_count(&a->link.mux) < mux_count(&best->link.mux))
-			best = a;
-	}
-	return best;
-}
-
-enum agents_answer agent_table_find(
-	struct agent_table *t, const char *client, uint16_t port, struct task *wait, struct mux **link)
-{
-	struct seat *s = agent_table_seat(t, client);
-	struct agent_link *a = s != NULL ? pick(s) : NULL;
-
-	if (s != NULL && s->object != NULL && client_conf_port_ok(&s->object->client, port)) {
-		if (a != NULL) {
-			agent_count(&t->counts.streams);
-			*link = &a->link.mux;
-			return AGENTS_HERE;
-		}
-		if (!t->quiet && s->object->client.enabled && t->worker->now_ns - s->left_ns < GRACE_NS) {
-			list_push_back(&s->waiting, &wait->link);
-			return AGENTS_WAIT;
-		}
-	}
-	agent_count(&t->counts.no_link);
-	return AGENTS_NONE;
 }
 
 /* ---- life --------------------------------------------------------------------------------------------------------- */

@@ -58,9 +58,9 @@ void agent_table_cut_before(struct agent_table *t, const struct frame_hello *h);
 void agent_table_go_away(struct agent_table *t, uint32_t within_ms);
 void agent_table_close(struct agent_table *t);
 
-/* agents_find() on this worker. */
-enum agents_answer agent_table_find(
-	struct agent_table *t, const char *client, uint16_t port, struct task *wait, struct mux **link);
+/* agents_find() and agents_tell() on this worker (agent_pick.c). */
+enum agents_answer agent_table_find(struct agent_table *t, const struct agents_ask *ask, struct agents_found *out);
+void agent_table_tell(struct agent_table *t, const struct agents_ask *ask, bool reached);
 struct seat *agent_table_seat(const struct agent_table *t, const char *client);
 /* A link came: who waited may go on. */
 void seat_add(struct agent_table *t, struct seat *s, struct list *link);

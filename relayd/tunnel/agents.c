@@ -395,10 +395,15 @@ fail:
 
 /* ---- what others ask ---------------------------------------------------------------------------------------------- */
 
-enum agents_answer agents_find(struct agents *a, const struct worker *w, const char *client, uint16_t port,
-	struct task *wait, struct mux **link)
+enum agents_answer agents_find(
+	struct agents *a, const struct worker *w, const struct agents_ask *ask, struct agents_found *out)
 {
-	return agent_table_find(table_of(a, w), client, port, wait, link);
+	return agent_table_find(table_of(a, w), ask, out);
+}
+
+void agents_tell(struct agents *a, const struct worker *w, const struct agents_ask *ask, bool reached)
+{
+	agent_table_tell(table_of(a, w), ask, reached);
 }
 
 void agents_states(struct agents *a, struct client_states *out)
@@ -422,6 +427,7 @@ void agents_counts(const struct agents *a, struct agent_counts *out)
 		out->links += __atomic_load_n(&c->links, __ATOMIC_RELAXED);
 		out->streams += __atomic_load_n(&c->streams, __ATOMIC_RELAXED);
 		out->no_link += __atomic_load_n(&c->no_link, __ATOMIC_RELAXED);
+		out->failed_streams += __atomic_load_n(&c->failed_streams, __ATOMIC_RELAXED);
 		out->untold += __atomic_load_n(&c->untold, __ATOMIC_RELAXED);
 	}
 }

@@ -1,7 +1,7 @@
 /*
  * agents - the service behind tunnels through NAT: agents connect here, and streams to their targets are opened on their links.
  *
- * Owner:  engine. Thread: control thread, but for agents_find(), which runs on a worker.
+ * Owner:  engine. Thread: control thread, but for agents_find() and agents_tell(), which run on a worker.
  * Ends:   as every service (relayd/loop/service.h).
  */
 #ifndef PORTWAY_RELAYD_TUNNEL_AGENTS_H
@@ -11,6 +11,7 @@
 #include "common/tunnel/frame.h"
 #include "relayd/loop/service.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct agents;
@@ -34,17 +35,18 @@ struct agents_conf {
 
 /* Each counts up; of one worker, or the sum of all. */
 struct agent_counts {
-	uint64_t accepted;   /* connections */
-	uint64_t evicted;    /* that said nothing and gave way to others, or took too long */
-	uint64_t delayed;    /* that waited for the rate of handshakes */
-	uint64_t greeted;    /* links that came up */
-	uint64_t refused;    /* whose greeting was refused */
-	uint64_t failed;     /* whose TLS or greeting failed */
-	uint64_t taken_over; /* instances that a later run took the place of */
-	uint64_t links;      /* now */
-	uint64_t streams;    /* opened */
-	uint64_t no_link;    /* streams that could not be: the client has no agent here */
-	uint64_t untold;     /* links whose coming or going is not in the log, as there were too many at once */
+	uint64_t accepted;       /* connections */
+	uint64_t evicted;        /* that said nothing and gave way to others, or took too long */
+	uint64_t delayed;        /* that waited for the rate of handshakes */
+	uint64_t greeted;        /* links that came up */
+	uint64_t refused;        /* whose greeting was refused */
+	uint64_t failed;         /* whose TLS or greeting failed */
+	uint64_t taken_over;     /* instances that a later run took the place of */
+	uint64_t links;          /* now */
+	uint64_t streams;        /* opened */
+	uint64_t no_link;        /* streams that could not be: the client has no agent here */
+	uint64_t failed_streams; /* whose agent did not reach the target; some were sent to another one */
+	uint64_t untold;         /* links whose coming or going is not in the log, as there were too many at once */
 };
 
 int agents_new(struct agents **out, struct service *service, const struct service_env *env,
@@ -59,12 +61,36 @@ void agents_counts(const struct agents *a, struct agent_counts *out);
 enum agents_answer {
 	AGENTS_HERE, /* a link to open a stream on, now */
 	AGENTS_WAIT, /* `wait` runs when it is worth asking again */
-	AGENTS_NONE, /* there is no such client, it may not, or its agent is not here */
+	AGENTS_DOWN, /* agents are here, and the target works at none of them */
+	AGENTS_NONE, /* there is no such client, it may not, or no agent is here that was not tried */
 };
+
+#define AGENTS_TRIES_MAX 4
+/* Agents that one connection was sent to in vain; the last one may still be at it. */
+struct agents_tried {
+	uint32_t agent[AGENTS_TRIES_MAX];
+	uint8_t n;
+};
+
+/* A stream that somebody wants; all borrowed. */
+struct agents_ask {
+	const char *client, *mapping;
+	uint16_t port; /* there */
+	struct task *wait;
+	const struct agents_tried *tried;
+};
+struct agents_found {
+	struct mux *link;
+	uint32_t agent; /* for agents_tried, and agents_tell() */
+	bool others;    /* if this one cannot reach the target, there is another to be asked */
+};
+
 /* What all connections of a client share on this relay; a reference. Any thread; NULL: out of memory. */
 struct client_gate *agents_gate(struct agents *a, const char *client);
-/* A link to a client's agent for a stream to this port there. */
-enum agents_answer agents_find(struct agents *a, const struct worker *w, const char *client, uint16_t port,
-	struct task *wait, struct mux **link);
+/* A link to an agent of a client. */
+enum agents_answer agents_find(
+	struct agents *a, const struct worker *w, const struct agents_ask *ask, struct agents_found *out);
+/* Whether the last agent of ask->tried reached the target. */
+void agents_tell(struct agents *a, const struct worker *w, const struct agents_ask *ask, bool reached);
 
 #endif

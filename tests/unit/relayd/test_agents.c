@@ -111,6 +111,7 @@ struct agent {
 	/* for the test's thread: atomic */
 	unsigned up, closed, code, streams;
 	bool mute; /* opens streams and answers nothing */
+	bool dead; /* its target: streams are refused; atomic */
 };
 
 static void on_echo(struct stream *s, uint32_t events)
@@ -146,7 +147,7 @@ static void on_agent_open(struct tunnel_link *l, uint32_t id, const struct frame
 	struct echo *e;
 
 	assert_string_equal(o->host, "svc.internal");
-	if (o->port == 81) {
+	if (o->port == 81 || __atomic_load_n(&a->dead, __ATOMIC_RELAXED)) {
 		stream_refuse(&l->mux, id, ERR_DENIED_TARGET, "not this one");
 		return;
 	}
@@ -634,6 +635,59 @@ static void test_client_limits(void **state)
 	agent_stop(&a);
 }
 
+/* Whoever is sent to an agent in vain is served by another one, with all that he had sent meanwhile. */
+static void test_another_agent(void **state)
+{
+	struct agent a, b;
+	int fds[30];
+
+	(void)state;
+	agent_start(&a, "i1", 1, secret, 2);
+	agent_start(&b, "i2", 1, secret, 2);
+	__atomic_store_n(&a.dead, true, __ATOMIC_RELAXED);
+	LAB_UNTIL(&lab, seen(&a.up) == 2 && seen(&b.up) == 2);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		fds[i] = lab_connect(SOCK_STREAM, tunnel_port);
+		expect_echo(fds[i], 300000);
+	}
+	assert_int_equal(seen(&b.streams), ARRAY_LEN(fds));
+	assert_in_range(counts().failed_streams, 1, ARRAY_LEN(fds) - 10); /* it is doubted for a while */
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		close(fds[i]);
+	LAB_UNTIL(&lab, lab_connections(&lab) == 0 && seen(&b.streams) == 0);
+	assert_int_equal(lab_count(&lab, "map_a", METER_bytes_in), ARRAY_LEN(fds) * 300000);
+	assert_int_equal(lab_count(&lab, "map_a", METER_refused_dial), 0);
+	agent_stop(&a);
+	agent_stop(&b);
+}
+
+static void test_no_agent_reaches_it(void **state)
+{
+	struct agent a, b;
+	uint64_t before;
+	int fd;
+
+	(void)state;
+	agent_start(&a, "i1", 1, secret, 2);
+	agent_start(&b, "i2", 1, secret, 2);
+	__atomic_store_n(&a.dead, true, __ATOMIC_RELAXED);
+	__atomic_store_n(&b.dead, true, __ATOMIC_RELAXED);
+	LAB_UNTIL(&lab, seen(&a.up) == 2 && seen(&b.up) == 2);
+	before = counts().failed_streams;
+	fd = lab_connect(SOCK_STREAM, tunnel_port);
+	lab_expect_reset(fd);
+	close(fd);
+	assert_int_equal(counts().failed_streams - before, 2);
+	LAB_UNTIL(&lab, lab_count(&lab, "map_a", METER_refused_dial) == 1);
+	__atomic_store_n(&b.dead, false, __ATOMIC_RELAXED);
+	fd = lab_connect(SOCK_STREAM, tunnel_port); /* doubted as they are, they are asked */
+	expect_echo(fd, 1000);
+	close(fd);
+	LAB_UNTIL(&lab, lab_connections(&lab) == 0 && seen(&b.streams) == 0);
+	agent_stop(&a);
+	agent_stop(&b);
+}
+
 /* The agent vanishes in the middle: its clients learn of it, and nothing is left over. */
 static void test_agent_gone(void **state)
 {
@@ -713,6 +767,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_target_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_reset_is_no_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_client_limits, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_another_agent, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_no_agent_reaches_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_agent_gone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_silent_guests, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_comes_and_goes, set_up, tear_down),
