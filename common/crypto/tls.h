@@ -55,6 +55,9 @@ int tls_session_new(struct tls_session **out, struct tls_ctx *c, const struct tl
 void tls_session_free(struct tls_session *s);
 int tls_session_handshake(struct tls_session *s);                   /* 0 when done, or a TLS_ code */
 ssize_t tls_session_read(struct tls_session *s, void *p, size_t n); /* > 0, or a TLS_ code */
+/* From now on the transport is asked for n bytes at once, not for a record: for who moves many. Memory is held for
+ * them only while part of a record is there. */
+void tls_session_read_ahead(struct tls_session *s, size_t n);
 ssize_t tls_session_write(struct tls_session *s, const void *p, size_t n);
 void tls_session_shutdown(struct tls_session *s); /* sends close_notify if the handshake was done */
 /* 0 and the peer's leaf, -1 if it showed none or it was not verified. */

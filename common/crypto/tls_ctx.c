@@ -190,13 +190,15 @@ static int tls_ctx_load_own(struct tls_ctx *c, const struct tls_conf *conf, stru
 	return tls_ctx_load_key(c, conf->key_pem, e);
 }
 
+#define TLS13_SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+
 /* ---- the context
  * ------------------------------------------------------------------------------------------------- */
 
 /*
  * No tickets and no session cache: a resumed session would skip accept_peer and so outlive a revocation.
  * Exactly the configured chain is sent. Writes may be partial and move, as every caller has a buffer of its
- * own.
+ * own. AES-128 is what every TLS 1.3 has, and the quickest: a sixth less work for each byte than AES-256.
  */
 static int tls_ctx_set_protocol(struct tls_ctx *c, unsigned min_version, struct err *e)
 {
@@ -210,7 +212,8 @@ static int tls_ctx_set_protocol(struct tls_ctx *c, unsigned min_version, struct 
 	SSL_CTX_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 					 SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_RELEASE_BUFFERS);
 	if (SSL_CTX_set_num_tickets(c->ssl, 0) != 1 || SSL_CTX_set_min_proto_version(c->ssl, version) != 1 ||
-		SSL_CTX_set_cipher_list(c->ssl, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1)
+		SSL_CTX_set_cipher_list(c->ssl, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 ||
+		SSL_CTX_set_ciphersuites(c->ssl, TLS13_SUITES) != 1)
 		return crypto_err(e, ERR_CRYPTO, "set up TLS");
 	return 0;
 }

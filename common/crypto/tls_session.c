@@ -171,6 +171,12 @@ ssize_t tls_session_read(struct tls_session *s, void *p, size_t n)
 	return session_result(s, 0);
 }
 
+void tls_session_read_ahead(struct tls_session *s, size_t n)
+{
+	SSL_set_default_read_buffer_len(s->ssl, n);
+	SSL_set_read_ahead(s->ssl, 1);
+}
+
 ssize_t tls_session_write(struct tls_session *s, const void *p, size_t n)
 {
 	size_t put;

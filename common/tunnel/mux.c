@@ -23,7 +23,7 @@ void mux_fini(struct mux *m)
 {
 	assert(map_count(&m->streams) == 0);
 	map_free(&m->streams);
-	buf_free(&m->out);
+	mux_rest(m);
 	buf_free(&m->whole);
 }
 
@@ -38,13 +38,50 @@ static int fault(struct mux *m, const char *what)
 	return -1;
 }
 
+/* ---- what is to be sent ------------------------------------------------------------------------------------------- */
+
+static size_t waiting(const struct mux *m)
+{
+	return m->out.len - m->out_at;
+}
+
+/* Where frames are appended. */
+static struct buf *out(struct mux *m)
+{
+	mux_pool_borrow(m->pool, &m->out);
+	return &m->out;
+}
+
 /* Frames are appended whole or not at all; a link that cannot take one more is at its end. */
 static void output(struct mux *m, size_t before)
 {
 	if (m->out.failed)
 		m->fault = "the peer does not read";
-	if (before == 0 && m->out.len > 0)
+	if (before == 0 && waiting(m) > 0)
 		m->ops->on_output(m);
+}
+
+size_t mux_output(const struct mux *m, const uint8_t **p)
+{
+	*p = m->out.data + m->out_at;
+	return waiting(m);
+}
+
+/* What is left moves to the front when it is less than what was sent, so no byte moves more than once. */
+static void drop_sent(struct mux *m, size_t n)
+{
+	m->out_at += n;
+	if (m->out_at < waiting(m))
+		return;
+	buf_consume(&m->out, m->out_at);
+	m->out_at = 0;
+}
+
+void mux_rest(struct mux *m)
+{
+	m->out_at = 0;
+	buf_reset(&m->out);
+	mux_pool_return(m->pool, &m->out);
 }
 
 /* ---- the life of a stream ----------------------------------------------------------------------------------------- */
@@ -121,13 +158,13 @@ static uint32_t next_id(struct mux *m)
 
 int stream_open(struct stream *s, struct mux *m, const struct frame_open *o, stream_event_fn on_event, void *owner)
 {
-	size_t before = m->out.len;
+	size_t before = waiting(m);
 
 	if (m->fault != NULL || before >= MUX_OUT_MAX / 2 || stream_begin(s, m, next_id(m), o->kind) != 0)
 		return -1;
 	s->on_event = on_event;
 	s->owner = owner;
-	frame_open_put(&m->out, s->id, o);
+	frame_open_put(out(m), s->id, o);
 	output(m, before);
 	return 0;
 }
@@ -145,10 +182,10 @@ int stream_accept(
 static void reset(struct mux *m, uint32_t id, uint16_t code, const char *reason)
 {
 	struct frame_end end = { .code = code };
-	size_t before = m->out.len;
+	size_t before = waiting(m);
 
 	str_copy(end.reason, sizeof end.reason, reason);
-	frame_end_put(&m->out, FRAME_RESET, id, &end);
+	frame_end_put(out(m), FRAME_RESET, id, &end);
 	output(m, before);
 }
 
@@ -159,9 +196,9 @@ void stream_refuse(struct mux *m, uint32_t id, uint16_t code, const char *reason
 
 static void bare(struct stream *s, enum frame_type type)
 {
-	size_t before = s->mux->out.len;
+	size_t before = waiting(s->mux);
 
-	frame_bare_put(&s->mux->out, type, s->id);
+	frame_bare_put(out(s->mux), type, s->id);
 	output(s->mux, before);
 }
 
@@ -210,22 +247,32 @@ size_t stream_room(struct stream *s)
 		return 0;
 	if (s->credit == 0)
 		s->short_of = true;
-	else if (s->mux->out.len >= MUX_OUT_HIGH)
+	else if (waiting(s->mux) >= MUX_OUT_HIGH)
 		wait_for_link(s);
 	else
-		return MIN(s->credit, MUX_OUT_HIGH + FRAME_DATA_MAX - s->mux->out.len);
+		return MIN(s->credit, MUX_OUT_HIGH + FRAME_DATA_MAX - waiting(s->mux));
 	return 0;
 }
 
-static void put_data(struct buf *out, enum frame_type type, uint32_t stream, const uint8_t *p, size_t n)
+static void put_data(struct buf *b, enum frame_type type, uint32_t stream, const uint8_t *p, size_t n)
 {
-	uint8_t head[FRAME_HEAD];
+	uint8_t *at = buf_reserve(b, FRAME_HEAD + n);
 
-	if (buf_reserve(out, FRAME_HEAD + n) == NULL)
+	if (at == NULL)
 		return;
-	frame_put_head(head, type, (uint32_t)n, stream);
-	buf_put(out, head, sizeof head);
-	buf_put(out, p, n);
+	frame_put_head(at, type, (uint32_t)n, stream);
+	if (at + FRAME_HEAD != p) /* else they were put there before: stream_space() */
+		memcpy(at + FRAME_HEAD, p, n);
+	b->len += FRAME_HEAD + n;
+}
+
+uint8_t *stream_space(struct stream *s, size_t n)
+{
+	uint8_t *at = s->mux != NULL ? buf_reserve(out(s->mux), FRAME_HEAD + n) : NULL;
+
+	if (at != NULL && waiting(s->mux) == 0)
+		s->mux->ops->on_output(s->mux); /* if nothing is put there, the memory goes back all the same */
+	return at != NULL ? at + FRAME_HEAD : NULL;
 }
 
 size_t stream_send(struct stream *s, const uint8_t *p, size_t n)
@@ -234,9 +281,9 @@ size_t stream_send(struct stream *s, const uint8_t *p, size_t n)
 
 	if (room == 0)
 		return 0;
-	before = s->mux->out.len;
+	before = waiting(s->mux);
 	for (; left > 0; left -= MIN(left, FRAME_DATA_MAX))
-		put_data(&s->mux->out, FRAME_DATA, s->id, p + (room - left), MIN(left, FRAME_DATA_MAX));
+		put_data(out(s->mux), FRAME_DATA, s->id, p + (room - left), MIN(left, FRAME_DATA_MAX));
 	s->credit -= (uint32_t)room;
 	output(s->mux, before);
 	if (room < n)
@@ -248,10 +295,10 @@ bool stream_datagram(struct stream *s, const uint8_t *p, size_t n)
 {
 	size_t before;
 
-	if (s->mux == NULL || n > FRAME_DATAGRAM_MAX || s->mux->out.len >= MUX_OUT_HIGH)
+	if (s->mux == NULL || n > FRAME_DATAGRAM_MAX || waiting(s->mux) >= MUX_OUT_HIGH)
 		return false;
-	before = s->mux->out.len;
-	put_data(&s->mux->out, FRAME_DATAGRAM, s->id, p, n);
+	before = waiting(s->mux);
+	put_data(out(s->mux), FRAME_DATAGRAM, s->id, p, n);
 	output(s->mux, before);
 	return true;
 }
@@ -268,12 +315,12 @@ void mux_sent(struct mux *m, size_t n)
 {
 	struct list due, *first;
 
-	buf_consume(&m->out, n);
-	if (m->out.len > MUX_OUT_LOW || list_empty(&m->blocked))
+	drop_sent(m, n);
+	if (waiting(m) > MUX_OUT_LOW || list_empty(&m->blocked))
 		return;
 	list_init(&due);
 	list_splice(&due, &m->blocked);
-	while ((first = list_first(&due)) != NULL && m->out.len < MUX_OUT_HIGH) {
+	while ((first = list_first(&due)) != NULL && waiting(m) < MUX_OUT_HIGH) {
 		struct stream *s = CONTAINER_OF(first, struct stream, blocked);
 
 		list_remove(first);
@@ -309,7 +356,7 @@ static void widen(struct stream *s)
 
 static void grant(struct stream *s)
 {
-	size_t before = s->mux->out.len;
+	size_t before = waiting(s->mux);
 	uint32_t more;
 
 	if (s->in_ended || s->taken < s->window / 2)
@@ -318,7 +365,7 @@ static void grant(struct stream *s)
 	more = s->window - s->granted - s->kept_n - s->now_n;
 	s->granted += more;
 	s->taken = 0;
-	frame_window_put(&s->mux->out, s->id, more);
+	frame_window_put(out(s->mux), s->id, more);
 	output(s->mux, before);
 }
 

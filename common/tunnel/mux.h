@@ -19,6 +19,7 @@
 #include "common/base/list.h"
 #include "common/base/map.h"
 #include "common/tunnel/frame.h"
+#include "common/tunnel/mux_pool.h"
 
 #define MUX_WINDOW      (64 * 1024)         /* of a stream that begins */
 #define MUX_WINDOW_MAX  (4 * 1024 * 1024)   /* of one that has shown that its reader keeps up */
@@ -26,7 +27,7 @@
 #define MUX_POOL_MAX    (256 * 1024 * 1024) /* that those of all links with one pool may */
 #define MUX_OUT_HIGH    (256 * 1024)        /* frames waiting to be sent: streams get no more room, */
 #define MUX_OUT_LOW     (64 * 1024)         /* until so few are left */
-#define MUX_OUT_MAX     (2 * 1024 * 1024) /* with what may not wait; a link beyond that has a peer who does not read */
+#define MUX_OUT_MAX     (2 * 1024 * 1024)   /* with what may not wait (and was sent just now): its peer does not read */
 #define MUX_STREAMS_MAX 20000
 
 struct mux;
@@ -59,24 +60,19 @@ struct mux_ops {
 	void (*on_open)(struct mux *m, uint32_t id, const struct frame_open *o);
 	/* A frame of the link itself. -1: not now, not from this peer; the link is at fault. */
 	int (*on_control)(struct mux *m, const struct frame_head *h, const uint8_t *payload);
-	/* There is something to send, after there was nothing. */
+	/* There is (or may be) something to send, after there was nothing. */
 	void (*on_output)(struct mux *m);
-};
-
-/* What several links lend from. */
-struct mux_pool {
-	uint64_t lent;
 };
 
 struct mux {
 	const struct mux_ops *ops;
 	struct map streams; /* by id */
-	struct buf out;     /* frames to be sent; the link takes from the front */
+	struct buf out;     /* frames to be sent, from out_at on */
+	size_t out_at;
 	struct list blocked;
 	uint32_t next_id;
-	uint64_t lent;         /* that windows have grown by */
-	struct mux_pool *pool; /* its owner's; NULL: this link alone. Set while there are no streams */
-	/* reading */
+	uint64_t lent;          /* that windows have grown by */
+	struct mux_pool *pool;  /* its owner's; NULL: this link alone. Set while there are no streams */
 	struct stream *current; /* whose event is being told */
 	uint8_t head[FRAME_HEAD];
 	uint8_t head_n;
@@ -91,8 +87,10 @@ void mux_init(struct mux *m, const struct mux_ops *ops, uint32_t first_id);
 void mux_fini(struct mux *m);
 /* What the peer sent. -1: m->fault says which rule it broke, and the link must end. */
 int mux_input(struct mux *m, const uint8_t *p, size_t n) MUST_CHECK;
-/* n bytes of m->out have been taken away. */
+/* What is to be sent, in one piece; when n bytes of it were; and when nothing is left: memory for it goes back. */
+size_t mux_output(const struct mux *m, const uint8_t **p);
 void mux_sent(struct mux *m, size_t n);
+void mux_rest(struct mux *m);
 /* The link is gone. Owners are told one by one, and may end any other in their callback. */
 void mux_break(struct mux *m);
 size_t mux_count(const struct mux *m);
@@ -111,6 +109,8 @@ void stream_take(struct stream *s, size_t n);
 /* How much stream_send() would take; 0: EPOLLOUT will tell. */
 size_t stream_room(struct stream *s);
 size_t stream_send(struct stream *s, const uint8_t *p, size_t n);
+/* Where stream_room() bytes, at most FRAME_DATA_MAX, can be put and then sent without being copied; NULL: no memory. */
+uint8_t *stream_space(struct stream *s, size_t n);
 void stream_finish(struct stream *s);
 /* All of it or nothing (false: dropped). */
 bool stream_datagram(struct stream *s, const uint8_t *p, size_t n);

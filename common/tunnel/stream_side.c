@@ -32,6 +32,11 @@ static size_t side_room(struct side *s)
 	return stream_room(stream_side_stream(s));
 }
 
+static uint8_t *side_space(struct side *s, size_t n)
+{
+	return stream_space(stream_side_stream(s), n);
+}
+
 static ssize_t side_send(struct side *s, const uint8_t *p, size_t n)
 {
 	struct stream *stream = stream_side_stream(s);
@@ -65,6 +70,7 @@ static const struct side_ops ops = {
 	.peek = side_peek,
 	.take = side_take,
 	.room = side_room,
+	.space = side_space,
 	.send = side_send,
 	.finish = side_end,
 	.close = side_shut,

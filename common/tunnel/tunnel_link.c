@@ -14,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define IN_MAX      ((size_t)128 * 1024) /* received at once */
-#define PLAIN_MAX   IN_MAX
+#define IN_MAX      ((size_t)64 * 1024)  /* received at once */
+#define PLAIN_MAX   ((size_t)128 * 1024) /* opened at once */
 #define RECORD_MAX  ((size_t)16 * 1024)  /* of TLS */
 #define SEAL_MAX    ((size_t)128 * 1024) /* sealed at once */
 #define SEALED_MAX  (2 * SEAL_MAX)       /* with room for what TLS adds */
@@ -34,20 +34,17 @@ static const struct sm_state states[] = {
 
 int tunnel_desk_init(struct tunnel_desk *d)
 {
-	*d = (struct tunnel_desk){ .in = malloc(IN_MAX), .plain = malloc(PLAIN_MAX) };
+	*d = (struct tunnel_desk){ .plain = malloc(PLAIN_MAX) };
 	buf_init(&d->sealed, SEALED_MAX);
-	if (d->in != NULL && d->plain != NULL)
-		return 0;
-	tunnel_desk_fini(d);
-	return -1;
+	return d->plain != NULL ? 0 : -1;
 }
 
 void tunnel_desk_fini(struct tunnel_desk *d)
 {
-	free(d->in);
 	free(d->plain);
-	d->in = d->plain = NULL;
+	d->plain = NULL;
 	buf_free(&d->sealed);
+	mux_pool_fini(&d->pool);
 }
 
 static void link_move(struct tunnel_link *l, enum tunnel_state to)
@@ -65,17 +62,29 @@ static ssize_t tls_send(void *arg, const void *p, size_t n)
 	return l->desk->sealed.failed ? TLS_FAILED : (ssize_t)n;
 }
 
+/*
+ * A short read was all, and the next event tells of more; but the end is told once, maybe with these bytes. A link has its
+ * turn like any flow; the rest waits for the next round.
+ */
 static ssize_t tls_recv(void *arg, void *p, size_t n)
 {
 	struct tunnel_link *l = arg;
-	size_t part = MIN(n, l->in_n);
+	ssize_t r;
 
-	if (part == 0)
+	if (!l->readable || l->bytes_in >= l->turn_ends)
 		return TLS_AGAIN;
-	memcpy(p, l->in, part);
-	l->in += part;
-	l->in_n -= part;
-	return (ssize_t)part;
+	r = sys_recv(l->io.fd, p, n, 0);
+	if (r > 0) {
+		l->readable = (size_t)r == n || l->fin;
+		l->bytes_in += (uint64_t)r;
+		l->heard_ns = l->worker->now_ns;
+		return r;
+	}
+	l->readable = false;
+	if (r < 0 && errno == EAGAIN)
+		return TLS_AGAIN;
+	l->broke = r == 0 ? ENODATA : errno;
+	return r == 0 ? TLS_CLOSED : TLS_FAILED;
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------ */
@@ -124,29 +133,40 @@ void tunnel_link_close_after(struct tunnel_link *l, const char *why)
 
 /* ---- sending ------------------------------------------------------------------------------------------------------ */
 
+static size_t pending(const struct tunnel_link *l)
+{
+	return l->pending.len - l->pending_at;
+}
+
 /* To the kernel, behind what it did not take the last time. */
 static int push(struct tunnel_link *l, const uint8_t *p, size_t n)
 {
-	ssize_t r = l->pending.len == 0 ? sys_send(l->io.fd, p, n, MSG_NOSIGNAL) : 0;
+	ssize_t r = pending(l) == 0 ? sys_send(l->io.fd, p, n, MSG_NOSIGNAL) : 0;
 	size_t taken = r > 0 ? (size_t)r : 0;
 
 	if (r < 0 && errno != EAGAIN)
 		return -1;
 	l->bytes_out += taken;
+	if (taken == n)
+		return 0;
+	mux_pool_borrow(&l->desk->pool, &l->pending);
 	buf_put(&l->pending, p + taken, n - taken);
 	return l->pending.failed ? -1 : 0;
 }
 
 static int push_pending(struct tunnel_link *l)
 {
-	ssize_t r = sys_send(l->io.fd, l->pending.data, l->pending.len, MSG_NOSIGNAL);
+	ssize_t r = sys_send(l->io.fd, l->pending.data + l->pending_at, pending(l), MSG_NOSIGNAL);
 
 	if (r < 0)
 		return errno == EAGAIN ? 0 : -1;
 	l->bytes_out += (size_t)r;
-	buf_consume(&l->pending, (size_t)r);
-	if (l->pending.len == 0)
-		buf_free(&l->pending);
+	l->pending_at += (size_t)r;
+	if (pending(l) > 0)
+		return 0;
+	l->pending_at = 0;
+	buf_reset(&l->pending);
+	mux_pool_return(&l->desk->pool, &l->pending);
 	return 0;
 }
 
@@ -165,10 +185,11 @@ static int push_sealed(struct tunnel_link *l)
 /* One piece of the mux's output through TLS into the socket. */
 static int seal_some(struct tunnel_link *l)
 {
-	size_t n = MIN(l->mux.out.len, SEAL_MAX), done = 0;
+	const uint8_t *frames;
+	size_t n = MIN(mux_output(&l->mux, &frames), SEAL_MAX), done = 0;
 
 	while (done < n) {
-		ssize_t put = tls_session_write(l->tls, l->mux.out.data + done, MIN(n - done, RECORD_MAX));
+		ssize_t put = tls_session_write(l->tls, frames + done, MIN(n - done, RECORD_MAX));
 
 		if (put <= 0)
 			return -1;
@@ -180,13 +201,20 @@ static int seal_some(struct tunnel_link *l)
 	return 0;
 }
 
+static bool has_output(const struct tunnel_link *l)
+{
+	const uint8_t *frames;
+
+	return mux_output(&l->mux, &frames) > 0;
+}
+
 static int send_some(struct tunnel_link *l)
 {
 	uint64_t turn_ends = l->bytes_out + MAX(l->worker->turn, SEAL_MAX);
 
-	if (l->pending.len > 0 && push_pending(l) != 0)
+	if (pending(l) > 0 && push_pending(l) != 0)
 		return -1;
-	while (l->state != TUNNEL_CLOSED && l->pending.len == 0 && l->mux.out.len > 0) {
+	while (l->state != TUNNEL_CLOSED && pending(l) == 0 && has_output(l)) {
 		if (l->bytes_out >= turn_ends) {
 			worker_again(l->worker, &l->flush);
 			break;
@@ -202,11 +230,10 @@ static void flush(struct tunnel_link *l)
 	if (send_some(l) != 0)
 		tunnel_link_close(
 			l, l->mux.out.failed || l->pending.failed ? "the peer does not read" : "the connection broke");
-	if (l->state == TUNNEL_CLOSED || l->mux.out.len > 0)
+	if (l->state == TUNNEL_CLOSED || has_output(l))
 		return;
-	if (l->mux.out.cap > MUX_OUT_LOW)
-		buf_free(&l->mux.out);
-	if (l->last_words && l->pending.len == 0)
+	mux_rest(&l->mux);
+	if (l->last_words && pending(l) == 0)
 		tunnel_link_close(l, l->why);
 }
 
@@ -224,6 +251,13 @@ void tunnel_link_flush(struct tunnel_link *l)
 
 /* ---- receiving ---------------------------------------------------------------------------------------------------- */
 
+static const char *why_broken(const struct tunnel_link *l)
+{
+	if (l->broke == ENODATA)
+		return "the peer closed";
+	return l->broke != 0 ? strerror(l->broke) : tls_session_reason(l->tls);
+}
+
 static void secure(struct tunnel_link *l)
 {
 	int r;
@@ -234,7 +268,7 @@ static void secure(struct tunnel_link *l)
 	if (r == TLS_AGAIN)
 		return;
 	if (r != 0) {
-		tunnel_link_close(l, tls_session_reason(l->tls));
+		tunnel_link_close(l, why_broken(l));
 		return;
 	}
 	link_move(l, TUNNEL_GREETING);
@@ -267,43 +301,17 @@ static bool digest_some(struct tunnel_link *l)
 	if (end > 0)
 		return true;
 	if (end != TLS_AGAIN)
-		tunnel_link_close(l, end == TLS_CLOSED ? "the peer closed" : tls_session_reason(l->tls));
+		tunnel_link_close(l, end == TLS_CLOSED ? "the peer closed" : why_broken(l));
 	return false;
 }
 
-/* All that was received, so that nothing of it has to be kept: TLS holds the beginning of a record by itself. */
-static void digest(struct tunnel_link *l)
+static void receive(struct tunnel_link *l)
 {
+	l->turn_ends = l->bytes_in + l->worker->turn;
 	if (l->state == TUNNEL_SECURING)
 		secure(l);
 	while ((l->state == TUNNEL_GREETING || l->state == TUNNEL_UP) && digest_some(l))
 		;
-}
-
-/* A link has its turn like any flow; the rest waits for the next round. */
-static void receive(struct tunnel_link *l)
-{
-	uint64_t turn_ends = l->bytes_in + l->worker->turn;
-
-	while (l->state != TUNNEL_CLOSED && l->readable && l->bytes_in < turn_ends) {
-		ssize_t n = sys_recv(l->io.fd, l->desk->in, IN_MAX, 0);
-
-		if (n <= 0) {
-			l->readable = false;
-			if (n == 0)
-				tunnel_link_close(l, "the peer closed");
-			else if (errno != EAGAIN)
-				tunnel_link_close(l, strerror(errno));
-			return;
-		}
-		/* A short read was all, and the next event tells of more; but the end is told once, maybe with these bytes. */
-		l->readable = (size_t)n == IN_MAX || l->fin;
-		l->bytes_in += (uint64_t)n;
-		l->heard_ns = l->worker->now_ns;
-		l->in = l->desk->in;
-		l->in_n = (size_t)n;
-		digest(l);
-	}
 	if (l->state != TUNNEL_CLOSED && l->readable)
 		worker_again(l->worker, &l->more);
 }
@@ -323,9 +331,9 @@ static void on_socket(struct io *io, uint32_t events)
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		l->fin = true;
 	if (events & EPOLLOUT) {
-		if (l->state == TUNNEL_SECURING && l->in_n == 0 && !l->readable)
+		if (l->state == TUNNEL_SECURING && !l->readable)
 			secure(l);
-		else if (l->pending.len > 0 || l->mux.out.len > 0)
+		else if (pending(l) > 0 || has_output(l))
 			flush(l);
 	}
 	if (l->state != TUNNEL_CLOSED && l->readable)
@@ -445,6 +453,7 @@ void tunnel_link_up(struct tunnel_link *l, uint32_t ping_ms)
 
 	link_move(l, TUNNEL_UP);
 	setsockopt(l->io.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof dead_ms);
+	tls_session_read_ahead(l->tls, IN_MAX); /* not for strangers */
 	l->ping_ms = ping_ms;
 	l->due_ns = l->worker->now_ns;
 	set_timer(l);

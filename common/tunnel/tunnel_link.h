@@ -5,8 +5,8 @@
  *       |                       |                          ^
  *       +---- too late, refused, broken, closed -----------+
  *
- * What is received goes from one buffer of the worker through TLS into the mux; what is to be sent is sealed once a round
- * and leaves in one system call. Nothing is held for a link on which nothing waits.
+ * TLS receives by itself and opens what it got into one buffer of the worker, where the mux hands it to the streams; what is
+ * to be sent is sealed once a round and leaves in one system call. Nothing is held for a link on which nothing waits.
  *
  * Owner:  whoever made it. Thread: the worker's; in GREETING it may move to another worker (leave, enter).
  * Ends:   tunnel_link_close() at any time, any number of times; on_closed exactly once, at the end of the round, and only it
@@ -27,7 +27,6 @@ struct tunnel_link;
 
 /* What the links of one worker share: buffers that are in use only while one of them is served, and what they may lend. */
 struct tunnel_desk {
-	uint8_t *in;
 	uint8_t *plain;
 	struct buf sealed;
 	struct mux_pool pool;
@@ -56,7 +55,8 @@ struct tunnel_link {
 	struct tls_session *tls;
 	struct mux mux;
 	/* private */
-	struct buf pending; /* sealed, and the kernel did not take it yet */
+	struct buf pending; /* sealed, and the kernel did not take it yet, */
+	size_t pending_at;  /* from here on */
 	bool readable;
 	bool fin;        /* the peer's end, or an error, was told: a read will find it */
 	bool last_words; /* close once everything has been sent */
@@ -67,8 +67,8 @@ struct tunnel_link {
 	uint32_t rtt_us; /* of the last ping; 0: none yet */
 	uint64_t bytes_in, bytes_out;
 	char why[FRAME_REASON_SIZE];
-	const uint8_t *in; /* received and not given to TLS yet */
-	size_t in_n;
+	uint64_t turn_ends; /* bytes_in: no more is received in this turn */
+	int broke;          /* errno of the last receive; ENODATA: the peer's end; 0: it is well */
 };
 
 /* Takes fd (connected or connecting, nonblocking) in any case. server: this side accepted the connection. */

@@ -160,14 +160,23 @@ static enum flow_result read_nothing(struct flow *f, struct flow_way *way, struc
 	return FLOW_MOVED;
 }
 
+/* Where to read to: as near to the far side as can be. */
+static uint8_t *space_for(const struct flow_way *way, struct side *to, size_t n)
+{
+	uint8_t *at = to->ops != NULL ? to->ops->space(to, n) : NULL;
+
+	return at != NULL ? at : way->worker->scratch;
+}
+
 static enum flow_result copy_some(struct flow *f, struct flow_way *way, struct side *from, struct side *to, size_t max)
 {
-	uint8_t *bytes = way->worker->scratch;
 	size_t may = way_take(way, *way->kept < KEPT_MAX ? max : READ_TIGHT);
+	uint8_t *bytes;
 	ssize_t n, taken;
 
 	if (may == 0)
 		return FLOW_THROTTLED;
+	bytes = space_for(way, to, may);
 	n = sys_recv(from->io.fd, bytes, may, 0);
 	way_give(way, may - (size_t)(n > 0 ? n : 0));
 	if (n <= 0)

@@ -27,6 +27,8 @@ struct side_ops {
 	void (*take)(struct side *s, size_t n);
 	/* How much send() would take now; 0: EPOLLOUT will come. */
 	size_t (*room)(struct side *s);
+	/* Where n bytes can be read into that are then sent: nothing is copied. NULL: no such place. */
+	uint8_t *(*space)(struct side *s, size_t n);
 	/* At most room(); -1: it is over. */
 	ssize_t (*send)(struct side *s, const uint8_t *p, size_t n);
 	int (*finish)(struct side *s); /* no more will be sent */

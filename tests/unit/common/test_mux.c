@@ -79,10 +79,11 @@ static void way_end(struct way *w)
 
 static void carry(struct mux *from, struct mux *to)
 {
-	while (from->out.len > 0) {
-		size_t n = from->out.len;
+	const uint8_t *p;
+	size_t n;
 
-		assert_int_equal(mux_input(to, from->out.data, n), 0);
+	while ((n = mux_output(from, &p)) > 0) {
+		assert_int_equal(mux_input(to, p, n), 0);
 		mux_sent(from, n);
 	}
 }
@@ -131,9 +132,97 @@ static void test_pool(void **state)
 	assert_int_equal(pool.lent, 0);
 }
 
+struct content {
+	uint8_t next; /* of a sequence */
+	uint64_t n;
+};
+
+static void on_content(struct stream *s, uint32_t events)
+{
+	struct content *c = s->owner;
+	const uint8_t *p;
+	size_t n;
+
+	while ((events & EPOLLIN) && (n = stream_peek(s, &p)) > 0) {
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal(p[i], c->next++);
+		c->n += n;
+		stream_take(s, n);
+	}
+}
+
+static void count_up(uint8_t *p, size_t n, uint8_t *next)
+{
+	for (size_t i = 0; i < n; i++)
+		p[i] = (*next)++;
+}
+
+/* Put in place or copied, and taken away in pieces of any size: the same bytes arrive in the same order. */
+static void test_output_in_pieces(void **state)
+{
+	static struct way w;
+	static uint8_t piece[9000];
+	struct content c = { .n = 0 };
+	uint64_t sent = 0;
+	const uint8_t *p;
+	uint8_t next = 0;
+	size_t n;
+
+	(void)state;
+	way_start(&w, NULL);
+	carry(&w.from, &w.to);
+	w.in[0].on_event = on_content;
+	w.in[0].owner = &c;
+	for (size_t i = 0; i < 500; i++) {
+		size_t want = MIN(1 + i * 37 % sizeof piece, stream_room(&w.out[0]));
+		uint8_t *at = i % 3 != 0 ? stream_space(&w.out[0], want) : piece;
+
+		assert_non_null(at);
+		count_up(at, want, &next);
+		assert_int_equal(stream_send(&w.out[0], at, want), want);
+		sent += want;
+		n = MIN(mux_output(&w.from, &p), want / 2 + 100);
+		assert_int_equal(mux_input(&w.to, p, n), 0);
+		mux_sent(&w.from, n);
+		carry(&w.to, &w.from);
+	}
+	carry(&w.from, &w.to);
+	assert_int_equal(c.n, sent);
+	way_end(&w);
+}
+
+/* What a link sends from goes to the next one that sends, and a link that is silent holds none. */
+static void test_spare_memory(void **state)
+{
+	static struct way w, other;
+	struct mux_pool pool = { .lent = 0 };
+	const uint8_t *memory;
+
+	(void)state;
+	way_start(&w, NULL);
+	way_start(&other, NULL);
+	carry(&w.from, &w.to);
+	mux_rest(&w.from);
+	mux_rest(&other.from);
+	w.from.pool = other.from.pool = &pool;
+	memory = stream_space(&w.out[0], FRAME_DATA_MAX);
+	assert_non_null(memory);
+	mux_rest(&w.from);
+	assert_null(w.from.out.data);
+	assert_int_equal(pool.n_spare, 1);
+	assert_ptr_equal(stream_space(&other.out[0], FRAME_DATA_MAX), memory);
+	assert_int_equal(pool.n_spare, 0);
+	way_end(&w);
+	way_end(&other);
+	assert_int_equal(pool.n_spare, 1);
+	mux_pool_fini(&pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_output_in_pieces),
+		cmocka_unit_test(test_spare_memory),
 		cmocka_unit_test(test_pool),
 	};
 
