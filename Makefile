@@ -162,6 +162,12 @@ $(TOOL_BIN): $(OUT)/bin/%: $(OUT)/obj/tests/lib/%.o $(OUT)/lib/libnngtls.a $(OUT
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ -lnng -levent_core -levent_extra $(LIBS_portway)
 
+# ---- instructions of pure code: tests/bench/cost/*.c, one program ------------------------------------------------------
+COST_OBJ := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard tests/bench/cost/*.c))
+$(OUT)/bin/cost: $(COST_OBJ) $(ARCH_relayd)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ -lhttp_parser $(LIBS_relayd)
+
 # ---- fuzzing: tests/fuzz/<part>/fuzz_*.c; without SAN=fuzz they are linked with a driver that replays files ------------
 FUZZ_SRC := $(wildcard tests/fuzz/*/fuzz_*.c)
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(FUZZ_SRC))
@@ -183,7 +189,7 @@ DB      ?= sqlite
 # What `make test` runs on PostgreSQL, too; those of test_database_* are there in any case.
 SCENARIOS_STORED := test_api_rules or test_mapping_life or test_tenant_wall or test_kill_rounds or test_database_commands
 
-.PHONY: deps run test test-unit test-race test-scenario fuzz fuzz-replay soak bench lint format install clean help
+.PHONY: deps run test test-unit test-race test-scenario fuzz fuzz-replay soak bench cost lint format install clean help
 deps: ## install what building, running, testing and linting need (Debian packages, by name)
 	scripts/deps build run test lint bench
 
@@ -229,6 +235,11 @@ bench: ## measure relayd beside its peers and the control plane (METRIC="bulk1 c
 	@scripts/deps bench
 	@$(MAKE) --no-print-directory -s -j2 all tools
 	@tests/bench/run $(METRIC)
+
+cost: ## count instructions of pure code (METRIC="http")
+	@scripts/deps bench
+	@$(MAKE) --no-print-directory -s -j2 $(OUT)/bin/cost
+	@tests/bench/cost/run $(METRIC)
 
 lint: ## format, a build with clang, clang-tidy, cppcheck, include arrows, headers, budgets, man pages
 	@scripts/deps lint

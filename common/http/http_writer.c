@@ -1,0 +1,207 @@
+#include "common/http/http_writer.h"
+
+#include "common/http/http_scan.h"
+
+#include <string.h>
+
+_Static_assert(HTTP_NAMES_END <= 64, "a set of names is 64 bits");
+
+void http_writer_init(struct http_writer *w, void *dst, size_t cap)
+{
+	*w = (struct http_writer){ .p = dst, .cap = cap };
+}
+
+static void put(struct http_writer *w, const void *p, size_t n)
+{
+	if (w->failed || n > w->cap - w->n) {
+		w->failed = true;
+		return;
+	}
+	if (n > 0)
+		memcpy(w->p + w->n, p, n);
+	w->n += n;
+}
+
+static void put_str(struct http_writer *w, const char *s)
+{
+	put(w, s, strlen(s));
+}
+
+static bool all(struct http_span s, unsigned kind)
+{
+	const uint8_t *const from = (const uint8_t *)s.p, *const to = from + s.n;
+
+	return http_scan_kind(from, to, kind) == to;
+}
+
+static void must(struct http_writer *w, bool right)
+{
+	if (!right)
+		w->failed = true;
+}
+
+/* ---- start lines ---- */
+
+void http_writer_request(struct http_writer *w, struct http_span method, struct http_span path, struct http_span query)
+{
+	must(w, method.n > 0 && all(method, HTTP_IS_TOKEN));
+	must(w, path.n > 0 && (path.p[0] == '/' || (path.p[0] == '*' && path.n == 1)) && all(path, HTTP_IS_TARGET));
+	must(w, query.n == 0 || (query.p[0] == '?' && all(query, HTTP_IS_TARGET)));
+	put(w, method.p, method.n);
+	put_str(w, " ");
+	put(w, path.p, path.n);
+	put(w, query.p, query.n);
+	put_str(w, " HTTP/1.1\r\n");
+}
+
+const char *http_writer_reason(unsigned status)
+{
+	static const struct {
+		unsigned status;
+		const char *reason;
+	} reasons[] = {
+		{ 100, "Continue" },
+		{ 101, "Switching Protocols" },
+		{ 103, "Early Hints" },
+		{ 200, "OK" },
+		{ 201, "Created" },
+		{ 202, "Accepted" },
+		{ 204, "No Content" },
+		{ 206, "Partial Content" },
+		{ 301, "Moved Permanently" },
+		{ 302, "Found" },
+		{ 303, "See Other" },
+		{ 304, "Not Modified" },
+		{ 307, "Temporary Redirect" },
+		{ 308, "Permanent Redirect" },
+		{ 400, "Bad Request" },
+		{ 401, "Unauthorized" },
+		{ 403, "Forbidden" },
+		{ 404, "Not Found" },
+		{ 405, "Method Not Allowed" },
+		{ 408, "Request Timeout" },
+		{ 411, "Length Required" },
+		{ 413, "Content Too Large" },
+		{ 414, "URI Too Long" },
+		{ 417, "Expectation Failed" },
+		{ 421, "Misdirected Request" },
+		{ 426, "Upgrade Required" },
+		{ 429, "Too Many Requests" },
+		{ 431, "Request Header Fields Too Large" },
+		{ 500, "Internal Server Error" },
+		{ 501, "Not Implemented" },
+		{ 502, "Bad Gateway" },
+		{ 503, "Service Unavailable" },
+		{ 504, "Gateway Timeout" },
+		{ 505, "HTTP Version Not Supported" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+		if (reasons[i].status == status)
+			return reasons[i].reason;
+	return "";
+}
+
+void http_writer_status(struct http_writer *w, unsigned status, const char *reason)
+{
+	const char *const text = reason != NULL ? reason : http_writer_reason(status);
+	const char digits[3] = { (char)('0' + status / 100 % 10), (char)('0' + status / 10 % 10),
+		(char)('0' + status % 10) };
+
+	must(w, status >= 100 && status <= 599 && all((struct http_span){ text, strlen(text) }, HTTP_IS_VALUE));
+	put_str(w, "HTTP/1.1 ");
+	put(w, digits, sizeof digits);
+	put_str(w, " ");
+	put_str(w, text);
+	put_str(w, "\r\n");
+}
+
+/* ---- fields ---- */
+
+void http_writer_field(struct http_writer *w, const char *name, struct http_span value)
+{
+	const struct http_span key = { name, strlen(name) };
+
+	must(w, key.n > 0 && all(key, HTTP_IS_TOKEN) && all(value, HTTP_IS_VALUE));
+	put(w, key.p, key.n);
+	put_str(w, ": ");
+	put(w, value.p, value.n);
+	put_str(w, "\r\n");
+}
+
+void http_writer_field_str(struct http_writer *w, const char *name, const char *value)
+{
+	http_writer_field(w, name, (struct http_span){ value, strlen(value) });
+}
+
+void http_writer_field_u64(struct http_writer *w, const char *name, uint64_t value)
+{
+	char digits[20];
+	size_t at = sizeof digits;
+
+	do {
+		digits[--at] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value > 0);
+	http_writer_field(w, name, (struct http_span){ digits + at, sizeof digits - at });
+}
+
+static bool stays(const struct http_field *f, uint64_t without)
+{
+	return (f->flags & HTTP_FIELD_HOP) == 0 && (without >> f->id & 1) == 0;
+}
+
+/*
+ * The lines were checked when they were read, so they are copied as they stand, neighbours at once. In a trailer section
+ * lines may be missing between two fields; there each goes by itself.
+ */
+void http_writer_fields(struct http_writer *w, const struct http_head *h, uint64_t without)
+{
+	without = (without | HTTP_SET(CONTENT_LENGTH) | HTTP_SET(TRANSFER_ENCODING)) & ~UINT64_C(1);
+	for (uint16_t i = 0; i < h->n; i++) {
+		uint16_t last = i;
+		struct http_span line;
+
+		if (!stays(&h->fields[i], without))
+			continue;
+		while (h->dropped == 0 && last + 1 < h->n && stays(&h->fields[last + 1], without))
+			last++;
+		line = http_head_line(h, last);
+		put(w, h->base + h->fields[i].name,
+			(size_t)((const uint8_t *)line.p - h->base) - h->fields[i].name + line.n);
+		i = last;
+	}
+}
+
+void http_writer_framing(struct http_writer *w, const struct http_head *h, bool to_http10, bool *until_close)
+{
+	*until_close = false;
+	if (h->body == HTTP_CHUNKED || h->body == HTTP_UNTIL_CLOSE) {
+		if (to_http10)
+			*until_close = true;
+		else
+			http_writer_field_str(w, "Transfer-Encoding", "chunked");
+	} else if (h->has_length && h->status != 204 && (h->status >= 200 || h->status == 0)) {
+		http_writer_field_u64(w, "Content-Length", h->length); /* of HEAD and 304: what it would have been */
+	}
+}
+
+int http_writer_done(struct http_writer *w)
+{
+	put_str(w, "\r\n");
+	return w->failed || w->n > INT32_MAX ? -1 : (int)w->n;
+}
+
+size_t http_writer_chunk_head(uint8_t dst[HTTP_CHUNK_HEAD_MAX], uint64_t n)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t len = 1;
+
+	while (len < 16 && n >> (4 * len) != 0)
+		len++;
+	for (size_t i = 0; i < len; i++)
+		dst[i] = (uint8_t)digits[n >> (4 * (len - 1 - i)) & 15];
+	dst[len] = '\r';
+	dst[len + 1] = '\n';
+	return len + 2;
+}
