@@ -8,6 +8,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/tunnel/tunnel_link.h"
+#include "common/uv/udp_batch.h"
 #include "common/uv/worker.h"
 
 #include <sys/socket.h>
@@ -57,6 +58,7 @@ void sessions_fini(struct sessions *all)
 {
 	slab_fini(&all->tcp_slab);
 	slab_fini(&all->udp_slab);
+	udp_batch_free(all->batch);
 	rate_fini(&all->rate);
 	allow_unref(all->allow);
 	all->allow = NULL;

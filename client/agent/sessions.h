@@ -19,6 +19,7 @@ struct allow;
 struct frame_open;
 struct agent_session;
 struct tunnel_link;
+struct udp_batch;
 struct worker;
 
 struct sessions_limits {
@@ -66,6 +67,7 @@ struct sessions {
 	struct list udp; /* the one that was silent longest first */
 	uint64_t n_tcp, n_udp;
 	struct slab tcp_slab, udp_slab;
+	struct udp_batch *batch; /* NULL: there was no datagram yet */
 	struct flow_way way[2];
 	struct rate rate; /* none: limits are the relay's */
 	uint64_t kept;    /* bytes that targets did not take yet */

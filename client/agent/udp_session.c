@@ -5,13 +5,13 @@
 #include "common/base/err.h"
 #include "common/base/sm.h"
 #include "common/tunnel/tunnel_link.h"
-#include "common/uv/sys.h"
+#include "common/uv/udp_send.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 
 #define WAITING_MAX ((size_t)64 * 1024) /* bytes that wait for a name */
-#define TURN        64                  /* datagrams of one round */
+#define ROUNDS_MAX  4                   /* batches of one session before others have their turn */
 #define SILENT_NS   UINT64_C(10000000000)
 
 /*
@@ -34,6 +34,7 @@ struct udp_session {
 	struct io io;
 	struct task task; /* another turn; the burial */
 	struct timer idle;
+	bool segments;      /* the kernel may be asked for them */
 	uint64_t active_ns; /* of the last datagram either way */
 	struct buf waiting; /* u32 length and bytes, one after the other */
 };
@@ -111,20 +112,21 @@ static void note_active(struct udp_session *u)
 
 /* ---- datagrams ---------------------------------------------------------------------------------------------------- */
 
-/* What a target refused before (ICMP) is told by the next call and no reason to end: it may come back. */
-static void to_target(struct udp_session *u, const uint8_t *p, size_t n)
+static void to_target(struct udp_session *u, struct iovec *d, unsigned n)
 {
+	struct udp_route route = { .fd = u->io.fd, .segments = u->segments };
 	struct sessions *all = u->base.all;
-	ssize_t r = sys_send(u->io.fd, p, n, MSG_NOSIGNAL);
+	uint64_t taken = udp_send(&route, d, n);
 
-	if (r < 0 && errno == ECONNREFUSED)
-		r = sys_send(u->io.fd, p, n, MSG_NOSIGNAL);
-	if (r < 0) {
-		sessions_count(all, SESSIONS_DROPPED);
-		return;
+	u->segments = route.segments;
+	for (unsigned i = 0; i < n; i++) {
+		if (!(taken & UINT64_C(1) << i)) {
+			sessions_count(all, SESSIONS_DROPPED);
+			continue;
+		}
+		sessions_count(all, SESSIONS_DATAGRAMS_IN);
+		all->counters[SESSIONS_BYTES_IN] += d[i].iov_len;
 	}
-	sessions_count(all, SESSIONS_DATAGRAMS_IN);
-	all->counters[SESSIONS_BYTES_IN] += n;
 }
 
 static uint32_t length_at_front(const struct buf *b)
@@ -148,34 +150,45 @@ static void let_wait(struct udp_session *u, const uint8_t *p, size_t n)
 static void send_waiting(struct udp_session *u)
 {
 	while (u->waiting.len > 0) {
-		uint32_t n = length_at_front(&u->waiting);
+		struct iovec d = { u->waiting.data + 4, length_at_front(&u->waiting) };
 
-		to_target(u, u->waiting.data + 4, n);
-		buf_consume(&u->waiting, 4 + (size_t)n);
+		to_target(u, &d, 1);
+		buf_consume(&u->waiting, 4 + d.iov_len);
 	}
 	buf_free(&u->waiting);
 }
 
-/* All that is there, but at most a turn's worth. */
-static void from_target(struct udp_session *u)
+static void to_relay(struct udp_session *u, const struct iovec *d)
 {
 	struct sessions *all = u->base.all;
-	uint8_t *bytes = worker_of(u)->scratch;
 
-	for (unsigned i = 0; i < TURN; i++) {
-		ssize_t n = sys_recv(u->io.fd, bytes, FRAME_DATAGRAM_MAX, 0);
+	if (!stream_datagram(&u->stream, d->iov_base, d->iov_len)) {
+		sessions_count(all, SESSIONS_DROPPED);
+		return;
+	}
+	sessions_count(all, SESSIONS_DATAGRAMS_OUT);
+	all->counters[SESSIONS_BYTES_OUT] += d->iov_len;
+}
 
-		if (n < 0 && errno == ECONNREFUSED)
-			continue;
-		if (n < 0)
+/*
+ * All that is there, but at most a turn's worth. What a target refused before (ICMP) is told here and no reason to end: it
+ * may come back.
+ */
+static void from_target(struct udp_session *u)
+{
+	struct udp_batch *b = u->base.all->batch;
+
+	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+		int n = udp_batch_receive_connected(b, u->io.fd);
+
+		if (n < 0 && errno == EAGAIN)
 			return;
-		note_active(u);
-		if (!stream_datagram(&u->stream, bytes, (size_t)n)) {
-			sessions_count(all, SESSIONS_DROPPED);
-			continue;
-		}
-		sessions_count(all, SESSIONS_DATAGRAMS_OUT);
-		all->counters[SESSIONS_BYTES_OUT] += (uint64_t)n;
+		for (int i = 0; i < n; i++)
+			to_relay(u, udp_batch_datagram(b, (unsigned)i));
+		if (n > 0)
+			note_active(u);
+		if (n >= 0 && n < UDP_BATCH)
+			return;
 	}
 	worker_again(worker_of(u), &u->task);
 }
@@ -190,8 +203,8 @@ static void on_turn(struct task *task)
 static void on_stream(struct stream *s, uint32_t events)
 {
 	struct udp_session *u = s->owner;
-	const uint8_t *p;
-	size_t n;
+	struct iovec *d;
+	unsigned n;
 
 	if (events & (EPOLLERR | EPOLLRDHUP)) {
 		udp_end(&u->base, ERR_NONE, "");
@@ -199,12 +212,14 @@ static void on_stream(struct stream *s, uint32_t events)
 	}
 	if (!(events & EPOLLIN))
 		return;
-	n = stream_peek(s, &p);
+	n = stream_datagrams(s, &d);
 	note_active(u);
-	if (u->state == UDP_OPEN)
-		to_target(u, p, n);
-	else
-		let_wait(u, p, n);
+	if (u->state == UDP_OPEN) {
+		to_target(u, d, n);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++)
+		let_wait(u, d[i].iov_base, d[i].iov_len);
 }
 
 static void on_target(struct io *io, uint32_t events)
@@ -238,11 +253,15 @@ size_t udp_session_size(void)
 
 int udp_session_open(struct sessions *all, struct tunnel_link *l, uint32_t id, const struct frame_open *o)
 {
-	struct udp_session *u = slab_get(&all->udp_slab);
+	struct udp_session *u;
 	int code;
 
+	if (all->batch == NULL && udp_batch_new(&all->batch) != 0)
+		return ERR_NOMEM;
+	u = slab_get(&all->udp_slab);
 	if (u == NULL)
 		return ERR_NOMEM;
+	u->segments = true;
 	u->state = UDP_DIAL;
 	io_init(&u->io, on_target, -1);
 	task_init(&u->task, on_turn);

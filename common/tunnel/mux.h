@@ -1,15 +1,10 @@
 /*
  * mux - the streams of one link: frames in, events out; bytes in, frames out. No socket, no clock, no thread of its own.
  *
- * Each stream has a credit of its own in each direction, so one that nobody reads stops alone and costs at most its window.
- * What is received is first offered where it lies; only what its reader leaves is copied and kept. A window grows while
- * its reader keeps up, within what the link may lend in all (MUX_LEND_MAX) and what all links of a worker may (the pool): of
- * what is left there a link may have half as much, so the more there are, the less each has, and one that comes finds some.
+ * What all windows of a link may grow by is limited for it (MUX_LEND_MAX) and for all links of a worker (the pool): of what is
+ * left there a link may have half as much, so the more there are, the less each has, and one that comes finds some.
  *
- * Events use the names of epoll: EPOLLIN (something to take, or the end), EPOLLOUT (there is room again), EPOLLRDHUP (the
- * end will follow what is there), EPOLLERR (over: stream.code says why; the stream is in no mux any more). They tell changes only.
- *
- * Owner:  a link embeds the mux; who opens or accepts a stream embeds that. Thread: the link's.
+ * Owner:  a link embeds it. Thread: the link's.
  * Ends:   mux_break() tells every stream and forgets it; mux_fini().
  */
 #ifndef PORTWAY_TUNNEL_MUX_H
@@ -20,6 +15,7 @@
 #include "common/base/map.h"
 #include "common/tunnel/frame.h"
 #include "common/tunnel/mux_pool.h"
+#include "common/tunnel/stream.h"
 
 #define MUX_WINDOW      (64 * 1024)         /* of a stream that begins */
 #define MUX_WINDOW_MAX  (4 * 1024 * 1024)   /* of one that has shown that its reader keeps up */
@@ -29,31 +25,7 @@
 #define MUX_OUT_LOW     (64 * 1024)         /* until so few are left */
 #define MUX_OUT_MAX     (2 * 1024 * 1024)   /* with what may not wait (and was sent just now): its peer does not read */
 #define MUX_STREAMS_MAX 20000
-
-struct mux;
-struct stream;
-typedef void (*stream_event_fn)(struct stream *s, uint32_t events);
-
-struct stream {
-	struct mux *mux; /* NULL: not open, or over */
-	stream_event_fn on_event;
-	void *owner; /* the owner's */
-	uint32_t id;
-	uint16_t code;   /* of the RESET that ended it; 0: the link broke */
-	uint8_t kind;    /* enum frame_kind */
-	bool opened;     /* the far end is connected */
-	bool in_ended;   /* no more will come */
-	bool out_ended;  /* FIN was sent */
-	bool short_of;   /* credit: tell when there is some */
-	uint32_t credit; /* that may be sent */
-	uint32_t window, granted,
-		taken;      /* receiving: its size; what may still come; what was taken and not granted again */
-	const uint8_t *now; /* what just came, where it lies; */
-	uint32_t now_n;
-	uint8_t *kept; /* or what was left of it */
-	uint32_t kept_at, kept_n, kept_cap;
-	struct list blocked; /* waits for room on the link */
-};
+#define MUX_ID_STEP     2 /* each side has its own half of the ids */
 
 struct mux_ops {
 	/* The peer wants a stream: stream_accept() or stream_refuse() before it returns. NULL: all are refused. */
@@ -95,26 +67,10 @@ void mux_rest(struct mux *m);
 void mux_break(struct mux *m);
 size_t mux_count(const struct mux *m);
 
-/* A stream to the peer; it may be written at once. -1: out of memory, too many, or the link has no room. */
-int stream_open(
-	struct stream *s, struct mux *m, const struct frame_open *o, stream_event_fn on_event, void *owner) MUST_CHECK;
-int stream_accept(struct stream *s, struct mux *m, uint32_t id, const struct frame_open *o, stream_event_fn on_event,
-	void *owner) MUST_CHECK;
-void stream_refuse(struct mux *m, uint32_t id, uint16_t code, const char *reason);
-void stream_opened(struct stream *s); /* tells the peer that the far end is connected */
-
-/* Bytes to take, in one piece; 0: none now (or none ever: stream.in_ended). Borrowed until the next call. */
-size_t stream_peek(const struct stream *s, const uint8_t **p);
-void stream_take(struct stream *s, size_t n);
-/* How much stream_send() would take; 0: EPOLLOUT will tell. */
-size_t stream_room(struct stream *s);
-size_t stream_send(struct stream *s, const uint8_t *p, size_t n);
-/* Where stream_room() bytes, at most FRAME_DATA_MAX, can be put and then sent without being copied; NULL: no memory. */
-uint8_t *stream_space(struct stream *s, size_t n);
-void stream_finish(struct stream *s);
-/* All of it or nothing (false: dropped). */
-bool stream_datagram(struct stream *s, const uint8_t *p, size_t n);
-/* Forgets it: quietly if both ways have ended, else the peer gets a RESET. Any number of times. */
-void stream_close(struct stream *s, uint16_t code, const char *reason);
+/* ---- for a stream ------------------------------------------------------------------------------------------------- */
+size_t mux_waiting(const struct mux *m);
+struct buf *mux_out(struct mux *m); /* where frames are appended, and then: */
+void mux_wrote(struct mux *m, size_t waited);
+struct stream *mux_find(const struct mux *m, uint32_t id);
 
 #endif

@@ -33,3 +33,35 @@ void mux_pool_return(struct mux_pool *p, struct buf *b)
 	p->n_spare++;
 	buf_init(b, b->max);
 }
+
+bool mux_pool_gather(struct mux_pool *p, struct stream *to, const uint8_t *at, size_t n)
+{
+	p->gathered[p->n_gathered].to = to;
+	p->gathered[p->n_gathered].d = (struct iovec){ (void *)(uintptr_t)at, n };
+	return ++p->n_gathered == MUX_DATAGRAMS;
+}
+
+unsigned mux_pool_next(struct mux_pool *p, struct stream **to, struct iovec d[MUX_DATAGRAMS])
+{
+	unsigned n = 0;
+
+	*to = NULL;
+	for (unsigned i = 0; i < p->n_gathered; i++) {
+		if (*to == NULL)
+			*to = p->gathered[i].to;
+		if (*to == NULL || p->gathered[i].to != *to)
+			continue;
+		d[n++] = p->gathered[i].d;
+		p->gathered[i].to = NULL;
+	}
+	if (n == 0)
+		p->n_gathered = 0;
+	return n;
+}
+
+void mux_pool_forget(struct mux_pool *p, const struct stream *to)
+{
+	for (unsigned i = 0; i < p->n_gathered; i++)
+		if (p->gathered[i].to == to)
+			p->gathered[i].to = NULL;
+}

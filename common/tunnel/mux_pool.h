@@ -1,20 +1,27 @@
 /*
- * mux_pool - what the links of one worker share: how much their windows may grow by, and memory for what they send.
+ * mux_pool - what the links of one worker share: how much their windows may grow by, memory for what they send, and a place
+ * to gather datagrams.
  *
  * A link that has nothing to send holds no memory for it. So that a busy one need not grow its buffer anew each round, it
  * takes one that another, or itself, has just emptied.
+ *
+ * Datagrams that came together are told together, those of each stream at once. They lie where they came.
  *
  * Owner: the worker's desk. Thread: the worker's. A zeroed one is ready.
  */
 #ifndef PORTWAY_TUNNEL_MUX_POOL_H
 #define PORTWAY_TUNNEL_MUX_POOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 struct buf;
+struct stream;
 
-#define MUX_SPARES 4
+#define MUX_SPARES    4
+#define MUX_DATAGRAMS 64
 
 struct mux_pool {
 	uint64_t lent; /* that windows have grown by */
@@ -23,6 +30,11 @@ struct mux_pool {
 		size_t cap;
 	} spare[MUX_SPARES];
 	unsigned n_spare;
+	struct {
+		struct stream *to; /* NULL: told, or gone */
+		struct iovec d;
+	} gathered[MUX_DATAGRAMS];
+	unsigned n_gathered;
 };
 
 void mux_pool_fini(struct mux_pool *p);
@@ -30,5 +42,12 @@ void mux_pool_fini(struct mux_pool *p);
 void mux_pool_borrow(struct mux_pool *p, struct buf *b);
 /* Takes the memory of a buf that is empty. */
 void mux_pool_return(struct mux_pool *p, struct buf *b);
+
+/* true: there is no more room, those there are must be told first. */
+bool mux_pool_gather(struct mux_pool *p, struct stream *to, const uint8_t *at, size_t n);
+/* The datagrams of the stream whose first came before those of all others; 0: there are none left. */
+unsigned mux_pool_next(struct mux_pool *p, struct stream **to, struct iovec d[MUX_DATAGRAMS]);
+/* It takes no more. */
+void mux_pool_forget(struct mux_pool *p, const struct stream *to);
 
 #endif

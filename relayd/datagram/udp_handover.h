@@ -6,7 +6,7 @@
 #ifndef PORTWAY_RELAYD_DATAGRAM_UDP_HANDOVER_H
 #define PORTWAY_RELAYD_DATAGRAM_UDP_HANDOVER_H
 
-#include "relayd/datagram/udp_batch.h"
+#include "common/uv/udp_batch.h"
 #include "relayd/loop/service.h"
 
 struct buf;

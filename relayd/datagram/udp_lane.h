@@ -14,7 +14,7 @@
 #include "common/base/map.h"
 #include "common/net/rate.h"
 #include "common/uv/slab.h"
-#include "relayd/datagram/udp_batch.h"
+#include "common/uv/udp_batch.h"
 #include "relayd/port/lane.h"
 #include "relayd/port/port_kind.h"
 #include "relayd/port/target.h"

@@ -7,9 +7,9 @@
 #include "common/base/str.h"
 #include "common/tunnel/mux.h"
 #include "common/uv/fd_budget.h"
+#include "common/uv/udp_send.h"
 #include "proto/answer.h"
 #include "proto/dial_rule.h"
-#include "relayd/datagram/udp_send.h"
 #include "relayd/tunnel/agents.h"
 #include "relayd/tunnel/client_gate.h"
 
@@ -388,8 +388,8 @@ static void end_not_reached(struct udp_session *s)
 static void on_stream(struct stream *stream, uint32_t events)
 {
 	struct udp_session *s = stream->owner;
-	const uint8_t *p;
-	struct iovec d;
+	struct iovec *d;
+	unsigned n;
 
 	if (events & EPOLLERR) {
 		if (stream->opened)
@@ -400,9 +400,8 @@ static void on_stream(struct stream *stream, uint32_t events)
 	}
 	if (!(events & EPOLLIN))
 		return;
-	d.iov_len = stream_peek(stream, &p);
-	d.iov_base = (void *)(uintptr_t)p;
-	answer(s, &d, 1);
+	n = stream_datagrams(stream, &d);
+	answer(s, d, n);
 }
 
 /* ---- the beginning ---------------------------------------------------------------------------------------------- */

@@ -679,14 +679,16 @@ static struct {
 
 static void on_datagram(struct stream *s, uint32_t events)
 {
-	const uint8_t *p;
+	struct iovec *d;
+	unsigned n;
 
 	if (events & EPOLLERR) {
 		udp.c.over = true;
 		udp.c.code = s->code;
 	} else if (events & EPOLLIN) {
-		udp.last = stream_peek(s, &p);
-		udp.got++;
+		n = stream_datagrams(s, &d);
+		udp.last = d[n - 1].iov_len;
+		udp.got += n;
 	}
 }
 

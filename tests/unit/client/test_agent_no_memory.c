@@ -6,7 +6,7 @@
 #include "client/agent/credential.h"
 #include "tests/unit/client/agent_world.h"
 
-#define ROUNDS_MAX 500
+#define ROUNDS_MAX 1000
 
 static void test_parts(void **state)
 {

@@ -218,9 +218,91 @@ static void test_spare_memory(void **state)
 	mux_pool_fini(&pool);
 }
 
+/* Datagrams of two streams, as they come; the second one is closed by the first one's owner. */
+struct hand {
+	struct stream *closes;
+	unsigned told, got;
+	uint8_t last;
+};
+
+static void on_datagrams(struct stream *s, uint32_t events)
+{
+	struct hand *h = s->owner;
+	struct iovec *d;
+	unsigned n;
+
+	if (!(events & EPOLLIN))
+		return;
+	n = stream_datagrams(s, &d);
+	for (unsigned i = 0; i < n; i++) {
+		assert_true(*(uint8_t *)d[i].iov_base > h->last);
+		h->last = *(uint8_t *)d[i].iov_base;
+	}
+	h->told++;
+	h->got += n;
+	if (h->closes != NULL)
+		stream_close(h->closes, ERR_NONE, "");
+}
+
+static void send_datagrams(struct way *w, uint8_t first, unsigned n)
+{
+	const uint8_t *p;
+	size_t all;
+
+	for (uint8_t i = 0; i < n; i++) {
+		uint8_t byte = (uint8_t)(first + i);
+
+		assert_true(stream_datagram(&w->out[i % 2], &byte, 1));
+	}
+	all = mux_output(&w->from, &p);
+	assert_int_equal(mux_input(&w->to, p, all), 0);
+	mux_sent(&w->from, all);
+}
+
+static void udp_start(struct way *w, struct mux_pool *pool, struct hand hands[2])
+{
+	const struct frame_open o = { .kind = FRAME_UDP, .mapping = "map_1", .host = "h", .port = 1 };
+
+	*w = (struct way){ .n = 0 };
+	mux_init(&w->from, &from_ops, 2);
+	mux_init(&w->to, &to_ops, 1);
+	w->to.pool = pool;
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(stream_open(&w->out[i], &w->from, &o, on_written, w), 0);
+	carry(&w->from, &w->to);
+	for (unsigned i = 0; i < 2; i++) {
+		hands[i] = (struct hand){ .told = 0 };
+		w->in[i].on_event = on_datagrams;
+		w->in[i].owner = &hands[i];
+	}
+}
+
+static void test_datagrams_together(void **state)
+{
+	static struct way w;
+	struct mux_pool pool = { .lent = 0 };
+	struct hand hands[2];
+
+	(void)state;
+	udp_start(&w, &pool, hands);
+	send_datagrams(&w, 1, 20);
+	assert_int_equal(hands[0].told + hands[1].told, 2);
+	assert_int_equal(hands[0].got + hands[1].got, 20);
+	send_datagrams(&w, 30, 2 * MUX_DATAGRAMS);
+	assert_int_equal(hands[0].told, 3);
+	assert_int_equal(hands[0].got + hands[1].got, 20 + 2 * MUX_DATAGRAMS);
+	hands[0].closes = &w.in[1]; /* what was gathered for it is told to nobody */
+	send_datagrams(&w, 200, 10);
+	assert_int_equal(hands[0].told, 4);
+	assert_int_equal(hands[1].told, 3);
+	way_end(&w);
+	mux_pool_fini(&pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_datagrams_together),
 		cmocka_unit_test(test_output_in_pieces),
 		cmocka_unit_test(test_spare_memory),
 		cmocka_unit_test(test_pool),

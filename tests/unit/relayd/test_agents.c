@@ -126,9 +126,11 @@ static void on_echo(struct stream *s, uint32_t events)
 		return;
 	}
 	if (s->kind == FRAME_UDP) {
-		n = stream_peek(s, &p);
-		if (events & EPOLLIN)
-			stream_datagram(s, p, n);
+		struct iovec *d;
+
+		n = events & EPOLLIN ? stream_datagrams(s, &d) : 0;
+		for (size_t i = 0; i < n; i++)
+			stream_datagram(s, d[i].iov_base, d[i].iov_len);
 		return;
 	}
 	while ((n = stream_peek(s, &p)) > 0 && (n = stream_send(s, p, n)) > 0)

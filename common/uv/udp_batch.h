@@ -1,12 +1,12 @@
 /*
- * udp_batch - datagrams that came in one system call, in memory that a worker keeps for all its UDP ports.
+ * udp_batch - datagrams that came in one system call, in memory that a worker keeps for all its UDP sockets.
  *
- * Owner: the worker's desk. Thread: the worker's. What was received is valid until the next receive.
+ * Owner: who serves a worker's UDP. Thread: the worker's. What was received is valid until the next receive.
  * Every slot holds the longest datagram there is, so nothing is ever cut; memory that short ones never touch costs nothing.
  * In front of each is room for a PROXY header.
  */
-#ifndef PORTWAY_RELAYD_DATAGRAM_UDP_BATCH_H
-#define PORTWAY_RELAYD_DATAGRAM_UDP_BATCH_H
+#ifndef PORTWAY_UV_UDP_BATCH_H
+#define PORTWAY_UV_UDP_BATCH_H
 
 #include "common/base/macros.h"
 #include "common/net/addr.h"

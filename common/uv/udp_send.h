@@ -4,10 +4,10 @@
  * Datagrams of one size that follow each other leave as one (UDP_SEGMENT: the kernel cuts them apart again); what differs
  * goes into the same sendmmsg. When the kernel refuses segments for a destination, it is not asked again.
  */
-#ifndef PORTWAY_RELAYD_DATAGRAM_UDP_SEND_H
-#define PORTWAY_RELAYD_DATAGRAM_UDP_SEND_H
+#ifndef PORTWAY_UV_UDP_SEND_H
+#define PORTWAY_UV_UDP_SEND_H
 
-#include "relayd/datagram/udp_batch.h"
+#include "common/uv/udp_batch.h"
 
 #include <stdbool.h>
 #include <stdint.h>

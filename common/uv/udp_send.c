@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "relayd/datagram/udp_send.h"
+#include "common/uv/udp_send.h"
 
 #include <errno.h>
 #include <netinet/in.h>

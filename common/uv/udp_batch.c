@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "relayd/datagram/udp_batch.h"
+#include "common/uv/udp_batch.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,0 +1,307 @@
+#include "common/tunnel/stream.h"
+
+#include "common/base/err.h"
+#include "common/base/str.h"
+#include "common/tunnel/mux.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- its life ----------------------------------------------------------------------------------------------------- */
+
+static int stream_begin(struct stream *s, struct mux *m, uint32_t id, uint8_t kind)
+{
+	*s = (struct stream){
+		.id = id, .kind = kind, .credit = MUX_WINDOW, .window = MUX_WINDOW, .granted = MUX_WINDOW
+	};
+	list_init(&s->blocked);
+	if (map_count(&m->streams) >= MUX_STREAMS_MAX || map_put(&m->streams, &s->id, sizeof s->id, s, NULL) != 0)
+		return -1;
+	s->mux = m;
+	return 0;
+}
+
+static void lend(struct mux *m, uint32_t more)
+{
+	m->lent += more;
+	if (m->pool != NULL)
+		m->pool->lent += more;
+}
+
+static void take_back(struct mux *m, uint32_t n)
+{
+	m->lent -= n;
+	if (m->pool != NULL)
+		m->pool->lent -= n;
+}
+
+static bool may_lend(const struct mux *m, uint32_t more)
+{
+	uint64_t left = MUX_POOL_MAX - (m->pool != NULL ? m->pool->lent : m->lent);
+
+	return m->lent + more <= MIN(MUX_LEND_MAX, left / 2);
+}
+
+/* Out of the mux, with all that it holds. */
+void stream_forget(struct stream *s)
+{
+	struct mux *m = s->mux;
+
+	map_remove(&m->streams, &s->id, sizeof s->id);
+	list_remove(&s->blocked);
+	if (s->window > MUX_WINDOW)
+		take_back(m, s->window - MUX_WINDOW);
+	if (m->current == s)
+		m->current = NULL;
+	if (s->kind == FRAME_UDP && m->pool != NULL)
+		mux_pool_forget(m->pool, s);
+	free(s->kept);
+	s->kept = NULL;
+	s->kept_n = s->kept_at = s->kept_cap = 0;
+	s->now_n = 0;
+	s->mux = NULL;
+}
+
+/* Ids come round again after two thousand million streams; those that still live are passed over. */
+static uint32_t next_id(struct mux *m)
+{
+	uint32_t id;
+
+	do {
+		id = m->next_id;
+		m->next_id += MUX_ID_STEP;
+		if (m->next_id < MUX_ID_STEP)
+			m->next_id += MUX_ID_STEP; /* 0 is the link's */
+	} while (mux_find(m, id) != NULL);
+	return id;
+}
+
+int stream_open(struct stream *s, struct mux *m, const struct frame_open *o, stream_event_fn on_event, void *owner)
+{
+	size_t before = mux_waiting(m);
+
+	if (m->fault != NULL || before >= MUX_OUT_MAX / 2 || stream_begin(s, m, next_id(m), o->kind) != 0)
+		return -1;
+	s->on_event = on_event;
+	s->owner = owner;
+	frame_open_put(mux_out(m), s->id, o);
+	mux_wrote(m, before);
+	return 0;
+}
+
+int stream_accept(
+	struct stream *s, struct mux *m, uint32_t id, const struct frame_open *o, stream_event_fn on_event, void *owner)
+{
+	if (stream_begin(s, m, id, o->kind) != 0)
+		return -1;
+	s->on_event = on_event;
+	s->owner = owner;
+	return 0;
+}
+
+static void reset(struct mux *m, uint32_t id, uint16_t code, const char *reason)
+{
+	struct frame_end end = { .code = code };
+	size_t before = mux_waiting(m);
+
+	str_copy(end.reason, sizeof end.reason, reason);
+	frame_end_put(mux_out(m), FRAME_RESET, id, &end);
+	mux_wrote(m, before);
+}
+
+void stream_refuse(struct mux *m, uint32_t id, uint16_t code, const char *reason)
+{
+	reset(m, id, code, reason);
+}
+
+static void bare(struct stream *s, enum frame_type type)
+{
+	size_t before = mux_waiting(s->mux);
+
+	frame_bare_put(mux_out(s->mux), type, s->id);
+	mux_wrote(s->mux, before);
+}
+
+void stream_opened(struct stream *s)
+{
+	if (s->mux != NULL)
+		bare(s, FRAME_OPENED);
+}
+
+void stream_close(struct stream *s, uint16_t code, const char *reason)
+{
+	struct mux *m = s->mux;
+	bool ended = s->in_ended && s->out_ended && s->now_n + s->kept_n == 0;
+
+	if (m == NULL)
+		return;
+	stream_forget(s);
+	if (!ended)
+		reset(m, s->id, code, reason);
+}
+
+/* ---- sending ------------------------------------------------------------------------------------------------------ */
+
+static void wait_for_link(struct stream *s)
+{
+	if (list_empty(&s->blocked))
+		list_push_back(&s->mux->blocked, &s->blocked);
+}
+
+size_t stream_room(struct stream *s)
+{
+	if (s->mux == NULL)
+		return 0;
+	if (s->credit == 0)
+		s->short_of = true;
+	else if (mux_waiting(s->mux) >= MUX_OUT_HIGH)
+		wait_for_link(s);
+	else
+		return MIN(s->credit, MUX_OUT_HIGH + FRAME_DATA_MAX - mux_waiting(s->mux));
+	return 0;
+}
+
+static void put_data(struct buf *b, enum frame_type type, uint32_t stream, const uint8_t *p, size_t n)
+{
+	uint8_t *at = buf_reserve(b, FRAME_HEAD + n);
+
+	if (at == NULL)
+		return;
+	frame_put_head(at, type, (uint32_t)n, stream);
+	if (at + FRAME_HEAD != p) /* else they were put there before: stream_space() */
+		memcpy(at + FRAME_HEAD, p, n);
+	b->len += FRAME_HEAD + n;
+}
+
+uint8_t *stream_space(struct stream *s, size_t n)
+{
+	uint8_t *at = s->mux != NULL ? buf_reserve(mux_out(s->mux), FRAME_HEAD + n) : NULL;
+
+	if (at != NULL && mux_waiting(s->mux) == 0)
+		s->mux->ops->on_output(s->mux); /* if nothing is put there, the memory goes back all the same */
+	return at != NULL ? at + FRAME_HEAD : NULL;
+}
+
+size_t stream_send(struct stream *s, const uint8_t *p, size_t n)
+{
+	size_t room = MIN(n, stream_room(s)), left = room, before;
+
+	if (room == 0)
+		return 0;
+	before = mux_waiting(s->mux);
+	for (; left > 0; left -= MIN(left, FRAME_DATA_MAX))
+		put_data(mux_out(s->mux), FRAME_DATA, s->id, p + (room - left), MIN(left, FRAME_DATA_MAX));
+	s->credit -= (uint32_t)room;
+	mux_wrote(s->mux, before);
+	if (room < n)
+		stream_room(s); /* says what it waits for */
+	return room;
+}
+
+bool stream_datagram(struct stream *s, const uint8_t *p, size_t n)
+{
+	size_t before;
+
+	if (s->mux == NULL || n > FRAME_DATAGRAM_MAX || mux_waiting(s->mux) >= MUX_OUT_HIGH)
+		return false;
+	before = mux_waiting(s->mux);
+	put_data(mux_out(s->mux), FRAME_DATAGRAM, s->id, p, n);
+	mux_wrote(s->mux, before);
+	return true;
+}
+
+void stream_finish(struct stream *s)
+{
+	if (s->mux == NULL || s->out_ended)
+		return;
+	s->out_ended = true;
+	bare(s, FRAME_FIN);
+}
+
+/* ---- receiving ---------------------------------------------------------------------------------------------------- */
+
+unsigned stream_datagrams(const struct stream *s, struct iovec **d)
+{
+	*d = s->datagrams;
+	return s->now_n;
+}
+
+size_t stream_peek(const struct stream *s, const uint8_t **p)
+{
+	if (s->kept_n > 0) {
+		*p = s->kept + s->kept_at;
+		return s->kept_n;
+	}
+	*p = s->now;
+	return s->now_n;
+}
+
+/* A reader that left nothing behind gets more, while the link has some to lend. */
+static void widen(struct stream *s)
+{
+	uint32_t more = MIN(s->window, MUX_WINDOW_MAX - s->window);
+
+	if (s->kept_n > 0 || !may_lend(s->mux, more))
+		return;
+	lend(s->mux, more);
+	s->window += more;
+}
+
+static void grant(struct stream *s)
+{
+	size_t before = mux_waiting(s->mux);
+	uint32_t more;
+
+	if (s->in_ended || s->taken < s->window / 2)
+		return;
+	widen(s);
+	more = s->window - s->granted - s->kept_n - s->now_n;
+	s->granted += more;
+	s->taken = 0;
+	frame_window_put(mux_out(s->mux), s->id, more);
+	mux_wrote(s->mux, before);
+}
+
+void stream_take(struct stream *s, size_t n)
+{
+	uint32_t from_kept = (uint32_t)MIN(n, s->kept_n), from_now = (uint32_t)(n - from_kept);
+
+	assert(from_now <= s->now_n);
+	s->kept_at += from_kept;
+	s->kept_n -= from_kept;
+	if (s->kept_n == 0) {
+		free(s->kept);
+		s->kept = NULL;
+		s->kept_at = s->kept_cap = 0;
+	}
+	s->now += from_now;
+	s->now_n -= from_now;
+	s->taken += (uint32_t)n;
+	if (s->mux != NULL && s->kind == FRAME_TCP)
+		grant(s);
+}
+
+/* At the end of what is kept, which is moved to the front when that makes room. */
+int stream_keep(struct stream *s)
+{
+	uint32_t need = s->kept_n + s->now_n;
+
+	if (s->kept_at > 0 && s->kept_at + need > s->kept_cap) {
+		memmove(s->kept, s->kept + s->kept_at, s->kept_n);
+		s->kept_at = 0;
+	}
+	if (s->kept_at + need > s->kept_cap) {
+		uint32_t cap = MAX(need, MIN(2 * s->kept_cap, s->window));
+		uint8_t *p = realloc(s->kept, cap);
+
+		if (p == NULL)
+			return -1;
+		s->kept = p;
+		s->kept_cap = cap;
+	}
+	memcpy(s->kept + s->kept_at + s->kept_n, s->now, s->now_n);
+	s->kept_n = need;
+	s->now_n = 0;
+	return 0;
+}
