@@ -2,7 +2,8 @@
  * client_state - the agents that a relay has links with, in its reports.
  *
  * The list is complete each time it is told, so a lost message costs nothing; it is cut at CLIENT_STATES_MAX entries or
- * CLIENT_STATES_BYTES, and `more` says how many did not fit. A report that does not tell changes nothing.
+ * CLIENT_STATES_BYTES, and `more` says how many did not fit. A report that does not tell changes nothing. The same holds for
+ * the targets that agents say are down.
  */
 #ifndef PORTWAY_PROTO_CLIENT_STATE_H
 #define PORTWAY_PROTO_CLIENT_STATE_H
@@ -20,6 +21,8 @@ struct cursor;
 #define CLIENT_STATES_MAX   4096
 #define CLIENT_STATES_BYTES (440 * 1024)
 #define CLIENT_VERSION_SIZE 32
+#define CLIENT_TROUBLES_MAX 256
+#define CLIENT_REASON_SIZE  160
 
 enum client_state_kind {
 	CLIENT_STATE_ONLINE = 1,
@@ -36,11 +39,21 @@ struct client_state {
 	int64_t since_ms; /* wall clock */
 };
 
+/* The target of a mapping is down at an agent. */
+struct client_trouble {
+	char client[PROTO_ID_SIZE];
+	char instance[PROTO_ID_SIZE];
+	char mapping[PROTO_ID_SIZE];
+	char reason[CLIENT_REASON_SIZE];
+};
+
 struct client_states {
 	bool told;
 	uint32_t n;
 	uint32_t more;
 	struct client_state *items; /* malloc'ed by the decoder */
+	uint32_t n_troubles, more_troubles;
+	struct client_trouble *troubles; /* malloc'ed by the decoder */
 };
 
 void client_states_put(struct buf *b, const struct client_states *s);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAPPING_BODY_VERSION 2
+#define MAPPING_BODY_VERSION 3
 #define MAPPING_CIDR_MIN     (1 + 1 + 4) /* bytes of an IPv4 range */
 
 static size_t mapping_ip_len(uint8_t family)
@@ -101,6 +101,7 @@ void mapping_conf_encode(const struct mapping_conf *m, struct buf *b)
 	buf_str16(b, m->target_client);
 	buf_u8(b, m->transport);
 	buf_u8(b, m->compress);
+	health_conf_put(b, &m->health);
 }
 
 static void mapping_get_fields(struct cursor *c, struct mapping_conf *m)
@@ -138,6 +139,7 @@ static void mapping_get_fields(struct cursor *c, struct mapping_conf *m)
 	cursor_str16(c, m->target_client, sizeof m->target_client);
 	m->transport = msg_get_enum(c, MAPPING_TRANSPORT_AUTO, MAPPING_TRANSPORT_DEDICATED);
 	m->compress = msg_get_enum(c, MAPPING_COMPRESS_NONE, MAPPING_COMPRESS_ZSTD);
+	health_conf_get(c, &m->health);
 }
 
 /* Whether an interface named after '%' exists is for the listener to find out. */

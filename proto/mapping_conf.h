@@ -9,6 +9,7 @@
 
 #include "common/base/macros.h"
 #include "common/net/cidr.h"
+#include "proto/health_conf.h"
 #include "proto/msg.h"
 
 #include <stdbool.h>
@@ -69,8 +70,9 @@ struct mapping_conf {
 	 * without a meaning: the agent has its own list of what may be dialled.
 	 */
 	char target_client[PROTO_ID_SIZE];
-	uint8_t transport; /* enum mapping_transport; with a target_client only */
-	uint8_t compress;  /* enum mapping_compress; with a target_client only */
+	uint8_t transport;         /* enum mapping_transport; with a target_client only */
+	uint8_t compress;          /* enum mapping_compress; with a target_client only */
+	struct health_conf health; /* by each agent, of target_port; TCP with a target_client only */
 };
 
 void mapping_conf_fini(struct mapping_conf *m);

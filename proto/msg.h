@@ -17,7 +17,7 @@
 struct buf;
 struct cursor;
 
-#define PROTO_VERSION  2
+#define PROTO_VERSION  3
 #define PROTO_MSG_MAX  (1024 * 1024) /* bytes; a sender keeps to it, a receiver refuses more */
 #define PROTO_JOIN_MAX 4096          /* bytes; all that a peer without a certificate may send */
 

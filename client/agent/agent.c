@@ -2,6 +2,7 @@
 #include "client/agent/agent.h"
 
 #include "client/agent/allow.h"
+#include "client/agent/checks.h"
 #include "client/agent/credential.h"
 #include "client/agent/http_proxy.h"
 #include "client/agent/instance.h"
@@ -36,6 +37,7 @@ struct agent {
 	struct http_proxy proxy;
 	struct instance instance;
 	struct sessions sessions;
+	struct checks checks;
 	struct uplink_env env;
 	struct list relays;
 	bool ready;         /* a link was up */
@@ -271,13 +273,15 @@ static int agent_init(struct agent *a, struct worker *w, struct err *e)
 		.credential = &a->credential,
 		.instance = &a->instance,
 		.proxy = &a->proxy,
-		.sessions = &a->sessions };
+		.sessions = &a->sessions,
+		.checks = &a->checks };
 	a->started_ms = clock_wall_ms();
 	a->instance.lock_fd = -1;
 	list_init(&a->relays);
 	timer_init(&a->drain, on_drained);
 	task_init(&a->over, on_tell_over);
 	sessions_init(&a->sessions, w, &sessions_ops, a);
+	checks_init(&a->checks, w, &a->sessions);
 	if (tunnel_desk_init(&a->desk) != 0)
 		return err_set(e, ERR_NOMEM, NULL, "the agent: out of memory");
 	if (prepare(&p, &a->settings, e) != 0)
@@ -322,6 +326,7 @@ void agent_free(struct agent *a)
 		if (relay_is_over(relay_in(it)))
 			relay_free(relay_in(it));
 	}
+	checks_fini(&a->checks);
 	worker_bury_all(a->env.worker);
 	list_remove(&a->over.link);
 	sessions_fini(&a->sessions);
@@ -357,6 +362,9 @@ void agent_print(const struct agent *a, struct buf *b)
 	jsonw_uint(b, "tcp", a->sessions.n_tcp);
 	jsonw_uint(b, "udp", a->sessions.n_udp);
 	print_counters(a, b);
+	jsonw_array(b, "targets");
+	checks_print(&a->checks, b);
+	jsonw_end_array(b);
 	jsonw_array(b, "relays");
 	LIST_FOREACH (it, &a->relays)
 		relay_print(relay_in(it), b);

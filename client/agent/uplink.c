@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "client/agent/uplink.h"
 
+#include "client/agent/checks.h"
 #include "client/agent/credential.h"
 #include "client/agent/dial.h"
 #include "client/agent/http_proxy.h"
@@ -11,6 +12,7 @@
 #include "common/base/err.h"
 #include "common/base/sm.h"
 #include "common/base/str.h"
+#include "common/tunnel/frame_check.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -81,6 +83,7 @@ static void on_link_closed(struct tunnel_link *l, const char *why)
 {
 	struct uplink *u = uplink_of(l);
 
+	checks_leave(u->env->checks, l);
 	str_copy(u->why, sizeof u->why, u->refused.code != 0 ? u->refused.reason : why);
 	uplink_move(u, UPLINK_OVER);
 	u->ops->on_over(u); /* frees it */
@@ -175,6 +178,17 @@ static int on_goaway(struct uplink *u, const struct frame_head *h, const uint8_t
 	return 0;
 }
 
+static int on_check(struct uplink *u, const struct frame_head *h, const uint8_t *payload)
+{
+	struct frame_check c;
+
+	if (u->state < UPLINK_UP || frame_check_get(&c, payload, h->n) != 0)
+		return -1;
+	str_make_utf8(c.spec.host);
+	checks_take(u->env->checks, &u->link, &c);
+	return 0;
+}
+
 static int on_control(struct tunnel_link *l, const struct frame_head *h, const uint8_t *payload)
 {
 	struct uplink *u = uplink_of(l);
@@ -186,6 +200,8 @@ static int on_control(struct tunnel_link *l, const struct frame_head *h, const u
 		return on_refused(u, h, payload);
 	case FRAME_GOAWAY:
 		return on_goaway(u, h, payload);
+	case FRAME_CHECK:
+		return on_check(u, h, payload);
 	default:
 		return -1;
 	}

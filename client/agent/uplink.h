@@ -30,6 +30,7 @@ struct uplink_env {
 	const struct instance *instance;
 	const struct http_proxy *proxy;
 	struct sessions *sessions;
+	struct checks *checks;
 };
 
 struct uplink_ops {

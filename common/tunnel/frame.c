@@ -25,6 +25,8 @@ static const struct {
 	[FRAME_FIN] = { 0, ON_STREAM },
 	[FRAME_RESET] = { FRAME_CONTROL_MAX, ON_STREAM },
 	[FRAME_DATAGRAM] = { FRAME_DATAGRAM_MAX, ON_STREAM },
+	[FRAME_CHECK] = { FRAME_CONTROL_MAX, ON_LINK },
+	[FRAME_HEALTH] = { FRAME_CONTROL_MAX, ON_LINK },
 };
 
 static void put_u32(uint8_t *p, uint32_t v)
@@ -58,8 +60,7 @@ int frame_get_head(struct frame_head *out, const uint8_t in[FRAME_HEAD])
 	return 0;
 }
 
-/* The head is written when the payload's length is known. */
-static size_t begin(struct buf *b)
+size_t frame_start(struct buf *b)
 {
 	buf_reserve(b, FRAME_HEAD);
 	if (!b->failed) {
@@ -69,7 +70,7 @@ static size_t begin(struct buf *b)
 	return b->len;
 }
 
-static void end(struct buf *b, size_t payload, enum frame_type type, uint32_t stream)
+void frame_done(struct buf *b, size_t payload, enum frame_type type, uint32_t stream)
 {
 	if (!b->failed)
 		frame_put_head(b->data + payload - FRAME_HEAD, type, (uint32_t)(b->len - payload), stream);
@@ -94,15 +95,14 @@ void frame_hello_signed(const struct frame_hello *h, const uint8_t exported[FRAM
 
 void frame_hello_put(struct buf *b, const struct frame_hello *h)
 {
-	size_t at = begin(b);
+	size_t at = frame_start(b);
 
 	hello_put_fields(b, h);
 	buf_put(b, h->signature, FRAME_SIGNATURE);
-	end(b, at, FRAME_HELLO, 0);
+	frame_done(b, at, FRAME_HELLO, 0);
 }
 
-/* A string that may not be empty. */
-static void get_id(struct cursor *c, char dst[FRAME_ID_SIZE])
+void frame_get_id(struct cursor *c, char dst[FRAME_ID_SIZE])
 {
 	cursor_str16(c, dst, FRAME_ID_SIZE);
 	if (dst[0] == '\0')
@@ -117,8 +117,8 @@ int frame_hello_get(struct frame_hello *h, const void *p, size_t n)
 	cursor_init(&c, p, n);
 	if (cursor_u8(&c) != FRAME_VERSION)
 		cursor_fail(&c);
-	get_id(&c, h->client);
-	get_id(&c, h->instance);
+	frame_get_id(&c, h->client);
+	frame_get_id(&c, h->instance);
 	h->epoch = cursor_u64(&c);
 	cursor_str16(&c, h->version, sizeof h->version);
 	signature = cursor_bytes(&c, FRAME_SIGNATURE);
@@ -129,14 +129,14 @@ int frame_hello_get(struct frame_hello *h, const void *p, size_t n)
 
 void frame_welcome_put(struct buf *b, const struct frame_welcome *w)
 {
-	size_t at = begin(b);
+	size_t at = frame_start(b);
 
 	buf_str16(b, w->node);
 	buf_u16(b, w->links);
 	buf_u32(b, w->ping_ms);
 	buf_u32(b, w->window);
 	buf_u32(b, w->backoff_ms);
-	end(b, at, FRAME_WELCOME, 0);
+	frame_done(b, at, FRAME_WELCOME, 0);
 }
 
 int frame_welcome_get(struct frame_welcome *w, const void *p, size_t n)
@@ -156,12 +156,12 @@ int frame_welcome_get(struct frame_welcome *w, const void *p, size_t n)
 
 void frame_end_put(struct buf *b, enum frame_type type, uint32_t stream, const struct frame_end *f)
 {
-	size_t at = begin(b);
+	size_t at = frame_start(b);
 
 	buf_u16(b, f->code);
 	buf_u32(b, f->retry_ms);
 	buf_str16(b, f->reason);
-	end(b, at, type, stream);
+	frame_done(b, at, type, stream);
 }
 
 int frame_end_get(struct frame_end *f, const void *p, size_t n)
@@ -179,14 +179,14 @@ int frame_end_get(struct frame_end *f, const void *p, size_t n)
 
 void frame_open_put(struct buf *b, uint32_t stream, const struct frame_open *o)
 {
-	size_t at = begin(b);
+	size_t at = frame_start(b);
 
 	buf_u8(b, o->kind);
 	buf_str16(b, o->mapping);
 	buf_str16(b, o->host);
 	buf_u16(b, o->port);
 	buf_str16(b, o->source);
-	end(b, at, FRAME_OPEN, stream);
+	frame_done(b, at, FRAME_OPEN, stream);
 }
 
 int frame_open_get(struct frame_open *o, const void *p, size_t n)
@@ -195,7 +195,7 @@ int frame_open_get(struct frame_open *o, const void *p, size_t n)
 
 	cursor_init(&c, p, n);
 	o->kind = cursor_u8(&c);
-	get_id(&c, o->mapping);
+	frame_get_id(&c, o->mapping);
 	cursor_str16(&c, o->host, sizeof o->host);
 	o->port = cursor_u16(&c);
 	cursor_str16(&c, o->source, sizeof o->source);
@@ -206,10 +206,10 @@ int frame_open_get(struct frame_open *o, const void *p, size_t n)
 
 void frame_ping_put(struct buf *b, enum frame_type type, uint64_t stamp)
 {
-	size_t at = begin(b);
+	size_t at = frame_start(b);
 
 	buf_u64(b, stamp);
-	end(b, at, type, 0);
+	frame_done(b, at, type, 0);
 }
 
 int frame_ping_get(uint64_t *stamp, const void *p, size_t n)
@@ -223,10 +223,10 @@ int frame_ping_get(uint64_t *stamp, const void *p, size_t n)
 
 void frame_window_put(struct buf *b, uint32_t stream, uint32_t more)
 {
-	size_t at = begin(b);
+	size_t at = frame_start(b);
 
 	buf_u32(b, more);
-	end(b, at, FRAME_WINDOW, stream);
+	frame_done(b, at, FRAME_WINDOW, stream);
 }
 
 int frame_window_get(uint32_t *more, const void *p, size_t n)
@@ -242,7 +242,7 @@ int frame_window_get(uint32_t *more, const void *p, size_t n)
 
 void frame_bare_put(struct buf *b, enum frame_type type, uint32_t stream)
 {
-	size_t at = begin(b);
+	size_t at = frame_start(b);
 
-	end(b, at, type, stream);
+	frame_done(b, at, type, stream);
 }

@@ -45,6 +45,8 @@ enum frame_type {
 	FRAME_FIN,    /* no more bytes from here */
 	FRAME_RESET,  /* the stream is over, both ways, now */
 	FRAME_DATAGRAM,
+	FRAME_CHECK,  /* relay: watch this target (frame_check.h) */
+	FRAME_HEALTH, /* agent: how it is */
 	FRAME_TYPES_END,
 };
 
@@ -106,5 +108,11 @@ void frame_window_put(struct buf *b, uint32_t stream, uint32_t more);
 int frame_window_get(uint32_t *more, const void *p, size_t n) MUST_CHECK;
 /* OPENED and FIN have no payload. */
 void frame_bare_put(struct buf *b, enum frame_type type, uint32_t stream);
+
+/* For an encoder of its own: where the payload begins; its head is written when it is done. */
+size_t frame_start(struct buf *b);
+void frame_done(struct buf *b, size_t payload, enum frame_type type, uint32_t stream);
+struct cursor;
+void frame_get_id(struct cursor *c, char dst[FRAME_ID_SIZE]); /* a string that is not empty */
 
 #endif

@@ -58,6 +58,20 @@ const char *client_type_name(enum client_type type)
 
 /* ---- the object --------------------------------------------------------------------------------------------------- */
 
+static void print_down(struct buf *b, const struct client_live *live, size_t agent)
+{
+	jsonw_array(b, "targets_down");
+	for (size_t i = 0; i < live->n_down; i++) {
+		if (live->down[i].agent != agent)
+			continue;
+		jsonw_object(b, NULL);
+		jsonw_str(b, "mapping_id", live->down[i].mapping);
+		jsonw_str(b, "reason", live->down[i].reason);
+		jsonw_end_object(b);
+	}
+	jsonw_end_array(b);
+}
+
 static void print_agents(struct buf *b, const struct client_live *live)
 {
 	jsonw_array(b, "instances");
@@ -73,6 +87,7 @@ static void print_agents(struct buf *b, const struct client_live *live)
 		jsonw_str(b, "status", a->state.state == CLIENT_STATE_ONLINE ? "online" : "error");
 		jsonw_uint(b, "links", a->state.links);
 		jsonw_time(b, "since", a->state.since_ms);
+		print_down(b, live, i);
 		jsonw_end_object(b);
 	}
 	jsonw_end_array(b);

@@ -139,7 +139,8 @@ static const struct schema_field fields[] = {
 	{ .name = "instances",
 		.type = SCHEMA_ANY,
 		.flags = ANSWER,
-		.help = "its agents: instance, node, remote_addr, version, status, links, since" },
+		.help = "its agents: instance, node, remote_addr, version, status, links, since, targets_down "
+			"(mapping_id, reason)" },
 	{ .name = "config", .type = SCHEMA_OBJECT, .flags = NULLED, .sub = &client_config_schema },
 	{ .name = "expires_at",
 		.type = SCHEMA_STRING,

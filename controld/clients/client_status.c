@@ -30,6 +30,8 @@ struct node {
 	char name[PROTO_NAME_SIZE];
 	size_t n;
 	struct agent *agents;
+	size_t n_troubles;
+	struct client_trouble *troubles;
 };
 
 struct client_statuses {
@@ -55,6 +57,7 @@ int client_statuses_new(struct client_statuses **out, struct err *e)
 static void node_free(struct node *n)
 {
 	free(n->agents);
+	free(n->troubles);
 	free(n);
 }
 
@@ -144,8 +147,10 @@ static void node_clear(struct client_statuses *s, struct node *n)
 			a->client->news = true;
 	}
 	free(n->agents);
+	free(n->troubles);
 	n->agents = NULL;
-	n->n = 0;
+	n->troubles = NULL;
+	n->n = n->n_troubles = 0;
 }
 
 static struct node *node_of(struct client_statuses *s, const char *id)
@@ -188,11 +193,19 @@ static void node_add(struct client_statuses *s, struct node *n, const struct cli
 static int node_take(struct client_statuses *s, struct node *n, const struct client_states *list, int64_t now_ms)
 {
 	struct agent *agents = list->n > 0 ? calloc(list->n, sizeof *agents) : NULL;
+	struct client_trouble *troubles = list->n_troubles > 0 ? calloc(list->n_troubles, sizeof *troubles) : NULL;
 
-	if (list->n > 0 && agents == NULL)
+	if ((list->n > 0 && agents == NULL) || (list->n_troubles > 0 && troubles == NULL)) {
+		free(agents);
+		free(troubles);
 		return -1;
+	}
 	node_clear(s, n);
 	n->agents = agents;
+	n->troubles = troubles;
+	n->n_troubles = list->n_troubles;
+	if (troubles != NULL)
+		memcpy(troubles, list->troubles, list->n_troubles * sizeof *troubles);
 	for (uint32_t i = 0; i < list->n; i++)
 		node_add(s, n, &list->items[i], now_ms);
 	return 0;
@@ -229,13 +242,28 @@ void client_statuses_node_gone(struct client_statuses *s, const char *node_id)
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
 
+static void take_troubles(struct client_live *out, const struct agent *a)
+{
+	for (size_t i = 0; i < a->node->n_troubles && out->n_down < CLIENT_DOWN_MAX; i++) {
+		const struct client_trouble *t = &a->node->troubles[i];
+		struct client_down *d = &out->down[out->n_down];
+
+		if (!str_eq(t->client, a->state.client) || !str_eq(t->instance, a->state.instance))
+			continue;
+		d->agent = out->n;
+		str_copy(d->mapping, sizeof d->mapping, t->mapping);
+		str_copy(d->reason, sizeof d->reason, t->reason);
+		out->n_down++;
+	}
+}
+
 void client_statuses_get(struct client_statuses *s, int64_t id, struct client_live *out)
 {
 	char key[PROTO_ID_SIZE];
 	const struct seen *c;
 
 	client_id_print(key, id);
-	out->n = 0;
+	out->n = out->n_down = 0;
 	out->seen_ms = 0;
 	pthread_mutex_lock(&s->lock);
 	c = map_get_str(&s->clients, key);
@@ -248,6 +276,7 @@ void client_statuses_get(struct client_statuses *s, int64_t id, struct client_li
 
 			if (out->n == CLIENT_AGENTS_MAX)
 				break;
+			take_troubles(out, a);
 			out->n++;
 			str_copy(to->node_id, sizeof to->node_id, a->node->id);
 			str_copy(to->node_name, sizeof to->node_name, a->node->name);

@@ -39,13 +39,22 @@ struct client_agent {
 	char node_name[PROTO_NAME_SIZE];
 	struct client_state state;
 };
+/* A target that one of them says is down. */
+struct client_down {
+	size_t agent; /* its index */
+	char mapping[PROTO_ID_SIZE];
+	char reason[CLIENT_REASON_SIZE];
+};
 
-#define CLIENT_AGENTS_MAX 64 /* of one client in an answer */
+#define CLIENT_AGENTS_MAX 64 /* of one client in an answer, */
+#define CLIENT_DOWN_MAX   64 /* and of their targets */
 struct client_live {
 	enum client_status status;
 	int64_t seen_ms; /* 0: the row says */
 	size_t n;        /* agents: one for each instance and node */
 	struct client_agent agents[CLIENT_AGENTS_MAX];
+	size_t n_down;
+	struct client_down down[CLIENT_DOWN_MAX];
 };
 void client_statuses_get(struct client_statuses *s, int64_t id, struct client_live *out);
 enum client_status client_statuses_of(struct client_statuses *s, int64_t id);

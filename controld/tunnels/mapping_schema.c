@@ -72,6 +72,18 @@ static const struct schema_field timeouts_fields[] = {
 };
 static const struct schema timeouts_schema = { "MappingTimeouts", timeouts_fields, ARRAY_LEN(timeouts_fields), false };
 
+static const char *const checks[] = { "none", "tcp", "http", NULL };
+static const struct schema_field health_fields[] = {
+	PICK("type", NULLED, checks, "tcp: it accepts a connection; http: it answers a GET; default none"),
+	SPAN("interval", "between two checks, from 1s to 1h; default 10s"),
+	SPAN("timeout", "of one check, from 100ms to 60s; default 3s"),
+	WHOLE("rise", NULLED, 1, HEALTH_TURNS_MAX, "good results in a row that make it up; default 2"),
+	WHOLE("fall", NULLED, 1, HEALTH_TURNS_MAX, "bad results in a row that make it down; default 3"),
+	TEXT("path", NULLED, HEALTH_PATH_SIZE - 1, "that is asked for (http); default /"),
+	WHOLE("expect", NULLED, 0, 599, "status that is good (http); 0: 200 to 399"),
+};
+static const struct schema health_schema = { "MappingHealth", health_fields, ARRAY_LEN(health_fields), false };
+
 static const struct schema_field mapping_fields[] = {
 	TEXT("id", ANSWER, PROTO_ID_SIZE, "map_..."),
 	TEXT("tenant_id", ANSWER, PROTO_ID_SIZE, "whose it is"),
@@ -113,6 +125,7 @@ static const struct schema_field mapping_fields[] = {
 		"to the client: kept as a wish; relays use streams of shared links (mux) for all today"),
 	PICK("compression", NULLED, compressions,
 		"of what passes the links to the client: kept as a wish; nothing is compressed today"),
+	PART("health", NULLED, &health_schema, "how each agent of target_client_id checks the target"),
 	PICK("on_delete", NULLED, policies, "what happens to connections when the mapping goes; default drain"),
 	SPAN("drain", "with on_delete drain: how long they may go on; default 30s"),
 	WHOLE("udp_amplification_limit", NULLED, 0, 1000000,

@@ -16,6 +16,7 @@ enum setting_type {
 	SETTING_S,      /* a duration, kept in seconds */
 	SETTING_CHOICE, /* u8: index of the name */
 	SETTING_CIDRS,
+	SETTING_TEXT, /* char [max]; its default is the only one of its choices */
 };
 
 struct setting {
@@ -40,6 +41,10 @@ static const char *const transport_names[] = {
 static const char *const compress_names[] = {
 	[MAPPING_COMPRESS_NONE] = "none", [MAPPING_COMPRESS_ZSTD] = "zstd", NULL
 };
+static const char *const health_names[] = {
+	[HEALTH_NONE] = "none", [HEALTH_TCP] = "tcp", [HEALTH_HTTP] = "http", NULL
+};
+static const char *const health_path[] = { "/", NULL };
 static const char *const on_delete_names[] = {
 	[MAPPING_KEEP] = "keep", [MAPPING_DRAIN] = "drain", [MAPPING_CUT] = "cut", NULL
 };
@@ -70,6 +75,15 @@ static const struct setting settings[] = {
 	{ NULL, "keepalive", SETTING_S, AT(keepalive_s), 30, 30, NULL, 0, 7200 },
 	{ NULL, "transport", SETTING_CHOICE, AT(transport), 0, 0, transport_names, 0, 0 },
 	{ NULL, "compression", SETTING_CHOICE, AT(compress), 0, 0, compress_names, 0, 0 },
+	{ "health", "type", SETTING_CHOICE, AT(health.type), 0, 0, health_names, 0, 0 },
+	{ "health", "interval", SETTING_MS, AT(health.interval_ms), 10000, 10000, NULL, HEALTH_INTERVAL_MIN_MS,
+		HEALTH_INTERVAL_MAX_MS },
+	{ "health", "timeout", SETTING_MS, AT(health.timeout_ms), 3000, 3000, NULL, HEALTH_TIMEOUT_MIN_MS,
+		HEALTH_TIMEOUT_MAX_MS },
+	{ "health", "rise", SETTING_U32, AT(health.rise), 2, 2, NULL, 0, 0 },
+	{ "health", "fall", SETTING_U32, AT(health.fall), 3, 3, NULL, 0, 0 },
+	{ "health", "path", SETTING_TEXT, AT(health.path), 0, 0, health_path, 0, HEALTH_PATH_SIZE },
+	{ "health", "expect", SETTING_U32, AT(health.expect), 0, 0, NULL, 0, 0 },
 	{ NULL, "on_delete", SETTING_CHOICE, AT(on_delete), MAPPING_DRAIN, MAPPING_DRAIN, on_delete_names, 0, 0 },
 	{ NULL, "drain", SETTING_MS, AT(drain_ms), 30000, 30000, NULL, 0, DAY },
 	{ NULL, "udp_amplification_limit", SETTING_U32, AT(udp_amplification), 0, 0, NULL, 0, 0 },
@@ -98,6 +112,7 @@ static uint64_t get_number(const struct mapping_conf *c, const struct setting *s
 	case SETTING_CHOICE:
 		return *(const uint8_t *)p;
 	case SETTING_CIDRS:
+	case SETTING_TEXT:
 		break;
 	}
 	return 0;
@@ -123,6 +138,7 @@ static void set_number(struct mapping_conf *c, const struct setting *s, uint64_t
 		*(uint8_t *)p = (uint8_t)v;
 		break;
 	case SETTING_CIDRS:
+	case SETTING_TEXT:
 		break;
 	}
 }
@@ -130,6 +146,11 @@ static void set_number(struct mapping_conf *c, const struct setting *s, uint64_t
 static const struct mapping_cidrs *get_cidrs(const struct mapping_conf *c, const struct setting *s)
 {
 	return (const struct mapping_cidrs *)(const void *)((const char *)c + s->at);
+}
+
+static const char *get_text(const struct mapping_conf *c, const struct setting *s)
+{
+	return (const char *)c + s->at;
 }
 
 static uint64_t default_of(const struct mapping_conf *c, const struct setting *s)
@@ -146,7 +167,10 @@ static void reset(struct mapping_conf *c, const struct setting *s)
 		*list = (struct mapping_cidrs){ 0 };
 		return;
 	}
-	set_number(c, s, default_of(c, s));
+	if (s->type == SETTING_TEXT)
+		str_copy(cell(c, s), s->max, s->choices[0]);
+	else
+		set_number(c, s, default_of(c, s));
 }
 
 static bool same_cidrs(const struct mapping_cidrs *a, const struct mapping_cidrs *b)
@@ -158,6 +182,8 @@ static bool same(const struct mapping_conf *a, const struct mapping_conf *b, con
 {
 	if (s->type == SETTING_CIDRS)
 		return same_cidrs(get_cidrs(a, s), get_cidrs(b, s));
+	if (s->type == SETTING_TEXT)
+		return str_eq(get_text(a, s), get_text(b, s));
 	return get_number(a, s) == get_number(b, s);
 }
 
@@ -165,6 +191,8 @@ static bool is_default(const struct mapping_conf *c, const struct setting *s)
 {
 	if (s->type == SETTING_CIDRS)
 		return get_cidrs(c, s)->n == 0;
+	if (s->type == SETTING_TEXT)
+		return str_eq(get_text(c, s), s->choices[0]);
 	return get_number(c, s) == default_of(c, s);
 }
 
@@ -272,6 +300,10 @@ static void apply_one(struct mapping_conf *c, const struct setting *s, const jso
 	case SETTING_CIDRS:
 		apply_cidrs(c, s, v, errs);
 		break;
+	case SETTING_TEXT:
+		if (str_copy(cell(c, s), s->max, json_string_value(v)) != 0)
+			refuse(s, "length", json_string_value(v), "short enough", errs);
+		break;
 	}
 }
 
@@ -294,6 +326,16 @@ static void need(bool ok, const char *field, const char *value, const char *why,
 		err_list_add(errs, ERR_VALIDATION, field, "combination", value, "%s: '%s' %s", field, value, why);
 }
 
+static void check_health(const struct health_conf *h, struct err_list *errs)
+{
+	char value[16];
+
+	str_fmt(value, sizeof value, "%u", h->expect);
+	need(health_path_ok(h->path), "health.path", h->path, "must begin with '/' and have no blanks", errs);
+	need(h->expect == 0 || (h->expect >= 100 && h->expect <= 599), "health.expect", value,
+		"must be 0 or a status from 100 to 599", errs);
+}
+
 void mapping_settings_check(const struct mapping_conf *c, struct err_list *errs)
 {
 	const bool udp = c->protocol == MAPPING_UDP;
@@ -309,6 +351,9 @@ void mapping_settings_check(const struct mapping_conf *c, struct err_list *errs)
 		transport_names[c->transport], "needs a target_client_id", errs);
 	need(c->compress == MAPPING_COMPRESS_NONE || c->target_client[0] != '\0', "compression",
 		compress_names[c->compress], "needs a target_client_id", errs);
+	check_health(&c->health, errs);
+	need(c->health.type == HEALTH_NONE || (!udp && c->target_client[0] != '\0'), "health.type",
+		health_names[c->health.type], "is for tcp with a target_client_id: the client's agents check", errs);
 	need(!udp || c->max_connections > 0, "limits.max_connections", "0",
 		"is not possible for udp: sessions are bounded", errs);
 }
@@ -360,6 +405,9 @@ static void print_one(const struct mapping_conf *c, const struct setting *s, str
 		break;
 	case SETTING_CIDRS:
 		print_cidrs(b, s->name, get_cidrs(c, s));
+		break;
+	case SETTING_TEXT:
+		jsonw_str(b, s->name, get_text(c, s));
 		break;
 	}
 }

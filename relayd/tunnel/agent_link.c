@@ -6,6 +6,7 @@
 #include "common/base/rand.h"
 #include "common/base/str.h"
 #include "relayd/tunnel/registry.h"
+#include "relayd/tunnel/watch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -168,6 +169,7 @@ static void welcome(struct agent_link *a)
 		log_info("agent_link_up", log_s("client", a->hello.client), log_s("instance", a->hello.instance),
 			log_u("worker", t->worker->index));
 	seat_add(t, s, &a->in_seat);
+	watches_ask(a);
 }
 
 static void on_arrived(struct task *task)
@@ -304,6 +306,8 @@ static int on_control(struct tunnel_link *l, const struct frame_head *h, const u
 			return -1;
 		on_hello(a);
 		return 0;
+	case FRAME_HEALTH:
+		return watches_hear(a, h, payload);
 	case FRAME_GOAWAY: /* no new streams to this agent */
 		if (l->state != TUNNEL_UP || frame_end_get(&end, payload, h->n) != 0)
 			return -1;

@@ -21,7 +21,10 @@ static struct agent_link *link_in_seat(struct list *it)
 	return CONTAINER_OF(it, struct agent_link, in_seat);
 }
 
-/* Of those that stand best with the target, the one that carries the fewest streams. NULL: they are down, or were tried. */
+/*
+ * Of those that stand best with the target, the one that carries the fewest streams; of these the one that was not picked for
+ * longest. NULL: they are down, or were tried.
+ */
 static struct agent_link *pick(const struct agent_table *t, const struct seat *s, const struct agents_ask *ask)
 {
 	enum standing_rank best_rank = STANDING_DOWN;
@@ -75,6 +78,8 @@ enum agents_answer agent_table_find(struct agent_table *t, const struct agents_a
 		a = ask->tried->n < AGENTS_TRIES_MAX ? pick(t, s, ask) : NULL;
 		if (a != NULL) {
 			agent_count(&t->counts.streams);
+			list_remove(&a->in_seat);
+			list_push_back(&s->links, &a->in_seat);
 			*out = (struct agents_found){ &a->link.mux, a->agent, has_another(t, ask, a) };
 			return AGENTS_HERE;
 		}

@@ -8,6 +8,7 @@
 #include "relayd/conf/snapshot.h"
 #include "relayd/tunnel/agent_link.h"
 #include "relayd/tunnel/registry.h"
+#include "relayd/tunnel/watch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,11 +38,24 @@ static struct seat *seat_new(struct agent_table *t, const char *id)
 	str_copy(s->id, sizeof s->id, id);
 	list_init(&s->links);
 	list_init(&s->waiting);
+	list_init(&s->watches);
 	s->left_ns = t->worker->now_ns;
 	if (map_put_str(&t->seats, s->id, s, NULL) == 0)
 		return s;
 	free(s);
 	return NULL;
+}
+
+struct seat *agent_table_seat_for(struct agent_table *t, const char *client)
+{
+	struct seat *s = agent_table_seat(t, client);
+
+	return s != NULL ? s : seat_new(t, client);
+}
+
+void agent_table_news(const struct agent_table *t)
+{
+	uv_async_send(t->news);
 }
 
 static void wake_waiting(struct agent_table *t, struct seat *s)
@@ -57,6 +71,7 @@ static void wake_waiting(struct agent_table *t, struct seat *s)
 static void seat_free(struct agent_table *t, struct seat *s)
 {
 	map_remove_str(&t->seats, s->id);
+	watches_drop(s);
 	object_unref(s->object);
 	free(s);
 }
@@ -65,23 +80,29 @@ void seat_add(struct agent_table *t, struct seat *s, struct list *link)
 {
 	list_push_back(&s->links, link);
 	wake_waiting(t, s);
+	if (!list_empty(&s->watches))
+		agent_table_news(t);
 }
 
 void seat_remove(struct agent_table *t, struct seat *s, struct list *link)
 {
 	list_remove(link);
 	s->left_ns = t->worker->now_ns;
+	if (!list_empty(&s->watches))
+		agent_table_news(t);
 }
 
 /* ---- the configuration -------------------------------------------------------------------------------------------- */
 
-static void on_client(const struct object *old, const struct object *new_, void *arg)
+static void on_object(const struct object *old, const struct object *new_, void *arg)
 {
 	struct agent_table *t = arg;
 	const struct object *one = new_ != NULL ? new_ : old;
 	bool is_client = new_ != NULL && new_->kind == OBJECT_CLIENT;
-	struct seat *s = agent_table_seat(t, one->id);
+	struct seat *s;
 
+	watches_on_object(t, old, new_);
+	s = agent_table_seat(t, one->id);
 	if (s == NULL && is_client)
 		s = seat_new(t, one->id);
 	if (s == NULL)
@@ -114,13 +135,13 @@ static void forget_gone(struct agent_table *t)
 	size_t it = 0;
 
 	while ((s = map_next(&t->seats, &it)) != NULL)
-		if (s->object == NULL && list_empty(&s->links) && list_empty(&s->waiting))
+		if (s->object == NULL && list_empty(&s->links) && list_empty(&s->waiting) && list_empty(&s->watches))
 			seat_free(t, s);
 }
 
 void agent_table_apply(struct agent_table *t, const struct snapshot *old, const struct snapshot *new_)
 {
-	snapshot_diff(old, new_, on_client, t);
+	snapshot_diff(old, new_, on_object, t);
 	sweep(t);
 	forget_gone(t);
 }

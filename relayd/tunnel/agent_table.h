@@ -26,6 +26,7 @@ struct seat {
 	const struct object *object; /* a reference; NULL: not in the configuration (any more) */
 	struct list links;           /* that take streams */
 	struct list waiting;         /* tasks, for a link */
+	struct list watches;         /* mappings whose targets are checked (watch.h) */
 	uint64_t left_ns;            /* when the last link went; or when the seat was made */
 };
 
@@ -44,6 +45,7 @@ struct agent_table {
 	struct agent_door *door; /* NULL: not accepting */
 	struct agent_counts counts;
 	struct bucket notes; /* lines of the log */
+	uv_async_t *news;    /* the control thread is told that something about agents changed */
 	bool quiet;          /* a successor, or the end: no agents any more */
 };
 
@@ -62,6 +64,9 @@ void agent_table_close(struct agent_table *t);
 enum agents_answer agent_table_find(struct agent_table *t, const struct agents_ask *ask, struct agents_found *out);
 void agent_table_tell(struct agent_table *t, const struct agents_ask *ask, bool reached);
 struct seat *agent_table_seat(const struct agent_table *t, const char *client);
+/* Made if there is none; NULL: out of memory. */
+struct seat *agent_table_seat_for(struct agent_table *t, const char *client);
+void agent_table_news(const struct agent_table *t);
 /* A link came: who waited may go on. */
 void seat_add(struct agent_table *t, struct seat *s, struct list *link);
 void seat_remove(struct agent_table *t, struct seat *s, struct list *link);

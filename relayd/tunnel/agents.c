@@ -10,9 +10,12 @@
 #include "relayd/conf/snapshot.h"
 #include "relayd/loop/workers.h"
 #include "relayd/tunnel/agent_door.h"
+#include "relayd/tunnel/agent_link.h"
 #include "relayd/tunnel/agent_table.h"
 #include "relayd/tunnel/client_gate.h"
 #include "relayd/tunnel/registry.h"
+#include "relayd/tunnel/target_view.h"
+#include "relayd/tunnel/watch.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,6 +26,7 @@
 #define BACKLOG     4096
 #define RETRY_MS    2000
 #define KEY         "agents" /* of the listening socket at a handover */
+#define LOOK_MS     20       /* after the first of several changes */
 #define AWAY_MIN_MS 200      /* agents that are sent away come back within this, */
 #define AWAY_PER_MS 4        /* and so much for each, */
 #define AWAY_MAX_MS 10000    /* at most */
@@ -38,7 +42,8 @@ struct agents {
 	uv_async_t changed;
 	uv_mutex_t lock;
 	struct map gates; /* struct client_gate by client, under lock */
-	uv_timer_t retry;
+	uv_timer_t retry, look;
+	struct target_view *view;
 	unsigned handles; /* libuv's, to be closed */
 	/* For a call to the workers. */
 	struct snapshot *old, *new_;
@@ -155,6 +160,48 @@ int agents_set_identity(
 	return 0;
 }
 
+/* ---- targets ------------------------------------------------------------------------------------------------------ */
+
+static void look_at_seat(struct agents *a, const struct seat *s)
+{
+	LIST_FOREACH (it, &s->watches) {
+		const char *mapping = CONTAINER_OF(it, struct watch, in_seat)->object->id;
+
+		LIST_FOREACH (of, &s->links) {
+			const struct agent_link *l = CONTAINER_OF(of, struct agent_link, in_seat);
+
+			target_view_add(a->view, mapping, &l->hello, standings_get(&l->standings, mapping));
+		}
+	}
+}
+
+static void work_look(struct worker *w, void *arg)
+{
+	const struct agent_table *t = table_of(arg, w);
+	const struct seat *s;
+	size_t it = 0;
+
+	while ((s = map_next(&t->seats, &it)) != NULL)
+		look_at_seat(arg, s);
+}
+
+static void on_look(uv_timer_t *t)
+{
+	struct agents *a = t->data;
+
+	target_view_begin(a->view);
+	workers_call(a->env.workers, work_look, a);
+	target_view_end(a->view);
+	if (a->conf.on_change != NULL)
+		a->conf.on_change(a->conf.arg);
+}
+
+static void look_soon(struct agents *a)
+{
+	if (!uv_is_active((const uv_handle_t *)&a->look))
+		uv_timer_start(&a->look, on_look, LOOK_MS, 0);
+}
+
 /* ---- the service -------------------------------------------------------------------------------------------------- */
 
 static struct client_gate *gate_of(struct agents *a, const char *client)
@@ -214,6 +261,8 @@ static void agents_apply(void *self, struct snapshot *old, struct snapshot *new_
 	a->old = old;
 	a->new_ = new_;
 	workers_call(a->env.workers, work_apply, a);
+	if (target_view_apply(a->view, old, new_))
+		look_soon(a);
 }
 
 static void work_go_away(struct worker *w, void *arg)
@@ -273,6 +322,7 @@ static void agents_stop(void *self)
 		agent_table_fini(&a->tables[i]);
 	free(a->tables);
 	registry_free(a->registry);
+	target_view_free(a->view);
 	while ((g = map_next(&a->gates, &it)) != NULL)
 		client_gate_unref(map_remove_str(&a->gates, g->id));
 	map_free(&a->gates);
@@ -284,7 +334,8 @@ static void agents_stop(void *self)
 		return;
 	}
 	uv_close((uv_handle_t *)&a->retry, on_handle_closed);
-	if (a->handles > 1)
+	uv_close((uv_handle_t *)&a->look, on_handle_closed);
+	if (a->handles > 2)
 		uv_close((uv_handle_t *)&a->changed, on_handle_closed);
 }
 
@@ -350,8 +401,9 @@ static void on_registry(void *arg)
 
 static void on_changed(uv_async_t *async)
 {
-	const struct agents *a = async->data;
+	struct agents *a = async->data;
 
+	look_soon(a);
 	if (a->conf.on_change != NULL)
 		a->conf.on_change(a->conf.arg);
 }
@@ -370,18 +422,20 @@ int agents_new(struct agents **out, struct service *service, const struct servic
 	map_init(&a->gates);
 	a->n = workers_count(env->workers);
 	a->tables = calloc(a->n, sizeof *a->tables);
-	if (a->tables == NULL || registry_new(&a->registry, a->n, on_registry, a) != 0)
+	if (a->tables == NULL || registry_new(&a->registry, a->n, on_registry, a) != 0 ||
+		target_view_new(&a->view, env->refusals) != 0)
 		goto fail;
 	for (unsigned i = 0; i < a->n; i++) {
 		if (agent_table_init(&a->tables[i], workers_at(env->workers, i), a->registry, &a->conf) != 0)
 			goto fail;
 		a->tables[i].all = a->tables;
 		a->tables[i].n_all = a->n;
+		a->tables[i].news = &a->changed;
 	}
-	a->retry.data = a->changed.data = a;
-	if (uv_timer_init(env->loop, &a->retry) != 0)
-		goto fail;
-	a->handles++;
+	a->retry.data = a->look.data = a->changed.data = a;
+	if (uv_timer_init(env->loop, &a->retry) != 0 || uv_timer_init(env->loop, &a->look) != 0)
+		goto fail; /* neither ever fails */
+	a->handles += 2;
 	if (uv_async_init(env->loop, &a->changed, on_changed) != 0)
 		goto fail;
 	a->handles++;
@@ -409,6 +463,7 @@ void agents_tell(struct agents *a, const struct worker *w, const struct agents_a
 void agents_states(struct agents *a, struct client_states *out)
 {
 	registry_states(a->registry, out);
+	target_view_troubles(a->view, out);
 }
 
 void agents_counts(const struct agents *a, struct agent_counts *out)

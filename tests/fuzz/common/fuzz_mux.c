@@ -1,6 +1,7 @@
 /*
  * A link's peer: whatever it sends, in one piece or byte by byte, does the same, and what is held for it is bounded.
  */
+#include "common/tunnel/frame_check.h"
 #include "common/tunnel/mux.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -67,6 +68,8 @@ static int on_control(struct mux *m, const struct frame_head *h, const uint8_t *
 		struct frame_hello hello;
 		struct frame_welcome welcome;
 		struct frame_end end;
+		struct frame_check check;
+		struct frame_health health;
 		uint64_t stamp;
 	} any;
 
@@ -76,6 +79,10 @@ static int on_control(struct mux *m, const struct frame_head *h, const uint8_t *
 		return frame_hello_get(&any.hello, payload, h->n);
 	case FRAME_WELCOME:
 		return frame_welcome_get(&any.welcome, payload, h->n);
+	case FRAME_CHECK:
+		return frame_check_get(&any.check, payload, h->n);
+	case FRAME_HEALTH:
+		return frame_health_get(&any.health, payload, h->n);
 	case FRAME_PING:
 	case FRAME_PONG:
 		return frame_ping_get(&any.stamp, payload, h->n);

@@ -17,6 +17,7 @@
 #include "common/crypto/key.h"
 #include "common/crypto/tls.h"
 #include "common/net/addr.h"
+#include "common/tunnel/frame_check.h"
 #include "common/tunnel/tunnel_link.h"
 #include "common/uv/fd_budget.h"
 
@@ -44,6 +45,8 @@ struct relay_link {
 	struct world *world;
 	bool in_use, greeted, goaway;
 	struct frame_hello hello;
+	unsigned n_health; /* words of a target; the last: */
+	struct frame_health health;
 };
 
 /* A relay listening on a port of its own. */
@@ -176,6 +179,10 @@ static inline int test_relay_on_control(struct tunnel_link *l, const struct fram
 
 	if (h->type == FRAME_HELLO && !r->greeted)
 		return test_relay_on_hello(r, h, payload);
+	if (h->type == FRAME_HEALTH) {
+		r->n_health++;
+		return frame_health_get(&r->health, payload, h->n);
+	}
 	if (h->type != FRAME_GOAWAY)
 		return -1;
 	r->goaway = true;

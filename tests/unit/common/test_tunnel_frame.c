@@ -1,6 +1,7 @@
 #include "common/tunnel/frame.h"
 
 #include "common/base/buf.h"
+#include "common/tunnel/frame_check.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,6 +50,74 @@ static const uint8_t *payload(const struct buf *b, enum frame_type type, uint32_
 	assert_int_equal(h->stream, stream);
 	assert_int_equal(h->n, b->len - FRAME_HEAD);
 	return b->data + FRAME_HEAD;
+}
+
+static void test_check(void **state)
+{
+	static const uint8_t golden[] = "\x0e\x00\x00\x26\x00\x00\x00\x00\x00\x05map_1\x02\x00\x09localhost\x00\x50"
+					"\x00\x00\x03\xe8\x00\x00\x00\x64\x02\x03\x00\x03/up\x00\xcc";
+	const struct frame_check in = { "map_1", { FRAME_CHECK_HTTP, "localhost", 80, 1000, 100, 2, 3, "/up", 204 } };
+	struct frame_check out, bad;
+	struct frame_head h;
+	const uint8_t *p;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 4096);
+	frame_check_put(&b, &in);
+	assert_int_equal(b.len, sizeof golden - 1);
+	assert_memory_equal(b.data, golden, b.len);
+	p = payload(&b, FRAME_CHECK, 0, &h);
+	assert_int_equal(frame_check_get(&out, p, h.n), 0);
+	assert_memory_equal(&out.spec, &in.spec, sizeof out.spec);
+	for (uint32_t n = 0; n < h.n; n++)
+		assert_int_equal(frame_check_get(&out, p, n), -1);
+	static const struct frame_check_spec bads[] = {
+		{ FRAME_CHECK_HTTP + 1, "h", 80, 1000, 100, 2, 3, "/", 0 },
+		{ FRAME_CHECK_TCP, "", 80, 1000, 100, 2, 3, "/", 0 },
+		{ FRAME_CHECK_TCP, "h", 0, 1000, 100, 2, 3, "/", 0 },
+		{ FRAME_CHECK_TCP, "h", 80, 999, 100, 2, 3, "/", 0 },
+		{ FRAME_CHECK_TCP, "h", 80, 1000, 60001, 2, 3, "/", 0 },
+		{ FRAME_CHECK_TCP, "h", 80, 1000, 100, 0, 3, "/", 0 },
+		{ FRAME_CHECK_TCP, "h", 80, 1000, 100, 2, 11, "/", 0 },
+		{ FRAME_CHECK_HTTP, "h", 80, 1000, 100, 2, 3, "/ HTTP/1.1", 0 },
+		{ FRAME_CHECK_HTTP, "h", 80, 1000, 100, 2, 3, "/\r\nX:", 0 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(bads); i++) {
+		bad = (struct frame_check){ "map_1", bads[i] };
+		buf_reset(&b);
+		frame_check_put(&b, &bad);
+		p = payload(&b, FRAME_CHECK, 0, &h);
+		if (frame_check_get(&out, p, h.n) == 0)
+			fail_msg("spec %zu is taken", i);
+	}
+	buf_free(&b);
+}
+
+static void test_health(void **state)
+{
+	static const uint8_t golden[] = "\x0f\x00\x00\x0d\x00\x00\x00\x00\x00\x05map_1\x00\x00\x03off";
+	const struct frame_health in = { "map_1", false, "off" };
+	struct frame_health out;
+	struct frame_head h;
+	const uint8_t *p;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 4096);
+	frame_health_put(&b, &in);
+	assert_int_equal(b.len, sizeof golden - 1);
+	assert_memory_equal(b.data, golden, b.len);
+	p = payload(&b, FRAME_HEALTH, 0, &h);
+	assert_int_equal(frame_health_get(&out, p, h.n), 0);
+	assert_string_equal(out.reason, "off");
+	for (uint32_t n = 0; n < h.n; n++)
+		assert_int_equal(frame_health_get(&out, p, n), -1);
+	b.data[FRAME_HEAD + 7] = 1; /* up, with a reason why it is not */
+	assert_int_equal(frame_health_get(&out, p, h.n), -1);
+	b.data[FRAME_HEAD + 7] = 2;
+	assert_int_equal(frame_health_get(&out, p, h.n), -1);
+	buf_free(&b);
 }
 
 static void test_open(void **state)
@@ -173,6 +242,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_heads),
+		cmocka_unit_test(test_check),
+		cmocka_unit_test(test_health),
 		cmocka_unit_test(test_open),
 		cmocka_unit_test(test_hello),
 		cmocka_unit_test(test_signed_bytes),

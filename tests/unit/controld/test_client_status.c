@@ -70,6 +70,27 @@ static void lists_replace_each_other(void **state)
 	assert_int_equal(client_statuses_of(statuses, 8), CLIENT_OFFLINE);
 }
 
+/* What is down at an agent is shown with that agent, and goes with the next word of its node. */
+static void targets_that_are_down(void **state)
+{
+	struct client_state both[] = { agent("7", "a", CLIENT_STATE_ONLINE), agent("7", "b", CLIENT_STATE_ONLINE) };
+	struct client_trouble down[] = { { "7", "b", "map_1", "connection refused" }, { "8", "b", "map_2", "other" } };
+	struct client_states list = { .told = true, .n = 2, .items = both, .n_troubles = 2, .troubles = down };
+	struct client_live live;
+
+	(void)state;
+	assert_int_equal(client_statuses_node(statuses, "node_1", "edge", &list, 100), 0);
+	client_statuses_get(statuses, 7, &live);
+	assert_int_equal(live.status, CLIENT_ONLINE);
+	assert_int_equal(live.n_down, 1);
+	assert_string_equal(live.agents[live.down[0].agent].state.instance, "b");
+	assert_string_equal(live.down[0].mapping, "map_1");
+	assert_string_equal(live.down[0].reason, "connection refused");
+	say("node_1", both, 2, 200);
+	client_statuses_get(statuses, 7, &live);
+	assert_int_equal(live.n_down, 0);
+}
+
 static void several_nodes_and_instances(void **state)
 {
 	struct client_state good = agent("7", "a", CLIENT_STATE_ONLINE), bad = agent("7", "a", CLIENT_STATE_ERROR);
@@ -174,6 +195,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(lists_replace_each_other),
+		TEST(targets_that_are_down),
 		TEST(several_nodes_and_instances),
 		TEST(ids_that_nobody_has),
 		TEST(more_agents_than_are_shown),

@@ -42,7 +42,7 @@ static void test_golden(void **state)
 
 	(void)state;
 	write_answer(&b);
-	assert_wire(&b, "0802 0000000000000009 0000 01 00000001"
+	assert_wire(&b, "0803 0000000000000009 0000 01 00000001"
 			" 0000000000000001 0001 6d 02 0009 312e322e332e343a35 0001 6c 0001 74"
 			" 0000000000000002 0000000000000003 ffffffffffffffff");
 	assert_robust(decode, &b);
@@ -98,7 +98,7 @@ static void test_ack(void **state)
 	(void)state;
 	buf_init(&b, 10);
 	msg_answer_ack_encode(&b);
-	assert_wire(&b, "0902");
+	assert_wire(&b, "0903");
 	assert_robust(msg_answer_ack_decode, &b);
 	buf_free(&b);
 }

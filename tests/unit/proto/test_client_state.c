@@ -14,6 +14,8 @@ static int decode(const void *p, size_t n)
 	return cursor_done(&c);
 }
 
+#define TROUBLES (4 + 4 + 4 + 5 + 7 + 5) /* bytes of the second list */
+
 static struct client_state one = {
 	.client = "42",
 	.instance = "box",
@@ -24,9 +26,13 @@ static struct client_state one = {
 	.since_ms = 0x0102,
 };
 
+static struct client_trouble down = { .client = "42", .instance = "box", .mapping = "map_1", .reason = "off" };
+
 static void test_golden(void **state)
 {
-	const struct client_states s = { .told = true, .n = 1, .more = 5, .items = &one };
+	const struct client_states s = {
+		.told = true, .n = 1, .more = 5, .items = &one, .n_troubles = 1, .more_troubles = 2, .troubles = &down
+	};
 	struct buf b;
 
 	(void)state;
@@ -34,16 +40,21 @@ static void test_golden(void **state)
 	client_states_put(&b, &s);
 	assert_wire(&b,
 		"01 00000005 00000001"
-		" 0002 3432 0003 626f78 000e 3139322e302e322e313a35303030 0003 302e31 01 00000003 0000000000000102");
+		" 0002 3432 0003 626f78 000e 3139322e302e322e313a35303030 0003 302e31 01 00000003 0000000000000102"
+		" 00000002 00000001 0002 3432 0003 626f78 0005 6d61705f31 0003 6f6666");
 	for (size_t n = 0; n < b.len; n++)
 		assert_int_equal(wire_decode_copy(decode, b.data, n), -1);
 	assert_int_equal(wire_decode_copy(decode, b.data, b.len), 0);
 	assert_refused_with(decode, &b, 0, 2);
-	assert_refused_with(decode, &b, 0, 0);          /* not told, and told all the same */
-	assert_refused_with(decode, &b, 5, 1);          /* more than can be there */
-	assert_refused_with(decode, &b, b.len - 13, 0); /* state */
-	assert_refused_with(decode, &b, b.len - 13, 3);
-	assert_refused_with(decode, &b, b.len - 8, 0x80); /* before 1970 */
+	assert_refused_with(decode, &b, 0, 0); /* not told, and told all the same */
+	assert_refused_with(decode, &b, 5, 1); /* more than can be there */
+	const size_t end = b.len - TROUBLES;
+
+	assert_refused_with(decode, &b, end - 13, 0); /* state */
+	assert_refused_with(decode, &b, end - 13, 3);
+	assert_refused_with(decode, &b, end - 8, 0x80); /* before 1970 */
+	assert_refused_with(decode, &b, end + 6, 1);    /* more than can be there */
+	assert_refused_with(decode, &b, end + 9, 0);    /* nobody's */
 	buf_free(&b);
 }
 

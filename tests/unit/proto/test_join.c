@@ -43,7 +43,7 @@ static void test_join(void **state)
 	(void)state;
 	buf_init(&b, PROTO_JOIN_MAX);
 	msg_join_encode(&m, &b);
-	assert_wire(&b, "0502 0002 6a74 0002 7333 0004 65646765 0003 302e31 0003 50454d");
+	assert_wire(&b, "0503 0002 6a74 0002 7333 0004 65646765 0003 302e31 0003 50454d");
 	assert_robust(decode_join, &b);
 	assert_int_equal(msg_join_decode(&got, b.data, b.len), 0);
 	assert_string_equal(got.token_id, "jt");
@@ -86,14 +86,14 @@ static void test_others(void **state)
 	(void)state;
 	buf_init(&b, PROTO_MSG_MAX);
 	msg_renew_encode(&renew, &b);
-	assert_wire(&b, "0702 0003 50454d");
+	assert_wire(&b, "0703 0003 50454d");
 	assert_robust(decode_renew, &b);
 	assert_int_equal(msg_renew_decode(&got_renew, b.data, b.len), 0);
 	assert_string_equal(got_renew.request_pem, "PEM");
 
 	buf_reset(&b);
 	msg_joined_encode(&joined, &b);
-	assert_wire(&b, "0602 0002 6e31 0001 43 0001 41");
+	assert_wire(&b, "0603 0002 6e31 0001 43 0001 41");
 	assert_robust(decode_joined, &b);
 	assert_int_equal(msg_joined_decode(&got_joined, b.data, b.len), 0);
 	assert_string_equal(got_joined.node_id, "n1");
@@ -101,7 +101,7 @@ static void test_others(void **state)
 
 	buf_reset(&b);
 	msg_refused_encode(&refused, &b);
-	assert_wire(&b, "0a02 0008 00000100 0002 6e6f");
+	assert_wire(&b, "0a03 0008 00000100 0002 6e6f");
 	assert_robust(decode_refused, &b);
 	assert_int_equal(msg_refused_decode(&got_refused, b.data, b.len), 0);
 	assert_int_equal(got_refused.code, 8);

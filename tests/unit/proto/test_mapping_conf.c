@@ -64,6 +64,7 @@ static struct mapping_conf most(void)
 		.target_client = "42",
 		.transport = MAPPING_TRANSPORT_DEDICATED,
 		.compress = MAPPING_COMPRESS_ZSTD,
+		.health = { HEALTH_HTTP, 0x401, 0x402, 3, 4, "/up", 0x105 },
 	};
 }
 
@@ -82,14 +83,15 @@ static void test_golden(void **state)
 
 	(void)state;
 	encode(&b, &m);
-	assert_wire(&b, "02 02 02 02 01 00 01 00 01 0003 3a3a31 0102 0304 000a 64622e6578616d706c65 0506"
+	assert_wire(&b, "03 02 02 02 01 00 01 00 01 0003 3a3a31 0102 0304 000a 64622e6578616d706c65 0506"
 			" 0000000000000011 0000000000000012 0000000000000013"
 			" 00000014 00000015 00000016 00000017 00000018 00000019 0000001a 0000001b 0000001c"
 			" 00000002 04 08 0a000000 06 20 20010db8000000000000000000000000"
 			" 00000001 04 20 0a010203"
 			" 00000001 04 00 00000000"
 			" 00000001 06 80 00000000000000000000000000000001"
-			" 0002 3432 02 01");
+			" 0002 3432 02 01"
+			" 02 00000401 00000402 00000003 00000004 0003 2f7570 00000105");
 	assert_robust(decode, &b);
 	buf_free(&b);
 }
@@ -111,6 +113,8 @@ static void test_round_trip(void **state)
 	assert_string_equal(got.target_client, "42");
 	assert_int_equal(got.transport, MAPPING_TRANSPORT_DEDICATED);
 	assert_int_equal(got.compress, MAPPING_COMPRESS_ZSTD);
+	assert_int_equal(got.health.fall, 4);
+	assert_string_equal(got.health.path, "/up");
 	assert_int_equal(got.allow.n, 2);
 	assert_memory_equal(got.allow.items, m.allow.items, 2 * sizeof(struct cidr));
 	encode(&again, &got);
@@ -146,6 +150,15 @@ static void test_soundness(void **state)
 	} while (0)
 	CHECK(true, (void)0);
 	CHECK(false, m.port_first = 0);
+	CHECK(true, m.health = ((struct health_conf){ HEALTH_TCP, 1000, 100, 1, 1, "/", 0 }));
+	CHECK(false, m.health = ((struct health_conf){ HEALTH_TCP, 999, 100, 1, 1, "/", 0 }));
+	CHECK(false, m.health = ((struct health_conf){ HEALTH_TCP, 1000, 60001, 1, 1, "/", 0 }));
+	CHECK(false, m.health = ((struct health_conf){ HEALTH_TCP, 1000, 100, 0, 1, "/", 0 }));
+	CHECK(false, m.health = ((struct health_conf){ HEALTH_TCP, 1000, 100, 1, 11, "/", 0 }));
+	CHECK(false, m.health = ((struct health_conf){ HEALTH_HTTP, 1000, 100, 1, 1, "/ x", 0 }));
+	CHECK(false, m.health = ((struct health_conf){ HEALTH_HTTP, 1000, 100, 1, 1, "", 0 }));
+	CHECK(false, m.health = ((struct health_conf){ HEALTH_HTTP, 1000, 100, 1, 1, "/", 99 }));
+	CHECK(false, m.health = ((struct health_conf){ HEALTH_HTTP, 1000, 100, 1, 1, "/", 600 }));
 	CHECK(false, m.port_first = m.port_last = 0);
 	CHECK(false, m.port_last = 999);
 	CHECK(true, m.port_last = 1999);
@@ -176,7 +189,7 @@ static void test_refused(void **state)
 	encode(&b, &m);
 	assert_refused_with(decode, &b, 0, 0); /* version */
 	assert_refused_with(decode, &b, 0, 1);
-	assert_refused_with(decode, &b, 0, 3);
+	assert_refused_with(decode, &b, 0, 4);
 	assert_refused_with(decode, &b, 1, 0); /* protocol */
 	assert_refused_with(decode, &b, 1, 3);
 	assert_refused_with(decode, &b, 2, 3); /* on_delete */
@@ -187,9 +200,10 @@ static void test_refused(void **state)
 	assert_refused_with(decode, &b, cidrs, 1);     /* more than MAPPING_CIDRS_MAX */
 	assert_refused_with(decode, &b, cidrs + 4, 5); /* family */
 	assert_refused_with(decode, &b, cidrs + 5, 33);
-	assert_refused_with(decode, &b, cidrs + 5, 6); /* host bits */
-	assert_refused_with(decode, &b, b.len - 2, 3); /* transport */
-	assert_refused_with(decode, &b, b.len - 1, 2); /* compress */
+	assert_refused_with(decode, &b, cidrs + 5, 6);  /* host bits */
+	assert_refused_with(decode, &b, b.len - 28, 3); /* transport */
+	assert_refused_with(decode, &b, b.len - 27, 2); /* compress */
+	assert_refused_with(decode, &b, b.len - 26, 3); /* health */
 	buf_free(&b);
 }
 

@@ -9,13 +9,14 @@ static void test_header(void **state)
 		size_t n;
 		unsigned type;
 	} cases[] = {
-		{ "poll", "\x01\x02", 2, MSG_POLL },
-		{ "refused", "\x0a\x02rest", 6, MSG_REFUSED },
-		{ "type 0", "\x00\x02", 2, 0 },
-		{ "type 11", "\x0b\x02", 2, 0 },
+		{ "poll", "\x01\x03", 2, MSG_POLL },
+		{ "refused", "\x0a\x03rest", 6, MSG_REFUSED },
+		{ "type 0", "\x00\x03", 2, 0 },
+		{ "type 11", "\x0b\x03", 2, 0 },
 		{ "version 0", "\x01\x00", 2, 0 },
 		{ "version 1", "\x01\x01", 2, 0 },
-		{ "version 3", "\x01\x03", 2, 0 },
+		{ "version 2", "\x01\x02", 2, 0 },
+		{ "version 4", "\x01\x04", 2, 0 },
 		{ "one byte", "\x01", 1, 0 },
 		{ "nothing", "", 0, 0 },
 	};
@@ -28,7 +29,7 @@ static void test_header(void **state)
 	assert_int_equal(msg_type_of(NULL, 0), 0);
 	buf_init(&b, 100);
 	msg_begin(&b, MSG_ANSWER);
-	assert_wire(&b, "0802");
+	assert_wire(&b, "0803");
 	buf_free(&b);
 }
 
@@ -37,10 +38,10 @@ static void test_open(void **state)
 	struct cursor c;
 
 	(void)state;
-	cursor_init(&c, "\x01\x02z", 3);
+	cursor_init(&c, "\x01\x03z", 3);
 	msg_open(&c, MSG_POLL);
 	assert_int_equal(cursor_u8(&c), 'z');
-	cursor_init(&c, "\x01\x02z", 3);
+	cursor_init(&c, "\x01\x03z", 3);
 	msg_open(&c, MSG_UPDATE);
 	assert_true(c.failed);
 }

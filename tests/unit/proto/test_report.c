@@ -63,11 +63,11 @@ static void test_golden(void **state)
 
 	(void)state;
 	write_report(&b);
-	assert_wire(&b, "0302 0002 6231 0000000000000003 01"
+	assert_wire(&b, "0303 0002 6231 0000000000000003 01"
 			" 0003 302e31 0000000000000001 00000002 00000003 00000004 00000005 00000006 00000007"
 			" 0000000000000008 00000009 0003 653a31"
 			" " ZERO_LOG " 000000000000000a 000000000000000b 00000000 00000000"
-			" 01 00000000 00000001 0001 37 0001 69 0000 0000 01 00000002 0000000000000000"
+			" 01 00000000 00000001 0001 37 0001 69 0000 0000 01 00000002 0000000000000000 00000000 00000000"
 			" 00000002"
 			" 0000000000000001 0001 6d 00000000"
 			" 0000000000000002 0001 6d 00008001 0000000000000010 ffffffffffffffff");
@@ -155,8 +155,8 @@ static void test_counters_of_a_newer_peer(void **state)
 
 static void test_refused(void **state)
 {
-	const size_t last = 2 + 4 + 8, clients = last + 1 + 5 + 44 + 5 + 40, rows = clients + 9 + 23, first = rows + 4,
-		     second = first + 15;
+	const size_t last = 2 + 4 + 8, clients = last + 1 + 5 + 44 + 5 + 40, rows = clients + 9 + 23 + 8,
+		     first = rows + 4, second = first + 15;
 	struct buf b;
 
 	(void)state;
@@ -181,7 +181,7 @@ static void test_ack(void **state)
 	(void)state;
 	buf_init(&b, PROTO_MSG_MAX);
 	msg_report_ack_encode(&m, &b);
-	assert_wire(&b, "0402 0002 6231 0000000000001122 01");
+	assert_wire(&b, "0403 0002 6231 0000000000001122 01");
 	assert_robust(decode_ack, &b);
 	assert_int_equal(msg_report_ack_decode(&got, b.data, b.len), 0);
 	assert_string_equal(got.boot, "b1");

@@ -7,6 +7,7 @@
 
 #include "common/crypto/key.h"
 #include "common/crypto/tls.h"
+#include "common/tunnel/frame_check.h"
 #include "common/tunnel/tunnel_link.h"
 #include "proto/client_conf.h"
 #include "proto/client_state.h"
@@ -107,11 +108,14 @@ struct agent {
 	struct frame_hello hello;
 	struct alink links[LINKS_MAX];
 	unsigned n; /* links wanted */
-	struct task quit, go_away;
+	struct task quit, go_away, say;
 	/* for the test's thread: atomic */
 	unsigned up, closed, code, streams;
-	bool mute; /* opens streams and answers nothing */
-	bool dead; /* its target: streams are refused; atomic */
+	bool mute;        /* opens streams and answers nothing */
+	bool dead;        /* its target: streams are refused; atomic */
+	unsigned checked; /* the last one's type; atomic */
+	unsigned checks;  /* CHECK frames; atomic */
+	bool up_now;      /* what `say` says of map_a */
 };
 
 static void on_echo(struct stream *s, uint32_t events)
@@ -197,6 +201,15 @@ static int on_agent_control(struct tunnel_link *l, const struct frame_head *h, c
 	}
 	if (h->type == FRAME_GOAWAY)
 		return 0;
+	if (h->type == FRAME_CHECK) {
+		struct frame_check c;
+
+		assert_int_equal(frame_check_get(&c, p, h->n), 0);
+		assert_string_equal(c.mapping, "map_a");
+		__atomic_store_n(&al->agent->checked, c.spec.type, __ATOMIC_RELEASE);
+		__atomic_add_fetch(&al->agent->checks, 1, __ATOMIC_RELEASE);
+		return 0;
+	}
 	assert_int_equal(frame_welcome_get(&w, p, h->n), 0);
 	assert_int_equal(w.links, 2);
 	tunnel_link_up(l, w.ping_ms);
@@ -237,6 +250,25 @@ static void on_go_away(struct task *t)
 	}
 }
 
+static void on_say(struct task *t)
+{
+	struct agent *a = CONTAINER_OF(t, struct agent, say);
+	struct frame_health h = { .mapping = "map_a", .up = a->up_now };
+
+	if (!h.up)
+		str_copy(h.reason, sizeof h.reason, "connection refused");
+	for (unsigned i = 0; i < a->n; i++) {
+		frame_health_put(&a->links[i].link.mux.out, &h);
+		tunnel_link_flush(&a->links[i].link);
+	}
+}
+
+static void agent_say(struct agent *a, bool up)
+{
+	a->up_now = up;
+	worker_post(&a->worker, &a->say);
+}
+
 static void *work_agent(void *arg)
 {
 	struct agent *a = arg;
@@ -269,6 +301,7 @@ static void agent_start(struct agent *a, const char *instance, uint64_t epoch, c
 	assert_int_equal(tunnel_desk_init(&a->desk), 0);
 	task_init(&a->quit, on_quit);
 	task_init(&a->go_away, on_go_away);
+	task_init(&a->say, on_say);
 	assert_int_equal(pthread_create(&a->thread, NULL, work_agent, a), 0);
 }
 
@@ -663,6 +696,88 @@ static void test_another_agent(void **state)
 	agent_stop(&b);
 }
 
+static void put_checked_mapping(uint8_t type)
+{
+	struct mapping_conf m = lab_mapping(MAPPING_TCP, tunnel_port, 80);
+
+	str_copy(m.target_host, sizeof m.target_host, "svc.internal");
+	str_copy(m.target_client, sizeof m.target_client, CLIENT);
+	m.health = (struct health_conf){ type, 1000, 100, 2, 3, "/", 0 };
+	lab_change(&lab, "map_a", &m);
+}
+
+static bool is_refused(void)
+{
+	enum err_code code;
+
+	lab_refusal(&lab, "map_a", &code);
+	assert_true(code == ERR_NONE || code == ERR_TARGET_DOWN);
+	return code == ERR_TARGET_DOWN;
+}
+
+static uint32_t troubles(void)
+{
+	struct client_states states = { .n = 0 };
+
+	agents_states(agents, &states);
+	return states.n_troubles;
+}
+
+static void connect_and_echo(unsigned times)
+{
+	while (times-- > 0) {
+		int fd = lab_connect(SOCK_STREAM, tunnel_port);
+
+		expect_echo(fd, 1000);
+		close(fd);
+	}
+}
+
+/* An agent whose target is down by its own word gets nothing; when that holds for all, the mapping is in trouble. */
+static void test_targets_that_are_down(void **state)
+{
+	struct agent a, b;
+	int fd;
+
+	(void)state;
+	agent_start(&a, "i1", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&a.up) == 2);
+	put_checked_mapping(HEALTH_TCP);
+	LAB_UNTIL(&lab, seen(&a.checks) == 2 && seen(&a.checked) == FRAME_CHECK_TCP); /* links that are there */
+	agent_start(&b, "i2", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&b.checks) == 2); /* and those that come */
+	__atomic_store_n(&a.dead, true, __ATOMIC_RELAXED);
+	agent_say(&a, false);
+	agent_say(&b, true);
+	LAB_UNTIL(&lab, troubles() == 1);
+	assert_false(is_refused());
+	connect_and_echo(20);
+	assert_int_equal(counts().failed_streams, 0);
+
+	agent_say(&b, false);
+	LAB_UNTIL(&lab, is_refused() && troubles() == 2);
+	fd = lab_connect(SOCK_STREAM, tunnel_port);
+	lab_expect_reset(fd);
+	close(fd);
+	LAB_UNTIL(&lab, lab_count(&lab, "map_a", METER_refused_down) == 1);
+
+	agent_stop(&b); /* the one that is left is down */
+	LAB_UNTIL(&lab, troubles() == 1);
+	assert_true(is_refused());
+	__atomic_store_n(&a.dead, false, __ATOMIC_RELAXED);
+	agent_say(&a, true);
+	LAB_UNTIL(&lab, !is_refused());
+	connect_and_echo(4);
+
+	agent_say(&a, false);
+	LAB_UNTIL(&lab, is_refused());
+	put_checked_mapping(HEALTH_NONE);
+	LAB_UNTIL(&lab, !is_refused() && seen(&a.checked) == FRAME_CHECK_NONE);
+	connect_and_echo(4);
+	LAB_UNTIL(&lab, lab_connections(&lab) == 0 && seen(&a.streams) == 0);
+	agent_stop(&a);
+}
+
 static void test_no_agent_reaches_it(void **state)
 {
 	struct agent a, b;
@@ -770,6 +885,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reset_is_no_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_client_limits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_another_agent, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_targets_that_are_down, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_agent_reaches_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_agent_gone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_silent_guests, set_up, tear_down),

@@ -1,0 +1,201 @@
+#include "relayd/tunnel/target_view.h"
+
+#include "common/base/err.h"
+#include "common/base/map.h"
+#include "common/base/str.h"
+#include "common/tunnel/frame.h"
+#include "relayd/conf/refusals.h"
+#include "relayd/conf/snapshot.h"
+#include "relayd/tunnel/standing.h"
+#include "relayd/tunnel/watch.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct checked {
+	const struct object *object; /* a reference */
+	unsigned down, others;       /* links whose agents say so, or do not */
+	const char *instance;        /* one of those that are down, and why; in `troubles` */
+	const char *reason;
+	bool refused;
+};
+
+struct target_view {
+	struct refusals *refusals;
+	struct map checked; /* by mapping */
+	pthread_mutex_t lock;
+	struct client_trouble *troubles;
+	uint32_t n, more;
+};
+
+int target_view_new(struct target_view **out, struct refusals *refusals)
+{
+	struct target_view *v = calloc(1, sizeof *v);
+
+	if (v == NULL)
+		return -1;
+	v->troubles = calloc(CLIENT_TROUBLES_MAX, sizeof *v->troubles);
+	if (v->troubles == NULL) {
+		free(v);
+		return -1;
+	}
+	v->refusals = refusals;
+	map_init(&v->checked);
+	pthread_mutex_init(&v->lock, NULL);
+	*out = v;
+	return 0;
+}
+
+static void forget(struct target_view *v, struct checked *c)
+{
+	map_remove_str(&v->checked, c->object->id);
+	if (c->refused)
+		refusals_clear(v->refusals, c->object->id);
+	object_unref(c->object);
+	free(c);
+}
+
+void target_view_free(struct target_view *v)
+{
+	struct checked *c;
+	size_t it = 0;
+
+	if (v == NULL)
+		return;
+	while ((c = map_next(&v->checked, &it)) != NULL) {
+		object_unref(c->object);
+		free(c);
+	}
+	map_free(&v->checked);
+	pthread_mutex_destroy(&v->lock);
+	free(v->troubles);
+	free(v);
+}
+
+/* ---- the configuration -------------------------------------------------------------------------------------------- */
+
+static void put(struct target_view *v, const struct object *o)
+{
+	struct checked *c = map_remove_str(&v->checked, o->id); /* its key is the old object's */
+
+	if (c == NULL && (c = calloc(1, sizeof *c)) == NULL)
+		return;
+	object_unref(c->object);
+	c->object = object_ref(o);
+	if (map_put_str(&v->checked, c->object->id, c, NULL) == 0)
+		return;
+	object_unref(c->object);
+	free(c);
+}
+
+static void on_object(const struct object *old, const struct object *new_, void *arg)
+{
+	struct target_view *v = arg;
+	struct checked *c;
+
+	if (watch_is_wanted(new_))
+		put(v, new_);
+	else if (watch_is_wanted(old) && (c = map_get_str(&v->checked, old->id)) != NULL)
+		forget(v, c);
+}
+
+bool target_view_apply(struct target_view *v, const struct snapshot *old, const struct snapshot *new_)
+{
+	const bool before = map_count(&v->checked) > 0;
+
+	snapshot_diff(old, new_, on_object, v);
+	return before || map_count(&v->checked) > 0;
+}
+
+/* ---- a look ------------------------------------------------------------------------------------------------------- */
+
+void target_view_begin(struct target_view *v)
+{
+	struct checked *c;
+	size_t it = 0;
+
+	while ((c = map_next(&v->checked, &it)) != NULL) {
+		c->down = c->others = 0;
+		c->instance = c->reason = "";
+	}
+	v->n = v->more = 0;
+}
+
+/* An agent says it on every link: once is enough. */
+static struct client_trouble *trouble_of(struct target_view *v, const char *mapping, const struct frame_hello *who)
+{
+	for (uint32_t i = 0; i < v->n; i++) {
+		struct client_trouble *t = &v->troubles[i];
+
+		if (str_eq(t->mapping, mapping) && str_eq(t->instance, who->instance) && str_eq(t->client, who->client))
+			return t;
+	}
+	if (v->n == CLIENT_TROUBLES_MAX) {
+		v->more++;
+		return NULL;
+	}
+	return &v->troubles[v->n++];
+}
+
+static void add_trouble(
+	struct target_view *v, struct checked *c, const struct frame_hello *who, const struct standing *s)
+{
+	struct client_trouble *t = trouble_of(v, s->mapping, who);
+
+	if (t == NULL)
+		return;
+	str_copy(t->client, sizeof t->client, who->client);
+	str_copy(t->instance, sizeof t->instance, who->instance);
+	str_copy(t->mapping, sizeof t->mapping, s->mapping);
+	str_copy(t->reason, sizeof t->reason, s->reason);
+	c->instance = t->instance;
+	c->reason = t->reason;
+}
+
+void target_view_add(
+	struct target_view *v, const char *mapping, const struct frame_hello *who, const struct standing *s)
+{
+	struct checked *c;
+
+	pthread_mutex_lock(&v->lock);
+	c = map_get_str(&v->checked, mapping);
+	if (c != NULL && s != NULL && s->down) {
+		c->down++;
+		add_trouble(v, c, who, s);
+	} else if (c != NULL) {
+		c->others++;
+	}
+	pthread_mutex_unlock(&v->lock);
+}
+
+static void judge(struct target_view *v, struct checked *c)
+{
+	const bool down = c->down > 0 && c->others == 0;
+	struct err why = { .code = ERR_NONE };
+
+	if (down) {
+		err_set(&why, ERR_TARGET_DOWN, NULL, "no agent here has a target that works; %s: %s", c->instance,
+			c->reason);
+		refusals_set(v->refusals, c->object, &why);
+	} else if (c->refused) {
+		refusals_clear(v->refusals, c->object->id);
+	}
+	c->refused = down;
+}
+
+void target_view_end(struct target_view *v)
+{
+	struct checked *c;
+	size_t it = 0;
+
+	while ((c = map_next(&v->checked, &it)) != NULL)
+		judge(v, c);
+}
+
+void target_view_troubles(const struct target_view *v, struct client_states *out)
+{
+	out->troubles = v->troubles;
+	out->n_troubles = v->n;
+	out->more_troubles = v->more;
+}
