@@ -155,6 +155,55 @@ int db_post_v(struct db *db, const char *sql, struct err *e, const struct bind *
 	return rc;
 }
 
+/* ---- one statement many times ------------------------------------------------------------------------------------ */
+
+struct each {
+	const struct db_each *all;
+	struct query *q;
+};
+
+static int on_answer(void *arg, size_t i, struct err *e)
+{
+	const struct each *each = arg;
+	int rc;
+
+	while ((rc = query_next(each->q, e)) == 1)
+		if (each->all->row(each->all->arg, i, each->q, e) != 0)
+			return -1;
+	return rc;
+}
+
+/* Where a statement costs no round trip. */
+static int each_alone(struct each *each, struct err *e)
+{
+	const struct driver *d = each->q->db->driver;
+	const struct db_each *all = each->all;
+	int rc = 0;
+
+	for (size_t i = 0; i < all->n && rc == 0; i++) {
+		rc = d->start(each->q->stmt, all->values + i * all->width, all->width, e);
+		if (rc == 0)
+			rc = on_answer(each, i, e);
+		d->reset(each->q->stmt);
+	}
+	return rc;
+}
+
+int db_each(struct db *db, const struct db_each *all, struct err *e)
+{
+	struct each each = { .all = all };
+	int rc;
+
+	if (all->n == 0)
+		return 0;
+	if (query_of(&each.q, db, all->sql, e) != 0)
+		return -1;
+	list_push_back(&db->running, &each.q->link);
+	rc = db->driver->each != NULL ? db->driver->each(each.q->stmt, all, on_answer, &each, e) : each_alone(&each, e);
+	query_end(each.q);
+	return rc;
+}
+
 int db_scan(struct db *db, struct query **out, const char *sql, struct err *e)
 {
 	struct query *q;

@@ -46,6 +46,7 @@ struct driver_conf {
 
 /* Called now and then while a copy goes on; pages are the driver's unit. Non-zero stops it. */
 typedef int (*driver_progress_fn)(uint64_t done, uint64_t total, void *arg);
+typedef int (*driver_answer_fn)(void *arg, size_t i, struct err *e);
 
 struct driver {
 	const char *form; /* of its URLs, for messages: "sqlite:PATH" */
@@ -75,6 +76,8 @@ struct driver {
 	int (*start)(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e);
 	/* To its end, at once or with the next statement, whose failure its own then is. */
 	int (*post)(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e);
+	/* For each set of values; fn() takes the rows of the i-th by step(). NULL: start() does as well. */
+	int (*each)(struct driver_stmt *s, const struct db_each *all, driver_answer_fn fn, void *arg, struct err *e);
 	int (*step)(struct driver_stmt *s, struct err *e); /* 1 a row, 0 the end, -1 */
 	void (*reset)(struct driver_stmt *s);
 	int64_t (*changed)(struct driver_stmt *s); /* rows that it changed, after its end */

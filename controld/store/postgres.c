@@ -169,17 +169,22 @@ static void argument_set(const struct arguments *a, size_t i, const struct bind 
 	}
 }
 
-static int send_statement(struct driver_stmt *s, enum postgres_due what, const struct bind *b, size_t n, struct err *e)
+static int send_values(struct driver_stmt *s, enum postgres_due what, const struct bind *b, size_t n, struct err *e)
 {
 	struct driver_conn *c = s->conn;
 	const struct arguments *a = &s->args;
 
 	for (size_t i = 0; i < n; i++)
 		argument_set(a, i, &b[i]);
-	if (s->generation != c->generation && send_prepare(s, e) != 0)
-		return -1;
 	return postgres_sent(
 		c, PQsendQueryPrepared(c->pg, s->name, (int)n, a->value, a->length, a->format, 0), what, e);
+}
+
+static int send_statement(struct driver_stmt *s, enum postgres_due what, const struct bind *b, size_t n, struct err *e)
+{
+	if (s->generation != s->conn->generation && send_prepare(s, e) != 0)
+		return -1;
+	return send_values(s, what, b, n, e);
 }
 
 static int fetch_portion(struct driver_stmt *s, struct err *e)
@@ -240,6 +245,51 @@ static int postgres_start(struct driver_stmt *s, const struct bind *b, size_t n,
 		return -1;
 	s->conn->unread = false;
 	return 0;
+}
+
+/* So many sets of values, from the first on, as fit one flight: that many, or -1. */
+static int fly_each(struct driver_stmt *s, const struct db_each *all, size_t first, struct err *e)
+{
+	struct driver_conn *c = s->conn;
+	unsigned generation = c->generation;
+	size_t n;
+
+	if (usable(c, e) != 0 || (c->n_due > POSTGRES_DUE_MAX / 2 && postgres_land(c, NULL, postgres_limit(c), e) != 0))
+		return -1;
+	if (s->generation != generation && send_prepare(s, e) != 0)
+		return -1;
+	n = MIN(all->n - first, POSTGRES_DUE_MAX - c->n_due - 5);
+	for (size_t i = 0; i < n; i++)
+		if (send_values(s, DUE_WANTED, all->values + (first + i) * all->width, all->width, e) != 0)
+			return -1;
+	if (postgres_land_all(c, postgres_limit(c), e) != 0)
+		return -1;
+	s->generation = generation;
+	return (int)n;
+}
+
+static int postgres_each(
+	struct driver_stmt *s, const struct db_each *all, driver_answer_fn fn, void *arg, struct err *e)
+{
+	struct driver_conn *c = s->conn;
+	int n, rc = 0;
+
+	if (all->width != s->params)
+		return wrong_count(s, all->width, e);
+	for (size_t at = 0; at < all->n && rc == 0; at += (size_t)n) {
+		if ((n = fly_each(s, all, at, e)) < 0 && (!postgres_revive(c, e) || (n = fly_each(s, all, at, e)) < 0))
+			return -1;
+		c->unread = false;
+		for (int i = 0; i < n && rc == 0; i++) {
+			PQclear(s->result);
+			s->result = c->got[i];
+			c->got[i] = NULL;
+			s->row = 0;
+			rc = fn(arg, at + (size_t)i, e);
+		}
+		postgres_forget(c);
+	}
+	return rc;
 }
 
 static int postgres_step(struct driver_stmt *s, struct err *e)
@@ -401,6 +451,7 @@ const struct driver postgres_driver = {
 	.finalize = postgres_finalize,
 	.start = postgres_start,
 	.post = postgres_post_stmt,
+	.each = postgres_each,
 	.step = postgres_step,
 	.reset = postgres_reset,
 	.changed = postgres_changed,

@@ -6,6 +6,7 @@
  *
  *	post   queue a statement without values and rows: its failure becomes that of the next one that lands
  *	land   send all that is queued and take every answer, within a limit of time
+ *	each   queue one statement with many sets of values and land once for all
  *	launch send it and take the answers with the next landing
  *
  * Owner, thread and end: as driver.h says of a connection.
@@ -19,7 +20,7 @@
 #include <postgresql/libpq-fe.h>
 
 #define POSTGRES_VERSION_MIN 130000
-#define POSTGRES_DUE_MAX     64
+#define POSTGRES_DUE_MAX     256
 #define POSTGRES_NO_LIMIT    UINT64_MAX
 
 /* Advisory locks of one database: who writes the change log, who is at work on it, who makes schemas. */
@@ -47,6 +48,8 @@ struct driver_conn {
 	PGnotify *news;                          /* that was handed out last; postgres_watch.c */
 	enum postgres_due due[POSTGRES_DUE_MAX]; /* oldest first */
 	size_t n_due;
+	PGresult *got[POSTGRES_DUE_MAX]; /* of the last landing, those that were DUE_WANTED; it fails with none */
+	size_t n_got;
 };
 
 /* postgres_conn.c */
@@ -65,6 +68,9 @@ int postgres_post(struct driver_conn *c, const char *sql, struct err *e) MUST_CH
 int postgres_sent(struct driver_conn *c, int rc, enum postgres_due what, struct err *e) MUST_CHECK;
 /* *result (may be NULL) gets the one that was DUE_WANTED; the caller clears it. */
 int postgres_land(struct driver_conn *c, PGresult **result, uint64_t limit_ms, struct err *e) MUST_CHECK;
+/* Those of several stay in c->got until the next landing; whoever takes one leaves NULL. */
+int postgres_land_all(struct driver_conn *c, uint64_t limit_ms, struct err *e) MUST_CHECK;
+void postgres_forget(struct driver_conn *c); /* clears them */
 void postgres_launch(struct driver_conn *c);
 /* Outside of the pipeline: several statements, the last one's result. Nothing may be due. */
 int postgres_simple(

@@ -196,6 +196,7 @@ static void session_name(struct driver_conn *c)
 
 static void drop(struct driver_conn *c)
 {
+	postgres_forget(c);
 	PQfreemem(c->news);
 	c->news = NULL;
 	PQfinish(c->pg);

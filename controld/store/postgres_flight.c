@@ -110,7 +110,7 @@ int postgres_post(struct driver_conn *c, const char *sql, struct err *e)
 }
 
 /* One result and what ends it. 0, or 1 when it was an error, which *e then tells unless an earlier one did. */
-static int take_due(struct driver_conn *c, enum postgres_due what, PGresult **wanted, uint64_t end_ms, struct err *e)
+static int take_due(struct driver_conn *c, enum postgres_due what, uint64_t end_ms, struct err *e)
 {
 	PGresult *r = NULL, *end = NULL;
 	int rc = 0;
@@ -126,8 +126,8 @@ static int take_due(struct driver_conn *c, enum postgres_due what, PGresult **wa
 		if (PQresultStatus(r) != PGRES_PIPELINE_ABORTED)
 			(void)postgres_fail(c, r, e);
 	}
-	if (what == DUE_WANTED && wanted != NULL && rc == 0)
-		*wanted = r;
+	if (what == DUE_WANTED && rc == 0)
+		c->got[c->n_got++] = r;
 	else
 		PQclear(r);
 	if (take(c, &end, end_ms, e) != 0)
@@ -136,14 +136,14 @@ static int take_due(struct driver_conn *c, enum postgres_due what, PGresult **wa
 	return rc;
 }
 
-static int take_all(struct driver_conn *c, PGresult **wanted, uint64_t end_ms, struct err *e)
+static int take_all(struct driver_conn *c, uint64_t end_ms, struct err *e)
 {
 	struct err first = { 0 };
 	int failed = 0;
 
 	for (size_t i = 0; i < c->n_due; i++) {
 		struct err why = { 0 };
-		int rc = take_due(c, c->due[i], wanted, end_ms, &why);
+		int rc = take_due(c, c->due[i], end_ms, &why);
 
 		if (rc < 0) {
 			first = why;
@@ -159,22 +159,38 @@ static int take_all(struct driver_conn *c, PGresult **wanted, uint64_t end_ms, s
 	return failed > 0 ? -1 : 0;
 }
 
-int postgres_land(struct driver_conn *c, PGresult **result, uint64_t limit_ms, struct err *e)
+void postgres_forget(struct driver_conn *c)
+{
+	for (size_t i = 0; i < c->n_got; i++)
+		PQclear(c->got[i]);
+	c->n_got = 0;
+}
+
+int postgres_land_all(struct driver_conn *c, uint64_t limit_ms, struct err *e)
 {
 	uint64_t end_ms = until(limit_ms);
-	PGresult *r = NULL;
-	int rc;
 
+	postgres_forget(c);
 	if (c->pg == NULL)
 		return postgres_lost(c, NULL, e);
 	if (postgres_sent(c, PQpipelineSync(c->pg), DUE_SYNC, e) != 0 || flush(c, end_ms, e) != 0)
 		return -1;
-	rc = take_all(c, &r, end_ms, e);
-	if (rc == 0 && result != NULL)
-		*result = r;
-	else
-		PQclear(r);
-	return rc;
+	if (take_all(c, end_ms, e) == 0)
+		return 0;
+	postgres_forget(c);
+	return -1;
+}
+
+int postgres_land(struct driver_conn *c, PGresult **result, uint64_t limit_ms, struct err *e)
+{
+	if (postgres_land_all(c, limit_ms, e) != 0)
+		return -1;
+	if (result != NULL && c->n_got > 0) {
+		*result = c->got[0];
+		c->got[0] = NULL;
+	}
+	postgres_forget(c);
+	return 0;
 }
 
 /* A small message: where even that does not fit, the next landing sends it. */

@@ -70,6 +70,18 @@ int db_exec_v(struct db *db, const char *sql, struct err *e, const struct bind *
  * trip less.
  */
 int db_post_v(struct db *db, const char *sql, struct err *e, const struct bind *b, size_t n) MUST_CHECK;
+/*
+ * One statement once for each of n sets of values, in their order, many of them in one round trip. row() is called for each
+ * row of the i-th's answer and runs no statement itself. All-or-nothing is the transaction's business, as ever.
+ */
+struct db_each {
+	const char *sql;
+	const struct bind *values; /* [n][width] */
+	size_t width, n;
+	int (*row)(void *arg, size_t i, struct query *q, struct err *e);
+	void *arg;
+};
+int db_each(struct db *db, const struct db_each *all, struct err *e) MUST_CHECK;
 /* Starts a SELECT (or ... RETURNING); texts and blobs are valid until the next query_next(). */
 int db_query_v(
 	struct db *db, struct query **out, const char *sql, struct err *e, const struct bind *b, size_t n) MUST_CHECK;

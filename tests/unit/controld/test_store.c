@@ -255,6 +255,100 @@ static int work_write_again(struct db *tx, void *arg, struct err *e)
 	return insert(arg, 99, "inner", e);
 }
 
+/* ---- one statement many times ------------------------------------------------------------------------------------ */
+
+#define MANY 700 /* more than one flight has room for */
+
+struct many {
+	struct bind values[MANY][2];
+	size_t n, stop_at;
+	int64_t ids[MANY], rows[MANY];
+};
+
+static const char sql_put[] = "INSERT INTO t(id, v) VALUES (?1, ?2) RETURNING id";
+static const char sql_near[] =
+	"SELECT id FROM t WHERE id BETWEEN ?1 AND CAST(?1 AS BIGINT) + CAST(?2 AS BIGINT) ORDER BY id";
+
+static int on_row(void *arg, size_t i, struct query *q, struct err *e)
+{
+	struct many *m = arg;
+
+	m->ids[i] = query_int(q, 0);
+	m->rows[i]++;
+	return i == m->stop_at ? err_set(e, ERR_FORBIDDEN, NULL, "enough") : 0;
+}
+
+static int each(struct db *db, const char *sql, struct many *m, struct err *e)
+{
+	const struct db_each all = { sql, m->values[0], 2, m->n, on_row, m };
+
+	return db_each(db, &all, e);
+}
+
+static int work_put_many(struct db *tx, void *arg, struct err *e)
+{
+	if (db_post(tx, sql_insert, e, bind_i(-1), bind_s("goes along")) != 0)
+		return -1;
+	return each(tx, sql_put, arg, e);
+}
+
+static struct many *many_rows(void)
+{
+	struct many *m = calloc(1, sizeof *m);
+
+	m->n = MANY;
+	m->stop_at = SIZE_MAX;
+	for (size_t i = 0; i < MANY; i++) {
+		m->values[i][0] = bind_i((int64_t)i * 2);
+		m->values[i][1] = bind_s("v");
+	}
+	return m;
+}
+
+static void test_one_statement_many_times(void **state)
+{
+	const struct test_store *t = *state;
+	struct many *m = many_rows();
+	struct err e = { 0 };
+	struct db *db;
+
+	TEST_STORE_MUST(store_write(t->store, STORE_OPERATIONAL, work_put_many, m, &e), e);
+	assert_int_equal(count_of(t->store), MANY + 1);
+	for (size_t i = 0; i < MANY; i++) {
+		assert_int_equal(m->ids[i], 2 * i);
+		assert_int_equal(m->rows[i], 1);
+		m->rows[i] = 0;
+		m->values[i][1] = bind_i((int64_t)i % 2 * 2); /* every other one finds its neighbour, too */
+	}
+	TEST_STORE_MUST(store_read_begin(t->store, &db, &e), e);
+	TEST_STORE_MUST(each(db, sql_near, m, &e), e);
+	for (size_t i = 0; i < MANY; i++)
+		assert_int_equal(m->rows[i], i % 2 == 1 && i + 1 < MANY ? 2 : 1);
+	m->stop_at = 300;
+	assert_int_equal(each(db, sql_near, m, &e), -1);
+	assert_int_equal(e.code, ERR_FORBIDDEN);
+	m->n = 0;
+	TEST_STORE_MUST(each(db, sql_near, m, &e), e);
+	store_read_end(db);
+	free(m);
+}
+
+static void test_many_times_or_not_at_all(void **state)
+{
+	const struct test_store *t = *state;
+	struct many *m = many_rows();
+	struct err e = { 0 };
+
+	m->values[MANY - 1][0] = bind_i(4);
+	assert_int_equal(store_write(t->store, STORE_OPERATIONAL, work_put_many, m, &e), -1);
+	assert_int_equal(e.code, ERR_ALREADY_EXISTS);
+	assert_int_equal(count_of(t->store), 0);
+	m->n = 2;
+	TEST_STORE_MUST(store_write(t->store, STORE_OPERATIONAL, work_put_many, m, &e), e);
+	assert_int_equal(count_of(t->store), 3);
+	free(m);
+}
+
 static void test_a_write_inside_a_write_is_refused(void **state)
 {
 	struct test_store *t = *state;
@@ -547,6 +641,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_reader_keeps_its_snapshot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_statements_nest_and_are_closed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_posted_statements, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_statement_many_times, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_times_or_not_at_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_write_inside_a_write_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_writers_share_commits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_queues_shares_one_commit, setup, teardown),
