@@ -37,7 +37,7 @@ static struct room {
 	pthread_t edge;
 	pthread_mutex_t lock;
 	pthread_cond_t news;
-	int64_t committed;
+	int64_t committed, done; /* of the change log: what there is, what the relay has read */
 	bool stop;
 	atomic_int edge_does;
 	atomic_int acknowledges_after; /* EDGE_REFUSES: so many refusals */
@@ -142,7 +142,7 @@ static void on_commit(int64_t last_seq, void *arg)
 
 	pthread_mutex_lock(&r->lock);
 	r->committed = last_seq;
-	pthread_cond_signal(&r->news);
+	pthread_cond_broadcast(&r->news);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -162,7 +162,6 @@ static int say_word(const struct change *c, void *arg)
 static void *work_edge(void *arg)
 {
 	struct room *r = arg;
-	int64_t done = 0;
 
 	pthread_mutex_lock(&r->lock);
 	while (!r->stop) {
@@ -170,23 +169,29 @@ static void *work_edge(void *arg)
 		struct db *db;
 		struct err e;
 
-		if (upto == done) {
+		if (upto == r->done) {
 			pthread_cond_wait(&r->news, &r->lock);
 			continue;
 		}
 		pthread_mutex_unlock(&r->lock);
 		TEST_STORE_MUST(store_read_begin(r->server.store.store, &db, &e), e);
-		TEST_STORE_MUST(changes_read(db, done, 1000, NULL, say_word, NULL, &e), e);
+		TEST_STORE_MUST(changes_read(db, r->done, 1000, NULL, say_word, NULL, &e), e);
 		store_read_end(db);
 		pthread_mutex_lock(&r->lock);
-		done = upto;
+		r->done = upto;
+		pthread_cond_broadcast(&r->news);
 	}
 	pthread_mutex_unlock(&r->lock);
 	return NULL;
 }
 
+/* From now on: what was committed before it has read. */
 static void edge(enum edge_does does)
 {
+	pthread_mutex_lock(&room.lock);
+	while (room.done != room.committed)
+		pthread_cond_wait(&room.news, &room.lock);
+	pthread_mutex_unlock(&room.lock);
 	atomic_store(&room.acknowledges_after, INT_MAX);
 	atomic_store(&room.edge_does, does);
 	if (does == EDGE_AWAY)
