@@ -395,6 +395,7 @@ void fleet_stats(struct fleet *f, struct fleet_stats *out)
 	*out = (struct fleet_stats){
 		.reports_stored = s.reports.stored,
 		.reports_failed = s.reports.failed,
+		.report_commits = s.reports.batches,
 		.deltas = s.polls.deltas,
 		.snapshots = s.polls.snapshots,
 		.snapshot_pages = s.polls.pages,

@@ -77,6 +77,7 @@ extern const size_t fleet_sql_n;
 #define FLEET_COUNTERS(X)                                                        \
 	X(reports_stored, "reports of relays that are on disk")                  \
 	X(reports_failed, "reports that could not be stored")                    \
+	X(report_commits, "transactions in which they were stored")              \
 	X(deltas, "updates with changes")                                        \
 	X(snapshots, "updates with everything")                                  \
 	X(snapshot_pages, "messages of these")                                   \

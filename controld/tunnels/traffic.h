@@ -38,6 +38,25 @@ const char *traffic_scope_name(enum traffic_scope scope);
 #define TRAFFIC_COLUMNS             "t.active, t.updated_ms" METER_COUNTERS(TRAFFIC_COLUMN_)
 void traffic_load(struct traffic *t, struct query *q, int col);
 
+/* Whose a meter is; all "" when nobody knows the mapping. */
+struct traffic_owner {
+	char mapping_id[PROTO_ID_SIZE];
+	char tenant_id[PROTO_ID_SIZE];
+	char user_id[PROTO_ID_SIZE];
+	char client_id[PROTO_ID_SIZE]; /* "": no client serves it */
+};
+struct traffic_increase {
+	int64_t active; /* may fall */
+	int64_t value[METER_COUNTERS_N];
+};
+/* What one transaction adds to the totals that each increase belongs to; written last, each total once. */
+struct traffic_sums;
+int traffic_sums_new(struct traffic_sums **out, struct err *e) MUST_CHECK;
+void traffic_sums_free(struct traffic_sums *s);
+int traffic_sums_add(struct traffic_sums *s, const char *node_id, const struct traffic_owner *o,
+	const struct traffic_increase *by, struct err *e) MUST_CHECK;
+int traffic_sums_write(struct db *tx, const struct traffic_sums *s, int64_t now_ms, struct err *e) MUST_CHECK;
+
 /* tenant "" for node and system, id "" for system. 1, or 0 and all zero when there is no such total. */
 int traffic_get(struct db *db, enum traffic_scope scope, const char *tenant_id, const char *id, struct traffic *out,
 	struct err *e) MUST_CHECK;
@@ -45,6 +64,8 @@ int traffic_get(struct db *db, enum traffic_scope scope, const char *tenant_id, 
 int traffic_open(
 	struct db *tx, const char *mapping_id, const char *tenant_id, const char *user_id, struct err *e) MUST_CHECK;
 
+/* A node's total is known from now on. */
+int traffic_open_node(struct db *tx, const char *node_id, struct err *e) MUST_CHECK;
 /* And which client serves it: what is reported from now on is that client's, too; 0: none. */
 int traffic_serve(
 	struct db *tx, const char *mapping_id, const char *tenant_id, int64_t client_id, struct err *e) MUST_CHECK;
@@ -53,5 +74,6 @@ int traffic_serve(
 void traffic_print(struct buf *b, const char *key, const struct traffic *t);
 
 extern const struct sql_table traffic_sql;
+extern const struct sql_table traffic_meters_sql; /* traffic_meters.c */
 
 #endif

@@ -12,6 +12,7 @@
 #include "controld/tunnels/placement.h"
 #include "controld/tunnels/port.h"
 #include "controld/tunnels/quota.h"
+#include "controld/tunnels/traffic_boots.h"
 
 #include <stdlib.h>
 
@@ -92,7 +93,8 @@ struct route_table tunnels_routes(struct tunnels *t)
 }
 
 const struct sql_table *const tunnels_sql[] = { &mapping_sql, &mapping_change_sql, &mapping_placed_sql,
-	&mapping_port_sql, &placement_sql, &port_sql, &quota_sql, &traffic_sql, &stats_sql, &series_sql };
+	&mapping_port_sql, &placement_sql, &port_sql, &quota_sql, &traffic_sql, &traffic_meters_sql, &traffic_boots_sql,
+	&stats_sql, &series_sql };
 const size_t tunnels_sql_n = ARRAY_LEN(tunnels_sql);
 
 int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct store *store, struct parks *parks,

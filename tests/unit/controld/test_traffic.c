@@ -70,7 +70,7 @@ struct sent {
 	const char *node, *boot;
 	uint64_t number;
 	bool last;
-	struct row rows[4]; /* up to the first without a mapping */
+	struct row rows[24]; /* up to the first without a mapping */
 	bool stored;
 };
 
@@ -247,6 +247,33 @@ static void many_reports_at_once(void **state)
 		150 + total(TRAFFIC_NODE, "", "n2").value[METER_bytes_in]);
 }
 
+/* More meters than are saved at once, slots near and far and out of order, one named twice; then some of them again. */
+static void many_meters_in_a_report(void **state)
+{
+	struct sent first = { "n1", "b1", 1, false, { { 0 } }, false },
+		    second = { "n1", "b1", 2, false, { { 0 } }, false };
+	int64_t bytes = 0;
+
+	(void)state;
+	for (size_t i = 0; i < 20; i++)
+		first.rows[i] = (struct row){ (20 - i) * (i % 3 == 0 ? 1000 : 1), "map_a", 10 + i, 1, 0 };
+	first.rows[20] = (struct row){ UINT64_MAX, "map_a", 5, 0, 0 };
+	first.rows[21] = (struct row){ first.rows[4].slot, "map_a", 500, 2, 0 };
+	for (size_t i = 0; i < 21; i++)
+		bytes += (int64_t)first.rows[i].bytes_in;
+	bytes += 500 - (int64_t)first.rows[4].bytes_in;
+	assert_true(report(first));
+	expect(TRAFFIC_MAPPING, "red", "map_a", bytes, 21, 21);
+	for (size_t i = 0; i < 22; i++) {
+		second.rows[i] = first.rows[21 - i];
+		second.rows[i].bytes_in = MAX(second.rows[i].bytes_in, first.rows[i == 17 ? 21 : 21 - i].bytes_in) + 1;
+	}
+	assert_true(report(second));
+	expect(TRAFFIC_MAPPING, "red", "map_a", bytes + 21, 21, 21);
+	expect(TRAFFIC_NODE, "", "n1", bytes + 21, 21, 21);
+	assert_false(report(second));
+}
+
 /* A relay that invents boots fills its share and no more; one that ends makes room. */
 static int work_invent(struct db *tx, void *arg, struct err *e)
 {
@@ -415,6 +442,7 @@ int main(void)
 		SEQUENCE(a_relay_is_believed_its_own_mappings),
 		SEQUENCE(old_numbers_change_nothing),
 		SEQUENCE(many_reports_at_once),
+		SEQUENCE(many_meters_in_a_report),
 		SEQUENCE(boots_of_one_node_have_an_end),
 		SEQUENCE(boots_and_nodes_add_up),
 		SEQUENCE(a_killed_boot_ends),
