@@ -147,9 +147,15 @@ class Sim:
         with open(self.out, errors="replace") as f:
             return f.read()[-size:]
 
-    def mark(self):
-        self.process.stdin.write(b"mark\n")
+    def say(self, line):
+        self.process.stdin.write(line.encode() + b"\n")
         self.process.stdin.flush()
+
+    def mark(self):
+        self.say("mark")
+
+    def heartbeat(self, ms):
+        self.say(f"heartbeat {ms}")
 
     def revisions(self):
         """Each revision that all have reached: (seq, p50, p99, max) in ms."""

@@ -10,7 +10,8 @@
  *	revision seq=R relays=N p50_ms= p99_ms= max_ms=   each time all have a newer one, counted from the first relay that
  *	                                            had it, or from the line "mark" on standard input if that came before
  *	reports sent= acked= refused= answers= reconnects= bytes_in=     with each of these, on a line of its own
- * and runs until it is ended. --rows: so many objects that a relay was told of get counters in every report.
+ * and runs until it is ended. A line "heartbeat MS" on standard input changes how often it reports. --rows: so many objects
+ * that a relay was told of get counters in every report.
  *
  * Of several controlds each relay takes one, and the next when it is gone or silent. Two REQ sockets a relay, as relayd has them. Sockets are never closed but the ones that joined; it leaves by _exit().
  */
@@ -90,7 +91,8 @@ static struct {
 	const char *tokens;
 	char *controlds[8];
 	unsigned n_controlds;
-	unsigned relays, heartbeat_ms, rows;
+	unsigned relays, rows;
+	atomic_uint heartbeat_ms;
 	struct relay *all;
 	atomic_uint next_join;
 	pthread_mutex_t lock; /* guards the measuring */
@@ -407,7 +409,7 @@ static void report_reply(struct sim_line *l, const void *p, size_t n)
 		line_refused(l, p, n);
 		return;
 	}
-	line_sleep(l, type == MSG_ANSWER_ACK ? 0 : sim.heartbeat_ms);
+	line_sleep(l, type == MSG_ANSWER_ACK ? 0 : atomic_load(&sim.heartbeat_ms));
 }
 
 /* ---- joining ----------------------------------------------------------------------------------------------------- */
@@ -670,6 +672,18 @@ static void read_options(int argc, char **argv)
 	_exit(2);
 }
 
+static void obey(char *line)
+{
+	line[strcspn(line, "\n")] = '\0';
+	if (str_starts(line, "heartbeat ")) {
+		atomic_store(&sim.heartbeat_ms, MAX(1, number("heartbeat", line + strlen("heartbeat "), 3600000)));
+		return;
+	}
+	pthread_mutex_lock(&sim.lock);
+	sim.mark_ns = clock_mono_ns();
+	pthread_mutex_unlock(&sim.lock);
+}
+
 int main(int argc, char **argv)
 {
 	struct rlimit fds;
@@ -686,11 +700,8 @@ int main(int argc, char **argv)
 		die("nng", &e);
 	join_all();
 	start_all();
-	while (fgets(line, sizeof line, stdin) != NULL) {
-		pthread_mutex_lock(&sim.lock);
-		sim.mark_ns = clock_mono_ns();
-		pthread_mutex_unlock(&sim.lock);
-	}
+	while (fgets(line, sizeof line, stdin) != NULL)
+		obey(line);
 	for (;;)
 		pause();
 }

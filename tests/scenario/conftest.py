@@ -1,12 +1,16 @@
 """Fixtures of the scenarios. `fleet` is one controld with one relay, shared by a file's tests; a test that kills or
 reconfigures daemons makes its own with `new_fleet`."""
 import os
+import signal
 import sys
 
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import portway  # noqa: E402  pylint: disable=wrong-import-position
+
+# A shell has what it runs in the background ignore SIGINT, and whatever the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")
