@@ -9,6 +9,7 @@
 
 #define MAPPING_BODY_VERSION 3
 #define MAPPING_CIDR_MIN     (1 + 1 + 4) /* bytes of an IPv4 range */
+#define MAPPING_HOST_MIN     (2 + 1)     /* of the shortest name */
 
 static size_t mapping_ip_len(uint8_t family)
 {
@@ -57,12 +58,50 @@ static void mapping_get_cidrs(struct cursor *c, struct mapping_cidrs *list)
 		mapping_get_cidr(c, &list->items[i]);
 }
 
+static void mapping_put_hosts(struct buf *b, const struct mapping_hosts *list)
+{
+	assert(list->n <= MAPPING_HOSTS_MAX);
+	buf_u32(b, list->n);
+	for (uint32_t i = 0; i < list->n; i++)
+		buf_str16(b, list->items[i]);
+}
+
+static void mapping_get_hosts(struct cursor *c, struct mapping_hosts *list)
+{
+	const uint32_t n = cursor_count(c, MAPPING_HOSTS_MAX, MAPPING_HOST_MIN);
+
+	if (n == 0)
+		return;
+	list->items = calloc(n, sizeof *list->items);
+	if (list->items == NULL) {
+		cursor_fail(c);
+		return;
+	}
+	list->n = n;
+	for (uint32_t i = 0; i < n && !c->failed; i++) {
+		cursor_str16(c, list->items[i], sizeof list->items[i]);
+		if (!host_pattern_is_taken(list->items[i]))
+			cursor_fail(c);
+	}
+}
+
+bool mapping_hosts_equal(const struct mapping_hosts *a, const struct mapping_hosts *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (uint32_t i = 0; i < a->n; i++)
+		if (strcmp(a->items[i], b->items[i]) != 0)
+			return false;
+	return true;
+}
+
 void mapping_conf_fini(struct mapping_conf *m)
 {
 	free(m->allow.items);
 	free(m->deny.items);
 	free(m->proxy_trusted.items);
 	free(m->dial_allow.items);
+	free(m->hosts.items);
 	memset(m, 0, sizeof *m);
 }
 
@@ -102,12 +141,13 @@ void mapping_conf_encode(const struct mapping_conf *m, struct buf *b)
 	buf_u8(b, m->transport);
 	buf_u8(b, m->compress);
 	health_conf_put(b, &m->health);
+	mapping_put_hosts(b, &m->hosts);
 }
 
 static void mapping_get_fields(struct cursor *c, struct mapping_conf *m)
 {
 	msg_get_enum(c, MAPPING_BODY_VERSION, MAPPING_BODY_VERSION);
-	m->protocol = msg_get_enum(c, MAPPING_TCP, MAPPING_UDP);
+	m->protocol = msg_get_enum(c, MAPPING_TCP, MAPPING_TLS);
 	m->on_delete = msg_get_enum(c, MAPPING_KEEP, MAPPING_CUT);
 	m->proxy_out = msg_get_enum(c, MAPPING_PROXY_NONE, MAPPING_PROXY_V2);
 	m->proxy_out_every = msg_get_bool(c);
@@ -140,6 +180,7 @@ static void mapping_get_fields(struct cursor *c, struct mapping_conf *m)
 	m->transport = msg_get_enum(c, MAPPING_TRANSPORT_AUTO, MAPPING_TRANSPORT_DEDICATED);
 	m->compress = msg_get_enum(c, MAPPING_COMPRESS_NONE, MAPPING_COMPRESS_ZSTD);
 	health_conf_get(c, &m->health);
+	mapping_get_hosts(c, &m->hosts);
 }
 
 /* Whether an interface named after '%' exists is for the listener to find out. */
@@ -150,13 +191,19 @@ static bool mapping_bind_ok(const char *bind)
 	return bind[0] == '\0' || strchr(bind, '%') != NULL || addr_parse_ip(&a, bind, 0) == 0;
 }
 
-static bool mapping_is_sound(const struct mapping_conf *m)
+static bool mapping_ingress_is_sound(const struct mapping_conf *m)
 {
 	const int ports = m->port_last - m->port_first + 1;
 
-	return m->port_first > 0 && ports > 0 && ports <= MAPPING_PORTS_MAX && m->target_port > 0 &&
-	       m->target_port + ports - 1 <= UINT16_MAX && m->expires_ms >= 0 && addr_is_host(m->target_host) &&
-	       mapping_bind_ok(m->bind);
+	if (mapping_conf_has_hosts(m))
+		return m->hosts.n > 0 && m->port_first == 0 && m->port_last == 0 && m->bind[0] == '\0';
+	return m->hosts.n == 0 && m->port_first > 0 && ports > 0 && ports <= MAPPING_PORTS_MAX &&
+	       m->target_port + ports - 1 <= UINT16_MAX && mapping_bind_ok(m->bind);
+}
+
+static bool mapping_is_sound(const struct mapping_conf *m)
+{
+	return mapping_ingress_is_sound(m) && m->target_port > 0 && m->expires_ms >= 0 && addr_is_host(m->target_host);
 }
 
 int mapping_conf_decode(struct mapping_conf *m, const void *p, size_t n)

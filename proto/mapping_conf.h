@@ -1,14 +1,17 @@
 /*
  * mapping_conf - one tunnel mapping as a relay runs it: the body of an object of kind OBJECT_MAPPING.
  *
- * Immutable once decoded. All limits: 0 means none. Strings are inside; the CIDR arrays are malloc'ed by the decoder
- * and released by mapping_conf_fini().
+ * Immutable once decoded. All limits: 0 means none. Strings are inside; the arrays are malloc'ed by the decoder and released by mapping_conf_fini().
+ *
+ * A mapping holds ports (tcp, udp) or host names (http, tls), which clients name on ports that all such mappings of a relay
+ * share: in the Host field of their request, or in the server name of their ClientHello (SNI).
  */
 #ifndef PORTWAY_PROTO_MAPPING_CONF_H
 #define PORTWAY_PROTO_MAPPING_CONF_H
 
 #include "common/base/macros.h"
 #include "common/net/cidr.h"
+#include "common/net/host_name.h"
 #include "proto/health_conf.h"
 #include "proto/msg.h"
 
@@ -18,7 +21,7 @@
 
 struct buf;
 
-enum mapping_protocol { MAPPING_TCP = 1, MAPPING_UDP = 2 };
+enum mapping_protocol { MAPPING_TCP = 1, MAPPING_UDP = 2, MAPPING_HTTP = 3, MAPPING_TLS = 4 };
 enum mapping_on_delete { MAPPING_KEEP = 0, MAPPING_DRAIN = 1, MAPPING_CUT = 2 };
 enum mapping_proxy { MAPPING_PROXY_NONE = 0, MAPPING_PROXY_V1 = 1, MAPPING_PROXY_V2 = 2 };
 enum mapping_transport {
@@ -31,23 +34,29 @@ enum mapping_compress { MAPPING_COMPRESS_NONE = 0, MAPPING_COMPRESS_ZSTD = 1 };
 #define MAPPING_HOST_SIZE 256
 #define MAPPING_CIDRS_MAX 256  /* entries of one list */
 #define MAPPING_PORTS_MAX 1000 /* ports of one range */
+#define MAPPING_HOSTS_MAX 16   /* host names of one mapping */
 
 struct mapping_cidrs {
 	struct cidr *items;
 	uint32_t n;
 };
 
+struct mapping_hosts {
+	char (*items)[HOST_NAME_SIZE]; /* patterns (common/net/host_name.h) */
+	uint32_t n;
+};
+
 struct mapping_conf {
-	uint8_t protocol;       /* enum mapping_protocol */
-	uint8_t on_delete;      /* enum mapping_on_delete */
-	uint8_t proxy_out;      /* enum mapping_proxy: header to the target */
-	bool proxy_out_every;   /* UDP: on every datagram, not only a session's first */
-	bool proxy_in;          /* a PROXY header is expected from sources in proxy_trusted */
-	bool enabled;           /* false: suspended; listeners closed, connections cut */
-	bool dial_any;          /* may dial special addresses (loopback, private, ...) */
-	bool hot;               /* SO_REUSEPORT group over the workers */
-	char bind[ADDR_STRLEN]; /* IP literal; "" = every IPv4 and IPv6 address */
-	uint16_t port_first, port_last;
+	uint8_t protocol;                    /* enum mapping_protocol */
+	uint8_t on_delete;                   /* enum mapping_on_delete */
+	uint8_t proxy_out;                   /* enum mapping_proxy: header to the target */
+	bool proxy_out_every;                /* UDP: on every datagram, not only a session's first */
+	bool proxy_in;                       /* a PROXY header is expected from sources in proxy_trusted */
+	bool enabled;                        /* false: suspended; listeners closed, connections cut */
+	bool dial_any;                       /* may dial special addresses (loopback, private, ...) */
+	bool hot;                            /* SO_REUSEPORT group over the workers */
+	char bind[ADDR_STRLEN];              /* IP literal; "" = every IPv4 and IPv6 address */
+	uint16_t port_first, port_last;      /* 0 with host names */
 	char target_host[MAPPING_HOST_SIZE]; /* IP literal or name, resolved by who dials */
 	uint16_t target_port;                /* of port_first; a range counts up with it */
 	int64_t expires_ms;                  /* wall clock; 0: never. The relay enforces it alone */
@@ -73,7 +82,15 @@ struct mapping_conf {
 	uint8_t transport;         /* enum mapping_transport; with a target_client only */
 	uint8_t compress;          /* enum mapping_compress; with a target_client only */
 	struct health_conf health; /* by each agent, of target_port; TCP with a target_client only */
+	struct mapping_hosts hosts;
 };
+
+/* Told apart by host name, not by port. */
+static inline bool mapping_conf_has_hosts(const struct mapping_conf *m)
+{
+	return m->protocol == MAPPING_HTTP || m->protocol == MAPPING_TLS;
+}
+bool mapping_hosts_equal(const struct mapping_hosts *a, const struct mapping_hosts *b);
 
 void mapping_conf_fini(struct mapping_conf *m);
 void mapping_conf_encode(const struct mapping_conf *m, struct buf *b);

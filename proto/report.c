@@ -24,6 +24,8 @@ static void report_put_load(struct buf *b, const struct node_load *l)
 	buf_u64(b, l->rss_bytes);
 	buf_u32(b, l->loop_lag_us);
 	buf_str16(b, l->agents);
+	buf_u16(b, l->http_port);
+	buf_u16(b, l->tls_port);
 }
 
 static void report_get_load(struct cursor *c, struct node_load *l)
@@ -39,6 +41,8 @@ static void report_get_load(struct cursor *c, struct node_load *l)
 	l->rss_bytes = cursor_u64(c);
 	l->loop_lag_us = cursor_u32(c);
 	cursor_str16(c, l->agents, sizeof l->agents);
+	l->http_port = cursor_u16(c);
+	l->tls_port = cursor_u16(c);
 }
 
 void msg_report_begin(struct buf *b, const struct msg_report *head, size_t *count_at)

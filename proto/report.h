@@ -63,6 +63,7 @@ struct node_load {
 	uint64_t rss_bytes;
 	uint32_t loop_lag_us;          /* worst worker, since the last report */
 	char agents[NODE_AGENTS_SIZE]; /* host:port where agents connect; "": it takes none */
+	uint16_t http_port, tls_port;  /* where clients reach mappings by host name; 0: there is none */
 };
 
 struct msg_report {

@@ -68,6 +68,18 @@ static struct mapping_conf most(void)
 	};
 }
 
+static char names[][HOST_NAME_SIZE] = { "a.example", "*.b.example" };
+
+static struct mapping_conf of_hosts(void)
+{
+	return (struct mapping_conf){
+		.protocol = MAPPING_TLS,
+		.target_host = "t",
+		.target_port = 80,
+		.hosts = { names, 2 },
+	};
+}
+
 static void encode(struct buf *b, const struct mapping_conf *m)
 {
 	buf_init(b, PROTO_MSG_MAX);
@@ -91,7 +103,24 @@ static void test_golden(void **state)
 			" 00000001 04 00 00000000"
 			" 00000001 06 80 00000000000000000000000000000001"
 			" 0002 3432 02 01"
-			" 02 00000401 00000402 00000003 00000004 0003 2f7570 00000105");
+			" 02 00000401 00000402 00000003 00000004 0003 2f7570 00000105"
+			" 00000000");
+	assert_robust(decode, &b);
+	buf_free(&b);
+}
+
+static void test_golden_hosts(void **state)
+{
+	const struct mapping_conf m = of_hosts();
+	struct buf b;
+
+	(void)state;
+	encode(&b, &m);
+	assert_wire(&b, "03 04 00 00 00 00 00 00 00 0000 0000 0000 0001 74 0050 0000000000000000"
+			" 0000000000000000 0000000000000000"
+			" 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000"
+			" 00000000 00000000 00000000 00000000 0000 00 00 00"
+			" 00000002 0009 612e6578616d706c65 000b 2a2e622e6578616d706c65");
 	assert_robust(decode, &b);
 	buf_free(&b);
 }
@@ -176,6 +205,33 @@ static void test_soundness(void **state)
 	CHECK(true, str_copy(m.bind, sizeof m.bind, "fe80::1%no-such-interface"));
 	CHECK(false, str_copy(m.bind, sizeof m.bind, "localhost"));
 	CHECK(false, str_copy(m.bind, sizeof m.bind, "127.0.0.1:80"));
+	CHECK(false, m.hosts = of_hosts().hosts);
+	CHECK(false, m.protocol = MAPPING_HTTP);
+#undef CHECK
+}
+
+static void test_soundness_of_hosts(void **state)
+{
+	static char bad[][HOST_NAME_SIZE] = { "A.example", "a.example.", "a_b.example", "*", "*.", "", "a.*",
+		"1.2.3.4" };
+	struct mapping_conf m;
+
+	(void)state;
+#define CHECK(ok, ...)                                          \
+	do {                                                    \
+		m = of_hosts();                                 \
+		__VA_ARGS__;                                    \
+		assert_int_equal(decode_of(&m), (ok) ? 0 : -1); \
+	} while (0)
+	CHECK(true, (void)0);
+	CHECK(true, m.protocol = MAPPING_HTTP);
+	CHECK(false, m.protocol = MAPPING_UDP);
+	CHECK(false, m.hosts = (struct mapping_hosts){ .n = 0 });
+	CHECK(false, m.port_first = m.port_last = 80);
+	CHECK(false, str_copy(m.bind, sizeof m.bind, "0.0.0.0"));
+	CHECK(false, m.target_port = 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		CHECK(false, m.hosts = (struct mapping_hosts){ &bad[i], 1 });
 #undef CHECK
 }
 
@@ -191,7 +247,7 @@ static void test_refused(void **state)
 	assert_refused_with(decode, &b, 0, 1);
 	assert_refused_with(decode, &b, 0, 4);
 	assert_refused_with(decode, &b, 1, 0); /* protocol */
-	assert_refused_with(decode, &b, 1, 3);
+	assert_refused_with(decode, &b, 1, 5);
 	assert_refused_with(decode, &b, 2, 3); /* on_delete */
 	assert_refused_with(decode, &b, 3, 3); /* proxy_out */
 	for (size_t i = 4; i < 9; i++)
@@ -201,9 +257,10 @@ static void test_refused(void **state)
 	assert_refused_with(decode, &b, cidrs + 4, 5); /* family */
 	assert_refused_with(decode, &b, cidrs + 5, 33);
 	assert_refused_with(decode, &b, cidrs + 5, 6);  /* host bits */
-	assert_refused_with(decode, &b, b.len - 28, 3); /* transport */
-	assert_refused_with(decode, &b, b.len - 27, 2); /* compress */
-	assert_refused_with(decode, &b, b.len - 26, 3); /* health */
+	assert_refused_with(decode, &b, b.len - 32, 3); /* transport */
+	assert_refused_with(decode, &b, b.len - 31, 2); /* compress */
+	assert_refused_with(decode, &b, b.len - 30, 3); /* health */
+	assert_refused_with(decode, &b, b.len - 1, 1);  /* hosts that are not there */
 	buf_free(&b);
 }
 
@@ -223,8 +280,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_golden_hosts),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_soundness),
+		cmocka_unit_test(test_soundness_of_hosts),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_longest_lists),
 	};
