@@ -147,7 +147,7 @@ unit-postgres: $(STORED)
 	@PORTWAY_TEST_DATABASE=postgresql tests/lib/postgres.py scripts/run-unit $(STORED)
 
 # Tests of parts that several threads share; these run under TSan as well.
-THREADED := $(foreach t,log metrics rand store postgres changes janitor pool loop park server mapping_status tunnels worker stream datagram meter limit rate \
+THREADED := $(foreach t,log metrics rand store postgres changes janitor pool loop park server mapping_status tunnels worker stream vhost datagram meter limit rate \
 	snapshot authenticator fleet link agents tunnel,$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
 .PHONY: unit-threaded
 unit-threaded: $(sort $(THREADED))

@@ -14,6 +14,7 @@
 #include "relayd/running.h"
 #include "relayd/settings.h"
 #include "relayd/tunnel/agents.h"
+#include "relayd/vhost/front.h"
 
 #include <sched.h>
 #include <sys/resource.h>
@@ -136,6 +137,29 @@ static int start_agents(struct engine *g, const struct settings *s, struct servi
 	return 0;
 }
 
+/* The shared ports; their services come with the others. */
+static int make_fronts(struct engine *g, const struct settings *s, const struct service_env *env, struct err *e)
+{
+	const struct front_conf common = { .timeout_ms = (uint32_t)s->hosts_timeout_ms,
+		.waiting_max = (uint32_t)s->hosts_waiting,
+		.waiting_per_source = (uint32_t)s->hosts_waiting_per_source,
+		.workers = workers_count(g->workers) };
+	struct front_conf conf[FRONTS_N] = { common, common };
+
+	conf[FRONT_HTTP].protocol = MAPPING_HTTP;
+	conf[FRONT_HTTP].name = "http";
+	conf[FRONT_HTTP].listen = s->http_listen;
+	conf[FRONT_HTTP].port = (uint16_t)s->http_public_port;
+	conf[FRONT_TLS].protocol = MAPPING_TLS;
+	conf[FRONT_TLS].name = "tls";
+	conf[FRONT_TLS].listen = s->tls_listen;
+	conf[FRONT_TLS].port = (uint16_t)s->tls_public_port;
+	for (int i = 0; i < FRONTS_N; i++)
+		if (front_new(&g->fronts[i], &conf[i], env, e) != 0)
+			return -1;
+	return 0;
+}
+
 void engine_set_identity(struct engine *g, const char *node, const char *cert, const char *ca, const char *key)
 {
 	struct err e = { .code = ERR_NONE };
@@ -146,17 +170,20 @@ void engine_set_identity(struct engine *g, const char *node, const char *cert, c
 
 static int start_forwarding(struct engine *g, const struct settings *s, struct err *e)
 {
-	struct service_env env = {
-		.workers = g->workers, .fds = &g->fds, .meter = g->meter, .refusals = g->refusals, .loop = g->loop
-	};
+	struct service_env env = { .workers = g->workers,
+		.fds = &g->fds,
+		.meter = g->meter,
+		.refusals = g->refusals,
+		.loop = g->loop,
+		.fronts = g->fronts };
 	const struct running_conf conf = { .services = &g->services,
 		.refusals = g->refusals,
 		.on_current = on_current,
 		.on_other_log = on_other_log,
 		.arg = g };
 
-	if (start_agents(g, s, &env, e) != 0 || services_init(&g->services, &env, e) != 0 ||
-		workers_start(g->workers, e) != 0)
+	if (start_agents(g, s, &env, e) != 0 || make_fronts(g, s, &env, e) != 0 ||
+		services_init(&g->services, &env, e) != 0 || workers_start(g->workers, e) != 0)
 		return -1;
 	return running_new(&g->running, &conf, e);
 }
@@ -205,6 +232,8 @@ void engine_stop(struct engine *g)
 void engine_fini(struct engine *g)
 {
 	running_free(g->running);
+	for (int i = 0; i < FRONTS_N; i++)
+		front_free(g->fronts[i]);
 	workers_free(g->workers);
 	meter_close(g->meter);
 	refusals_free(g->refusals);
@@ -229,6 +258,8 @@ void engine_load(struct engine *g, struct node_load *out)
 		.loop_lag_us = (uint32_t)MIN(workers_take_lag_ns(g->workers) / 1000, UINT32_MAX) };
 	str_copy(out->version, sizeof out->version, PORTWAY_VERSION);
 	str_copy(out->agents, sizeof out->agents, g->agents_at);
+	out->http_port = front_port(g->fronts[FRONT_HTTP]);
+	out->tls_port = front_port(g->fronts[FRONT_TLS]);
 }
 
 void engine_view(struct engine *g, struct pages_view *out)
@@ -240,6 +271,11 @@ void engine_view(struct engine *g, struct pages_view *out)
 	if (g->agents != NULL)
 		agents_counts(g->agents, &out->agents);
 	out->takes_agents = g->agents != NULL;
+	for (int i = 0; i < FRONTS_N; i++) {
+		out->fronts[i].name = i == FRONT_HTTP ? "http" : "tls";
+		out->fronts[i].open = front_port(g->fronts[i]) != 0;
+		front_counts(g->fronts[i], &out->fronts[i].counts);
+	}
 	out->revision = s->revision;
 	out->objects = s->n;
 	out->refusals = refusals_count(g->refusals);

@@ -20,6 +20,7 @@
 struct agents;
 struct data_dir;
 struct err;
+struct front;
 struct pages_view;
 struct settings;
 struct snapshot;
@@ -39,6 +40,7 @@ struct engine {
 	struct services services;
 	char agents_at[NODE_AGENTS_SIZE]; /* where controld tells them to connect; "": nowhere */
 	struct agents *agents;            /* one of the services; NULL: agents.listen is off */
+	struct front *fronts[2];          /* the shared ports, by enum front_kind */
 	struct running *running;
 	struct load load;
 	uv_loop_t *loop;

@@ -102,6 +102,36 @@ static void agents_metrics(const struct agent_counts *c, struct buf *out)
 		"Links that came or went and are not in the log, as there were too many at once.", c->untold);
 }
 
+static const struct {
+	const char *name, *what;
+} front_counters[] = {
+#define X(name, what) { #name, what },
+	FRONT_COUNTERS(X)
+#undef X
+};
+
+/* One series for each shared port that there is. */
+static void fronts_metrics(const struct pages_view *v, struct buf *out)
+{
+	if (!v->fronts[FRONT_HTTP].open && !v->fronts[FRONT_TLS].open)
+		return;
+	head(out, "hosts_waiting", "gauge", "Connections to a shared port that have not said which host they are for.");
+	for (size_t i = 0; i < FRONTS_N; i++)
+		if (v->fronts[i].open)
+			buf_printf(out, "relayd_hosts_waiting{port=\"%s\"} %" PRIu64 "\n", v->fronts[i].name,
+				v->fronts[i].counts.waiting);
+	for (size_t c = 0; c < FRONT_COUNTERS_N; c++) {
+		char name[64];
+
+		str_fmt(name, sizeof name, "hosts_%s_total", front_counters[c].name);
+		head(out, name, "counter", front_counters[c].what);
+		for (size_t i = 0; i < FRONTS_N; i++)
+			if (v->fronts[i].open)
+				buf_printf(out, "relayd_%s{port=\"%s\"} %" PRIu64 "\n", name, v->fronts[i].name,
+					v->fronts[i].counts.value[c]);
+	}
+}
+
 void pages_metrics(const struct pages_view *v, struct buf *out)
 {
 	head(out, "info", "gauge", "Version and node of this relay; always 1.");
@@ -128,6 +158,7 @@ void pages_metrics(const struct pages_view *v, struct buf *out)
 	buf_printf(out, "relayd_cpu_seconds_total %.6f\n", (double)v->cpu_ns / 1e9);
 	if (v->takes_agents)
 		agents_metrics(&v->agents, out);
+	fronts_metrics(v, out);
 	mapping_counters(v, out);
 }
 

@@ -10,6 +10,7 @@
 #include "relayd/loop/service.h"
 #include "relayd/tunnel/agents.h"
 #include "relayd/uplink.h"
+#include "relayd/vhost/front.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,6 +22,11 @@ struct pages_view {
 	struct node_load load;
 	struct service_stats services;
 	struct agent_counts agents;
+	struct pages_front {
+		const char *name;
+		bool open; /* the relay has it */
+		struct front_counts counts;
+	} fronts[FRONTS_N];
 	struct uplink_state uplink;
 	struct proto_revision revision;
 	uint64_t objects, refusals;

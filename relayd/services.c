@@ -2,6 +2,7 @@
 
 #include "relayd/datagram/datagram_service.h"
 #include "relayd/stream/stream_service.h"
+#include "relayd/vhost/vhost_service.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +12,8 @@ int services_init(struct services *s, const struct service_env *env, struct err 
 	static int (*const makers[])(struct service * out, const struct service_env *env, struct err *e) = {
 		stream_service_new,
 		datagram_service_new,
+		vhost_http_service_new,
+		vhost_tls_service_new,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(makers); i++) {

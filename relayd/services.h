@@ -8,7 +8,7 @@
 
 #include "relayd/loop/service.h"
 
-#define SERVICES_MAX 4
+#define SERVICES_MAX 8
 
 struct err;
 

@@ -6,6 +6,7 @@
 #include "common/net/addr.h"
 #include "proto/join.h"
 #include "proto/report.h"
+#include "relayd/vhost/front.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +119,53 @@ static const struct conf_key keys[] = {
 		.unit = "duration",
 		.help = "How long a successor started by SIGUSR2 may take before the running relay gives it up and "
 			"goes on." },
+	{ .key = "hosts.timeout",
+		.env = "RELAYD_HOSTS_TIMEOUT",
+		.type = CONF_DURATION,
+		.offset = AT(hosts_timeout_ms),
+		.def = "10s",
+		.min = 100,
+		.max = 600000,
+		.unit = "duration",
+		.help = "How long a connection to http.listen or tls.listen may take to say which host it is for." },
+	{ .key = "hosts.waiting",
+		.env = "RELAYD_HOSTS_WAITING",
+		.type = CONF_U64,
+		.offset = AT(hosts_waiting),
+		.def = "4096",
+		.min = 1,
+		.max = 1000000,
+		.unit = "connections",
+		.help = "Connections to each of the two that have not said it yet; beyond it the one that has been "
+			"silent longest "
+			"is closed." },
+	{ .key = "hosts.waiting_per_source",
+		.env = "RELAYD_HOSTS_WAITING_PER_SOURCE",
+		.type = CONF_U64,
+		.offset = AT(hosts_waiting_per_source),
+		.def = "256",
+		.min = 0,
+		.max = 1000000,
+		.unit = "connections",
+		.help = "Of these from one source address; 0 for no limit, as behind a load balancer." },
+	{ .key = "http.listen",
+		.env = "RELAYD_HTTP_LISTEN",
+		.type = CONF_STR,
+		.offset = AT(http_listen),
+		.def = "off",
+		.unit = "address:port",
+		.help = "Where clients reach the mappings that are told apart by the host that their requests name; "
+			"several by comma; off for nowhere." },
+	{ .key = "http.public_port",
+		.env = "RELAYD_HTTP_PUBLIC_PORT",
+		.type = CONF_U64,
+		.offset = AT(http_public_port),
+		.def = "0",
+		.min = 0,
+		.max = 65535,
+		.unit = "port",
+		.help = "The port that clients are told, when another machine in front passes it on to http.listen; 0 "
+			"for the first of those." },
 	{ .key = "join.token",
 		.env = "RELAYD_JOIN_TOKEN",
 		.type = CONF_STR,
@@ -235,6 +283,24 @@ static const struct conf_key keys[] = {
 		.max = 31536000000,
 		.unit = "duration",
 		.help = "A configuration from disk that controld last confirmed so long ago is not served at start." },
+	{ .key = "tls.listen",
+		.env = "RELAYD_TLS_LISTEN",
+		.type = CONF_STR,
+		.offset = AT(tls_listen),
+		.def = "off",
+		.unit = "address:port",
+		.help = "Where clients reach the mappings that are told apart by the server name in their TLS "
+			"handshake (SNI), which passes through unopened; several by comma; off for nowhere." },
+	{ .key = "tls.public_port",
+		.env = "RELAYD_TLS_PUBLIC_PORT",
+		.type = CONF_U64,
+		.offset = AT(tls_public_port),
+		.def = "0",
+		.min = 0,
+		.max = 65535,
+		.unit = "port",
+		.help = "The port that clients are told, when another machine in front passes it on to tls.listen; 0 "
+			"for the first of those." },
 	{ .key = "workers",
 		.env = "RELAYD_WORKERS",
 		.type = CONF_U64,
@@ -277,6 +343,18 @@ static int check_listen(const char *key, const char *env, const char *listen, st
 		return 0;
 	return err_list_add(errs, ERR_VALIDATION, key, "format", listen,
 		"%s (%s): '%s' is not address:port, [address]:port or off", key, env, listen);
+}
+
+static int check_listens(const char *key, const char *listen, struct err_list *errs)
+{
+	struct addr at[FRONT_LISTEN_MAX];
+	unsigned n;
+
+	if (front_parse_listen(listen, at, &n) == 0)
+		return 0;
+	return err_list_add(errs, ERR_VALIDATION, key, "format", listen,
+		"%s: '%s' is not address:port or [address]:port (at most %d by comma), or off", key, listen,
+		FRONT_LISTEN_MAX);
 }
 
 static int check_advertise(const char *at, struct err_list *errs)
@@ -332,6 +410,10 @@ int settings_load(struct settings *out, const struct conf_source *src, struct er
 		r |= check_listen("metrics.listen", "RELAYD_METRICS_LISTEN", s.metrics_listen, errs);
 	if (s.agents_listen != NULL)
 		r |= check_listen("agents.listen", "RELAYD_AGENTS_LISTEN", s.agents_listen, errs);
+	if (s.http_listen != NULL)
+		r |= check_listens("http.listen", s.http_listen, errs);
+	if (s.tls_listen != NULL)
+		r |= check_listens("tls.listen", s.tls_listen, errs);
 	if (s.agents_advertise != NULL)
 		r |= check_advertise(s.agents_advertise, errs);
 	if (s.join_token != NULL)

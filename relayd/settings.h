@@ -19,7 +19,11 @@ struct settings {
 	uint64_t agents_guests;
 	uint64_t agents_ping_ms;
 	uint64_t agents_backoff_ms;
-	char *controld;   /* host:port, several by comma */
+	char *controld;                             /* host:port, several by comma */
+	char *http_listen, *tls_listen;             /* address:port, several by comma, or "off" */
+	uint64_t http_public_port, tls_public_port; /* 0: as listen */
+	uint64_t hosts_timeout_ms;
+	uint64_t hosts_waiting, hosts_waiting_per_source;
 	char *join_token; /* "" once joined */
 	char *name;       /* "": the host's name */
 	char *data_dir;

@@ -47,6 +47,7 @@ struct worker {
 	struct pipe_pool pipes;
 	uv_loop_t uv;
 	struct fd_budget *fds;
+	uint64_t last_id; /* worker_next_id()'s */
 	/* private */
 	int epfd;
 	uint16_t last_tag;
@@ -77,6 +78,12 @@ uint64_t worker_take_lag_ns(struct worker *w);
 void worker_post(struct worker *w, struct task *t);
 /* Now; for whoever ends things after the thread was joined. */
 void worker_take_posted(struct worker *w);
+
+/* For a connection or a session: no other has it, on any worker. */
+static inline uint64_t worker_next_id(struct worker *w)
+{
+	return ++w->last_id << 8 | w->index;
+}
 
 void task_init(struct task *t, task_fn run);
 /* Runs it in the next round; asking twice is asking once. */

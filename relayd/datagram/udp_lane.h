@@ -29,7 +29,6 @@ struct udp_desk {
 	struct slab sessions;
 	struct agents *agents; /* NULL: this relay takes none */
 	struct udp_batch *batch;
-	uint64_t last_id;
 	bool segments; /* the kernel knows UDP_SEGMENT */
 };
 

@@ -586,7 +586,7 @@ static struct udp_session *session_new(struct udp_door *door, const struct udp_a
 	s->local = who->local;
 	s->active_ns = l->base.worker->now_ns;
 	s->opened_ms = clock_wall_ms();
-	s->id = ++desk->last_id << 8 | l->base.worker->index << 1 | 1;
+	s->id = worker_next_id(l->base.worker);
 	s->segments[GATE_IN] = s->segments[GATE_OUT] = true;
 	io_init(&s->io, on_target, -1);
 	task_init(&s->task, on_task);

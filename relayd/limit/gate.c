@@ -34,7 +34,7 @@ void gate_set(struct gate *g, const struct mapping_conf *conf, uint64_t now_ns)
 		rate_set(&g->rate[GATE_OUT], conf->rate_out, now_ns);
 }
 
-static bool listed(const struct mapping_conf *conf, const struct addr *a)
+bool gate_lists(const struct mapping_conf *conf, const struct addr *a)
 {
 	if (cidr_match_any(conf->deny.items, conf->deny.n, a))
 		return false;
@@ -44,7 +44,7 @@ static bool listed(const struct mapping_conf *conf, const struct addr *a)
 static enum meter_counter identify(
 	struct gate *g, const struct mapping_conf *conf, const struct addr *a, uint64_t now_ns, struct gate_pass *pass)
 {
-	if (!listed(conf, a))
+	if (!gate_lists(conf, a))
 		return METER_refused_cidr;
 	if (!limits_sources(conf))
 		return METER_opened;

@@ -39,6 +39,8 @@ void gate_fini(struct gate *g);
 /* The limits of a new configuration, before any worker has it. */
 void gate_set(struct gate *g, const struct mapping_conf *conf, uint64_t now_ns);
 
+/* By the allow and deny lists alone. */
+bool gate_lists(const struct mapping_conf *conf, const struct addr *source);
 /* Counts the connection as opened, or as refused by reason. */
 bool gate_enter(struct gate *g, unsigned worker, const struct mapping_conf *conf, const struct addr *source,
 	uint64_t now_ns, struct gate_pass *pass) MUST_CHECK;

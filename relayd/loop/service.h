@@ -62,6 +62,7 @@ struct service_env {
 	struct refusals *refusals;
 	struct uv_loop_s *loop; /* the control thread's */
 	struct agents *agents;  /* NULL: this relay takes none */
+	struct front **fronts;  /* the shared ports, by enum front_kind (relayd/vhost/front.h) */
 };
 
 #endif

@@ -69,7 +69,7 @@ bool port_same_sockets(const struct object *a, const struct object *b)
 	const struct mapping_conf *x = &a->mapping, *y = &b->mapping;
 
 	return str_eq(x->bind, y->bind) && x->port_first == y->port_first && x->port_last == y->port_last &&
-	       x->hot == y->hot;
+	       x->hot == y->hot && mapping_hosts_equal(&x->hosts, &y->hosts);
 }
 
 bool port_overlaps(const struct object *a, const struct object *b)

@@ -37,6 +37,7 @@ struct port {
 	int *fds;
 	unsigned n_fds;
 	unsigned group; /* 1; of a hot mapping, as many as there were workers when it was opened */
+	void *claim;    /* of a kind without sockets: what it holds instead */
 
 	/* The port service's; the links are of its lists. */
 	struct list todo, waiting, gone, unused;
@@ -62,7 +63,7 @@ void port_unref(struct port *p);
 void port_free(struct port *p);
 
 void port_set_object(struct port *p, const struct object *o);
-/* Same sockets: address, port numbers and grouping. */
+/* Same sockets (address, port numbers and grouping), same host names. */
 bool port_same_sockets(const struct object *a, const struct object *b);
 /* They have a port number in common. */
 bool port_overlaps(const struct object *a, const struct object *b);

@@ -9,6 +9,7 @@
 
 #include "relayd/loop/service.h"
 
+struct err;
 struct lane;
 struct port;
 struct worker;
@@ -28,6 +29,10 @@ struct port_kind {
 	/* What the protocol keeps on each worker for all its lanes: slabs, buffers. NULL: out of memory. */
 	void *(*desk_new)(struct worker *w, const struct service_env *env);
 	void (*desk_free)(void *desk);
+
+	/* Without sockets of its own: holds what it needs instead, in p->claim. NULL: it has sockets. */
+	int (*claim)(struct port *p, const struct service_env *env, struct err *e);
+	void (*release)(struct port *p, const struct service_env *env); /* any number of times */
 
 	/* Whether a worker serves the socket p->fds[fd_index]; NULL: every worker serves all. */
 	bool (*owns)(const struct port *p, unsigned fd_index, unsigned worker);

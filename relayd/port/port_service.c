@@ -54,6 +54,13 @@ static void work_unused(struct port *p, void *arg)
 	uv_async_send(&s->on_unused);
 }
 
+static void close_port(struct port_service *s, struct port *p)
+{
+	port_close_sockets(p, s->env.fds);
+	if (p->kind->release != NULL)
+		p->kind->release(p, &s->env);
+}
+
 static void reap(struct port_service *s)
 {
 	struct list dead, *first;
@@ -67,7 +74,7 @@ static void reap(struct port_service *s)
 
 		list_remove(&p->unused);
 		list_remove(&p->gone);
-		port_close_sockets(p, s->env.fds);
+		close_port(s, p);
 		if (p->metered)
 			meter_slot_put(s->env.meter, &p->gate.slot);
 		port_free(p);
@@ -92,7 +99,7 @@ static void refuse(struct port_service *s, struct port *p, const struct err *why
 
 static void shut_port(struct port_service *s, struct port *p)
 {
-	port_close_sockets(p, s->env.fds);
+	close_port(s, p);
 	if (p->state == PORT_OPEN)
 		p->state = PORT_OFF;
 }
@@ -141,6 +148,8 @@ static bool take_from_deleted(struct port_service *s, const struct port *p)
 
 static int open_sockets(struct port_service *s, struct port *p, struct err *why)
 {
+	if (p->kind->claim != NULL)
+		return p->kind->claim(p, &s->env, why);
 	if (port_open_sockets(p, s->adopted, s->env.fds, why) == 0)
 		return 0;
 	if ((why->code != ERR_ADDR_IN_USE && why->code != ERR_NO_DESCRIPTORS) || !take_from_deleted(s, p))

@@ -26,7 +26,8 @@ static uint64_t leave_at_ns(const struct mapping_conf *conf)
 /* Sessions that live by the port's own sockets (UDP), and may go on. */
 static bool needs_sockets_still(const struct port *p)
 {
-	return p->state == PORT_OPEN && p->kind->lane_quiesce != NULL && p->leave_ns != 0 && gate_now(&p->gate) > 0;
+	return p->state == PORT_OPEN && p->n_fds > 0 && p->kind->lane_quiesce != NULL && p->leave_ns != 0 &&
+	       gate_now(&p->gate) > 0;
 }
 
 void port_steps_plan(struct port *p, enum port_mode mode)

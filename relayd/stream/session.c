@@ -59,17 +59,18 @@ enum session_end {
 static const struct {
 	bool reset;
 	int counter; /* enum meter_counter, or -1 */
+	enum farewell farewell;
 } ends[] = {
-	[END_DONE] = { false, -1 },
-	[END_RESET] = { true, METER_reset },
-	[END_TIMED_OUT] = { true, METER_timed_out },
-	[END_CUT] = { true, -1 },
-	[END_REFUSED] = { true, -1 }, /* the gate has counted it */
-	[END_HEADER] = { true, METER_refused_proxy },
-	[END_TARGET] = { true, METER_refused_dial },
-	[END_RESOURCE] = { true, METER_refused_resource },
-	[END_CROWDED] = { true, METER_refused_limit }, /* its client has enough connections */
-	[END_DOWN] = { true, METER_refused_down },
+	[END_DONE] = { false, -1, FAREWELL_NONE },
+	[END_RESET] = { true, METER_reset, FAREWELL_NONE },
+	[END_TIMED_OUT] = { true, METER_timed_out, FAREWELL_NONE },
+	[END_CUT] = { true, -1, FAREWELL_NONE },
+	[END_REFUSED] = { true, -1, FAREWELL_NONE }, /* the gate has counted it */
+	[END_HEADER] = { true, METER_refused_proxy, FAREWELL_NONE },
+	[END_TARGET] = { true, METER_refused_dial, FAREWELL_UNREACHABLE },
+	[END_RESOURCE] = { true, METER_refused_resource, FAREWELL_BUSY },
+	[END_CROWDED] = { true, METER_refused_limit, FAREWELL_BUSY }, /* its client has enough connections */
+	[END_DOWN] = { true, METER_refused_down, FAREWELL_UNREACHABLE },
 };
 
 enum { CLIENT, TARGET };
@@ -128,6 +129,20 @@ static void on_buried(struct task *t)
 	lane_remove(&l->base);
 }
 
+/* Words instead of a reset, for who knows the client's protocol; not in the middle of an answer. */
+static void say_farewell(struct session *s, enum farewell why)
+{
+	struct tcp_lane *l = s->lane;
+	struct io *client = &s->side[CLIENT].io;
+	int fd = client->fd;
+
+	if (l->farewell == NULL || why == FAREWELL_NONE || s->flow[GATE_OUT].bytes > 0)
+		return;
+	io_del(worker_of(s), client);
+	client->fd = -1; /* side_close() finds nothing to close */
+	l->farewell(l, fd, why);
+}
+
 /* Any number of times; the first reason wins. The memory lives until the end of the round. */
 static void session_close(struct session *s, enum session_end why)
 {
@@ -139,6 +154,7 @@ static void session_close(struct session *s, enum session_end why)
 	if (ends[why].counter >= 0) /* before anybody can see the end */
 		count(l, (enum meter_counter)ends[why].counter);
 	gate_leave(tcp_lane_gate(l), worker_of(s)->index, worker_of(s)->now_ns, &s->pass);
+	say_farewell(s, ends[why].farewell);
 	for (unsigned i = 0; i < 2; i++) {
 		side_close(&s->side[i], ends[why].reset);
 		flow_fini(&s->flow[i], &l->way[i]);
@@ -609,8 +625,12 @@ static void on_task(struct task *t)
 
 /* ---- the beginning ---------------------------------------------------------------------------------------------- */
 
-static void refuse(int fd)
+static void refuse(struct tcp_lane *l, int fd, enum farewell why)
 {
+	if (l->farewell != NULL && why != FAREWELL_NONE) {
+		l->farewell(l, fd, why);
+		return;
+	}
 	side_reset_on_close(fd);
 	close(fd);
 }
@@ -626,7 +646,7 @@ static struct session *session_new(struct tcp_lane *l, int fd, uint16_t target_p
 	s->state = SESSION_HEADER;
 	s->lane = l;
 	s->fds = FDS;
-	s->id = ++desk->last_id << 8 | w->index << 1;
+	s->id = worker_next_id(w);
 	s->opened_ns = s->active_ns = w->now_ns;
 	side_init(&s->side[CLIENT], on_client, fd);
 	s->side[CLIENT].writable = true;
@@ -642,13 +662,14 @@ static struct session *session_new(struct tcp_lane *l, int fd, uint16_t target_p
 	return s;
 }
 
-/* Whether somebody from there may open a connection now; the reason is counted. */
-static bool admit(struct tcp_lane *l, const struct addr *from, struct gate_pass *pass)
+/* Whether somebody from there may open a connection now; the reason is counted, and what a client may know of it in *why. */
+static bool admit(struct tcp_lane *l, const struct addr *from, struct gate_pass *pass, enum farewell *why)
 {
 	const struct mapping_conf *conf = lane_conf(&l->base);
 	struct worker *w = l->base.worker;
 
 	*pass = (struct gate_pass){ .in = false };
+	*why = FAREWELL_BUSY;
 	if (!fd_budget_take(w->fds, FDS, FD_FOR_SESSIONS)) {
 		count(l, METER_refused_resource);
 		return false;
@@ -657,9 +678,12 @@ static bool admit(struct tcp_lane *l, const struct addr *from, struct gate_pass 
 		if (cidr_match_any(conf->proxy_trusted.items, conf->proxy_trusted.n, from))
 			return true;
 		count(l, METER_refused_proxy);
+		*why = FAREWELL_NONE;
 	} else if (gate_enter(tcp_lane_gate(l), w->index, conf, from, w->now_ns, pass)) {
 		return true;
 	}
+	if (!conf->proxy_in && !gate_lists(conf, from))
+		*why = FAREWELL_FORBIDDEN;
 	fd_budget_give(w->fds, FDS);
 	return false;
 }
@@ -668,10 +692,11 @@ void session_open(struct tcp_lane *l, int fd, const struct addr *from, uint16_t 
 {
 	struct worker *w = l->base.worker;
 	struct gate_pass pass;
+	enum farewell why;
 	struct session *s;
 
-	if (!admit(l, from, &pass)) {
-		refuse(fd);
+	if (!admit(l, from, &pass, &why)) {
+		refuse(l, fd, why);
 		return;
 	}
 	s = session_new(l, fd, target_port);
@@ -679,7 +704,7 @@ void session_open(struct tcp_lane *l, int fd, const struct addr *from, uint16_t 
 		count(l, METER_refused_resource);
 		gate_leave(tcp_lane_gate(l), w->index, w->now_ns, &pass);
 		fd_budget_give(w->fds, FDS);
-		refuse(fd);
+		refuse(l, fd, FAREWELL_BUSY);
 		return;
 	}
 	s->pass = pass;

@@ -106,24 +106,31 @@ static void on_door(struct io *io, uint32_t events)
 	d->expects = (uint16_t)(n == d->expects ? MIN(2 * n, ACCEPT_MAX) : MAX(n, 1));
 }
 
+void tcp_desk_init(struct tcp_desk *d, const struct service_env *env)
+{
+	slab_init(&d->sessions, session_size());
+	d->agents = env->agents;
+}
+
+void tcp_desk_fini(struct tcp_desk *d)
+{
+	slab_fini(&d->sessions);
+}
+
 static void *desk_new(struct worker *w, const struct service_env *env)
 {
 	struct tcp_desk *d = calloc(1, sizeof *d);
 
 	(void)w;
-	if (d == NULL)
-		return NULL;
-	slab_init(&d->sessions, session_size());
-	d->agents = env->agents;
+	if (d != NULL)
+		tcp_desk_init(d, env);
 	return d;
 }
 
 static void desk_free(void *desk)
 {
-	struct tcp_desk *d = desk;
-
-	slab_fini(&d->sessions);
-	free(d);
+	tcp_desk_fini(desk);
+	free(desk);
 }
 
 static void on_refill(struct timer *t)
@@ -170,12 +177,8 @@ static void set_client(struct tcp_lane *l)
 	client_gate_unref(before);
 }
 
-static struct lane *lane_new(struct worker *w, void *desk, struct port *p)
+void tcp_lane_init(struct tcp_lane *l, struct worker *w, void *desk, struct port *p)
 {
-	struct tcp_lane *l = calloc(1, sizeof *l);
-
-	if (l == NULL)
-		return NULL;
 	lane_init(&l->base, w, desk, p);
 	list_init(&l->sessions);
 	timer_init(&l->pause, on_pause_over);
@@ -184,6 +187,24 @@ static struct lane *lane_new(struct worker *w, void *desk, struct port *p)
 	target_init(&l->target, w);
 	target_set(&l->target, lane_conf(&l->base)->target_host);
 	set_client(l);
+}
+
+void tcp_lane_fini(struct tcp_lane *l)
+{
+	wheel_disarm(&l->way[GATE_IN].refill);
+	wheel_disarm(&l->way[GATE_OUT].refill);
+	target_fini(&l->target);
+	client_gate_unref(l->client);
+	lane_fini(&l->base);
+}
+
+static struct lane *lane_new(struct worker *w, void *desk, struct port *p)
+{
+	struct tcp_lane *l = calloc(1, sizeof *l);
+
+	if (l == NULL)
+		return NULL;
+	tcp_lane_init(l, w, desk, p);
 	return &l->base;
 }
 
@@ -194,14 +215,8 @@ static struct tcp_lane *tcp(struct lane *base)
 
 static void lane_free(struct lane *base)
 {
-	struct tcp_lane *l = tcp(base);
-
-	wheel_disarm(&l->way[GATE_IN].refill);
-	wheel_disarm(&l->way[GATE_OUT].refill);
-	target_fini(&l->target);
-	client_gate_unref(l->client);
-	lane_fini(base);
-	free(l);
+	tcp_lane_fini(tcp(base));
+	free(tcp(base));
 }
 
 static int lane_open(struct lane *base)
@@ -243,7 +258,7 @@ static void lane_shut(struct lane *base)
 	l->doors = NULL;
 }
 
-static void lane_set(struct lane *base)
+void tcp_lane_set(struct lane *base)
 {
 	struct tcp_lane *l = tcp(base);
 
@@ -253,7 +268,7 @@ static void lane_set(struct lane *base)
 		session_on_limits(session_of(it));
 }
 
-static void lane_cut(struct lane *base)
+void tcp_lane_cut(struct lane *base)
 {
 	struct list *first;
 
@@ -261,7 +276,7 @@ static void lane_cut(struct lane *base)
 		session_cut(session_of(first));
 }
 
-static bool lane_list(struct lane *base, conn_info_fn fn, void *arg)
+bool tcp_lane_list(struct lane *base, conn_info_fn fn, void *arg)
 {
 	struct conn_info info;
 
@@ -273,7 +288,7 @@ static bool lane_list(struct lane *base, conn_info_fn fn, void *arg)
 	return true;
 }
 
-static bool lane_cut_one(struct lane *base, uint64_t conn)
+bool tcp_lane_cut_one(struct lane *base, uint64_t conn)
 {
 	LIST_FOREACH (it, &tcp(base)->sessions) {
 		if (session_id(session_of(it)) == conn) {
@@ -294,8 +309,8 @@ const struct port_kind tcp_lane_kind = {
 	.lane_free = lane_free,
 	.lane_open = lane_open,
 	.lane_shut = lane_shut,
-	.lane_set = lane_set,
-	.lane_cut = lane_cut,
-	.lane_list = lane_list,
-	.lane_cut_one = lane_cut_one,
+	.lane_set = tcp_lane_set,
+	.lane_cut = tcp_lane_cut,
+	.lane_list = tcp_lane_list,
+	.lane_cut_one = tcp_lane_cut_one,
 };

@@ -1,5 +1,5 @@
 /*
- * tcp_lane - a TCP port on one worker: accepts there, and holds the sessions that it accepted.
+ * tcp_lane - a TCP port on one worker: accepts there, and holds the sessions that it accepted, or that came to it otherwise.
  *
  * Owner: the worker (relayd/port/lane.h). Thread: the worker's.
  */
@@ -11,15 +11,16 @@
 #include "relayd/port/lane.h"
 #include "relayd/port/port_kind.h"
 #include "relayd/port/target.h"
+#include "relayd/stream/farewell.h"
 
 struct agents;
 struct client_gate;
 struct doors;
+struct tcp_lane;
 
 /* What the stream service keeps on one worker. */
 struct tcp_desk {
 	struct slab sessions;
-	uint64_t last_id;
 	struct agents *agents; /* NULL: this relay takes none */
 	uint64_t kept;         /* bytes that the far sides did not take yet, outside of pipes */
 };
@@ -32,9 +33,22 @@ struct tcp_lane {
 	struct client_gate *client; /* whose agent dials; NULL: none */
 	struct doors *doors;        /* NULL: not accepting */
 	struct timer pause;         /* accepting goes on then */
+	/* Tells a client why it is sent away; takes fd. NULL: it is reset. */
+	void (*farewell)(struct tcp_lane *l, int fd, enum farewell why);
 };
 
 extern const struct port_kind tcp_lane_kind;
+
+/* For kinds whose connections come another way: they embed the desk and the lane, each first. */
+void tcp_desk_init(struct tcp_desk *d, const struct service_env *env);
+void tcp_desk_fini(struct tcp_desk *d);
+void tcp_lane_init(struct tcp_lane *l, struct worker *w, void *desk, struct port *p);
+void tcp_lane_fini(struct tcp_lane *l);
+/* The functions of struct port_kind. */
+void tcp_lane_set(struct lane *base);
+void tcp_lane_cut(struct lane *base);
+bool tcp_lane_list(struct lane *base, conn_info_fn fn, void *arg);
+bool tcp_lane_cut_one(struct lane *base, uint64_t conn);
 
 static inline struct tcp_desk *tcp_lane_desk(const struct tcp_lane *l)
 {

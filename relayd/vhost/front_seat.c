@@ -1,0 +1,148 @@
+#define _GNU_SOURCE
+#include "relayd/vhost/front_seat.h"
+
+#include "common/net/addr.h"
+#include "relayd/vhost/arrival.h"
+#include "relayd/vhost/front.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define ACCEPT_MAX 32                  /* connections of one door in one round */
+#define QUEUE_MAX  65536               /* none is longer */
+#define PAUSE_NS   UINT64_C(100000000) /* after the kernel had no descriptor or memory for another one */
+
+struct door {
+	struct io io;
+	struct front_seat *seat;
+};
+
+struct front_doors {
+	struct task grave;
+	unsigned n;
+	struct door at[];
+};
+
+static void on_doors_buried(struct task *t)
+{
+	free(CONTAINER_OF(t, struct front_doors, grave));
+}
+
+static void stop_accepting(struct front_seat *s)
+{
+	for (unsigned i = 0; s->doors != NULL && i < s->doors->n; i++)
+		io_del(s->worker, &s->doors->at[i].io);
+}
+
+static int start_accepting(struct front_seat *s)
+{
+	for (unsigned i = 0; s->doors != NULL && i < s->doors->n; i++)
+		if (io_add(s->worker, &s->doors->at[i].io, EPOLLIN | EPOLLEXCLUSIVE) != 0)
+			return -1;
+	return 0;
+}
+
+static void on_pause_over(struct timer *t)
+{
+	struct front_seat *s = CONTAINER_OF(t, struct front_seat, pause);
+
+	if (start_accepting(s) != 0) {
+		stop_accepting(s);
+		wheel_arm(&s->worker->wheel, t, s->worker->now_ns + PAUSE_NS);
+	}
+}
+
+/* The socket stays readable, so it must not wake us again and again. */
+static void pause_accepting(struct front_seat *s)
+{
+	front_count(s, FRONT_resource);
+	stop_accepting(s);
+	wheel_arm(&s->worker->wheel, &s->pause, s->worker->now_ns + PAUSE_NS);
+}
+
+static bool is_shortage(int errnum)
+{
+	return errnum == EMFILE || errnum == ENFILE || errnum == ENOBUFS || errnum == ENOMEM;
+}
+
+static void accept_some(struct door *d, unsigned max)
+{
+	struct front_seat *s = d->seat;
+
+	for (unsigned n = 0; n < max; n++) {
+		struct sockaddr_storage ss;
+		socklen_t len = sizeof ss;
+		int fd = accept4(d->io.fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct addr from;
+
+		if (fd < 0) {
+			if (is_shortage(errno))
+				pause_accepting(s);
+			return;
+		}
+		front_count(s, FRONT_accepted);
+		addr_from_sockaddr(&from, (struct sockaddr *)&ss, len);
+		arrival_open(s, fd, &from);
+	}
+}
+
+/* Level-triggered: what is left wakes a worker again. */
+static void on_door(struct io *io, uint32_t events)
+{
+	(void)events;
+	accept_some(CONTAINER_OF(io, struct door, io), ACCEPT_MAX);
+}
+
+void front_seat_init(
+	struct front_seat *s, struct worker *w, const struct front_conf *conf, struct source_table *sources)
+{
+	*s = (struct front_seat){ .worker = w, .conf = conf, .sources = sources };
+	s->waiting_max = MAX(conf->waiting_max / conf->workers, 1);
+	host_map_init(&s->hosts);
+	slab_init(&s->arrivals, arrival_size());
+	list_init(&s->waiting);
+	list_init(&s->leaving);
+	timer_init(&s->pause, on_pause_over);
+}
+
+void front_seat_fini(struct front_seat *s)
+{
+	slab_fini(&s->arrivals);
+	host_map_fini(&s->hosts);
+}
+
+int front_seat_listen(struct front_seat *s, const int *fds, unsigned n)
+{
+	s->doors = malloc(sizeof *s->doors + n * sizeof s->doors->at[0]);
+	if (s->doors == NULL)
+		return -1;
+	s->doors->n = n;
+	task_init(&s->doors->grave, on_doors_buried);
+	for (unsigned i = 0; i < n; i++) {
+		s->doors->at[i].seat = s;
+		io_init(&s->doors->at[i].io, on_door, fds[i]);
+	}
+	return start_accepting(s);
+}
+
+/* A successor with the same sockets does not see who was in the queue: the kernel may have woken this worker for them. */
+void front_seat_quiesce(struct front_seat *s)
+{
+	if (s->doors == NULL)
+		return;
+	stop_accepting(s);
+	for (unsigned i = 0; i < s->doors->n; i++)
+		accept_some(&s->doors->at[i], QUEUE_MAX);
+	wheel_disarm(&s->pause);
+	worker_bury(s->worker, &s->doors->grave);
+	s->doors = NULL;
+}
+
+void front_seat_cut(struct front_seat *s)
+{
+	struct list *first;
+
+	while ((first = list_first(&s->waiting)) != NULL || (first = list_first(&s->leaving)) != NULL)
+		arrival_cut(arrival_of(first));
+}
