@@ -23,6 +23,7 @@
 struct driver_conn;
 struct driver_stmt;
 struct driver_lock;
+struct driver_search;
 struct driver_watch;
 struct reach;
 
@@ -49,6 +50,7 @@ typedef int (*driver_progress_fn)(uint64_t done, uint64_t total, void *arg);
 typedef int (*driver_answer_fn)(void *arg, size_t i, struct err *e);
 
 struct driver {
+	const char *name; /* "sqlite" */
 	const char *form; /* of its URLs, for messages: "sqlite:PATH" */
 	/* What open() wants to know of a URL of this driver's, inside of it; NULL for another's. */
 	const char *(*target_of)(const char *url);
@@ -93,6 +95,7 @@ struct driver {
 
 	int (*has_table)(struct driver_conn *c, const char *name, struct err *e); /* 1, 0, -1 */
 
+	const struct driver_search *search;
 	const struct driver_watch *watch; /* driver_watch.h; NULL where one program can use it only */
 
 	/*

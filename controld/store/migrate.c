@@ -1,5 +1,6 @@
 #include "controld/store/migrate.h"
 
+#include "common/base/buf.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #define MIGRATE_MAX 256 /* migrations of one database */
+#define SCRIPT_MAX  (1 << 20)
 
 static const char sql_table_make[] = "CREATE TABLE IF NOT EXISTS schema_migrations (number BIGINT PRIMARY KEY, "
 				     "name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)";
@@ -97,11 +99,41 @@ static int read_applied(struct db *db, struct progress *p, struct err *e)
 
 /* ---- applying ---------------------------------------------------------------------------------------------------- */
 
+/*
+ * What is for one kind of database stands behind a line "-- only NAME", until the next such line or "-- all". The whole is one
+ * script, so that a failure names the migration and undoes all of it.
+ */
+static int run_script(struct db *tx, const char *sql, struct err *e)
+{
+	static const char only[] = "-- only ", all[] = "-- all\n";
+	bool ours = true;
+	struct buf script;
+	int rc;
+
+	buf_init(&script, SCRIPT_MAX);
+	while (*sql != '\0') {
+		const size_t line = strcspn(sql, "\n") + (strchr(sql, '\n') != NULL);
+		const size_t name = strlen(tx->driver->name);
+
+		if (str_starts(sql, only))
+			ours = str_starts(sql + strlen(only), tx->driver->name) && sql[strlen(only) + name] == '\n';
+		else if (str_starts(sql, all))
+			ours = true;
+		if (ours)
+			buf_put(&script, sql, line);
+		sql += line;
+	}
+	rc = script.failed ? err_set(e, ERR_NOMEM, NULL, "no room for the script")
+	                   : tx->driver->script(tx->conn, buf_cstr(&script), e);
+	buf_free(&script);
+	return rc;
+}
+
 static int apply_one(struct db *tx, const struct migration *m, struct err *e)
 {
 	struct err why = { 0 };
 
-	if (tx->driver->script(tx->conn, m->sql, &why) != 0)
+	if (run_script(tx, m->sql, &why) != 0)
 		return err_set(e, why.code, NULL, "migration %s: %s", m->name, why.msg);
 	if (db_exec(tx, sql_note, e, bind_i(m->number), bind_s(m->name), bind_s(m->checksum), bind_i(clock_wall_ms())) <
 		0)
@@ -222,7 +254,7 @@ int migrate_make(struct db *tx, const struct migration_set *set, const bool *app
 	if (db_exec(tx, sql_table_make, e) < 0 || db_exec(tx, sql_compatible_make, e) < 0)
 		return -1;
 	for (size_t i = 0; i < set->n; i++)
-		if (applied[i] && tx->driver->script(tx->conn, set->rows[i].sql, e) != 0)
+		if (applied[i] && run_script(tx, set->rows[i].sql, e) != 0)
 			return -1;
 	return 0;
 }

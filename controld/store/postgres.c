@@ -1,5 +1,6 @@
 /* The PostgreSQL driver: statements and their rows. postgres.h says how they travel. */
 #include "controld/store/postgres.h"
+#include "controld/store/driver_search.h"
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
@@ -435,6 +436,8 @@ static const char *postgres_target_of(const char *url)
 }
 
 const struct driver postgres_driver = {
+	.name = "postgresql",
+	.search = &postgres_search,
 	.form = "postgresql://...",
 	.target_of = postgres_target_of,
 	.open = postgres_open,

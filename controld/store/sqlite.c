@@ -1,5 +1,6 @@
 /* The SQLite driver: WAL, so that readers never wait for the writer; every connection hardened the same way. */
 #include "controld/store/sqlite.h"
+#include "controld/store/driver_search.h"
 
 #include "common/base/err.h"
 #include "common/base/log.h"
@@ -503,6 +504,8 @@ static const char *sqlite_target_of(const char *url)
 }
 
 const struct driver sqlite_driver = {
+	.name = "sqlite",
+	.search = &sqlite_search,
 	.form = "sqlite:PATH",
 	.target_of = sqlite_target_of,
 	.temporary = sqlite_temporary,

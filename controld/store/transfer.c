@@ -7,6 +7,7 @@
 #include "controld/store/changes.h"
 #include "controld/store/db.h"
 #include "controld/store/migrate.h"
+#include "controld/store/search.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -340,6 +341,8 @@ static int copy_all(struct run *r, struct err *e)
 		if (r->conf->table != NULL)
 			r->conf->table(r->table[i].name, &r->table[i].digest, r->conf->arg);
 	}
+	if (search_rebuild(r->to, e) != 0)
+		return -1;
 	if (r->conf->new_log && changes_new_log(r->to, e) != 0)
 		return -1;
 	return db_commit(r->to, e);

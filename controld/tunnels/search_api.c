@@ -4,12 +4,11 @@
 #include "controld/store/search.h"
 #include "controld/tunnels/api.h"
 
-#define SKIP_MAX 10000
-
 struct page_of_hits {
 	struct buf *items;
 	unsigned room;
 	bool more;
+	struct search_place last;
 };
 
 static int on_hit(const struct search_hit *hit, void *arg)
@@ -21,11 +20,12 @@ static int on_hit(const struct search_hit *hit, void *arg)
 		return 1;
 	}
 	p->room--;
+	p->last = hit->place;
 	jsonw_object(p->items, NULL);
 	jsonw_str(p->items, "type", hit->kind);
 	jsonw_str(p->items, "id", hit->id);
 	jsonw_str(p->items, "name", hit->title);
-	jsonw_bool(p->items, "exact", hit->score > 0);
+	jsonw_bool(p->items, "exact", hit->exact);
 	jsonw_end_object(p->items);
 	return 0;
 }
@@ -45,19 +45,17 @@ int search_api(void *feature, struct request *rq, struct reply *rp, struct err *
 		.tenant_id = who->tenant_id, .kind = type != NULL ? type : "", .without = hidden(who)
 	};
 	struct page_of_hits p = { .more = false };
-	char cursor[16] = "";
+	char cursor[SEARCH_PLACE_SIZE] = "";
 	struct page page;
 	struct db *db;
-	uint64_t skip = 0;
 	int rc;
 
 	if (request_page(rq, &page, e) != 0)
 		return -1;
-	if (page.after[0] != '\0' && str_to_u64(page.after, 1, SKIP_MAX, &skip) != 0)
+	if (page.after[0] != '\0' && search_place_parse(&q.after, page.after) != 0)
 		return err_set(e, ERR_VALIDATION, "cursor", "cursor: '%s' is not one of ours", page.after);
 	q.text = text != NULL ? text : "";
 	q.limit = page.limit + 1;
-	q.skip = (unsigned)skip;
 	p.room = page.limit;
 	if (store_read_begin(t->store, &db, e) != 0)
 		return -1;
@@ -67,8 +65,8 @@ int search_api(void *feature, struct request *rq, struct reply *rp, struct err *
 	rc = search_find(db, &q, on_hit, &p, e);
 	store_read_end(db);
 	jsonw_end_array(p.items);
-	if (p.more && skip + page.limit <= SKIP_MAX)
-		str_fmt(cursor, sizeof cursor, "%u", (unsigned)skip + page.limit);
+	if (p.more)
+		search_place_print(cursor, &p.last);
 	jsonw_str_or_null(p.items, "next_cursor", cursor);
 	jsonw_end_object(p.items);
 	return rc;
@@ -84,6 +82,9 @@ static const struct schema_field query_fields[] = {
 		.help = "beginnings of words; an object has all of them" },
 	{ .name = "type", .type = SCHEMA_STRING, .choices = types, .help = "objects of this type only" },
 	{ .name = "limit", .type = SCHEMA_INT, .min = 1, .max = 200, .help = "items in one answer; default 50" },
-	{ .name = "cursor", .type = SCHEMA_STRING, .max = 16, .help = "next_cursor of the answer before" },
+	{ .name = "cursor",
+		.type = SCHEMA_STRING,
+		.max = SEARCH_PLACE_SIZE - 1,
+		.help = "next_cursor of the answer before" },
 };
 const struct schema search_query_schema = { NULL, query_fields, ARRAY_LEN(query_fields), false };

@@ -16,9 +16,10 @@ from rig import SECONDS, UNLIMITED, portway
 
 import postgres  # noqa: E402  pylint: disable=wrong-import-order
 
-NAMES = ["api", "push", "relays"]
+NAMES = ["api", "push", "relays", "search"]
 MAPPINGS = int(os.environ.get("BENCH_MAPPINGS", "10000"))
 RELAYS = int(os.environ.get("BENCH_RELAYS", "1000"))
+SEARCHED = int(os.environ.get("BENCH_SEARCHED", "100000"))
 DATABASES = os.environ.get("BENCH_DATABASES", "sqlite postgresql").split()
 
 
@@ -220,5 +221,51 @@ def relays(_rounds):
     return rows
 
 
+SEARCHES = ("customer000123", "00777", "1443", "c", "cust", "customer", "customer0", "web", "tcp", "1", "10.0", "customer 4999", "1 2 c",
+            "tcp nothing", "late", "map", "nothing")
+
+
+def fill_searched(fleet, n):
+    """Names with a word of their own, a word of all, one that only the last tenth has."""
+    local = threading.local()
+
+    def make(i):
+        if not hasattr(local, "api"):
+            local.api = portway.Api(fleet.controld.base)
+            local.api.session.headers.update(fleet.api.session.headers)
+        local.api.post("/api/v1/mappings", {
+            "name": f"customer{i:06d} web-{i % 5000}{' late' if i >= n * 9 // 10 else ''}", "protocol": "udp" if i % 4 == 0 else "tcp",
+            "source_port": 1024 + i % 8000, "bind_address": f"127.0.{i // 8000}.1", "target_host": f"10.0.{i // 250 % 250}.{i % 250}",
+            "target_port": 80}, expect=201)
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(make, range(n)))
+    return n / (time.monotonic() - began)
+
+
+def search(_rounds):
+    heading(f"search: 50 hits of {SEARCHED} mappings over the API, first pages and pages deep inside; {', '.join(DATABASES)}")
+    result = {}
+    for kind in DATABASES:
+        fleet, server = on_database(kind)
+        try:
+            print(f"{kind}: {fill_searched(fleet, SEARCHED):.0f} created/s", flush=True)
+            for text in SEARCHES:
+                took, cursor, hits = [], "", 0
+                for _ in range(200):
+                    start = time.monotonic()
+                    page = fleet.api.get("/api/v1/search", params={"q": text, "limit": 50, **({"cursor": cursor} if cursor else {})})
+                    took.append((time.monotonic() - start) * 1000)
+                    hits, cursor = hits + len(page["items"]), page["next_cursor"] or ""
+                result[f"{kind} {text}"] = {"p50_ms": quantile(took, 0.5), "p99_ms": quantile(took, 0.99), "max_ms": max(took), "hits": hits}
+                print(f"{kind:10s} {text:16s} p50 {quantile(took, 0.5):7.2f} ms  p99 {quantile(took, 0.99):7.2f} ms  max {max(took):7.2f}"
+                      f" ms  {hits} hits in 200 pages", flush=True)
+        finally:
+            fleet.stop()
+            if server:
+                server.close()
+    return result
+
+
 def run(names, rounds):
-    return {name: {"api": api, "push": push, "relays": relays}[name](rounds) for name in NAMES if name in names}
+    return {name: {"api": api, "push": push, "relays": relays, "search": search}[name](rounds) for name in NAMES if name in names}

@@ -35,6 +35,7 @@ def grow(folder, mapping):
         multiply(db, "mappings", f"r.id = '{mapping}'", id=number, source_port="40000 + n.i % 20000", name="'Überlingen ' || n.i",
                  group_id="'grp_' || n.i / 20000")
         multiply(db, "ports", own, mapping_id=number, port="40000 + n.i", group_id="'grp_' || n.i / 20000")
+        multiply(db, "search_entries", f"r.id = '{mapping}'", id=number, n="100 + n.i", words="r.words || 'copied' || n.i || ' '")
         multiply(db, "placements", own, mapping_id=number)
         multiply(db, "traffic", f"r.scope = 'mapping' AND r.id = '{mapping}'", id=number, bytes_in="n.i * 1000000007")
         last = db.execute("SELECT max(seq) FROM changes").fetchone()[0]
@@ -47,11 +48,11 @@ def grow(folder, mapping):
 
 
 def content(folder, main="portway.db"):
-    """Every row of every table, apart from the log's id."""
+    """Every row of every table, apart from the log's id and what an index is made of."""
     rows = {}
     for name in (main, "samples.db"):
         with sqlite3.connect(os.path.join(folder, name)) as db:
-            for (table,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+            for (table,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'search_fts%'").fetchall():
                 rows[name == main, table] = sorted(map(repr, db.execute(f"SELECT * FROM {table}").fetchall()))
     log_id = [r for r in rows[True, "meta"] if "log_id" in r]
     rows[True, "meta"] = [r for r in rows[True, "meta"] if "log_id" not in r]
@@ -84,6 +85,9 @@ def test_there_and_back(new_fleet, tmp_path):
         assert before.keys() == after.keys()
         for table, rows in before.items():
             assert rows == after[table], f"{table} is another"
+        with sqlite3.connect(f"{back}/portway.db") as db:  # the index was made anew, of all that came
+            db.execute("INSERT INTO search_fts (search_fts) VALUES ('integrity-check')")
+            assert db.execute("SELECT count(*) FROM search_fts WHERE search_fts MATCH '\"copied\" *'").fetchone()[0] == MAPPINGS - 1
         assert log_before != log_after, "a copy is a history of its own"
 
         # and the copy serves: the same relay, the same mapping, its counters go on
@@ -98,5 +102,6 @@ def test_there_and_back(new_fleet, tmp_path):
                 s.sendall(b"after!")
                 return s.recv(6) == b"after!"
         eventually(echoes, "serves from the copy")
+        assert [f["id"] for f in fleet.api.get("/api/v1/search?q=copied777")["items"]][0] == f"map_{777:020d}"
         fleet.wait_stats(first["id"], bytes_received=12, connections_total=2)
         assert "is running on it" in controld("db", "copy", "--replace", f"sqlite:{back}/portway.db", url, folder=folder, expect=1)

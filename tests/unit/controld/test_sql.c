@@ -8,6 +8,8 @@
 #include "controld/identity/service.h"
 #include "controld/rest/idempotency.h"
 #include "controld/store/changes.h"
+#include "controld/store/db.h"
+#include "controld/store/driver_search.h"
 #include "controld/store/lease.h"
 #include "controld/store/migrate.h"
 #include "controld/store/search.h"
@@ -65,6 +67,7 @@ static void prepare_main(const char *database)
 	test_store_open(&t);
 	TEST_STORE_MUST(store_read_begin(t.store, &db, &e), e);
 	failed = prepare_tables(db, store_tables, ARRAY_LEN(store_tables));
+	failed += prepare_table(db, db->driver->search->sql);
 	failed += prepare_tables(db, identity_sql, identity_sql_n);
 	failed += prepare_table(db, &dynamic_sql);
 	failed += prepare_tables(db, clients_sql, clients_sql_n);
