@@ -17,6 +17,14 @@
 #include <string.h>
 #include <time.h>
 
+/* Stay open however long nobody reads: the next reader has one at once. */
+#define POOL_KEPT 1
+
+struct idle {
+	struct db *db;
+	uint64_t since_ms;
+};
+
 struct store {
 	const struct driver *driver;
 	char *target;
@@ -32,8 +40,9 @@ struct store {
 
 	pthread_mutex_t lock;
 	pthread_cond_t given_back;
-	struct db **idle; /* a stack: the newest is the warmest */
+	struct idle *idle; /* a stack: the newest is the warmest, the oldest is closed when it was long enough there */
 	size_t n_idle;
+	uint64_t idle_ms;
 	size_t n_open;
 	size_t max_open;
 	atomic_uint_fast64_t reads, busy;
@@ -119,6 +128,7 @@ int store_open(struct store **out, const struct store_conf *conf, struct err *e)
 	pthread_condattr_destroy(&attr);
 	s->wait_ms = conf->wait_ms ? conf->wait_ms : 2000;
 	s->max_open = conf->readers ? conf->readers : 4;
+	s->idle_ms = conf->idle_ms ? conf->idle_ms : 60000;
 	reach_init(&s->reach);
 	s->reader_conf = (struct driver_conf){ .relaxed = conf->relaxed,
 		.samples = conf->samples,
@@ -128,7 +138,7 @@ int store_open(struct store **out, const struct store_conf *conf, struct err *e)
 		.answer_ms = conf->answer_ms,
 		.connect_ms = conf->connect_ms,
 		.reach = &s->reach };
-	if ((s->idle = calloc(s->max_open, sizeof(struct db *))) == NULL) {
+	if ((s->idle = calloc(s->max_open, sizeof *s->idle)) == NULL) {
 		err_set(e, ERR_NOMEM, NULL, "database: out of memory");
 		goto fail;
 	}
@@ -149,7 +159,7 @@ void store_close(struct store *s)
 		writer_free(s->writer[STORE_OPERATIONAL]);
 	writer_free(s->writer[STORE_LOGGED]);
 	for (size_t i = 0; s->idle != NULL && i < s->n_idle; i++)
-		db_free(s->idle[i]);
+		db_free(s->idle[i].db);
 	if (s->temporary && s->target != NULL)
 		(void)s->driver->remove(s->target, NULL);
 	seal_wipe(s->master_key, sizeof s->master_key);
@@ -231,7 +241,7 @@ static int pool_take(struct store *s, struct db **db, struct err *e)
 			return err_set(e, ERR_OVERLOADED, NULL, "database: all %zu connections were busy for %llu ms",
 				s->max_open, (unsigned long long)s->wait_ms);
 	if (s->n_idle > 0) {
-		*db = s->idle[--s->n_idle];
+		*db = s->idle[--s->n_idle].db;
 	} else {
 		*db = NULL;
 		s->n_open++;
@@ -274,8 +284,22 @@ int store_read_begin(struct store *s, struct db **out, struct err *e)
 	return 0;
 }
 
+/* With the lock: one that nobody needed for long, taken from the pool. A load that has passed is closed one by one. */
+static struct db *pool_retire(struct store *s, uint64_t now_ms)
+{
+	struct db *db;
+
+	if (s->n_idle <= POOL_KEPT || now_ms - s->idle[0].since_ms < s->idle_ms)
+		return NULL;
+	db = s->idle[0].db;
+	memmove(s->idle, s->idle + 1, --s->n_idle * sizeof *s->idle);
+	return db;
+}
+
 void store_read_end(struct db *db)
 {
+	const uint64_t now_ms = clock_mono_ms();
+	struct db *retired;
 	struct store *s;
 
 	if (db == NULL)
@@ -288,9 +312,14 @@ void store_read_end(struct db *db)
 		return;
 	}
 	pthread_mutex_lock(&s->lock);
-	s->idle[s->n_idle++] = db;
+	s->idle[s->n_idle++] = (struct idle){ db, now_ms };
+	retired = pool_retire(s, now_ms);
 	pthread_cond_signal(&s->given_back);
 	pthread_mutex_unlock(&s->lock);
+	if (retired != NULL) {
+		db_free(retired);
+		pool_forget_one(s);
+	}
 }
 
 /* ---- health ------------------------------------------------------------------------------------------------------ */

@@ -34,6 +34,7 @@ struct store_conf {
 	uint64_t wait_ms;    /* for a connection, the writer or a lock; then ERR_OVERLOADED */
 	uint64_t answer_ms;  /* for one statement of a database at the other end of a network */
 	uint64_t connect_ms; /* to connect to it */
+	uint64_t idle_ms;    /* a connection for reading that nobody used for so long is closed; 0: a minute */
 	bool relaxed;        /* a machine that crashes may lose the last commits: for samples */
 	bool samples;        /* the samples of an installation, where one database holds both */
 	bool alone;          /* the caller holds upkeep_lock() alone */

@@ -1,5 +1,6 @@
 #include "controld/store/store.h"
 
+#include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "tests/unit/lib/test_store.h"
@@ -537,6 +538,36 @@ static void test_a_full_queue_and_a_long_wait_are_refused(void **state)
 	test_store_close(&other);
 }
 
+/* What a load has opened is closed when it has passed, but one. */
+static void test_idle_readers_are_closed(void **state)
+{
+	struct store_conf conf = { .readers = 4, .idle_ms = 50 };
+	const uint64_t end_ms = clock_mono_ms() + 30000;
+	struct test_store other;
+	struct store_stats stats;
+	struct db *all[4];
+	struct err e = { 0 };
+	uint64_t most;
+
+	(void)state;
+	test_store_folder(&other);
+	conf.url = other.url;
+	TEST_STORE_MUST(store_open(&other.store, &conf, &e), e);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		TEST_STORE_MUST(store_read_begin(other.store, &all[i], &e), e);
+	store_stats(other.store, &stats);
+	most = stats.connections;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		store_read_end(all[i]);
+	do {
+		TEST_STORE_MUST(store_read_begin(other.store, &all[0], &e), e);
+		store_read_end(all[0]);
+		store_stats(other.store, &stats);
+	} while (stats.connections > most - 3 && clock_mono_ms() < end_ms);
+	assert_int_equal(stats.connections, most - 3);
+	test_store_close(&other);
+}
+
 static void test_readers_are_bounded(void **state)
 {
 	struct test_store other;
@@ -648,6 +679,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_what_queues_shares_one_commit, setup, teardown),
 		cmocka_unit_test(test_a_full_queue_and_a_long_wait_are_refused),
 		cmocka_unit_test(test_readers_are_bounded),
+		cmocka_unit_test(test_idle_readers_are_closed),
 	};
 
 	log_init("test_store", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, open("/dev/null", O_WRONLY));
