@@ -54,6 +54,16 @@ void model_free(struct model *m)
 	free(m);
 }
 
+void model_become(struct model *m, struct model *other)
+{
+	const struct model old = *m;
+
+	*m = *other;
+	m->changes = old.changes + 1;
+	*other = old;
+	model_free(other);
+}
+
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
 
 static struct model_group *group_get(struct model *m, const char *id, uint64_t floor, struct err *e)

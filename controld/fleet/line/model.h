@@ -35,6 +35,8 @@ struct model_conf {
 
 int model_new(struct model **out, const struct model_conf *c, struct err *e) MUST_CHECK;
 void model_free(struct model *m);
+/* Everything that another one has, which is freed: for whoever holds m the world has moved on. */
+void model_become(struct model *m, struct model *other);
 /* Every group there is, before anything else; one that appears later is taken up by its first object. */
 int model_group(struct model *m, const char *group, struct err *e) MUST_CHECK;
 

@@ -52,13 +52,15 @@ struct touches {
 	struct map by_id;
 	bool once;
 	bool no_memory;
-	int64_t last; /* seq of the last row read, or 0 */
+	bool gap;      /* rows after `after` are missing: numbers have no gap of their own */
+	int64_t after; /* where reading began */
+	int64_t last;  /* seq of the last row read, or 0 */
 	unsigned rows;
 };
 
-static void touches_init(struct touches *t, bool once)
+static void touches_init(struct touches *t, bool once, int64_t after)
 {
-	*t = (struct touches){ .once = once };
+	*t = (struct touches){ .once = once, .after = after };
 	list_init(&t->all);
 	map_init(&t->by_id);
 }
@@ -112,6 +114,7 @@ static int on_change(const struct change *c, void *arg)
 	};
 	struct touches *t = arg;
 
+	t->gap = t->gap || (t->rows == 0 && c->seq > t->after + 1);
 	t->last = c->seq;
 	t->rows++;
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
@@ -353,6 +356,8 @@ static int apply(struct model_reader *r, struct db *db, struct touches *t, struc
 	return 0;
 }
 
+static int reload(struct model_reader *r, struct db *db, struct err *e);
+
 /* One part of the log: 1 if there may be more, 0 at its end. */
 static int read_part(struct model_reader *r, struct err *e)
 {
@@ -362,8 +367,12 @@ static int read_part(struct model_reader *r, struct err *e)
 
 	if (store_read_begin(r->conf.store, &db, e) != 0)
 		return -1;
-	touches_init(&t, true);
+	touches_init(&t, true, r->seq);
 	rc = changes_read(db, r->seq, CHUNK, NULL, on_change, &t, e);
+	if (rc == 0 && t.gap) {
+		rc = reload(r, db, e) == 0 ? 1 : -1;
+		t.last = 0;
+	}
 	if (rc == 0)
 		rc = touches_resolve(&t, db, e);
 	if (rc == 0)
@@ -432,7 +441,7 @@ static int recall_change(struct model_reader *r, struct db *db, const struct tou
 	struct touches all;
 	int rc;
 
-	touches_init(&all, true);
+	touches_init(&all, true, change->seq);
 	touches_add(&all, change->kind, change->log_kind, change->id, change->seq);
 	rc = touches_resolve(&all, db, e);
 	LIST_FOREACH (it, &all.all)
@@ -448,7 +457,7 @@ static int recall(struct model_reader *r, struct db *db, int64_t floor, struct e
 	struct touches t;
 	int rc;
 
-	touches_init(&t, false);
+	touches_init(&t, false, floor);
 	rc = changes_read(db, floor, UINT32_MAX, NULL, on_change, &t, e);
 	LIST_FOREACH (it, &t.all)
 		if (rc == 0)
@@ -490,7 +499,7 @@ static int load_nodes(struct model_reader *r, struct db *db, struct err *e)
 	return 0;
 }
 
-static int load(struct model_reader *r, struct db *db, struct err *e)
+static int load_model(struct model_reader *r, struct db *db, struct err *e)
 {
 	struct model_conf c = { .changes_max = r->conf.changes_max };
 	int64_t first, floor;
@@ -500,9 +509,41 @@ static int load(struct model_reader *r, struct db *db, struct err *e)
 	floor = first == 0 ? r->seq : MAX(first - 1, r->seq - (int64_t)r->conf.recall_max);
 	c.rev = (uint64_t)r->seq;
 	c.floor = (uint64_t)floor;
-	if (model_new(&r->model, &c, e) != 0 || load_objects(r, db, e) != 0 || recall(r, db, floor, e) != 0)
+	if (model_new(&r->model, &c, e) != 0 || load_objects(r, db, e) != 0)
 		return -1;
-	return load_nodes(r, db, e);
+	return recall(r, db, floor, e);
+}
+
+/* Each node that was known, as if the log had named it: one that was revoked meanwhile is turned away; then the new ones. */
+static int reload_nodes(struct model_reader *r, struct db *db, struct err *e)
+{
+	char(*ids)[PROTO_ID_SIZE];
+	size_t n;
+	int rc = roster_ids(r->conf.roster, &ids, &n, e);
+
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = read_node(r, db, ids[i], e);
+	free(ids);
+	return rc == 0 ? load_nodes(r, db, e) : -1;
+}
+
+/* Whoever stood still that long has missed what nobody can tell any more: all as it is now. */
+static int reload(struct model_reader *r, struct db *db, struct err *e)
+{
+	struct model *before = r->model;
+	const int64_t seq = r->seq;
+
+	log_warn("change_log_gap", log_i("had", seq));
+	r->model = NULL;
+	if (load_model(r, db, e) != 0 || reload_nodes(r, db, e) != 0) {
+		model_free(r->model);
+		r->model = before;
+		r->seq = seq;
+		return -1;
+	}
+	model_become(before, r->model);
+	r->model = before;
+	return 0;
 }
 
 int model_reader_new(struct model_reader **out, const struct model_reader_conf *c, struct err *e)
@@ -514,7 +555,7 @@ int model_reader_new(struct model_reader **out, const struct model_reader_conf *
 		return err_set(e, ERR_NOMEM, NULL, "change log: out of memory");
 	r->conf = *c;
 	buf_init(&r->body, BODY_MAX);
-	if (store_read_begin(c->store, &db, e) != 0 || load(r, db, e) != 0)
+	if (store_read_begin(c->store, &db, e) != 0 || load_model(r, db, e) != 0 || load_nodes(r, db, e) != 0)
 		goto fail;
 	store_read_end(db);
 	*out = r;

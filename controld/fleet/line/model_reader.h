@@ -2,7 +2,8 @@
  * model_reader - keeps the model and the roster as the database says: loads both, then follows the change log.
  *
  * The log says what changed; the rows are read again, in one snapshot with the log. Where it cannot read, it stays where
- * it is and the next call goes on from there.
+ * it is and the next call goes on from there. Where rows are missing that it has not read (it stood still for longer than
+ * the log is kept), all is loaded anew.
  *
  * Owner: fleet. Thread: the fleet thread (model_reader_new() before it runs).
  */

@@ -331,6 +331,20 @@ void roster_load(struct roster *r, const char *id, const struct node_load *load)
 	pthread_mutex_unlock(&r->lock);
 }
 
+int roster_ids(struct roster *r, char (**out)[PROTO_ID_SIZE], size_t *n, struct err *e)
+{
+	struct entry *one;
+	size_t it = 0;
+
+	*n = 0;
+	pthread_mutex_lock(&r->lock);
+	*out = calloc(map_count(&r->nodes) + 1, sizeof **out);
+	while (*out != NULL && (one = map_next(&r->nodes, &it)) != NULL)
+		str_copy((*out)[(*n)++], sizeof **out, one->node.row.id);
+	pthread_mutex_unlock(&r->lock);
+	return *out != NULL ? 0 : err_set(e, ERR_NOMEM, NULL, "nodes: out of memory");
+}
+
 void roster_want(struct roster *r, uint64_t (*fn)(const struct node *row, void *arg), void *arg)
 {
 	struct entry *n;

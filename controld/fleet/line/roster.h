@@ -59,6 +59,8 @@ void roster_free(struct roster *r);
 int roster_put(struct roster *r, const struct node *row, const struct roster_serials *refused, uint64_t now_ms,
 	struct err *e) MUST_CHECK;
 void roster_remove(struct roster *r, const char *id);
+/* Of all nodes; malloc'ed. */
+int roster_ids(struct roster *r, char (**out)[PROTO_ID_SIZE], size_t *n, struct err *e) MUST_CHECK;
 
 /* ---- any thread --------------------------------------------------------------------------------------------------- */
 bool roster_admits(struct roster *r, const struct cert_info *cert);
