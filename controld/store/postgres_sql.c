@@ -10,6 +10,9 @@
 
 #define SQL_MAX (1 << 20)
 
+/* A remark to SQLite, where one program writes: rows that another transaction holds are left out, not waited for. */
+#define SKIP_LOCKED "/* SKIP LOCKED */"
+
 /* The end of what begins at p and is taken over as it is; p itself when it is no such thing. */
 static const char *quoted_end(const char *p)
 {
@@ -60,6 +63,9 @@ static void translate(struct buf *b, const char *sql, bool types, size_t *params
 
 		if (end > sql) {
 			buf_put(b, sql, (size_t)(end - sql));
+		} else if (str_starts(sql, SKIP_LOCKED)) {
+			buf_put(b, "FOR UPDATE SKIP LOCKED", 22);
+			end = sql + strlen(SKIP_LOCKED);
 		} else if (sql[0] == '?' && isdigit((unsigned char)sql[1]) != 0) {
 			end = put_parameter(b, sql, params);
 		} else if (is_word(*sql)) {
