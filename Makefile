@@ -136,7 +136,7 @@ $(UNIT_BIN): $(OUT)/unit/%: $(OUT)/obj/tests/unit/%.o $$(UNIT_ARCH_$$(call part,
 
 # What rests on a database; these run on PostgreSQL as well, on one server for all.
 STORED := $(foreach t,store changes watch lease cluster throttle migrate secrets janitor idempotency tenant user session api_key signing_key identity resolver \
-	port traffic tunnels_api series search mapping_status fleet model_reader fleet_peers roster eraser node_cert,$(filter %/controld/test_$(t),$(UNIT_BIN)))
+	port traffic tunnels_api series search mapping_status fleet model_reader fleet_peers roster eraser node_cert jobs schedule,$(filter %/controld/test_$(t),$(UNIT_BIN)))
 
 .PHONY: unit unit-postgres
 unit: $(UNIT_BIN) ## unit tests of this variant (SAN=, CC=)
@@ -148,7 +148,7 @@ unit-postgres: $(STORED)
 
 # Tests of parts that several threads share; these run under TSan as well.
 THREADED := $(foreach t,log metrics rand store postgres changes janitor pool loop park server mapping_status tunnels worker stream vhost datagram meter limit rate \
-	snapshot authenticator fleet link agents tunnel,$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
+	snapshot authenticator fleet link agents tunnel jobs,$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
 .PHONY: unit-threaded
 unit-threaded: $(sort $(THREADED))
 	@scripts/run-unit $(sort $(THREADED))

@@ -48,6 +48,7 @@ static void on_stop(void *arg)
 	alarm(STOP_LIMIT_S);
 	log_info("stopping");
 	sd_notify_send("STOPPING=1");
+	app_jobs_wind_down(a);
 	server_stop(a->server, on_server_stopped, a);
 }
 
@@ -145,12 +146,14 @@ static const struct part {
 	{ app_loop_open, app_loop_close },
 	{ app_identity_open, app_identity_close },
 	{ app_http_open, app_http_close },
+	{ app_jobs_open, app_jobs_close },
 	{ app_clients_open, app_clients_close },
 	{ app_fleet_open, app_fleet_close },
 	{ app_tunnels_open, app_tunnels_close },
 	{ app_dynamic_open, app_dynamic_close },
 	{ app_serve_open, app_serve_close },
 	{ app_company_open, app_company_close },
+	{ app_work_open, app_work_close },
 	{ app_janitor_open, app_janitor_close },
 	{ app_signals_open, NULL },
 };

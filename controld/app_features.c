@@ -4,10 +4,11 @@
 #include "controld/clients/client_status.h"
 #include "controld/clients/clients.h"
 #include "controld/dynamic.h"
-#include "controld/eraser.h"
+#include "controld/erase_job.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
 #include "controld/janitor.h"
+#include "controld/jobs/jobs.h"
 #include "controld/store/changes.h"
 #include "controld/store/store.h"
 #include "controld/store/watch.h"
@@ -226,7 +227,15 @@ static int clean_messages(void *arg, int64_t now_ms, struct err *e)
 
 static int erase_leaving(void *arg, int64_t now_ms, struct err *e)
 {
-	return eraser_run(arg, now_ms, e);
+	struct app *a = arg;
+
+	(void)now_ms;
+	return erase_job_start(a->jobs, a->store, e);
+}
+
+static int clean_jobs(void *arg, int64_t now_ms, struct err *e)
+{
+	return jobs_clean(arg, now_ms, e);
 }
 
 static int tick_tunnels(void *arg, int64_t now_ms, struct err *e)
@@ -263,7 +272,8 @@ int app_janitor_open(struct app *a, struct err *e)
 		{ "quotas", 1000, tick_quotas, a->tunnels, true },
 		{ "clients", 5 * 1000, tick_clients, a->clients, true },
 		{ "clients seen", 5 * 1000, see_clients, a->clients, false },
-		{ "eraser", 5 * 1000, erase_leaving, a->store, true },
+		{ "eraser", 5 * 1000, erase_leaving, a, true },
+		{ "jobs", 60 * 1000, clean_jobs, a->jobs, true },
 		{ "signing keys", 60 * 1000, rotate_identity, a->identity, false },
 		{ "identity", 60 * 1000, clean_identity, a->identity, true },
 		{ "changes", 10 * 60 * 1000, clean_changes, a, true },

@@ -9,6 +9,7 @@
 #include "controld/dynamic.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
+#include "controld/jobs/jobs.h"
 #include "controld/store/store.h"
 #include "controld/tunnels/tunnels.h"
 
@@ -152,6 +153,8 @@ int app_serve_open(struct app *a, struct err *e)
 		server_add_routes(a->server, tunnels_routes(a->tunnels), e) != 0 ||
 		server_add_routes(a->server, dynamic_routes(a->dynamic), e) != 0 ||
 		server_add_routes(a->server, fleet_routes(a->fleet), e) != 0 ||
+		server_add_routes(a->server, jobs_routes(a->jobs), e) != 0 ||
+		server_add_metrics(a->server, jobs_metrics(a->jobs), e) != 0 ||
 		server_add_health(a->server, &fleet, e) != 0 || server_add_health(a->server, &database, e) != 0 ||
 		server_add_metrics(a->server, app_metrics_registry(a->metrics), e) != 0)
 		return -1;

@@ -36,6 +36,7 @@ struct app {
 	struct authenticator authenticator;
 	struct tls_ctx *tls;
 	struct server *server;
+	struct jobs *jobs;
 	struct dynamic *dynamic;
 	struct client_statuses *client_statuses;
 	struct clients *clients;
@@ -72,6 +73,14 @@ int app_tunnels_open(struct app *a, struct err *e) MUST_CHECK;
 void app_tunnels_close(struct app *a);
 int app_janitor_open(struct app *a, struct err *e) MUST_CHECK;
 void app_janitor_close(struct app *a);
+
+/* app_jobs.c */
+int app_jobs_open(struct app *a, struct err *e) MUST_CHECK;
+void app_jobs_close(struct app *a);
+/* Takes no more jobs; what runs has time until app_work_close(). */
+void app_jobs_wind_down(struct app *a);
+int app_work_open(struct app *a, struct err *e) MUST_CHECK;
+void app_work_close(struct app *a);
 
 /* app_cluster.c */
 int app_cluster_open(struct app *a, struct err *e) MUST_CHECK;

@@ -38,7 +38,7 @@ struct settings {
 		uint64_t readers, group_max, queue_max, wait_ms, answer_ms, connect_ms, start_wait_ms;
 	} database;
 	struct {
-		uint64_t changes_ms, changes_max, samples_10s_ms, samples_1m_ms, samples_1h_ms;
+		uint64_t changes_ms, changes_max, jobs_ms, jobs_dead_ms, samples_10s_ms, samples_1m_ms, samples_1h_ms;
 	} keep;
 	struct {
 		char *listen, *names;
@@ -55,6 +55,9 @@ struct settings {
 		uint64_t header_ms, body_ms, idle_ms, write_ms, stop_ms;
 		uint64_t rate, rate_burst, login_rate;
 	} http;
+	struct {
+		uint64_t workers, lease_ms, waiting_max;
+	} jobs;
 	struct {
 		int level, format;
 	} log;

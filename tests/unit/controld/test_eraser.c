@@ -4,6 +4,7 @@
 #include "common/base/log.h"
 #include "controld/clients/clients.h"
 #include "controld/identity/service.h"
+#include "controld/jobs/jobs.h"
 #include "controld/store/erasure.h"
 #include "controld/tunnels/tunnels.h"
 #include "tests/unit/lib/test_store.h"
@@ -148,11 +149,39 @@ static int teardown(void **state)
 	return 0;
 }
 
+struct owners {
+	struct {
+		bool tenant;
+		char id[40];
+		int64_t since_ms;
+	} all[16];
+	size_t n;
+};
+
+static int on_leaving(bool tenant, const char *id, int64_t since_ms, void *arg)
+{
+	struct owners *o = arg;
+
+	assert_true(o->n < ARRAY_LEN(o->all));
+	o->all[o->n].tenant = tenant;
+	o->all[o->n].since_ms = since_ms;
+	str_copy(o->all[o->n++].id, sizeof o->all[0].id, id);
+	return 0;
+}
+
+/* What the jobs of all that go do, one after the other. */
 static void run(int64_t now_ms)
 {
+	struct owners owners = { .n = 0 };
 	struct err e;
 
-	TEST_STORE_MUST(eraser_run(t.store, now_ms, &e), e);
+	TEST_STORE_MUST(eraser_leaving(t.store, 10, on_leaving, &owners, &e), e);
+	for (size_t i = 0; i < owners.n; i++) {
+		const struct erase_owner o = { owners.all[i].tenant, owners.all[i].id, now_ms,
+			now_ms - owners.all[i].since_ms >= ERASER_RIPE_MS };
+
+		TEST_STORE_MUST(eraser_erase(t.store, &o, NULL, &e), e);
+	}
 }
 
 /* Rows that have to do with one user. */
@@ -260,8 +289,8 @@ static bool is_registered(const char *table)
 		"controlds",        /* the platform's */
 		"idempotency_keys", /* sealed, and gone after a day */
 	};
-	const struct erasure *const *lists[] = { clients_erasures, tunnels_erasures, identity_erasures };
-	const size_t n[] = { clients_erasures_n, tunnels_erasures_n, identity_erasures_n };
+	const struct erasure *const *lists[] = { clients_erasures, tunnels_erasures, jobs_erasures, identity_erasures };
+	const size_t n[] = { clients_erasures_n, tunnels_erasures_n, jobs_erasures_n, identity_erasures_n };
 
 	for (size_t i = 0; i < ARRAY_LEN(stay); i++)
 		if (str_eq(stay[i], table))

@@ -6,6 +6,7 @@
 #include "controld/dynamic.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
+#include "controld/jobs/jobs.h"
 #include "controld/rest/idempotency.h"
 #include "controld/store/changes.h"
 #include "controld/store/db.h"
@@ -70,6 +71,7 @@ static void prepare_main(const char *database)
 	failed += prepare_table(db, db->driver->search->sql);
 	failed += prepare_tables(db, identity_sql, identity_sql_n);
 	failed += prepare_table(db, &dynamic_sql);
+	failed += prepare_tables(db, jobs_sql, jobs_sql_n);
 	failed += prepare_tables(db, clients_sql, clients_sql_n);
 	failed += prepare_tables(db, tunnels_sql, tunnels_sql_n);
 	failed += prepare_tables(db, fleet_sql, fleet_sql_n);

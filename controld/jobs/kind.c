@@ -1,0 +1,64 @@
+#include "controld/jobs/kind.h"
+
+#include "common/base/str.h"
+
+#include <assert.h>
+
+static const char *const queue_names[JOB_QUEUES] = { "critical", "default", "low" };
+
+const char *job_queue_name(enum job_queue q)
+{
+	return queue_names[q];
+}
+
+int job_queue_parse(const char *s, enum job_queue *out)
+{
+	for (int q = 0; q < JOB_QUEUES; q++)
+		if (str_eq(s, queue_names[q])) {
+			*out = (enum job_queue)q;
+			return 0;
+		}
+	return -1;
+}
+
+void kinds_add(struct kinds *k, struct job_kinds table)
+{
+	assert(k->n < KIND_TABLES_MAX);
+	for (size_t i = 0; i < table.n; i++)
+		assert(kinds_find(k, table.rows[i].name, NULL) == NULL && table.rows[i].attempts > 0);
+	k->tables[k->n++] = table;
+}
+
+const struct job_kind *kinds_find(const struct kinds *k, const char *name, void **feature)
+{
+	for (size_t t = 0; t < k->n; t++)
+		for (size_t i = 0; i < k->tables[t].n; i++)
+			if (str_eq(k->tables[t].rows[i].name, name)) {
+				if (feature != NULL)
+					*feature = k->tables[t].feature;
+				return &k->tables[t].rows[i];
+			}
+	return NULL;
+}
+
+void kind_check(const struct job_kind *k, const json_t *args, struct err_list *errs)
+{
+	static const struct schema nothing = { NULL, NULL, 0, false };
+
+	schema_check(k->args != NULL ? k->args : &nothing, args, false, errs);
+}
+
+json_t *kind_show(const struct job_kind *k, const json_t *args)
+{
+	json_t *copy = json_copy((json_t *)(uintptr_t)args);
+
+	if (copy == NULL || k == NULL || k->args == NULL)
+		return copy;
+	for (size_t i = 0; i < k->args->n; i++) {
+		const struct schema_field *f = &k->args->fields[i];
+
+		if ((f->flags & SCHEMA_SECRET) != 0 && json_object_get(copy, f->name) != NULL)
+			(void)json_object_set_new(copy, f->name, json_string("***"));
+	}
+	return copy;
+}

@@ -1,0 +1,244 @@
+/* schedules: each time is one run, whoever ticks; what was missed; pausing. */
+#include "controld/jobs/schedule.h"
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "controld/jobs/jobs.h"
+#include "controld/jobs/room.h"
+#include "tests/unit/lib/test_store.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static struct test_store t;
+static struct jobs *a, *b; /* two controlds that run nothing */
+
+#define MINUTE INT64_C(60000)
+#define NOW    INT64_C(1789999200000) /* a whole hour */
+
+static struct jobs *open_jobs(const char *self)
+{
+	const struct jobs_conf conf = { .store = t.store, .self = self, .lease_ms = 1000, .waiting_max = 1000 };
+	struct jobs *j;
+	struct err e;
+
+	TEST_STORE_MUST(jobs_new(&j, &conf, &e), e);
+	return j;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	test_store_open(&t);
+	a = open_jobs("ctl_a");
+	b = open_jobs("ctl_b");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	jobs_free(a);
+	jobs_free(b);
+	test_store_close(&t);
+	return 0;
+}
+
+static int work_insert(struct db *tx, void *arg, struct err *e)
+{
+	return schedule_insert(tx, arg, e);
+}
+
+static void add(const char *id, const char *cron, bool run_missed, int64_t next_ms)
+{
+	struct schedule s = {
+		.run_missed = run_missed, .next_ms = next_ms, .time_zone = "UTC", .args = "{\"steps\":1}"
+	};
+	struct err e;
+
+	str_copy(s.id, sizeof s.id, id);
+	str_copy(s.name, sizeof s.name, id);
+	str_copy(s.kind, sizeof s.kind, "check");
+	str_copy(s.cron, sizeof s.cron, cron);
+	TEST_STORE_MUST(store_write(t.store, STORE_LOGGED, work_insert, &s, &e), e);
+}
+
+static struct schedule look(const char *id)
+{
+	struct schedule s;
+	struct db *db;
+	struct err e;
+
+	TEST_STORE_MUST(store_read_begin(t.store, &db, &e), e);
+	TEST_STORE_MUST(schedule_get(db, "", id, &s, &e), e);
+	store_read_end(db);
+	return s;
+}
+
+static int64_t count(const char *sql)
+{
+	struct query *q;
+	struct err e;
+	struct db *db;
+	int64_t n;
+
+	TEST_STORE_MUST(store_read_begin(t.store, &db, &e), e);
+	TEST_STORE_MUST(db_query(db, &q, sql, &e), e);
+	assert_int_equal(query_next(q, &e), 1);
+	n = query_int(q, 0);
+	query_end(q);
+	store_read_end(db);
+	return n;
+}
+
+static int work_end_all(struct db *tx, void *arg, struct err *e)
+{
+	return db_exec(tx, arg, e) < 0 ? -1 : 0;
+}
+
+static void end_jobs(void)
+{
+	static char sql[] = "UPDATE jobs SET state = 'completed', active_key = NULL, ended_ms = 1";
+	struct err e;
+
+	TEST_STORE_MUST(store_write(t.store, STORE_OPERATIONAL, work_end_all, sql, &e), e);
+}
+
+static void tick(struct jobs *j, int64_t now_ms)
+{
+	struct err e;
+
+	TEST_STORE_MUST(jobs_tick(j, now_ms, &e), e);
+}
+
+static void each_time_is_one_run(void **state)
+{
+	(void)state;
+	add("s", "* * * * *", false, NOW);
+	tick(a, NOW - 1);
+	assert_int_equal(count("SELECT count(*) FROM jobs"), 0);
+	for (int i = 0; i < 5; i++) {
+		tick(a, NOW + i * MINUTE);
+		tick(b, NOW + i * MINUTE + 200);
+		tick(a, NOW + i * MINUTE + 900);
+		end_jobs();
+	}
+	assert_int_equal(count("SELECT count(*) FROM jobs WHERE schedule_id = 's' AND kind = 'check'"), 5);
+	assert_int_equal(look("s").next_ms, NOW + 5 * MINUTE);
+	assert_int_equal(look("s").last_ms, NOW + 4 * MINUTE);
+	assert_int_equal(look("s").missed, 0);
+}
+
+static int work_step(struct db *tx, void *arg, struct err *e)
+{
+	const struct schedule_step step = { "s", NOW, NOW + MINUTE, NOW, true, 0 };
+
+	*(int *)arg = schedule_step(tx, &step, e);
+	return *(int *)arg < 0 ? -1 : 0;
+}
+
+/* Two that have read the same row: the second one finds that it was taken. */
+static void who_comes_second_starts_nothing(void **state)
+{
+	struct err e;
+	int n = -1;
+
+	(void)state;
+	add("s", "* * * * *", false, NOW);
+	tick(a, NOW);
+	TEST_STORE_MUST(store_write(t.store, STORE_OPERATIONAL, work_step, &n, &e), e);
+	assert_int_equal(n, 0);
+}
+
+static void a_run_that_lasts_is_not_doubled(void **state)
+{
+	(void)state;
+	add("s", "* * * * *", false, NOW);
+	tick(a, NOW);
+	tick(a, NOW + MINUTE);
+	tick(a, NOW + 2 * MINUTE);
+	assert_int_equal(count("SELECT count(*) FROM jobs"), 1);
+	end_jobs();
+	tick(a, NOW + 3 * MINUTE);
+	assert_int_equal(count("SELECT count(*) FROM jobs"), 2);
+}
+
+static void what_was_missed(void **state)
+{
+	(void)state;
+	add("skip", "0 * * * *", false, NOW - 5 * 60 * MINUTE);
+	add("skip but the last", "*/10 * * * *", false, NOW - 60 * MINUTE);
+	add("once", "0 * * * *", true, NOW - 5 * 60 * MINUTE);
+	tick(a, NOW - 10 * MINUTE);
+	assert_int_equal(count("SELECT count(*) FROM jobs WHERE schedule_id = 'skip'"), 0);
+	assert_int_equal(look("skip").missed, 5);
+	assert_int_equal(look("skip").last_ms, 0);
+	assert_int_equal(look("skip").next_ms, NOW);
+	assert_int_equal(count("SELECT count(*) FROM jobs WHERE schedule_id = 'skip but the last'"), 1);
+	assert_int_equal(look("skip but the last").missed, 5);
+	assert_int_equal(count("SELECT count(*) FROM jobs WHERE schedule_id = 'once'"), 1);
+	assert_int_equal(look("once").missed, 4);
+	assert_int_equal(look("once").last_ms, NOW - 60 * MINUTE);
+	assert_int_equal(look("once").next_ms, NOW);
+}
+
+/* Late by less than a minute is in time. */
+static void a_little_late_is_not_missed(void **state)
+{
+	(void)state;
+	add("s", "* * * * *", false, NOW);
+	tick(a, NOW + 30000);
+	assert_int_equal(count("SELECT count(*) FROM jobs"), 1);
+	assert_int_equal(look("s").next_ms, NOW + MINUTE);
+}
+
+/* Years ago: counted up to a bound, and on from now. */
+static void long_ago(void **state)
+{
+	(void)state;
+	add("s", "* * * * *", true, NOW - 1000 * 24 * 60 * MINUTE);
+	tick(a, NOW + 1);
+	assert_int_equal(count("SELECT count(*) FROM jobs"), 1);
+	assert_int_equal(look("s").missed, SCHEDULE_MISSED_MAX - 1);
+	assert_int_equal(look("s").next_ms, NOW + MINUTE);
+}
+
+/* A kind that no program here knows any more harms no other one. */
+static void trouble_stays_with_its_own(void **state)
+{
+	static char sql[] = "UPDATE schedules SET kind = 'gone' WHERE id = 'bad'";
+	struct err e;
+
+	(void)state;
+	add("bad", "* * * * *", false, NOW);
+	add("good", "* * * * *", false, NOW + 1);
+	TEST_STORE_MUST(store_write(t.store, STORE_OPERATIONAL, work_end_all, sql, &e), e);
+	tick(a, NOW + 2);
+	assert_int_equal(count("SELECT count(*) FROM jobs WHERE schedule_id = 'good'"), 1);
+	assert_int_equal(count("SELECT count(*) FROM jobs"), 1);
+	assert_true(look("bad").next_ms > NOW + 2);
+	assert_int_equal(look("bad").missed, 1);
+}
+
+#define SEQUENCE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		SEQUENCE(each_time_is_one_run),
+		SEQUENCE(who_comes_second_starts_nothing),
+		SEQUENCE(a_run_that_lasts_is_not_doubled),
+		SEQUENCE(what_was_missed),
+		SEQUENCE(a_little_late_is_not_missed),
+		SEQUENCE(long_ago),
+		SEQUENCE(trouble_stays_with_its_own),
+	};
+
+	log_init("test_schedule", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, open("/dev/null", O_WRONLY));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
