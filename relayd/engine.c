@@ -123,6 +123,7 @@ static int start_agents(struct engine *g, const struct settings *s, struct servi
 		.guests_max = s->agents_guests,
 		.ping_ms = (uint32_t)s->agents_ping_ms,
 		.backoff_ms = (uint32_t)s->agents_backoff_ms,
+		.reserve = (uint32_t)s->agents_reserve,
 		.on_change = on_agents,
 		.arg = g };
 

@@ -96,6 +96,8 @@ static void agents_metrics(const struct agent_counts *c, struct buf *out)
 	counter(out, "agent_taken_over_total", "Agents whose place a later start of the same instance took.",
 		c->taken_over);
 	counter(out, "agent_streams_total", "Connections passed to agents.", c->streams);
+	counter(out, "agent_streams_alone_total", "Of these, on a link of their own.", c->alone);
+	counter(out, "agent_streams_not_alone_total", "That would have had one, and none was ready.", c->not_alone);
 	counter(out, "agent_missing_total", "Connections for which no agent was here.", c->no_link);
 	counter(out, "agent_streams_failed_total", "Streams whose agent did not reach the target.", c->failed_streams);
 	counter(out, "agent_untold_total",

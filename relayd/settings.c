@@ -73,6 +73,15 @@ static const struct conf_key keys[] = {
 		.unit = "duration",
 		.help = "How long a link to an agent may be silent before it is tried, unless the client sets "
 			"heartbeat_interval; three times that ends it." },
+	{ .key = "agents.reserve",
+		.env = "RELAYD_AGENTS_RESERVE",
+		.type = CONF_U64,
+		.offset = AT(agents_reserve),
+		.def = "2",
+		.min = 0,
+		.max = 16,
+		.help = "Links that an agent has ready for each of this relay's workers, while its client's mappings "
+			"want a link for each connection, or carry so much that they get one; 0 for none." },
 	{ .key = "controld",
 		.env = "RELAYD_CONTROLD",
 		.type = CONF_STR,

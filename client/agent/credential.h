@@ -11,7 +11,7 @@
 
 #include "common/base/macros.h"
 #include "common/crypto/cert.h"
-#include "common/tunnel/frame.h"
+#include "common/tunnel/frame_hello.h"
 
 struct err;
 struct key;

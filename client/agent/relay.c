@@ -164,7 +164,14 @@ static void on_over(struct uplink *u)
 	r->on_change(r, r->arg); /* may free r */
 }
 
-static const struct uplink_ops uplink_ops = { .on_up = on_up, .on_goaway = on_goaway, .on_over = on_over };
+static void on_reserve(struct uplink *u)
+{
+	spares_settle(u->owner);
+}
+
+static const struct uplink_ops uplink_ops = {
+	.on_up = on_up, .on_goaway = on_goaway, .on_reserve = on_reserve, .on_over = on_over
+};
 
 /* ---- beginning and end -------------------------------------------------------------------------------------------- */
 
@@ -182,6 +189,7 @@ struct relay *relay_new(
 	r->backoff_ms = BACKOFF_MS;
 	list_init(&r->in);
 	list_init(&r->uplinks);
+	spares_init(&r->spares);
 	str_copy(r->name, sizeof r->name, name);
 	if (addr_split_host(name, r->host, sizeof r->host, &r->port) != 0 || add(r, 0) != 0) {
 		free(r);
@@ -202,6 +210,7 @@ void relay_retire(struct relay *r, const char *why)
 	r->closing = true;
 	LIST_FOREACH (it, &r->uplinks)
 		uplink_retire(uplink_in(it), why);
+	spares_retire(&r->spares, why);
 }
 
 void relay_close(struct relay *r, const char *why)
@@ -209,11 +218,12 @@ void relay_close(struct relay *r, const char *why)
 	r->closing = true;
 	LIST_FOREACH (it, &r->uplinks)
 		uplink_close(uplink_in(it), why);
+	spares_close(&r->spares, why);
 }
 
 bool relay_is_over(const struct relay *r)
 {
-	return (r->closing || r->refused) && list_empty(&r->uplinks);
+	return (r->closing || r->refused) && list_empty(&r->uplinks) && spares_are_over(&r->spares);
 }
 
 void relay_retry(struct relay *r)
@@ -259,11 +269,16 @@ static void print_uplink(const struct uplink *u, struct buf *b)
 
 void relay_print(const struct relay *r, struct buf *b)
 {
+	unsigned ready, busy;
+
+	spares_count(&r->spares, &ready, &busy);
 	jsonw_object(b, NULL);
 	jsonw_str(b, "relay", r->name);
 	jsonw_str_or_null(b, "node", r->node);
 	jsonw_str(b, "state", state_of(r));
 	jsonw_uint(b, "links_wanted", target(r));
+	jsonw_uint(b, "own_links_ready", ready); /* for connections that get one of their own */
+	jsonw_uint(b, "own_links_used", busy);
 	jsonw_str_or_null(b, "last_error", r->last_error);
 	jsonw_time(b, "last_error_at", r->last_error_ms);
 	jsonw_array(b, "links");

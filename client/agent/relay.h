@@ -13,6 +13,7 @@
 #define PORTWAY_CLIENT_AGENT_RELAY_H
 
 #include "client/agent/settings.h"
+#include "client/agent/spares.h"
 #include "client/agent/uplink.h"
 
 struct buf;
@@ -28,6 +29,7 @@ struct relay {
 	uint16_t port;
 	char node[FRAME_ID_SIZE]; /* as it calls itself; "": not known yet */
 	struct list uplinks;
+	struct spares spares;
 	unsigned wanted;  /* links, while one is up */
 	unsigned attempt; /* failures in a row */
 	unsigned dials;

@@ -128,6 +128,8 @@ static void on_secured(struct tunnel_link *l)
 
 	str_copy(h.client, sizeof h.client, u->env->credential->client);
 	str_copy(h.instance, sizeof h.instance, u->env->instance->name);
+	h.role = u->role;
+	h.lane = u->role == FRAME_FOR_ONE ? u->lane : 0;
 	if (tunnel_link_export(l, exported) != 0 || credential_sign(u->env->credential, &h, exported) != 0) {
 		tunnel_link_close(l, "the greeting cannot be signed");
 		return;
@@ -145,6 +147,7 @@ static int on_welcome(struct uplink *u, const struct frame_head *h, const uint8_
 	uplink_move(u, UPLINK_UP);
 	u->since_ms = clock_wall_ms();
 	u->up_ns = u->env->worker->now_ns;
+	u->lane = w.lane;
 	tunnel_link_up(&u->link, w.ping_ms);
 	u->ops->on_up(u, &w);
 	return 0;
@@ -189,6 +192,14 @@ static int on_check(struct uplink *u, const struct frame_head *h, const uint8_t 
 	return 0;
 }
 
+static int on_reserve(struct uplink *u, const struct frame_head *h, const uint8_t *payload)
+{
+	if (frame_reserve_get(&u->reserve, payload, h->n) != 0 || u->state < UPLINK_UP || u->ops->on_reserve == NULL)
+		return -1;
+	u->ops->on_reserve(u);
+	return 0;
+}
+
 static int on_control(struct tunnel_link *l, const struct frame_head *h, const uint8_t *payload)
 {
 	struct uplink *u = uplink_of(l);
@@ -202,6 +213,8 @@ static int on_control(struct tunnel_link *l, const struct frame_head *h, const u
 		return on_goaway(u, h, payload);
 	case FRAME_CHECK:
 		return on_check(u, h, payload);
+	case FRAME_RESERVE:
+		return on_reserve(u, h, payload);
 	default:
 		return -1;
 	}
@@ -209,7 +222,11 @@ static int on_control(struct tunnel_link *l, const struct frame_head *h, const u
 
 static void on_open(struct tunnel_link *l, uint32_t id, const struct frame_open *o)
 {
-	sessions_open(uplink_of(l)->env->sessions, l, id, o);
+	struct uplink *u = uplink_of(l);
+
+	sessions_open(u->env->sessions, l, id, o);
+	if (u->ops->on_taken != NULL)
+		u->ops->on_taken(u);
 }
 
 static const struct tunnel_link_ops link_ops = {
@@ -315,4 +332,10 @@ void uplink_set_target(struct uplink *u, const char *host, uint16_t port, unsign
 	u->host = host;
 	u->port = port;
 	u->first = first;
+}
+
+void uplink_set_alone(struct uplink *u, uint16_t lane)
+{
+	u->role = FRAME_FOR_ONE;
+	u->lane = lane;
 }

@@ -37,6 +37,10 @@ struct uplink_ops {
 	void (*on_up)(struct uplink *u, const struct frame_welcome *w);
 	/* The relay wants no more of it, and a new one within so long. */
 	void (*on_goaway)(struct uplink *u, const struct frame_end *why);
+	/* It asks for another number of links for one connection (u->reserve). NULL: from this one it does not. */
+	void (*on_reserve)(struct uplink *u);
+	/* A stream came. NULL: nobody asks. */
+	void (*on_taken)(struct uplink *u);
 	void (*on_over)(struct uplink *u);
 };
 
@@ -52,6 +56,9 @@ struct uplink {
 	const char *host; /* borrowed */
 	uint16_t port;
 	unsigned first;    /* address to begin with */
+	uint8_t role;      /* enum frame_role */
+	uint16_t lane;     /* of the relay: where it is; or is to be, if it is for one connection */
+	uint16_t reserve;  /* links for one connection that the relay wants ready there */
 	uint64_t start_ns; /* of the dial, while it waits */
 	int64_t since_ms;  /* wall clock: up */
 	uint64_t up_ns;    /* the same on the worker's; 0: it never was */
@@ -69,6 +76,8 @@ struct uplink {
 struct uplink *uplink_new(
 	const struct uplink_env *env, const struct uplink_ops *ops, void *owner, uint64_t delay_ms) MUST_CHECK;
 void uplink_set_target(struct uplink *u, const char *host, uint16_t port, unsigned first);
+/* For one connection at a time. */
+void uplink_set_alone(struct uplink *u, uint16_t lane);
 /* Tells the relay to open no more streams; over when the last one has ended. */
 void uplink_retire(struct uplink *u, const char *why);
 void uplink_close(struct uplink *u, const char *why);

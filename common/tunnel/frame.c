@@ -27,6 +27,7 @@ static const struct {
 	[FRAME_DATAGRAM] = { FRAME_DATAGRAM_MAX, ON_STREAM },
 	[FRAME_CHECK] = { FRAME_CONTROL_MAX, ON_LINK },
 	[FRAME_HEALTH] = { FRAME_CONTROL_MAX, ON_LINK },
+	[FRAME_RESERVE] = { 2, ON_LINK },
 };
 
 static void put_u32(uint8_t *p, uint32_t v)
@@ -76,82 +77,11 @@ void frame_done(struct buf *b, size_t payload, enum frame_type type, uint32_t st
 		frame_put_head(b->data + payload - FRAME_HEAD, type, (uint32_t)(b->len - payload), stream);
 }
 
-/* ---- who ---------------------------------------------------------------------------------------------------------- */
-
-static void hello_put_fields(struct buf *b, const struct frame_hello *h)
-{
-	buf_u8(b, FRAME_VERSION);
-	buf_str16(b, h->client);
-	buf_str16(b, h->instance);
-	buf_u64(b, h->epoch);
-	buf_str16(b, h->version);
-}
-
-void frame_hello_signed(const struct frame_hello *h, const uint8_t exported[FRAME_EXPORTED], struct buf *out)
-{
-	buf_put(out, exported, FRAME_EXPORTED);
-	hello_put_fields(out, h);
-}
-
-void frame_hello_put(struct buf *b, const struct frame_hello *h)
-{
-	size_t at = frame_start(b);
-
-	hello_put_fields(b, h);
-	buf_put(b, h->signature, FRAME_SIGNATURE);
-	frame_done(b, at, FRAME_HELLO, 0);
-}
-
 void frame_get_id(struct cursor *c, char dst[FRAME_ID_SIZE])
 {
 	cursor_str16(c, dst, FRAME_ID_SIZE);
 	if (dst[0] == '\0')
 		cursor_fail(c);
-}
-
-int frame_hello_get(struct frame_hello *h, const void *p, size_t n)
-{
-	const uint8_t *signature;
-	struct cursor c;
-
-	cursor_init(&c, p, n);
-	if (cursor_u8(&c) != FRAME_VERSION)
-		cursor_fail(&c);
-	frame_get_id(&c, h->client);
-	frame_get_id(&c, h->instance);
-	h->epoch = cursor_u64(&c);
-	cursor_str16(&c, h->version, sizeof h->version);
-	signature = cursor_bytes(&c, FRAME_SIGNATURE);
-	if (signature != NULL)
-		memcpy(h->signature, signature, FRAME_SIGNATURE);
-	return cursor_done(&c);
-}
-
-void frame_welcome_put(struct buf *b, const struct frame_welcome *w)
-{
-	size_t at = frame_start(b);
-
-	buf_str16(b, w->node);
-	buf_u16(b, w->links);
-	buf_u32(b, w->ping_ms);
-	buf_u32(b, w->window);
-	buf_u32(b, w->backoff_ms);
-	frame_done(b, at, FRAME_WELCOME, 0);
-}
-
-int frame_welcome_get(struct frame_welcome *w, const void *p, size_t n)
-{
-	struct cursor c;
-
-	cursor_init(&c, p, n);
-	cursor_str16(&c, w->node, sizeof w->node);
-	w->links = cursor_u16(&c);
-	w->ping_ms = cursor_u32(&c);
-	w->window = cursor_u32(&c);
-	w->backoff_ms = cursor_u32(&c);
-	if (w->links == 0 || w->ping_ms == 0 || w->window == 0)
-		cursor_fail(&c);
-	return cursor_done(&c);
 }
 
 void frame_end_put(struct buf *b, enum frame_type type, uint32_t stream, const struct frame_end *f)
@@ -237,6 +167,23 @@ int frame_window_get(uint32_t *more, const void *p, size_t n)
 	*more = cursor_u32(&c);
 	if (*more == 0)
 		cursor_fail(&c);
+	return cursor_done(&c);
+}
+
+void frame_reserve_put(struct buf *b, uint16_t links)
+{
+	size_t at = frame_start(b);
+
+	buf_u16(b, links);
+	frame_done(b, at, FRAME_RESERVE, 0);
+}
+
+int frame_reserve_get(uint16_t *links, const void *p, size_t n)
+{
+	struct cursor c;
+
+	cursor_init(&c, p, n);
+	*links = cursor_u16(&c);
 	return cursor_done(&c);
 }
 

@@ -21,15 +21,12 @@ struct buf;
 #define FRAME_DATA_MAX     65536 /* what is read at once travels in one frame, and is written at once */
 #define FRAME_DATAGRAM_MAX 65507 /* what UDP can carry over IPv4 */
 #define FRAME_CONTROL_MAX  1024  /* any other payload */
-#define FRAME_VERSION      1
+#define FRAME_VERSION      2
 
-#define FRAME_ID_SIZE      40 /* with NUL: client, instance and mapping ids, a version */
-#define FRAME_HOST_SIZE    256
-#define FRAME_ADDR_SIZE    80
-#define FRAME_REASON_SIZE  160
-#define FRAME_SIGNATURE    64
-#define FRAME_EXPORTED     32                           /* bytes taken from the TLS session (RFC 8446 section 7.5) */
-#define FRAME_EXPORT_LABEL "EXPERIMENTAL-portway-agent" /* RFC 5705 section 4: the prefix for private labels */
+#define FRAME_ID_SIZE     40 /* with NUL: client, instance and mapping ids, a version */
+#define FRAME_HOST_SIZE   256
+#define FRAME_ADDR_SIZE   80
+#define FRAME_REASON_SIZE 160
 
 enum frame_type {
 	FRAME_HELLO = 1, /* agent: who I am */
@@ -45,8 +42,9 @@ enum frame_type {
 	FRAME_FIN,    /* no more bytes from here */
 	FRAME_RESET,  /* the stream is over, both ways, now */
 	FRAME_DATAGRAM,
-	FRAME_CHECK,  /* relay: watch this target (frame_check.h) */
-	FRAME_HEALTH, /* agent: how it is */
+	FRAME_CHECK,   /* relay: watch this target (frame_check.h) */
+	FRAME_HEALTH,  /* agent: how it is */
+	FRAME_RESERVE, /* relay: have so many links ready that carry one connection at a time */
 	FRAME_TYPES_END,
 };
 
@@ -59,28 +57,6 @@ struct frame_head {
 void frame_put_head(uint8_t out[FRAME_HEAD], enum frame_type type, uint32_t n, uint32_t stream);
 /* -1: not a type of ours, or longer than its type may be, or a stream where there is none (or the other way round). */
 int frame_get_head(struct frame_head *out, const uint8_t in[FRAME_HEAD]) MUST_CHECK;
-
-struct frame_hello {
-	char client[FRAME_ID_SIZE];   /* its id, decimal */
-	char instance[FRAME_ID_SIZE]; /* which agent of this client; the same after a restart */
-	uint64_t epoch;               /* of this run of the instance: a later one takes over from an earlier one */
-	char version[FRAME_ID_SIZE];  /* of the program */
-	uint8_t signature[FRAME_SIGNATURE];
-};
-/* What the signature is over: the session's exported bytes and everything else in the hello. */
-void frame_hello_signed(const struct frame_hello *h, const uint8_t exported[FRAME_EXPORTED], struct buf *out);
-void frame_hello_put(struct buf *b, const struct frame_hello *h);
-int frame_hello_get(struct frame_hello *h, const void *p, size_t n) MUST_CHECK;
-
-struct frame_welcome {
-	char node[FRAME_ID_SIZE];
-	uint16_t links;      /* that the relay would like: one for each of its threads */
-	uint32_t ping_ms;    /* either side, when nothing else is sent; three without an answer end the link */
-	uint32_t window;     /* bytes that may be sent on a stream before the first WINDOW */
-	uint32_t backoff_ms; /* longest wait between two attempts to come back */
-};
-void frame_welcome_put(struct buf *b, const struct frame_welcome *w);
-int frame_welcome_get(struct frame_welcome *w, const void *p, size_t n) MUST_CHECK;
 
 /* REFUSED, GOAWAY and RESET: why, and when to try again. */
 struct frame_end {
@@ -106,6 +82,8 @@ void frame_ping_put(struct buf *b, enum frame_type type, uint64_t stamp);
 int frame_ping_get(uint64_t *stamp, const void *p, size_t n) MUST_CHECK;
 void frame_window_put(struct buf *b, uint32_t stream, uint32_t more);
 int frame_window_get(uint32_t *more, const void *p, size_t n) MUST_CHECK;
+void frame_reserve_put(struct buf *b, uint16_t links);
+int frame_reserve_get(uint16_t *links, const void *p, size_t n) MUST_CHECK;
 /* OPENED and FIN have no payload. */
 void frame_bare_put(struct buf *b, enum frame_type type, uint32_t stream);
 

@@ -32,6 +32,8 @@ struct mux_ops {
 	void (*on_open)(struct mux *m, uint32_t id, const struct frame_open *o);
 	/* A frame of the link itself. -1: not now, not from this peer; the link is at fault. */
 	int (*on_control)(struct mux *m, const struct frame_head *h, const uint8_t *payload);
+	/* The last stream has gone, and the link has not; it may be written to only. NULL: nobody asks. */
+	void (*on_idle)(struct mux *m);
 	/* There is (or may be) something to send, after there was nothing. */
 	void (*on_output)(struct mux *m);
 };

@@ -61,6 +61,8 @@ void stream_forget(struct stream *s)
 	s->kept_n = s->kept_at = s->kept_cap = 0;
 	s->now_n = 0;
 	s->mux = NULL;
+	if (map_count(&m->streams) == 0 && m->fault == NULL && m->ops->on_idle != NULL)
+		m->ops->on_idle(m);
 }
 
 /* Ids come round again after two thousand million streams; those that still live are passed over. */

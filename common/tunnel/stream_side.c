@@ -61,6 +61,8 @@ static void side_shut(struct side *s, bool reset)
 {
 	struct stream *stream = stream_side_stream(s);
 
+	if (!reset)
+		stream_finish(stream); /* as the close of a socket does, where that was not said before */
 	stream_close(stream, reset ? ERR_UNAVAILABLE : ERR_NONE, reset ? "the other end was reset" : "");
 	s->far = NULL;
 	free(stream);

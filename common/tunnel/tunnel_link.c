@@ -407,7 +407,17 @@ static void on_output(struct mux *m)
 	tunnel_link_flush(CONTAINER_OF(m, struct tunnel_link, mux));
 }
 
-static const struct mux_ops mux_ops = { .on_open = on_open, .on_control = on_control, .on_output = on_output };
+static void on_idle(struct mux *m)
+{
+	struct tunnel_link *l = CONTAINER_OF(m, struct tunnel_link, mux);
+
+	if (l->ops->on_idle != NULL && l->state == TUNNEL_UP)
+		l->ops->on_idle(l);
+}
+
+static const struct mux_ops mux_ops = {
+	.on_open = on_open, .on_control = on_control, .on_idle = on_idle, .on_output = on_output
+};
 
 /* ---- the beginning ------------------------------------------------------------------------------------------------ */
 

@@ -15,6 +15,7 @@
 #ifndef PORTWAY_TUNNEL_TUNNEL_LINK_H
 #define PORTWAY_TUNNEL_TUNNEL_LINK_H
 
+#include "common/tunnel/frame_hello.h"
 #include "common/tunnel/mux.h"
 #include "common/uv/worker.h"
 
@@ -40,6 +41,8 @@ struct tunnel_link_ops {
 	int (*on_control)(struct tunnel_link *l, const struct frame_head *h, const uint8_t *payload);
 	/* As mux_ops.on_open; NULL: refused. */
 	void (*on_open)(struct tunnel_link *l, uint32_t id, const struct frame_open *o);
+	/* As mux_ops.on_idle. */
+	void (*on_idle)(struct tunnel_link *l);
 	/* Streams were told before. why is borrowed. */
 	void (*on_closed)(struct tunnel_link *l, const char *why);
 };

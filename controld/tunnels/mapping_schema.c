@@ -122,7 +122,8 @@ static const struct schema_field mapping_fields[] = {
 	PART("timeouts", NULLED, &timeouts_schema, "durations as \"30s\" or in seconds"),
 	SPAN("keepalive", "interval of TCP keepalive probes; 0: none; default 30s"),
 	PICK("transport", NULLED, transports,
-		"to the client: kept as a wish; relays use streams of shared links (mux) for all today"),
+		"of tcp to the client: streams of shared links (mux), a link for each connection, or that when they "
+		"carry much (auto)"),
 	PICK("compression", NULLED, compressions,
 		"of what passes the links to the client: kept as a wish; nothing is compressed today"),
 	PART("health", NULLED, &health_schema, "how each agent of target_client_id checks the target"),

@@ -18,9 +18,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define FDS       2                    /* with a target that an agent dials, one is given back */
-#define HEADER_NS UINT64_C(5000000000) /* for a PROXY header: one lost segment and its retransmission (3 s) fit */
-#define SETTLE_NS UINT64_C(1000000000) /* short connections never pay for what only long ones need */
+#define ALONE_BYTES (UINT64_C(1024) * 1024) /* of a connection, on the average */
+#define FDS         2                       /* with a target that an agent dials, one is given back */
+#define HEADER_NS   UINT64_C(5000000000)    /* for a PROXY header: one lost segment and its retransmission (3 s) fit */
+#define SETTLE_NS   UINT64_C(1000000000)    /* short connections never pay for what only long ones need */
 
 /*
  *   HEADER ---> NAME ---> DIAL ---> OPEN
@@ -155,6 +156,8 @@ static void session_close(struct session *s, enum session_end why)
 		count(l, (enum meter_counter)ends[why].counter);
 	gate_leave(tcp_lane_gate(l), worker_of(s)->index, worker_of(s)->now_ns, &s->pass);
 	say_farewell(s, ends[why].farewell);
+	if (s->client != NULL)
+		l->mean_bytes = (3 * l->mean_bytes + s->flow[GATE_IN].bytes + s->flow[GATE_OUT].bytes) / 4;
 	for (unsigned i = 0; i < 2; i++) {
 		side_close(&s->side[i], ends[why].reset);
 		flow_fini(&s->flow[i], &l->way[i]);
@@ -409,11 +412,21 @@ static bool enter_client(struct session *s)
 	return true;
 }
 
+/* Among others a stream that carries much would be in their way, and they in its. */
+static bool goes_alone(const struct session *s)
+{
+	uint8_t transport = conf_of(s)->transport;
+
+	return transport == MAPPING_TRANSPORT_DEDICATED ||
+	       (transport == MAPPING_TRANSPORT_AUTO && s->lane->mean_bytes >= ALONE_BYTES);
+}
+
 static struct agents_ask ask_of(struct session *s)
 {
 	return (struct agents_ask){ .client = conf_of(s)->target_client,
 		.mapping = s->lane->base.object->id,
 		.port = s->dial.port,
+		.alone = goes_alone(s),
 		.wait = &s->task,
 		.tried = &s->tried };
 }

@@ -35,6 +35,7 @@ struct tcp_lane {
 	struct timer pause;         /* accepting goes on then */
 	/* Tells a client why it is sent away; takes fd. NULL: it is reset. */
 	void (*farewell)(struct tcp_lane *l, int fd, enum farewell why);
+	uint64_t mean_bytes; /* of the connections through an agent that ended lately */
 };
 
 extern const struct port_kind tcp_lane_kind;

@@ -23,7 +23,9 @@ static struct agent_link *agent_of(struct tunnel_link *l)
 
 static void leave_seat(struct agent_link *a)
 {
-	if (a->seat != NULL)
+	if (a->seat != NULL && a->hello.role == FRAME_FOR_ONE)
+		list_remove(&a->in_seat);
+	else if (a->seat != NULL)
 		seat_remove(a->table, a->seat, &a->in_seat);
 	a->seat = NULL;
 }
@@ -57,6 +59,12 @@ void agent_link_refuse(struct agent_link *a, uint16_t code, uint32_t retry_ms, c
 	str_copy(end.reason, sizeof end.reason, reason);
 	leave_seat(a);
 	frame_end_put(&a->link.mux.out, FRAME_REFUSED, 0, &end);
+	tunnel_link_close_after(&a->link, reason);
+}
+
+void agent_link_dismiss(struct agent_link *a, const char *reason)
+{
+	leave_seat(a);
 	tunnel_link_close_after(&a->link, reason);
 }
 
@@ -144,9 +152,10 @@ static uint32_t ping_ms_of(const struct agent_link *a)
 static void welcome(struct agent_link *a)
 {
 	struct agent_table *t = a->table;
-	struct frame_welcome w = {
-		.links = (uint16_t)t->n_all, .window = MUX_WINDOW, .backoff_ms = t->conf->backoff_ms
-	};
+	struct frame_welcome w = { .links = (uint16_t)t->n_all,
+		.window = MUX_WINDOW,
+		.backoff_ms = t->conf->backoff_ms,
+		.lane = (uint16_t)t->worker->index };
 	struct seat *s = agent_table_seat(t, a->hello.client);
 
 	if (t->quiet || s == NULL || !agent_link_may_stay(a, clock_wall_ms())) {
@@ -168,6 +177,12 @@ static void welcome(struct agent_link *a)
 	if (agent_table_may_tell(t))
 		log_info("agent_link_up", log_s("client", a->hello.client), log_s("instance", a->hello.instance),
 			log_u("worker", t->worker->index));
+	if (a->hello.role == FRAME_FOR_ONE) {
+		reserve_put(s, a);
+		return;
+	}
+	if (s->reserve.told != 0)
+		reserve_tell(s, a);
 	seat_add(t, s, &a->in_seat);
 	watches_ask(a);
 }
@@ -294,6 +309,15 @@ static void on_secured(struct tunnel_link *l)
 	(void)l; /* the agent speaks first */
 }
 
+/* Its one connection has ended. */
+static void on_idle(struct tunnel_link *l)
+{
+	struct agent_link *a = agent_of(l);
+
+	if (a->hello.role == FRAME_FOR_ONE && a->seat != NULL && !l->last_words)
+		reserve_put(a->seat, a);
+}
+
 static int on_control(struct tunnel_link *l, const struct frame_head *h, const uint8_t *payload)
 {
 	struct agent_link *a = agent_of(l);
@@ -321,6 +345,7 @@ static int on_control(struct tunnel_link *l, const struct frame_head *h, const u
 static const struct tunnel_link_ops ops = {
 	.on_secured = on_secured,
 	.on_control = on_control,
+	.on_idle = on_idle,
 	.on_closed = on_closed,
 };
 

@@ -34,6 +34,8 @@ void agent_link_open(struct agent_table *t, int fd, const struct addr *from);
 bool agent_link_may_stay(const struct agent_link *a, int64_t wall_ms);
 /* Says why, for good or not, and closes. */
 void agent_link_refuse(struct agent_link *a, uint16_t code, uint32_t retry_ms, const char *reason);
+/* The same for a link that nobody needs: quietly. */
+void agent_link_dismiss(struct agent_link *a, const char *reason);
 void agent_link_go_away(struct agent_link *a, uint32_t within_ms);
 
 #endif

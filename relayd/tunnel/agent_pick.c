@@ -81,6 +81,9 @@ enum agents_answer agent_table_find(struct agent_table *t, const struct agents_a
 			list_remove(&a->in_seat);
 			list_push_back(&s->links, &a->in_seat);
 			*out = (struct agents_found){ &a->link.mux, a->agent, has_another(t, ask, a) };
+			a = ask->alone ? reserve_take(t, s, a->agent) : NULL;
+			if (a != NULL)
+				out->link = &a->link.mux;
 			return AGENTS_HERE;
 		}
 		answer = without_link(t, s, ask);

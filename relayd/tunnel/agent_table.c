@@ -39,6 +39,7 @@ static struct seat *seat_new(struct agent_table *t, const char *id)
 	list_init(&s->links);
 	list_init(&s->waiting);
 	list_init(&s->watches);
+	reserve_init(&s->reserve);
 	s->left_ns = t->worker->now_ns;
 	if (map_put_str(&t->seats, s->id, s, NULL) == 0)
 		return s;
@@ -102,9 +103,11 @@ static void on_object(const struct object *old, const struct object *new_, void 
 	struct seat *s;
 
 	watches_on_object(t, old, new_);
-	s = agent_table_seat(t, one->id);
-	if (s == NULL && is_client)
-		s = seat_new(t, one->id);
+	if (old != NULL)
+		reserve_mapping(t, old, false);
+	if (new_ != NULL)
+		reserve_mapping(t, new_, true);
+	s = is_client ? agent_table_seat_for(t, one->id) : agent_table_seat(t, one->id);
 	if (s == NULL)
 		return; /* no memory: its agents are told to come later, and the next change makes it good */
 	object_unref(s->object);
@@ -129,21 +132,24 @@ static void sweep(struct agent_table *t)
 	}
 }
 
-static void forget_gone(struct agent_table *t)
+static void settle_seats(struct agent_table *t)
 {
 	struct seat *s;
 	size_t it = 0;
 
 	while ((s = map_next(&t->seats, &it)) != NULL)
-		if (s->object == NULL && list_empty(&s->links) && list_empty(&s->waiting) && list_empty(&s->watches))
+		if (s->object == NULL && s->reserve.mappings == 0 && list_empty(&s->links) &&
+			list_empty(&s->reserve.ready) && list_empty(&s->waiting) && list_empty(&s->watches))
 			seat_free(t, s);
+		else
+			reserve_settle(t, s);
 }
 
 void agent_table_apply(struct agent_table *t, const struct snapshot *old, const struct snapshot *new_)
 {
 	snapshot_diff(old, new_, on_object, t);
 	sweep(t);
-	forget_gone(t);
+	settle_seats(t);
 }
 
 static void on_sweep(struct timer *timer)
@@ -151,7 +157,7 @@ static void on_sweep(struct timer *timer)
 	struct agent_table *t = CONTAINER_OF(timer, struct agent_table, sweep);
 
 	sweep(t);
-	forget_gone(t);
+	settle_seats(t);
 	wheel_arm(&t->worker->wheel, timer, t->worker->now_ns + SWEEP_NS);
 }
 

@@ -13,6 +13,7 @@
 #include "common/tunnel/tunnel_link.h"
 #include "relayd/conf/object.h"
 #include "relayd/tunnel/agents.h"
+#include "relayd/tunnel/reserve.h"
 
 struct agent_door;
 struct agent_link;
@@ -25,6 +26,7 @@ struct seat {
 	char id[PROTO_ID_SIZE];
 	const struct object *object; /* a reference; NULL: not in the configuration (any more) */
 	struct list links;           /* that take streams */
+	struct reserve reserve;      /* those that take one at a time */
 	struct list waiting;         /* tasks, for a link */
 	struct list watches;         /* mappings whose targets are checked (watch.h) */
 	uint64_t left_ns;            /* when the last link went; or when the seat was made */

@@ -481,6 +481,8 @@ void agents_counts(const struct agents *a, struct agent_counts *out)
 		out->taken_over += __atomic_load_n(&c->taken_over, __ATOMIC_RELAXED);
 		out->links += __atomic_load_n(&c->links, __ATOMIC_RELAXED);
 		out->streams += __atomic_load_n(&c->streams, __ATOMIC_RELAXED);
+		out->alone += __atomic_load_n(&c->alone, __ATOMIC_RELAXED);
+		out->not_alone += __atomic_load_n(&c->not_alone, __ATOMIC_RELAXED);
 		out->no_link += __atomic_load_n(&c->no_link, __ATOMIC_RELAXED);
 		out->failed_streams += __atomic_load_n(&c->failed_streams, __ATOMIC_RELAXED);
 		out->untold += __atomic_load_n(&c->untold, __ATOMIC_RELAXED);

@@ -28,6 +28,7 @@ struct agents_conf {
 	uint64_t guests_max;       /* connections that have not begun TLS, of one worker */
 	uint32_t ping_ms;          /* for clients that set no heartbeat */
 	uint32_t backoff_ms;       /* longest that an agent waits between two attempts */
+	uint32_t reserve;          /* links for one connection at a time that an agent has ready, for each worker */
 	/* Some came or went: agents_states() is another one. */
 	void (*on_change)(void *arg);
 	void *arg;
@@ -43,7 +44,9 @@ struct agent_counts {
 	uint64_t failed;         /* whose TLS or greeting failed */
 	uint64_t taken_over;     /* instances that a later run took the place of */
 	uint64_t links;          /* now */
-	uint64_t streams;        /* opened */
+	uint64_t streams;        /* opened; */
+	uint64_t alone;          /* of these, on a link of their own */
+	uint64_t not_alone;      /* that would have had one, and none was ready */
 	uint64_t no_link;        /* streams that could not be: the client has no agent here */
 	uint64_t failed_streams; /* whose agent did not reach the target; some were sent to another one */
 	uint64_t untold;         /* links whose coming or going is not in the log, as there were too many at once */
@@ -76,6 +79,7 @@ struct agents_tried {
 struct agents_ask {
 	const char *client, *mapping;
 	uint16_t port; /* there */
+	bool alone;    /* on a link of its own, if one is ready */
 	struct task *wait;
 	const struct agents_tried *tried;
 };

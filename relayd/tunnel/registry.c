@@ -17,7 +17,9 @@ struct instance {
 	struct resident *client;
 	uint64_t epoch;
 	struct client_state state;
-	unsigned links[]; /* by worker */
+	struct count {
+		unsigned many, one; /* links for many connections, and for one at a time */
+	} links[];                  /* by worker */
 };
 
 /* A client with at least one instance here. */
@@ -121,11 +123,32 @@ static struct instance *instance_new(struct registry *r, const char *key, const 
 	return i;
 }
 
+/* A place on the worker with the fewest, or on the one that is asked for. -1: they have enough. */
+static int take_place(const struct registry *r, struct instance *i, const struct frame_hello *h, unsigned *worker)
+{
+	unsigned fewest = 0;
+
+	if (h->role == FRAME_FOR_ONE) {
+		if (h->lane >= r->workers || i->links[h->lane].one >= REGISTRY_ALONE_MAX)
+			return -1;
+		i->links[h->lane].one++;
+		*worker = h->lane;
+		return 0;
+	}
+	for (unsigned w = 1; w < r->workers; w++)
+		if (i->links[w].many < i->links[fewest].many)
+			fewest = w;
+	if (i->links[fewest].many >= REGISTRY_LINKS_MAX)
+		return -1;
+	i->links[fewest].many++;
+	*worker = fewest;
+	return 0;
+}
+
 static enum registry_answer take_in(
 	struct registry *r, struct instance *i, const struct frame_hello *h, const struct addr *from, unsigned *worker)
 {
 	enum registry_answer answer = REGISTRY_IN;
-	unsigned fewest = 0;
 
 	if (h->epoch < i->epoch)
 		return REGISTRY_OUTDATED;
@@ -136,16 +159,11 @@ static enum registry_answer take_in(
 		i->epoch = h->epoch;
 		answer = REGISTRY_TOOK_OVER;
 	}
-	for (unsigned w = 1; w < r->workers; w++)
-		if (i->links[w] < i->links[fewest])
-			fewest = w;
-	if (i->links[fewest] >= REGISTRY_LINKS_MAX)
+	if (take_place(r, i, h, worker) != 0)
 		return REGISTRY_CROWDED;
-	i->links[fewest]++;
 	i->state.links++;
 	str_copy(i->state.version, sizeof i->state.version, h->version);
 	addr_print(from, i->state.remote);
-	*worker = fewest;
 	return answer;
 }
 
@@ -169,7 +187,9 @@ enum registry_answer registry_enter(
 	pthread_mutex_lock(&r->lock);
 	i = map_get_str(&r->instances, key);
 	c = map_get_str(&r->residents, h->client);
-	if (i == NULL && single && c != NULL)
+	if (h->role == FRAME_FOR_ONE && (i == NULL || i->epoch != h->epoch))
+		answer = REGISTRY_CROWDED; /* the agent itself is not here (any more) */
+	else if (i == NULL && single && c != NULL)
 		answer = REGISTRY_TAKEN;
 	else if (i == NULL && c != NULL && c->n >= REGISTRY_INSTANCES_MAX)
 		answer = REGISTRY_CROWDED;
@@ -200,13 +220,15 @@ void registry_leave(struct registry *r, const struct frame_hello *h, unsigned wo
 {
 	struct instance *i;
 	char key[KEY_SIZE];
+	unsigned *n;
 
 	if (make_key(key, h) != 0)
 		return;
 	pthread_mutex_lock(&r->lock);
 	i = map_get_str(&r->instances, key);
-	if (i != NULL && i->epoch == h->epoch && i->links[worker] > 0) {
-		i->links[worker]--;
+	n = i != NULL && h->role == FRAME_FOR_ONE ? &i->links[worker].one : i != NULL ? &i->links[worker].many : NULL;
+	if (n != NULL && i->epoch == h->epoch && *n > 0) {
+		--*n;
 		if (--i->state.links == 0) {
 			forget(r, i);
 			r->on_change(r->arg);

@@ -8,7 +8,7 @@
 
 #include "common/base/macros.h"
 #include "common/net/addr.h"
-#include "common/tunnel/frame.h"
+#include "common/tunnel/frame_hello.h"
 #include "proto/client_state.h"
 
 #include <stdbool.h>
@@ -17,6 +17,7 @@
 struct registry;
 
 #define REGISTRY_LINKS_MAX     4  /* of one instance on one worker */
+#define REGISTRY_ALONE_MAX     64 /* of those, beside them, that carry one connection at a time */
 #define REGISTRY_INSTANCES_MAX 64 /* of one client: who has a secret does not have all descriptors of the relay */
 
 /* on_change: an instance came or went; on whatever thread that was, with the lock held. */
@@ -31,7 +32,7 @@ enum registry_answer {
 	REGISTRY_CROWDED,   /* it has enough links, or its client enough instances */
 	REGISTRY_NO_MEMORY,
 };
-/* A link for this instance: *worker is the one that has the fewest of it. */
+/* A link for this instance: *worker is the one that has the fewest of it, or for one connection the one it asks for. */
 enum registry_answer registry_enter(
 	struct registry *r, const struct frame_hello *h, const struct addr *from, bool single, unsigned *worker);
 /* False: a later epoch of the instance has come. */

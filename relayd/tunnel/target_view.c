@@ -3,7 +3,7 @@
 #include "common/base/err.h"
 #include "common/base/map.h"
 #include "common/base/str.h"
-#include "common/tunnel/frame.h"
+#include "common/tunnel/frame_hello.h"
 #include "relayd/conf/refusals.h"
 #include "relayd/conf/snapshot.h"
 #include "relayd/tunnel/standing.h"

@@ -2,6 +2,7 @@
  * A link's peer: whatever it sends, in one piece or byte by byte, does the same, and what is held for it is bounded.
  */
 #include "common/tunnel/frame_check.h"
+#include "common/tunnel/frame_hello.h"
 #include "common/tunnel/mux.h"
 #include "tests/fuzz/fuzz.h"
 

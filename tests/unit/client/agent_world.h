@@ -18,6 +18,7 @@
 #include "common/crypto/tls.h"
 #include "common/net/addr.h"
 #include "common/tunnel/frame_check.h"
+#include "common/tunnel/frame_hello.h"
 #include "common/tunnel/tunnel_link.h"
 #include "common/uv/fd_budget.h"
 

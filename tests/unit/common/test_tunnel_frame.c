@@ -1,4 +1,4 @@
-#include "common/tunnel/frame.h"
+#include "common/tunnel/frame_hello.h"
 
 #include "common/base/buf.h"
 #include "common/tunnel/frame_check.h"
@@ -151,9 +151,12 @@ static void test_open(void **state)
 
 static void test_hello(void **state)
 {
-	struct frame_hello in = {
-		.client = "9007199254740991", .instance = "i", .epoch = UINT64_MAX, .version = "0.1.0"
-	};
+	struct frame_hello in = { .client = "9007199254740991",
+		.instance = "i",
+		.epoch = UINT64_MAX,
+		.version = "0.1.0",
+		.role = FRAME_FOR_ONE,
+		.lane = 515 };
 	struct frame_hello out;
 	struct frame_head h;
 	const uint8_t *p;
@@ -168,6 +171,8 @@ static void test_hello(void **state)
 	assert_string_equal(out.client, in.client);
 	assert_true(out.epoch == in.epoch);
 	assert_memory_equal(out.signature, in.signature, sizeof in.signature);
+	assert_int_equal(out.role, FRAME_FOR_ONE);
+	assert_int_equal(out.lane, 515);
 	b.data[FRAME_HEAD] = FRAME_VERSION + 1;
 	assert_int_equal(frame_hello_get(&out, p, h.n), -1);
 	buf_free(&b);
@@ -183,6 +188,8 @@ static void test_signed_bytes(void **state)
 		{ .client = "1", .instance = "a", .epoch = 2, .version = "v" },
 		{ .client = "1", .instance = "a", .epoch = 1, .version = "w" },
 		{ .client = "1a", .instance = "", .epoch = 1, .version = "v" },
+		{ .client = "1", .instance = "a", .epoch = 1, .version = "v", .role = FRAME_FOR_ONE },
+		{ .client = "1", .instance = "a", .epoch = 1, .version = "v", .role = FRAME_FOR_ONE, .lane = 1 },
 	};
 	struct buf made[ARRAY_LEN(variants)];
 	uint8_t exported[FRAME_EXPORTED] = { 1 };
@@ -200,11 +207,18 @@ static void test_signed_bytes(void **state)
 
 static void test_small_frames(void **state)
 {
-	struct frame_welcome w = { .node = "n", .links = 2, .ping_ms = 5000, .window = 65536, .backoff_ms = 60000 }, w2;
+	struct frame_welcome w = { .node = "n",
+		.links = 2,
+		.ping_ms = 5000,
+		.window = 65536,
+		.backoff_ms = 60000,
+		.lane = 7 },
+			     w2;
 	struct frame_end end = { .code = 11, .retry_ms = 100, .reason = "busy" }, end2;
 	struct frame_head h;
 	const uint8_t *p;
 	uint64_t stamp;
+	uint16_t links;
 	uint32_t more;
 	struct buf b;
 
@@ -214,10 +228,18 @@ static void test_small_frames(void **state)
 	p = payload(&b, FRAME_WELCOME, 0, &h);
 	assert_int_equal(frame_welcome_get(&w2, p, h.n), 0);
 	assert_int_equal(w2.links, 2);
+	assert_int_equal(w2.lane, 7);
 	buf_reset(&b);
 	w.links = 0;
 	frame_welcome_put(&b, &w);
 	assert_int_equal(frame_welcome_get(&w2, b.data + FRAME_HEAD, b.len - FRAME_HEAD), -1);
+	buf_reset(&b);
+	frame_reserve_put(&b, 258);
+	p = payload(&b, FRAME_RESERVE, 0, &h);
+	assert_memory_equal(p, "\1\2", h.n);
+	assert_int_equal(frame_reserve_get(&links, p, h.n), 0);
+	assert_int_equal(links, 258);
+	assert_int_equal(frame_reserve_get(&links, p, h.n - 1), -1);
 	buf_reset(&b);
 	frame_end_put(&b, FRAME_RESET, 9, &end);
 	p = payload(&b, FRAME_RESET, 9, &h);

@@ -8,6 +8,7 @@
 #include "common/crypto/key.h"
 #include "common/crypto/tls.h"
 #include "common/tunnel/frame_check.h"
+#include "common/tunnel/frame_hello.h"
 #include "common/tunnel/tunnel_link.h"
 #include "proto/client_conf.h"
 #include "proto/client_state.h"

@@ -69,6 +69,39 @@ static void test_links_of_an_instance(void **state)
 	assert_int_equal(changes, 1);
 }
 
+/* A link for one connection stands where it is asked for, beside the others, and needs them. */
+static void test_links_for_one(void **state)
+{
+	const struct frame_hello h = hello("17", 1, 2);
+	struct frame_hello alone = h;
+	unsigned worker;
+
+	(void)state;
+	alone.role = FRAME_FOR_ONE;
+	alone.lane = 1;
+	assert_int_equal(enter(&alone, false, &worker), REGISTRY_CROWDED);
+	assert_int_equal(changes, 0);
+	assert_int_equal(enter(&h, false, &worker), REGISTRY_IN);
+	for (unsigned i = 0; i < REGISTRY_ALONE_MAX; i++) {
+		assert_int_equal(enter(&alone, false, &worker), REGISTRY_IN);
+		assert_int_equal(worker, 1);
+	}
+	assert_int_equal(enter(&alone, false, &worker), REGISTRY_CROWDED);
+	alone.lane = WORKERS;
+	assert_int_equal(enter(&alone, false, &worker), REGISTRY_CROWDED);
+	alone.lane = 0;
+	alone.epoch = 3; /* the agent's first link of a new start is an ordinary one */
+	assert_int_equal(enter(&alone, false, &worker), REGISTRY_CROWDED);
+	assert_true(registry_is_latest(registry, &h));
+	alone = h;
+	alone.role = FRAME_FOR_ONE;
+	registry_leave(registry, &h, 0);
+	assert_int_equal(changes, 1);
+	for (unsigned i = 0; i < REGISTRY_ALONE_MAX; i++)
+		registry_leave(registry, &alone, 1);
+	assert_int_equal(changes, 2);
+}
+
 /* One client cannot take the descriptors of the others by calling itself ever so many agents. */
 static void test_instances_of_a_client(void **state)
 {
@@ -125,6 +158,7 @@ static void test_epochs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_links_for_one, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_links_of_an_instance, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_instances_of_a_client, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_single, set_up, tear_down),

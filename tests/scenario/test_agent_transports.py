@@ -1,0 +1,227 @@
+"""Connections through an agent on shared links and on links of their own: the same bytes and ends; and what differs."""
+import os
+import socket
+import struct
+
+import pytest
+from agent import AgentFleet
+from portway import TcpServer, connect, echo, eventually, receive_all
+
+WORKERS = 2
+RESERVE = 2
+TRANSPORTS = ["mux", "dedicated"]
+MANY = 100
+
+
+@pytest.fixture(scope="module")
+def fleet():
+    f = AgentFleet()
+    try:
+        yield f.start(relay_env={"RELAYD_WORKERS": str(WORKERS), "RELAYD_AGENTS_RESERVE": str(RESERVE), "RELAYD_AGENTS_BACKOFF": "1s"})
+    finally:
+        f.stop()
+
+
+@pytest.fixture(scope="module")
+def client(fleet):
+    return fleet.client(name="box")
+
+
+@pytest.fixture(scope="module")
+def agent(fleet, client):
+    made = fleet.agent(client)
+    made.wait_up(WORKERS)
+    return made
+
+
+def own_links(agent):
+    relay = agent.ask()["relays"][0]
+    return relay["own_links_ready"], relay["own_links_used"]
+
+
+def wait_ready(agent):
+    eventually(lambda: own_links(agent) == (WORKERS * RESERVE, 0), "own links are ready")
+
+
+def streams(fleet):
+    metrics = fleet.relay.metrics()
+    return metrics["relayd_agent_streams_alone_total"], metrics["relayd_agent_streams_not_alone_total"]
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request, fleet, agent):
+    """With "dedicated", that it was: each connection of the test had a link of its own."""
+    before = streams(fleet)
+    yield request.param
+    alone, not_alone = (now - then for now, then in zip(streams(fleet), before))
+    assert not_alone == 0
+    assert (alone > 0) == (request.param == "dedicated")
+
+
+def mapping(fleet, client, agent, server, transport):
+    made = fleet.agent_mapping(client, server.port, transport=transport)
+    if transport == "dedicated":
+        wait_ready(agent)
+    return made
+
+
+def reset_on_close(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def test_client_ends_first(fleet, client, agent, transport):
+    data = os.urandom(2_000_000)
+    with TcpServer(echo) as server:
+        made = mapping(fleet, client, agent, server, transport)
+        for _ in range(3):
+            with connect(made["source_port"]) as sock:
+                sock.settimeout(20)
+                sock.sendall(data[:1000])
+                sock.shutdown(socket.SHUT_WR)
+                assert receive_all(sock) == data[:1000]
+        with connect(made["source_port"]) as sock:
+            sock.settimeout(20)
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+            assert receive_all(sock) == data
+        fleet.wait_stats(made["id"], bytes_received=len(data) + 3000, bytes_sent=len(data) + 3000, connections_active=0)
+
+
+def test_target_ends_first(fleet, client, agent, transport):
+    taken = []
+
+    def say_and_listen(conn, _address):
+        conn.sendall(b"greeting")
+        conn.shutdown(socket.SHUT_WR)
+        taken.append(receive_all(conn))
+
+    with TcpServer(say_and_listen) as server:
+        made = mapping(fleet, client, agent, server, transport)
+        with connect(made["source_port"]) as sock:
+            sock.settimeout(20)
+            assert receive_all(sock) == b"greeting"
+            sock.sendall(b"still heard")
+        eventually(lambda: taken == [b"still heard"], "the other way is open")
+
+
+def test_target_resets(fleet, client, agent, transport):
+    def hang_up(conn, _address):
+        conn.recv(1)
+        reset_on_close(conn)
+
+    with TcpServer(hang_up) as server:
+        made = mapping(fleet, client, agent, server, transport)
+        with connect(made["source_port"]) as sock:
+            sock.settimeout(20)
+            sock.sendall(b"x")
+            with pytest.raises(ConnectionResetError):
+                sock.recv(1)
+
+
+def test_client_resets(fleet, client, agent, transport):
+    ends = []
+
+    def wait_for_end(conn, _address):
+        conn.settimeout(20)
+        try:
+            while conn.recv(4096):
+                pass
+            ends.append("end")
+        except ConnectionResetError:
+            ends.append("reset")
+
+    with TcpServer(wait_for_end) as server:
+        made = mapping(fleet, client, agent, server, transport)
+        sock = connect(made["source_port"])
+        sock.sendall(b"x")
+        fleet.wait_stats(made["id"], connections_active=1)
+        reset_on_close(sock)
+        sock.close()
+        eventually(lambda: ends == ["reset"], "the target learns of the reset")
+
+
+def test_own_links_come_back(fleet, client, agent):
+    """As many are ready as before, and a connection beyond them shares a link: none is refused for lack of one."""
+    with TcpServer(echo) as server:
+        made = mapping(fleet, client, agent, server, "dedicated")
+        socks = [connect(made["source_port"]) for _ in range(3 * WORKERS * RESERVE)]
+        for sock in socks:
+            sock.settimeout(20)
+            sock.sendall(b"a")
+            assert sock.recv(1) == b"a"
+        assert own_links(agent)[1] > 0
+        eventually(lambda: own_links(agent)[0] == WORKERS * RESERVE, "taken ones are replaced")
+        for sock in socks:
+            sock.close()
+        wait_ready(agent)
+
+
+def test_none_are_kept_for_nobody(fleet):
+    """They are there before the first connection, and go when no mapping wants them and none of them was ever used."""
+    client = fleet.client(name="other")
+    agent = fleet.agent(client, "other")
+    agent.wait_up(WORKERS)
+    with TcpServer(echo) as server:
+        made = mapping(fleet, client, agent, server, "dedicated")
+        fleet.api.put(f"/api/v1/mappings/{made['id']}", {"transport": "mux"})
+        eventually(lambda: own_links(agent) == (0, 0), "own links are closed")
+
+
+def test_a_killed_agent_has_them_again(fleet):
+    client = fleet.client(name="third")
+    agent = fleet.agent(client, "third")
+    with TcpServer(echo) as server:
+        made = mapping(fleet, client, agent, server, "dedicated")
+        agent.kill()
+        agent.start()
+        wait_ready(agent)
+        with connect(made["source_port"]) as sock:
+            sock.settimeout(20)
+            sock.sendall(b"a")
+            assert sock.recv(1) == b"a"
+            assert own_links(agent)[1] == 1
+
+
+def test_what_carries_much_goes_alone(fleet, client, agent):
+    """Nothing was set: connections share links until those of the mapping have carried much."""
+    data = bytes(4_000_000)
+    with TcpServer(echo) as server:
+        made = fleet.agent_mapping(client, server.port)
+
+        def carry():
+            with connect(made["source_port"]) as sock:
+                sock.settimeout(20)
+                sock.sendall(data)
+                sock.shutdown(socket.SHUT_WR)
+                assert receive_all(sock) == data
+            return streams(fleet)[0] > before[0]
+
+        before = streams(fleet)
+        eventually(carry, "one goes alone", 60)
+
+
+@pytest.mark.parametrize("stalled", TRANSPORTS)
+def test_a_stalled_one_among_many(fleet, client, agent, stalled):
+    """A reader that stops stops nobody else."""
+    def send_for_ever(conn, _address):
+        try:
+            while True:
+                conn.sendall(bytes(65536))
+        except OSError:
+            pass
+
+    with TcpServer(send_for_ever) as source, TcpServer(echo) as server:
+        never_read = connect(fleet.agent_mapping(client, source.port, transport=stalled)["source_port"])
+        made = fleet.agent_mapping(client, server.port, transport="mux")
+        socks = [connect(made["source_port"]) for _ in range(MANY)]
+        for turn in range(5):
+            for sock in socks:
+                sock.settimeout(20)
+                sock.sendall(turn.to_bytes(1, "big") * 1000)
+            for sock in socks:
+                got = b""
+                while len(got) < 1000:
+                    got += sock.recv(1000)
+                assert got == turn.to_bytes(1, "big") * 1000
+        for sock in [never_read, *socks]:
+            sock.close()
