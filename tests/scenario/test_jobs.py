@@ -1,0 +1,226 @@
+"""Jobs: accepted is done, watched while it is, stopped when asked; also when their controld dies, and by two controlds."""
+import json
+import os
+import sys
+import threading
+
+import pytest
+import requests
+from cluster import Cluster
+from portway import DATABASE, eventually
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fault"))
+import job_rounds  # noqa: E402  pylint: disable=wrong-import-position
+
+
+def start(api, expect=202, queue=None, **args):
+    body = {"kind": "check", "args": args, **({"queue": queue} if queue else {})}
+    return api.post("/api/v1/jobs", body, expect=expect)
+
+
+def ended(api, job, state="completed"):
+    got = api.get(f"/api/v1/jobs/{job['id']}?wait=30s", timeout=40)
+    assert got["state"] == state, got
+    return got
+
+
+# ---- one controld ------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_is_done_and_says_how_far_it_is(fleet):
+    job = start(fleet.api, steps=5, step_ms=150)
+    assert fleet.api.last.headers["Location"] == f"/api/v1/jobs/{job['id']}"
+    seen, version = [], job["version"]
+    while True:  # each answer is newer than the one before
+        got = fleet.api.get(f"/api/v1/jobs/{job['id']}?wait=20s&after={version}", timeout=30)
+        assert got["version"] > version
+        version = got["version"]
+        seen.append(got["progress"]["done"])
+        if got["state"] == "completed":
+            break
+    assert seen == sorted(seen) and len(set(seen)) >= 3 and seen[-1] == 5
+    assert got["progress"]["percent"] == 100 and got["result"] == {"steps": 5} and got["ended_at"]
+    lines = fleet.api.get(f"/api/v1/jobs/{job['id']}/logs")
+    assert [i["text"] for i in lines["items"]] == [f"step {n}" for n in range(1, 6)] and lines["ended"]
+
+
+def test_lines_are_followed(fleet):
+    job = start(fleet.api, steps=4, step_ms=200)
+    texts, after, is_over = [], 0, False
+    while not is_over:
+        got = fleet.api.get(f"/api/v1/jobs/{job['id']}/logs?after={after}&wait=20s", timeout=30)
+        texts += [i["text"] for i in got["items"]]
+        after, is_over = got["next_after"], got["ended"]
+    assert texts == ["step 1", "step 2", "step 3", "step 4"]
+
+
+def test_failures_are_tried_again_and_the_last_error_is_kept(fleet):
+    assert ended(fleet.api, start(fleet.api, failures=1))["failures"] == 1
+    fleet.api.post("/api/v1/jobs", {"kind": "check", "args": {"failures": "many"}}, expect=422)
+    fleet.api.post("/api/v1/jobs", {"kind": "erase", "args": {"owner": "user", "id": "x", "since_ms": 1}}, expect=422)
+    fleet.api.post("/api/v1/jobs", {}, expect=400)
+    assert {d["field"] for d in fleet.api.post("/api/v1/jobs", {"kind": "check", "args": {"steps": -1, "x": 1}},
+                                               expect=422)["details"]} == {"steps", "x"}
+
+
+def test_one_that_runs_is_cancelled_at_its_next_step(fleet):
+    job = start(fleet.api, steps=100000, step_ms=20)
+    eventually(lambda: fleet.api.get(f"/api/v1/jobs/{job['id']}")["progress"]["done"] > 2, "it runs")
+    fleet.api.delete(f"/api/v1/jobs/{job['id']}", expect=409)
+    fleet.api.post(f"/api/v1/jobs/{job['id']}/cancel", expect=202)
+    got = ended(fleet.api, job, "cancelled")
+    assert got["progress"]["done"] < 1000
+    fleet.api.post(f"/api/v1/jobs/{job['id']}/cancel", expect=409)
+    # it goes on where it was, with all its attempts, until it is cancelled again
+    fleet.api.post(f"/api/v1/jobs/{job['id']}/retry", expect=202)
+    eventually(lambda: fleet.api.get(f"/api/v1/jobs/{job['id']}")["progress"]["done"] > got["progress"]["done"] + 2, "it goes on")
+    fleet.api.post(f"/api/v1/jobs/{job['id']}/cancel", expect=202)
+    ended(fleet.api, job, "cancelled")
+    steps = [i["text"] for i in fleet.api.get(f"/api/v1/jobs/{job['id']}/logs?limit=200")["items"]]
+    assert steps == [f"step {n + 1}" for n in range(len(steps))]
+    fleet.api.delete(f"/api/v1/jobs/{job['id']}")
+    fleet.api.get(f"/api/v1/jobs/{job['id']}", expect=404)
+
+
+def test_the_same_key_is_the_same_job(fleet):
+    body = {"kind": "check", "args": {"steps": 10000, "step_ms": 20}, "unique_key": "only one"}
+    first = fleet.api.post("/api/v1/jobs", body, expect=202)
+    assert fleet.api.post("/api/v1/jobs", body, expect=200)["id"] == first["id"]
+    fleet.api.post(f"/api/v1/jobs/{first['id']}/cancel", expect=202)
+    ended(fleet.api, first, "cancelled")
+    second = fleet.api.post("/api/v1/jobs", {**body, "args": {}}, expect=202)
+    assert second["id"] != first["id"]
+
+
+def test_later_is_not_now(fleet):
+    job = fleet.api.post("/api/v1/jobs", {"kind": "check", "due_at": "2099-01-01T00:00:00Z"}, expect=202)
+    assert job["state"] == "scheduled"
+    assert job["id"] in [j["id"] for j in fleet.api.get("/api/v1/jobs?state=scheduled&kind=check")["items"]]
+    fleet.api.post(f"/api/v1/jobs/{job['id']}/retry", expect=202)
+    ended(fleet.api, job)
+
+
+def test_a_tenant_sees_its_own(fleet):
+    tenant = fleet.api.post("/api/v1/tenants", {"name": "jobs of others"}, expect=201)
+    person = {"email": "jobs@example.com", "password": "long enough to pass", "role": "owner", "tenant_id": tenant["id"]}
+    fleet.api.post("/api/v1/users", person, expect=201)
+    api = fleet.controld.api()
+    api.login(person["email"], person["password"])
+    job = start(fleet.api)
+    assert api.get("/api/v1/jobs")["items"] == []
+    for path in ("", "/logs"):
+        api.get(f"/api/v1/jobs/{job['id']}{path}", expect=404)
+    for verb in ("cancel", "retry"):
+        api.post(f"/api/v1/jobs/{job['id']}/{verb}", expect=404)
+    api.delete(f"/api/v1/jobs/{job['id']}", expect=404)
+    start(api, expect=403)
+    api.post("/api/v1/schedules", {"name": "x", "kind": "check", "cron": "@daily"}, expect=403)
+    api.get("/api/v1/job-queues", expect=403)
+    schedule = fleet.api.post("/api/v1/schedules", {"name": "ours", "kind": "check", "cron": "@daily"}, expect=201)
+    api.get(f"/api/v1/schedules/{schedule['id']}", expect=404)
+    api.put(f"/api/v1/schedules/{schedule['id']}", {"cron": "@hourly"}, expect=404)
+    api.delete(f"/api/v1/schedules/{schedule['id']}", expect=404)
+    ended(fleet.api, job)
+
+
+def test_schedules(fleet):
+    bad = fleet.api.post("/api/v1/schedules", {"name": "bad", "kind": "check", "cron": "61 * * * *"}, expect=422)
+    assert "minute '61'" in bad["message"]
+    assert "Nowhere" in fleet.api.post("/api/v1/schedules", {"name": "bad", "kind": "check", "cron": "@daily", "time_zone": "Nowhere"},
+                                       expect=422)["message"]
+    made = fleet.api.post("/api/v1/schedules", {"name": "often", "kind": "check", "cron": "@every 1s", "args": {"label": "x"}},
+                          expect=201)
+    path = f"/api/v1/schedules/{made['id']}"
+    fleet.api.post("/api/v1/schedules", {"name": "often", "kind": "check", "cron": "@daily"}, expect=409)
+    eventually(lambda: len(fleet.api.get(f"/api/v1/jobs?schedule_id={made['id']}&state=completed")["items"]) >= 2, "it runs")
+    paused = fleet.api.post(f"{path}/pause", expect=200)
+    assert paused["paused"] and paused["next_at"] is None
+    changed = fleet.api.put(path, {"cron": "30 2 * * *", "time_zone": "Europe/Berlin", "missed": "run_once"})
+    assert changed["next_at"] is None and changed["missed"] == "run_once"
+    resumed = fleet.api.post(f"{path}/resume", expect=200)
+    assert resumed["next_at"][11:16] in ("00:30", "01:30", "01:00")
+    job = fleet.api.post(f"{path}/run", expect=202)["job_id"]
+    assert ended(fleet.api, {"id": job})["schedule_id"] == made["id"]
+    fleet.api.delete(path)
+    fleet.api.get(path, expect=404)
+    assert fleet.api.get(f"/api/v1/jobs/{job}")["state"] == "completed"
+
+
+def test_what_metrics_say(fleet):
+    ended(fleet.api, start(fleet.api, queue="low"))
+    text = requests.get(fleet.controld.base + "/metrics", headers=fleet.api.session.headers, timeout=5).text
+    assert 'jobs_ended_total{kind="check",outcome="completed"}' in text and 'jobs{queue="low",state="dead"}' in text
+
+
+# ---- deaths ------------------------------------------------------------------------------------------------------------
+
+
+def test_twenty_kills_lose_nothing_and_do_nothing_twice(new_fleet):
+    fleet = new_fleet(relays=0, controld_env={"CONTROLD_HTTP_RATE_LIMIT": "0"})
+    starter = job_rounds.kill_rounds(fleet, 20, seed=20)
+    jobs, crashes = job_rounds.check(fleet, starter)
+    assert jobs > 20 and crashes > 20
+
+
+def test_a_stop_puts_back_what_runs(new_fleet):
+    fleet = new_fleet(relays=0)
+    job = start(fleet.api, steps=300, step_ms=20)
+    eventually(lambda: fleet.api.get(f"/api/v1/jobs/{job['id']}")["progress"]["done"] > 5, "it runs")
+    fleet.controld.stop()
+    assert '"outcome":"put_back"' in fleet.controld.log() or "outcome=put_back" in fleet.controld.log()
+    fleet.controld.start()
+    fleet.api.login()
+    got = ended(fleet.api, job)
+    assert got["failures"] == 0
+    assert fleet.controld.count(f"SELECT count(*) FROM job_logs WHERE job_id = '{job['id']}'") == 300
+
+
+# ---- two controlds -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(DATABASE == "postgresql", reason="it is on PostgreSQL in any case")
+def test_two_controlds_share_the_work_and_inherit_it():
+    with Cluster(env={"CONTROLD_JOBS_LEASE": "2s", "CONTROLD_JOBS_WORKERS": "4"}) as pair:
+        pair.start(relays=0)
+        one, two = pair.apis
+        jobs = [start(one, steps=20, step_ms=10) for _ in range(40)]
+        schedule = two.post("/api/v1/schedules", {"name": "once each", "kind": "check", "cron": "@every 1s", "args": {"steps": 0}},
+                            expect=201)
+        for job in jobs:
+            ended(two, job)
+        done = [c.log().count("job_ended") for c in pair.controlds]
+        assert min(done) > 3, done  # both worked
+        assert int(pair.server.sql("SELECT count(*) FROM job_logs", pair.url)) == 40 * 20
+        # cancelled at one, run by the other; a worker of each is kept for critical ones
+        both = [start(one, steps=100000, step_ms=10) for _ in range(6)]
+        eventually(lambda: all(one.get(f"/api/v1/jobs/{j['id']}")["progress"]["done"] for j in both), "all run", 30)
+        for job in both[:4]:
+            two.post(f"/api/v1/jobs/{job['id']}/cancel", expect=202)
+        for job in both[:4]:
+            ended(one, job, "cancelled")
+        # who dies leaves its jobs to the other
+        last = [start(one, steps=400, step_ms=10) for _ in range(6)]
+        for job in both[4:]:
+            two.post(f"/api/v1/jobs/{job['id']}/cancel", expect=202)
+        eventually(lambda: any(one.get(f"/api/v1/jobs/{j['id']}")["progress"]["done"] for j in last), "they run", 30)
+        pair.controlds[0].kill()
+        for job in last:
+            assert eventually(lambda j=job: two.get(f"/api/v1/jobs/{j['id']}")["state"] == "completed", "inherited", 60)
+        assert int(pair.server.sql("SELECT count(*) FROM job_logs l JOIN jobs j ON j.id = l.job_id WHERE j.args LIKE '%400%'",
+                                   pair.url)) == 6 * 400
+        # each second one run, whoever is there
+        ticks = json.loads(pair.server.sql("SELECT coalesce(json_agg(due_ms / 1000), '[]') FROM jobs WHERE schedule_id = "
+                                           f"'{schedule['id']}'", pair.url))
+        assert len(ticks) == len(set(ticks)) and len(ticks) > 3, ticks
+
+
+def test_many_wait_for_the_end_without_a_thread_each(fleet):
+    job = start(fleet.api, steps=20, step_ms=100)
+    got = []
+    watchers = [threading.Thread(target=lambda: got.append(fleet.controld.api().get(f"/api/v1/jobs/{job['id']}?wait=30s", timeout=40)))
+                for _ in range(20)]
+    for w in watchers:
+        w.start()
+    for w in watchers:
+        w.join()
+    assert [g["state"] for g in got] == ["completed"] * 20
