@@ -171,6 +171,46 @@ static void rotation_overlaps(void **state)
 	free(next);
 }
 
+/*
+ * Two keys on, with two controlds that look at different minutes, and one of which does not look at all while a new key begins:
+ * what either signs is good at both until it ends, and both publish the key that signs.
+ */
+static void two_controlds_rotate_without_a_gap(void **state)
+{
+	struct ring *r = *state;
+	char *old[2] = { NULL, NULL }; /* tokens of the step before, which still live */
+	int64_t now = t0;
+
+	assert_int_equal(signing_keys_rotate(r->a, now, NULL), 0);
+	for (int term = 1; term <= 2; term++) {
+		const int64_t end = t0 + term * SIGNING_KEY_TERM_MS;
+
+		for (now = end - 4 * HOUR_MS; now <= end + 4 * HOUR_MS; now += TOKEN_MS / 3) {
+			struct signing_keys *const both[2] = { r->a, r->b };
+			const bool b_sleeps = term == 2 && now > end - SIGNING_KEY_LEAD_MS && now < end;
+
+			assert_int_equal(signing_keys_rotate(r->a, now, NULL), 0);
+			if (!b_sleeps)
+				assert_int_equal(signing_keys_rotate(r->b, now + 30000, NULL), 0);
+			assert_int_equal(published(r->a, now), published(r->b, now));
+			for (int i = 0; i < 2; i++) {
+				char *token = signing_keys_sign(both[i], "{\"a\":1}", now + 40000, NULL);
+
+				assert_non_null(token);
+				assert_int_equal(verify(r->a, token, now + 40000), 0);
+				assert_int_equal(verify(r->b, token, now + 40000), 0);
+				for (int k = 0; k < 2 && old[i] != NULL; k++)
+					assert_int_equal(verify(both[k], old[i], now + 40000), 0);
+				free(old[i]);
+				old[i] = token;
+			}
+		}
+		free(old[0]);
+		free(old[1]);
+		old[0] = old[1] = NULL;
+	}
+}
+
 static void a_wrong_master_key_is_said(void **state)
 {
 	static const uint8_t other[SEAL_KEY_SIZE] = { 1 };
@@ -194,6 +234,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(two_controlds_share_the_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_key_of_another_controld_is_looked_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(rotation_overlaps, setup, teardown),
+		cmocka_unit_test_setup_teardown(two_controlds_rotate_without_a_gap, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_wrong_master_key_is_said, setup, teardown),
 	};
 
