@@ -87,6 +87,7 @@ int app_fleet_open(struct app *a, struct err *e)
 		.names = s->fleet.names,
 		.offline_ms = s->fleet.offline_ms,
 		.poll_wait_ms = s->fleet.poll_wait_ms,
+		.balance_ms = s->fleet.balance_ms,
 		.relays_max = (uint32_t)s->fleet.relays_max,
 		.snapshots_max = (uint32_t)s->fleet.snapshots_max,
 		.changes_max = (uint32_t)s->fleet.changes_max,

@@ -114,6 +114,8 @@ static const struct conf_key settings_keys[] = {
 		"sqlite:PATH or postgresql://USER:PASSWORD@HOST/DATABASE; empty for portway.db in data_dir."),
 	TIME("database.wait", "CONTROLD_DATABASE_WAIT", NULL, database.wait_ms, "2s", 10, 60000, 0,
 		"How long a request waits for the database before it is refused."),
+	TIME("fleet.balance_after", "CONTROLD_FLEET_BALANCE_AFTER", NULL, fleet.balance_ms, "30s", 0, 60 * MINUTE, 0,
+		"Of several controlds: relays go over to one that is there again after so long; 0 is never."),
 	TIME("fleet.cert_life", "CONTROLD_FLEET_CERT_LIFE", NULL, fleet.cert_ms, "90d", DAY, 3650u * (uint64_t)DAY, 0,
 		"How long a relay's certificate is good; relays renew theirs in time."),
 	NUMBER("fleet.changes_max", "CONTROLD_FLEET_CHANGES_MAX", NULL, fleet.changes_max,

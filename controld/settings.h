@@ -42,7 +42,7 @@ struct settings {
 	} keep;
 	struct {
 		char *listen, *names;
-		uint64_t offline_ms, poll_wait_ms, relays_max, snapshots_max, changes_max;
+		uint64_t offline_ms, poll_wait_ms, balance_ms, relays_max, snapshots_max, changes_max;
 		uint64_t join_rate, join_rate_all, cert_ms, strangers_max, strangers_per_address;
 	} fleet;
 	struct {

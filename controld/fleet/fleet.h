@@ -29,17 +29,16 @@ struct fleet_conf {
 	const char *names;     /* further DNS names and addresses in the listener's certificate, by comma; NULL: none */
 	uint64_t offline_ms;   /* a node that was silent this long is offline; 15000 */
 	uint64_t poll_wait_ms; /* a relay's question is answered at the latest after this; 25000 */
+	uint64_t balance_ms;   /* relays go over to a controld that was there so long; 0: never. 30000 */
 	uint32_t relays_max;   /* 4096 */
-	uint32_t snapshots_max;          /* sent at once, of those that take several messages; 4 */
-	uint32_t changes_max;            /* of one group in memory: who is further behind gets a snapshot; 16384 */
-	uint32_t join_rate;              /* joins per second from one address; 20 */
-	uint32_t join_rate_all;          /* joins per second; 100 */
-	uint32_t strangers_max;          /* connected without a certificate; 64 */
-	uint32_t strangers_per_address;  /* of these; 8 */
-	uint32_t cert_days;              /* life of a relay's certificate; 90 */
-	const char *self;                /* id of this run of controld (controlds.id) */
-	struct fleet_bus bus;            /* to the others on the same database */
-	struct client_statuses *clients; /* told what relays say about clients; NULL: nobody is */
+	uint32_t snapshots_max;            /* sent at once, of those that take several messages; 4 */
+	uint32_t changes_max;              /* of one group in memory: who is further behind gets a snapshot; 16384 */
+	uint32_t join_rate, join_rate_all; /* joins per second, from one address and in all; 20, 100 */
+	uint32_t strangers_max, strangers_per_address; /* connected without a certificate; 64, of these 8 */
+	uint32_t cert_days;                            /* life of a relay's certificate; 90 */
+	const char *self;                              /* id of this run of controld (controlds.id) */
+	struct fleet_bus bus;                          /* to the others on the same database */
+	struct client_statuses *clients;               /* told what relays say about clients; NULL: nobody is */
 };
 /* What the numbers above say. */
 extern const struct fleet_conf fleet_conf_default;
@@ -96,6 +95,7 @@ extern const size_t fleet_sql_n;
 	X(connections_expelled, "connections closed for what they sent")         \
 	X(malformed, "messages that could not be read")                          \
 	X(events_lost, "online and offline events that found no room")           \
+	X(relays_moved, "relays that were sent to another controld")             \
 	X(bytes_in, "bytes of messages from relays")                             \
 	X(bytes_out, "bytes of messages to relays")
 #define FLEET_GAUGES(X)                                             \

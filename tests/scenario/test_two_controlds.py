@@ -187,6 +187,29 @@ def test_a_killed_controld_costs_nothing(new_pair):
     assert online == "0", "a relay that moves in time is not offline"
 
 
+def test_relays_go_back_to_a_controld_that_is_there_again(new_pair):
+    """A few at a time, and none that cannot reach it; connections and counters do not notice."""
+    c = new_pair(relays=0, env={"CONTROLD_FLEET_BALANCE_AFTER": "12s", "CONTROLD_FLEET_JOIN_RATE": "1000"})
+    c.add_relay("edge-1")
+    c.simulate(30, rows=2, heartbeat=200)
+    work = Work(c, writers=2).start()
+    gone = c.at("edge-1")
+    stays = c.apis[1 - gone]
+
+    def at_each():
+        controlds, relays = c.glance(stays)
+        return [sum(r["controld"] == x["id"] for r in relays) for x in controlds if x["status"] == "up"]
+
+    c.controlds[gone].kill()
+    eventually(lambda: max(at_each()) == 31, "all are at the one that is left", 60)
+    c.controlds[gone].start()
+    eventually(lambda: len(at_each()) == 2 and max(at_each()) <= 18, "they have spread", 120)
+    steps = [line for line in c.controlds[1 - gone].log().splitlines() if "relays_moved" in line]
+    assert len(steps) >= 3, "a few at a time"
+    print(f"\nspread {at_each()} in {len(steps)} steps; {work.settle()}")
+    assert c.server.sql("SELECT count(*) FROM changes WHERE kind = 'node' AND op = 'offline'", c.url) == "0"
+
+
 def test_a_killed_database_costs_time_only(new_pair):
     c = new_pair(settings={"fsync": "on"})
     work = Work(c).start()

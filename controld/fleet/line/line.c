@@ -144,6 +144,7 @@ static void publish_stats(struct line *l)
 		.revision = model_revision(l->model).seq,
 		.refused_rate = l->refused_rate,
 		.malformed = l->malformed,
+		.moved = l->moved,
 		.events_lost = presence_lost(l->presence),
 	};
 
@@ -184,6 +185,7 @@ static uint64_t tick(struct line *l, uint64_t now_ms)
 		line_peers_asks(l);
 		line_give_asks(l);
 		presence_tick(l->presence, now_ms);
+		line_peers_balance(l, now_ms);
 		publish_stats(l);
 	}
 	next = MIN(next, polls_tick(l->polls, now_ms));
@@ -216,6 +218,7 @@ int line_new(struct line **out, const struct line_conf *c, struct err *e)
 	if (l == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "line: out of memory");
 	l->conf = *c;
+	l->balance.after_ms = c->balance_ms;
 	pthread_mutex_init(&l->stats_lock, NULL);
 	buf_init(&l->message, PROTO_MSG_MAX);
 	letter_init(&l->log_moved, open_log_moved);

@@ -35,6 +35,7 @@ struct line_conf {
 	const char *listen;       /* "127.0.0.1:7400"; port 0: the kernel's choice */
 	const char *const *names; /* NULL-terminated: what else the listener's certificate says */
 	uint64_t poll_wait_ms;
+	uint64_t balance_ms;
 	uint32_t snapshots_max;
 	uint32_t relays_max;
 	uint32_t changes_max;   /* kept in memory, of one group */
@@ -81,7 +82,7 @@ struct line_stats {
 	uint64_t revision;     /* sequence */
 	uint64_t refused_rate; /* joins that came too fast */
 	uint64_t malformed;    /* messages that could not be read */
-	uint64_t events_lost;
+	uint64_t events_lost, moved;
 };
 /* As of the last second. */
 void line_stats(struct line *l, struct line_stats *out);

@@ -232,6 +232,7 @@ void line_on_lost(void *owner, struct link_request *rq)
 bool line_on_admit(void *owner, const struct cert_info *cert)
 {
 	struct line *l = owner;
+	const uint64_t now_ms = clock_mono_ms();
 
-	return clock_mono_ms() >= atomic_load(&l->closed_until_ms) && roster_admits(l->conf.roster, cert);
+	return now_ms >= atomic_load(&l->closed_until_ms) && roster_admits(l->conf.roster, cert, now_ms);
 }

@@ -224,6 +224,7 @@ static void on_answer(struct line *l, const struct peer_state *said)
 static void on_lost(struct line *l, const char *from)
 {
 	free(map_remove_str(&l->peers, from));
+	roster_may_leave_again(l->conf.roster);
 	roster_peer_lost(l->conf.roster, from, clock_mono_ms());
 }
 
@@ -252,6 +253,26 @@ static void send_away(struct line *l)
 	buf_free(&ids);
 }
 
+/* More of them are here than at others: some go over. */
+void line_peers_balance(struct line *l, uint64_t now_ms)
+{
+	struct balance_view v = { .controlds = map_count(&l->peers) + 1 };
+	char(*ids)[PROTO_ID_SIZE];
+	size_t n;
+
+	roster_spread(l->conf.roster, &v.here, &v.online, &v.came_back);
+	n = balance_step(&l->balance, &v, now_ms);
+	if (n == 0 || (ids = calloc(n, sizeof *ids)) == NULL)
+		return;
+	n = roster_send_away(l->conf.roster, now_ms + BALANCE_AWAY_MS, ids, n);
+	for (size_t i = 0; i < n; i++)
+		link_server_close_node(l->link, ids[i]);
+	free(ids);
+	l->moved += n;
+	log_info("relays_moved", log_u("relays", n), log_u("here", v.here), log_u("online", v.online),
+		log_u("controlds", v.controlds));
+}
+
 static void tell_all(struct line *l)
 {
 	line_peers_state(l, NULL);
@@ -271,6 +292,7 @@ static void know(struct line *l, const char *from)
 		return;
 	}
 	log_info("peer_met", log_s("controld", from));
+	roster_may_leave_again(l->conf.roster);
 	tell_all(l);
 	tell_plain(l, PEER_HELLO);
 }

@@ -8,6 +8,7 @@
 #include "common/base/buf.h"
 #include "common/base/list.h"
 #include "common/base/map.h"
+#include "controld/fleet/line/balance.h"
 #include "controld/fleet/line/line.h"
 #include "controld/fleet/line/mailbox.h"
 
@@ -58,13 +59,14 @@ struct line {
 	uint64_t changes; /* of the model, that the relays were woken for */
 	uint64_t retry_ms, tick_ms;
 	uint64_t turned_ms; /* when the thread was last seen to turn */
-	uint64_t refused_rate, malformed;
+	uint64_t refused_rate, malformed, moved;
 	pthread_mutex_t stats_lock;
 	struct line_stats stats;
 
 	atomic_uint_fast64_t closed_until_ms; /* relays are to go to another controld; monotonic */
 	struct map peers;                     /* ids of the controlds that we know of */
-	struct map clients;                   /* what relays that are here said of them; line_clients.c */
+	struct balance balance;
+	struct map clients; /* what relays that are here said of them; line_clients.c */
 	struct line_list states, heard;
 	pthread_mutex_t inbox_lock; /* of what follows */
 	struct list inbox;
@@ -79,7 +81,8 @@ void line_peers_state(struct line *l, const char *id); /* that is here; NULL: al
 void line_peers_heard(struct line *l, const char *id); /* that is elsewhere */
 void line_peers_answer(struct line *l, const char *id, const void *answer, size_t n);
 void line_peers_clients(struct line *l, const char *id, const void *states, size_t n);
-void line_peers_asks(struct line *l);                      /* those that are due to be told */
+void line_peers_asks(struct line *l); /* those that are due to be told */
+void line_peers_balance(struct line *l, uint64_t now_ms);
 uint64_t line_peers_tick(struct line *l, uint64_t now_ms); /* when to call again */
 void line_give_asks(struct line *l);                       /* line.c: to whom is parked here */
 

@@ -20,7 +20,9 @@ struct entry {
 	bool awaited;      /* online here, or was when it was written down or its controld was lost */
 	struct buf state;  /* encoded, for the other controlds */
 	uint64_t confirmed_ms;
-	bool dirty; /* to be written down */
+	bool dirty;         /* to be written down */
+	bool sent_away;     /* by this controld, and no other has had it since */
+	uint64_t closed_ms; /* ... and it is not admitted before */
 };
 
 struct roster {
@@ -170,14 +172,15 @@ static bool is_refused(const struct entry *n, const char *serial)
 	return false;
 }
 
-bool roster_admits(struct roster *r, const struct cert_info *cert)
+bool roster_admits(struct roster *r, const struct cert_info *cert, uint64_t now_ms)
 {
 	const struct entry *n;
 	bool admitted;
 
 	pthread_mutex_lock(&r->lock);
 	n = map_get_str(&r->nodes, cert->cn);
-	admitted = n != NULL && n->node.row.standing == NODE_JOINED && !is_refused(n, cert->serial);
+	admitted = n != NULL && n->node.row.standing == NODE_JOINED && now_ms >= n->closed_ms &&
+	           !is_refused(n, cert->serial);
 	pthread_mutex_unlock(&r->lock);
 	return admitted;
 }
@@ -392,11 +395,61 @@ bool roster_peer_state(struct roster *r, const char *id, const char *peer, bool 
 		n->node.here = n->node.claim = n->awaited = false;
 		n->node.known = true;
 		set_online(r, n, online);
+		n->sent_away = n->sent_away && !online;
 		n->dirty = false; /* it is for that one to write it down */
 		take_state(n, s);
 	}
 	pthread_mutex_unlock(&r->lock);
 	return taken;
+}
+
+static bool polls_here(const struct entry *n)
+{
+	return n->node.here && n->node.row.online && n->node.row.standing == NODE_JOINED;
+}
+
+void roster_spread(struct roster *r, size_t *here, size_t *online, size_t *came_back)
+{
+	const struct entry *n;
+	size_t it = 0;
+
+	*here = *came_back = 0;
+	pthread_mutex_lock(&r->lock);
+	*online = r->online;
+	while ((n = map_next(&r->nodes, &it)) != NULL)
+		if (polls_here(n)) {
+			++*here;
+			*came_back += n->sent_away;
+		}
+	pthread_mutex_unlock(&r->lock);
+}
+
+void roster_may_leave_again(struct roster *r)
+{
+	struct entry *n;
+	size_t it = 0;
+
+	pthread_mutex_lock(&r->lock);
+	while ((n = map_next(&r->nodes, &it)) != NULL)
+		n->sent_away = false;
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* Any of them is as good: the order of the map is that of a hash of their ids. */
+size_t roster_send_away(struct roster *r, uint64_t until_ms, char (*ids)[PROTO_ID_SIZE], size_t most)
+{
+	size_t chosen = 0, it = 0;
+	struct entry *n;
+
+	pthread_mutex_lock(&r->lock);
+	while (chosen < most && (n = map_next(&r->nodes, &it)) != NULL)
+		if (polls_here(n) && !n->sent_away) {
+			n->sent_away = true;
+			n->closed_ms = until_ms;
+			str_copy(ids[chosen++], sizeof ids[0], n->node.row.id);
+		}
+	pthread_mutex_unlock(&r->lock);
+	return chosen;
 }
 
 void roster_peer_heard(struct roster *r, const char *id, uint64_t now_ms)

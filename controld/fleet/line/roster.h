@@ -63,7 +63,7 @@ void roster_remove(struct roster *r, const char *id);
 int roster_ids(struct roster *r, char (**out)[PROTO_ID_SIZE], size_t *n, struct err *e) MUST_CHECK;
 
 /* ---- any thread --------------------------------------------------------------------------------------------------- */
-bool roster_admits(struct roster *r, const struct cert_info *cert);
+bool roster_admits(struct roster *r, const struct cert_info *cert, uint64_t now_ms);
 bool roster_get(struct roster *r, const char *id, struct roster_node *out); /* whether there is such a node */
 /* The nodes online in a group ("" = all groups), or this one node of it; malloc'ed. */
 int roster_online(struct roster *r, const char *group, const char *node, struct asks_node **out, size_t *n,
@@ -94,6 +94,13 @@ void roster_peer_heard(struct roster *r, const char *id, uint64_t now_ms);
 void roster_peer_lost(struct roster *r, const char *peer, uint64_t now_ms);
 /* Nobody was listening for so long: that was no silence. */
 void roster_forgive(struct roster *r, uint64_t ms);
+/* There are other controlds than before: who could not reach one of those may reach these. */
+void roster_may_leave_again(struct roster *r);
+/* How many are here, how many are online in all, how many that were sent away from here came straight back. */
+void roster_spread(struct roster *r, size_t *here, size_t *online, size_t *came_back);
+/* Some of those that are here are not admitted before until_ms (monotonic); their ids, at most `most`. The same one is not
+ * chosen again before another controld has had it. */
+size_t roster_send_away(struct roster *r, uint64_t until_ms, char (*ids)[PROTO_ID_SIZE], size_t most);
 /* Calls fn with the lock held: it only copies. state: encoded. */
 typedef void (*roster_state_fn)(const char *id, bool online, const void *state, size_t n, void *arg);
 void roster_states(struct roster *r, const char *id, roster_state_fn fn, void *arg); /* NULL: all that are here */

@@ -202,7 +202,7 @@ static void test_admits(void **state)
 
 		str_copy(c.cn, sizeof c.cn, cases[i].cn);
 		str_copy(c.serial, sizeof c.serial, cases[i].serial);
-		if (roster_admits(r, &c) != cases[i].want)
+		if (roster_admits(r, &c, 0) != cases[i].want)
 			fail_msg("%s", cases[i].what);
 	}
 }
@@ -290,6 +290,38 @@ static void test_lag(void **state)
 	assert_int_equal(roster_lag(&n), 0);
 }
 
+static void test_sent_away_once(void **state)
+{
+	const struct node_state s = { .serial = 1 };
+	const struct cert_info a = { .cn = "a" };
+	struct roster *r = *state;
+	size_t here, online, came_back;
+	char ids[4][PROTO_ID_SIZE];
+
+	assert_int_equal(roster_send_away(r, 9000, ids, 4), 0); /* nobody is here */
+	roster_heard(r, "a", "192.0.2.1", 1000, 5);
+	assert_true(roster_peer_state(r, "b", "other", true, &s));
+	assert_int_equal(roster_send_away(r, 9000, ids, 4), 1);
+	assert_string_equal(ids[0], "a");
+	assert_false(roster_admits(r, &a, 8999));
+	assert_true(roster_admits(r, &a, 9000));
+	/* it came straight back: not again */
+	roster_heard(r, "a", "192.0.2.1", 9000, 6);
+	roster_spread(r, &here, &online, &came_back);
+	assert_int_equal(here, 1);
+	assert_int_equal(online, 2);
+	assert_int_equal(came_back, 1);
+	assert_int_equal(roster_send_away(r, 20000, ids, 4), 0);
+	roster_may_leave_again(r);
+	assert_int_equal(roster_send_away(r, 20000, ids, 4), 1);
+	/* another had it meanwhile */
+	assert_true(roster_peer_state(r, "a", "other", true, &s));
+	roster_spread(r, &here, &online, &came_back);
+	assert_int_equal(here, 0);
+	roster_heard(r, "a", "192.0.2.1", 30000, 7);
+	assert_int_equal(roster_send_away(r, 40000, ids, 4), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,6 +336,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_relay_that_began_anew_is_believed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_is_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lag, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sent_away_once, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
