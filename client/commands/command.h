@@ -75,6 +75,7 @@ int command_explain(struct invocation *in);
 int command_get(struct invocation *in);
 int command_help(struct invocation *in);
 int command_http(struct invocation *in);
+int command_job(struct invocation *in);
 int command_list(struct invocation *in);
 int command_login(struct invocation *in);
 int command_logout(struct invocation *in);

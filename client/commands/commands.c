@@ -116,6 +116,21 @@ static const struct option_row list_options[] = {
 	WATCH,
 	{ .name = NULL },
 };
+static const char *const job_words[] = { "ls", "show", "wait", "logs", "retry", "cancel", NULL };
+static const struct option_row job_options[] = {
+	{ .name = "follow", .letter = 'f', .type = OPTION_FLAG, .help = "with logs: go on until the job has ended" },
+	{ .name = "fresh", .type = OPTION_FLAG, .help = "with retry: from the beginning" },
+	{ .name = "limit",
+		.letter = 'n',
+		.type = OPTION_NUMBER,
+		.value = "N",
+		.min = 1,
+		.max = 10000000,
+		.help = "with ls: jobs at most; default all" },
+	COLUMNS,
+	WATCH,
+	{ .name = NULL },
+};
 static const struct option_row logs_options[] = {
 	{ .name = "limit",
 		.letter = 'n',
@@ -302,6 +317,20 @@ const struct command commands_table[] = {
 		.run = command_http,
 		.words_min = 1,
 		.words_max = 1 },
+	{ .name = "job",
+		.args = "ls|show|wait|logs|retry|cancel [ID|FILTER=VALUE ...]",
+		.summary = "long work: what there is, how far it is, what it says",
+		.details =
+			"ls lists (kind, queue, state, schedule_id are filters), show prints one with all its members, "
+			"wait follows one to its end and fails if it does, logs prints its lines, retry queues it at "
+			"once, cancel stops it at its next step. portway create job kind=KIND starts one.",
+		.example = "portway job ls state=dead",
+		.options = job_options,
+		.run = command_job,
+		.words = WORDS_LIST,
+		.list = job_words,
+		.words_min = 1,
+		.words_max = -1 },
 	{ .name = "list",
 		.args = "RESOURCE [FILTER=VALUE ...]",
 		.summary = "list objects",
