@@ -142,6 +142,7 @@ void mapping_conf_encode(const struct mapping_conf *m, struct buf *b)
 	buf_u8(b, m->compress);
 	health_conf_put(b, &m->health);
 	mapping_put_hosts(b, &m->hosts);
+	buf_str16(b, m->account);
 }
 
 static void mapping_get_fields(struct cursor *c, struct mapping_conf *m)
@@ -181,6 +182,7 @@ static void mapping_get_fields(struct cursor *c, struct mapping_conf *m)
 	m->compress = msg_get_enum(c, MAPPING_COMPRESS_NONE, MAPPING_COMPRESS_ZSTD);
 	health_conf_get(c, &m->health);
 	mapping_get_hosts(c, &m->hosts);
+	cursor_str16(c, m->account, sizeof m->account);
 }
 
 /* Whether an interface named after '%' exists is for the listener to find out. */

@@ -83,6 +83,7 @@ struct mapping_conf {
 	uint8_t compress;          /* enum mapping_compress; with a target_client only */
 	struct health_conf health; /* by each agent, of target_port; TCP with a target_client only */
 	struct mapping_hosts hosts;
+	char account[PROTO_ID_SIZE]; /* whose quota its bytes are taken from (spend.h); "": none */
 };
 
 /* Told apart by host name, not by port. */

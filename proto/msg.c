@@ -7,7 +7,7 @@
 
 static bool msg_type_known(unsigned type)
 {
-	return type >= MSG_POLL && type <= MSG_REFUSED;
+	return type >= MSG_POLL && type <= MSG_GRANT;
 }
 
 void msg_begin(struct buf *b, enum msg_type type)

@@ -32,6 +32,8 @@ enum msg_type {
 	MSG_ANSWER = 8,     /* relay: answers an ask of an update */
 	MSG_ANSWER_ACK = 9,
 	MSG_REFUSED = 10, /* controld: reply to anything it will not do */
+	MSG_SPEND = 11,   /* relay: this much of these quotas is spent; more, please */
+	MSG_GRANT = 12,   /* controld: up to here */
 };
 
 #define PROTO_ID_SIZE     40 /* object, node, boot ids with NUL */

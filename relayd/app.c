@@ -91,6 +91,16 @@ static void on_agents(void *arg)
 	on_refusals(arg); /* the same haste */
 }
 
+static int on_send(void *arg, struct buf *message, void (*on_reply)(void *arg, const void *msg, size_t n), void *of)
+{
+	struct app *a = arg;
+
+	if (a->uplink != NULL)
+		return uplink_send(a->uplink, message, on_reply, of);
+	buf_free(message);
+	return -1;
+}
+
 static void on_current(void *arg, struct snapshot *s)
 {
 	struct app *a = arg;
@@ -319,6 +329,7 @@ static int app_open_uplink(struct app *a, struct err *e)
 		.running = a->engine.running,
 		.services = &a->engine.services,
 		.meter = a->engine.meter,
+		.spending = a->engine.spending,
 		.load = on_load,
 		.clients = on_clients,
 		.identity = on_identity,
@@ -538,7 +549,7 @@ static void on_go(void *arg, bool ok)
 
 static int app_start(struct app *a, struct err *e)
 {
-	static const struct engine_events events = { on_refusals, on_agents, on_current };
+	static const struct engine_events events = { on_refusals, on_agents, on_current, on_send };
 	ssize_t n = readlink("/proc/self/exe", a->program, sizeof a->program - 1);
 
 	a->program[MAX(n, 0)] = '\0';

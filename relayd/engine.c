@@ -8,11 +8,13 @@
 #include "relayd/conf/refusals.h"
 #include "relayd/conf/snapshot.h"
 #include "relayd/data_dir.h"
+#include "relayd/limit/quotas.h"
 #include "relayd/loop/workers.h"
 #include "relayd/meter/meter.h"
 #include "relayd/pages.h"
 #include "relayd/running.h"
 #include "relayd/settings.h"
+#include "relayd/spending.h"
 #include "relayd/tunnel/agents.h"
 #include "relayd/vhost/front.h"
 
@@ -24,6 +26,21 @@ static void on_refusals(void *arg)
 	struct engine *g = arg;
 
 	g->events.on_refusals(g->arg);
+}
+
+/* On any thread; before there is anything to spend there is somebody to hear it. */
+static void on_low(void *arg)
+{
+	const struct engine *g = arg;
+
+	spending_low(g->spending);
+}
+
+static int on_send(void *arg, struct buf *message, void (*on_reply)(void *arg, const void *msg, size_t n), void *of)
+{
+	struct engine *g = arg;
+
+	return g->events.send(g->arg, message, on_reply, of);
 }
 
 static void on_agents(void *arg)
@@ -176,17 +193,28 @@ static int start_forwarding(struct engine *g, const struct settings *s, struct e
 		.meter = g->meter,
 		.refusals = g->refusals,
 		.loop = g->loop,
-		.fronts = g->fronts };
+		.fronts = g->fronts,
+		.quotas = g->quotas };
 	const struct running_conf conf = { .services = &g->services,
 		.refusals = g->refusals,
 		.on_current = on_current,
 		.on_other_log = on_other_log,
 		.arg = g };
 
+	struct spending_conf spending = { .quotas = g->quotas,
+		.refusals = g->refusals,
+		.boot = meter_boot(g->meter),
+		.send = on_send,
+		.hurry = on_refusals,
+		.arg = g };
+
 	if (start_agents(g, s, &env, e) != 0 || make_fronts(g, s, &env, e) != 0 ||
 		services_init(&g->services, &env, e) != 0 || workers_start(g->workers, e) != 0)
 		return -1;
-	return running_new(&g->running, &conf, e);
+	if (running_new(&g->running, &conf, e) != 0)
+		return -1;
+	spending.running = g->running;
+	return spending_new(&g->spending, g->loop, &spending, e);
 }
 
 int engine_init(struct engine *g, uv_loop_t *loop, const struct settings *s, const struct data_dir *dir,
@@ -203,6 +231,8 @@ int engine_init(struct engine *g, uv_loop_t *loop, const struct settings *s, con
 		return -1;
 	/* Above every serial of an earlier process: those counted up from an earlier time, a million a second at most. */
 	refusals_start(g->refusals, (uint64_t)clock_wall_ms() * 1000);
+	if (quotas_new(&g->quotas, s->quota_overdraft, on_low, g) != 0)
+		return err_set(e, ERR_NOMEM, NULL, "quotas: out of memory");
 	if (meter_open(&g->meter, dir->meter, (uint32_t)s->meter_slots, workers, e) != 0 ||
 		workers_new(&g->workers, workers, &g->fds, e) != 0)
 		return -1;
@@ -225,6 +255,8 @@ void engine_stop(struct engine *g)
 {
 	engine_halt(g);
 	services_stop(&g->services);
+	spending_close(g->spending);
+	g->spending = NULL;
 	if (g->sync_timer_open)
 		uv_close((uv_handle_t *)&g->sync_timer, NULL);
 	g->sync_timer_open = false;
@@ -237,6 +269,7 @@ void engine_fini(struct engine *g)
 		front_free(g->fronts[i]);
 	workers_free(g->workers);
 	meter_close(g->meter);
+	quotas_free(g->quotas);
 	refusals_free(g->refusals);
 }
 

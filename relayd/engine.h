@@ -18,6 +18,7 @@
 #include <uv.h>
 
 struct agents;
+struct buf;
 struct data_dir;
 struct err;
 struct front;
@@ -29,6 +30,8 @@ struct engine_events {
 	void (*on_refusals)(void *arg); /* their list changed */
 	void (*on_agents)(void *arg);   /* some came or went */
 	void (*on_current)(void *arg, struct snapshot *s);
+	/* A message to controld: spending_conf.send. */
+	int (*send)(void *arg, struct buf *message, void (*on_reply)(void *arg, const void *msg, size_t n), void *of);
 };
 
 struct engine {
@@ -42,6 +45,8 @@ struct engine {
 	struct agents *agents;            /* one of the services; NULL: agents.listen is off */
 	struct front *fronts[2];          /* the shared ports, by enum front_kind */
 	struct running *running;
+	struct quotas *quotas;
+	struct spending *spending;
 	struct load load;
 	uv_loop_t *loop;
 	uv_timer_t sync_timer;

@@ -2,6 +2,7 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/base/str.h"
 #include "relayd/conf/refusals.h"
 #include "relayd/conf/snapshot.h"
 #include "relayd/services.h"
@@ -67,13 +68,19 @@ static void on_no_longer_faulty(const struct object *old, const struct object *n
 		refusals_clear(r->conf.refusals, old->id);
 }
 
-/* After they did: they forget what is no longer theirs. */
+static bool is_paid_as_before(const struct object *old, const struct object *new_)
+{
+	return new_ != NULL && new_->kind == OBJECT_MAPPING && str_eq(old->mapping.account, new_->mapping.account);
+}
+
+/* After they did: they forget what is no longer theirs; what an owner's quota refused is nobody's of them. */
 static void on_faulty(const struct object *old, const struct object *new_, void *arg)
 {
 	struct running *r = arg;
 	struct err why = { .code = ERR_NONE };
 
-	(void)old;
+	if (old != NULL && old->kind == OBJECT_MAPPING && !is_paid_as_before(old, new_))
+		refusals_clear(r->conf.refusals, old->id);
 	if (new_ == NULL || new_->kind != OBJECT_FAULTY)
 		return;
 	err_set(&why, ERR_PROTOCOL, NULL, "%s", new_->fault);

@@ -41,6 +41,7 @@ struct settings {
 	uint64_t handover_timeout_ms;
 	uint64_t max_stale_ms;
 	uint64_t fd_reserve;
+	uint64_t quota_overdraft;
 	int log_level;  /* enum log_level */
 	int log_format; /* enum log_format */
 };

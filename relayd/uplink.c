@@ -14,11 +14,13 @@
 #include "relayd/running.h"
 #include "relayd/services.h"
 #include "relayd/settings.h"
+#include "relayd/spending.h"
 
 #include <stdlib.h>
 
 #define CONNECT_TIMEOUT_MS 10000
-#define ANSWER_CONN_MAX    320 /* bytes of one connection in an answer */
+#define ROWS_SPARE         4096 /* with less room than that left, there may be more */
+#define ANSWER_CONN_MAX    320  /* bytes of one connection in an answer */
 
 struct uplink {
 	struct uplink_conf conf;
@@ -168,8 +170,12 @@ static void on_clients(void *arg, struct client_states *out)
 static bool on_rows(void *arg, size_t max_bytes, struct msg_report *head, struct buf *rows, uint32_t *n_rows)
 {
 	struct uplink *u = arg;
+	bool any;
 
-	return meter_report_next(u->conf.meter, max_bytes, head, rows, n_rows);
+	spending_before_rows(u->conf.spending);
+	any = meter_report_next(u->conf.meter, max_bytes, head, rows, n_rows);
+	spending_after_rows(u->conf.spending, head, any, rows->len < max_bytes - ROWS_SPARE);
+	return any;
 }
 
 static void on_acked(void *arg, const struct msg_report_ack *ack)
@@ -177,6 +183,7 @@ static void on_acked(void *arg, const struct msg_report_ack *ack)
 	struct uplink *u = arg;
 
 	meter_report_acked(u->conf.meter, ack);
+	spending_acked(u->conf.spending, ack);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
@@ -263,6 +270,11 @@ void uplink_set_intervals(struct uplink *u, uint64_t heartbeat_ms, uint64_t repo
 void uplink_hurry(struct uplink *u)
 {
 	reporter_hurry(u->reporter);
+}
+
+int uplink_send(struct uplink *u, struct buf *message, void (*fn)(void *arg, const void *msg, size_t n), void *of)
+{
+	return reporter_send(u->reporter, message, fn, of);
 }
 
 void uplink_stop_polling(struct uplink *u)

@@ -19,6 +19,7 @@ struct meter;
 struct running;
 struct services;
 struct settings;
+struct spending;
 struct uplink;
 
 struct uplink_conf {
@@ -28,6 +29,7 @@ struct uplink_conf {
 	struct running *running;
 	struct services *services;
 	struct meter *meter;
+	struct spending *spending;
 	void (*load)(void *arg, struct node_load *out);
 	/* The agents that have links here: n, more, items, borrowed until the call returns to the loop. NULL: none. */
 	void (*clients)(void *arg, struct client_states *out);
@@ -42,6 +44,9 @@ void uplink_start(struct uplink *u);
 void uplink_set_intervals(struct uplink *u, uint64_t heartbeat_ms, uint64_t report_ms);
 /* The state changed (refusals, clients): tell controld soon. */
 void uplink_hurry(struct uplink *u);
+/* As reporter_send(): on_reply once, unless all ends before. */
+int uplink_send(
+	struct uplink *u, struct buf *message, void (*on_reply)(void *arg, const void *msg, size_t n), void *of);
 /* No new configuration from now on; reports go on. */
 void uplink_stop_polling(struct uplink *u);
 /* Everything counted is reported and acknowledged, or the time is over; then nothing more is reported. */

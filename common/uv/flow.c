@@ -11,12 +11,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define READ_MAX    (64 * 1024) /* so much may have to be kept when the far side stops taking */
-#define READ_LARGE  (32 * 1024)
-#define SPLICE_FEW  (16 * 1024)
-#define SPLICE_FEWS 8                  /* so many small splices in a row: copying is cheaper */
-#define KEPT_MAX    (64 * 1024 * 1024) /* of a worker; beyond it slow readers get READ_TIGHT at a time */
-#define READ_TIGHT  4096
+#define READ_MAX          (64 * 1024) /* so much may have to be kept when the far side stops taking */
+#define READ_LARGE        (32 * 1024)
+#define SPLICE_FEW        (16 * 1024)
+#define SPLICE_FEWS       8                  /* so many small splices in a row: copying is cheaper */
+#define KEPT_MAX          (64 * 1024 * 1024) /* of a worker; beyond it slow readers get READ_TIGHT at a time */
+#define READ_TIGHT        4096
+#define ALLOWANCE_WAIT_NS UINT64_C(10000000) /* before it is asked again; who grants is a network away */
 
 void flow_init(struct flow *f)
 {
@@ -39,6 +40,8 @@ static void give_back(struct flow *f, struct flow_way *way)
 
 void flow_fini(struct flow *f, struct flow_way *way)
 {
+	if (f->held > 0 && way->allowance != NULL) /* taken, and never to be counted */
+		allowance_give(way->allowance, f->held);
 	give_back(f, way);
 	list_remove(&f->throttled);
 }
@@ -59,7 +62,7 @@ static ssize_t hand(const struct flow *f, struct side *to, const uint8_t *bytes,
 }
 
 /* How many of `want` bytes may pass now, by both rates; what is not used is given back. */
-static size_t way_take(struct flow_way *way, size_t want)
+static size_t way_take_rates(struct flow_way *way, size_t want)
 {
 	uint64_t now = way->worker->now_ns;
 	size_t may = rate_take(way->rate, &way->slice, want, now), both;
@@ -71,8 +74,22 @@ static size_t way_take(struct flow_way *way, size_t want)
 	return both;
 }
 
+static size_t way_take(struct flow_way *way, size_t want)
+{
+	size_t may, both;
+
+	if (way->allowance == NULL)
+		return way_take_rates(way, want);
+	may = allowance_take(way->allowance, want);
+	both = may > 0 ? way_take_rates(way, may) : 0;
+	allowance_give(way->allowance, may - both);
+	return both;
+}
+
 static void way_give(struct flow_way *way, size_t n)
 {
+	if (way->allowance != NULL)
+		allowance_give(way->allowance, n);
 	rate_give(way->rate, &way->slice, n);
 	if (way->shared_rate != NULL)
 		rate_give(way->shared_rate, &way->shared_slice, n);
@@ -82,6 +99,8 @@ uint64_t flow_way_wait_ns(struct flow_way *way)
 {
 	uint64_t now = way->worker->now_ns, own = rate_limits(way->rate) ? rate_wait_ns(way->rate, now) : 0;
 
+	if (way->allowance != NULL && allowance_is_spent(way->allowance))
+		own = MAX(own, ALLOWANCE_WAIT_NS);
 	if (way->shared_rate == NULL || !rate_limits(way->shared_rate))
 		return own;
 	return MAX(own, rate_wait_ns(way->shared_rate, now));
@@ -92,6 +111,8 @@ static void count(const struct flow_way *way, uint64_t n)
 	uint64_t *cell = &(*way->cells)[way->cell];
 
 	__atomic_store_n(cell, *cell + n, __ATOMIC_RELAXED);
+	if (way->allowance != NULL)
+		allowance_count(way->allowance, n);
 }
 
 /*

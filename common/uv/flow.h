@@ -15,6 +15,7 @@
 #define PORTWAY_UV_FLOW_H
 
 #include "common/base/list.h"
+#include "common/net/allowance.h"
 #include "common/net/rate.h"
 #include "common/uv/side.h"
 #include "common/uv/wheel.h"
@@ -48,7 +49,8 @@ struct flow_way {
 	struct rate *rate;
 	struct rate *shared_rate; /* of something larger than the owner, which holds it; NULL: none */
 	struct rate_slice slice, shared_slice;
-	struct list throttled; /* flows that wait for the rate */
+	struct allowance *allowance; /* that bytes are taken from; NULL: none */
+	struct list throttled;       /* flows that wait for the rate */
 	struct timer refill;
 	uint64_t *kept; /* bytes in buffers of all flows of this worker */
 };

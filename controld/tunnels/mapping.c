@@ -226,7 +226,9 @@ int mapping_load(struct mapping *m, struct query *q, struct err *e)
 	m->port_picks = (uint8_t)query_int(q, 23);
 	mapping_set_client(m, query_int(q, 24));
 	m->owner_active = query_int(q, 25) != 0;
-	m->over_quota = query_int(q, 26) != 0;
+	m->over_quota = query_int(q, 26) == 2;
+	if (query_int(q, 26) != 0)
+		str_copy(m->conf.account, sizeof m->conf.account, m->user_id);
 	if (mapping_settings_load(&m->conf, settings != NULL ? settings : "{}", e) == 0)
 		return 0;
 	mapping_fini(m);

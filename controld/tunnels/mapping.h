@@ -66,10 +66,10 @@ void mapping_diff(const struct mapping *a, const struct mapping *b, struct buf *
 	"m.id, m.tenant_id, m.user_id, m.name, m.description, m.group_id, m.group_name, m.node_id, m.node_name, " \
 	"m.active, m.protocol, m.bind_address, m.source_port, m.source_port_end, m.target_host, m.target_port, "  \
 	"m.dial_any, m.expires_ms, m.settings, m.version, m.seq, m.created_ms, m.updated_ms, "                    \
-	"m.port_picks, m.target_client_id, " MAPPING_OWNER_ACTIVE ", " MAPPING_OVER_QUOTA
-#define MAPPING_OVER_QUOTA                                                                                   \
-	"CASE WHEN m.user_id <> '' AND EXISTS (SELECT 1 FROM user_quotas q WHERE q.user_id = m.user_id AND " \
-	"q.exceeded = 1) THEN 1 ELSE 0 END"
+	"m.port_picks, m.target_client_id, " MAPPING_OWNER_ACTIVE ", " MAPPING_QUOTA
+#define MAPPING_QUOTA /* 0: none, 1: it has one, 2: and it is used up */                                    \
+	"coalesce((SELECT CASE WHEN q.exceeded = 1 THEN 2 WHEN q.monthly_bytes > 0 THEN 1 ELSE 0 END FROM " \
+	"user_quotas q WHERE m.user_id <> '' AND q.user_id = m.user_id), 0)"
 #define MAPPING_OWNER_ACTIVE                                                                                          \
 	"CASE WHEN EXISTS (SELECT 1 FROM tenants n WHERE n.id = m.tenant_id AND n.status = 'active') AND (m.user_id " \
 	"= '' OR EXISTS (SELECT 1 FROM users u WHERE u.id = m.user_id AND u.status = 'active')) AND "                 \

@@ -12,6 +12,7 @@
 #include "controld/tunnels/placement.h"
 #include "controld/tunnels/port.h"
 #include "controld/tunnels/quota.h"
+#include "controld/tunnels/quota_grant.h"
 #include "controld/tunnels/traffic_boots.h"
 
 #include <stdlib.h>
@@ -93,8 +94,8 @@ struct route_table tunnels_routes(struct tunnels *t)
 }
 
 const struct sql_table *const tunnels_sql[] = { &mapping_sql, &mapping_change_sql, &mapping_placed_sql,
-	&mapping_port_sql, &placement_sql, &port_sql, &quota_sql, &traffic_sql, &traffic_meters_sql, &traffic_boots_sql,
-	&stats_sql, &series_sql };
+	&mapping_port_sql, &placement_sql, &port_sql, &quota_sql, &quota_grant_sql, &traffic_sql, &traffic_meters_sql,
+	&traffic_boots_sql, &stats_sql, &series_sql };
 const size_t tunnels_sql_n = ARRAY_LEN(tunnels_sql);
 
 int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct store *store, struct parks *parks,
@@ -170,7 +171,7 @@ void tunnels_free(struct tunnels *t)
 }
 
 const struct erasure *const tunnels_erasures[] = { &mapping_erasure, &connection_code_erasure, &quota_erasure,
-	&search_erasure };
+	&quota_grant_erasure, &search_erasure };
 const size_t tunnels_erasures_n = ARRAY_LEN(tunnels_erasures);
 
 #define REMOVE_BATCH 100 /* mappings in one transaction: others wait for it */

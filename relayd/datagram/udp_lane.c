@@ -3,6 +3,7 @@
 
 #include "relayd/datagram/udp_handover.h"
 #include "relayd/datagram/udp_session.h"
+#include "relayd/limit/quotas.h"
 #include "relayd/tunnel/agents.h"
 #include "relayd/tunnel/client_gate.h"
 
@@ -217,6 +218,7 @@ static void *desk_new(struct worker *w, const struct service_env *env)
 		return NULL;
 	slab_init(&d->sessions, sizeof(struct udp_session));
 	d->agents = env->agents;
+	d->quotas = env->quotas;
 	if (udp_batch_new(&d->batch) == 0)
 		return d;
 	free(d);
@@ -265,6 +267,11 @@ static void set_client(struct udp_lane *l)
 	client_gate_unref(before);
 }
 
+static void set_quota(struct udp_lane *l)
+{
+	l->allowance = quotas_get(udp_lane_desk(l)->quotas, lane_conf(&l->base)->account);
+}
+
 static struct lane *lane_new(struct worker *w, void *desk, struct port *p)
 {
 	struct udp_lane *l = calloc(1, sizeof *l);
@@ -279,6 +286,7 @@ static struct lane *lane_new(struct worker *w, void *desk, struct port *p)
 	target_init(&l->target, w);
 	target_set(&l->target, lane_conf(&l->base)->target_host);
 	set_client(l);
+	set_quota(l);
 	return &l->base;
 }
 
@@ -409,6 +417,7 @@ static void lane_set(struct lane *base)
 
 	target_set(&l->target, lane_conf(base)->target_host);
 	set_client(l);
+	set_quota(l);
 	set_expiry(l);
 }
 

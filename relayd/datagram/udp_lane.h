@@ -20,7 +20,9 @@
 #include "relayd/port/target.h"
 
 struct agents;
+struct allowance;
 struct client_gate;
+struct quotas;
 struct udp_door;
 struct udp_session;
 
@@ -28,6 +30,7 @@ struct udp_session;
 struct udp_desk {
 	struct slab sessions;
 	struct agents *agents; /* NULL: this relay takes none */
+	struct quotas *quotas;
 	struct udp_batch *batch;
 	bool segments; /* the kernel knows UDP_SEGMENT */
 };
@@ -39,6 +42,7 @@ struct udp_lane {
 	struct timer expiry;         /* of the first */
 	struct rate_slice slice[2];  /* enum gate_way */
 	struct rate_slice shared[2]; /* of the client's rates */
+	struct allowance *allowance; /* of its owner's quota; NULL: none */
 	struct client_gate *client;  /* whose agent dials; NULL: none */
 	struct target target;
 	struct udp_doors *doors; /* NULL: closed */

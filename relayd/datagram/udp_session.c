@@ -5,6 +5,7 @@
 #include "common/base/err.h"
 #include "common/base/sm.h"
 #include "common/base/str.h"
+#include "common/net/allowance.h"
 #include "common/tunnel/mux.h"
 #include "common/uv/fd_budget.h"
 #include "common/uv/udp_send.h"
@@ -159,6 +160,8 @@ static void send_counted(struct udp_session *s, enum gate_way way, struct udp_ro
 		bytes += d[i].iov_len - (i < headed ? header : 0);
 	udp_lane_count(s->lane, c->bytes, bytes);
 	udp_lane_count(s->lane, c->packets, n);
+	if (s->lane->allowance != NULL)
+		allowance_count(s->lane->allowance, bytes);
 	route->segments = s->segments[way];
 	taken = route->fd >= 0 ? udp_send(route, d, n) : send_to_agent(s, d, n);
 	s->segments[way] = route->segments;
@@ -172,8 +175,27 @@ static void send_counted(struct udp_session *s, enum gate_way way, struct udp_ro
 	if (n_lost == 0)
 		return;
 	udp_lane_count(s->lane, c->bytes, -lost);
+	if (s->lane->allowance != NULL) {
+		allowance_count(s->lane->allowance, -lost);
+		allowance_give(s->lane->allowance, lost);
+	}
 	udp_lane_count(s->lane, c->packets, -(uint64_t)n_lost);
 	udp_lane_count(s->lane, c->dropped, n_lost);
+}
+
+/* What the owner's quota lets through, moved together at the front. */
+static unsigned pass_quota(struct udp_session *s, enum gate_way way, struct iovec *d, unsigned n)
+{
+	struct allowance *a = s->lane->allowance;
+	unsigned kept = 0;
+
+	if (a == NULL)
+		return n;
+	for (unsigned i = 0; i < n; i++)
+		if (allowance_spend(a, d[i].iov_len))
+			d[kept++] = d[i];
+	udp_lane_count(s->lane, counters[way].dropped, n - kept);
+	return kept;
 }
 
 /* What the rate lets through, moved together at the front. */
@@ -274,7 +296,7 @@ void udp_session_forward(struct udp_session *s, struct iovec *d, unsigned n)
 		wait_for_target(s, d, n);
 		return;
 	}
-	n = pass_rate(s, GATE_IN, d, n);
+	n = pass_quota(s, GATE_IN, d, pass_rate(s, GATE_IN, d, n));
 	if (n == 0)
 		return;
 	if (conf->proxy_out != MAPPING_PROXY_NONE)
@@ -324,7 +346,7 @@ static void answer(struct udp_session *s, struct iovec *d, unsigned n)
 	struct udp_route route = { .fd = s->door->io.fd, .to = &s->from, .local = &s->local };
 
 	n = pass_amplification(s, d, n);
-	n = pass_rate(s, GATE_OUT, d, n);
+	n = pass_quota(s, GATE_OUT, d, pass_rate(s, GATE_OUT, d, n));
 	if (n > 0)
 		send_counted(s, GATE_OUT, &route, d, n, 0, 0);
 	s->active_ns = worker_of(s)->now_ns;
@@ -555,6 +577,11 @@ static bool admit(struct udp_lane *l, const struct addr *source, struct gate_pas
 	struct gate *gate = udp_lane_gate(l);
 	struct worker *w = l->base.worker;
 
+	*pass = (struct gate_pass){ .in = false };
+	if (l->allowance != NULL && allowance_is_over(l->allowance)) {
+		udp_lane_count(l, METER_refused_quota, 1);
+		return false;
+	}
 	if (!gate_admit(gate, w->index, conf, source, w->now_ns, pass))
 		return false;
 	if (gate_is_full(gate, conf))

@@ -63,6 +63,7 @@ struct service_env {
 	struct uv_loop_s *loop; /* the control thread's */
 	struct agents *agents;  /* NULL: this relay takes none */
 	struct front **fronts;  /* the shared ports, by enum front_kind (relayd/vhost/front.h) */
+	struct quotas *quotas;  /* NULL: mappings are not metered by one */
 };
 
 #endif

@@ -53,7 +53,8 @@ enum session_end {
 	END_TARGET,
 	END_RESOURCE,
 	END_CROWDED,
-	END_DOWN
+	END_DOWN,
+	END_QUOTA
 };
 
 /* Only a session whose both ways ended by themselves is closed in order: any other end must not look like one. */
@@ -72,6 +73,7 @@ static const struct {
 	[END_RESOURCE] = { true, METER_refused_resource, FAREWELL_BUSY },
 	[END_CROWDED] = { true, METER_refused_limit, FAREWELL_BUSY }, /* its client has enough connections */
 	[END_DOWN] = { true, METER_refused_down, FAREWELL_UNREACHABLE },
+	[END_QUOTA] = { true, METER_refused_quota, FAREWELL_BUSY },
 };
 
 enum { CLIENT, TARGET };
@@ -292,6 +294,11 @@ static void throttle(struct flow *f, struct flow_way *way)
 		wheel_arm(&way->worker->wheel, &way->refill, now + flow_way_wait_ns(way));
 }
 
+static bool is_over_quota(const struct tcp_lane *l)
+{
+	return l->allowance != NULL && allowance_is_over(l->allowance);
+}
+
 static void pump_way(struct session *s, enum gate_way way)
 {
 	struct flow *f = &s->flow[way];
@@ -307,6 +314,8 @@ static void pump_way(struct session *s, enum gate_way way)
 		s->active_ns = worker_of(s)->now_ns;
 	if (r == FLOW_BUSY)
 		worker_again(worker_of(s), &s->task);
+	else if (r == FLOW_THROTTLED && is_over_quota(s->lane))
+		session_close(s, END_QUOTA);
 	else if (r == FLOW_THROTTLED)
 		throttle(f, &s->lane->way[way]);
 	else if (r == FLOW_ENDED)
@@ -683,6 +692,10 @@ static bool admit(struct tcp_lane *l, const struct addr *from, struct gate_pass 
 
 	*pass = (struct gate_pass){ .in = false };
 	*why = FAREWELL_BUSY;
+	if (is_over_quota(l)) {
+		count(l, METER_refused_quota);
+		return false;
+	}
 	if (!fd_budget_take(w->fds, FDS, FD_FOR_SESSIONS)) {
 		count(l, METER_refused_resource);
 		return false;

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "relayd/stream/tcp_lane.h"
 
+#include "relayd/limit/quotas.h"
 #include "relayd/stream/session.h"
 #include "relayd/tunnel/agents.h"
 #include "relayd/tunnel/client_gate.h"
@@ -110,6 +111,7 @@ void tcp_desk_init(struct tcp_desk *d, const struct service_env *env)
 {
 	slab_init(&d->sessions, session_size());
 	d->agents = env->agents;
+	d->quotas = env->quotas;
 }
 
 void tcp_desk_fini(struct tcp_desk *d)
@@ -177,6 +179,12 @@ static void set_client(struct tcp_lane *l)
 	client_gate_unref(before);
 }
 
+static void set_quota(struct tcp_lane *l)
+{
+	l->allowance = quotas_get(tcp_lane_desk(l)->quotas, lane_conf(&l->base)->account);
+	l->way[GATE_IN].allowance = l->way[GATE_OUT].allowance = l->allowance;
+}
+
 void tcp_lane_init(struct tcp_lane *l, struct worker *w, void *desk, struct port *p)
 {
 	lane_init(&l->base, w, desk, p);
@@ -187,6 +195,7 @@ void tcp_lane_init(struct tcp_lane *l, struct worker *w, void *desk, struct port
 	target_init(&l->target, w);
 	target_set(&l->target, lane_conf(&l->base)->target_host);
 	set_client(l);
+	set_quota(l);
 }
 
 void tcp_lane_fini(struct tcp_lane *l)
@@ -264,6 +273,7 @@ void tcp_lane_set(struct lane *base)
 
 	target_set(&l->target, lane_conf(base)->target_host);
 	set_client(l);
+	set_quota(l);
 	LIST_FOREACH_SAFE (it, &l->sessions)
 		session_on_limits(session_of(it));
 }

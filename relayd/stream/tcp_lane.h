@@ -14,15 +14,18 @@
 #include "relayd/stream/farewell.h"
 
 struct agents;
+struct allowance;
 struct client_gate;
 struct doors;
 struct tcp_lane;
+struct quotas;
 
 /* What the stream service keeps on one worker. */
 struct tcp_desk {
 	struct slab sessions;
 	struct agents *agents; /* NULL: this relay takes none */
-	uint64_t kept;         /* bytes that the far sides did not take yet, outside of pipes */
+	struct quotas *quotas;
+	uint64_t kept; /* bytes that the far sides did not take yet, outside of pipes */
 };
 
 struct tcp_lane {
@@ -30,9 +33,10 @@ struct tcp_lane {
 	struct flow_way way[2]; /* enum gate_way */
 	struct list sessions;
 	struct target target;
-	struct client_gate *client; /* whose agent dials; NULL: none */
-	struct doors *doors;        /* NULL: not accepting */
-	struct timer pause;         /* accepting goes on then */
+	struct client_gate *client;  /* whose agent dials; NULL: none */
+	struct allowance *allowance; /* of its owner's quota; NULL: none */
+	struct doors *doors;         /* NULL: not accepting */
+	struct timer pause;          /* accepting goes on then */
 	/* Tells a client why it is sent away; takes fd. NULL: it is reset. */
 	void (*farewell)(struct tcp_lane *l, int fd, enum farewell why);
 	uint64_t mean_bytes; /* of the connections through an agent that ended lately */

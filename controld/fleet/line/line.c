@@ -6,6 +6,7 @@
 #include "controld/fleet/ca.h"
 #include "controld/fleet/line/asks.h"
 #include "controld/fleet/line/gate.h"
+#include "controld/fleet/line/grants.h"
 #include "controld/fleet/line/line_room.h"
 #include "controld/fleet/line/model.h"
 #include "controld/fleet/line/model_reader.h"
@@ -298,8 +299,8 @@ static int start_desks(struct line *l, struct err *e)
 	const struct presence_conf presence = { l->conf.store, l->desk, l->mailbox, l->conf.roster, l->conf.self };
 	const struct gate_conf gate = { l->conf.join_rate, l->conf.join_rate_all };
 
-	if (reports_new(&l->reports, &reports, e) != 0 || joins_new(&l->joins, &joins, e) != 0 ||
-		gate_new(&l->gate, &gate, clock_mono_ns(), e) != 0)
+	if (reports_new(&l->reports, &reports, e) != 0 || grants_new(&l->grants, &reports, e) != 0 ||
+		joins_new(&l->joins, &joins, e) != 0 || gate_new(&l->gate, &gate, clock_mono_ns(), e) != 0)
 		return -1;
 	return presence_new(&l->presence, &presence, e);
 }
@@ -373,12 +374,15 @@ void line_stop(struct line *l)
 	l->stopping = true;
 	if (l->reports != NULL)
 		reports_end(l->reports);
+	if (l->grants != NULL)
+		grants_end(l->grants);
 	pool_free(l->storer);
 	pool_free(l->desk);
 	if (l->link != NULL)
 		mailbox_drain(l->mailbox);
 	polls_free(l->polls);
 	reports_free(l->reports);
+	grants_free(l->grants);
 	l->left_behind = !link_server_close(l->link);
 }
 

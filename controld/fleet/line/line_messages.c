@@ -3,6 +3,7 @@
 #include "common/base/log.h"
 #include "controld/fleet/line/asks.h"
 #include "controld/fleet/line/gate.h"
+#include "controld/fleet/line/grants.h"
 #include "controld/fleet/line/line_room.h"
 #include "controld/fleet/line/model.h"
 #include "controld/fleet/line/presence.h"
@@ -170,11 +171,21 @@ static int on_renew(struct line *l, struct link_request *rq, const struct roster
 	return joins_renew(l->joins, n->row.id, p, size, rq);
 }
 
+static int on_spend(struct line *l, struct link_request *rq, const struct roster_node *n, uint64_t now_ms)
+{
+	size_t size;
+	const void *p = link_request_bytes(rq, &size);
+
+	(void)now_ms;
+	return grants_take(l->grants, n->row.id, p, size, rq);
+}
+
 static const message_fn on_message[] = {
 	[MSG_POLL] = on_poll,
 	[MSG_REPORT] = on_report,
 	[MSG_ANSWER] = on_answer,
 	[MSG_RENEW] = on_renew,
+	[MSG_SPEND] = on_spend,
 };
 
 static void on_node_request(struct line *l, struct link_request *rq)

@@ -19,6 +19,7 @@
 
 struct cert_info;
 struct gate;
+struct grants;
 struct model;
 struct model_reader;
 struct node_state;
@@ -45,6 +46,7 @@ struct line {
 	struct model *model;
 	struct polls *polls;
 	struct reports *reports;
+	struct grants *grants;
 	struct joins *joins;
 	struct presence *presence;
 	struct gate *gate;

@@ -65,6 +65,7 @@ static struct mapping_conf most(void)
 		.transport = MAPPING_TRANSPORT_DEDICATED,
 		.compress = MAPPING_COMPRESS_ZSTD,
 		.health = { HEALTH_HTTP, 0x401, 0x402, 3, 4, "/up", 0x105 },
+		.account = "usr_7",
 	};
 }
 
@@ -104,7 +105,7 @@ static void test_golden(void **state)
 			" 00000001 06 80 00000000000000000000000000000001"
 			" 0002 3432 02 01"
 			" 02 00000401 00000402 00000003 00000004 0003 2f7570 00000105"
-			" 00000000");
+			" 00000000 0005 7573725f37");
 	assert_robust(decode, &b);
 	buf_free(&b);
 }
@@ -120,7 +121,7 @@ static void test_golden_hosts(void **state)
 			" 0000000000000000 0000000000000000"
 			" 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000"
 			" 00000000 00000000 00000000 00000000 0000 00 00 00"
-			" 00000002 0009 612e6578616d706c65 000b 2a2e622e6578616d706c65");
+			" 00000002 0009 612e6578616d706c65 000b 2a2e622e6578616d706c65 0000");
 	assert_robust(decode, &b);
 	buf_free(&b);
 }
@@ -144,6 +145,7 @@ static void test_round_trip(void **state)
 	assert_int_equal(got.compress, MAPPING_COMPRESS_ZSTD);
 	assert_int_equal(got.health.fall, 4);
 	assert_string_equal(got.health.path, "/up");
+	assert_string_equal(got.account, "usr_7");
 	assert_int_equal(got.allow.n, 2);
 	assert_memory_equal(got.allow.items, m.allow.items, 2 * sizeof(struct cidr));
 	encode(&again, &got);
@@ -257,10 +259,10 @@ static void test_refused(void **state)
 	assert_refused_with(decode, &b, cidrs + 4, 5); /* family */
 	assert_refused_with(decode, &b, cidrs + 5, 33);
 	assert_refused_with(decode, &b, cidrs + 5, 6);  /* host bits */
-	assert_refused_with(decode, &b, b.len - 32, 3); /* transport */
-	assert_refused_with(decode, &b, b.len - 31, 2); /* compress */
-	assert_refused_with(decode, &b, b.len - 30, 3); /* health */
-	assert_refused_with(decode, &b, b.len - 1, 1);  /* hosts that are not there */
+	assert_refused_with(decode, &b, b.len - 39, 3); /* transport */
+	assert_refused_with(decode, &b, b.len - 38, 2); /* compress */
+	assert_refused_with(decode, &b, b.len - 37, 3); /* health */
+	assert_refused_with(decode, &b, b.len - 8, 1);  /* hosts that are not there */
 	buf_free(&b);
 }
 

@@ -12,7 +12,7 @@ static void test_header(void **state)
 		{ "poll", "\x01\x03", 2, MSG_POLL },
 		{ "refused", "\x0a\x03rest", 6, MSG_REFUSED },
 		{ "type 0", "\x00\x03", 2, 0 },
-		{ "type 11", "\x0b\x03", 2, 0 },
+		{ "type 13", "\x0d\x03", 2, 0 },
 		{ "version 0", "\x01\x00", 2, 0 },
 		{ "version 1", "\x01\x01", 2, 0 },
 		{ "version 2", "\x01\x02", 2, 0 },
