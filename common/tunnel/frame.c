@@ -19,7 +19,7 @@ static const struct {
 	[FRAME_PONG] = { 8, ON_LINK },
 	[FRAME_GOAWAY] = { FRAME_CONTROL_MAX, ON_LINK },
 	[FRAME_OPEN] = { FRAME_CONTROL_MAX, ON_STREAM },
-	[FRAME_OPENED] = { 0, ON_STREAM },
+	[FRAME_OPENED] = { 1, ON_STREAM },
 	[FRAME_DATA] = { FRAME_DATA_MAX, ON_STREAM },
 	[FRAME_WINDOW] = { 4, ON_STREAM },
 	[FRAME_FIN] = { 0, ON_STREAM },
@@ -28,6 +28,7 @@ static const struct {
 	[FRAME_CHECK] = { FRAME_CONTROL_MAX, ON_LINK },
 	[FRAME_HEALTH] = { FRAME_CONTROL_MAX, ON_LINK },
 	[FRAME_RESERVE] = { 2, ON_LINK },
+	[FRAME_ZIPPED] = { FRAME_ZIPPED_MAX, ON_STREAM },
 };
 
 static void put_u32(uint8_t *p, uint32_t v)
@@ -116,7 +117,18 @@ void frame_open_put(struct buf *b, uint32_t stream, const struct frame_open *o)
 	buf_str16(b, o->host);
 	buf_u16(b, o->port);
 	buf_str16(b, o->source);
+	buf_u8(b, o->zip);
 	frame_done(b, at, FRAME_OPEN, stream);
+}
+
+/* One way to say each of the two. */
+static bool get_flag(struct cursor *c)
+{
+	uint8_t v = cursor_u8(c);
+
+	if (v > 1)
+		cursor_fail(c);
+	return v == 1;
 }
 
 int frame_open_get(struct frame_open *o, const void *p, size_t n)
@@ -129,6 +141,7 @@ int frame_open_get(struct frame_open *o, const void *p, size_t n)
 	cursor_str16(&c, o->host, sizeof o->host);
 	o->port = cursor_u16(&c);
 	cursor_str16(&c, o->source, sizeof o->source);
+	o->zip = get_flag(&c);
 	if ((o->kind != FRAME_TCP && o->kind != FRAME_UDP) || o->host[0] == '\0' || o->port == 0)
 		cursor_fail(&c);
 	return cursor_done(&c);
@@ -167,6 +180,23 @@ int frame_window_get(uint32_t *more, const void *p, size_t n)
 	*more = cursor_u32(&c);
 	if (*more == 0)
 		cursor_fail(&c);
+	return cursor_done(&c);
+}
+
+void frame_opened_put(struct buf *b, uint32_t stream, bool zip)
+{
+	size_t at = frame_start(b);
+
+	buf_u8(b, zip);
+	frame_done(b, at, FRAME_OPENED, stream);
+}
+
+int frame_opened_get(bool *zip, const void *p, size_t n)
+{
+	struct cursor c;
+
+	cursor_init(&c, p, n);
+	*zip = get_flag(&c);
 	return cursor_done(&c);
 }
 

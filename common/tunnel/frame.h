@@ -20,6 +20,7 @@ struct buf;
 #define FRAME_HEAD         8
 #define FRAME_DATA_MAX     65536 /* what is read at once travels in one frame, and is written at once */
 #define FRAME_DATAGRAM_MAX 65507 /* what UDP can carry over IPv4 */
+#define FRAME_ZIPPED_MAX   66048 /* FRAME_DATA_MAX bytes that did not get smaller */
 #define FRAME_CONTROL_MAX  1024  /* any other payload */
 #define FRAME_VERSION      2
 
@@ -45,6 +46,7 @@ enum frame_type {
 	FRAME_CHECK,   /* relay: watch this target (frame_check.h) */
 	FRAME_HEALTH,  /* agent: how it is */
 	FRAME_RESERVE, /* relay: have so many links ready that carry one connection at a time */
+	FRAME_ZIPPED,  /* DATA, compressed */
 	FRAME_TYPES_END,
 };
 
@@ -74,6 +76,7 @@ struct frame_open {
 	char host[FRAME_HOST_SIZE]; /* what to dial: a name or an IP literal */
 	uint16_t port;
 	char source[FRAME_ADDR_SIZE]; /* who connected, for logs; "" if not known */
+	bool zip;                     /* may be compressed, both ways: OPENED answers whether it is */
 };
 void frame_open_put(struct buf *b, uint32_t stream, const struct frame_open *o);
 int frame_open_get(struct frame_open *o, const void *p, size_t n) MUST_CHECK;
@@ -84,7 +87,9 @@ void frame_window_put(struct buf *b, uint32_t stream, uint32_t more);
 int frame_window_get(uint32_t *more, const void *p, size_t n) MUST_CHECK;
 void frame_reserve_put(struct buf *b, uint16_t links);
 int frame_reserve_get(uint16_t *links, const void *p, size_t n) MUST_CHECK;
-/* OPENED and FIN have no payload. */
+void frame_opened_put(struct buf *b, uint32_t stream, bool zip);
+int frame_opened_get(bool *zip, const void *p, size_t n) MUST_CHECK;
+/* FIN has no payload. */
 void frame_bare_put(struct buf *b, enum frame_type type, uint32_t stream);
 
 /* For an encoder of its own: where the payload begins; its head is written when it is done. */

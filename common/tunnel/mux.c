@@ -2,6 +2,7 @@
 
 #include "common/base/err.h"
 #include "common/base/str.h"
+#include "common/tunnel/stream_zip.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@ void mux_init(struct mux *m, const struct mux_ops *ops, uint32_t first_id)
 	*m = (struct mux){ .ops = ops, .next_id = first_id };
 	map_init(&m->streams);
 	buf_init(&m->out, MUX_OUT_MAX);
-	buf_init(&m->whole, FRAME_DATAGRAM_MAX);
+	buf_init(&m->whole, FRAME_ZIPPED_MAX);
 	list_init(&m->blocked);
 }
 
@@ -190,6 +191,31 @@ static int on_datagram(struct mux *m, struct stream *s, const uint8_t *p, uint32
 	return 0;
 }
 
+/* One opens to no more than one of DATA may have, so the window bounds what is compressed as well. */
+static int on_zipped(struct mux *m, struct stream *s, const uint8_t *p, uint32_t n)
+{
+	uint8_t *opened = s->zips ? mux_pool_opened(m->pool) : NULL;
+	ssize_t got;
+
+	if (opened == NULL)
+		return fault(m, s->zips ? "out of memory" : "compressed bytes that were not agreed on");
+	got = stream_zip_open(s->zip, opened, FRAME_DATA_MAX, p, n);
+	if (got < 0)
+		return fault(m, "compressed bytes that cannot be opened");
+	return got > 0 ? on_data(m, s, opened, (uint32_t)got) : 0;
+}
+
+static int on_opened(struct mux *m, struct stream *s, const uint8_t *p, uint32_t n)
+{
+	bool zip;
+
+	if (frame_opened_get(&zip, p, n) != 0 || (zip && s->zip == NULL))
+		return fault(m, "a stream that cannot be open so");
+	s->opened = true;
+	s->zips = zip;
+	return tell(m, s, EPOLLOUT);
+}
+
 static int on_window(struct mux *m, struct stream *s, const uint8_t *p, uint32_t n)
 {
 	uint32_t more;
@@ -246,8 +272,7 @@ static int on_frame(struct mux *m, const struct frame_head *h, const uint8_t *p)
 		return 0;
 	switch (h->type) {
 	case FRAME_OPENED:
-		s->opened = true;
-		return tell(m, s, EPOLLOUT);
+		return on_opened(m, s, p, h->n);
 	case FRAME_WINDOW:
 		return on_window(m, s, p, h->n);
 	case FRAME_FIN:
@@ -257,6 +282,8 @@ static int on_frame(struct mux *m, const struct frame_head *h, const uint8_t *p)
 		return tell(m, s, EPOLLIN | EPOLLRDHUP);
 	case FRAME_RESET:
 		return on_reset(m, s, p, h->n);
+	case FRAME_ZIPPED:
+		return on_zipped(m, s, p, h->n);
 	default:
 		return on_datagram(m, s, p, h->n);
 	}

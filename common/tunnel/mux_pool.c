@@ -1,6 +1,7 @@
 #include "common/tunnel/mux_pool.h"
 
 #include "common/base/buf.h"
+#include "common/tunnel/frame.h"
 
 #include <stdlib.h>
 
@@ -11,6 +12,8 @@ void mux_pool_fini(struct mux_pool *p)
 {
 	while (p->n_spare > 0)
 		free(p->spare[--p->n_spare].data);
+	free(p->opened);
+	p->opened = NULL;
 }
 
 void mux_pool_borrow(struct mux_pool *p, struct buf *b)
@@ -32,6 +35,13 @@ void mux_pool_return(struct mux_pool *p, struct buf *b)
 	p->spare[p->n_spare].cap = b->cap;
 	p->n_spare++;
 	buf_init(b, b->max);
+}
+
+uint8_t *mux_pool_opened(struct mux_pool *p)
+{
+	if (p->opened == NULL)
+		p->opened = malloc(FRAME_DATA_MAX + 1);
+	return p->opened;
 }
 
 bool mux_pool_gather(struct mux_pool *p, struct stream *to, const uint8_t *at, size_t n)

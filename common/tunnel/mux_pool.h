@@ -22,6 +22,7 @@ struct stream;
 
 #define MUX_SPARES    4
 #define MUX_DATAGRAMS 64
+#define MUX_ZIPS_MAX  256 /* streams that may be compressed: about half a megabyte each, both ways */
 
 struct mux_pool {
 	uint64_t lent; /* that windows have grown by */
@@ -35,6 +36,8 @@ struct mux_pool {
 		struct iovec d;
 	} gathered[MUX_DATAGRAMS];
 	unsigned n_gathered;
+	unsigned zips;
+	uint8_t *opened; /* what one compressed frame opened to; NULL: none has come yet */
 };
 
 void mux_pool_fini(struct mux_pool *p);
@@ -42,6 +45,9 @@ void mux_pool_fini(struct mux_pool *p);
 void mux_pool_borrow(struct mux_pool *p, struct buf *b);
 /* Takes the memory of a buf that is empty. */
 void mux_pool_return(struct mux_pool *p, struct buf *b);
+
+/* Room for FRAME_DATA_MAX bytes and one. NULL: out of memory. */
+uint8_t *mux_pool_opened(struct mux_pool *p);
 
 /* true: there is no more room, those there are must be told first. */
 bool mux_pool_gather(struct mux_pool *p, struct stream *to, const uint8_t *at, size_t n);

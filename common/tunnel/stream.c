@@ -3,6 +3,7 @@
 #include "common/base/err.h"
 #include "common/base/str.h"
 #include "common/tunnel/mux.h"
+#include "common/tunnel/stream_zip.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -20,6 +21,18 @@ static int stream_begin(struct stream *s, struct mux *m, uint32_t id, uint8_t ki
 		return -1;
 	s->mux = m;
 	return 0;
+}
+
+/* Links of one worker share the memory that compressing takes; a stream that finds none is not compressed. */
+static void want_zip(struct stream *s, const struct frame_open *o)
+{
+	struct mux_pool *pool = s->mux->pool;
+
+	if (!o->zip || s->kind != FRAME_TCP || pool == NULL || pool->zips >= MUX_ZIPS_MAX)
+		return;
+	s->zip = stream_zip_new();
+	if (s->zip != NULL)
+		pool->zips++;
 }
 
 static void lend(struct mux *m, uint32_t more)
@@ -56,6 +69,10 @@ void stream_forget(struct stream *s)
 		m->current = NULL;
 	if (s->kind == FRAME_UDP && m->pool != NULL)
 		mux_pool_forget(m->pool, s);
+	if (s->zip != NULL)
+		m->pool->zips--;
+	stream_zip_free(s->zip);
+	s->zip = NULL;
 	free(s->kept);
 	s->kept = NULL;
 	s->kept_n = s->kept_at = s->kept_cap = 0;
@@ -82,12 +99,15 @@ static uint32_t next_id(struct mux *m)
 int stream_open(struct stream *s, struct mux *m, const struct frame_open *o, stream_event_fn on_event, void *owner)
 {
 	size_t before = mux_waiting(m);
+	struct frame_open offer = *o;
 
 	if (m->fault != NULL || before >= MUX_OUT_MAX / 2 || stream_begin(s, m, next_id(m), o->kind) != 0)
 		return -1;
 	s->on_event = on_event;
 	s->owner = owner;
-	frame_open_put(mux_out(m), s->id, o);
+	want_zip(s, o);
+	offer.zip = s->zip != NULL;
+	frame_open_put(mux_out(m), s->id, &offer);
 	mux_wrote(m, before);
 	return 0;
 }
@@ -99,6 +119,7 @@ int stream_accept(
 		return -1;
 	s->on_event = on_event;
 	s->owner = owner;
+	want_zip(s, o);
 	return 0;
 }
 
@@ -127,8 +148,14 @@ static void bare(struct stream *s, enum frame_type type)
 
 void stream_opened(struct stream *s)
 {
-	if (s->mux != NULL)
-		bare(s, FRAME_OPENED);
+	size_t before;
+
+	if (s->mux == NULL)
+		return;
+	before = mux_waiting(s->mux);
+	s->zips = s->zip != NULL;
+	frame_opened_put(mux_out(s->mux), s->id, s->zips);
+	mux_wrote(s->mux, before);
 }
 
 void stream_close(struct stream *s, uint16_t code, const char *reason)
@@ -176,9 +203,27 @@ static void put_data(struct buf *b, enum frame_type type, uint32_t stream, const
 	b->len += FRAME_HEAD + n;
 }
 
+/* Closed where it will be sent from. What cannot be is sent as it is. */
+static void put_zipped(struct stream *s, const uint8_t *p, size_t n)
+{
+	struct buf *b = mux_out(s->mux);
+	uint8_t *at;
+	ssize_t closed;
+
+	at = stream_zip_passes(s->zip, n) ? NULL : buf_reserve(b, FRAME_HEAD + stream_zip_bound(n));
+	closed = at != NULL ? stream_zip_close(s->zip, at + FRAME_HEAD, p, n) : -1;
+	if (closed < 0) {
+		put_data(b, FRAME_DATA, s->id, p, n);
+		return;
+	}
+	frame_put_head(at, FRAME_ZIPPED, (uint32_t)closed, s->id);
+	b->len += FRAME_HEAD + (size_t)closed;
+}
+
+/* What is to be compressed is read elsewhere: it is not compressed in place. */
 uint8_t *stream_space(struct stream *s, size_t n)
 {
-	uint8_t *at = s->mux != NULL ? buf_reserve(mux_out(s->mux), FRAME_HEAD + n) : NULL;
+	uint8_t *at = s->mux != NULL && !s->zips ? buf_reserve(mux_out(s->mux), FRAME_HEAD + n) : NULL;
 
 	if (at != NULL && mux_waiting(s->mux) == 0)
 		s->mux->ops->on_output(s->mux); /* if nothing is put there, the memory goes back all the same */
@@ -192,8 +237,12 @@ size_t stream_send(struct stream *s, const uint8_t *p, size_t n)
 	if (room == 0)
 		return 0;
 	before = mux_waiting(s->mux);
-	for (; left > 0; left -= MIN(left, FRAME_DATA_MAX))
-		put_data(mux_out(s->mux), FRAME_DATA, s->id, p + (room - left), MIN(left, FRAME_DATA_MAX));
+	for (; left > 0; left -= MIN(left, FRAME_DATA_MAX)) {
+		if (s->zips)
+			put_zipped(s, p + (room - left), MIN(left, FRAME_DATA_MAX));
+		else
+			put_data(mux_out(s->mux), FRAME_DATA, s->id, p + (room - left), MIN(left, FRAME_DATA_MAX));
+	}
 	s->credit -= (uint32_t)room;
 	mux_wrote(s->mux, before);
 	if (room < n)

@@ -25,6 +25,7 @@ struct frame_open;
 struct iovec;
 struct mux;
 struct stream;
+struct stream_zip;
 typedef void (*stream_event_fn)(struct stream *s, uint32_t events);
 
 struct stream {
@@ -38,6 +39,7 @@ struct stream {
 	bool in_ended;   /* no more will come */
 	bool out_ended;  /* FIN was sent */
 	bool short_of;   /* credit: tell when there is some */
+	bool zips;       /* both ends know that it may be compressed */
 	uint32_t credit; /* that may be sent */
 	uint32_t window, granted,
 		taken; /* receiving: its size; what may still come; what was taken and not granted again */
@@ -48,7 +50,8 @@ struct stream {
 	uint32_t now_n;
 	uint8_t *kept; /* or what was left of it */
 	uint32_t kept_at, kept_n, kept_cap;
-	struct list blocked; /* waits for room on the link */
+	struct stream_zip *zip; /* NULL: it is never compressed */
+	struct list blocked;    /* waits for room on the link */
 };
 
 /* A stream to the peer; it may be written at once. -1: out of memory, too many, or the link has no room. */

@@ -169,7 +169,8 @@ static const struct schema_field fields[] = {
 	{ .name = "enable_compression",
 		.type = SCHEMA_BOOL,
 		.flags = NULLED,
-		.help = "kept as a wish, default false; nothing is compressed today" },
+		.help = "of tcp through this client, of all its mappings; default false. docs/security.md says when "
+			"not to" },
 	{ .name = "bandwidth_limit",
 		.type = SCHEMA_INT,
 		.flags = NULLED,

@@ -125,7 +125,7 @@ static const struct schema_field mapping_fields[] = {
 		"of tcp to the client: streams of shared links (mux), a link for each connection, or that when they "
 		"carry much (auto)"),
 	PICK("compression", NULLED, compressions,
-		"of what passes the links to the client: kept as a wish; nothing is compressed today"),
+		"of tcp on its way to the client and back; docs/security.md says when not to"),
 	PART("health", NULLED, &health_schema, "how each agent of target_client_id checks the target"),
 	PICK("on_delete", NULLED, policies, "what happens to connections when the mapping goes; default drain"),
 	SPAN("drain", "with on_delete drain: how long they may go on; default 30s"),
@@ -155,7 +155,7 @@ static const struct schema_field own_fields[] = {
 		.help = "that the agent dials; default 127.0.0.1" },
 	WHOLE("target_port", SCHEMA_REQUIRED, 1, 65535, "that the agent dials"),
 	RANGES("allow", "CIDRs that may connect; empty: everyone"),
-	PICK("compression", NULLED, compressions, "of what passes the links: kept as a wish"),
+	PICK("compression", NULLED, compressions, "of tcp on its way to the client and back"),
 };
 const struct schema mapping_own_schema = { "OwnMapping", own_fields, ARRAY_LEN(own_fields), false };
 

@@ -394,16 +394,18 @@ static void dial(struct session *s)
 		set_timer(s);
 }
 
-static int open_stream(struct session *s, struct mux *link)
+static int open_stream(struct session *s, const struct agents_found *found)
 {
-	struct frame_open open = { .kind = FRAME_TCP, .port = s->dial.port };
+	struct frame_open open = { .kind = FRAME_TCP,
+		.port = s->dial.port,
+		.zip = found->zip || conf_of(s)->compress == MAPPING_COMPRESS_ZSTD };
 	struct addr from, to;
 
 	str_copy(open.mapping, sizeof open.mapping, s->lane->base.object->id);
 	str_copy(open.host, sizeof open.host, conf_of(s)->target_host);
 	if (client_addrs(s, &from, &to) == 0)
 		addr_print(&from, open.source);
-	if (stream_side_open(&s->side[TARGET], link, &open) != 0)
+	if (stream_side_open(&s->side[TARGET], found->link, &open) != 0)
 		return -1;
 	s->side[TARGET].writable = true;
 	fd_budget_give(worker_of(s)->fds, s->fds - 1);
@@ -449,7 +451,7 @@ static void go_to_agent(struct session *s, const struct agents_found *to)
 	uint64_t now = worker_of(s)->now_ns;
 
 	s->tried.agent[s->tried.n++] = to->agent;
-	if (open_stream(s, to->link) != 0) {
+	if (open_stream(s, to) != 0) {
 		session_close(s, END_RESOURCE);
 	} else if (!to->others) {
 		on_connected(s);

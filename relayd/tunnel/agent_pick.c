@@ -80,7 +80,10 @@ enum agents_answer agent_table_find(struct agent_table *t, const struct agents_a
 			agent_count(&t->counts.streams);
 			list_remove(&a->in_seat);
 			list_push_back(&s->links, &a->in_seat);
-			*out = (struct agents_found){ &a->link.mux, a->agent, has_another(t, ask, a) };
+			*out = (struct agents_found){ .link = &a->link.mux,
+				.agent = a->agent,
+				.zip = s->object->client.compress,
+				.others = has_another(t, ask, a) };
 			a = ask->alone ? reserve_take(t, s, a->agent) : NULL;
 			if (a != NULL)
 				out->link = &a->link.mux;

@@ -86,6 +86,7 @@ struct agents_ask {
 struct agents_found {
 	struct mux *link;
 	uint32_t agent; /* for agents_tried, and agents_tell() */
+	bool zip;       /* its client wants everything compressed */
 	bool others;    /* if this one cannot reach the target, there is another to be asked */
 };
 

@@ -2,6 +2,7 @@
 import os
 import socket
 import struct
+import threading
 
 import pytest
 from agent import AgentFleet
@@ -63,6 +64,10 @@ def mapping(fleet, client, agent, server, transport):
     if transport == "dedicated":
         wait_ready(agent)
     return made
+
+
+def travelled(agent):
+    return sum(link["bytes_in"] + link["bytes_out"] for link in agent.links())
 
 
 def reset_on_close(sock):
@@ -198,6 +203,27 @@ def test_what_carries_much_goes_alone(fleet, client, agent):
 
         before = streams(fleet)
         eventually(carry, "one goes alone", 60)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_compressed(fleet, client, agent, transport):
+    """Few bytes travel, the same ones arrive and are counted; what does not get smaller arrives as well."""
+    text = b"".join(b"line %d of a log that says much the same\n" % i for i in range(100_000))
+    noise = os.urandom(3_000_000)
+    with TcpServer(echo) as server:
+        made = fleet.agent_mapping(client, server.port, transport=transport, compression="zstd")
+        before = travelled(agent)
+        for data in (text, b"short", noise, text + noise + text):
+            with connect(made["source_port"]) as sock:
+                sock.settimeout(20)
+                thread = threading.Thread(target=lambda: (sock.sendall(data), sock.shutdown(socket.SHUT_WR)))
+                thread.start()
+                assert receive_all(sock) == data
+                thread.join()
+        total = 3 * len(text) + 2 * len(noise) + 5
+        fleet.wait_stats(made["id"], bytes_received=total, bytes_sent=total, connections_active=0)
+    if transport == "mux":
+        assert travelled(agent) - before < 2 * (2 * len(noise) + len(text))
 
 
 @pytest.mark.parametrize("stalled", TRANSPORTS)

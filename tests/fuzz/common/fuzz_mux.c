@@ -61,6 +61,8 @@ static void on_open(struct mux *m, uint32_t id, const struct frame_open *o)
 		return;
 	}
 	seen->n++;
+	if (o->zip)
+		stream_opened(&seen->streams[seen->n - 1]);
 }
 
 static int on_control(struct mux *m, const struct frame_head *h, const uint8_t *payload)

@@ -123,10 +123,10 @@ static void test_health(void **state)
 static void test_open(void **state)
 {
 	static const uint8_t golden[] =
-		"\x07\x00\x00\x1a\x00\x00\x00\x02\x01\x00\x05map_1\x00\x09localhost\x00\x16\x00\x03"
-		"a:1";
+		"\x07\x00\x00\x1b\x00\x00\x00\x02\x01\x00\x05map_1\x00\x09localhost\x00\x16\x00\x03"
+		"a:1\x01";
 	const struct frame_open in = {
-		.kind = FRAME_TCP, .mapping = "map_1", .host = "localhost", .port = 22, .source = "a:1"
+		.kind = FRAME_TCP, .mapping = "map_1", .host = "localhost", .port = 22, .source = "a:1", .zip = true
 	};
 	struct frame_open out;
 	struct frame_head h;
@@ -219,6 +219,7 @@ static void test_small_frames(void **state)
 	const uint8_t *p;
 	uint64_t stamp;
 	uint16_t links;
+	bool zip;
 	uint32_t more;
 	struct buf b;
 
@@ -233,6 +234,13 @@ static void test_small_frames(void **state)
 	w.links = 0;
 	frame_welcome_put(&b, &w);
 	assert_int_equal(frame_welcome_get(&w2, b.data + FRAME_HEAD, b.len - FRAME_HEAD), -1);
+	buf_reset(&b);
+	frame_opened_put(&b, 4, true);
+	p = payload(&b, FRAME_OPENED, 4, &h);
+	assert_int_equal(h.n, 1);
+	assert_int_equal(frame_opened_get(&zip, p, h.n), 0);
+	assert_true(zip);
+	assert_int_equal(frame_opened_get(&zip, (const uint8_t *)"\2", 1), -1);
 	buf_reset(&b);
 	frame_reserve_put(&b, 258);
 	p = payload(&b, FRAME_RESERVE, 0, &h);
