@@ -151,6 +151,7 @@ static const struct part {
 	{ app_fleet_open, app_fleet_close },
 	{ app_tunnels_open, app_tunnels_close },
 	{ app_dynamic_open, app_dynamic_close },
+	{ app_events_open, app_events_close },
 	{ app_serve_open, app_serve_close },
 	{ app_company_open, app_company_close },
 	{ app_work_open, app_work_close },

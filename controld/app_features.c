@@ -5,6 +5,7 @@
 #include "controld/clients/clients.h"
 #include "controld/dynamic.h"
 #include "controld/erase_job.h"
+#include "controld/events/hub.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
 #include "controld/janitor.h"
@@ -176,6 +177,30 @@ int app_dynamic_open(struct app *a, struct err *e)
 void app_dynamic_close(struct app *a)
 {
 	dynamic_free(a->dynamic);
+}
+
+/* ---- events ------------------------------------------------------------------------------------------------------- */
+
+int app_events_open(struct app *a, struct err *e)
+{
+	const struct settings *s = a->settings;
+	const struct hub_conf conf = {
+		.store = a->store,
+		.loop = a->loop,
+		.auth = &a->authenticator,
+		.streams_max = (unsigned)s->events.streams_max,
+		.streams_per_user_max = (unsigned)s->events.streams_per_user_max,
+		.queue_max = s->events.queue_max,
+		.beat_ms = s->events.beat_ms,
+		.check_ms = s->events.beat_ms,
+	};
+
+	return hub_new(&a->events, &conf, e);
+}
+
+void app_events_close(struct app *a)
+{
+	hub_free(a->events);
 }
 
 /* ---- clean-up ---------------------------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "controld/app_parts.h"
 #include "controld/clients/clients.h"
 #include "controld/dynamic.h"
+#include "controld/events/hub.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
 #include "controld/jobs/jobs.h"
@@ -155,6 +156,8 @@ int app_serve_open(struct app *a, struct err *e)
 		server_add_routes(a->server, fleet_routes(a->fleet), e) != 0 ||
 		server_add_routes(a->server, jobs_routes(a->jobs), e) != 0 ||
 		server_add_metrics(a->server, jobs_metrics(a->jobs), e) != 0 ||
+		server_add_routes(a->server, hub_routes(a->events), e) != 0 ||
+		server_add_metrics(a->server, hub_metrics(a->events), e) != 0 ||
 		server_add_health(a->server, &fleet, e) != 0 || server_add_health(a->server, &database, e) != 0 ||
 		server_add_metrics(a->server, app_metrics_registry(a->metrics), e) != 0)
 		return -1;

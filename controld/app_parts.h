@@ -37,6 +37,7 @@ struct app {
 	struct tls_ctx *tls;
 	struct server *server;
 	struct jobs *jobs;
+	struct hub *events;
 	struct dynamic *dynamic;
 	struct client_statuses *client_statuses;
 	struct clients *clients;
@@ -71,6 +72,8 @@ int app_fleet_open(struct app *a, struct err *e) MUST_CHECK;
 void app_fleet_close(struct app *a);
 int app_tunnels_open(struct app *a, struct err *e) MUST_CHECK;
 void app_tunnels_close(struct app *a);
+int app_events_open(struct app *a, struct err *e) MUST_CHECK;
+void app_events_close(struct app *a);
 int app_janitor_open(struct app *a, struct err *e) MUST_CHECK;
 void app_janitor_close(struct app *a);
 

@@ -41,6 +41,9 @@ struct settings {
 		uint64_t changes_ms, changes_max, jobs_ms, jobs_dead_ms, samples_10s_ms, samples_1m_ms, samples_1h_ms;
 	} keep;
 	struct {
+		uint64_t streams_max, streams_per_user_max, queue_max, beat_ms;
+	} events;
+	struct {
 		char *listen, *names;
 		uint64_t offline_ms, poll_wait_ms, balance_ms, relays_max, snapshots_max, changes_max;
 		uint64_t join_rate, join_rate_all, cert_ms, strangers_max, strangers_per_address;

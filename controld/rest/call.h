@@ -30,6 +30,7 @@
 
 struct dispatch;
 struct idempotency_claim;
+struct stream_ops;
 
 struct request {
 	struct conn_input in; /* target is cut up: path segments, then the query */
@@ -61,6 +62,8 @@ struct reply {
 	struct evkeyvalq headers;
 	struct buf body;
 	struct reply_park park;
+	const struct stream_ops *stream; /* not NULL: what comes behind the head is written by stream.h */
+	void *stream_state;
 };
 
 /* A call among those that wait; parks.c alone looks into it. */

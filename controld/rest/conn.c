@@ -26,7 +26,8 @@ static const struct sm_state conn_states[] = {
 	[CONN_IDLE] = { "idle", BIT(CONN_HEAD) | BIT(CONN_BODY) | BIT(CONN_BUSY) },
 	[CONN_HEAD] = { "head", BIT(CONN_BODY) | BIT(CONN_BUSY) },
 	[CONN_BODY] = { "body", BIT(CONN_BUSY) },
-	[CONN_BUSY] = { "busy", BIT(CONN_REPLY) },
+	[CONN_BUSY] = { "busy", BIT(CONN_REPLY) | BIT(CONN_STREAM) },
+	[CONN_STREAM] = { "stream", BIT(CONN_REPLY) },
 	[CONN_REPLY] = { "reply", BIT(CONN_IDLE) | BIT(CONN_LINGER) },
 	[CONN_LINGER] = { "linger", 0 },
 };
@@ -118,6 +119,7 @@ static void conn_move(struct conn *c, enum conn_state to)
 		[CONN_HEAD] = conf->head_ms,
 		[CONN_BODY] = conf->body_ms,
 		[CONN_BUSY] = 0,
+		[CONN_STREAM] = 0, /* who writes it watches how much waits */
 		[CONN_REPLY] = conf->write_ms,
 		[CONN_LINGER] = CONN_LINGER_MS,
 	};
@@ -265,7 +267,7 @@ static void conn_feed(struct conn *c)
 		evbuffer_drain(c->held, evbuffer_get_length(c->held));
 		return;
 	}
-	if (c->state == CONN_BUSY || c->state == CONN_REPLY || c->state == CONN_NEW) {
+	if (c->state == CONN_BUSY || c->state == CONN_STREAM || c->state == CONN_REPLY || c->state == CONN_NEW) {
 		if (evbuffer_get_length(c->held) > CONN_AHEAD_MAX)
 			bufferevent_disable(c->bev, EV_READ);
 		return;
@@ -406,6 +408,41 @@ void conn_answer(struct conn *c, struct conn_output *out)
 	if (!out->head_only && conn_answer_body(body, out) != 0)
 		conn_doom(c);
 	evhttp_send_reply(c->req, out->status, errors_phrase(out->status), NULL); /* may free c */
+}
+
+void conn_stream(struct conn *c, struct conn_output *out)
+{
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(c->req);
+
+	conn_move(c, CONN_STREAM);
+	c->asked_to_close = true;
+	headers_move(headers, out->headers);
+	if (conn_answer_headers(c, out, headers) != 0)
+		conn_doom(c);
+	evhttp_send_reply_start(c->req, out->status, errors_phrase(out->status));
+}
+
+size_t conn_stream_waiting(const struct conn *c)
+{
+	return evbuffer_get_length(bufferevent_get_output(c->bev));
+}
+
+void conn_stream_write(struct conn *c, const void *p, size_t n)
+{
+	struct evbuffer *part = evbuffer_new();
+
+	if (part == NULL || evbuffer_add(part, p, n) != 0)
+		conn_doom(c);
+	else
+		evhttp_send_reply_chunk(c->req, part);
+	if (part != NULL)
+		evbuffer_free(part);
+}
+
+void conn_stream_end(struct conn *c)
+{
+	conn_move(c, CONN_REPLY);
+	evhttp_send_reply_end(c->req); /* may free c */
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */

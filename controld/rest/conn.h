@@ -6,6 +6,7 @@
  *
  *   NEW --admitted--> IDLE --byte--> HEAD --headers whole--> BODY --whole--> BUSY --answered--> REPLY --written--> IDLE
  *                                     +----- no body ------------------------^                    +-- refused --> LINGER
+ *                                                                           BUSY --begun--> STREAM --ended--> REPLY
  *
  * Owner:  the set of connections (conns.h), which closes what is over its deadline.
  * Thread: loop.
@@ -29,7 +30,7 @@ struct conns;
 struct evhttp_connection;
 struct evhttp_request;
 
-enum conn_state { CONN_NEW, CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_BUSY, CONN_REPLY, CONN_LINGER };
+enum conn_state { CONN_NEW, CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_BUSY, CONN_STREAM, CONN_REPLY, CONN_LINGER };
 
 /* A request as it came; conn_input_fini() releases it. */
 struct conn_input {
@@ -72,6 +73,11 @@ const struct addr *conn_peer(const struct conn *c);
 /* on_gone(arg) if the client leaves before the answer. */
 void conn_on_gone(struct conn *c, void (*on_gone)(void *arg), void *arg);
 void conn_answer(struct conn *c, struct conn_output *out);
+/* ---- for stream.c: the head of an answer, its parts, its end, which may free c; the connection ends with it ---------- */
+void conn_stream(struct conn *c, struct conn_output *out);
+size_t conn_stream_waiting(const struct conn *c);
+void conn_stream_write(struct conn *c, const void *p, size_t n);
+void conn_stream_end(struct conn *c);
 /* Nobody will answer: the next sweep ends it. Also from inside its callbacks. */
 void conn_doom(struct conn *c);
 

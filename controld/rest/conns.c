@@ -258,7 +258,7 @@ static bool conns_is_late(const struct conn *c, uint64_t now_ms)
 static bool conns_is_idle(const struct conn *c, uint64_t now_ms)
 {
 	(void)now_ms;
-	return conn_state(c) == CONN_IDLE;
+	return conn_state(c) == CONN_IDLE || conn_state(c) == CONN_STREAM; /* which has no end of its own */
 }
 
 static bool conns_is_any(const struct conn *c, uint64_t now_ms)

@@ -14,6 +14,7 @@
 #include "controld/rest/peer.h"
 #include "controld/rest/rate_limit.h"
 #include "controld/rest/rest_metrics.h"
+#include "controld/rest/stream.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -121,6 +122,13 @@ static void call_send(struct call *c)
 	};
 
 	call_standing(c, standing, sizeof standing);
+	if (rp->stream != NULL && !out.head_only) {
+		const struct stream_ops *ops = rp->stream;
+
+		rp->stream = NULL;
+		stream_begin(c->conn, &out, ops, rp->stream_state);
+		return;
+	}
 	out.body = rp->body.data;
 	out.body_len = rp->body.len;
 	conn_answer(c->conn, &out);

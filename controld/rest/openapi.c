@@ -135,6 +135,9 @@ static json_t *openapi_responses(const struct route *r, json_t *components)
 
 	if (r->response != NULL)
 		json_object_set_new(success, "content", openapi_content(r->response, components));
+	if ((r->flags & ROUTE_STREAM) != 0)
+		json_object_set_new(success, "content",
+			json_pack("{s:{s:{s:s}}}", "text/event-stream", "schema", "type", "string"));
 	(void)str_fmt(text, sizeof text, "%d", status);
 	json_object_set_new(out, text, success);
 	json_object_set_new(out, "default", json_pack("{s:s}", "$ref", "#/components/responses/Error"));

@@ -3,6 +3,7 @@
 #include "controld/rest/headers.h"
 #include "controld/rest/route.h"
 #include "controld/rest/server.h"
+#include "controld/rest/stream.h"
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -31,9 +32,18 @@ static void reply_unpark(struct reply *rp)
 	rp->park = (struct reply_park){ .key = NULL };
 }
 
+/* A stream that was asked for and never began. */
+static void reply_unstream(struct reply *rp)
+{
+	if (rp->stream != NULL)
+		rp->stream->gone(rp->stream_state);
+	rp->stream = NULL;
+}
+
 void reply_fini(struct reply *rp)
 {
 	reply_unpark(rp);
+	reply_unstream(rp);
 	evhttp_clear_headers(&rp->headers);
 }
 

@@ -45,6 +45,7 @@ enum route_flags {
 	ROUTE_RAW_BODY = 1, /* body is not JSON; schema NULL */
 	ROUTE_PARTIAL = 2,  /* body is a partial object (PUT, PATCH) */
 	ROUTE_LOGIN = 4,    /* counts for login throttling: stricter rate limit per address */
+	ROUTE_STREAM = 8,   /* the answer goes on (stream.h): text/event-stream */
 };
 
 typedef int (*route_fn)(void *feature, struct request *rq, struct reply *rp, struct err *e);
