@@ -157,7 +157,7 @@ unit-threaded: $(sort $(THREADED))
 TOOL_SRC := $(wildcard tests/lib/*.c)
 TOOL_BIN := $(patsubst tests/lib/%.c,$(OUT)/bin/%,$(TOOL_SRC))
 .PHONY: tools
-tools: $(TOOL_BIN)
+tools: $(TOOL_BIN) $(OUT)/bin/controld-next
 $(TOOL_BIN): $(OUT)/bin/%: $(OUT)/obj/tests/lib/%.o $(OUT)/lib/libnngtls.a $(OUT)/lib/libportway.a $(OUT)/lib/libuvio.a $(LIB_BASE)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ -lnng -levent_core -levent_extra $(LIBS_portway)
@@ -167,6 +167,20 @@ COST_OBJ := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard tests/bench/cost/*.c))
 $(OUT)/bin/cost: $(COST_OBJ) $(ARCH_relayd)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ -lhttp_parser $(LIBS_relayd)
+
+# A controld that is one migration ahead: its table of migrations comes before the library's.
+NEXT_SQL := tests/lib/next_migration.sql
+$(OUT)/gen/next/migrations.c: $(SQL) $(NEXT_SQL) scripts/embed-sql $(OUT)/lists
+	@rm -rf $(@D) && mkdir -p $(@D)/sql && cp -r controld/store/migrations/. $(@D)/sql
+	@newest=$$(ls controld/store/migrations/*.sql | sed -n '$$s|.*/0*\([0-9]*\)_.*|\1|p') && \
+	 (echo "-- compatible: $$newest"; cat $(NEXT_SQL)) >$(@D)/sql/$$(printf '%04d' $$((newest + 1)))_next.sql
+	@scripts/embed-sql $(@D)/sql >$@.new && mv $@.new $@
+$(OUT)/obj/next_migrations.o: $(OUT)/gen/next/migrations.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(CCACHE) $(CC) $(ALL_CFLAGS) -c -o $@ $<
+$(OUT)/bin/controld-next: $(call obj,$(MAIN_controld)) $(OUT)/obj/next_migrations.o $(ARCH_controld)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ $(LIBS_controld)
 
 # ---- fuzzing: tests/fuzz/<part>/fuzz_*.c; without SAN=fuzz they are linked with a driver that replays files ------------
 FUZZ_SRC := $(wildcard tests/fuzz/*/fuzz_*.c)

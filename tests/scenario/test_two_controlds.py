@@ -154,6 +154,26 @@ def test_a_newer_schema_is_gone_on_with_if_it_says_so(pair):
                         f"WHERE number = {newest + 1}", pair.url)
 
 
+def test_upgrade_of_one_after_the_other(new_pair):
+    """To a controld that is one migration ahead, under load: the old one goes on beside the new one, and starts beside it."""
+    c = new_pair(relays=2)
+    work = Work(c).start()
+    newest = int(c.server.sql("SELECT max(number) FROM schema_migrations", c.url))
+
+    def again(i, program):
+        c.controlds[i].stop()
+        c.controlds[i].program = program
+        c.controlds[i].start()
+        work.until_all_write()
+
+    again(0, "controld-next")
+    assert int(c.server.sql("SELECT max(number) FROM schema_migrations", c.url)) == newest + 1
+    again(1, "controld")
+    again(1, "controld-next")
+    print(f"\nupgraded under load: {work.settle()}")
+    assert c.server.sql("SELECT count(*) FROM changes WHERE kind = 'node' AND op = 'offline'", c.url) == "0"
+
+
 def test_sixteen_writers_at_both_and_a_reader_by_offset(pair):
     """Sequence order is commit order: who reads by offset misses nothing."""
     stopping = threading.Event()
