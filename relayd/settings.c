@@ -45,7 +45,7 @@ static const struct conf_key keys[] = {
 		.max = 65536,
 		.unit = "connections",
 		.help = "Connections to the agents' address that have said nothing yet, per worker; beyond it the one "
-			"that has been silent longest is closed." },
+			"that has been silent longest is closed. One address (an IPv6 /64) has an eighth of them." },
 	{ .key = "agents.handshakes",
 		.env = "RELAYD_AGENTS_HANDSHAKES",
 		.type = CONF_U64,
@@ -54,7 +54,8 @@ static const struct conf_key keys[] = {
 		.min = 1,
 		.max = 1000000,
 		.unit = "1/s",
-		.help = "TLS handshakes with agents that are begun in a second; others wait their turn." },
+		.help = "TLS handshakes with agents that are begun in a second; others wait their turn, which goes "
+			"round by address, those of agents that were let in lately first." },
 	{ .key = "agents.listen",
 		.env = "RELAYD_AGENTS_LISTEN",
 		.type = CONF_STR,

@@ -5,7 +5,9 @@
 #include "common/net/bucket.h"
 #include "common/uv/fd_budget.h"
 #include "common/uv/slab.h"
+#include "common/uv/sys.h"
 #include "relayd/tunnel/agent_link.h"
+#include "relayd/tunnel/visitors.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,10 +20,11 @@
 
 struct guest {
 	struct io io;
-	struct list link; /* in silent or speaking */
+	struct visitor place;
 	struct agent_door *door;
 	struct addr from;
 	uint64_t since_ns;
+	bool speaks;
 	struct task grave;
 };
 
@@ -29,8 +32,7 @@ struct agent_door {
 	struct io io;
 	struct agent_table *table;
 	struct slab guests;
-	struct list silent, speaking; /* oldest first */
-	unsigned n;
+	struct visitors visitors;
 	struct bucket rate; /* of handshakes */
 	struct timer next;  /* more may begin then */
 	struct timer look;  /* at who has been silent for too long */
@@ -49,10 +51,14 @@ static void let_go(struct guest *g)
 {
 	struct agent_door *d = g->door;
 
-	list_remove(&g->link);
-	d->n--;
+	visitors_leave(&d->visitors, &g->place);
 	fd_budget_give(d->table->worker->fds, 1);
 	worker_bury(d->table->worker, &g->grave);
+}
+
+static struct guest *guest_of(struct visitor *v)
+{
+	return CONTAINER_OF(v, struct guest, place);
 }
 
 static void turn_away(struct guest *g)
@@ -75,11 +81,10 @@ static void admit(struct guest *g)
 static void let_in(struct agent_door *d)
 {
 	struct worker *w = d->table->worker;
-	struct list *first;
 
-	while ((first = list_first(&d->speaking)) != NULL && bucket_take(&d->rate, 1, 1, w->now_ns) == 1)
-		admit(CONTAINER_OF(first, struct guest, link));
-	if (!list_empty(&d->speaking) && !timer_armed(&d->next))
+	while (visitors_waiting(&d->visitors) && bucket_take(&d->rate, 1, 1, w->now_ns) == 1)
+		admit(guest_of(visitors_next(&d->visitors)));
+	if (visitors_waiting(&d->visitors) && !timer_armed(&d->next))
 		wheel_arm(&w->wheel, &d->next, w->now_ns + bucket_wait_ns(&d->rate, 1, w->now_ns));
 }
 
@@ -88,32 +93,75 @@ static void on_next(struct timer *t)
 	let_in(CONTAINER_OF(t, struct agent_door, next));
 }
 
+/* Whether what came begins as TLS does (RFC 8446 section 5.1, 4.1.2): 1, 0 as far as it has come, -1 if it does not. */
+static int looks_like_hello(const uint8_t *p, size_t n)
+{
+	static const struct {
+		uint8_t at, from, to;
+	} rules[] = { { 0, 22, 22 }, { 1, 3, 3 }, { 2, 1, 4 }, { 5, 1, 1 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+		if (rules[i].at < n && (p[rules[i].at] < rules[i].from || p[rules[i].at] > rules[i].to))
+			return -1;
+	return n > 5;
+}
+
 static void on_guest(struct io *io, uint32_t events)
 {
 	struct guest *g = CONTAINER_OF(io, struct guest, io);
 	struct agent_door *d = g->door;
+	uint8_t first[6];
+	ssize_t n;
 
 	if (events & (EPOLLHUP | EPOLLERR)) {
 		turn_away(g);
 		return;
 	}
-	if (!(events & EPOLLIN))
+	if (!(events & EPOLLIN) || g->speaks)
 		return;
-	list_remove(&g->link);
-	list_push_back(&d->speaking, &g->link);
+	n = sys_recv(io->fd, first, sizeof first, MSG_PEEK);
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0 || looks_like_hello(first, (size_t)n) < 0) {
+		agent_count(&d->table->counts.junk);
+		turn_away(g);
+		return;
+	}
+	if (looks_like_hello(first, (size_t)n) == 0)
+		return;
+	g->speaks = true;
+	visitors_speak(&d->visitors, &g->place);
 	let_in(d);
-	if (!list_empty(&d->speaking))
+	if (visitors_waiting(&d->visitors))
 		agent_count(&d->table->counts.delayed);
 }
 
-static void evict_oldest(struct agent_door *d)
+static void evict(struct agent_door *d, struct visitor *v)
 {
-	struct list *first = list_first(&d->silent);
-
-	if (first == NULL)
-		first = list_first(&d->speaking);
 	agent_count(&d->table->counts.evicted);
-	turn_away(CONTAINER_OF(first, struct guest, link));
+	turn_away(guest_of(v));
+}
+
+/* A place for one from there, if need be another one's. */
+static bool make_room(struct agent_door *d, const struct addr *from)
+{
+	struct visitor *victim;
+
+	if (!visitors_may_enter(&d->visitors, from, &victim)) {
+		agent_count(&d->table->counts.crowded);
+		return false;
+	}
+	if (victim != NULL)
+		evict(d, victim);
+	return fd_budget_take(d->table->worker->fds, 1, FD_FOR_SESSIONS);
+}
+
+static void shut(int fd)
+{
+	struct io io;
+
+	io_init(&io, NULL, fd);
+	io_close(&io);
 }
 
 static void receive_guest(struct agent_door *d, int fd, const struct addr *from)
@@ -121,23 +169,24 @@ static void receive_guest(struct agent_door *d, int fd, const struct addr *from)
 	struct worker *w = d->table->worker;
 	struct guest *g;
 
-	if (d->n >= d->table->conf->guests_max)
-		evict_oldest(d);
-	g = fd_budget_take(w->fds, 1, FD_FOR_SESSIONS) ? slab_get(&d->guests) : NULL;
-	if (g == NULL) {
-		struct io io;
-
-		io_init(&io, NULL, fd);
-		io_close(&io);
+	if (!make_room(d, from)) {
+		shut(fd);
+		return;
+	}
+	g = slab_get(&d->guests);
+	if (g == NULL || visitors_enter(&d->visitors, &g->place, from) != 0) {
+		fd_budget_give(w->fds, 1);
+		if (g != NULL)
+			slab_put(&d->guests, g);
+		shut(fd);
 		return;
 	}
 	g->door = d;
 	g->from = *from;
 	g->since_ns = w->now_ns;
+	g->speaks = false;
 	io_init(&g->io, on_guest, fd);
 	task_init(&g->grave, on_buried);
-	list_push_back(&d->silent, &g->link);
-	d->n++;
 	if (io_add(w, &g->io, EPOLLIN | EPOLLET) != 0)
 		turn_away(g);
 }
@@ -184,11 +233,10 @@ static void on_look(struct timer *t)
 {
 	struct agent_door *d = CONTAINER_OF(t, struct agent_door, look);
 	struct worker *w = d->table->worker;
-	struct list *first;
+	struct visitor *oldest;
 
-	while ((first = list_first(&d->silent)) != NULL &&
-		w->now_ns - CONTAINER_OF(first, struct guest, link)->since_ns >= GUEST_NS)
-		evict_oldest(d);
+	while ((oldest = visitors_oldest(&d->visitors)) != NULL && w->now_ns - guest_of(oldest)->since_ns >= GUEST_NS)
+		evict(d, oldest);
 	wheel_arm(&w->wheel, t, w->now_ns + LOOK_NS);
 }
 
@@ -200,8 +248,7 @@ int agent_door_open(struct agent_door **out, struct agent_table *t, int fd)
 	if (d == NULL)
 		return -1;
 	d->table = t;
-	list_init(&d->silent);
-	list_init(&d->speaking);
+	visitors_init(&d->visitors, (unsigned)t->conf->guests_max, t->friends);
 	slab_init(&d->guests, sizeof(struct guest));
 	bucket_init(&d->rate, rate, MAX(rate / 10, 8), t->worker->now_ns);
 	timer_init(&d->next, on_next);
@@ -220,17 +267,18 @@ int agent_door_open(struct agent_door **out, struct agent_table *t, int fd)
 
 void agent_door_close(struct agent_door *d)
 {
-	struct list *first;
+	struct visitor *v;
 
 	if (d == NULL)
 		return;
 	io_del(d->table->worker, &d->io);
-	while ((first = list_first(&d->silent)) != NULL || (first = list_first(&d->speaking)) != NULL)
-		turn_away(CONTAINER_OF(first, struct guest, link));
+	while ((v = visitors_oldest(&d->visitors)) != NULL || (v = visitors_next(&d->visitors)) != NULL)
+		turn_away(guest_of(v));
 	wheel_disarm(&d->next);
 	wheel_disarm(&d->look);
 	wheel_disarm(&d->pause);
 	worker_bury_all(d->table->worker);
+	visitors_fini(&d->visitors);
 	slab_fini(&d->guests);
 	free(d);
 }

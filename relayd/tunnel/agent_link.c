@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/rand.h"
 #include "common/base/str.h"
+#include "relayd/tunnel/friends.h"
 #include "relayd/tunnel/registry.h"
 #include "relayd/tunnel/watch.h"
 
@@ -267,6 +268,7 @@ static void enter(struct agent_link *a, bool single)
 		return;
 	}
 	a->registered = true;
+	friends_add(a->table->friends, &a->from);
 	if (answer == REGISTRY_TOOK_OVER)
 		take_over(a);
 	if (a->worker == a->table->worker->index) {

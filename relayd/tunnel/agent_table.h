@@ -17,6 +17,7 @@
 
 struct agent_door;
 struct agent_link;
+struct friends;
 struct registry;
 struct snapshot;
 struct tls_ctx;
@@ -46,9 +47,10 @@ struct agent_table {
 	struct timer sweep;
 	struct agent_door *door; /* NULL: not accepting */
 	struct agent_counts counts;
-	struct bucket notes; /* lines of the log */
-	uv_async_t *news;    /* the control thread is told that something about agents changed */
-	bool quiet;          /* a successor, or the end: no agents any more */
+	struct bucket notes;     /* lines of the log */
+	struct friends *friends; /* whose agents came in lately */
+	uv_async_t *news;        /* the control thread is told that something about agents changed */
+	bool quiet;              /* a successor, or the end: no agents any more */
 };
 
 int agent_table_init(

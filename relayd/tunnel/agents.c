@@ -13,6 +13,7 @@
 #include "relayd/tunnel/agent_link.h"
 #include "relayd/tunnel/agent_table.h"
 #include "relayd/tunnel/client_gate.h"
+#include "relayd/tunnel/friends.h"
 #include "relayd/tunnel/registry.h"
 #include "relayd/tunnel/target_view.h"
 #include "relayd/tunnel/watch.h"
@@ -44,6 +45,7 @@ struct agents {
 	struct map gates; /* struct client_gate by client, under lock */
 	uv_timer_t retry, look;
 	struct target_view *view;
+	struct friends *friends;
 	unsigned handles; /* libuv's, to be closed */
 	/* For a call to the workers. */
 	struct snapshot *old, *new_;
@@ -323,6 +325,7 @@ static void agents_stop(void *self)
 	free(a->tables);
 	registry_free(a->registry);
 	target_view_free(a->view);
+	friends_free(a->friends);
 	while ((g = map_next(&a->gates, &it)) != NULL)
 		client_gate_unref(map_remove_str(&a->gates, g->id));
 	map_free(&a->gates);
@@ -423,7 +426,7 @@ int agents_new(struct agents **out, struct service *service, const struct servic
 	a->n = workers_count(env->workers);
 	a->tables = calloc(a->n, sizeof *a->tables);
 	if (a->tables == NULL || registry_new(&a->registry, a->n, on_registry, a) != 0 ||
-		target_view_new(&a->view, env->refusals) != 0)
+		target_view_new(&a->view, env->refusals) != 0 || friends_new(&a->friends) != 0)
 		goto fail;
 	for (unsigned i = 0; i < a->n; i++) {
 		if (agent_table_init(&a->tables[i], workers_at(env->workers, i), a->registry, &a->conf) != 0)
@@ -431,6 +434,7 @@ int agents_new(struct agents **out, struct service *service, const struct servic
 		a->tables[i].all = a->tables;
 		a->tables[i].n_all = a->n;
 		a->tables[i].news = &a->changed;
+		a->tables[i].friends = a->friends;
 	}
 	a->retry.data = a->look.data = a->changed.data = a;
 	if (uv_timer_init(env->loop, &a->retry) != 0 || uv_timer_init(env->loop, &a->look) != 0)
@@ -474,6 +478,8 @@ void agents_counts(const struct agents *a, struct agent_counts *out)
 
 		out->accepted += __atomic_load_n(&c->accepted, __ATOMIC_RELAXED);
 		out->evicted += __atomic_load_n(&c->evicted, __ATOMIC_RELAXED);
+		out->junk += __atomic_load_n(&c->junk, __ATOMIC_RELAXED);
+		out->crowded += __atomic_load_n(&c->crowded, __ATOMIC_RELAXED);
 		out->delayed += __atomic_load_n(&c->delayed, __ATOMIC_RELAXED);
 		out->greeted += __atomic_load_n(&c->greeted, __ATOMIC_RELAXED);
 		out->refused += __atomic_load_n(&c->refused, __ATOMIC_RELAXED);

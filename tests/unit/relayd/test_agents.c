@@ -840,6 +840,26 @@ static void test_silent_guests(void **state)
 		close(guests[i]);
 }
 
+/* What is no TLS costs no handshake; neither do many who say nothing but its first bytes. */
+static void test_junk(void **state)
+{
+	static const char junk[] = "GET / HTTP/1.1\r\n\r\n";
+	struct agent a;
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++) {
+		int fd = lab_connect(SOCK_STREAM, agent_port);
+
+		lab_send(fd, junk, sizeof junk - 1);
+		close(fd);
+	}
+	LAB_UNTIL(&lab, counts().junk + counts().evicted >= 190);
+	assert_int_equal(counts().failed, 0);
+	agent_start(&a, "i1", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&a.up) == 2);
+	agent_stop(&a);
+}
+
 /* An agent that comes and goes as fast as it can is not in the log each time. */
 static void test_comes_and_goes(void **state)
 {
@@ -890,6 +910,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_agent_reaches_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_agent_gone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_silent_guests, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_junk, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_comes_and_goes, set_up, tear_down),
 	};
 
