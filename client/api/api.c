@@ -125,6 +125,11 @@ const struct profile *api_profile(const struct api *a)
 	return a->session.kind == SESSION_PROFILE ? &a->session.profile : NULL;
 }
 
+int api_credentials(const struct api *a, char *dst, size_t size)
+{
+	return size >= SESSION_HEADER_SIZE ? session_header(&a->session, dst) : -1;
+}
+
 /* ---- one try ----------------------------------------------------------------------------------------------------- */
 
 struct call {

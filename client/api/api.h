@@ -17,6 +17,7 @@
 #include "common/base/macros.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct api;
@@ -44,6 +45,8 @@ bool api_has_credentials(const struct api *a);
 /* "PORTWAY_TOKEN", "PORTWAY_API_KEY", "profile default", "nobody": for people. */
 const char *api_who(const struct api *a);
 const char *api_profile_name(const struct api *a);
+/* The header line of who asks, "" for nobody; wipe it. dst: SESSION_HEADER_SIZE of session.h. */
+int api_credentials(const struct api *a, char *dst, size_t size) MUST_CHECK;
 const char *api_ca_file(const struct api *a); /* "" for the system's */
 /* The login that is used, or NULL. */
 const struct profile *api_profile(const struct api *a);

@@ -1,5 +1,6 @@
 #include "client/api/http.h"
 
+#include "client/api/http_options.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/str.h"
@@ -106,31 +107,36 @@ static struct curl_slist *make_headers(const struct http_request *rq)
 	return all;
 }
 
+void http_set_options(CURL *c, const char *url, const char *ca_file)
+{
+	curl_easy_setopt(c, CURLOPT_URL, url);
+	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L); /* an id ".." is no step upwards */
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, HTTP_CONNECT_MS);
+	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c, CURLOPT_USERAGENT, "portway/" PORTWAY_VERSION);
+	if (http_is_local(url))
+		curl_easy_setopt(c, CURLOPT_PROXY, "");
+	if (ca_file != NULL) {
+		curl_easy_setopt(c, CURLOPT_CAINFO, ca_file);
+		curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
+	}
+}
+
 static void set_options(struct http *h, const struct http_request *rq, struct curl_slist *headers)
 {
 	CURL *c = h->curl;
 
 	curl_easy_reset(c); /* keeps connections */
-	curl_easy_setopt(c, CURLOPT_URL, rq->url);
-	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L); /* an id ".." is no step upwards */
-	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, HTTP_CONNECT_MS);
+	http_set_options(c, rq->url, h->ca_file);
 	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)rq->timeout_ms);
-	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(c, CURLOPT_USERAGENT, "portway/" PORTWAY_VERSION);
 	curl_easy_setopt(c, CURLOPT_ACCEPT_ENCODING, "");
 	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, rq->method);
 	if (rq->body != NULL) {
 		curl_easy_setopt(c, CURLOPT_POSTFIELDS, rq->body);
 		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(rq->body));
-	}
-	if (http_is_local(rq->url))
-		curl_easy_setopt(c, CURLOPT_PROXY, "");
-	if (h->ca_file != NULL) {
-		curl_easy_setopt(c, CURLOPT_CAINFO, h->ca_file);
-		curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
 	}
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, h);

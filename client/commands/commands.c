@@ -79,14 +79,14 @@ static const struct option_row login_options[] = {
 		.name = "columns", .type = OPTION_TEXT, .value = "A,B.C",                          \
 		.help = "members that the table shows, by their paths, in place of the usual ones" \
 	}
-#define WATCH                                                                                                 \
-	{ .name = "watch",                                                                                    \
-		.letter = 'w',                                                                                \
-		.type = OPTION_FLAG,                                                                          \
-		.help = "go on and tell what is new, changed and gone, one line (or JSON object) for each" }, \
-	{                                                                                                     \
-		.name = "interval", .type = OPTION_DURATION, .value = "TIME", .min = 100, .max = 3600000,     \
-		.help = "with --watch: how often to look; default 2s"                                         \
+#define WATCH                                                                                                     \
+	{ .name = "watch",                                                                                        \
+		.letter = 'w',                                                                                    \
+		.type = OPTION_FLAG,                                                                              \
+		.help = "go on and tell what is new, changed and gone, one line (or JSON object) for each" },     \
+	{                                                                                                         \
+		.name = "interval", .type = OPTION_DURATION, .value = "TIME", .min = 100, .max = 3600000,         \
+		.help = "with --watch: how often to look besides what is pushed; default 5s, 2s where nothing is" \
 	}
 #define BODY                                                                                                          \
 	{ .name = "file",                                                                                             \
@@ -145,7 +145,7 @@ static const struct option_row logs_options[] = {
 		.value = "TIME",
 		.min = 100,
 		.max = 3600000,
-		.help = "with --follow: how often to look; default 1s" },
+		.help = "with --follow: how often to look besides what is pushed; default 30s, 1s where nothing is" },
 	COLUMNS,
 	{ .name = NULL },
 };

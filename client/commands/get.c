@@ -1,13 +1,13 @@
 /*
  * get - one object, whole.
  */
+#include "client/api/feed.h"
 #include "client/api/path.h"
 #include "client/commands/verb.h"
 #include "client/resource/watch.h"
 #include "common/base/buf.h"
 
-#define PATH_BYTES_MAX    4096
-#define WATCH_INTERVAL_MS 2000
+#define PATH_BYTES_MAX 4096
 
 struct getting {
 	struct verb v;
@@ -42,18 +42,23 @@ static int watch(struct getting *g)
 		.fetch = fetch,
 		.arg = g,
 		.view = &view,
-		.interval_ms = (uint64_t)options_number(&g->v.in->options, "interval", WATCH_INTERVAL_MS),
+		.feed = verb_feed(&g->v),
+		.interval_ms = (uint64_t)options_number(&g->v.in->options, "interval", WATCH_LIVE_MS),
+		.blind_ms = (uint64_t)options_number(&g->v.in->options, "interval", WATCH_BLIND_MS),
 		.until_gone = true,
 		.who = g->v.in->who,
 	};
 	struct view_conf how;
 	int rc = verb_view(&g->v, true, &how);
 
-	if (rc != 0)
+	if (rc == 0 && view_begin(&view, &how) != 0)
+		rc = EXIT_BAD_NEWS;
+	if (rc != 0) {
+		feed_close(conf.feed);
 		return rc;
-	if (view_begin(&view, &how) != 0)
-		return EXIT_BAD_NEWS;
+	}
 	rc = watch_run(&conf, &g->v.f);
+	feed_close(conf.feed);
 	if (view.shown == 0 && rc == 0) { /* it has never been there */
 		view_end(&view);
 		return verb_fail(&g->v);

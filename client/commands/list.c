@@ -1,13 +1,13 @@
 /*
  * list - objects of a resource, filtered, page after page; ls - the mappings, with what passes through them.
  */
+#include "client/api/feed.h"
 #include "client/commands/verb.h"
 #include "client/resource/pages.h"
 #include "client/resource/watch.h"
 #include "common/base/buf.h"
 
-#define PATH_BYTES_MAX    8192
-#define WATCH_INTERVAL_MS 2000
+#define PATH_BYTES_MAX 8192
 
 struct listing {
 	struct verb v;
@@ -49,11 +49,14 @@ static int watch(struct listing *l)
 		.fetch = fetch,
 		.arg = l,
 		.view = &l->view,
-		.interval_ms = (uint64_t)options_number(&l->v.in->options, "interval", WATCH_INTERVAL_MS),
+		.feed = verb_feed(&l->v),
+		.interval_ms = (uint64_t)options_number(&l->v.in->options, "interval", WATCH_LIVE_MS),
+		.blind_ms = (uint64_t)options_number(&l->v.in->options, "interval", WATCH_BLIND_MS),
 		.who = l->v.in->who,
 	};
 	int rc = watch_run(&conf, &l->v.f);
 
+	feed_close(conf.feed);
 	(void)view_end(&l->view);
 	return rc == 0 ? EXIT_DONE : verb_fail(&l->v);
 }

@@ -1,17 +1,17 @@
 /*
  * logs - who did what: the newest entries of the audit log, oldest of them first; --follow goes on.
  */
+#include "client/api/feed.h"
 #include "client/api/path.h"
 #include "client/commands/verb.h"
 #include "client/resource/pages.h"
 #include "common/base/buf.h"
 #include "common/base/str.h"
 
-#include <time.h>
-
-#define PATH_BYTES_MAX     8192
-#define LOGS_DEFAULT       20
-#define FOLLOW_INTERVAL_MS 1000
+#define PATH_BYTES_MAX  8192
+#define LOGS_DEFAULT    20
+#define FOLLOW_LIVE_MS  30000 /* each entry is pushed */
+#define FOLLOW_BLIND_MS 1000
 
 struct logs {
 	struct verb v;
@@ -60,16 +60,16 @@ static int look(struct logs *l, int64_t limit)
 	return view_flush(&l->view) != 0 ? 1 : 0;
 }
 
-static int follow(struct logs *l)
+static int go_on(struct logs *l, struct feed *feed)
 {
-	const uint64_t ms = (uint64_t)options_number(&l->v.in->options, "interval", FOLLOW_INTERVAL_MS);
-	const struct timespec pause = { (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 };
+	const uint64_t live_ms = (uint64_t)options_number(&l->v.in->options, "interval", FOLLOW_LIVE_MS);
+	const uint64_t blind_ms = (uint64_t)options_number(&l->v.in->options, "interval", FOLLOW_BLIND_MS);
 	bool away = false;
 
 	for (;;) {
 		int rc;
 
-		(void)nanosleep(&pause, NULL);
+		(void)feed_wait(feed, live_ms, blind_ms);
 		rc = look(l, 0);
 		if (rc > 0)
 			return EXIT_BAD_NEWS;
@@ -79,6 +79,15 @@ static int follow(struct logs *l)
 			(void)verb_fail(&l->v);
 		away = rc < 0;
 	}
+}
+
+static int follow(struct logs *l)
+{
+	struct feed *feed = verb_feed(&l->v);
+	int rc = go_on(l, feed);
+
+	feed_close(feed);
+	return rc;
 }
 
 static int run(struct logs *l)

@@ -1,5 +1,6 @@
 #include "client/commands/verb.h"
 
+#include "client/api/feed.h"
 #include "client/api/path.h"
 #include "client/out/text.h"
 #include "common/base/buf.h"
@@ -98,6 +99,19 @@ int verb_filters(struct verb *v, struct buf *path, int argc, char **argv)
 		path_query(path, name, argv[i] + n + 1);
 	}
 	return path->failed ? invocation_usage(v->in, "the filters are too long") : 0;
+}
+
+struct feed *verb_feed(const struct verb *v)
+{
+	static const char *const kinds[][2] = { { "mapping", "mapping" }, { "client", "client" }, { "user", "user" },
+		{ "tenant", "tenant" }, { "api-key", "api_key" }, { "audit", "" } };
+	struct feed *feed = NULL;
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (str_eq(v->resource->name, kinds[i][0]) && feed_open(&feed, v->api, kinds[i][1], &e) != 0)
+			return NULL;
+	return feed;
 }
 
 int verb_fail(const struct verb *v)

@@ -16,6 +16,7 @@
 #include <jansson.h>
 
 struct buf;
+struct feed;
 
 struct verb {
 	const struct invocation *in;
@@ -41,6 +42,12 @@ int verb_view(struct verb *v, bool events, struct view_conf *out);
 int verb_show(struct verb *v, const json_t *object);
 /* Complains about v->f. */
 int verb_fail(const struct verb *v);
+
+/* News of changes of the resource, for --watch; NULL where none are pushed. Ends with feed_close(). */
+struct feed *verb_feed(const struct verb *v);
+/* How often to look: --interval, or these. */
+#define WATCH_LIVE_MS  5000 /* besides what is pushed: counters and who is online are no changes */
+#define WATCH_BLIND_MS 2000
 
 /* The resource's path with "status=active" and its like as a query; controld refuses by name what it does not know. */
 int verb_filters(struct verb *v, struct buf *path, int argc, char **argv);

@@ -1,6 +1,7 @@
 #include "client/resource/watch.h"
 
 #include "client/api/failure.h"
+#include "client/api/feed.h"
 #include "client/resource/view.h"
 #include "common/base/list.h"
 #include "common/base/map.h"
@@ -8,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ID_SIZE 160
 
@@ -113,13 +113,6 @@ static int one_round(struct watch *w, struct failure *f)
 	return rc;
 }
 
-static void pause_ms(uint64_t ms)
-{
-	struct timespec t = { (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 };
-
-	(void)nanosleep(&t, NULL);
-}
-
 static int run(struct watch *w, struct failure *f)
 {
 	bool away = false;
@@ -138,7 +131,7 @@ static int run(struct watch *w, struct failure *f)
 			return 0;
 		if (w->conf->rounds != 0 && w->round >= w->conf->rounds)
 			return 0;
-		pause_ms(w->conf->interval_ms);
+		(void)feed_wait(w->conf->feed, w->conf->interval_ms, w->conf->blind_ms);
 	}
 }
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct failure;
+struct feed;
 struct view;
 
 /* Hands every object to fn: 0, fn's value, or -1 with *f. *complete: none was left out. */
@@ -20,11 +21,13 @@ typedef int (*watch_fetch_fn)(void *arg, pages_fn fn, void *fn_arg, bool *comple
 struct watch_conf {
 	watch_fetch_fn fetch;
 	void *arg;
-	struct view *view; /* with events */
-	uint64_t interval_ms;
-	bool until_gone; /* ends when nothing is left */
-	unsigned rounds; /* 0: for ever */
-	const char *who; /* begins a complaint */
+	struct view *view;    /* with events */
+	struct feed *feed;    /* says when to look; NULL: only time does */
+	uint64_t interval_ms; /* to look besides, while the feed is live */
+	uint64_t blind_ms;    /* and while it is not */
+	bool until_gone;      /* ends when nothing is left */
+	unsigned rounds;      /* 0: for ever */
+	const char *who;      /* begins a complaint */
 };
 
 /* 0 when it has come to its end; -1 with *f. */

@@ -67,6 +67,31 @@ def test_logs_begin_with_the_newest_and_go_on(op, fleet):
     assert "kinds" in run("logs", "kinds=x", status=1, **op)
 
 
+def test_changes_are_pushed(op, fleet):
+    """Nothing is looked at for an hour: what is seen was pushed. The server ends a stream, and it is begun again."""
+    with Watch("logs", "kind=group", "-n", "1", "--follow", "--interval", "1h", "--json", **op) as logs, \
+            Watch("list", "mapping", "--watch", "--interval", "1h", "--json", **op) as mappings:
+        eventually(lambda: logs.lines and mappings.lines, "what is there")
+        eventually(lambda: streams(fleet) == 2, "two streams")
+        for n, name in enumerate(("pushed", "and again"), 1):
+            fleet.api.post("/api/v1/groups", {"name": f"push-{n}"})
+            made = fleet.api.post("/api/v1/mappings", {"name": name, "protocol": "tcp", "source_port": 0, "target_host": "127.0.0.1",
+                                                       "target_port": 9}, expect=201)
+            eventually(lambda n=n: any(f"push-{n}" in line for line in logs.lines), "the group in the log")
+            eventually(lambda name=name: any(json.loads(line)["object"]["name"] == name for line in mappings.lines), "the mapping")
+            fleet.api.delete(f"/api/v1/mappings/{made['id']}")
+            eventually(lambda: any(json.loads(line)["event"] == "gone" for line in mappings.lines), "its end")
+            if n == 1:
+                fleet.controld.stop()
+                fleet.controld.start()
+                fleet.api = fleet.controld.api()
+                eventually(lambda: streams(fleet) == 2, "two streams again", 30)
+
+
+def streams(fleet):
+    return next(float(line.split()[1]) for line in fleet.api.get("/metrics").splitlines() if line.startswith("events_streams "))
+
+
 def test_any_call(op, tunnel):
     stats = json.loads(run("api", "GET", f"/api/v1/stats/mappings/{tunnel['id']}", "time_range=24h", **op))
     assert stats["mapping_id"] == tunnel["id"]
