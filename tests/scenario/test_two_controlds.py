@@ -93,6 +93,17 @@ def test_guessing_is_counted_over_both(pair):
         api.post("/auth/login", {"email": "guessed@example.com", "password": "wrong"}, expect=429)
 
 
+def test_rates_are_of_each_controld_by_itself(new_pair):
+    """What docs/postgresql.md says: as many times the limit as there are controlds, and no more."""
+    c = new_pair(relays=0, env={"CONTROLD_HTTP_RATE_LIMIT": "1", "CONTROLD_HTTP_RATE_BURST": "20"})
+    b = portway.Api(c.controlds[1].base)
+    b.session.headers.update(c.apis[0].session.headers)
+    for api in (c.apis[0], b):
+        answers = [api.call("GET", "/auth/me") and api.last.status_code for _ in range(40)]
+        assert answers[0] == 200 and 429 in answers, answers
+        assert answers.count(200) <= 35, "it is held"
+
+
 def test_a_key_makes_one_thing_wherever_it_is_shown(pair):
     body = {"protocol": "tcp", "source_port": 0, "target_host": "127.0.0.1", "target_port": 9, "status": "inactive"}
     made = [api.post("/api/v1/mappings", body, headers={"Idempotency-Key": "the-same"}, expect=201)["id"] for api in pair.apis]

@@ -173,6 +173,36 @@ static void test_who_loses_a_deadlock_runs_again(void **state)
 	pthread_barrier_destroy(&met);
 }
 
+static int work_plans(struct db *tx, void *arg, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(tx, &q, "SELECT current_setting('plan_cache_mode')", e) != 0)
+		return -1;
+	rc = query_next(q, e);
+	*(bool *)arg = rc == 1 && str_eq(query_text(q, 0), "force_generic_plan");
+	query_end(q);
+	return rc == 1 ? 0 : -1;
+}
+
+static void test_writers_plan_a_statement_once(void **state)
+{
+	const struct test_store *t = *state;
+	struct err e = { 0 };
+	bool once = false;
+	struct db *db;
+
+	for (int class = STORE_LOGGED; class <= STORE_OPERATIONAL; class ++) {
+		TEST_STORE_MUST(store_write(t->store, (enum store_class) class, work_plans, &once, &e), e);
+		assert_true(once);
+	}
+	TEST_STORE_MUST(store_read_begin(t->store, &db, &e), e);
+	TEST_STORE_MUST(work_plans(db, &once, &e), e);
+	assert_false(once); /* searches and lists are better off with what they look for */
+	store_read_end(db);
+}
+
 static void test_a_statement_that_takes_too_long_is_ended(void **state)
 {
 	struct test_store *t = *state;
@@ -314,6 +344,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sql),
 		cmocka_unit_test_setup_teardown(test_who_loses_a_deadlock_runs_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_writers_plan_a_statement_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_statement_that_takes_too_long_is_ended, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sessions_that_were_ended_are_not_noticed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_reader_in_the_middle_is_told, setup, teardown),
