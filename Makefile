@@ -44,7 +44,7 @@ ALL_CFLAGS := $(CFLAGS_0) $(CFLAGS_V) $(CFLAGS)
 
 # Which foreign libraries each program is linked with; which folder may include them is in scripts/check-layers.
 LIBS_common   := -lssl -lcrypto -lsodium -lyaml -lm -lpthread
-LIBS_controld := -lnng -levent_core -levent_extra -levent_openssl -ljansson -lsqlite3 -lpq -lz $(LIBS_common)
+LIBS_controld := -lcurl -lnng -levent_core -levent_extra -levent_openssl -ljansson -lsqlite3 -lpq -lz $(LIBS_common)
 LIBS_relayd   := -lnng -luv -lzstd $(LIBS_common)
 LIBS_portway  := -luv -lzstd -lcurl -ljansson $(LIBS_common)
 
@@ -148,7 +148,7 @@ unit-postgres: $(STORED)
 
 # Tests of parts that several threads share; these run under TSan as well.
 THREADED := $(foreach t,log metrics rand store postgres changes janitor pool loop park server mapping_status tunnels worker stream vhost datagram meter limit rate \
-	snapshot authenticator fleet link agents tunnel jobs,$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
+	snapshot authenticator fleet link agents tunnel jobs outbound,$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
 .PHONY: unit-threaded
 unit-threaded: $(sort $(THREADED))
 	@scripts/run-unit $(sort $(THREADED))

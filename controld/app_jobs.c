@@ -1,9 +1,31 @@
-/* The part that works: jobs, and which features have some. */
+/* The parts that work: jobs, which features have some, and the calls to the outside that they make. */
 #include "common/base/err.h"
 #include "controld/app_parts.h"
 #include "controld/erase_job.h"
 #include "controld/jobs/jobs.h"
+#include "controld/out/outbound.h"
 #include "controld/store/watch.h"
+
+#define CALLS_PER_HOST 8 /* at once; more would only wait at the other side */
+
+int app_outbound_open(struct app *a, struct err *e)
+{
+	const struct settings *s = a->settings;
+	const struct outbound_conf conf = {
+		.allow = s->outbound.allow,
+		.ca_file = s->outbound.ca_file,
+		.transfers_max = (unsigned)s->outbound.calls_max,
+		.per_host_max = CALLS_PER_HOST,
+		.connections_max = (unsigned)s->outbound.calls_max,
+	};
+
+	return outbound_new(&a->outbound, &conf, e);
+}
+
+void app_outbound_close(struct app *a)
+{
+	outbound_free(a->outbound);
+}
 
 int app_jobs_open(struct app *a, struct err *e)
 {

@@ -36,6 +36,7 @@ struct app {
 	struct authenticator authenticator;
 	struct tls_ctx *tls;
 	struct server *server;
+	struct outbound *outbound;
 	struct jobs *jobs;
 	struct hub *events;
 	struct dynamic *dynamic;
@@ -78,6 +79,8 @@ int app_janitor_open(struct app *a, struct err *e) MUST_CHECK;
 void app_janitor_close(struct app *a);
 
 /* app_jobs.c */
+int app_outbound_open(struct app *a, struct err *e) MUST_CHECK;
+void app_outbound_close(struct app *a);
 int app_jobs_open(struct app *a, struct err *e) MUST_CHECK;
 void app_jobs_close(struct app *a);
 /* Takes no more jobs; what runs has time until app_work_close(). */

@@ -65,6 +65,10 @@ struct settings {
 		int level, format;
 	} log;
 	struct {
+		char *allow, *ca_file;
+		uint64_t calls_max;
+	} outbound;
+	struct {
 		bool enabled;
 	} registration;
 	struct {
