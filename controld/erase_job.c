@@ -41,7 +41,7 @@ static int start_one(struct jobs *jobs, const struct owner *o, struct err *e)
 	json_t *args = json_pack("{s:s, s:s, s:I}", "owner", o->tenant ? "tenant" : "user", "id", o->id, "since_ms",
 		(json_int_t)o->since_ms);
 	const struct job_order order = { .kind = "erase", .args = args };
-	struct job_placed placed;
+	struct job_placed placed = { .there = false };
 	int rc;
 
 	if (args == NULL)

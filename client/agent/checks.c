@@ -14,7 +14,6 @@
 #include "common/uv/worker.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum verdict { UNKNOWN, UP, DOWN };
 
@@ -162,7 +161,7 @@ static struct check *check_new(struct checks *all, const struct frame_check_spec
 static struct check *check_of(struct checks *all, const struct frame_check_spec *spec)
 {
 	LIST_FOREACH (it, &all->all)
-		if (memcmp(&check_in(it)->spec, spec, sizeof *spec) == 0)
+		if (frame_check_same(&check_in(it)->spec, spec))
 			return check_in(it);
 	return check_new(all, spec);
 }

@@ -2,6 +2,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/cursor.h"
+#include "common/base/str.h"
 
 #include <string.h>
 
@@ -52,7 +53,13 @@ static void spec_get(struct cursor *c, struct frame_check_spec *s)
 		cursor_fail(c);
 }
 
-/* Bytes behind the strings' ends are zero, so that two specs are the same when their bytes are. */
+bool frame_check_same(const struct frame_check_spec *a, const struct frame_check_spec *b)
+{
+	return a->type == b->type && str_eq(a->host, b->host) && a->port == b->port &&
+	       a->interval_ms == b->interval_ms && a->timeout_ms == b->timeout_ms && a->rise == b->rise &&
+	       a->fall == b->fall && str_eq(a->path, b->path) && a->expect == b->expect;
+}
+
 int frame_check_get(struct frame_check *out, const void *p, size_t n)
 {
 	struct cursor c;

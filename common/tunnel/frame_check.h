@@ -27,12 +27,14 @@ struct frame_check_spec {
 	uint16_t expect; /* status; 0: 200 to 399 */
 };
 
+bool frame_check_same(const struct frame_check_spec *a, const struct frame_check_spec *b);
+
 struct frame_check {
 	char mapping[FRAME_ID_SIZE];
 	struct frame_check_spec spec;
 };
 void frame_check_put(struct buf *b, const struct frame_check *c);
-int frame_check_get(struct frame_check *out, const void *p, size_t n) MUST_CHECK; /* *out has no byte of its own */
+int frame_check_get(struct frame_check *out, const void *p, size_t n) MUST_CHECK;
 
 struct frame_health {
 	char mapping[FRAME_ID_SIZE];

@@ -31,16 +31,18 @@ static const struct sql_table table = { "search of postgresql", sql, ARRAY_LEN(s
 #define PATTERN_SIZE (SEARCH_WORD_SIZE + 4)
 struct patterns {
 	char must[SEARCH_QUERY_MAX][PATTERN_SIZE];
-	char not [SEARCH_QUERY_MAX][PATTERN_SIZE];
+	char mustnt[SEARCH_QUERY_MAX][PATTERN_SIZE];
 };
 
 static void make_patterns(struct patterns *p, const struct search_ask *a)
 {
+	*p = (struct patterns){ 0 };
 	for (size_t i = 0; i < SEARCH_QUERY_MAX; i++) {
 		const bool given = i < a->words;
 
 		str_fmt(p->must[i], PATTERN_SIZE, given ? a->whole ? "%% %s %%" : "%% %s%%" : "%%", a->word[i]);
-		str_fmt(p->not [i], PATTERN_SIZE, a -> whole ? "" : given ? "%% %s %%" : "%%", a->word[i]);
+		if (!a->whole)
+			str_fmt(p->mustnt[i], PATTERN_SIZE, given ? "%% %s %%" : "%%", a->word[i]);
 	}
 }
 
@@ -70,7 +72,7 @@ static int find(struct db *db, struct query **out, const struct search_ask *a, u
 	rc = b.failed ? err_set(e, ERR_NOMEM, NULL, "search: out of memory")
 	              : db_query(db, out, sql[step], e, bind_s(a->tenant_id), bind_i(a->after), bind_i(a->limit),
 				bind_s(p.must[0]), bind_s(p.must[1]), bind_s(p.must[2]), bind_s(p.must[3]),
-				bind_s(p.not [0]), bind_s(p.not [1]), bind_s(p.not [2]), bind_s(p.not [3]),
+				bind_s(p.mustnt[0]), bind_s(p.mustnt[1]), bind_s(p.mustnt[2]), bind_s(p.mustnt[3]),
 				bind_s(a->kind), bind_s(a->without),
 				step == SQL_NEAR ? bind_i(NEAR_ROWS) : bind_s(buf_cstr(&b)));
 	buf_free(&b);
