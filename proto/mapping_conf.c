@@ -143,12 +143,27 @@ void mapping_conf_encode(const struct mapping_conf *m, struct buf *b)
 	health_conf_put(b, &m->health);
 	mapping_put_hosts(b, &m->hosts);
 	buf_str16(b, m->account);
+	buf_str16(b, m->source_client);
+	buf_str16(b, m->socks_user);
+	buf_str16(b, m->socks_allow);
+	if (m->socks_user[0] != '\0') {
+		buf_put(b, m->socks_salt, sizeof m->socks_salt);
+		buf_put(b, m->socks_proof, sizeof m->socks_proof);
+	}
+}
+
+static void mapping_get_bytes(struct cursor *c, uint8_t *dst, size_t n)
+{
+	const uint8_t *p = cursor_bytes(c, n);
+
+	if (p != NULL)
+		memcpy(dst, p, n);
 }
 
 static void mapping_get_fields(struct cursor *c, struct mapping_conf *m)
 {
 	msg_get_enum(c, MAPPING_BODY_VERSION, MAPPING_BODY_VERSION);
-	m->protocol = msg_get_enum(c, MAPPING_TCP, MAPPING_TLS);
+	m->protocol = msg_get_enum(c, MAPPING_TCP, MAPPING_SOCKS5);
 	m->on_delete = msg_get_enum(c, MAPPING_KEEP, MAPPING_CUT);
 	m->proxy_out = msg_get_enum(c, MAPPING_PROXY_NONE, MAPPING_PROXY_V2);
 	m->proxy_out_every = msg_get_bool(c);
@@ -183,6 +198,13 @@ static void mapping_get_fields(struct cursor *c, struct mapping_conf *m)
 	health_conf_get(c, &m->health);
 	mapping_get_hosts(c, &m->hosts);
 	cursor_str16(c, m->account, sizeof m->account);
+	cursor_str16(c, m->source_client, sizeof m->source_client);
+	cursor_str16(c, m->socks_user, sizeof m->socks_user);
+	cursor_str16(c, m->socks_allow, sizeof m->socks_allow);
+	if (m->socks_user[0] != '\0') {
+		mapping_get_bytes(c, m->socks_salt, sizeof m->socks_salt);
+		mapping_get_bytes(c, m->socks_proof, sizeof m->socks_proof);
+	}
 }
 
 /* Whether an interface named after '%' exists is for the listener to find out. */
@@ -198,14 +220,26 @@ static bool mapping_ingress_is_sound(const struct mapping_conf *m)
 	const int ports = m->port_last - m->port_first + 1;
 
 	if (mapping_conf_has_hosts(m))
-		return m->hosts.n > 0 && m->port_first == 0 && m->port_last == 0 && m->bind[0] == '\0';
+		return m->hosts.n > 0 && m->port_first == 0 && m->port_last == 0 && m->bind[0] == '\0' &&
+		       m->source_client[0] == '\0';
 	return m->hosts.n == 0 && m->port_first > 0 && ports > 0 && ports <= MAPPING_PORTS_MAX &&
 	       m->target_port + ports - 1 <= UINT16_MAX && mapping_bind_ok(m->bind);
 }
 
+/* Only an agent has a network to lead whoever comes into, or an end for what comes in at another one. */
+static bool mapping_target_is_sound(const struct mapping_conf *m)
+{
+	const bool agent = m->target_client[0] != '\0';
+
+	if (m->protocol == MAPPING_SOCKS5)
+		return agent && m->target_host[0] == '\0' && m->target_port == 0;
+	return m->socks_user[0] == '\0' && m->socks_allow[0] == '\0' && m->target_port > 0 &&
+	       addr_is_host(m->target_host) && (m->source_client[0] == '\0' || agent);
+}
+
 static bool mapping_is_sound(const struct mapping_conf *m)
 {
-	return mapping_ingress_is_sound(m) && m->target_port > 0 && m->expires_ms >= 0 && addr_is_host(m->target_host);
+	return mapping_ingress_is_sound(m) && mapping_target_is_sound(m) && m->expires_ms >= 0;
 }
 
 int mapping_conf_decode(struct mapping_conf *m, const void *p, size_t n)

@@ -21,7 +21,7 @@
 
 struct buf;
 
-enum mapping_protocol { MAPPING_TCP = 1, MAPPING_UDP = 2, MAPPING_HTTP = 3, MAPPING_TLS = 4 };
+enum mapping_protocol { MAPPING_TCP = 1, MAPPING_UDP = 2, MAPPING_HTTP = 3, MAPPING_TLS = 4, MAPPING_SOCKS5 = 5 };
 enum mapping_on_delete { MAPPING_KEEP = 0, MAPPING_DRAIN = 1, MAPPING_CUT = 2 };
 enum mapping_proxy { MAPPING_PROXY_NONE = 0, MAPPING_PROXY_V1 = 1, MAPPING_PROXY_V2 = 2 };
 enum mapping_transport {
@@ -35,6 +35,11 @@ enum mapping_compress { MAPPING_COMPRESS_NONE = 0, MAPPING_COMPRESS_ZSTD = 1 };
 #define MAPPING_CIDRS_MAX 256  /* entries of one list */
 #define MAPPING_PORTS_MAX 1000 /* ports of one range */
 #define MAPPING_HOSTS_MAX 16   /* host names of one mapping */
+
+#define MAPPING_SOCKS_USER_SIZE  64
+#define MAPPING_SOCKS_ALLOW_SIZE 512
+#define MAPPING_SOCKS_SALT       16
+#define MAPPING_SOCKS_PROOF      32
 
 struct mapping_cidrs {
 	struct cidr *items;
@@ -55,7 +60,7 @@ struct mapping_conf {
 	bool enabled;                        /* false: suspended; listeners closed, connections cut */
 	bool dial_any;                       /* may dial special addresses (loopback, private, ...) */
 	bool hot;                            /* SO_REUSEPORT group over the workers */
-	char bind[ADDR_STRLEN];              /* IP literal; "" = every IPv4 and IPv6 address */
+	char bind[ADDR_STRLEN];              /* IP literal; "" = every IPv4 and IPv6 address, or the agent's choice */
 	uint16_t port_first, port_last;      /* 0 with host names */
 	char target_host[MAPPING_HOST_SIZE]; /* IP literal or name, resolved by who dials */
 	uint16_t target_port;                /* of port_first; a range counts up with it */
@@ -84,6 +89,15 @@ struct mapping_conf {
 	struct health_conf health; /* by each agent, of target_port; TCP with a target_client only */
 	struct mapping_hosts hosts;
 	char account[PROTO_ID_SIZE]; /* whose quota its bytes are taken from (spend.h); "": none */
+	/*
+	 * The client on whose own machine the ports are, as its agent listens there; "": they are the relay's. It may
+	 * open streams of this mapping, and nobody else may.
+	 */
+	char source_client[PROTO_ID_SIZE];
+	/* MAPPING_SOCKS5: target_host is "" and target_port 0, as whoever comes in says where to. */
+	char socks_user[MAPPING_SOCKS_USER_SIZE];   /* "": nobody is asked who he is */
+	char socks_allow[MAPPING_SOCKS_ALLOW_SIZE]; /* rules of common/net/allow.h: what may be reached */
+	uint8_t socks_salt[MAPPING_SOCKS_SALT], socks_proof[MAPPING_SOCKS_PROOF]; /* of the password: mapping_socks.h */
 };
 
 /* Told apart by host name, not by port. */

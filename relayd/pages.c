@@ -102,6 +102,10 @@ static void agents_metrics(const struct agent_counts *c, struct buf *out)
 	counter(out, "agent_streams_not_alone_total", "That would have had one, and none was ready.", c->not_alone);
 	counter(out, "agent_missing_total", "Connections for which no agent was here.", c->no_link);
 	counter(out, "agent_streams_failed_total", "Streams whose agent did not reach the target.", c->failed_streams);
+	counter(out, "agent_visits_total", "Streams that agents opened, of mappings from their own machine.",
+		c->visits);
+	counter(out, "agent_visits_refused_total", "The same, of mappings that are not theirs or not here.",
+		c->not_theirs);
 	counter(out, "agent_untold_total",
 		"Links that came or went and are not in the log, as there were too many at once.", c->untold);
 }

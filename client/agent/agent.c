@@ -1,13 +1,13 @@
 #define _GNU_SOURCE
 #include "client/agent/agent.h"
 
-#include "client/agent/allow.h"
 #include "client/agent/checks.h"
 #include "client/agent/credential.h"
 #include "client/agent/http_proxy.h"
 #include "client/agent/instance.h"
 #include "client/agent/relay.h"
 #include "client/agent/sessions.h"
+#include "client/agent/visit/visits.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/jsonw.h"
@@ -15,6 +15,7 @@
 #include "common/base/sm.h"
 #include "common/base/str.h"
 #include "common/crypto/tls.h"
+#include "common/net/allow.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -38,6 +39,7 @@ struct agent {
 	struct instance instance;
 	struct sessions sessions;
 	struct checks checks;
+	struct visits visits;
 	struct uplink_env env;
 	struct list relays;
 	bool ready;         /* a link was up */
@@ -129,6 +131,7 @@ void agent_drain(struct agent *a)
 		return;
 	sm_move(states, &a->state, AGENT_DRAINING);
 	log_info("draining", log_u("connections", sessions_now(&a->sessions)));
+	visits_close(&a->visits);
 	sessions_close(&a->sessions);
 	LIST_FOREACH_SAFE (it, &a->relays)
 		retire(a, relay_in(it), "the agent is leaving");
@@ -155,7 +158,7 @@ static const struct sessions_ops sessions_ops = { .on_ended = on_session_ended }
 struct prepared {
 	struct credential credential;
 	struct tls_ctx *tls;
-	struct allow *allow;
+	struct allow *allow, *listen;
 	struct http_proxy proxy;
 };
 
@@ -164,6 +167,7 @@ static void prepared_fini(struct prepared *p)
 	credential_fini(&p->credential);
 	tls_ctx_unref(p->tls);
 	allow_unref(p->allow);
+	allow_unref(p->listen);
 }
 
 static int prepare(struct prepared *p, const struct settings *s, struct err *e)
@@ -174,7 +178,8 @@ static int prepare(struct prepared *p, const struct settings *s, struct err *e)
 	if (settings_credential(s, &p->credential, e) != 0)
 		return -1;
 	tls.ca_fingerprint = p->credential.ca_fingerprint;
-	if (tls_ctx_new(&p->tls, &tls, e) == 0 && allow_parse(&p->allow, s->allow, e) == 0 &&
+	if (tls_ctx_new(&p->tls, &tls, e) == 0 && allow_parse(&p->allow, "allow", s->allow, e) == 0 &&
+		allow_parse(&p->listen, "listen", settings_listen(s), e) == 0 &&
 		http_proxy_parse(&p->proxy, s->proxy, e) == 0)
 		return 0;
 	prepared_fini(p);
@@ -196,6 +201,7 @@ static void take(struct agent *a, struct prepared *p)
 	a->proxy = p->proxy;
 	sessions_set_limits(&a->sessions, &limits);
 	sessions_set_allow(&a->sessions, p->allow);
+	visits_set_allow(&a->visits, p->listen);
 }
 
 struct search {
@@ -274,7 +280,8 @@ static int agent_init(struct agent *a, struct worker *w, struct err *e)
 		.instance = &a->instance,
 		.proxy = &a->proxy,
 		.sessions = &a->sessions,
-		.checks = &a->checks };
+		.checks = &a->checks,
+		.visits = &a->visits };
 	a->started_ms = clock_wall_ms();
 	a->instance.lock_fd = -1;
 	list_init(&a->relays);
@@ -282,6 +289,7 @@ static int agent_init(struct agent *a, struct worker *w, struct err *e)
 	task_init(&a->over, on_tell_over);
 	sessions_init(&a->sessions, w, &sessions_ops, a);
 	checks_init(&a->checks, w, &a->sessions);
+	visits_init(&a->visits, &a->sessions, NULL, a);
 	if (tunnel_desk_init(&a->desk) != 0)
 		return err_set(e, ERR_NOMEM, NULL, "the agent: out of memory");
 	if (prepare(&p, &a->settings, e) != 0)
@@ -329,6 +337,9 @@ void agent_free(struct agent *a)
 	checks_fini(&a->checks);
 	worker_bury_all(a->env.worker);
 	list_remove(&a->over.link);
+	visits_cut_all(&a->visits);
+	worker_bury_all(a->env.worker);
+	visits_fini(&a->visits);
 	sessions_fini(&a->sessions);
 	instance_close(&a->instance);
 	tls_ctx_unref(a->env.tls);
@@ -361,6 +372,9 @@ void agent_print(const struct agent *a, struct buf *b)
 	jsonw_str(b, "allow", a->settings.allow);
 	jsonw_uint(b, "tcp", a->sessions.n_tcp);
 	jsonw_uint(b, "udp", a->sessions.n_udp);
+	jsonw_uint(b, "visits_tcp", a->visits.n_tcp);
+	jsonw_uint(b, "visits_udp", a->visits.n_udp);
+	visits_print(&a->visits, b);
 	print_counters(a, b);
 	jsonw_array(b, "targets");
 	checks_print(&a->checks, b);

@@ -1,9 +1,9 @@
 #define _GNU_SOURCE
 #include "client/agent/agent_session.h"
 
-#include "client/agent/allow.h"
 #include "client/agent/dial.h"
 #include "common/base/err.h"
+#include "common/net/allow.h"
 #include "common/tunnel/tunnel_link.h"
 #include "common/uv/fd_budget.h"
 

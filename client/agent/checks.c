@@ -1,6 +1,5 @@
 #include "client/agent/checks.h"
 
-#include "client/agent/allow.h"
 #include "client/agent/probe.h"
 #include "client/agent/sessions.h"
 #include "common/base/clock.h"
@@ -9,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/rand.h"
 #include "common/base/str.h"
+#include "common/net/allow.h"
 #include "common/tunnel/frame_check.h"
 #include "common/tunnel/tunnel_link.h"
 #include "common/uv/worker.h"

@@ -2,11 +2,11 @@
 #include "client/agent/sessions.h"
 
 #include "client/agent/agent_session.h"
-#include "client/agent/allow.h"
 #include "client/agent/tcp_session.h"
 #include "client/agent/udp_session.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/net/allow.h"
 #include "common/tunnel/tunnel_link.h"
 #include "common/uv/udp_batch.h"
 #include "common/uv/worker.h"

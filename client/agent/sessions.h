@@ -28,19 +28,24 @@ struct sessions_limits {
 };
 
 /* X(name, text): counters, as the status prints them. */
-#define SESSIONS_COUNTERS(X)                         \
-	X(BYTES_IN, "bytes_in")   /* to targets */   \
-	X(BYTES_OUT, "bytes_out") /* from targets */ \
-	X(DATAGRAMS_IN, "datagrams_in")              \
-	X(DATAGRAMS_OUT, "datagrams_out")            \
-	X(DROPPED, "datagrams_dropped")              \
-	X(TCP, "tcp_opened")                         \
-	X(UDP, "udp_opened")                         \
-	X(RESET, "tcp_reset") /* by either end */    \
-	X(DENIED, "refused_not_allowed")             \
-	X(FULL, "refused_limit")                     \
-	X(LEAVING, "refused_leaving")                \
-	X(NOT_REACHED, "target_not_reached")
+#define SESSIONS_COUNTERS(X)                                                 \
+	X(BYTES_IN, "bytes_in")   /* to targets */                           \
+	X(BYTES_OUT, "bytes_out") /* from targets */                         \
+	X(DATAGRAMS_IN, "datagrams_in")                                      \
+	X(DATAGRAMS_OUT, "datagrams_out")                                    \
+	X(DROPPED, "datagrams_dropped")                                      \
+	X(TCP, "tcp_opened")                                                 \
+	X(UDP, "udp_opened")                                                 \
+	X(RESET, "tcp_reset") /* by either end */                            \
+	X(DENIED, "refused_not_allowed")                                     \
+	X(FULL, "refused_limit")                                             \
+	X(LEAVING, "refused_leaving")                                        \
+	X(NOT_REACHED, "target_not_reached")                                 \
+	X(VISIT_IN, "visit_bytes_in")   /* to who came in at this machine */ \
+	X(VISIT_OUT, "visit_bytes_out") /* from him */                       \
+	X(VISITS, "visits_opened")                                           \
+	X(VISIT_FAILED, "visits_not_served")                                 \
+	X(VISIT_DROPPED, "visit_datagrams_dropped")
 
 enum sessions_counter {
 #define X(name, text) SESSIONS_##name,

@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "client/agent/settings.h"
 
-#include "client/agent/allow.h"
 #include "client/agent/credential.h"
 #include "client/agent/http_proxy.h"
 #include "client/agent/instance.h"
@@ -9,6 +8,7 @@
 #include "common/base/file.h"
 #include "common/base/str.h"
 #include "common/net/addr.h"
+#include "common/net/allow.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +98,15 @@ static const struct conf_key keys[] = {
 		.flags = CONF_RELOAD,
 		.unit = "sessions",
 		.help = "UDP sessions at once; a new one replaces the one that has been silent longest." },
+	{ .key = "listen",
+		.env = "PORTWAY_AGENT_LISTEN",
+		.type = CONF_STR,
+		.offset = AT(listen),
+		.def = SETTINGS_LISTEN,
+		.flags = CONF_RELOAD,
+		.unit = "range[:port[-port]]",
+		.help = "Where this agent may listen for private mappings of which its client is the source, several "
+			"by comma; off for nowhere." },
 	{ .key = "log.format",
 		.env = "PORTWAY_AGENT_LOG_FORMAT",
 		.type = CONF_ENUM,
@@ -230,6 +239,11 @@ static int add(struct err_list *errs, const struct err *e)
 	return err_list_add(errs, e->code, e->field, e->constraint, e->value, "%s", e->msg);
 }
 
+const char *settings_listen(const struct settings *s)
+{
+	return str_eq(s->listen, "off") ? "" : s->listen;
+}
+
 int settings_credential(const struct settings *s, struct credential *out, struct err *e)
 {
 	uint8_t *text;
@@ -263,12 +277,12 @@ static int check_credential(const struct settings *s, struct err_list *errs)
 	return 0;
 }
 
-static int check_allow(const char *text, struct err_list *errs)
+static int check_allow(const char *field, const char *text, struct err_list *errs)
 {
 	struct allow *a;
 	struct err e;
 
-	if (allow_parse(&a, text, &e) != 0)
+	if (allow_parse(&a, field, text, &e) != 0)
 		return add(errs, &e);
 	allow_unref(a);
 	return 0;
@@ -328,7 +342,7 @@ int settings_load(struct settings *out, const struct conf_source *src, struct er
 
 	if (r == 0) { /* else some are missing */
 		r |= check_credential(&s, errs);
-		r |= check_allow(s.allow, errs);
+		r |= check_allow("allow", s.allow, errs) | check_allow("listen", settings_listen(&s), errs);
 		r |= check_rest(&s, errs);
 		r |= settle_dir(&s.state_dir, "/var/lib/portway-agent", "XDG_STATE_HOME", ".local/state", errs);
 		r |= settle_dir(&s.runtime_dir, "/run/portway-agent", "XDG_RUNTIME_DIR", ".cache", errs);

@@ -21,6 +21,7 @@ struct settings {
 	char *secret;
 	char *ca_fingerprint;
 	char *allow;
+	char *listen;      /* as allow: what private mappings may be listened on */
 	char *instance;    /* "": the state folder's */
 	char *proxy;       /* "http://host:port"; "": https_proxy of the environment; "off" */
 	char *state_dir;   /* filled in when it was "" */
@@ -34,9 +35,13 @@ struct settings {
 	int log_format; /* enum log_format */
 };
 
+#define SETTINGS_LISTEN "localhost:1024-65535"
+
 const struct conf_table *settings_table(void);
 /* With what no single row can check. 0, or -1 with every error in *errs. */
 int settings_load(struct settings *out, const struct conf_source *src, struct err_list *errs) MUST_CHECK;
+/* As rules. */
+const char *settings_listen(const struct settings *s);
 void settings_free(struct settings *s); /* also of a zeroed one */
 /* From the token, its file or its parts. */
 int settings_credential(const struct settings *s, struct credential *out, struct err *e) MUST_CHECK;

@@ -2,6 +2,7 @@
 #include "client/agent/tcp_session.h"
 
 #include "client/agent/agent_session.h"
+#include "client/agent/tcp_pair.h"
 #include "common/base/err.h"
 #include "common/base/sm.h"
 #include "common/tunnel/stream_side.h"
@@ -24,14 +25,10 @@ static const struct sm_state states[] = {
 	[TCP_CLOSED] = { "closed", 0 },
 };
 
-enum { RELAY, TARGET };
-
 struct tcp_session {
 	struct agent_session base;
 	int state;
-	struct side side[2]; /* RELAY, TARGET */
-	struct flow flow[2]; /* WAY_IN, WAY_OUT */
-	struct task task;    /* another turn; the burial */
+	struct tcp_pair pair;
 };
 
 static void tcp_move(struct tcp_session *t, enum tcp_state to)
@@ -39,16 +36,11 @@ static void tcp_move(struct tcp_session *t, enum tcp_state to)
 	sm_move(states, &t->state, (int)to);
 }
 
-static struct worker *worker_of(const struct tcp_session *t)
-{
-	return t->base.link->worker;
-}
-
 /* ---- the end ------------------------------------------------------------------------------------------------------ */
 
 static void on_buried(struct task *task)
 {
-	struct tcp_session *t = CONTAINER_OF(task, struct tcp_session, task);
+	struct tcp_session *t = CONTAINER_OF(task, struct tcp_session, pair.task);
 
 	slab_put(&t->base.all->tcp_slab, t);
 }
@@ -61,14 +53,15 @@ static void tcp_close(struct tcp_session *t, bool reset)
 	tcp_move(t, TCP_CLOSED);
 	if (reset)
 		sessions_count(t->base.all, SESSIONS_RESET);
-	for (unsigned i = 0; i < 2; i++) {
-		side_close(&t->side[i], reset);
-		flow_fini(&t->flow[i], &t->base.all->way[i]);
-	}
-	list_remove(&t->task.link);
-	t->task.run = on_buried;
-	worker_bury(worker_of(t), &t->task);
+	tcp_pair_close(&t->pair, reset);
+	t->pair.task.run = on_buried;
+	worker_bury(t->pair.worker, &t->pair.task);
 	agent_session_leave(&t->base);
+}
+
+static void on_end(struct tcp_pair *p, bool reset)
+{
+	tcp_close(CONTAINER_OF(p, struct tcp_session, pair), reset);
 }
 
 static void tcp_end(struct agent_session *s, uint16_t code, const char *reason)
@@ -77,103 +70,25 @@ static void tcp_end(struct agent_session *s, uint16_t code, const char *reason)
 
 	if (t->state == TCP_CLOSED)
 		return;
-	stream_close(stream_side_stream(&t->side[RELAY]), code, reason);
+	stream_close(stream_side_stream(&t->pair.side[PAIR_STREAM]), code, reason);
 	tcp_close(t, true);
 }
 
-/* ---- bytes -------------------------------------------------------------------------------------------------------- */
-
-/* The way's source has ended: pass it on. When the other way has ended before, closing the target's socket says it. */
-static void end_way(struct tcp_session *t, unsigned way)
-{
-	bool last = t->flow[!way].state == FLOW_DONE;
-
-	t->flow[way].state = FLOW_DONE;
-	if ((way == WAY_OUT || !last) && side_finish(&t->side[way == WAY_IN ? TARGET : RELAY]) != 0)
-		tcp_close(t, true);
-	else if (last)
-		tcp_close(t, false);
-}
-
-static void pump_way(struct tcp_session *t, unsigned way)
-{
-	struct side *from = &t->side[way == WAY_IN ? RELAY : TARGET], *to = &t->side[way == WAY_IN ? TARGET : RELAY];
-	struct flow *f = &t->flow[way];
-
-	if (f->state == FLOW_DONE)
-		return;
-	switch (flow_pump(f, &t->base.all->way[way], from, to)) {
-	case FLOW_BUSY:
-		worker_again(worker_of(t), &t->task);
-		break;
-	case FLOW_ENDED:
-		end_way(t, way);
-		break;
-	case FLOW_BROKEN:
-		tcp_close(t, true);
-		break;
-	case FLOW_BLOCKED:
-	case FLOW_THROTTLED: /* never: there is no rate */
-	case FLOW_MOVED:
-		break;
-	}
-}
-
-static void pump(struct tcp_session *t)
-{
-	pump_way(t, WAY_IN);
-	if (t->state == TCP_OPEN)
-		pump_way(t, WAY_OUT);
-}
-
-static void on_turn(struct task *task)
-{
-	pump(CONTAINER_OF(task, struct tcp_session, task));
-}
-
-/* ---- events ------------------------------------------------------------------------------------------------------- */
-
-/* A reset, or the link's end. Nothing is pumped: what was still in the stream is lost, and must not look complete. */
-static void on_relay(struct io *io, uint32_t events)
-{
-	struct tcp_session *t = CONTAINER_OF(io, struct tcp_session, side[RELAY].io);
-
-	if (events & EPOLLERR) {
-		tcp_close(t, true);
-		return;
-	}
-	side_hear(&t->side[RELAY], worker_of(t), events);
-	if (t->state == TCP_OPEN)
-		pump(t);
-}
-
-/* What came before a reset, and the relay takes at once, is passed on before it learns of the reset. */
-static void on_target(struct io *io, uint32_t events)
-{
-	struct tcp_session *t = CONTAINER_OF(io, struct tcp_session, side[TARGET].io);
-
-	side_hear(&t->side[TARGET], worker_of(t), events);
-	pump(t);
-	if (events & EPOLLERR)
-		tcp_close(t, true);
-}
+/* ---- the beginning ------------------------------------------------------------------------------------------------ */
 
 static void on_connected(struct agent_session *s, int fd)
 {
 	struct tcp_session *t = CONTAINER_OF(s, struct tcp_session, base);
 
-	side_init(&t->side[TARGET], on_target, fd);
 	tcp_move(t, TCP_OPEN);
-	if (io_add(worker_of(t), &t->side[TARGET].io, IO_STREAM) != 0) {
+	if (tcp_pair_set_socket(&t->pair, fd) != 0) {
 		tcp_end(s, ERR_NOMEM, "the agent is out of memory");
 		return;
 	}
-	side_probe(&t->side[TARGET], PROBE_S);
-	stream_opened(stream_side_stream(&t->side[RELAY]));
-	pump(t);
+	side_probe(&t->pair.side[PAIR_SOCKET], PROBE_S);
+	stream_opened(stream_side_stream(&t->pair.side[PAIR_STREAM]));
+	tcp_pair_start(&t->pair);
 }
-
-/* ---- the beginning ------------------------------------------------------------------------------------------------ */
 
 static const struct agent_session_kind kind = { .type = SOCK_STREAM, .on_target = on_connected, .end = tcp_end };
 
@@ -190,14 +105,9 @@ int tcp_session_open(struct sessions *all, struct tunnel_link *l, uint32_t id, c
 	if (t == NULL)
 		return ERR_NOMEM;
 	t->state = TCP_DIAL;
-	side_init(&t->side[RELAY], on_relay, -1);
-	side_init(&t->side[TARGET], on_target, -1);
-	t->side[RELAY].writable = true;
-	flow_init(&t->flow[WAY_IN]);
-	flow_init(&t->flow[WAY_OUT]);
-	task_init(&t->task, on_turn);
+	tcp_pair_init(&t->pair, l->worker, all->way, on_end);
 	code = agent_session_begin(&t->base, all, &kind, l, o);
-	if (code == ERR_NONE && stream_side_accept(&t->side[RELAY], &l->mux, id, o) == 0)
+	if (code == ERR_NONE && stream_side_accept(&t->pair.side[PAIR_STREAM], &l->mux, id, o) == 0)
 		return ERR_NONE;
 	if (code == ERR_NONE)
 		agent_session_leave(&t->base);

@@ -8,6 +8,7 @@
 #include "client/agent/instance.h"
 #include "client/agent/proxy_hop.h"
 #include "client/agent/sessions.h"
+#include "client/agent/visit/visits.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/sm.h"
@@ -85,6 +86,7 @@ static void on_link_closed(struct tunnel_link *l, const char *why)
 
 	checks_leave(u->env->checks, l);
 	str_copy(u->why, sizeof u->why, u->refused.code != 0 ? u->refused.reason : why);
+	visits_link_left(u->env->visits, l);
 	uplink_move(u, UPLINK_OVER);
 	u->ops->on_over(u); /* frees it */
 }
@@ -112,6 +114,7 @@ void uplink_retire(struct uplink *u, const char *why)
 		return;
 	}
 	uplink_move(u, UPLINK_LEAVING);
+	visits_link_left(u->env->visits, &u->link);
 	str_copy(end.reason, sizeof end.reason, why);
 	frame_end_put(&u->link.mux.out, FRAME_GOAWAY, 0, &end);
 	tunnel_link_flush(&u->link);
@@ -176,6 +179,7 @@ static int on_goaway(struct uplink *u, const struct frame_head *h, const uint8_t
 	if (u->state != UPLINK_UP)
 		return 0;
 	uplink_move(u, UPLINK_LEAVING);
+	visits_link_left(u->env->visits, &u->link);
 	u->ops->on_goaway(u, &end);
 	close_if_empty(u);
 	return 0;
@@ -200,6 +204,29 @@ static int on_reserve(struct uplink *u, const struct frame_head *h, const uint8_
 	return 0;
 }
 
+static int on_offer(struct uplink *u, const struct frame_head *h, const uint8_t *payload)
+{
+	struct frame_offer o;
+
+	if (u->state < UPLINK_UP || frame_offer_get(&o, payload, h->n) != 0)
+		return -1;
+	str_make_utf8(o.mapping);
+	if (u->state == UPLINK_UP)
+		visits_offered(u->env->visits, &u->link, u->owner, &o);
+	return 0;
+}
+
+static int on_withdraw(struct uplink *u, const struct frame_head *h, const uint8_t *payload)
+{
+	char mapping[FRAME_ID_SIZE];
+
+	if (u->state < UPLINK_UP || frame_withdraw_get(mapping, payload, h->n) != 0)
+		return -1;
+	str_make_utf8(mapping);
+	visits_withdrawn(u->env->visits, &u->link, mapping);
+	return 0;
+}
+
 static int on_control(struct tunnel_link *l, const struct frame_head *h, const uint8_t *payload)
 {
 	struct uplink *u = uplink_of(l);
@@ -215,6 +242,10 @@ static int on_control(struct tunnel_link *l, const struct frame_head *h, const u
 		return on_check(u, h, payload);
 	case FRAME_RESERVE:
 		return on_reserve(u, h, payload);
+	case FRAME_OFFER:
+		return on_offer(u, h, payload);
+	case FRAME_WITHDRAW:
+		return on_withdraw(u, h, payload);
 	default:
 		return -1;
 	}

@@ -17,6 +17,7 @@ struct http_proxy;
 struct instance;
 struct proxy_hop;
 struct sessions;
+struct visits;
 struct uplink;
 
 #define UPLINK_DIAL_MS 10000 /* to the relay or the proxy, its name included */
@@ -31,6 +32,7 @@ struct uplink_env {
 	const struct http_proxy *proxy;
 	struct sessions *sessions;
 	struct checks *checks;
+	struct visits *visits;
 };
 
 struct uplink_ops {

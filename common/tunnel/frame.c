@@ -29,6 +29,8 @@ static const struct {
 	[FRAME_HEALTH] = { FRAME_CONTROL_MAX, ON_LINK },
 	[FRAME_RESERVE] = { 2, ON_LINK },
 	[FRAME_ZIPPED] = { FRAME_ZIPPED_MAX, ON_STREAM },
+	[FRAME_OFFER] = { FRAME_CONTROL_MAX, ON_LINK },
+	[FRAME_WITHDRAW] = { FRAME_CONTROL_MAX, ON_LINK },
 };
 
 static void put_u32(uint8_t *p, uint32_t v)
@@ -118,6 +120,7 @@ void frame_open_put(struct buf *b, uint32_t stream, const struct frame_open *o)
 	buf_u16(b, o->port);
 	buf_str16(b, o->source);
 	buf_u8(b, o->zip);
+	buf_str16(b, o->within);
 	frame_done(b, at, FRAME_OPEN, stream);
 }
 
@@ -142,6 +145,7 @@ int frame_open_get(struct frame_open *o, const void *p, size_t n)
 	o->port = cursor_u16(&c);
 	cursor_str16(&c, o->source, sizeof o->source);
 	o->zip = get_flag(&c);
+	cursor_str16(&c, o->within, sizeof o->within);
 	if ((o->kind != FRAME_TCP && o->kind != FRAME_UDP) || o->host[0] == '\0' || o->port == 0)
 		cursor_fail(&c);
 	return cursor_done(&c);

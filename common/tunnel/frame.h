@@ -28,6 +28,7 @@ struct buf;
 #define FRAME_HOST_SIZE   256
 #define FRAME_ADDR_SIZE   80
 #define FRAME_REASON_SIZE 160
+#define FRAME_WITHIN_SIZE 512
 
 enum frame_type {
 	FRAME_HELLO = 1, /* agent: who I am */
@@ -43,10 +44,12 @@ enum frame_type {
 	FRAME_FIN,    /* no more bytes from here */
 	FRAME_RESET,  /* the stream is over, both ways, now */
 	FRAME_DATAGRAM,
-	FRAME_CHECK,   /* relay: watch this target (frame_check.h) */
-	FRAME_HEALTH,  /* agent: how it is */
-	FRAME_RESERVE, /* relay: have so many links ready that carry one connection at a time */
-	FRAME_ZIPPED,  /* DATA, compressed */
+	FRAME_CHECK,    /* relay: watch this target (frame_check.h) */
+	FRAME_HEALTH,   /* agent: how it is */
+	FRAME_RESERVE,  /* relay: have so many links ready that carry one connection at a time */
+	FRAME_ZIPPED,   /* DATA, compressed */
+	FRAME_OFFER,    /* relay: what leads from the agent's own machine (frame_offer.h) */
+	FRAME_WITHDRAW, /* relay: no more */
 	FRAME_TYPES_END,
 };
 
@@ -68,15 +71,15 @@ struct frame_end {
 };
 void frame_end_put(struct buf *b, enum frame_type type, uint32_t stream, const struct frame_end *f);
 int frame_end_get(struct frame_end *f, const void *p, size_t n) MUST_CHECK;
-
 enum frame_kind { FRAME_TCP = 1, FRAME_UDP = 2 };
 struct frame_open {
 	uint8_t kind; /* enum frame_kind */
-	char mapping[FRAME_ID_SIZE];
-	char host[FRAME_HOST_SIZE]; /* what to dial: a name or an IP literal */
 	uint16_t port;
-	char source[FRAME_ADDR_SIZE]; /* who connected, for logs; "" if not known */
-	bool zip;                     /* may be compressed, both ways: OPENED answers whether it is */
+	char mapping[FRAME_ID_SIZE];
+	char host[FRAME_HOST_SIZE];     /* what to dial: a name or an IP literal */
+	char source[FRAME_ADDR_SIZE];   /* who connected, for logs; "" if not known */
+	bool zip;                       /* may be compressed, both ways: OPENED answers whether it is */
+	char within[FRAME_WITHIN_SIZE]; /* rules (common/net/allow.h) that host or its address must meet; "": none */
 };
 void frame_open_put(struct buf *b, uint32_t stream, const struct frame_open *o);
 int frame_open_get(struct frame_open *o, const void *p, size_t n) MUST_CHECK;

@@ -237,7 +237,10 @@ static int on_reset(struct mux *m, struct stream *s, const uint8_t *p, uint32_t 
 		return fault(m, "a reset that cannot be read");
 	stream_forget(s);
 	s->code = end.code != 0 ? end.code : ERR_UNAVAILABLE;
+	str_make_utf8(end.reason);
+	m->why = end.reason;
 	s->on_event(s, EPOLLERR | EPOLLHUP);
+	m->why = NULL;
 	return 0;
 }
 

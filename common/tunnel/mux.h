@@ -51,9 +51,9 @@ struct mux {
 	uint8_t head[FRAME_HEAD];
 	uint8_t head_n;
 	struct frame_head frame;
-	uint32_t got;     /* of its payload */
-	struct buf whole; /* a payload that has to be whole */
-	const char *fault;
+	uint32_t got;            /* of its payload */
+	struct buf whole;        /* a payload that has to be whole */
+	const char *fault, *why; /* the second while a RESET is told: in its words */
 };
 
 /* first_id: 1 for who dialled the link, 2 for who accepted it. */

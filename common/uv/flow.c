@@ -61,17 +61,31 @@ static ssize_t hand(const struct flow *f, struct side *to, const uint8_t *bytes,
 	return sys_send(to->io.fd, bytes, n, f->state == FLOW_ENDING ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL);
 }
 
-/* How many of `want` bytes may pass now, by both rates; what is not used is given back. */
+/* To its own rate, and the first of those it shares. */
+static void give_first(struct flow_way *way, unsigned shared, size_t n)
+{
+	rate_give(way->rate, &way->slice, n);
+	for (unsigned i = 0; i < shared; i++)
+		if (way->shared[i] != NULL)
+			rate_give(way->shared[i], &way->shared_slice[i], n);
+}
+
+/* How many of `want` bytes may pass now, by all rates; what is not used is given back. */
 static size_t way_take_rates(struct flow_way *way, size_t want)
 {
 	uint64_t now = way->worker->now_ns;
-	size_t may = rate_take(way->rate, &way->slice, want, now), both;
+	size_t may = rate_take(way->rate, &way->slice, want, now);
 
-	if (way->shared_rate == NULL || may == 0)
-		return may;
-	both = rate_take(way->shared_rate, &way->shared_slice, may, now);
-	rate_give(way->rate, &way->slice, may - both);
-	return both;
+	for (unsigned i = 0; i < FLOW_SHARED && may > 0; i++) {
+		size_t all;
+
+		if (way->shared[i] == NULL)
+			continue;
+		all = rate_take(way->shared[i], &way->shared_slice[i], may, now);
+		give_first(way, i, may - all);
+		may = all;
+	}
+	return may;
 }
 
 static size_t way_take(struct flow_way *way, size_t want)
@@ -90,20 +104,19 @@ static void way_give(struct flow_way *way, size_t n)
 {
 	if (way->allowance != NULL)
 		allowance_give(way->allowance, n);
-	rate_give(way->rate, &way->slice, n);
-	if (way->shared_rate != NULL)
-		rate_give(way->shared_rate, &way->shared_slice, n);
+	give_first(way, FLOW_SHARED, n);
 }
 
 uint64_t flow_way_wait_ns(struct flow_way *way)
 {
-	uint64_t now = way->worker->now_ns, own = rate_limits(way->rate) ? rate_wait_ns(way->rate, now) : 0;
+	uint64_t now = way->worker->now_ns, longest = rate_limits(way->rate) ? rate_wait_ns(way->rate, now) : 0;
 
 	if (way->allowance != NULL && allowance_is_spent(way->allowance))
-		own = MAX(own, ALLOWANCE_WAIT_NS);
-	if (way->shared_rate == NULL || !rate_limits(way->shared_rate))
-		return own;
-	return MAX(own, rate_wait_ns(way->shared_rate, now));
+		longest = MAX(longest, ALLOWANCE_WAIT_NS);
+	for (unsigned i = 0; i < FLOW_SHARED; i++)
+		if (way->shared[i] != NULL && rate_limits(way->shared[i]))
+			longest = MAX(longest, rate_wait_ns(way->shared[i], now));
+	return longest;
 }
 
 static void count(const struct flow_way *way, uint64_t n)

@@ -21,6 +21,7 @@
 #include "common/uv/wheel.h"
 
 #define FLOW_SPLICE_AFTER (128 * 1024)
+#define FLOW_SHARED       2 /* the clients at both ends */
 
 struct pipe;
 struct worker;
@@ -47,8 +48,8 @@ struct flow_way {
 	uint64_t *const *cells; /* the owner's counters, wherever they are at the moment; */
 	size_t cell;            /* this one is ours, and nobody else writes it */
 	struct rate *rate;
-	struct rate *shared_rate; /* of something larger than the owner, which holds it; NULL: none */
-	struct rate_slice slice, shared_slice;
+	struct rate *shared[FLOW_SHARED]; /* of larger things than the owner, which holds them; NULL: none */
+	struct rate_slice slice, shared_slice[FLOW_SHARED];
 	struct allowance *allowance; /* that bytes are taken from; NULL: none */
 	struct list throttled;       /* flows that wait for the rate */
 	struct timer refill;

@@ -4,6 +4,7 @@
 #include "common/base/str.h"
 #include "controld/clients/anonymous.h"
 #include "controld/store/search.h"
+#include "controld/tunnels/mapping_columns.h"
 #include "controld/tunnels/mapping_settings.h"
 
 #include <stdlib.h>
@@ -24,6 +25,7 @@ enum {
 	SQL_GET,
 	SQL_LIST,
 	SQL_LIST_OF_CLIENT,
+	SQL_LIST_OF_END,
 	SQL_FIND,
 	SQL_COUNT,
 	SQL_COUNT_OF_TENANT,
@@ -36,6 +38,9 @@ static const char *const sql[] = {
 	[SQL_GET] = FROM_MAPPINGS "WHERE m.id = ?2 AND m.tenant_id = ?1",
 	[SQL_LIST] = FROM_MAPPINGS "WHERE " LIST_FILTER "ORDER BY m.id LIMIT ?9",
 	[SQL_LIST_OF_CLIENT] = FROM_MAPPINGS "WHERE m.target_client_id = ?10 AND " LIST_FILTER "ORDER BY m.id LIMIT ?9",
+	[SQL_LIST_OF_END] = FROM_MAPPINGS "WHERE m.id IN (SELECT id FROM mappings WHERE target_client_id = ?10 UNION "
+					  "SELECT id FROM mappings WHERE source_client_id = ?10) AND " LIST_FILTER
+					  "ORDER BY m.id LIMIT ?9",
 	[SQL_FIND] = "SELECT target_client_id FROM mappings WHERE id = ?2 AND tenant_id = ?1",
 	/* over an index alone: it is asked by every create */
 	[SQL_COUNT_OF_TENANT] = "SELECT count(*) FROM mappings WHERE tenant_id = ?1",
@@ -43,20 +48,21 @@ static const char *const sql[] = {
 		      "(?2 = '' OR "
 		      "user_id = ?2)",
 	[SQL_COUNT_OF_CLIENT] =
-		"SELECT count(*), coalesce(sum(active), 0) FROM mappings WHERE target_client_id = ?1 AND "
-		"(?2 = '' OR group_id = ?2)",
+		"SELECT count(*), coalesce(sum(active), 0) FROM mappings WHERE id IN (SELECT id FROM mappings WHERE "
+		"target_client_id = ?1 UNION SELECT id FROM mappings WHERE source_client_id = ?1) AND (?2 = '' OR "
+		"group_id = ?2)",
 	[SQL_INSERT] =
 		"INSERT INTO mappings (id, tenant_id, user_id, name, description, group_id, group_name, node_id, "
 		"node_name, active, protocol, bind_address, source_port, source_port_end, target_host, target_port, "
 		"dial_any, expires_ms, settings, version, seq, created_ms, updated_ms, port_picks, "
-		"target_client_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
-		"?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)",
+		"target_client_id, source_client_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
+		"?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
 	[SQL_UPDATE] =
 		"UPDATE mappings SET tenant_id = ?2, user_id = ?3, name = ?4, description = ?5, group_id = ?6, "
 		"group_name = ?7, node_id = ?8, node_name = ?9, active = ?10, protocol = ?11, bind_address = ?12, "
 		"source_port = ?13, source_port_end = ?14, target_host = ?15, target_port = ?16, dial_any = ?17, "
 		"expires_ms = ?18, settings = ?19, version = ?20, seq = ?21, created_ms = ?22, updated_ms = ?23, "
-		"port_picks = ?24, target_client_id = ?25 WHERE id = ?1",
+		"port_picks = ?24, target_client_id = ?25, source_client_id = ?26 WHERE id = ?1",
 	[SQL_DELETE] = "DELETE FROM mappings WHERE id = ?1",
 };
 const struct sql_table mapping_sql = { "mapping", sql, ARRAY_LEN(sql) };
@@ -67,6 +73,11 @@ void mapping_fini(struct mapping *m)
 }
 
 const char *mapping_protocol_name(const struct mapping_conf *c)
+{
+	return c->protocol == MAPPING_UDP ? "udp" : "tcp";
+}
+
+const char *mapping_transport_name(const struct mapping_conf *c)
 {
 	return c->protocol == MAPPING_UDP ? "udp" : "tcp";
 }
@@ -89,6 +100,20 @@ void mapping_set_client(struct mapping *m, int64_t client_id)
 	m->conf.target_client[0] = '\0';
 	if (client_id != 0)
 		client_id_print(m->conf.target_client, client_id);
+}
+
+int64_t mapping_source(const struct mapping *m)
+{
+	int64_t id;
+
+	return client_id_parse(m->conf.source_client, &id) == 0 ? id : 0;
+}
+
+void mapping_set_source(struct mapping *m, int64_t client_id)
+{
+	m->conf.source_client[0] = '\0';
+	if (client_id != 0)
+		client_id_print(m->conf.source_client, client_id);
 }
 
 /* ---- the object --------------------------------------------------------------------------------------------------- */
@@ -124,10 +149,16 @@ static void print_placement(struct buf *b, const struct mapping *m)
 	jsonw_str_or_null(b, "node_id", m->node_id);
 }
 
+static void print_client(struct buf *b, const char *key, int64_t id)
+{
+	if (id != 0)
+		jsonw_int(b, key, id);
+	else
+		jsonw_null(b, key);
+}
+
 void mapping_print(struct buf *b, const char *key, const struct mapping *m, const struct mapping_live *live)
 {
-	const int64_t client_id = mapping_client(m);
-
 	jsonw_object(b, key);
 	jsonw_str(b, "id", m->id);
 	jsonw_str(b, "tenant_id", m->tenant_id);
@@ -135,11 +166,12 @@ void mapping_print(struct buf *b, const char *key, const struct mapping *m, cons
 	jsonw_str(b, "name", m->name);
 	jsonw_str(b, "description", m->description);
 	jsonw_str(b, "type", str_eq(m->tenant_id, ANONYMOUS_TENANT) ? "anonymous" : "standard");
-	jsonw_null(b, "source_client_id");
-	if (client_id != 0)
-		jsonw_int(b, "target_client_id", client_id);
-	else
-		jsonw_null(b, "target_client_id");
+	print_client(b, "source_client_id", mapping_source(m));
+	print_client(b, "target_client_id", mapping_client(m));
+	if (live != NULL) {
+		jsonw_str(b, "source_client_status", live->source);
+		jsonw_str(b, "target_client_status", live->target);
+	}
 	print_ends(b, &m->conf);
 	print_placement(b, m);
 	jsonw_str(b, "status", live != NULL ? live->status : m->active ? "active" : "inactive");
@@ -173,6 +205,7 @@ void mapping_diff(const struct mapping *a, const struct mapping *b, struct buf *
 	name_if(!str_eq(c->bind, d->bind), "bind_address", fields);
 	name_if(c->port_first != d->port_first, "source_port", fields);
 	name_if(c->port_last != d->port_last, "source_port_end", fields);
+	name_if(!str_eq(c->source_client, d->source_client), "source_client_id", fields);
 	name_if(!str_eq(c->target_client, d->target_client), "target_client_id", fields);
 	name_if(!str_eq(c->target_host, d->target_host), "target_host", fields);
 	name_if(c->target_port != d->target_port, "target_port", fields);
@@ -229,6 +262,7 @@ int mapping_load(struct mapping *m, struct query *q, struct err *e)
 	m->over_quota = query_int(q, 26) == 2;
 	if (query_int(q, 26) != 0)
 		str_copy(m->conf.account, sizeof m->conf.account, m->user_id);
+	mapping_set_source(m, query_int(q, 27));
 	if (mapping_settings_load(&m->conf, settings != NULL ? settings : "{}", e) == 0)
 		return 0;
 	mapping_fini(m);
@@ -279,10 +313,10 @@ int mapping_list(struct db *db, const struct mapping_filter *f, mapping_fn fn, v
 	search_pattern(pattern, sizeof pattern, f->search);
 	const struct bind binds[] = { bind_s(f->tenant_id), bind_s(f->after), bind_s(f->user_id), bind_s(f->protocol),
 		bind_s(f->group), bind_s(f->node), bind_s(f->search), bind_s(pattern), bind_i(f->limit),
-		bind_i(f->client_id) };
+		bind_i(f->end_id != 0 ? f->end_id : f->client_id) };
+	const int statement = f->end_id != 0 ? SQL_LIST_OF_END : f->client_id != 0 ? SQL_LIST_OF_CLIENT : SQL_LIST;
 
-	if (db_query_v(db, &q, sql[f->client_id != 0 ? SQL_LIST_OF_CLIENT : SQL_LIST], e, binds,
-		    ARRAY_LEN(binds) - (f->client_id == 0)) != 0)
+	if (db_query_v(db, &q, sql[statement], e, binds, ARRAY_LEN(binds) - (statement == SQL_LIST)) != 0)
 		return -1;
 	while (more == 0 && (rc = query_next(q, e)) == 1) {
 		rc = mapping_load(&m, q, e);
@@ -371,7 +405,7 @@ static int write_row(struct db *tx, const char *statement, const struct mapping 
 		bind_i(c->port_first), bind_i(c->port_last), bind_s(c->target_host), bind_i(c->target_port),
 		bind_i(c->dial_any), bind_i(c->expires_ms), bind_s(buf_cstr(&settings)), bind_i(m->version),
 		bind_i(m->seq), bind_i(m->created_ms), bind_i(m->updated_ms), bind_i(m->port_picks),
-		bind_i(mapping_client(m)));
+		bind_i(mapping_client(m)), bind_i(mapping_source(m)));
 	buf_free(&settings);
 	return rc < 0 ? -1 : 0;
 }

@@ -35,7 +35,7 @@ struct mapping {
 	char group_id[PROTO_ID_SIZE], group_name[PROTO_NAME_SIZE]; /* the name as the caller wrote it */
 	char node_id[PROTO_ID_SIZE], node_name[PROTO_NAME_SIZE];   /* "" = every node of the group */
 	bool active;                                               /* the wish */
-	bool owner_active;  /* reading only: neither user, tenant nor target client is switched off or going */
+	bool owner_active; /* reading only: neither user, tenant nor a client at one of its ends is switched off or going */
 	bool over_quota;    /* reading only: what its user may pass in this month is used up */
 	uint8_t port_picks; /* how often controld picked its ports; 0: they are settled (mapping_port.h) */
 	int64_t version;    /* of the row */
@@ -46,13 +46,16 @@ struct mapping {
 
 void mapping_fini(struct mapping *m);
 const char *mapping_protocol_name(const struct mapping_conf *c);
+/* Of its ports: "tcp" or "udp". */
+const char *mapping_transport_name(const struct mapping_conf *c);
 /* Wanted now: a mapping that is not, is off on every relay. */
 bool mapping_serves(const struct mapping *m, int64_t now_ms);
 
 /* What is known about a mapping besides its row. */
 struct mapping_live {
-	const char *status; /* "pending", "active", "error", "inactive" */
-	json_t *error;      /* reasons by node, or NULL */
+	const char *status;          /* "pending", "active", "error", "inactive" */
+	json_t *error;               /* reasons by node, or NULL */
+	const char *source, *target; /* how the clients at its ends are; NULL: there is none, or it is not known */
 	struct traffic traffic;
 };
 /* The object of the API; live NULL: as the change log keeps it, with the wish as status. */
@@ -61,21 +64,7 @@ void mapping_print(struct buf *b, const char *key, const struct mapping *m, cons
 void mapping_diff(const struct mapping *a, const struct mapping *b, struct buf *fields);
 
 /* ---- rows --------------------------------------------------------------------------------------------------------- */
-/* What a SELECT reads for mapping_load(): mappings must be called m. */
-#define MAPPING_COLUMNS                                                                                           \
-	"m.id, m.tenant_id, m.user_id, m.name, m.description, m.group_id, m.group_name, m.node_id, m.node_name, " \
-	"m.active, m.protocol, m.bind_address, m.source_port, m.source_port_end, m.target_host, m.target_port, "  \
-	"m.dial_any, m.expires_ms, m.settings, m.version, m.seq, m.created_ms, m.updated_ms, "                    \
-	"m.port_picks, m.target_client_id, " MAPPING_OWNER_ACTIVE ", " MAPPING_QUOTA
-#define MAPPING_QUOTA /* 0: none, 1: it has one, 2: and it is used up */                                    \
-	"coalesce((SELECT CASE WHEN q.exceeded = 1 THEN 2 WHEN q.monthly_bytes > 0 THEN 1 ELSE 0 END FROM " \
-	"user_quotas q WHERE m.user_id <> '' AND q.user_id = m.user_id), 0)"
-#define MAPPING_OWNER_ACTIVE                                                                                          \
-	"CASE WHEN EXISTS (SELECT 1 FROM tenants n WHERE n.id = m.tenant_id AND n.status = 'active') AND (m.user_id " \
-	"= '' OR EXISTS (SELECT 1 FROM users u WHERE u.id = m.user_id AND u.status = 'active')) AND "                 \
-	"(m.target_client_id = 0 OR EXISTS (SELECT 1 FROM clients c WHERE c.id = m.target_client_id AND c.status = "  \
-	"'active' AND " CLIENT_OWNER_ACTIVE ")) THEN 1 ELSE 0 END"
-#define MAPPING_COLUMNS_N 27
+/* A SELECT of mapping_columns.h. */
 int mapping_load(struct mapping *m, struct query *q, struct err *e) MUST_CHECK;
 
 /* ERR_MAPPING_NOT_FOUND when the tenant has no such mapping. *m is released by the caller on success. */
@@ -89,6 +78,7 @@ int mapping_find(struct db *db, const char *tenant_id, const char *id, int64_t *
 struct mapping_filter {
 	const char *tenant_id, *user_id, *protocol, *group, *node;
 	int64_t client_id;  /* whose agent dials; 0: any */
+	int64_t end_id;     /* the client at one of its ends; 0: any */
 	const char *search; /* beginning of the name or of the target's host, or the id */
 	const char *after;  /* id of the last one seen */
 	unsigned limit;
@@ -103,13 +93,16 @@ int mapping_count_of_tenant(struct db *db, const char *tenant_id, int64_t *n, st
 /* tenant "" and user "" do not filter. */
 int mapping_count(struct db *db, const char *tenant_id, const char *user_id, struct mapping_counts *out,
 	struct err *e) MUST_CHECK;
-/* Of a client; group "": in all. */
+/* With a client at one of their ends; group "": in all. */
 int mapping_count_of_client(
 	struct db *db, int64_t client_id, const char *group_id, struct mapping_counts *out, struct err *e) MUST_CHECK;
 
 /* 0: the relay dials by itself. */
 int64_t mapping_client(const struct mapping *m);
 void mapping_set_client(struct mapping *m, int64_t client_id);
+/* 0: the ports are the relays'. */
+int64_t mapping_source(const struct mapping *m);
+void mapping_set_source(struct mapping *m, int64_t client_id);
 
 int mapping_insert(struct db *tx, const struct mapping *m, struct err *e) MUST_CHECK;
 int mapping_update(struct db *tx, const struct mapping *m, struct err *e) MUST_CHECK;

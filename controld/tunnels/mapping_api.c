@@ -4,6 +4,7 @@
 #include "common/base/rand.h"
 #include "common/base/str.h"
 #include "controld/clients/client.h"
+#include "controld/clients/client_status.h"
 #include "controld/identity/identity.h"
 #include "controld/rest/park.h"
 #include "controld/tunnels/api.h"
@@ -24,6 +25,14 @@
 #define JSON_TYPE "application/json; charset=utf-8"
 
 /* ---- answering ---------------------------------------------------------------------------------------------------- */
+/* Of a client at one end. */
+static const char *end_status(struct tunnels *t, int64_t client_id)
+{
+	if (client_id == 0 || t->conf.clients == NULL)
+		return NULL;
+	return client_status_name(client_statuses_of(t->conf.clients, client_id));
+}
+
 void mapping_find_status(struct tunnels *t, const struct mapping *m, int64_t now_ms, struct mapping_live *live)
 {
 	static const char *const names[] = {
@@ -33,6 +42,8 @@ void mapping_find_status(struct tunnels *t, const struct mapping *m, int64_t now
 	};
 
 	live->error = NULL;
+	live->source = end_status(t, mapping_source(m));
+	live->target = end_status(t, mapping_client(m));
 	live->status = "inactive";
 	if (m->active && m->owner_active && m->over_quota) {
 		live->status = "error";
@@ -246,13 +257,28 @@ static int check_client(struct db *tx, const struct mapping *m, struct err *e)
 	return 0;
 }
 
+static int check_source(struct db *tx, const struct mapping *m, struct err *e)
+{
+	const int64_t id = mapping_source(m);
+	bool exists;
+
+	if (id == 0)
+		return 0;
+	if (client_exists(tx, m->tenant_id, id, &exists, e) != 0)
+		return -1;
+	if (exists)
+		return 0;
+	err_set(e, ERR_VALIDATION, "source_client_id", "source_client_id: there is no client %" PRId64, id);
+	return err_detail(e, "unknown", m->conf.source_client);
+}
+
 /* May it be dialled by who shall dial? */
 static int check_target(struct db *tx, struct mapping *m, struct err *e)
 {
 	if (m->conf.target_client[0] == '\0')
 		return mapping_dial_check(tx, m->tenant_id, &m->conf, e);
 	m->conf.dial_any = false; /* the agent has a list of its own */
-	return check_client(tx, m, e);
+	return check_client(tx, m, e) == 0 ? check_source(tx, m, e) : -1;
 }
 
 static int work_create(struct db *tx, void *arg, struct err *e)
@@ -418,11 +444,12 @@ static int follow_target(struct db *tx, struct write *w, struct err *e)
 	struct mapping_conf *c = &w->m.conf;
 	const struct mapping_conf *old = &w->before.conf;
 	const bool host = !str_eq(c->target_host, old->target_host) || !str_eq(c->target_client, old->target_client);
+	const bool source = !str_eq(c->source_client, old->source_client);
 	const bool ports =
 		c->target_port != old->target_port || c->port_last - c->port_first > old->port_last - old->port_first;
 	const bool relays = !str_eq(w->m.group_id, w->before.group_id) || !str_eq(w->m.node_id, w->before.node_id);
 
-	if (!host && !ports && !relays)
+	if (!host && !ports && !relays && !source)
 		return 0;
 	c->dial_any = w->who->system_admin && (host || c->dial_any);
 	return check_target(tx, &w->m, e);
@@ -441,7 +468,8 @@ static int follow_changes(struct db *tx, struct write *w, struct err *e)
 	if (follow_target(tx, w, e) != 0)
 		return -1;
 	if (str_eq(m->group_id, old->group_id) && str_eq(c->bind, old->conf.bind) &&
-		c->port_first == old->conf.port_first && c->port_last == old->conf.port_last)
+		str_eq(c->source_client, old->conf.source_client) && c->port_first == old->conf.port_first &&
+		c->port_last == old->conf.port_last)
 		return 0;
 	if (port_release(tx, m->id, e) != 0)
 		return -1;

@@ -4,13 +4,15 @@
 #include "controld/clients/clients.h"
 #include "controld/store/changes.h"
 #include "controld/store/erasure.h"
+#include "controld/tunnels/mapping_columns.h"
 #include "controld/tunnels/port.h"
 
 enum { SQL_ORPHAN, SQL_OF_USER, SQL_OF_TENANT };
 static const char *const sql[] = {
 	[SQL_ORPHAN] =
 		"SELECT " MAPPING_COLUMNS " FROM mappings m WHERE m.target_client_id IN (SELECT id FROM clients WHERE "
-		"status = 'deleting') LIMIT 1",
+		"status = 'deleting') OR m.source_client_id IN (SELECT id FROM clients WHERE status = 'deleting') "
+		"LIMIT 1",
 	[SQL_OF_USER] = "SELECT " MAPPING_COLUMNS " FROM mappings m WHERE m.user_id = ?1 LIMIT 1",
 	[SQL_OF_TENANT] = "SELECT " MAPPING_COLUMNS " FROM mappings m WHERE m.tenant_id = ?1 LIMIT 1",
 };
@@ -39,11 +41,10 @@ int mapping_log(struct db *tx, struct mapping *m, const char *op, const char *fi
 }
 
 /* Logs the client when as many of its mappings are in the group now as make the difference. */
-static int tell_client(
-	struct db *tx, const struct mapping *m, int64_t makes, const struct mapping_actor *by, struct err *e)
+static int tell_client(struct db *tx, const struct mapping *m, int64_t client_id, int64_t makes,
+	const struct mapping_actor *by, struct err *e)
 {
 	const struct client_actor actor = { by->name, by->request_id, by->now_ms };
-	const int64_t client_id = mapping_client(m);
 	struct mapping_counts n;
 
 	if (client_id == 0)
@@ -53,22 +54,33 @@ static int tell_client(
 	return n.all == makes ? client_moved(tx, client_id, &actor, e) : 0;
 }
 
+static int tell_clients(
+	struct db *tx, const struct mapping *m, int64_t makes, const struct mapping_actor *by, struct err *e)
+{
+	const int64_t target = mapping_client(m), source = mapping_source(m);
+
+	if (tell_client(tx, m, target, makes, by, e) != 0)
+		return -1;
+	return source != target ? tell_client(tx, m, source, makes, by, e) : 0;
+}
+
 int mapping_came(struct db *tx, const struct mapping *m, const struct mapping_actor *by, struct err *e)
 {
 	if (traffic_serve(tx, m->id, m->tenant_id, mapping_client(m), e) != 0)
 		return -1;
-	return tell_client(tx, m, 1, by, e);
+	return tell_clients(tx, m, 1, by, e);
 }
 
 int mapping_left(struct db *tx, const struct mapping *m, const struct mapping_actor *by, struct err *e)
 {
-	return tell_client(tx, m, 0, by, e);
+	return tell_clients(tx, m, 0, by, e);
 }
 
 int mapping_moved(struct db *tx, const struct mapping *before, const struct mapping *m, const struct mapping_actor *by,
 	struct err *e)
 {
-	if (str_eq(before->conf.target_client, m->conf.target_client) && str_eq(before->group_id, m->group_id))
+	if (str_eq(before->conf.target_client, m->conf.target_client) &&
+		str_eq(before->conf.source_client, m->conf.source_client) && str_eq(before->group_id, m->group_id))
 		return 0;
 	if (mapping_left(tx, before, by, e) != 0)
 		return -1;

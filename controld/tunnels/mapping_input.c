@@ -180,17 +180,34 @@ static void take_target(struct mapping *m, const json_t *body, struct err_list *
 			"target_host: '%s' is not a host name or an IP address", s);
 }
 
-static void refuse_source(const json_t *body, struct err_list *errs)
+static void take_source(struct mapping *m, const json_t *body)
 {
 	const json_t *v = json_object_get(body, "source_client_id");
-	char value[24];
 
-	if (v == NULL || json_is_null(v))
+	if (v != NULL)
+		mapping_set_source(m, json_integer_value(v));
+}
+
+/* A connection to a client's own machine never meets a relay's port. */
+static void check_source(const struct mapping *m, struct err_list *errs)
+{
+	const struct mapping_conf *c = &m->conf;
+
+	if (c->source_client[0] == '\0')
 		return;
-	str_fmt(value, sizeof value, "%lld", (long long)json_integer_value(v));
-	err_list_add(errs, ERR_VALIDATION, "source_client_id", "unsupported", value,
-		"source_client_id: %s: a port at a client is not served yet; without it the port is one on relays",
-		value);
+	if (c->target_client[0] == '\0')
+		err_list_add(errs, ERR_VALIDATION, "source_client_id", "combination", c->source_client,
+			"source_client_id: %s needs a target_client_id: what comes in at a client goes to an agent",
+			c->source_client);
+	if (c->protocol == MAPPING_UDP)
+		err_list_add(errs, ERR_VALIDATION, "source_client_id", "unsupported", c->source_client,
+			"source_client_id: %s: udp is not served at a client yet", c->source_client);
+	if (c->proxy_in)
+		err_list_add(errs, ERR_VALIDATION, "accept_proxy_protocol.enabled", "combination", "true",
+			"accept_proxy_protocol.enabled: 'true' is for ports on relays only");
+	if (c->hot)
+		err_list_add(
+			errs, ERR_VALIDATION, "hot", "combination", "true", "hot: 'true' is for ports on relays only");
 }
 
 static void take_expiry(struct mapping *m, const json_t *body, int64_t now_ms, struct err_list *errs)
@@ -232,11 +249,12 @@ void mapping_apply(struct mapping *m, const json_t *body, int64_t now_ms, struct
 	take_status(m, body);
 	take_bind(m, body, errs);
 	take_ports(m, body, errs);
-	refuse_source(body, errs);
+	take_source(m, body);
 	take_client(m, body);
 	take_target(m, body, errs);
 	take_expiry(m, body, now_ms, errs);
 	mapping_settings_apply(&m->conf, body, errs);
 	check_ports(&m->conf, errs);
 	mapping_settings_check(&m->conf, errs);
+	check_source(m, errs);
 }

@@ -18,6 +18,7 @@ struct page_of_mappings {
 	const char *tenant_id;
 	const char *status; /* wanted; NULL: any */
 	int64_t client_id;  /* that serves them; 0: any */
+	int64_t end_id;     /* that is at one of their ends; 0: any */
 	int64_t now_ms;
 	unsigned room; /* items that still fit */
 	unsigned rows; /* looked at */
@@ -62,6 +63,7 @@ static int read_page(struct page_of_mappings *p, struct request *rq, const struc
 		.group = query_or_none(rq, "group"),
 		.node = query_or_none(rq, "node"),
 		.client_id = p->client_id,
+		.end_id = p->end_id,
 		.search = query_or_none(rq, "q"),
 		.after = page->after,
 		.limit = p->status != NULL ? STATUS_ROWS : page->limit + 1 };
@@ -119,14 +121,14 @@ int mapping_api_of_client(void *feature, struct request *rq, struct reply *rp, s
 {
 	struct page_of_mappings p = page_begin(feature, rq);
 
-	return tunnels_client_of(feature, rq, &p.client_id, e) != 0 ? -1 : list(&p, rq, rp, e);
+	return tunnels_client_of(feature, rq, &p.end_id, e) != 0 ? -1 : list(&p, rq, rp, e);
 }
 
 int mapping_api_own(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
 	struct page_of_mappings p = page_begin(feature, rq);
 
-	p.client_id = identity_client(request_identity(rq));
+	p.end_id = identity_client(request_identity(rq));
 	return list(&p, rq, rp, e);
 }
 

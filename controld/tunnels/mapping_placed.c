@@ -2,6 +2,7 @@
 #include "common/base/str.h"
 #include "controld/clients/client.h"
 #include "controld/tunnels/mapping.h"
+#include "controld/tunnels/mapping_columns.h"
 #include "controld/tunnels/mapping_dial.h"
 #include "controld/tunnels/tunnels.h"
 
@@ -13,8 +14,11 @@ static const char *const sql[] = {
 	[SQL_ALL] = "SELECT " MAPPING_COLUMNS " FROM mappings m",
 	[SQL_IDS_OF_USER] = "SELECT id FROM mappings WHERE user_id = ?1",
 	[SQL_IDS_OF_TENANT] = "SELECT id FROM mappings WHERE tenant_id = ?1",
-	[SQL_IDS_OF_CLIENT] = "SELECT id FROM mappings WHERE target_client_id = ?1",
-	[SQL_GROUPS] = "SELECT DISTINCT group_id FROM mappings WHERE target_client_id = ?1",
+	[SQL_IDS_OF_CLIENT] = "SELECT id FROM mappings WHERE target_client_id = ?1 UNION SELECT id FROM mappings "
+			      "WHERE source_client_id = ?1",
+	[SQL_GROUPS] =
+		"SELECT group_id FROM mappings WHERE target_client_id = ?1 UNION SELECT group_id FROM mappings WHERE "
+		"source_client_id = ?1",
 };
 const struct sql_table mapping_placed_sql = { "mapping_placed", sql, ARRAY_LEN(sql) };
 

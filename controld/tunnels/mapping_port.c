@@ -18,14 +18,23 @@ static const char *const sql[] = {
 const struct sql_table mapping_port_sql = { "mapping_port", sql, ARRAY_LEN(sql) };
 
 /* ---- claiming and moving ------------------------------------------------------------------------------------------ */
-static struct port_place place_of(const struct mapping *m)
+/* What holds its ports: the relays of a group, or the machine of a client, which has its own. */
+struct holder {
+	char of[PROTO_ID_SIZE + sizeof "client:"];
+};
+
+static struct port_place place_of(const struct mapping *m, struct holder *h)
 {
-	return (struct port_place){ m->tenant_id, m->group_id, mapping_protocol_name(&m->conf), m->conf.bind };
+	const bool own = m->conf.source_client[0] != '\0';
+
+	str_fmt(h->of, sizeof h->of, "%s%s", own ? "client:" : "", own ? m->conf.source_client : m->group_id);
+	return (struct port_place){ m->tenant_id, h->of, mapping_transport_name(&m->conf), m->conf.bind };
 }
 
 int mapping_port_claim(struct db *tx, const struct tunnels_conf *conf, struct mapping *m, struct err *e)
 {
-	const struct port_place at = place_of(m);
+	struct holder holder;
+	const struct port_place at = place_of(m, &holder);
 	struct mapping_conf *c = &m->conf;
 	const struct port_wish wish = {
 		.min = conf->port_min,
@@ -60,7 +69,8 @@ bool mapping_port_must_move(struct mapping_statuses *s, const struct mapping *m)
  */
 static int pick_others(struct db *tx, const struct tunnels_conf *conf, struct mapping *m, struct err *e)
 {
-	const struct port_place at = place_of(m);
+	struct holder holder;
+	const struct port_place at = place_of(m, &holder);
 	struct mapping_conf *c = &m->conf;
 	const uint16_t n = (uint16_t)(c->port_last - c->port_first + 1);
 	const uint32_t span = (uint32_t)(conf->port_max - conf->port_min) + 1;

@@ -68,8 +68,9 @@ bool port_same_sockets(const struct object *a, const struct object *b)
 {
 	const struct mapping_conf *x = &a->mapping, *y = &b->mapping;
 
-	return str_eq(x->bind, y->bind) && x->port_first == y->port_first && x->port_last == y->port_last &&
-	       x->hot == y->hot && mapping_hosts_equal(&x->hosts, &y->hosts);
+	return str_eq(x->source_client, y->source_client) && str_eq(x->bind, y->bind) &&
+	       x->port_first == y->port_first && x->port_last == y->port_last && x->hot == y->hot &&
+	       mapping_hosts_equal(&x->hosts, &y->hosts);
 }
 
 bool port_overlaps(const struct object *a, const struct object *b)
@@ -129,7 +130,13 @@ int port_open_sockets(struct port *p, struct adopted *adopted, struct fd_budget 
 {
 	const struct mapping_conf *conf = &p->object->mapping;
 	unsigned group = group_size(p, adopted);
-	unsigned n = (unsigned)(conf->port_last - conf->port_first + 1) * group;
+	unsigned n;
+
+	if (conf->source_client[0] != '\0') { /* its agent has the sockets */
+		p->group = 1;
+		return 0;
+	}
+	n = (unsigned)(conf->port_last - conf->port_first + 1) * group;
 
 	if (!fd_budget_take(fds, n, FD_FOR_PORTS))
 		return err_set(e, ERR_NO_DESCRIPTORS, "source_port",

@@ -2,6 +2,7 @@
 #include "relayd/stream/session.h"
 
 #include "common/base/clock.h"
+#include "common/base/err.h"
 #include "common/base/sm.h"
 #include "common/base/str.h"
 #include "common/net/proxy_protocol.h"
@@ -12,6 +13,7 @@
 #include "relayd/stream/tcp_lane.h"
 #include "relayd/tunnel/agents.h"
 #include "relayd/tunnel/client_gate.h"
+#include "relayd/tunnel/visits.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -62,18 +64,24 @@ static const struct {
 	bool reset;
 	int counter; /* enum meter_counter, or -1 */
 	enum farewell farewell;
+	uint16_t code;      /* what an agent that came in is told */
+	const char *reason; /* the same */
 } ends[] = {
-	[END_DONE] = { false, -1, FAREWELL_NONE },
-	[END_RESET] = { true, METER_reset, FAREWELL_NONE },
-	[END_TIMED_OUT] = { true, METER_timed_out, FAREWELL_NONE },
-	[END_CUT] = { true, -1, FAREWELL_NONE },
-	[END_REFUSED] = { true, -1, FAREWELL_NONE }, /* the gate has counted it */
-	[END_HEADER] = { true, METER_refused_proxy, FAREWELL_NONE },
-	[END_TARGET] = { true, METER_refused_dial, FAREWELL_UNREACHABLE },
-	[END_RESOURCE] = { true, METER_refused_resource, FAREWELL_BUSY },
-	[END_CROWDED] = { true, METER_refused_limit, FAREWELL_BUSY }, /* its client has enough connections */
-	[END_DOWN] = { true, METER_refused_down, FAREWELL_UNREACHABLE },
-	[END_QUOTA] = { true, METER_refused_quota, FAREWELL_BUSY },
+	[END_DONE] = { false, -1, FAREWELL_NONE, ERR_NONE, "" },
+	[END_RESET] = { true, METER_reset, FAREWELL_NONE, ERR_UNAVAILABLE, "the other end was reset" },
+	[END_TIMED_OUT] = { true, METER_timed_out, FAREWELL_NONE, ERR_TIMEOUT, "nothing has passed for too long" },
+	[END_CUT] = { true, -1, FAREWELL_NONE, ERR_FORBIDDEN, "the connection was cut, or the mapping is off" },
+	[END_REFUSED] = { true, -1, FAREWELL_NONE, ERR_FORBIDDEN,
+		"the mapping does not let it in" }, /* the gate has counted it */
+	[END_HEADER] = { true, METER_refused_proxy, FAREWELL_NONE, ERR_PROTOCOL, "no header" },
+	[END_TARGET] = { true, METER_refused_dial, FAREWELL_UNREACHABLE, ERR_UNAVAILABLE,
+		"the target's agent is not connected to this relay" },
+	[END_RESOURCE] = { true, METER_refused_resource, FAREWELL_BUSY, ERR_OVERLOADED,
+		"the relay has no memory or descriptor left" },
+	[END_CROWDED] = { true, METER_refused_limit, FAREWELL_BUSY, ERR_OVERLOADED, "a client has enough connections" },
+	[END_DOWN] = { true, METER_refused_down, FAREWELL_UNREACHABLE, ERR_UNAVAILABLE,
+		"no agent of the target has reached it" },
+	[END_QUOTA] = { true, METER_refused_quota, FAREWELL_BUSY, ERR_QUOTA_EXCEEDED, "the owner's quota is used up" },
 };
 
 enum { CLIENT, TARGET };
@@ -94,8 +102,9 @@ struct session {
 	struct task task; /* another turn; the wait for a name; the burial */
 	struct list link;
 	struct gate_pass pass;
-	struct client_gate *client; /* entered; NULL: none */
-	struct proxied *proxied;    /* NULL: the client is who connected */
+	struct client_gate *client[2]; /* entered: the source's, the target's; NULL: none */
+	uint16_t target_code;          /* why the target's agent ended its stream; 0: it did not */
+	struct proxied *proxied;       /* NULL: the client is who connected */
 	struct dial dial;
 	struct agents_tried tried;
 	uint64_t id, opened_ns;
@@ -146,6 +155,20 @@ static void say_farewell(struct session *s, enum farewell why)
 	l->farewell(l, fd, why);
 }
 
+/* The agent that came in learns why, where a socket only learns that. */
+static void tell_visitor(struct session *s, enum session_end why)
+{
+	struct side *client = &s->side[CLIENT];
+
+	if (client->ops == NULL || !ends[why].reset)
+		return;
+	if (s->target_code != 0)
+		stream_close(
+			stream_side_stream(client), s->target_code, "the target's agent could not, or did not go on");
+	else
+		stream_close(stream_side_stream(client), ends[why].code, ends[why].reason);
+}
+
 /* Any number of times; the first reason wins. The memory lives until the end of the round. */
 static void session_close(struct session *s, enum session_end why)
 {
@@ -158,15 +181,16 @@ static void session_close(struct session *s, enum session_end why)
 		count(l, (enum meter_counter)ends[why].counter);
 	gate_leave(tcp_lane_gate(l), worker_of(s)->index, worker_of(s)->now_ns, &s->pass);
 	say_farewell(s, ends[why].farewell);
-	if (s->client != NULL)
+	if (s->client[TARGET] != NULL)
 		l->mean_bytes = (3 * l->mean_bytes + s->flow[GATE_IN].bytes + s->flow[GATE_OUT].bytes) / 4;
+	tell_visitor(s, why);
 	for (unsigned i = 0; i < 2; i++) {
 		side_close(&s->side[i], ends[why].reset);
 		flow_fini(&s->flow[i], &l->way[i]);
+		if (s->client[i] != NULL)
+			client_gate_leave(s->client[i]);
+		client_gate_unref(s->client[i]);
 	}
-	if (s->client != NULL)
-		client_gate_leave(s->client);
-	client_gate_unref(s->client);
 	fd_budget_give(worker_of(s)->fds, s->fds);
 	wheel_disarm(&s->timer);
 	dial_fini(&s->dial);
@@ -270,16 +294,17 @@ void session_on_limits(struct session *s)
 
 /* ---- bytes ------------------------------------------------------------------------------------------------------ */
 
-/* The way's source has ended: pass it on, or, when the other way has ended before, be done. */
+/* The way's source has ended: pass it on. When the other way has ended before, closing a socket says it, but not a stream. */
 static void end_way(struct session *s, enum gate_way way)
 {
 	struct side *to = &s->side[way == GATE_IN ? TARGET : CLIENT];
+	bool last = s->flow[!way].state == FLOW_DONE;
 
 	s->flow[way].state = FLOW_DONE;
-	if (s->flow[!way].state == FLOW_DONE)
-		session_close(s, END_DONE);
-	else if (side_finish(to) != 0)
+	if ((to->ops != NULL || !last) && side_finish(to) != 0)
 		session_close(s, END_RESET);
+	else if (last)
+		session_close(s, END_DONE);
 	else
 		set_timer(s);
 }
@@ -408,18 +433,18 @@ static int open_stream(struct session *s, const struct agents_found *found)
 	if (stream_side_open(&s->side[TARGET], found->link, &open) != 0)
 		return -1;
 	s->side[TARGET].writable = true;
-	fd_budget_give(worker_of(s)->fds, s->fds - 1);
-	s->fds = 1;
+	if (s->fds > 1) {
+		fd_budget_give(worker_of(s)->fds, s->fds - 1);
+		s->fds = 1;
+	}
 	return 0;
 }
 
-static bool enter_client(struct session *s)
+static bool enter_client(struct session *s, struct client_gate *g, unsigned side)
 {
-	struct client_gate *g = s->lane->client;
-
 	if (g == NULL || !client_gate_enter(g))
 		return false;
-	s->client = client_gate_ref(g);
+	s->client[side] = client_gate_ref(g);
 	return true;
 }
 
@@ -430,6 +455,13 @@ static bool goes_alone(const struct session *s)
 
 	return transport == MAPPING_TRANSPORT_DEDICATED ||
 	       (transport == MAPPING_TRANSPORT_AUTO && s->lane->mean_bytes >= ALONE_BYTES);
+}
+
+static bool enter_clients(struct session *s)
+{
+	const struct tcp_lane *l = s->lane;
+
+	return (l->source == NULL || enter_client(s, l->source, CLIENT)) && enter_client(s, l->client, TARGET);
 }
 
 static struct agents_ask ask_of(struct session *s)
@@ -471,7 +503,7 @@ static void find_agent(struct session *s)
 	case AGENTS_HERE:
 		if (s->state == SESSION_NAME)
 			session_move(s, SESSION_DIAL);
-		if (s->client == NULL && !enter_client(s))
+		if (s->client[TARGET] == NULL && !enter_clients(s))
 			session_close(s, END_CROWDED);
 		else
 			go_to_agent(s, &found);
@@ -579,6 +611,19 @@ static bool reached_target(const struct session *s)
 	return s->side[TARGET].ops == NULL || stream_side_stream(&s->side[TARGET])->opened;
 }
 
+/* The agent that came in waits for it, and may ask another relay as long as it has not been told. */
+static void tell_opened(struct session *s)
+{
+	struct stream *stream;
+
+	if (s->side[CLIENT].ops == NULL || !reached_target(s))
+		return;
+	stream = stream_side_stream(&s->side[CLIENT]);
+	if (!stream->opened)
+		stream_opened(stream);
+	stream->opened = true;
+}
+
 /*
  * An error is a reset: of data that came before it, what the other side takes at once has been passed on, and then
  * the other side learns of it.
@@ -594,6 +639,10 @@ static void on_client(struct io *io, uint32_t events)
 {
 	struct session *s = CONTAINER_OF(io, struct session, side[CLIENT].io);
 
+	if (events & EPOLLERR && s->side[CLIENT].ops != NULL) {
+		session_close(s, END_RESET); /* as of a target's stream */
+		return;
+	}
 	side_hear(&s->side[CLIENT], worker_of(s), events);
 	if (s->state == SESSION_OPEN)
 		on_open_event(s, events);
@@ -618,12 +667,15 @@ static void on_target(struct io *io, uint32_t events)
 
 	if (events & EPOLLERR && s->side[TARGET].ops != NULL) {
 		/* What was still in the stream went with it, so nothing is pumped: cut data must not look like an end. */
+		s->target_code = stream_side_stream(&s->side[TARGET])->code;
 		if (reached_target(s))
 			session_close(s, END_RESET);
 		else
 			leave_agent(s);
 		return;
 	}
+	if (events & EPOLLOUT)
+		tell_opened(s);
 	side_hear(&s->side[TARGET], worker_of(s), events);
 	if (s->state == SESSION_OPEN) {
 		on_open_event(s, events);
@@ -742,6 +794,42 @@ void session_open(struct tcp_lane *l, int fd, const struct addr *from, uint16_t 
 		set_timer(s);
 	else
 		leave_header(s);
+}
+
+/* What the gate has no reason for, the agent's own address has. */
+static void admit_visit(struct session *s, const struct visit *v)
+{
+	s->fds = 0;
+	s->proxied = malloc(sizeof *s->proxied);
+	if (s->proxied == NULL || stream_side_accept(&s->side[CLIENT], v->mux, v->id, v->open) != 0) {
+		stream_refuse(v->mux, v->id, ERR_NOMEM, ends[END_RESOURCE].reason);
+		session_close(s, END_RESOURCE);
+		return;
+	}
+	*s->proxied = (struct proxied){ .from = *v->from, .to = *v->at };
+	leave_header(s);
+}
+
+void session_visit(struct tcp_lane *l, const struct visit *v)
+{
+	const struct mapping_conf *conf = lane_conf(&l->base);
+	struct worker *w = l->base.worker;
+	struct gate_pass pass;
+	struct session *s;
+
+	if (!gate_enter(tcp_lane_gate(l), w->index, conf, v->from, w->now_ns, &pass)) {
+		stream_refuse(v->mux, v->id, ERR_OVERLOADED, "the mapping's limits or lists do not let it in");
+		return;
+	}
+	s = session_new(l, -1, (uint16_t)(conf->target_port + v->open->port - conf->port_first));
+	if (s == NULL) {
+		count(l, METER_refused_resource);
+		gate_leave(tcp_lane_gate(l), w->index, w->now_ns, &pass);
+		stream_refuse(v->mux, v->id, ERR_NOMEM, ends[END_RESOURCE].reason);
+		return;
+	}
+	s->pass = pass;
+	admit_visit(s, v);
 }
 
 /* ---- for people ------------------------------------------------------------------------------------------------- */

@@ -20,12 +20,15 @@ struct flow;
 struct list;
 struct session;
 struct tcp_lane;
+struct visit;
 
 size_t session_size(void);
 struct session *session_of(struct list *link); /* in tcp_lane.sessions */
 
 /* An accepted connection; takes fd, and refuses it if it may not come in. */
 void session_open(struct tcp_lane *l, int fd, const struct addr *from, uint16_t target_port);
+/* A stream of the source client's agent; refuses it if it may not come in. */
+void session_visit(struct tcp_lane *l, const struct visit *v);
 /* Ends it with a reset on both sides. */
 void session_cut(struct session *s);
 /* The lane's configuration changed: its time-outs are the new ones. */

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "relayd/stream/tcp_lane.h"
 
+#include "common/base/str.h"
 #include "relayd/limit/quotas.h"
 #include "relayd/stream/session.h"
 #include "relayd/tunnel/agents.h"
@@ -164,19 +165,37 @@ static void way_init(struct tcp_lane *l, enum gate_way which, enum meter_counter
 	timer_init(&way->refill, on_refill);
 }
 
-/* The client whose agent dials, if the mapping has one, and what it may take of its own rates. */
-static void set_client(struct tcp_lane *l)
+static struct client_gate *gate_of(const struct tcp_lane *l, const char *id)
 {
-	const char *id = lane_conf(&l->base)->target_client;
-	struct client_gate *before = l->client;
+	struct agents *agents = tcp_lane_desk(l)->agents;
 
-	l->client =
-		id[0] != '\0' && tcp_lane_desk(l)->agents != NULL ? agents_gate(tcp_lane_desk(l)->agents, id) : NULL;
-	for (int i = 0; i < 2 && l->client != before; i++) {
-		l->way[i].shared_rate = l->client != NULL ? &l->client->rate[i] : NULL;
-		l->way[i].shared_slice = (struct rate_slice){ .left = 0 };
+	return id[0] != '\0' && agents != NULL ? agents_gate(agents, id) : NULL;
+}
+
+static void share(struct flow_way *way, unsigned place, struct rate *r)
+{
+	if (way->shared[place] != r)
+		way->shared_slice[place] = (struct rate_slice){ .left = 0 };
+	way->shared[place] = r;
+}
+
+/*
+ * The clients at both ends, if the mapping has them, and what it may take of their own rates, which are to the agent and
+ * from it: what comes in comes from the source's. One that is both counts once.
+ */
+static void set_clients(struct tcp_lane *l)
+{
+	const struct mapping_conf *conf = lane_conf(&l->base);
+	struct client_gate *client = l->client, *source = l->source;
+
+	l->client = gate_of(l, conf->target_client);
+	l->source = str_eq(conf->source_client, conf->target_client) ? NULL : gate_of(l, conf->source_client);
+	for (int i = 0; i < 2; i++) {
+		share(&l->way[i], 0, l->client != NULL ? &l->client->rate[i] : NULL);
+		share(&l->way[i], 1, l->source != NULL ? &l->source->rate[!i] : NULL);
 	}
-	client_gate_unref(before);
+	client_gate_unref(client);
+	client_gate_unref(source);
 }
 
 static void set_quota(struct tcp_lane *l)
@@ -194,16 +213,18 @@ void tcp_lane_init(struct tcp_lane *l, struct worker *w, void *desk, struct port
 	way_init(l, GATE_OUT, METER_bytes_out);
 	target_init(&l->target, w);
 	target_set(&l->target, lane_conf(&l->base)->target_host);
-	set_client(l);
+	set_clients(l);
 	set_quota(l);
 }
 
 void tcp_lane_fini(struct tcp_lane *l)
 {
+	visit_door_close(&l->visits);
 	wheel_disarm(&l->way[GATE_IN].refill);
 	wheel_disarm(&l->way[GATE_OUT].refill);
 	target_fini(&l->target);
 	client_gate_unref(l->client);
+	client_gate_unref(l->source);
 	lane_fini(&l->base);
 }
 
@@ -228,11 +249,19 @@ static void lane_free(struct lane *base)
 	free(tcp(base));
 }
 
+static void on_visit(struct visit_door *d, const struct visit *v)
+{
+	session_visit(CONTAINER_OF(d, struct tcp_lane, visits), v);
+}
+
 static int lane_open(struct lane *base)
 {
 	struct tcp_lane *l = tcp(base);
 	const struct port *p = base->port;
 
+	if (lane_conf(base)->source_client[0] != '\0')
+		return visit_door_open(&l->visits, tcp_lane_desk(l)->agents, base->worker, base->object->id,
+			lane_conf(base), on_visit);
 	l->doors = malloc(sizeof *l->doors + p->n_fds * sizeof l->doors->at[0]);
 	if (l->doors == NULL)
 		return -1;
@@ -254,6 +283,7 @@ static void lane_shut(struct lane *base)
 {
 	struct tcp_lane *l = tcp(base);
 
+	visit_door_close(&l->visits);
 	stop_accepting(l);
 	/*
 	 * Who is in the queue is served, as closing would reset them. A successor with the same socket does not see
@@ -272,7 +302,7 @@ void tcp_lane_set(struct lane *base)
 	struct tcp_lane *l = tcp(base);
 
 	target_set(&l->target, lane_conf(base)->target_host);
-	set_client(l);
+	set_clients(l);
 	set_quota(l);
 	LIST_FOREACH_SAFE (it, &l->sessions)
 		session_on_limits(session_of(it));

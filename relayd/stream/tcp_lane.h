@@ -12,6 +12,7 @@
 #include "relayd/port/port_kind.h"
 #include "relayd/port/target.h"
 #include "relayd/stream/farewell.h"
+#include "relayd/tunnel/visits.h"
 
 struct agents;
 struct allowance;
@@ -34,8 +35,10 @@ struct tcp_lane {
 	struct list sessions;
 	struct target target;
 	struct client_gate *client;  /* whose agent dials; NULL: none */
+	struct client_gate *source;  /* on whose machine connections come in, if that is another one; NULL: none */
 	struct allowance *allowance; /* of its owner's quota; NULL: none */
 	struct doors *doors;         /* NULL: not accepting */
+	struct visit_door visits;    /* closed, unless there is a source_client */
 	struct timer pause;          /* accepting goes on then */
 	/* Tells a client why it is sent away; takes fd. NULL: it is reset. */
 	void (*farewell)(struct tcp_lane *l, int fd, enum farewell why);

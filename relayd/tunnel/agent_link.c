@@ -7,6 +7,7 @@
 #include "common/base/str.h"
 #include "relayd/tunnel/friends.h"
 #include "relayd/tunnel/registry.h"
+#include "relayd/tunnel/visits.h"
 #include "relayd/tunnel/watch.h"
 
 #include <stdlib.h>
@@ -186,6 +187,7 @@ static void welcome(struct agent_link *a)
 		reserve_tell(s, a);
 	seat_add(t, s, &a->in_seat);
 	watches_ask(a);
+	visits_offer(a);
 }
 
 static void on_arrived(struct task *task)
@@ -344,8 +346,14 @@ static int on_control(struct tunnel_link *l, const struct frame_head *h, const u
 	}
 }
 
+static void on_open(struct tunnel_link *l, uint32_t id, const struct frame_open *o)
+{
+	visits_take(agent_of(l), id, o);
+}
+
 static const struct tunnel_link_ops ops = {
 	.on_secured = on_secured,
+	.on_open = on_open,
 	.on_control = on_control,
 	.on_idle = on_idle,
 	.on_closed = on_closed,

@@ -8,6 +8,7 @@
 #include "relayd/conf/snapshot.h"
 #include "relayd/tunnel/agent_link.h"
 #include "relayd/tunnel/registry.h"
+#include "relayd/tunnel/visits.h"
 #include "relayd/tunnel/watch.h"
 
 #include <stdlib.h>
@@ -40,6 +41,7 @@ static struct seat *seat_new(struct agent_table *t, const char *id)
 	list_init(&s->waiting);
 	list_init(&s->watches);
 	reserve_init(&s->reserve);
+	list_init(&s->doors);
 	s->left_ns = t->worker->now_ns;
 	if (map_put_str(&t->seats, s->id, s, NULL) == 0)
 		return s;
@@ -139,7 +141,8 @@ static void settle_seats(struct agent_table *t)
 
 	while ((s = map_next(&t->seats, &it)) != NULL)
 		if (s->object == NULL && s->reserve.mappings == 0 && list_empty(&s->links) &&
-			list_empty(&s->reserve.ready) && list_empty(&s->waiting) && list_empty(&s->watches))
+			list_empty(&s->reserve.ready) && list_empty(&s->waiting) && list_empty(&s->watches) &&
+			list_empty(&s->doors))
 			seat_free(t, s);
 		else
 			reserve_settle(t, s);
@@ -202,6 +205,7 @@ int agent_table_init(struct agent_table *t, struct worker *w, struct registry *r
 	*t = (struct agent_table){ .worker = w, .registry = r, .conf = conf };
 	bucket_init(&t->notes, NOTES_PER_S, NOTES_AT_ONCE, w->now_ns);
 	map_init(&t->seats);
+	map_init(&t->doors);
 	list_init(&t->links);
 	timer_init(&t->sweep, on_sweep);
 	if (tunnel_desk_init(&t->desk) != 0)
@@ -220,9 +224,11 @@ void agent_table_fini(struct agent_table *t)
 	agent_table_close(t);
 	worker_bury_all(t->worker);
 	wheel_disarm(&t->sweep);
+	visits_forget(t);
 	while ((s = map_next(&t->seats, &it)) != NULL)
 		seat_free(t, s);
 	map_free(&t->seats);
+	map_free(&t->doors);
 	tls_ctx_unref(t->tls);
 	tunnel_desk_fini(&t->desk);
 }

@@ -30,6 +30,7 @@ struct seat {
 	struct reserve reserve;      /* those that take one at a time */
 	struct list waiting;         /* tasks, for a link */
 	struct list watches;         /* mappings whose targets are checked (watch.h) */
+	struct list doors;           /* struct visit_door: mappings that lead from the client's machine */
 	uint64_t left_ns;            /* when the last link went; or when the seat was made */
 };
 
@@ -43,6 +44,7 @@ struct agent_table {
 	struct tls_ctx *tls; /* NULL: not a member of the fleet yet */
 	struct tunnel_desk desk;
 	struct map seats;  /* by client id */
+	struct map doors;  /* struct visit_door by mapping id */
 	struct list links; /* struct agent_link, in any state */
 	struct timer sweep;
 	struct agent_door *door; /* NULL: not accepting */

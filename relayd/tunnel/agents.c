@@ -451,6 +451,11 @@ fail:
 	return err_set(e, ERR_NOMEM, NULL, "agents: out of memory");
 }
 
+struct agent_table *agents_table(struct agents *a, const struct worker *w)
+{
+	return table_of(a, w);
+}
+
 /* ---- what others ask ---------------------------------------------------------------------------------------------- */
 
 enum agents_answer agents_find(
@@ -491,6 +496,8 @@ void agents_counts(const struct agents *a, struct agent_counts *out)
 		out->not_alone += __atomic_load_n(&c->not_alone, __ATOMIC_RELAXED);
 		out->no_link += __atomic_load_n(&c->no_link, __ATOMIC_RELAXED);
 		out->failed_streams += __atomic_load_n(&c->failed_streams, __ATOMIC_RELAXED);
+		out->visits += __atomic_load_n(&c->visits, __ATOMIC_RELAXED);
+		out->not_theirs += __atomic_load_n(&c->not_theirs, __ATOMIC_RELAXED);
 		out->untold += __atomic_load_n(&c->untold, __ATOMIC_RELAXED);
 	}
 }

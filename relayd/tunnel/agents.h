@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct agent_table;
 struct agents;
 struct client_gate;
 struct client_states;
@@ -50,6 +51,8 @@ struct agent_counts {
 	uint64_t alone;          /* of these, on a link of their own */
 	uint64_t not_alone;      /* that would have had one, and none was ready */
 	uint64_t no_link;        /* streams that could not be: the client has no agent here */
+	uint64_t visits;         /* streams that agents asked for, of mappings from their own machine; */
+	uint64_t not_theirs;     /* and of others, which were refused */
 	uint64_t failed_streams; /* whose agent did not reach the target; some were sent to another one */
 	uint64_t untold;         /* links whose coming or going is not in the log, as there were too many at once */
 };
@@ -92,6 +95,8 @@ struct agents_found {
 	bool others;    /* if this one cannot reach the target, there is another to be asked */
 };
 
+/* Of this worker, for what belongs to tunnel/. */
+struct agent_table *agents_table(struct agents *a, const struct worker *w);
 /* What all connections of a client share on this relay; a reference. Any thread; NULL: out of memory. */
 struct client_gate *agents_gate(struct agents *a, const char *client);
 /* A link to an agent of a client. */

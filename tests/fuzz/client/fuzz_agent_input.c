@@ -1,10 +1,10 @@
 /* What an agent reads of people and proxies: the first byte picks the reader. */
-#include "client/agent/allow.h"
 #include "client/agent/credential.h"
 #include "client/agent/http_proxy.h"
 #include "client/agent/settings.h"
 #include "common/base/buf.h"
 #include "common/net/addr.h"
+#include "common/net/allow.h"
 #include "tests/fuzz/fuzz.h"
 
 static void fuzz_allow(const char *s)
@@ -12,7 +12,7 @@ static void fuzz_allow(const char *s)
 	struct allow *a;
 	struct addr addr;
 
-	if (allow_parse(&a, s, NULL) != 0)
+	if (allow_parse(&a, "allow", s, NULL) != 0)
 		return;
 	if (addr_parse(&addr, "127.0.0.1:22") == 0)
 		allow_has_addr(a, &addr);

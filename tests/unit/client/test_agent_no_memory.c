@@ -2,8 +2,8 @@
 #define _GNU_SOURCE
 #include "tests/unit/lib/alloc_fail.h"
 
-#include "client/agent/allow.h"
 #include "client/agent/credential.h"
+#include "common/net/allow.h"
 #include "tests/unit/client/agent_world.h"
 
 #define ROUNDS_MAX 1000
@@ -20,7 +20,7 @@ static void test_parts(void **state)
 
 		assert_true(n < ROUNDS_MAX);
 		alloc_fail_after(n);
-		r = allow_parse(&a, "localhost, db.internal:5432, *.lan", NULL);
+		r = allow_parse(&a, "allow", "localhost, db.internal:5432, *.lan", NULL);
 		if (r == 0)
 			r = credential_from_token(&c, w->token, NULL);
 		if (!alloc_fail_stop())

@@ -2,6 +2,7 @@
 
 #include "common/base/buf.h"
 #include "common/tunnel/frame_check.h"
+#include "common/tunnel/frame_offer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -123,11 +124,16 @@ static void test_health(void **state)
 static void test_open(void **state)
 {
 	static const uint8_t golden[] =
-		"\x07\x00\x00\x1b\x00\x00\x00\x02\x01\x00\x05map_1\x00\x09localhost\x00\x16\x00\x03"
-		"a:1\x01";
-	const struct frame_open in = {
-		.kind = FRAME_TCP, .mapping = "map_1", .host = "localhost", .port = 22, .source = "a:1", .zip = true
-	};
+		"\x07\x00\x00\x20\x00\x00\x00\x02\x01\x00\x05map_1\x00\x09localhost\x00\x16\x00\x03"
+		"a:1\x01\x00\x03"
+		"any";
+	const struct frame_open in = { .kind = FRAME_TCP,
+		.mapping = "map_1",
+		.host = "localhost",
+		.port = 22,
+		.source = "a:1",
+		.zip = true,
+		.within = "any" };
 	struct frame_open out;
 	struct frame_head h;
 	const uint8_t *p;
@@ -142,10 +148,69 @@ static void test_open(void **state)
 	assert_int_equal(frame_open_get(&out, p, h.n), 0);
 	assert_string_equal(out.host, "localhost");
 	assert_int_equal(out.port, 22);
+	assert_string_equal(out.within, "any");
 	for (uint32_t n = 0; n < h.n; n++)
 		assert_int_equal(frame_open_get(&out, p, n), -1);
 	b.data[FRAME_HEAD] = 3; /* kind */
 	assert_int_equal(frame_open_get(&out, p, h.n), -1);
+	buf_free(&b);
+}
+
+/* The longest of each field is within what a frame may be. */
+static void test_longest_open(void **state)
+{
+	struct frame_open in = { .kind = FRAME_UDP, .port = 1 }, out;
+	struct frame_head h;
+	const uint8_t *p;
+	struct buf b;
+
+	(void)state;
+	memset(in.mapping, 'm', sizeof in.mapping - 1);
+	memset(in.host, 'h', sizeof in.host - 1);
+	memset(in.source, 's', sizeof in.source - 1);
+	memset(in.within, 'w', sizeof in.within - 1);
+	buf_init(&b, 4096);
+	frame_open_put(&b, 2, &in);
+	p = payload(&b, FRAME_OPEN, 2, &h);
+	assert_int_equal(frame_open_get(&out, p, h.n), 0);
+	assert_string_equal(out.within, in.within);
+	buf_free(&b);
+}
+
+static void test_offer(void **state)
+{
+	static const uint8_t golden[] = "\x12\x00\x00\x15\x00\x00\x00\x00\x02\x00\x05map_1\x00\x07"
+					"1.2.3.4\x04\x00\x04\x01";
+	const struct frame_offer in = {
+		.kind = FRAME_UDP, .mapping = "map_1", .bind = "1.2.3.4", .first = 1024, .last = 1025
+	};
+	char mapping[FRAME_ID_SIZE];
+	struct frame_offer out;
+	struct frame_head h;
+	const uint8_t *p;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 4096);
+	frame_offer_put(&b, &in);
+	assert_int_equal(b.len, sizeof golden - 1);
+	assert_memory_equal(b.data, golden, b.len);
+	p = payload(&b, FRAME_OFFER, 0, &h);
+	assert_int_equal(frame_offer_get(&out, p, h.n), 0);
+	assert_string_equal(out.bind, in.bind);
+	assert_int_equal(out.last, in.last);
+	for (uint32_t n = 0; n < h.n; n++)
+		assert_int_equal(frame_offer_get(&out, p, n), -1);
+	b.data[b.len - 1] = 0xff; /* 1024 to 1279 */
+	assert_int_equal(frame_offer_get(&out, p, h.n), 0);
+	b.data[b.len - 2] = 3; /* the last before the first */
+	assert_int_equal(frame_offer_get(&out, p, h.n), -1);
+	buf_reset(&b);
+	frame_withdraw_put(&b, "map_1");
+	p = payload(&b, FRAME_WITHDRAW, 0, &h);
+	assert_int_equal(frame_withdraw_get(mapping, p, h.n), 0);
+	assert_string_equal(mapping, "map_1");
+	assert_int_equal(frame_withdraw_get(mapping, p, h.n - 1), -1);
 	buf_free(&b);
 }
 
@@ -275,6 +340,8 @@ int main(void)
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_health),
 		cmocka_unit_test(test_open),
+		cmocka_unit_test(test_longest_open),
+		cmocka_unit_test(test_offer),
 		cmocka_unit_test(test_hello),
 		cmocka_unit_test(test_signed_bytes),
 		cmocka_unit_test(test_small_frames),

@@ -66,6 +66,7 @@ static struct mapping_conf most(void)
 		.compress = MAPPING_COMPRESS_ZSTD,
 		.health = { HEALTH_HTTP, 0x401, 0x402, 3, 4, "/up", 0x105 },
 		.account = "usr_7",
+		.source_client = "43",
 	};
 }
 
@@ -105,7 +106,7 @@ static void test_golden(void **state)
 			" 00000001 06 80 00000000000000000000000000000001"
 			" 0002 3432 02 01"
 			" 02 00000401 00000402 00000003 00000004 0003 2f7570 00000105"
-			" 00000000 0005 7573725f37");
+			" 00000000 0005 7573725f37 0002 3433 0000 0000");
 	assert_robust(decode, &b);
 	buf_free(&b);
 }
@@ -121,7 +122,7 @@ static void test_golden_hosts(void **state)
 			" 0000000000000000 0000000000000000"
 			" 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000"
 			" 00000000 00000000 00000000 00000000 0000 00 00 00"
-			" 00000002 0009 612e6578616d706c65 000b 2a2e622e6578616d706c65 0000");
+			" 00000002 0009 612e6578616d706c65 000b 2a2e622e6578616d706c65 0000 0000 0000 0000");
 	assert_robust(decode, &b);
 	buf_free(&b);
 }
@@ -141,6 +142,7 @@ static void test_round_trip(void **state)
 	assert_string_equal(got.target_host, "db.example");
 	assert_int_equal(got.udp_amplification, 0x1c);
 	assert_string_equal(got.target_client, "42");
+	assert_string_equal(got.source_client, "43");
 	assert_int_equal(got.transport, MAPPING_TRANSPORT_DEDICATED);
 	assert_int_equal(got.compress, MAPPING_COMPRESS_ZSTD);
 	assert_int_equal(got.health.fall, 4);
@@ -207,6 +209,10 @@ static void test_soundness(void **state)
 	CHECK(true, str_copy(m.bind, sizeof m.bind, "fe80::1%no-such-interface"));
 	CHECK(false, str_copy(m.bind, sizeof m.bind, "localhost"));
 	CHECK(false, str_copy(m.bind, sizeof m.bind, "127.0.0.1:80"));
+	CHECK(false, m.source_client[0] = '4');
+	CHECK(true, m.source_client[0] = m.target_client[0] = '4');
+	CHECK(false, m.socks_user[0] = 'u');
+	CHECK(false, m.socks_allow[0] = 'a');
 	CHECK(false, m.hosts = of_hosts().hosts);
 	CHECK(false, m.protocol = MAPPING_HTTP);
 #undef CHECK
@@ -247,9 +253,10 @@ static void test_refused(void **state)
 	encode(&b, &m);
 	assert_refused_with(decode, &b, 0, 0); /* version */
 	assert_refused_with(decode, &b, 0, 1);
+	assert_refused_with(decode, &b, 0, 2);
 	assert_refused_with(decode, &b, 0, 4);
 	assert_refused_with(decode, &b, 1, 0); /* protocol */
-	assert_refused_with(decode, &b, 1, 5);
+	assert_refused_with(decode, &b, 1, 6);
 	assert_refused_with(decode, &b, 2, 3); /* on_delete */
 	assert_refused_with(decode, &b, 3, 3); /* proxy_out */
 	for (size_t i = 4; i < 9; i++)
@@ -259,11 +266,43 @@ static void test_refused(void **state)
 	assert_refused_with(decode, &b, cidrs + 4, 5); /* family */
 	assert_refused_with(decode, &b, cidrs + 5, 33);
 	assert_refused_with(decode, &b, cidrs + 5, 6);  /* host bits */
-	assert_refused_with(decode, &b, b.len - 39, 3); /* transport */
-	assert_refused_with(decode, &b, b.len - 38, 2); /* compress */
-	assert_refused_with(decode, &b, b.len - 37, 3); /* health */
-	assert_refused_with(decode, &b, b.len - 8, 1);  /* hosts that are not there */
+	assert_refused_with(decode, &b, b.len - 47, 3); /* transport */
+	assert_refused_with(decode, &b, b.len - 46, 2); /* compress */
+	assert_refused_with(decode, &b, b.len - 45, 3); /* health */
+	assert_refused_with(decode, &b, b.len - 16, 1); /* hosts that are not there */
 	buf_free(&b);
+}
+
+/* It has no target, but an agent; salt and proof are there with a user only. */
+static void test_socks(void **state)
+{
+	struct mapping_conf m = least(), got;
+	struct buf b, again;
+
+	(void)state;
+	m.protocol = MAPPING_SOCKS5;
+	assert_int_equal(decode_of(&m), -1);
+	m.target_host[0] = '\0';
+	m.target_port = 0;
+	assert_int_equal(decode_of(&m), -1);
+	str_copy(m.target_client, sizeof m.target_client, "42");
+	assert_int_equal(decode_of(&m), 0);
+	encode(&again, &m);
+	str_copy(m.socks_user, sizeof m.socks_user, "u");
+	str_copy(m.socks_allow, sizeof m.socks_allow, "any");
+	memset(m.socks_salt, 7, sizeof m.socks_salt);
+	memset(m.socks_proof, 8, sizeof m.socks_proof);
+	encode(&b, &m);
+	assert_int_equal(b.len, again.len + 1 + 3 + MAPPING_SOCKS_SALT + MAPPING_SOCKS_PROOF);
+	assert_robust(decode, &b);
+	assert_int_equal(mapping_conf_decode(&got, b.data, b.len), 0);
+	assert_string_equal(got.socks_user, "u");
+	assert_string_equal(got.socks_allow, "any");
+	assert_memory_equal(got.socks_salt, m.socks_salt, sizeof m.socks_salt);
+	assert_memory_equal(got.socks_proof, m.socks_proof, sizeof m.socks_proof);
+	mapping_conf_fini(&got);
+	buf_free(&b);
+	buf_free(&again);
 }
 
 static void test_longest_lists(void **state)
@@ -287,6 +326,7 @@ int main(void)
 		cmocka_unit_test(test_soundness),
 		cmocka_unit_test(test_soundness_of_hosts),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_socks),
 		cmocka_unit_test(test_longest_lists),
 	};
 

@@ -109,7 +109,7 @@ struct agent {
 	struct frame_hello hello;
 	struct alink links[LINKS_MAX];
 	unsigned n; /* links wanted */
-	struct task quit, go_away, say;
+	struct task quit, go_away, say, visit;
 	/* for the test's thread: atomic */
 	unsigned up, closed, code, streams;
 	bool mute;        /* opens streams and answers nothing */
@@ -117,6 +117,10 @@ struct agent {
 	unsigned checked; /* the last one's type; atomic */
 	unsigned checks;  /* CHECK frames; atomic */
 	bool up_now;      /* what `say` says of map_a */
+	unsigned offers, withdrawn;
+	const char *visit_mapping;
+	struct stream visiting;
+	unsigned visit_code, visit_back; /* 0: not refused; bytes that came back */
 };
 
 static void on_echo(struct stream *s, uint32_t events)
@@ -211,6 +215,11 @@ static int on_agent_control(struct tunnel_link *l, const struct frame_head *h, c
 		__atomic_add_fetch(&al->agent->checks, 1, __ATOMIC_RELEASE);
 		return 0;
 	}
+	if (h->type == FRAME_OFFER || h->type == FRAME_WITHDRAW) {
+		__atomic_add_fetch(
+			h->type == FRAME_OFFER ? &al->agent->offers : &al->agent->withdrawn, 1, __ATOMIC_RELEASE);
+		return 0;
+	}
 	assert_int_equal(frame_welcome_get(&w, p, h->n), 0);
 	assert_int_equal(w.links, 2);
 	tunnel_link_up(l, w.ping_ms);
@@ -270,6 +279,40 @@ static void agent_say(struct agent *a, bool up)
 	worker_post(&a->worker, &a->say);
 }
 
+static void on_visiting(struct stream *s, uint32_t events)
+{
+	static const uint8_t bytes[1000];
+	struct agent *a = s->owner;
+	const uint8_t *p;
+	size_t n;
+
+	if (events & EPOLLERR)
+		__atomic_store_n(&a->visit_code, s->code, __ATOMIC_RELEASE);
+	else if (events & EPOLLOUT && s->opened)
+		assert_int_equal(stream_send(s, bytes, sizeof bytes), sizeof bytes);
+	while (s->mux != NULL && (n = stream_peek(s, &p)) > 0) {
+		stream_take(s, n);
+		__atomic_add_fetch(&a->visit_back, (unsigned)n, __ATOMIC_RELEASE);
+	}
+}
+
+static void on_visit(struct task *t)
+{
+	struct agent *a = CONTAINER_OF(t, struct agent, visit);
+	struct frame_open o = { .kind = FRAME_TCP, .host = "-", .port = 7000, .source = "here" };
+
+	stream_close(&a->visiting, ERR_NONE, "");
+	str_copy(o.mapping, sizeof o.mapping, a->visit_mapping);
+	assert_int_equal(stream_open(&a->visiting, &a->links[0].link.mux, &o, on_visiting, a), 0);
+}
+
+static void visit(struct agent *a, const char *mapping)
+{
+	a->visit_mapping = mapping;
+	a->visit_code = a->visit_back = 0;
+	worker_post(&a->worker, &a->visit);
+}
+
 static void *work_agent(void *arg)
 {
 	struct agent *a = arg;
@@ -303,6 +346,7 @@ static void agent_start(struct agent *a, const char *instance, uint64_t epoch, c
 	task_init(&a->quit, on_quit);
 	task_init(&a->go_away, on_go_away);
 	task_init(&a->say, on_say);
+	task_init(&a->visit, on_visit);
 	assert_int_equal(pthread_create(&a->thread, NULL, work_agent, a), 0);
 }
 
@@ -361,13 +405,19 @@ static void put_client(bool enabled, const struct key *key)
 	put_client_limited(enabled, key, 0, 0);
 }
 
-static void put_mapping(uint16_t target_port)
+static void put_to_agent(const char *id, const char *source, uint16_t port, uint16_t target_port)
 {
-	struct mapping_conf m = lab_mapping(MAPPING_TCP, tunnel_port, target_port);
+	struct mapping_conf m = lab_mapping(MAPPING_TCP, port, target_port);
 
 	str_copy(m.target_host, sizeof m.target_host, "svc.internal");
 	str_copy(m.target_client, sizeof m.target_client, CLIENT);
-	lab_change(&lab, "map_a", &m);
+	str_copy(m.source_client, sizeof m.source_client, source);
+	lab_change(&lab, id, &m);
+}
+
+static void put_mapping(uint16_t target_port)
+{
+	put_to_agent("map_a", "", tunnel_port, target_port);
 }
 
 static struct agent_counts counts(void)
@@ -806,6 +856,37 @@ static void test_no_agent_reaches_it(void **state)
 	agent_stop(&b);
 }
 
+/* What the source client's agent opens is led to the target's, here the same; of nobody else's mapping. */
+static void test_visits(void **state)
+{
+	static const char *const others[] = { "map_theirs", "map_nowhere", "map_a" };
+	struct agent a;
+
+	(void)state;
+	put_to_agent("map_own", CLIENT, 7000, 80);
+	put_to_agent("map_theirs", "77", 7000, 80);
+	agent_start(&a, "i1", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&a.offers) == 2); /* one mapping, on each link */
+	visit(&a, "map_own");
+	LAB_UNTIL(&lab, seen(&a.visit_back) == 1000);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		visit(&a, others[i]);
+		LAB_UNTIL(&lab, seen(&a.visit_code) == ERR_MAPPING_NOT_FOUND);
+	}
+	assert_int_equal(counts().not_theirs, ARRAY_LEN(others));
+	LAB_UNTIL(&lab, lab_connections(&lab) == 0 && seen(&a.streams) == 0);
+	assert_int_equal(lab_count(&lab, "map_own", METER_bytes_in), 1000);
+	assert_int_equal(lab_count(&lab, "map_own", METER_bytes_out), 1000);
+	lab_change(&lab, "map_own", NULL);
+	LAB_UNTIL(&lab, seen(&a.withdrawn) == 2);
+	put_to_agent("map_theirs", CLIENT, 7000, 80); /* given to this client while its agent is here */
+	LAB_UNTIL(&lab, seen(&a.offers) == 4);
+	visit(&a, "map_theirs");
+	LAB_UNTIL(&lab, seen(&a.visit_back) == 1000);
+	agent_stop(&a);
+	LAB_UNTIL(&lab, lab_connections(&lab) == 0);
+}
+
 /* The agent vanishes in the middle: its clients learn of it, and nothing is left over. */
 static void test_agent_gone(void **state)
 {
@@ -908,6 +989,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_another_agent, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_targets_that_are_down, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_agent_reaches_it, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_visits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_agent_gone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_silent_guests, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_junk, set_up, tear_down),

@@ -1,5 +1,5 @@
 /*
- * allow - what an agent may be made to dial: host names and address ranges, each with its ports. Pure.
+ * allow - what may be dialled, or listened on: host names and address ranges, each with its ports. Pure.
  *
  *	localhost, 10.1.0.0/16:5432, db.internal:5432-5440, *.lan:80, [2001:db8::/32]:443, any
  *
@@ -8,8 +8,8 @@
  *
  * Owner: shared, by reference; never changed once made. Thread: one.
  */
-#ifndef PORTWAY_CLIENT_AGENT_ALLOW_H
-#define PORTWAY_CLIENT_AGENT_ALLOW_H
+#ifndef PORTWAY_NET_ALLOW_H
+#define PORTWAY_NET_ALLOW_H
 
 #include "common/base/macros.h"
 
@@ -23,8 +23,8 @@ struct addr;
 struct allow;
 struct err;
 
-/* Rules by comma or blank. ERR_VALIDATION names the rule that is wrong. */
-int allow_parse(struct allow **out, const char *text, struct err *e) MUST_CHECK;
+/* Rules by comma or blank. ERR_VALIDATION names the field and the rule that is wrong. */
+int allow_parse(struct allow **out, const char *field, const char *text, struct err *e) MUST_CHECK;
 struct allow *allow_ref(struct allow *a);
 void allow_unref(struct allow *a); /* NULL is fine */
 

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "client/agent/allow.h"
+#include "common/net/allow.h"
 
 #include "common/base/err.h"
 #include "common/base/str.h"
@@ -118,23 +118,23 @@ static int add_rule(struct allow *a, char *text)
 	return add_range(a, &ports, host) == 0 ? 0 : add_name(a, &ports, host);
 }
 
-int allow_parse(struct allow **out, const char *text, struct err *e)
+int allow_parse(struct allow **out, const char *field, const char *text, struct err *e)
 {
 	static const char blanks[] = ", \t\n";
 	struct allow *a = calloc(1, sizeof *a);
 
 	if (a == NULL)
-		return err_set(e, ERR_NOMEM, "allow", "allow: out of memory");
+		return err_set(e, ERR_NOMEM, field, "%s: out of memory", field);
 	a->refs = 1;
 	for (const char *p = text + strspn(text, blanks); *p != '\0'; p += strspn(p, blanks)) {
 		size_t n = strcspn(p, blanks);
 		char one[RULE_SIZE];
 
 		if (str_fmt(one, sizeof one, "%.*s", (int)MIN(n, sizeof one), p) != 0 || add_rule(a, one) != 0) {
-			err_set(e, ERR_VALIDATION, "allow",
-				"allow: '%.*s' is not host[:port[-port]], range[:port[-port]] or any, or there are "
+			err_set(e, ERR_VALIDATION, field,
+				"%s: '%.*s' is not host[:port[-port]], range[:port[-port]] or any, or there are "
 				"more than %d of them",
-				(int)MIN(n, sizeof one), p, ALLOW_RULES_MAX);
+				field, (int)MIN(n, 80), p, ALLOW_RULES_MAX);
 			allow_unref(a);
 			return -1;
 		}

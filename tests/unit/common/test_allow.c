@@ -1,5 +1,5 @@
 /* allow: what may be written, and what it lets through. */
-#include "client/agent/allow.h"
+#include "common/net/allow.h"
 
 #include "common/base/err.h"
 #include "common/net/addr.h"
@@ -47,7 +47,7 @@ static void test_written(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct allow *a = NULL;
 		struct err e = { .code = ERR_NONE };
-		int r = allow_parse(&a, cases[i].text, &e);
+		int r = allow_parse(&a, "allow", cases[i].text, &e);
 
 		if ((r == 0) != cases[i].good)
 			fail_msg("'%s': %s", cases[i].text, r == 0 ? "taken" : e.msg);
@@ -100,7 +100,7 @@ static void test_asked(void **state)
 		struct addr addr;
 		bool is_addr = addr_parse_ip(&addr, cases[i].host, cases[i].port) == 0, got;
 
-		assert_int_equal(allow_parse(&a, cases[i].list, NULL), 0);
+		assert_int_equal(allow_parse(&a, "allow", cases[i].list, NULL), 0);
 		got = is_addr ? allow_has_addr(a, &addr) : allow_has_name(a, cases[i].host, cases[i].port);
 		if (got != cases[i].good)
 			fail_msg("'%s' and %s:%u", cases[i].list, cases[i].host, cases[i].port);
@@ -117,12 +117,12 @@ static void test_too_many(void **state)
 	(void)state;
 	for (int i = 0; i < ALLOW_RULES_MAX; i++)
 		n += (size_t)snprintf(text + n, sizeof text - n, "10.0.%d.%d,", i / 250, i % 250);
-	assert_int_equal(allow_parse(&a, text, NULL), 0);
+	assert_int_equal(allow_parse(&a, "allow", text, NULL), 0);
 	assert_ptr_equal(allow_ref(a), a);
 	allow_unref(a);
 	allow_unref(a);
 	snprintf(text + n, sizeof text - n, "10.1.1.1");
-	assert_int_equal(allow_parse(&a, text, NULL), -1);
+	assert_int_equal(allow_parse(&a, "allow", text, NULL), -1);
 }
 
 int main(void)

@@ -1,0 +1,298 @@
+"""A private mapping: a port on one client's own machine leads to a target of another's. Nothing is public."""
+import os
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+import pytest
+from agent import AgentFleet
+from portway import TcpServer, UdpEcho, connect, echo, eventually, free_port, receive_all
+
+
+@pytest.fixture(scope="module")
+def fleet():
+    f = AgentFleet()
+    try:
+        yield f.start(relay_env={"RELAYD_AGENTS_BACKOFF": "1s"})
+    finally:
+        f.stop()
+
+
+@pytest.fixture(scope="module")
+def ends(fleet):
+    """The client whose machine is listened on, and the one whose network is reached."""
+    source, target = fleet.client(name="laptop"), fleet.client(name="server")
+    fleet.source, fleet.target = fleet.agent(source, "source"), fleet.agent(target, "target")
+    fleet.source.wait_up(2)
+    fleet.target.wait_up(2)
+    return source, target
+
+
+def visit_mapping(fleet, ends, port, **fields):
+    made = fleet.agent_mapping(ends[1], port, source_client_id=ends[0]["id"], **fields)
+    eventually(lambda: listens(fleet.source, made["id"]), "it is listened on")
+    return made
+
+
+def visits(agent):
+    return {visit["mapping"]: visit for visit in agent.ask()["visits"]}
+
+
+def listens(agent, mapping_id):
+    return visits(agent).get(mapping_id, {}).get("listening")
+
+
+def ask(port, data=b"hello", seconds=20):
+    with connect(port) as sock:
+        sock.settimeout(seconds)
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+        return receive_all(sock)
+
+
+def is_reset(port):
+    try:
+        with connect(port) as sock:
+            sock.settimeout(40)
+            return sock.recv(1) == b"never"
+    except ConnectionResetError:
+        return True
+
+
+def idle(agent):
+    status = agent.ask()
+    return not any(status[n] for n in ("tcp", "udp", "visits_tcp", "visits_udp")) and \
+        all(link["streams"] == 0 for link in agent.links())
+
+
+def test_bytes_ends_and_counters(fleet, ends):
+    data = os.urandom(3_000_000)
+    with TcpServer(echo) as server:
+        made = visit_mapping(fleet, ends, server.port)
+        assert ask(made["source_port"], data) == data
+    eventually(lambda: idle(fleet.source) and idle(fleet.target), "no stream is left")
+    fleet.wait_stats(made["id"], bytes_received=len(data), bytes_sent=len(data), connections_active=0, connections_total=1)
+    counters = fleet.source.ask()["counters"]
+    assert counters["visit_bytes_out"] == counters["visit_bytes_in"] == len(data)
+
+
+def test_nothing_is_public(fleet, ends):
+    """The port is the source's; the relay itself does not listen, and controld has no port of it."""
+    with TcpServer(echo) as server:
+        made = visit_mapping(fleet, ends, server.port)
+        fleet.source.signal(signal.SIGSTOP)
+        try:
+            listening = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout
+        finally:
+            fleet.source.signal(signal.SIGCONT)
+        lines = [line for line in listening.splitlines() if f":{made['source_port']} " in line]
+        assert len(lines) == 1 and f"127.0.0.1:{made['source_port']}" in lines[0], lines
+        assert f"pid={fleet.source.process.pid}," in lines[0]
+        got = fleet.get(made["id"])
+        assert (got["source_client_status"], got["target_client_status"]) == ("online", "online")
+
+
+def test_reset_passes(fleet, ends):
+    def hang_up(conn, _address):
+        conn.recv(1)
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with TcpServer(hang_up) as server:
+        made = visit_mapping(fleet, ends, server.port)
+        with connect(made["source_port"]) as sock:
+            sock.sendall(b"x")
+            with pytest.raises(ConnectionResetError):
+                sock.recv(1)
+    eventually(lambda: idle(fleet.source) and idle(fleet.target), "no stream is left")
+
+
+def test_slow_reader_stops_the_writer(fleet, ends):
+    """What is in flight between the two ends is bounded, and nothing of it is lost when the reader goes on."""
+    def swallow_later(conn, _address):
+        go.wait(30)
+        got.append(sum(len(piece) for piece in iter(lambda: conn.recv(65536), b"")))
+
+    import threading
+    go, got = threading.Event(), []
+    with TcpServer(swallow_later) as server:
+        made = visit_mapping(fleet, ends, server.port)
+        with connect(made["source_port"]) as sock:
+            sock.settimeout(2)
+            sent = 0
+            with pytest.raises(TimeoutError):
+                while sent < 256_000_000:
+                    sent += sock.send(bytes(65536))
+            assert sent < 64_000_000
+            go.set()
+            sock.settimeout(30)
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.recv(1) == b""
+    assert got == [sent]
+
+
+def test_changes_are_followed(fleet, ends):
+    """Another port, a switch, an end: the agent listens on what the API says now."""
+    with TcpServer(echo) as server:
+        made = visit_mapping(fleet, ends, server.port)
+        other = free_port()
+        fleet.api.put(f"/api/v1/mappings/{made['id']}", {"source_port": other}, expect=200)
+        eventually(lambda: visits(fleet.source)[made["id"]]["port"] == other, "the new port")
+        assert ask(other) == b"hello"
+        fleet.api.put(f"/api/v1/mappings/{made['id']}", {"status": "inactive"}, expect=200)
+        eventually(lambda: made["id"] not in visits(fleet.source), "not listened on")
+        with pytest.raises(ConnectionRefusedError):
+            connect(other)
+        fleet.api.put(f"/api/v1/mappings/{made['id']}", {"status": "active"}, expect=200)
+        eventually(lambda: listens(fleet.source, made["id"]), "listened on again")
+        assert ask(other) == b"hello"
+        fleet.api.delete(f"/api/v1/mappings/{made['id']}", expect=204)
+        eventually(lambda: made["id"] not in visits(fleet.source), "not listened on")
+
+
+def test_own_settings_win(fleet, ends):
+    """A port that the agent's settings do not have is not opened, and its status says so."""
+    with TcpServer(echo) as server:
+        made = fleet.agent_mapping(ends[1], server.port, source_client_id=ends[0]["id"], source_port=1023)
+        refused = eventually(lambda: visits(fleet.source).get(made["id"]), "offered")
+        assert not refused["listening"] and "`listen` does not let it" in refused["reason"]
+        other = fleet.agent_mapping(ends[1], server.port, source_client_id=ends[0]["id"], bind_address="0.0.0.0")
+        refused = eventually(lambda: visits(fleet.source).get(other["id"]), "offered")
+        assert not refused["listening"]
+        for mapping in (made, other):
+            fleet.api.delete(f"/api/v1/mappings/{mapping['id']}", expect=204)
+
+
+def test_port_is_taken(fleet, ends):
+    """By another program: said in the status, tried again. By another mapping of the client: refused by controld."""
+    with TcpServer(echo) as server:
+        with TcpServer(echo) as squatter:
+            made = fleet.agent_mapping(ends[1], server.port, source_client_id=ends[0]["id"], source_port=squatter.port)
+            eventually(lambda: "in use" in (visits(fleet.source).get(made["id"], {}).get("reason") or ""), "said")
+        eventually(lambda: listens(fleet.source, made["id"]), "listened on when it is free")
+        assert ask(made["source_port"]) == b"hello"
+        body = {"protocol": "tcp", "source_client_id": ends[0]["id"], "target_client_id": ends[1]["id"],
+                "source_port": made["source_port"], "target_port": 1}
+        refused = fleet.api.post("/api/v1/mappings", body, expect=409)
+        assert refused["code"] == "PORT_ALREADY_IN_USE"
+        # another client's machine, and the relays, have ports of their own
+        fleet.api.post("/api/v1/mappings", {**body, "source_client_id": ends[1]["id"]}, expect=201)
+
+
+def test_target_away(fleet, ends):
+    """Who comes then learns it at once by a reset, and the source's log says why."""
+    stranger = fleet.client(name="never started")
+    made = fleet.mapping(9, target_client_id=stranger["id"], source_client_id=ends[0]["id"])
+    eventually(lambda: listens(fleet.source, made["id"]), "listened on")
+    assert fleet.get(made["id"])["target_client_status"] == "offline"
+    eventually(lambda: is_reset(made["source_port"]), "reset", 30)
+    assert "agent is not connected to this relay" in fleet.source.log()
+
+
+def test_target_refuses(fleet, ends):
+    made = visit_mapping(fleet, ends, free_port())
+    assert is_reset(made["source_port"])
+    eventually(lambda: idle(fleet.source) and idle(fleet.target), "no stream is left")
+
+
+def test_both_ends_are_one_client(fleet, ends):
+    data = os.urandom(1_000_000)
+    with TcpServer(echo) as server:
+        made = fleet.agent_mapping(ends[0], server.port, source_client_id=ends[0]["id"])
+        eventually(lambda: listens(fleet.source, made["id"]), "listened on")
+        assert ask(made["source_port"], data) == data
+
+
+def test_limits(fleet, ends):
+    with TcpServer(echo) as server:
+        made = visit_mapping(fleet, ends, server.port, limits={"max_connections": 1})
+        with connect(made["source_port"]) as sock:
+            sock.settimeout(20)
+            sock.sendall(b"a")
+            assert sock.recv(1) == b"a"
+            assert is_reset(made["source_port"])
+        eventually(lambda: idle(fleet.source) and idle(fleet.target), "no stream is left")
+        assert ask(made["source_port"]) == b"hello"
+        fleet.wait_stats(made["id"], connections_active=0, connections_refused=1)
+        for client in ends:  # the limits of both clients hold
+            fleet.api.put(f"/api/v1/clients/{client['id']}/config", {"max_connections": 1}, expect=200)
+            free = visit_mapping(fleet, ends, server.port)
+            with connect(free["source_port"]) as sock:
+                sock.settimeout(20)
+                sock.sendall(b"a")
+                assert sock.recv(1) == b"a"
+                assert is_reset(free["source_port"])
+            fleet.api.put(f"/api/v1/clients/{client['id']}/config", {"max_connections": 0}, expect=200)
+
+
+def test_rate_of_both_clients(fleet, ends):
+    """A million bytes at 500,000 a second take more than a second, whichever end the limit is of."""
+    with TcpServer(echo) as server:
+        made = visit_mapping(fleet, ends, server.port)
+        for client in ends:
+            fleet.api.put(f"/api/v1/clients/{client['id']}/config", {"bandwidth_limit": 500_000}, expect=200)
+            eventually(lambda: ask(made["source_port"]) == b"hello", "served")
+            begun = time.monotonic()
+            assert len(ask(made["source_port"], bytes(1_000_000), 60)) == 1_000_000
+            assert time.monotonic() - begun > 1
+            fleet.api.put(f"/api/v1/clients/{client['id']}/config", {"bandwidth_limit": 0}, expect=200)
+
+
+def test_listed_and_cut(fleet, ends):
+    with TcpServer(echo) as server:
+        made = visit_mapping(fleet, ends, server.port)
+        with connect(made["source_port"]) as sock:
+            sock.settimeout(20)
+            sock.sendall(b"a")
+            assert sock.recv(1) == b"a"
+            items = fleet.api.get(f"/api/v1/mappings/{made['id']}/connections")["items"]
+            assert len(items) == 1 and items[0]["bytes_received"] == 1
+            fleet.api.delete(f"/api/v1/connections/{items[0]['id']}", expect=204)
+            with pytest.raises(ConnectionResetError):
+                sock.recv(1)
+
+
+def test_source_is_killed_and_frozen(fleet, ends):
+    made_by = fleet.source
+    with TcpServer(echo) as server:
+        made = visit_mapping(fleet, ends, server.port)
+        made_by.kill()
+        eventually(lambda: fleet.get(made["id"])["source_client_status"] == "offline", "offline")
+        made_by.start()
+        eventually(lambda: listens(made_by, made["id"]), "listened on again")
+        assert ask(made["source_port"]) == b"hello"
+        before = fleet.relay.log().count("agent_link_down")
+        made_by.signal(signal.SIGSTOP)
+        eventually(lambda: fleet.relay.log().count("agent_link_down") >= before + 2, "its links are given up", 60)
+        made_by.signal(signal.SIGCONT)
+        eventually(lambda: ask(made["source_port"]) == b"hello", "served again", 40)
+
+
+def test_relay_restarts(fleet, ends):
+    """Who connects meanwhile waits for the relay, and is served when it is back."""
+    with TcpServer(echo) as server:
+        made = visit_mapping(fleet, ends, server.port)
+        fleet.relay.kill()
+        eventually(lambda: fleet.source.ask()["relays"][0]["state"] != "up", "the loss is seen")
+        with connect(made["source_port"]) as sock:
+            sock.settimeout(40)
+            sock.sendall(b"early")
+            sock.shutdown(socket.SHUT_WR)
+            fleet.relay.start()
+            assert receive_all(sock) == b"early"
+        fleet.source.wait_up(2)
+        fleet.target.wait_up(2)
+
+
+def test_listen_setting_is_reloaded(fleet, ends):
+    with TcpServer(echo) as server:
+        made = visit_mapping(fleet, ends, server.port)
+        with open(fleet.source.conf, "a") as f:
+            f.write('listen: "off"\n')
+        fleet.source.reload()
+        assert not listens(fleet.source, made["id"])
+        fleet.source.allow("localhost")
+        fleet.source.reload()
+        eventually(lambda: listens(fleet.source, made["id"]), "listened on again")
+        assert ask(made["source_port"]) == b"hello"
