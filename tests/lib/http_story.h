@@ -121,9 +121,10 @@ static inline bool story_event(struct story *s, enum http_event event, const str
 		return true;
 	case HTTP_HOLD:
 		buf_printf(&s->text, "hold\n");
-		if (s->resume)
-			http_reader_resume(&s->reader);
-		return s->resume;
+		if (!s->resume || s->asked != NULL) /* a response's reader holds for good */
+			return false;
+		http_reader_resume(&s->reader);
+		return true;
 	default:
 		buf_printf(&s->text, "fault %s %u\n", http_fault_name(piece->fault), http_fault_status(piece->fault));
 		return false;
