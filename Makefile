@@ -148,7 +148,7 @@ unit-postgres: $(STORED)
 
 # Tests of parts that several threads share; these run under TSan as well.
 THREADED := $(foreach t,log metrics rand store postgres changes janitor pool loop park server mapping_status tunnels worker stream vhost datagram meter limit rate \
-	snapshot authenticator fleet link agents tunnel jobs outbound,$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
+	snapshot authenticator fleet link agents tunnel jobs outbound lb_parts,$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
 .PHONY: unit-threaded
 unit-threaded: $(sort $(THREADED))
 	@scripts/run-unit $(sort $(THREADED))
@@ -250,7 +250,7 @@ bench: ## measure relayd beside its peers and the control plane (METRIC="bulk1 c
 	@$(MAKE) --no-print-directory -s -j2 all tools
 	@tests/bench/run $(METRIC)
 
-cost: ## count instructions of pure code (METRIC="http")
+cost: ## count instructions of pure code (METRIC="http lb")
 	@scripts/deps bench
 	@$(MAKE) --no-print-directory -s -j2 $(OUT)/bin/cost
 	@tests/bench/cost/run $(METRIC)

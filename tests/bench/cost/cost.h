@@ -13,6 +13,7 @@ struct cost_case {
 };
 
 extern const struct cost_case cost_http[]; /* n: fields */
+extern const struct cost_case cost_lb[];   /* n: targets */
 
 extern unsigned long cost_found; /* results go here, so that the compiler leaves nothing out */
 
