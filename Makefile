@@ -45,8 +45,8 @@ ALL_CFLAGS := $(CFLAGS_0) $(CFLAGS_V) $(CFLAGS)
 # Which foreign libraries each program is linked with; which folder may include them is in scripts/check-layers.
 LIBS_common   := -lssl -lcrypto -lsodium -lyaml -lm -lpthread
 LIBS_controld := -lcurl -lnng -levent_core -levent_extra -levent_openssl -ljansson -lsqlite3 -lpq -lz $(LIBS_common)
-LIBS_relayd   := -lnng -luv -lzstd $(LIBS_common)
-LIBS_portway  := -luv -lzstd -lcurl -ljansson $(LIBS_common)
+LIBS_relayd   := -lnng -luv -lzstd -lwslay $(LIBS_common)
+LIBS_portway  := -luv -lzstd -lwslay -lcurl -ljansson $(LIBS_common)
 
 SRC_common   := $(filter-out common/uv/% common/tunnel/% common/nng/%,$(wildcard common/*/*.c))
 SRC_uv       := $(wildcard common/uv/*.c common/tunnel/*.c)
@@ -119,7 +119,7 @@ $(OBJ_controld): $(OUT)/gen/migrations.c $(OUT)/flags
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(UNIT_SRC))
 UNIT_ARCH_common := $(OUT)/lib/libnngtls.a $(OUT)/lib/libuvio.a $(LIB_BASE)
-UNIT_LIBS_common := -lnng -luv -lzstd $(LIBS_common)
+UNIT_LIBS_common := -lnng -luv -lzstd -lwslay $(LIBS_common)
 UNIT_ARCH_proto := $(LIB_BASE)
 UNIT_LIBS_proto := $(LIBS_common)
 UNIT_ARCH_controld := $(ARCH_controld)

@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/base/rand.h"
 #include "common/base/str.h"
+#include "common/crypto/tls.h"
 
 #include <stdlib.h>
 
@@ -56,7 +57,7 @@ static int add(struct relay *r, uint64_t delay_ms)
 
 	if (u == NULL)
 		return -1;
-	uplink_set_target(u, r->host, r->port, r->dials++);
+	uplink_set_target(u, &r->url, r->web_tls, r->dials++);
 	list_push_back(&r->uplinks, &u->in);
 	return 0;
 }
@@ -175,6 +176,18 @@ static const struct uplink_ops uplink_ops = {
 
 /* ---- beginning and end -------------------------------------------------------------------------------------------- */
 
+/*
+ * A web server may have any certificate, also one of a company that looks into everything: who the relay is, its own TLS
+ * inside proves, and nothing but that is to be seen.
+ */
+static int make_web_tls(struct relay *r)
+{
+	const struct tls_conf conf = { .peer = TLS_PEER_NONE, .min_version = 12, .server_name = r->url.host };
+	struct err e;
+
+	return r->url.tls ? tls_ctx_new(&r->web_tls, &conf, &e) : 0;
+}
+
 struct relay *relay_new(
 	const char *name, const struct uplink_env *env, void (*on_change)(struct relay *r, void *arg), void *arg)
 {
@@ -191,16 +204,16 @@ struct relay *relay_new(
 	list_init(&r->uplinks);
 	spares_init(&r->spares);
 	str_copy(r->name, sizeof r->name, name);
-	if (addr_split_host(name, r->host, sizeof r->host, &r->port) != 0 || add(r, 0) != 0) {
-		free(r);
-		return NULL;
-	}
-	return r;
+	if (relay_url_parse(&r->url, name) == 0 && make_web_tls(r) == 0 && add(r, 0) == 0)
+		return r;
+	relay_free(r);
+	return NULL;
 }
 
 void relay_free(struct relay *r)
 {
 	list_remove(&r->in);
+	tls_ctx_unref(r->web_tls);
 	free(r);
 }
 

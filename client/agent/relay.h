@@ -24,9 +24,9 @@ struct relay {
 	void (*on_change)(
 		struct relay *r, void *arg); /* a link came up, or was lost; never inside a call of the owner */
 	void *arg;
-	char name[SETTINGS_RELAY_SIZE]; /* "host:port" as written */
-	char host[FRAME_HOST_SIZE];
-	uint16_t port;
+	char name[SETTINGS_RELAY_SIZE]; /* as written */
+	struct relay_url url;
+	struct tls_ctx *web_tls;  /* of a web server around it; NULL: none */
 	char node[FRAME_ID_SIZE]; /* as it calls itself; "": not known yet */
 	struct list uplinks;
 	struct spares spares;
@@ -41,7 +41,7 @@ struct relay {
 	int64_t last_error_ms;
 };
 
-/* name: "host:port", checked before. NULL: out of memory. */
+/* name: as relay_url.h says, checked before. NULL: out of memory. */
 struct relay *relay_new(const char *name, const struct uplink_env *env, void (*on_change)(struct relay *r, void *arg),
 	void *arg) MUST_CHECK;
 void relay_free(struct relay *r);

@@ -143,7 +143,10 @@ static const struct conf_key keys[] = {
 		.max = (uint64_t)SETTINGS_RELAYS_MAX * SETTINGS_RELAY_SIZE,
 		.flags = CONF_RELOAD,
 		.unit = "host:port",
-		.help = "Where relays take agents, several by comma; links are kept to all of them." },
+		.help = "Where relays take agents, several by comma; links are kept to all of them. Where only web "
+			"traffic gets out: wss://host[:port]/path of a web server that passes WebSockets on to a "
+			"relay's "
+			"agents.listen, or ws:// without its TLS." },
 	{ .key = "runtime_dir",
 		.env = "PORTWAY_AGENT_RUNTIME_DIR",
 		.aliases = "RUNTIME_DIRECTORY",
@@ -215,13 +218,14 @@ int settings_each_relay(const char *relays, void (*fn)(const char *relay, void *
 
 	for (const char *p = relays + strspn(relays, blanks); *p != '\0'; p += strspn(p, blanks)) {
 		size_t n = strcspn(p, blanks);
-		char one[SETTINGS_RELAY_SIZE], host[FRAME_HOST_SIZE];
-		uint16_t port;
+		char one[SETTINGS_RELAY_SIZE];
+		struct relay_url url;
 
 		if (str_fmt(one, sizeof one, "%.*s", (int)MIN(n, sizeof one), p) != 0 ||
-			addr_split_host(one, host, sizeof host, &port) != 0 || port == 0)
+			relay_url_parse(&url, one) != 0)
 			return err_set(e, ERR_VALIDATION, "relays",
-				"relays: '%.*s' is not host:port (several by comma)", (int)MIN(n, 80), p);
+				"relays: '%.*s' is not host:port or wss://host/path (several by comma)",
+				(int)MIN(n, 80), p);
 		if (++n_relays > SETTINGS_RELAYS_MAX)
 			return err_set(e, ERR_VALIDATION, "relays", "relays: more than %d", SETTINGS_RELAYS_MAX);
 		if (fn != NULL)

@@ -6,6 +6,7 @@
 #ifndef PORTWAY_CLIENT_AGENT_SETTINGS_H
 #define PORTWAY_CLIENT_AGENT_SETTINGS_H
 
+#include "client/agent/relay_url.h"
 #include "common/conf/conf.h"
 
 #include <stdint.h>
@@ -47,8 +48,8 @@ void settings_free(struct settings *s); /* also of a zeroed one */
 int settings_credential(const struct settings *s, struct credential *out, struct err *e) MUST_CHECK;
 
 #define SETTINGS_RELAYS_MAX 32
-#define SETTINGS_RELAY_SIZE 264 /* "host:port" with NUL */
-/* Calls fn for each relay of the list; -1 when one is not host:port or they are none or too many. */
+#define SETTINGS_RELAY_SIZE RELAY_URL_SIZE
+/* Calls fn for each relay of the list; -1 when one cannot be read (relay_url.h) or they are none or too many. */
 int settings_each_relay(
 	const char *relays, void (*fn)(const char *relay, void *arg), void *arg, struct err *e) MUST_CHECK;
 

@@ -82,7 +82,7 @@ static int add(struct relay *r, uint16_t lane)
 
 	if (u == NULL)
 		return -1;
-	uplink_set_target(u, r->host, r->port, r->dials++);
+	uplink_set_target(u, &r->url, r->web_tls, r->dials++);
 	uplink_set_alone(u, lane);
 	list_push_back(&r->spares.uplinks, &u->in);
 	return 0;

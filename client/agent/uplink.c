@@ -7,6 +7,7 @@
 #include "client/agent/http_proxy.h"
 #include "client/agent/instance.h"
 #include "client/agent/proxy_hop.h"
+#include "client/agent/relay_url.h"
 #include "client/agent/sessions.h"
 #include "client/agent/visit/visits.h"
 #include "common/base/clock.h"
@@ -271,10 +272,13 @@ static void on_connected(struct uplink *u, int fd)
 	const struct uplink_env *env = u->env;
 	struct err e;
 
-	if (tunnel_link_start(&u->link, env->worker, env->desk, env->tls, false, fd, &link_ops, &e) != 0)
+	if (tunnel_link_start(&u->link, env->worker, env->desk, env->tls, false, fd, &link_ops, &e) != 0) {
 		uplink_end(u, e.msg);
-	else
-		uplink_move(u, UPLINK_GREETING);
+		return;
+	}
+	uplink_move(u, UPLINK_GREETING);
+	if (u->url->web && tunnel_link_carry(&u->link, u->url->authority, u->url->path, u->web_tls, &e) != 0)
+		tunnel_link_close(&u->link, e.msg);
 }
 
 static void on_hopped(void *arg, int fd, const struct err *e)
@@ -291,8 +295,8 @@ static void on_hopped(void *arg, int fd, const struct err *e)
 static void on_dialled_proxy(struct uplink *u, int fd)
 {
 	const struct proxy_hop_conf conf = { .proxy = u->env->proxy,
-		.host = u->host,
-		.port = u->port,
+		.host = u->url->host,
+		.port = u->url->port,
 		.timeout_ms = UPLINK_DIAL_MS,
 		.on_done = on_hopped,
 		.arg = u };
@@ -304,7 +308,7 @@ static void on_dialled_proxy(struct uplink *u, int fd)
 
 static bool through_proxy(const struct uplink *u)
 {
-	return !http_proxy_passes_by(u->env->proxy, u->host, getenv("no_proxy"));
+	return !http_proxy_passes_by(u->env->proxy, u->url->host, getenv("no_proxy"));
 }
 
 static void on_dialled(void *arg, int fd, const struct addr *to, const struct err *e)
@@ -327,8 +331,8 @@ static void on_due(struct timer *t)
 {
 	struct uplink *u = CONTAINER_OF(t, struct uplink, timer);
 	const struct http_proxy *proxy = through_proxy(u) ? u->env->proxy : NULL;
-	const struct dial_conf conf = { .host = proxy != NULL ? proxy->host : u->host,
-		.port = proxy != NULL ? proxy->port : u->port,
+	const struct dial_conf conf = { .host = proxy != NULL ? proxy->host : u->url->host,
+		.port = proxy != NULL ? proxy->port : u->url->port,
 		.type = SOCK_STREAM,
 		.timeout_ms = UPLINK_DIAL_MS,
 		.first = u->first,
@@ -358,10 +362,10 @@ struct uplink *uplink_new(const struct uplink_env *env, const struct uplink_ops 
 	return u;
 }
 
-void uplink_set_target(struct uplink *u, const char *host, uint16_t port, unsigned first)
+void uplink_set_target(struct uplink *u, const struct relay_url *url, struct tls_ctx *web_tls, unsigned first)
 {
-	u->host = host;
-	u->port = port;
+	u->url = url;
+	u->web_tls = web_tls;
 	u->first = first;
 }
 

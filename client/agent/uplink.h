@@ -16,6 +16,7 @@ struct dial;
 struct http_proxy;
 struct instance;
 struct proxy_hop;
+struct relay_url;
 struct sessions;
 struct visits;
 struct uplink;
@@ -55,15 +56,15 @@ struct uplink {
 	const struct uplink_ops *ops;
 	struct list in; /* the relay's */
 	void *owner;
-	const char *host; /* borrowed */
-	uint16_t port;
-	unsigned first;    /* address to begin with */
-	uint8_t role;      /* enum frame_role */
-	uint16_t lane;     /* of the relay: where it is; or is to be, if it is for one connection */
-	uint16_t reserve;  /* links for one connection that the relay wants ready there */
-	uint64_t start_ns; /* of the dial, while it waits */
-	int64_t since_ms;  /* wall clock: up */
-	uint64_t up_ns;    /* the same on the worker's; 0: it never was */
+	const struct relay_url *url; /* borrowed, as the next */
+	struct tls_ctx *web_tls;     /* NULL: none */
+	unsigned first;              /* address to begin with */
+	uint8_t role;                /* enum frame_role */
+	uint16_t lane;               /* of the relay: where it is; or is to be, if it is for one connection */
+	uint16_t reserve;            /* links for one connection that the relay wants ready there */
+	uint64_t start_ns;           /* of the dial, while it waits */
+	int64_t since_ms;            /* wall clock: up */
+	uint64_t up_ns;              /* the same on the worker's; 0: it never was */
 	struct addr to;
 	struct timer timer;
 	struct task grave;
@@ -77,7 +78,7 @@ struct uplink {
 /* Dials after delay_ms. NULL: out of memory. */
 struct uplink *uplink_new(
 	const struct uplink_env *env, const struct uplink_ops *ops, void *owner, uint64_t delay_ms) MUST_CHECK;
-void uplink_set_target(struct uplink *u, const char *host, uint16_t port, unsigned first);
+void uplink_set_target(struct uplink *u, const struct relay_url *url, struct tls_ctx *web_tls, unsigned first);
 /* For one connection at a time. */
 void uplink_set_alone(struct uplink *u, uint16_t lane);
 /* Tells the relay to open no more streams; over when the last one has ended. */

@@ -5,6 +5,7 @@
 #include "common/base/sm.h"
 #include "common/base/str.h"
 #include "common/crypto/tls.h"
+#include "common/tunnel/carrier.h"
 #include "common/uv/fd_budget.h"
 #include "common/uv/sys.h"
 
@@ -26,6 +27,7 @@
 #define NS_PER_MS   UINT64_C(1000000)
 
 static const struct sm_state states[] = {
+	[TUNNEL_CARRYING] = { "carrying", BIT(TUNNEL_SECURING) | BIT(TUNNEL_CLOSED) },
 	[TUNNEL_SECURING] = { "securing", BIT(TUNNEL_GREETING) | BIT(TUNNEL_CLOSED) },
 	[TUNNEL_GREETING] = { "greeting", BIT(TUNNEL_UP) | BIT(TUNNEL_CLOSED) },
 	[TUNNEL_UP] = { "up", BIT(TUNNEL_CLOSED) },
@@ -36,6 +38,7 @@ int tunnel_desk_init(struct tunnel_desk *d)
 {
 	*d = (struct tunnel_desk){ .plain = malloc(PLAIN_MAX) };
 	buf_init(&d->sealed, SEALED_MAX);
+	buf_init(&d->wire, 2 * SEALED_MAX);
 	return d->plain != NULL ? 0 : -1;
 }
 
@@ -44,6 +47,7 @@ void tunnel_desk_fini(struct tunnel_desk *d)
 	free(d->plain);
 	d->plain = NULL;
 	buf_free(&d->sealed);
+	buf_free(&d->wire);
 	mux_pool_fini(&d->pool);
 }
 
@@ -66,7 +70,7 @@ static ssize_t tls_send(void *arg, const void *p, size_t n)
  * A short read was all, and the next event tells of more; but the end is told once, maybe with these bytes. A link has its
  * turn like any flow; the rest waits for the next round.
  */
-static ssize_t tls_recv(void *arg, void *p, size_t n)
+static ssize_t socket_recv(void *arg, void *p, size_t n)
 {
 	struct tunnel_link *l = arg;
 	ssize_t r;
@@ -87,6 +91,13 @@ static ssize_t tls_recv(void *arg, void *p, size_t n)
 	return r == 0 ? TLS_CLOSED : TLS_FAILED;
 }
 
+static ssize_t tls_recv(void *arg, void *p, size_t n)
+{
+	struct tunnel_link *l = arg;
+
+	return l->carrier == NULL ? socket_recv(l, p, n) : carrier_recv(l->carrier, p, n, &l->desk->wire);
+}
+
 /* ---- the end ------------------------------------------------------------------------------------------------------ */
 
 static void set_timer(struct tunnel_link *l)
@@ -98,6 +109,7 @@ static void on_buried(struct task *t)
 {
 	struct tunnel_link *l = CONTAINER_OF(t, struct tunnel_link, grave);
 
+	carrier_free(l->carrier);
 	tls_session_free(l->tls);
 	mux_fini(&l->mux);
 	buf_free(&l->pending);
@@ -170,16 +182,28 @@ static int push_pending(struct tunnel_link *l)
 	return 0;
 }
 
-/* What TLS wrote by itself: its handshake, a new key. */
+static int push_all(struct tunnel_link *l, struct buf *b)
+{
+	int r = b->failed ? -1 : 0;
+
+	if (r == 0 && b->len > 0)
+		r = push(l, b->data, b->len);
+	buf_reset(b);
+	return r;
+}
+
+/* Also what nobody asked for: a handshake, a new key, an answer of the carrier's. */
 static int push_sealed(struct tunnel_link *l)
 {
-	struct buf *sealed = &l->desk->sealed;
-	int r = sealed->failed ? -1 : 0;
+	struct buf *sealed = &l->desk->sealed, *wire = &l->desk->wire;
 
-	if (r == 0 && sealed->len > 0)
-		r = push(l, sealed->data, sealed->len);
+	if (l->carrier == NULL)
+		return push_all(l, sealed);
+	if (sealed->len > 0 && !sealed->failed && carrier_put(l->carrier, sealed->data, sealed->len, wire) != 0)
+		wire->failed = true;
+	wire->failed |= sealed->failed;
 	buf_reset(sealed);
-	return r;
+	return push_all(l, wire);
 }
 
 /* One piece of the mux's output through TLS into the socket. */
@@ -255,7 +279,9 @@ static const char *why_broken(const struct tunnel_link *l)
 {
 	if (l->broke == ENODATA)
 		return "the peer closed";
-	return l->broke != 0 ? strerror(l->broke) : tls_session_reason(l->tls);
+	if (l->broke != 0)
+		return strerror(l->broke);
+	return l->state == TUNNEL_CARRYING ? carrier_reason(l->carrier) : tls_session_reason(l->tls);
 }
 
 static void secure(struct tunnel_link *l)
@@ -273,6 +299,47 @@ static void secure(struct tunnel_link *l)
 	}
 	link_move(l, TUNNEL_GREETING);
 	l->ops->on_secured(l);
+}
+
+static int carry_in(struct tunnel_link *l, const char *host, const char *path, struct tls_ctx *outer, struct err *e)
+{
+	const struct carrier_conf conf = { .host = host, .path = path, .outer = outer, .recv = socket_recv, .arg = l };
+
+	return carrier_new(&l->carrier, &conf, e);
+}
+
+/* TLS begins with another byte (22) than HTTP. */
+static int find_carrier(struct tunnel_link *l)
+{
+	uint8_t first = 0;
+	ssize_t n = sys_recv(l->io.fd, &first, 1, MSG_PEEK);
+	struct err e;
+
+	if (n < 0 && errno == EAGAIN) {
+		l->readable = false;
+		return TLS_AGAIN;
+	}
+	if (n <= 0) {
+		l->broke = n == 0 ? ENODATA : errno;
+		return TLS_FAILED;
+	}
+	return first == 'G' && carry_in(l, NULL, NULL, NULL, &e) != 0 ? TLS_FAILED : 0;
+}
+
+/* Who accepted learns from the first byte whether there is a carrier. */
+static void carry(struct tunnel_link *l)
+{
+	int r = l->carrier == NULL ? find_carrier(l) : 0;
+
+	if (r == 0 && l->carrier != NULL) {
+		r = carrier_open(l->carrier, &l->desk->wire);
+		if (push_sealed(l) != 0)
+			r = TLS_FAILED;
+	}
+	if (r == 0)
+		link_move(l, TUNNEL_SECURING);
+	else if (r != TLS_AGAIN)
+		tunnel_link_close(l, l->carrier == NULL && l->broke == 0 ? "out of memory" : why_broken(l));
 }
 
 /* Out of TLS into desk->plain, as much as there is or fits: how much; *end is what TLS said last. */
@@ -308,6 +375,8 @@ static bool digest_some(struct tunnel_link *l)
 static void receive(struct tunnel_link *l)
 {
 	l->turn_ends = l->bytes_in + l->worker->turn;
+	if (l->state == TUNNEL_CARRYING)
+		carry(l);
 	if (l->state == TUNNEL_SECURING)
 		secure(l);
 	while ((l->state == TUNNEL_GREETING || l->state == TUNNEL_UP) && digest_some(l))
@@ -331,10 +400,10 @@ static void on_socket(struct io *io, uint32_t events)
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		l->fin = true;
 	if (events & EPOLLOUT) {
-		if (l->state == TUNNEL_SECURING && !l->readable)
-			secure(l);
-		else if (pending(l) > 0 || has_output(l))
+		if (pending(l) > 0 || has_output(l))
 			flush(l);
+		else if (l->state <= TUNNEL_SECURING && !l->readable)
+			receive(l);
 	}
 	if (l->state != TUNNEL_CLOSED && l->readable)
 		receive(l);
@@ -427,7 +496,9 @@ int tunnel_link_start(struct tunnel_link *l, struct worker *w, struct tunnel_des
 	const struct tls_io io = { .send = tls_send, .recv = tls_recv, .arg = l };
 	int on = 1;
 
-	*l = (struct tunnel_link){ .state = TUNNEL_SECURING, .ops = ops, .worker = w, .desk = desk };
+	*l = (struct tunnel_link){
+		.state = server ? TUNNEL_CARRYING : TUNNEL_SECURING, .ops = ops, .worker = w, .desk = desk
+	};
 	io_init(&l->io, on_socket, fd);
 	task_init(&l->flush, on_flush);
 	task_init(&l->more, on_more);
@@ -455,6 +526,14 @@ fail:
 	l->state = TUNNEL_CLOSED;
 	io_close(&l->io);
 	return -1;
+}
+
+int tunnel_link_carry(struct tunnel_link *l, const char *host, const char *path, struct tls_ctx *outer, struct err *e)
+{
+	if (carry_in(l, host, path, outer, e) != 0)
+		return -1;
+	l->state = TUNNEL_CARRYING; /* nothing has happened yet: it begins there */
+	return 0;
 }
 
 void tunnel_link_up(struct tunnel_link *l, uint32_t ping_ms)

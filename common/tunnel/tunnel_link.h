@@ -1,9 +1,9 @@
 /*
  * tunnel_link - one connection between an agent and a relay: a socket, TLS 1.3, and the streams inside.
  *
- *   SECURING --TLS is up--> GREETING --tunnel_link_up()--> UP --> CLOSED
- *       |                       |                          ^
- *       +---- too late, refused, broken, closed -----------+
+ *   CARRYING --no WebSocket, or it is open--> SECURING --TLS is up--> GREETING --tunnel_link_up()--> UP --> CLOSED
+ *       |                                        |                       |                         ^
+ *       +----------------------------------------+-- too late, refused, broken, closed ------------+
  *
  * TLS receives by itself and opens what it got into one buffer of the worker, where the mux hands it to the streams; what is
  * to be sent is sealed once a round and leaves in one system call. Nothing is held for a link on which nothing waits.
@@ -19,6 +19,7 @@
 #include "common/tunnel/mux.h"
 #include "common/uv/worker.h"
 
+struct carrier;
 struct err;
 struct tls_ctx;
 struct tls_session;
@@ -30,6 +31,7 @@ struct tunnel_link;
 struct tunnel_desk {
 	uint8_t *plain;
 	struct buf sealed;
+	struct buf wire; /* the same in what carries it */
 	struct mux_pool pool;
 };
 int tunnel_desk_init(struct tunnel_desk *d) MUST_CHECK;
@@ -47,7 +49,7 @@ struct tunnel_link_ops {
 	void (*on_closed)(struct tunnel_link *l, const char *why);
 };
 
-enum tunnel_state { TUNNEL_SECURING, TUNNEL_GREETING, TUNNEL_UP, TUNNEL_CLOSED };
+enum tunnel_state { TUNNEL_CARRYING, TUNNEL_SECURING, TUNNEL_GREETING, TUNNEL_UP, TUNNEL_CLOSED };
 
 struct tunnel_link {
 	int state; /* enum tunnel_state */
@@ -55,6 +57,7 @@ struct tunnel_link {
 	struct worker *worker;
 	struct tunnel_desk *desk;
 	struct io io;
+	struct carrier *carrier; /* NULL: TLS is in the socket itself */
 	struct tls_session *tls;
 	struct mux mux;
 	/* private */
@@ -77,6 +80,9 @@ struct tunnel_link {
 /* Takes fd (connected or connecting, nonblocking) in any case. server: this side accepted the connection. */
 int tunnel_link_start(struct tunnel_link *l, struct worker *w, struct tunnel_desk *desk, struct tls_ctx *tls,
 	bool server, int fd, const struct tunnel_link_ops *ops, struct err *e) MUST_CHECK;
+/* Right after the start, of who dialled: in a WebSocket to host (as the request names it) and path; outer NULL: without TLS. */
+int tunnel_link_carry(
+	struct tunnel_link *l, const char *host, const char *path, struct tls_ctx *outer, struct err *e) MUST_CHECK;
 /* The greeting is over; from now on silence is answered with pings. */
 void tunnel_link_up(struct tunnel_link *l, uint32_t ping_ms);
 /* Bytes that only both ends of this TLS session know; what a signature is bound to. */
