@@ -110,7 +110,7 @@ static void read_data(struct cursor *c, const struct counts *n, struct zone *z)
 
 static void read_rule(struct cursor *c, struct zone *z)
 {
-	const uint8_t *at = c->p, *end = memchr(at, '\n', c->left);
+	const uint8_t *at = c->p, *end;
 	char rule[RULE_SIZE];
 
 	if (c->failed || c->left == 0 || *at != '\n' || (end = memchr(at + 1, '\n', c->left - 1)) == NULL ||

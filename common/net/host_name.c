@@ -55,10 +55,10 @@ int host_name_take(char dst[HOST_NAME_SIZE], const char *s, size_t n)
 {
 	if (n > 0 && s[n - 1] == '.')
 		n--;
+	memset(dst, 0, HOST_NAME_SIZE);
 	if (n < HOST_NAME_SIZE) {
 		for (size_t i = 0; i < n; i++)
 			dst[i] = lower(s[i]);
-		dst[n] = '\0';
 		if (strlen(dst) == n && name_is_sound(dst))
 			return 0;
 	}
