@@ -87,10 +87,9 @@ def hold_all_but_one(n):
                 s.listen()
                 holders.append(s)
             except OSError:
-                s.close()
-                if port == wanted:
-                    wanted = None
-                    break
+                s.close()  # somebody's, who may give it back while the test runs
+                wanted = None
+                break
         for s in holders[:]:
             if s.getsockname()[1] == wanted:
                 s.close()
