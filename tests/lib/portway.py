@@ -103,13 +103,14 @@ class Daemon:
             self.process.kill()
             self.process.wait()
             raise AssertionError(f"{self.program} did not stop within {seconds} s\n{self.log_tail()}") from None
-        assert status in (0, -signal.SIGKILL), f"{self.program} ended with {status}\n{self.log_tail()}"
         self.check_log()
+        assert status in (0, -signal.SIGKILL), f"{self.program} ended with {status}\n{self.log_tail()}"
         return status
 
     def check_log(self):
         text = self.log()
-        assert not re.search(r"(AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:)", text), text[-8000:]
+        found = re.search(r"(AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:)", text)
+        assert not found, text[max(0, found.start() - 1000):][:9000]  # its beginning says where
 
     def log(self):
         with open(self.log_path, errors="replace") as f:
