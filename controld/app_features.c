@@ -130,6 +130,7 @@ int app_tunnels_open(struct app *a, struct err *e)
 		.samples = a->samples,
 		.anonymous_mappings_max = (uint32_t)s->anonymous.mappings_max,
 		.anonymous_bind = s->anonymous.bind,
+		.host_names_by = s->tunnels.host_names,
 		.clients = a->client_statuses,
 	};
 

@@ -17,6 +17,7 @@
 
 static const char *const access_logs[] = { "off", "errors", "all", NULL };
 static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
+static const char *const host_names_by[] = { "operator", "admin", "system", NULL }; /* enum host_names_by */
 static const char *const log_formats[] = { "text", "json", NULL };
 
 /*
@@ -257,6 +258,10 @@ static const struct conf_key settings_keys[] = {
 	TIME("tunnels.create_wait", "CONTROLD_TUNNELS_CREATE_WAIT", NULL, tunnels.create_wait_ms,
 		"500ms", 0, 5000, 0,
 		"How long the answer to a new mapping waits for the relays."),
+	CHOICE("tunnels.host_names", "CONTROLD_TUNNELS_HOST_NAMES", NULL, tunnels.host_names,
+		"operator", host_names_by, 0,
+		"Who may give a mapping a host name outside of its group's domain: operators of a tenant, its administrators, or "
+		"system administrators only."),
 	NUMBER("tunnels.mappings_max", "CONTROLD_TUNNELS_MAPPINGS_MAX", NULL, tunnels.mappings_max,
 		"0", 0, 100000000, 0, "mappings",
 		"Of one tenant; 0 for no limit."),

@@ -77,6 +77,7 @@ struct settings {
 	} tokens;
 	struct {
 		uint64_t port_min, port_max, create_wait_ms, mappings_max;
+		int host_names; /* enum host_names_by */
 	} tunnels;
 	struct {
 		uint64_t db, db_queue, slow, slow_queue, parked;

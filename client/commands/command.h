@@ -76,6 +76,7 @@ int command_get(struct invocation *in);
 int command_help(struct invocation *in);
 int command_http(struct invocation *in);
 int command_job(struct invocation *in);
+int command_tls(struct invocation *in);
 int command_list(struct invocation *in);
 int command_login(struct invocation *in);
 int command_logout(struct invocation *in);

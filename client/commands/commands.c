@@ -178,19 +178,27 @@ static const struct option_row create_options[] = { BODY, COLUMNS, { .name = NUL
 static const struct option_row update_options[] = { BODY, IF_MATCH, COLUMNS, { .name = NULL } };
 static const struct option_row delete_options[] = { IF_MATCH, { .name = NULL } };
 
-static const struct option_row quick_options[] = {
-	{ .name = "port",
-		.type = OPTION_NUMBER,
-		.value = "PORT",
-		.min = 1,
-		.max = 65535,
-		.help = "tunnel port on the relays; else the one of the last time, or a free one" },
-	{ .name = "name", .type = OPTION_TEXT, .value = "NAME", .help = "of the mapping" },
-	{ .name = "keep", .type = OPTION_FLAG, .help = "leave the mapping there at the end" },
-	{ .name = "anonymous", .type = OPTION_FLAG, .help = "without an account, although there is a login" },
-	{ .name = "verbose", .type = OPTION_FLAG, .help = "tell what happens on the way" },
-	{ .name = NULL },
-};
+#define QUICK_OPTIONS                                                                                                  \
+	{ .name = "port",                                                                                              \
+		.type = OPTION_NUMBER,                                                                                 \
+		.value = "PORT",                                                                                       \
+		.min = 1,                                                                                              \
+		.max = 65535,                                                                                          \
+		.help = "tunnel port on the relays; else the one of the last time, or a free one" },                   \
+		{ .name = "name", .type = OPTION_TEXT, .value = "NAME", .help = "of the mapping" },                    \
+		{ .name = "keep", .type = OPTION_FLAG, .help = "leave the mapping there at the end" },                 \
+		{ .name = "anonymous", .type = OPTION_FLAG, .help = "without an account, although there is a login" }, \
+		{ .name = "verbose", .type = OPTION_FLAG, .help = "tell what happens on the way" },                    \
+	{                                                                                                              \
+		.name = NULL                                                                                           \
+	}
+#define QUICK_HOST                                                                                          \
+	{                                                                                                   \
+		.name = "host", .type = OPTION_TEXT, .value = "NAME",                                       \
+		.help = "host name it is asked for by; one without a dot is below the domain of the relays" \
+	}
+static const struct option_row quick_options[] = { QUICK_OPTIONS };
+static const struct option_row quick_host_options[] = { QUICK_HOST, QUICK_OPTIONS };
 
 static const struct option_row service_options[] = {
 	{ .name = "user", .type = OPTION_FLAG, .help = "of your own systemd, not of the system's" },
@@ -311,9 +319,13 @@ const struct command commands_table[] = {
 	{ .name = "http",
 		.args = "PORT|HOST:PORT",
 		.summary = "make a web server of this machine reachable",
-		.details = "As portway tcp, and prints the address as a URL.",
-		.example = "portway http 3000",
-		.options = quick_options,
+		.details =
+			"As portway tcp, and prints the address as a URL. Where the relays have a port for host names, "
+			"it is "
+			"http://NAME.DOMAIN, and the name stays the same for the same target; else, and with --port, "
+			"it has a port of its own.",
+		.example = "portway http 3000 --host blog",
+		.options = quick_host_options,
 		.run = command_http,
 		.words_min = 1,
 		.words_max = 1 },
@@ -402,6 +414,17 @@ const struct command commands_table[] = {
 		.example = "portway tcp 22",
 		.options = quick_options,
 		.run = command_tcp,
+		.words_min = 1,
+		.words_max = 1 },
+	{ .name = "tls",
+		.args = "PORT|HOST:PORT",
+		.summary = "make a TLS service of this machine reachable",
+		.details = "By the server name that clients ask for (SNI), on a port that such services share; what it "
+			   "says stays "
+			   "encrypted to the service itself.",
+		.example = "portway tls 443 --host mail.example.com",
+		.options = quick_host_options,
+		.run = command_tls,
 		.words_min = 1,
 		.words_max = 1 },
 	{ .name = "top",

@@ -1,5 +1,5 @@
 /*
- * tcp, udp, http - a tunnel without set-up: a client (remembered), a mapping, the agent in the foreground, and the mapping is
+ * tcp, udp, http, tls - a tunnel without set-up: a client (remembered), a mapping, the agent in the foreground, and the mapping is
  * gone again at the end. Who is not logged in comes through the anonymous door, and speaks as that client with its token.
  */
 #define _GNU_SOURCE
@@ -25,7 +25,7 @@
 
 struct quick {
 	struct invocation *in;
-	const char *protocol; /* "tcp" or "udp" */
+	const char *protocol; /* of the mapping: tcp, udp, http, tls */
 	const char *scheme;   /* "http://", or "" */
 	char host[HOST_MAX];
 	uint16_t port;
@@ -36,8 +36,10 @@ struct quick {
 	struct quick_client *opened; /* NULL: not yet */
 	char mapping[40];            /* id; "": none yet */
 	uint16_t source_port;
-	char expires_at[40]; /* "": it does not end by itself */
-	json_t *relays;      /* the answer: ca_fingerprint, items */
+	char host_name[254];  /* "": it is reached by its port */
+	char reached_at[300]; /* by host name: its URL */
+	char expires_at[40];  /* "": it does not end by itself */
+	json_t *relays;       /* the answer: ca_fingerprint, items */
 	struct failure f;
 };
 
@@ -230,8 +232,28 @@ static int find_client(struct quick *q)
 	return r;
 }
 
-/* Who has no account gets a port that is picked. */
-static int create(struct quick *q, uint16_t source_port, json_t **made)
+static bool by_host(const struct quick *q)
+{
+	return str_eq(q->protocol, "http") || str_eq(q->protocol, "tls");
+}
+
+/* "blog" is below the domain of the relays, "blog.example.com" as it is. */
+static json_t *wanted_host(const struct quick *q, const char *name)
+{
+	const char *domain = json_string_value(json_object_get(q->relays, "domain"));
+
+	if (strchr(name, '.') == NULL && domain != NULL && domain[0] != '\0')
+		return json_pack("[s++]", name, ".", domain);
+	return json_pack("[s]", name);
+}
+
+/* Where it is to be reached; who has no account gets a port, or a name, that is picked. */
+struct place {
+	uint16_t port;    /* 0: any */
+	const char *host; /* "": any */
+};
+
+static int create(struct quick *q, struct place at, json_t **made)
 {
 	const char *name = options_text(&q->in->options, "name", NULL);
 	json_t *body = json_pack("{s:s, s:s, s:i, s:s*}", "protocol", q->protocol, "target_host", q->host,
@@ -239,8 +261,11 @@ static int create(struct quick *q, uint16_t source_port, json_t **made)
 	int r;
 
 	if (!q->anonymous) {
-		(void)json_object_set_new(body, "source_port", json_integer(source_port));
 		(void)json_object_set_new(body, "target_client_id", json_integer(q->client.id));
+		if (!by_host(q))
+			(void)json_object_set_new(body, "source_port", json_integer(at.port));
+		else if (at.host[0] != '\0')
+			(void)json_object_set_new(body, "host_names", wanted_host(q, at.host));
 	}
 	r = call(q, "POST", body, made, q->anonymous ? "/api/v1/self/mappings" : "/api/v1/mappings");
 	json_decref(body);
@@ -256,18 +281,19 @@ static bool is_refused(const json_t *mapping)
 
 static int create_again(struct quick *q, json_t **made)
 {
+	const struct place any = { 0, "" }, before = { q->client.port, q->client.host };
 	const char *id;
 	int r;
 
-	if (create(q, q->client.port, made) != 0)
-		return q->f.exit == EXIT_CONFLICT ? create(q, 0, made) : -1;
+	if (create(q, before, made) != 0)
+		return q->f.exit == EXIT_CONFLICT ? create(q, any, made) : -1;
 	if (!is_refused(*made))
 		return 0;
 	id = json_string_value(json_object_get(*made, "id"));
 	r = delete_mapping(q, id != NULL ? id : "");
 	json_decref(*made);
 	*made = NULL;
-	return r == 0 ? create(q, 0, made) : -1;
+	return r == 0 ? create(q, any, made) : -1;
 }
 
 /* What the first of the relays says: {"edge-1": {"code": ..., "message": ...}} */
@@ -275,41 +301,58 @@ static int check_status(struct quick *q, const json_t *mapping)
 {
 	void *first = json_object_iter(json_object_get(mapping, "error"));
 	const char *message = json_string_value(json_object_get(json_object_iter_value(first), "message"));
+	char what[sizeof q->host_name + 32];
 
 	if (!is_refused(mapping))
 		return 0;
+	if (by_host(q))
+		(void)str_fmt(what, sizeof what, "the host name %s cannot be served", q->host_name);
+	else
+		(void)str_fmt(what, sizeof what, "the tunnel port %u cannot be opened", q->source_port);
 	if (message == NULL)
-		return failure_set(&q->f, EXIT_BAD_NEWS, "the tunnel port %u cannot be opened, and no relay says why",
-			q->source_port);
-	return failure_set(&q->f, EXIT_BAD_NEWS, "the tunnel port %u cannot be opened: %s on node %s", q->source_port,
-		message, json_object_iter_key(first));
+		return failure_set(&q->f, EXIT_BAD_NEWS, "%s, and no relay says why", what);
+	return failure_set(&q->f, EXIT_BAD_NEWS, "%s: %s on node %s", what, message, json_object_iter_key(first));
 }
 
-/* On the port it was reachable at the last time, if that is still free and no other one is asked for. */
+static void take_text(char *dst, size_t size, const json_t *value)
+{
+	const char *s = json_string_value(value);
+
+	(void)str_copy(dst, size, s != NULL ? s : "");
+}
+
+static void take_made(struct quick *q, const json_t *made)
+{
+	take_text(q->mapping, sizeof q->mapping, json_object_get(made, "id"));
+	take_text(q->expires_at, sizeof q->expires_at, json_object_get(made, "expires_at"));
+	take_text(q->host_name, sizeof q->host_name, json_array_get(json_object_get(made, "host_names"), 0));
+	take_text(q->reached_at, sizeof q->reached_at, json_object_get(made, "url"));
+	q->source_port = (uint16_t)json_integer_value(json_object_get(made, "source_port"));
+}
+
+/* Where it was reachable the last time, if that is still free and nothing else is asked for. */
 static int make_mapping(struct quick *q)
 {
-	uint16_t port = (uint16_t)options_number(&q->in->options, "port", 0);
+	const struct place asked = { (uint16_t)options_number(&q->in->options, "port", 0),
+		options_text(&q->in->options, "host", "") };
 	char target[HOST_MAX + 16], what[sizeof q->client.target];
 	json_t *made = NULL;
-	const char *id, *ends;
 	int r;
 
 	print_target(q, target);
 	(void)str_fmt(what, sizeof what, "%s %s", q->protocol, target);
-	if (port == 0 && !q->anonymous && str_eq(what, q->client.target) && q->client.port != 0)
+	if (asked.port == 0 && asked.host[0] == '\0' && !q->anonymous && str_eq(what, q->client.target) &&
+		(q->client.port != 0 || q->client.host[0] != '\0'))
 		r = create_again(q, &made);
 	else
-		r = create(q, port, &made);
+		r = create(q, asked, &made);
 	if (r != 0)
 		return -1;
-	id = json_string_value(json_object_get(made, "id"));
-	(void)str_copy(q->mapping, sizeof q->mapping, id != NULL ? id : "");
-	q->source_port = (uint16_t)json_integer_value(json_object_get(made, "source_port"));
-	ends = json_string_value(json_object_get(made, "expires_at"));
-	(void)str_copy(q->expires_at, sizeof q->expires_at, ends != NULL ? ends : "");
+	take_made(q, made);
 	(void)str_copy(
 		q->client.mapping, sizeof q->client.mapping, options_has(&q->in->options, "keep") ? "" : q->mapping);
 	(void)str_copy(q->client.target, sizeof q->client.target, what);
+	(void)str_copy(q->client.host, sizeof q->client.host, q->host_name);
 	q->client.port = q->source_port;
 	r = check_status(q, made);
 	json_decref(made);
@@ -328,6 +371,41 @@ static int find_relays(struct quick *q)
 		return 0;
 	return failure_set(&q->f, EXIT_NO_ANSWER,
 		"no relay takes agents now: one must be online, and have agents.listen set (relayd(8))");
+}
+
+/* Whether a relay has a port for host names. */
+static bool has_shared_port(const struct quick *q, const char *which)
+{
+	const json_t *relay;
+	size_t i;
+
+	json_array_foreach(json_object_get(q->relays, "items"), i, relay)
+	{
+		if (json_integer_value(json_object_get(relay, which)) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* By host name where the relays have a port for that; `portway http` goes by a port of its own else. */
+static int choose_protocol(struct quick *q)
+{
+	const bool tls = str_eq(q->protocol, "tls"), named = options_has(&q->in->options, "host");
+	const char *domain = json_string_value(json_object_get(q->relays, "domain"));
+	const bool shared = has_shared_port(q, tls ? "tls_port" : "http_port");
+	const bool nameable = named || (domain != NULL && domain[0] != '\0');
+
+	if (!by_host(q) || (shared && nameable && !options_has(&q->in->options, "port")))
+		return 0;
+	if (!tls && !named) {
+		q->protocol = "tcp";
+		return 0;
+	}
+	if (!shared)
+		return failure_set(&q->f, EXIT_BAD_NEWS,
+			"no relay has a port for host names: one must have %s.listen set (relayd(8))", q->protocol);
+	return failure_set(&q->f, EXIT_BAD_NEWS,
+		"--host is needed, as the group of the relays has no domain to make up a name in");
 }
 
 /* A mapping that is to stay is kept for the next `portway agent` of this client. */
@@ -356,6 +434,10 @@ static json_t *addresses(const struct quick *q)
 	json_t *list = json_array(), *relay;
 	size_t i;
 
+	if (by_host(q)) {
+		(void)json_array_append_new(list, json_string(q->reached_at[0] != '\0' ? q->reached_at : q->host_name));
+		return list;
+	}
 	json_array_foreach(json_object_get(q->relays, "items"), i, relay)
 	{
 		const char *at = json_string_value(json_object_get(relay, "address"));
@@ -399,9 +481,11 @@ static void on_ready(void *arg)
 	print_target(q, target);
 	if (invocation_format(q->in) == PRINT_JSON) {
 		const char *ends = q->expires_at[0] != '\0' ? q->expires_at : NULL;
-		json_t *all = json_pack("{s:O, s:s, s:s, s:s, s:i, s:I, s:b, s:s?}", "addresses", list, "protocol",
-			q->protocol, "target", target, "mapping", q->mapping, "port", (int)q->source_port, "client",
-			(json_int_t)q->client.id, "anonymous", (int)q->anonymous, "expires_at", ends);
+		const char *host = q->host_name[0] != '\0' ? q->host_name : NULL;
+		json_t *all = json_pack("{s:O, s:s, s:s, s:s, s:s?, s:i, s:I, s:b, s:s?}", "addresses", list,
+			"protocol", q->protocol, "target", target, "mapping", q->mapping, "host", host, "port",
+			(int)q->source_port, "client", (json_int_t)q->client.id, "anonymous", (int)q->anonymous,
+			"expires_at", ends);
 
 		(void)!print_json_line(q->in->out, all);
 		json_decref(all);
@@ -489,8 +573,11 @@ static int set_up(struct quick *q)
 	if (q->anonymous && options_has(&q->in->options, "port"))
 		return failure_set(
 			&q->f, EXIT_USAGE, "--port needs an account: log in at %s (portway login)", api_url(q->api));
+	if (q->anonymous && options_has(&q->in->options, "host"))
+		return failure_set(
+			&q->f, EXIT_USAGE, "--host needs an account: log in at %s (portway login)", api_url(q->api));
 	hold_signals();
-	return find_client(q) != 0 || make_mapping(q) != 0 || find_relays(q) != 0 ? -1 : 0;
+	return find_client(q) != 0 || find_relays(q) != 0 || choose_protocol(q) != 0 || make_mapping(q) != 0 ? -1 : 0;
 }
 
 static int quick(struct invocation *in, const char *protocol, const char *scheme)
@@ -531,5 +618,10 @@ int command_udp(struct invocation *in)
 
 int command_http(struct invocation *in)
 {
-	return quick(in, "tcp", "http://");
+	return quick(in, "http", "http://");
+}
+
+int command_tls(struct invocation *in)
+{
+	return quick(in, "tls", "");
 }

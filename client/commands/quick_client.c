@@ -79,6 +79,7 @@ static int load(struct quick_client *q, const char *url, struct err *e)
 		take(q->secret, sizeof q->secret, o, "secret");
 		take(q->mapping, sizeof q->mapping, o, "mapping");
 		take(q->target, sizeof q->target, o, "target");
+		take(q->host, sizeof q->host, o, "host");
 	}
 	json_decref(o);
 	return 0;
@@ -106,8 +107,8 @@ int quick_client_open(struct quick_client *out, const char *profile, const char 
 
 int quick_client_save(const struct quick_client *q, struct err *e)
 {
-	json_t *o = json_pack("{s:s, s:I, s:s, s:s, s:s, s:i}", "url", q->url, "id", (json_int_t)q->id, "secret",
-		q->secret, "mapping", q->mapping, "target", q->target, "port", (int)q->port);
+	json_t *o = json_pack("{s:s, s:I, s:s, s:s, s:s, s:i, s:s}", "url", q->url, "id", (json_int_t)q->id, "secret",
+		q->secret, "mapping", q->mapping, "target", q->target, "port", (int)q->port, "host", q->host);
 	char *text = o != NULL ? json_dumps(o, JSON_INDENT(2)) : NULL, path[PATH_MAX];
 	int r = -1;
 

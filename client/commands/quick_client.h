@@ -23,7 +23,8 @@ struct quick_client {
 	char secret[64];  /* pws_... */
 	char mapping[40]; /* of a command that was killed; "": none */
 	char target[300]; /* of the last mapping, "tcp 127.0.0.1:22", */
-	uint16_t port;    /* and where it was reachable */
+	uint16_t port;    /* and where it was reachable: by port, */
+	char host[254];   /* or by host name; "": by port */
 };
 
 /* The first that no other command uses. Its memory of another controld does not count. */

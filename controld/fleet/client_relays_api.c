@@ -17,6 +17,7 @@
 struct found {
 	struct fleet_api *api;
 	json_t *items;
+	char domain[HOST_NAME_SIZE]; /* of `default`, where new mappings go */
 	unsigned groups;
 	int rc;
 	struct err *e;
@@ -54,7 +55,9 @@ static int on_group(const char *group_id, void *arg)
 		char at[AT_SIZE];
 
 		if (roster_get(f->api->roster, nodes[i].id, &now) && agents_at(at, &now) == 0)
-			json_array_append_new(f->items, json_pack("{s:s, s:s}", "node", now.row.name, "address", at));
+			json_array_append_new(f->items,
+				json_pack("{s:s, s:s, s:i, s:i}", "node", now.row.name, "address", at, "http_port",
+					(int)now.load.http_port, "tls_port", (int)now.load.tls_port));
 	}
 	free(nodes);
 	return 0;
@@ -72,11 +75,12 @@ static int find(struct found *f, struct db *db, const char *tenant, int64_t id, 
 	if (!exists)
 		return err_set(e, ERR_CLIENT_NOT_FOUND, NULL, "there is no client %lld", (long long)id);
 	client_id_print(client, id);
+	if (group_get(db, GROUP_DEFAULT, &standard, e) != 0)
+		return -1;
+	str_copy(f->domain, sizeof f->domain, standard.domain);
 	if (mapping_groups_of_client(db, client, on_group, f, e) != 0 || f->rc != 0)
 		return -1;
-	if (f->groups > 0)
-		return 0;
-	return group_get(db, GROUP_DEFAULT, &standard, e) != 0 ? -1 : on_group(standard.id, f);
+	return f->groups > 0 ? 0 : on_group(standard.id, f);
 }
 
 static int answer(struct fleet_api *api, const struct request *rq, struct reply *rp, int64_t id, struct err *e)
@@ -95,8 +99,8 @@ static int answer(struct fleet_api *api, const struct request *rq, struct reply 
 		return -1;
 	}
 	reply_json(rp, 200,
-		json_pack("{s:s, s:o}", "ca_fingerprint", f.api->ca != NULL ? ca_fingerprint(f.api->ca) : "", "items",
-			f.items));
+		json_pack("{s:s, s:s, s:o}", "ca_fingerprint", f.api->ca != NULL ? ca_fingerprint(f.api->ca) : "",
+			"domain", f.domain, "items", f.items));
 	return 0;
 }
 
@@ -117,12 +121,17 @@ static int on_own_relays(void *feature, struct request *rq, struct reply *rp, st
 static const struct schema_field item_fields[] = {
 	{ .name = "node", .type = SCHEMA_STRING, .help = "name of the relay" },
 	{ .name = "address", .type = SCHEMA_STRING, .help = "host:port that agents connect to" },
+	{ .name = "http_port", .type = SCHEMA_INT, .help = "of its mappings with protocol http; 0: it has none" },
+	{ .name = "tls_port", .type = SCHEMA_INT, .help = "of its mappings with protocol tls; 0: it has none" },
 };
 static const struct schema item_schema = { "ClientRelay", item_fields, ARRAY_LEN(item_fields), false };
 static const struct schema_field relays_fields[] = {
 	{ .name = "ca_fingerprint",
 		.type = SCHEMA_STRING,
 		.help = "by which an agent knows its relays; <id>.<secret_key>.<this> is the agent's token" },
+	{ .name = "domain",
+		.type = SCHEMA_STRING,
+		.help = "of the group default: where host names are made up; \"\": nowhere" },
 	{ .name = "items", .type = SCHEMA_ARRAY, .sub = &item_schema, .help = "those that are online and take agents" },
 };
 static const struct schema relays_schema = { "ClientRelays", relays_fields, ARRAY_LEN(relays_fields), false };

@@ -15,6 +15,7 @@
 #include "controld/fleet/node_token.h"
 #include "controld/fleet/who.h"
 #include "controld/rest/park.h"
+#include "proto/mapping_conf.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -95,6 +96,21 @@ static int relays_place(void *self, struct db *db, const char *group, const char
 	return 0;
 }
 
+static int relays_domain(void *self, struct db *db, const char *group_id, char domain[HOST_NAME_SIZE], struct err *e)
+{
+	struct group g;
+
+	(void)self;
+	if (group_get(db, group_id, &g, e) != 0)
+		return -1;
+	return str_copy(domain, HOST_NAME_SIZE, g.domain);
+}
+
+static uint16_t relays_shared_port(void *self, const char *group_id, const char *node_id, uint8_t protocol)
+{
+	return roster_shared_port(((struct fleet *)self)->roster, group_id, node_id, protocol == MAPPING_TLS);
+}
+
 /* Asks those of the nodes that are online. */
 static int ask_nodes(
 	struct fleet *f, const struct ask *what, const char *group_id, const char *node_id, uint64_t *id, struct err *e)
@@ -149,6 +165,8 @@ static void relays_count(void *self, size_t *nodes, size_t *online)
 
 static const struct relays_ops relays_ops = {
 	.place = relays_place,
+	.domain = relays_domain,
+	.shared_port = relays_shared_port,
 	.list = relays_list,
 	.cut = relays_cut,
 	.result = relays_result,

@@ -12,16 +12,17 @@
 
 /* A name may look like the id of another one. */
 #define BY_ID_FIRST "ORDER BY CASE WHEN id = ?1 THEN 0 ELSE 1 END LIMIT 1"
-#define COLUMNS     "id, name, description, version, created_ms, updated_ms"
+#define COLUMNS     "id, name, description, version, created_ms, updated_ms, domain"
 
 static const char sql_get[] = "SELECT " COLUMNS " FROM node_groups WHERE id = ?1 OR name = ?1 " BY_ID_FIRST;
 static const char sql_list[] = "SELECT " COLUMNS " FROM node_groups WHERE id > ?1 AND "
 			       "substr(lower(name), 1, length(?2)) = lower(?2) ORDER BY id LIMIT ?3";
 static const char sql_insert[] =
-	"INSERT INTO node_groups(id, tenant_id, name, description, version, created_ms, updated_ms) "
-	"VALUES (?1, '', ?2, ?3, 1, ?4, ?4)";
-static const char sql_update[] =
-	"UPDATE node_groups SET name = ?2, description = ?3, version = version + 1, updated_ms = ?4 WHERE id = ?1";
+	"INSERT INTO node_groups(id, tenant_id, name, description, version, created_ms, updated_ms, domain) "
+	"VALUES (?1, '', ?2, ?3, 1, ?4, ?4, ?5)";
+static const char sql_update[] = "UPDATE node_groups SET name = ?2, description = ?3, version = version + 1, "
+				 "updated_ms = ?4, domain = ?5 WHERE id = "
+				 "?1";
 static const char sql_delete[] = "DELETE FROM node_groups WHERE id = ?1";
 static const char sql_nodes[] = "SELECT COUNT(*) FROM nodes WHERE group_id = ?1";
 
@@ -34,6 +35,7 @@ static void group_load(struct group *g, struct query *q)
 	str_copy(g->id, sizeof g->id, query_text(q, 0));
 	str_copy(g->name, sizeof g->name, query_text(q, 1));
 	str_copy(g->description, sizeof g->description, query_text(q, 2));
+	str_copy(g->domain, sizeof g->domain, query_text(q, 6));
 }
 
 int group_get(struct db *db, const char *id_or_name, struct group *out, struct err *e)
@@ -89,18 +91,20 @@ int group_create(struct db *tx, struct group *g, const struct who *who, struct e
 	rand_id(g->id, "grp");
 	g->version = 1;
 	g->created_ms = g->updated_ms = who->now_ms;
-	if (db_exec(tx, sql_insert, e, bind_s(g->id), bind_s(g->name), bind_s(g->description), bind_i(who->now_ms)) < 0)
+	if (db_exec(tx, sql_insert, e, bind_s(g->id), bind_s(g->name), bind_s(g->description), bind_i(who->now_ms),
+		    bind_s(g->domain)) < 0)
 		return taken(g, e);
-	return group_log(tx, "create", "name,description", g, who, e);
+	return group_log(tx, "create", "name,description,domain", g, who, e);
 }
 
 int group_update(struct db *tx, struct group *g, const struct who *who, struct err *e)
 {
-	if (db_exec(tx, sql_update, e, bind_s(g->id), bind_s(g->name), bind_s(g->description), bind_i(who->now_ms)) < 0)
+	if (db_exec(tx, sql_update, e, bind_s(g->id), bind_s(g->name), bind_s(g->description), bind_i(who->now_ms),
+		    bind_s(g->domain)) < 0)
 		return taken(g, e);
 	g->version++;
 	g->updated_ms = who->now_ms;
-	return group_log(tx, "update", "name,description", g, who, e);
+	return group_log(tx, "update", "name,description,domain", g, who, e);
 }
 
 /* ---- the end of a group ------------------------------------------------------------------------------------------ */
@@ -170,6 +174,7 @@ int group_bootstrap(struct db *tx, const struct who *who, struct err *e)
 
 json_t *group_json(const struct group *g)
 {
-	return json_pack("{s:s, s:s, s:s, s:o, s:o}", "id", g->id, "name", g->name, "description", g->description,
-		"created_at", fleet_json_time(g->created_ms), "updated_at", fleet_json_time(g->updated_ms));
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "id", g->id, "name", g->name, "description", g->description,
+		"domain", g->domain, "created_at", fleet_json_time(g->created_ms), "updated_at",
+		fleet_json_time(g->updated_ms));
 }

@@ -8,6 +8,7 @@
 #define PORTWAY_CONTROLD_FLEET_GROUP_H
 
 #include "common/base/macros.h"
+#include "common/net/host_name.h"
 #include "controld/fleet/who.h"
 #include "controld/store/store.h"
 #include "proto/msg.h"
@@ -25,6 +26,7 @@ struct group {
 	char id[PROTO_ID_SIZE];
 	char name[PROTO_NAME_SIZE];
 	char description[4 * GROUP_DESCRIPTION_MAX + 1];
+	char domain[HOST_NAME_SIZE]; /* where generated host names lie; "": nowhere */
 	int64_t version;
 	int64_t created_ms, updated_ms;
 };
@@ -42,7 +44,7 @@ typedef int (*group_fn)(const struct group *g, void *arg); /* 0 goes on */
 int group_list(struct db *db, const struct group_query *f, group_fn fn, void *arg, struct err *e) MUST_CHECK;
 /* Fills id, version and times. ERR_ALREADY_EXISTS on field "name". */
 int group_create(struct db *tx, struct group *g, const struct who *who, struct err *e) MUST_CHECK;
-/* Name and description; raises the version. */
+/* Name, description and domain; raises the version. */
 int group_update(struct db *tx, struct group *g, const struct who *who, struct err *e) MUST_CHECK;
 int group_delete(struct db *tx, const struct group *g, const struct who *who, struct err *e) MUST_CHECK;
 /* Makes `default` if there is none. */

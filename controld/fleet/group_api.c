@@ -3,6 +3,8 @@
 #include "controld/fleet/fleet_api.h"
 #include "controld/fleet/group.h"
 
+#include <string.h>
+
 /* One request that makes, changes or deletes a group. */
 struct group_change {
 	const struct request *rq;
@@ -10,11 +12,26 @@ struct group_change {
 	struct group group;
 };
 
-static void group_apply(struct group_change *c)
+static int take_domain(struct group_change *c, struct err *e)
+{
+	const char *text = fleet_api_string(c->rq, "domain", c->group.domain);
+
+	if (text[0] == '\0') {
+		c->group.domain[0] = '\0';
+		return 0;
+	}
+	if (host_name_take(c->group.domain, text, strlen(text)) == 0)
+		return 0;
+	err_set(e, ERR_VALIDATION, "domain", "domain: '%s' is no host name", text);
+	return err_detail(e, "format", text);
+}
+
+static int group_apply(struct group_change *c, struct err *e)
 {
 	str_copy(c->group.name, sizeof c->group.name, fleet_api_string(c->rq, "name", c->group.name));
 	str_copy(c->group.description, sizeof c->group.description,
 		fleet_api_string(c->rq, "description", c->group.description));
+	return take_domain(c, e);
 }
 
 static int work_create(struct db *tx, void *arg, struct err *e)
@@ -29,7 +46,8 @@ static int on_create(void *feature, struct request *rq, struct reply *rp, struct
 	struct fleet_api *api = feature;
 	struct group_change c = { .rq = rq, .who = fleet_api_who(rq) };
 
-	group_apply(&c);
+	if (group_apply(&c, e) != 0)
+		return -1;
 	if (store_write(api->store, STORE_LOGGED, work_create, &c, e) != 0)
 		return -1;
 	reply_etag(rp, c.group.version);
@@ -82,7 +100,8 @@ static int work_update(struct db *tx, void *arg, struct err *e)
 	if (str_eq(c->group.name, GROUP_DEFAULT) &&
 		!str_eq(fleet_api_string(c->rq, "name", GROUP_DEFAULT), GROUP_DEFAULT))
 		return err_set(e, ERR_CONFLICT, "name", "name: the group '%s' keeps its name", GROUP_DEFAULT);
-	group_apply(c);
+	if (group_apply(c, e) != 0)
+		return -1;
 	return group_update(tx, &c->group, &c->who, e);
 }
 
@@ -121,16 +140,20 @@ static int on_delete(void *feature, struct request *rq, struct reply *rp, struct
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */
 
-#define GROUP_FIELDS(required)                                                                                   \
-	{ .name = "name",                                                                                        \
-		.type = SCHEMA_STRING,                                                                           \
-		.flags = (required),                                                                             \
-		.min = 1,                                                                                        \
-		.max = PROTO_NAME_SIZE - 1,                                                                      \
-		.format = SCHEMA_FORMAT_NAME,                                                                    \
-		.help = "unique" },                                                                              \
-	{                                                                                                        \
-		.name = "description", .type = SCHEMA_STRING, .max = GROUP_DESCRIPTION_MAX, .help = "for people" \
+#define GROUP_FIELDS(required)                                                                                        \
+	{ .name = "name",                                                                                             \
+		.type = SCHEMA_STRING,                                                                                \
+		.flags = (required),                                                                                  \
+		.min = 1,                                                                                             \
+		.max = PROTO_NAME_SIZE - 1,                                                                           \
+		.format = SCHEMA_FORMAT_NAME,                                                                         \
+		.help = "unique" },                                                                                   \
+		{ .name = "description", .type = SCHEMA_STRING, .max = GROUP_DESCRIPTION_MAX, .help = "for people" }, \
+	{                                                                                                             \
+		.name = "domain", .type = SCHEMA_STRING, .max = HOST_NAME_SIZE,                                       \
+		.help = "host names of mappings are made up below it, and everybody may choose one there; \"\": "     \
+			"neither. Its wildcard "                                                                      \
+			"in the DNS leads to the relays"                                                              \
 	}
 
 static const struct schema_field request_fields[] = { GROUP_FIELDS(SCHEMA_REQUIRED) };
@@ -164,7 +187,7 @@ const struct route group_routes[] = {
 	{ "GET", "/api/v1/groups/{id}", PERM_READ, LANE_DB, NULL, NULL, &group_schema, 200, 0, on_get,
 		"Show a group (by id or name)", "Nodes" },
 	{ "PUT", "/api/v1/groups/{id}", PERM_SYSTEM, LANE_DB, NULL, &request_schema, &group_schema, 200, ROUTE_PARTIAL,
-		on_update, "Rename or describe a group", "Nodes" },
+		on_update, "Change a group", "Nodes" },
 	{ "DELETE", "/api/v1/groups/{id}", PERM_SYSTEM, LANE_DB, NULL, NULL, NULL, 204, 0, on_delete,
 		"Delete a group that nothing is placed on", "Nodes" },
 };

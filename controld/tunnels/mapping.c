@@ -5,6 +5,7 @@
 #include "controld/clients/anonymous.h"
 #include "controld/store/search.h"
 #include "controld/tunnels/mapping_columns.h"
+#include "controld/tunnels/mapping_host.h"
 #include "controld/tunnels/mapping_settings.h"
 
 #include <stdlib.h>
@@ -55,14 +56,14 @@ static const char *const sql[] = {
 		"INSERT INTO mappings (id, tenant_id, user_id, name, description, group_id, group_name, node_id, "
 		"node_name, active, protocol, bind_address, source_port, source_port_end, target_host, target_port, "
 		"dial_any, expires_ms, settings, version, seq, created_ms, updated_ms, port_picks, "
-		"target_client_id, source_client_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
-		"?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
+		"target_client_id, source_client_id, host_names) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
+		"?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
 	[SQL_UPDATE] =
 		"UPDATE mappings SET tenant_id = ?2, user_id = ?3, name = ?4, description = ?5, group_id = ?6, "
 		"group_name = ?7, node_id = ?8, node_name = ?9, active = ?10, protocol = ?11, bind_address = ?12, "
 		"source_port = ?13, source_port_end = ?14, target_host = ?15, target_port = ?16, dial_any = ?17, "
 		"expires_ms = ?18, settings = ?19, version = ?20, seq = ?21, created_ms = ?22, updated_ms = ?23, "
-		"port_picks = ?24, target_client_id = ?25, source_client_id = ?26 WHERE id = ?1",
+		"port_picks = ?24, target_client_id = ?25, source_client_id = ?26, host_names = ?27 WHERE id = ?1",
 	[SQL_DELETE] = "DELETE FROM mappings WHERE id = ?1",
 };
 const struct sql_table mapping_sql = { "mapping", sql, ARRAY_LEN(sql) };
@@ -72,9 +73,23 @@ void mapping_fini(struct mapping *m)
 	mapping_conf_fini(&m->conf);
 }
 
+static const char *const protocol_names[] = { [MAPPING_TCP] = "tcp",
+	[MAPPING_UDP] = "udp",
+	[MAPPING_HTTP] = "http",
+	[MAPPING_TLS] = "tls",
+	[MAPPING_SOCKS5] = "socks5" };
+
 const char *mapping_protocol_name(const struct mapping_conf *c)
 {
-	return c->protocol == MAPPING_UDP ? "udp" : "tcp";
+	return protocol_names[c->protocol];
+}
+
+uint8_t mapping_protocol_parse(const char *name)
+{
+	for (uint8_t i = MAPPING_TCP; i < ARRAY_LEN(protocol_names); i++)
+		if (str_eq(protocol_names[i], name))
+			return i;
+	return MAPPING_TCP;
 }
 
 const char *mapping_transport_name(const struct mapping_conf *c)
@@ -131,8 +146,12 @@ static void print_error(struct buf *b, const json_t *error)
 static void print_ends(struct buf *b, const struct mapping_conf *c)
 {
 	jsonw_str(b, "protocol", mapping_protocol_name(c));
+	mapping_host_print(&c->hosts, b);
 	jsonw_str(b, "bind_address", c->bind);
-	jsonw_uint(b, "source_port", c->port_first);
+	if (mapping_conf_has_hosts(c))
+		jsonw_null(b, "source_port");
+	else
+		jsonw_uint(b, "source_port", c->port_first);
 	if (c->port_last != c->port_first)
 		jsonw_uint(b, "source_port_end", c->port_last);
 	else
@@ -175,8 +194,10 @@ void mapping_print(struct buf *b, const char *key, const struct mapping *m, cons
 	print_ends(b, &m->conf);
 	print_placement(b, m);
 	jsonw_str(b, "status", live != NULL ? live->status : m->active ? "active" : "inactive");
-	if (live != NULL)
+	if (live != NULL) {
 		print_error(b, live->error);
+		jsonw_str_or_null(b, "url", live->url);
+	}
 	mapping_settings_print(&m->conf, b);
 	jsonw_time(b, "expires_at", m->conf.expires_ms);
 	if (live != NULL)
@@ -202,6 +223,7 @@ void mapping_diff(const struct mapping *a, const struct mapping *b, struct buf *
 	name_if(!str_eq(a->group_id, b->group_id), "group", fields);
 	name_if(!str_eq(a->node_id, b->node_id), "node", fields);
 	name_if(a->active != b->active, "status", fields);
+	name_if(!mapping_hosts_equal(&c->hosts, &d->hosts), "host_names", fields);
 	name_if(!str_eq(c->bind, d->bind), "bind_address", fields);
 	name_if(c->port_first != d->port_first, "source_port", fields);
 	name_if(c->port_last != d->port_last, "source_port_end", fields);
@@ -226,7 +248,7 @@ static void load_text(char *dst, size_t size, struct query *q, int col)
 
 static void load_conf(struct mapping_conf *c, struct query *q, int col)
 {
-	c->protocol = str_eq(query_text(q, col), "udp") ? MAPPING_UDP : MAPPING_TCP;
+	c->protocol = mapping_protocol_parse(query_text(q, col));
 	LOAD_TEXT(c->bind, q, col + 1);
 	c->port_first = (uint16_t)query_int(q, col + 2);
 	c->port_last = (uint16_t)query_int(q, col + 3);
@@ -263,7 +285,8 @@ int mapping_load(struct mapping *m, struct query *q, struct err *e)
 	if (query_int(q, 26) != 0)
 		str_copy(m->conf.account, sizeof m->conf.account, m->user_id);
 	mapping_set_source(m, query_int(q, 27));
-	if (mapping_settings_load(&m->conf, settings != NULL ? settings : "{}", e) == 0)
+	if (mapping_settings_load(&m->conf, settings != NULL ? settings : "{}", e) == 0 &&
+		mapping_host_load(&m->conf.hosts, query_text(q, 28), e) == 0)
 		return 0;
 	mapping_fini(m);
 	return -1;
@@ -390,9 +413,11 @@ int mapping_count_of_tenant(struct db *db, const char *tenant_id, int64_t *n, st
 static int write_row(struct db *tx, const char *statement, const struct mapping *m, struct err *e)
 {
 	const struct mapping_conf *c = &m->conf;
+	char hosts[MAPPING_HOSTS_TEXT];
 	struct buf settings;
 	int rc;
 
+	mapping_host_store(&c->hosts, hosts);
 	buf_init(&settings, MAPPING_OBJECT_MAX);
 	mapping_settings_store(c, &settings);
 	if (settings.failed) {
@@ -405,19 +430,20 @@ static int write_row(struct db *tx, const char *statement, const struct mapping 
 		bind_i(c->port_first), bind_i(c->port_last), bind_s(c->target_host), bind_i(c->target_port),
 		bind_i(c->dial_any), bind_i(c->expires_ms), bind_s(buf_cstr(&settings)), bind_i(m->version),
 		bind_i(m->seq), bind_i(m->created_ms), bind_i(m->updated_ms), bind_i(m->port_picks),
-		bind_i(mapping_client(m)), bind_i(mapping_source(m)));
+		bind_i(mapping_client(m)), bind_i(mapping_source(m)), bind_s(hosts));
 	buf_free(&settings);
 	return rc < 0 ? -1 : 0;
 }
 
 static int index_words(struct db *tx, const struct mapping *m, struct err *e)
 {
-	char port[8];
+	char port[8], hosts[MAPPING_HOSTS_TEXT];
 	const char *const texts[] = { m->description, m->conf.target_host, m->group_name, m->conf.target_client, port,
-		mapping_protocol_name(&m->conf), NULL };
+		mapping_protocol_name(&m->conf), hosts, NULL };
 	const struct search_object o = { "mapping", m->id, m->tenant_id, m->name, texts };
 
 	str_fmt(port, sizeof port, "%u", m->conf.port_first);
+	mapping_host_store(&m->conf.hosts, hosts);
 	return search_put(tx, &o, e);
 }
 

@@ -48,14 +48,17 @@ void mapping_fini(struct mapping *m);
 const char *mapping_protocol_name(const struct mapping_conf *c);
 /* Of its ports: "tcp" or "udp". */
 const char *mapping_transport_name(const struct mapping_conf *c);
+/* "tcp" for what is none. */
+uint8_t mapping_protocol_parse(const char *name);
 /* Wanted now: a mapping that is not, is off on every relay. */
 bool mapping_serves(const struct mapping *m, int64_t now_ms);
 
 /* What is known about a mapping besides its row. */
 struct mapping_live {
-	const char *status;          /* "pending", "active", "error", "inactive" */
-	json_t *error;               /* reasons by node, or NULL */
-	const char *source, *target; /* how the clients at its ends are; NULL: there is none, or it is not known */
+	const char *status;            /* "pending", "active", "error", "inactive" */
+	json_t *error;                 /* reasons by node, or NULL */
+	const char *source, *target;   /* how the clients at its ends are; NULL: there is none, or it is not known */
+	char url[HOST_NAME_SIZE + 24]; /* where a mapping with host names is reached; "": nobody knows */
 	struct traffic traffic;
 };
 /* The object of the API; live NULL: as the change log keeps it, with the wish as status. */

@@ -12,6 +12,7 @@
 #include "controld/tunnels/mapping.h"
 #include "controld/tunnels/mapping_change.h"
 #include "controld/tunnels/mapping_dial.h"
+#include "controld/tunnels/mapping_host.h"
 #include "controld/tunnels/mapping_input.h"
 #include "controld/tunnels/mapping_port.h"
 #include "controld/tunnels/mapping_settings.h"
@@ -44,6 +45,7 @@ void mapping_find_status(struct tunnels *t, const struct mapping *m, int64_t now
 	live->error = NULL;
 	live->source = end_status(t, mapping_source(m));
 	live->target = end_status(t, mapping_client(m));
+	live->url[0] = '\0';
 	live->status = "inactive";
 	if (m->active && m->owner_active && m->over_quota) {
 		live->status = "error";
@@ -51,6 +53,7 @@ void mapping_find_status(struct tunnels *t, const struct mapping *m, int64_t now
 			"the user's traffic quota of this month is used up; /api/v1/users/{id}/quota says when the "
 			"next begins");
 	}
+	mapping_host_url(t, m, live->url);
 	if (mapping_serves(m, now_ms))
 		live->status =
 			names[mapping_statuses_get(t->statuses, m->id, m->group_id, m->node_id, m->seq, &live->error)];
@@ -281,6 +284,16 @@ static int check_target(struct db *tx, struct mapping *m, struct err *e)
 	return check_client(tx, m, e) == 0 ? check_source(tx, m, e) : -1;
 }
 
+/* Its ports, or its host names. */
+static int claim_ingress(struct db *tx, struct write *w, const struct mapping *before, struct err *e)
+{
+	if (mapping_conf_has_hosts(&w->m.conf))
+		return mapping_host_claim(tx, w->t, w->who, &w->m, before, e);
+	if (before != NULL && port_release(tx, w->m.id, e) != 0)
+		return -1;
+	return mapping_port_claim(tx, &w->t->conf, &w->m, e);
+}
+
 static int work_create(struct db *tx, void *arg, struct err *e)
 {
 	struct write *w = arg;
@@ -291,7 +304,7 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 	if (check_target(tx, &w->m, e) != 0)
 		return -1;
 	rand_id(w->m.id, "map");
-	if (mapping_port_claim(tx, &w->t->conf, &w->m, e) != 0 || mapping_log(tx, &w->m, "create", "", &by, e) != 0)
+	if (claim_ingress(tx, w, NULL, e) != 0 || mapping_log(tx, &w->m, "create", "", &by, e) != 0)
 		return -1;
 	if (mapping_insert(tx, &w->m, e) != 0 || placement_note(tx, &w->m, e) != 0 ||
 		traffic_open(tx, w->m.id, w->m.tenant_id, w->m.user_id, e) != 0)
@@ -353,7 +366,8 @@ static int work_create_own(struct db *tx, void *arg, struct err *e)
 		return err_set(e, ERR_VALIDATION, "source_port", "source_port: %u must be 0 or from %u to %u",
 			c->port_first, conf->port_min, conf->port_max);
 	c->expires_ms = own.conf.expires_ms;
-	str_copy(c->bind, sizeof c->bind, conf->anonymous_bind != NULL ? conf->anonymous_bind : "");
+	if (!mapping_conf_has_hosts(c))
+		str_copy(c->bind, sizeof c->bind, conf->anonymous_bind != NULL ? conf->anonymous_bind : "");
 	return work_create(tx, w, e);
 }
 
@@ -468,14 +482,12 @@ static int follow_changes(struct db *tx, struct write *w, struct err *e)
 	if (follow_target(tx, w, e) != 0)
 		return -1;
 	if (str_eq(m->group_id, old->group_id) && str_eq(c->bind, old->conf.bind) &&
-		str_eq(c->source_client, old->conf.source_client) && c->port_first == old->conf.port_first &&
-		c->port_last == old->conf.port_last)
+		mapping_hosts_equal(&c->hosts, &old->conf.hosts) && str_eq(c->source_client, old->conf.source_client) &&
+		c->port_first == old->conf.port_first && c->port_last == old->conf.port_last)
 		return 0;
-	if (port_release(tx, m->id, e) != 0)
-		return -1;
 	if (c->port_first != old->conf.port_first || c->port_last != old->conf.port_last)
 		m->port_picks = 0; /* asked for now, unless they are to be picked */
-	return mapping_port_claim(tx, &w->t->conf, m, e);
+	return claim_ingress(tx, w, old, e);
 }
 
 static int save_changes(struct db *tx, struct write *w, struct err *e)

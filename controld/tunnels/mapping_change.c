@@ -4,6 +4,7 @@
 #include "controld/clients/clients.h"
 #include "controld/store/changes.h"
 #include "controld/store/erasure.h"
+#include "controld/tunnels/host_name_claim.h"
 #include "controld/tunnels/mapping_columns.h"
 #include "controld/tunnels/port.h"
 
@@ -90,7 +91,8 @@ int mapping_moved(struct db *tx, const struct mapping *before, const struct mapp
 /* The relays have the object and with it what its on_delete says, so nothing of it needs to stay here. */
 int mapping_remove(struct db *tx, struct mapping *m, const struct mapping_actor *by, struct err *e)
 {
-	if (port_release(tx, m->id, e) != 0 || mapping_log(tx, m, "delete", "", by, e) != 0)
+	if (port_release(tx, m->id, e) != 0 || host_name_release(tx, m->id, e) != 0 ||
+		mapping_log(tx, m, "delete", "", by, e) != 0)
 		return -1;
 	if (mapping_delete(tx, m->id, e) != 0)
 		return -1;
@@ -169,4 +171,4 @@ static int erase(
 	return remove_some(tx, o, limit, o->now_ms, n, e);
 }
 
-const struct erasure mapping_erasure = { "mapping", "mappings,ports", erase };
+const struct erasure mapping_erasure = { "mapping", "mappings,ports,host_names", erase };

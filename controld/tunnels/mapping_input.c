@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/str.h"
 #include "common/net/addr.h"
+#include "controld/tunnels/mapping_host.h"
 #include "controld/tunnels/mapping_settings.h"
 
 #include <string.h>
@@ -44,7 +45,7 @@ static void take_text(char *dst, size_t size, const json_t *body, const char *na
 static void take_protocol(struct mapping *m, const json_t *body, struct err_list *errs)
 {
 	const char *s = text_of(body, "protocol");
-	const uint8_t protocol = str_eq(s, "udp") ? MAPPING_UDP : MAPPING_TCP;
+	const uint8_t protocol = mapping_protocol_parse(s);
 
 	if (is_new(m)) {
 		m->conf.protocol = protocol;
@@ -253,6 +254,7 @@ void mapping_apply(struct mapping *m, const json_t *body, int64_t now_ms, struct
 	take_client(m, body);
 	take_target(m, body, errs);
 	take_expiry(m, body, now_ms, errs);
+	mapping_host_take(&m->conf, body, errs);
 	mapping_settings_apply(&m->conf, body, errs);
 	check_ports(&m->conf, errs);
 	mapping_settings_check(&m->conf, errs);

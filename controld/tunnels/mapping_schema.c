@@ -1,4 +1,5 @@
 #include "common/net/addr.h"
+#include "controld/tunnels/mapping_host.h"
 #include "controld/tunnels/mapping_input.h"
 #include "controld/tunnels/mapping_settings.h"
 
@@ -7,7 +8,7 @@
 #define ANSWER SCHEMA_IGNORED
 #define NULLED SCHEMA_NULLABLE
 
-static const char *const protocols[] = { "tcp", "udp", NULL };
+static const char *const protocols[] = { "tcp", "udp", "http", "tls", NULL };
 static const char *const wishes[] = { "active", "inactive", NULL };
 static const char *const proxies[] = { "none", "v1", "v2", NULL };
 static const char *const transports[] = { "auto", "mux", "dedicated", NULL };
@@ -97,10 +98,24 @@ static const struct schema_field mapping_fields[] = {
 		"the client whose agent dials target_host; null: the relay dials it"),
 	TEXT("source_client_status", ANSWER | NULLED, 16, "online, offline or error: whether its agent is at a relay"),
 	TEXT("target_client_status", ANSWER | NULLED, 16, "the same of the target's"),
-	PICK("protocol", SCHEMA_REQUIRED, protocols, "cannot change later"),
+	PICK("protocol", SCHEMA_REQUIRED, protocols,
+		"cannot change later; http and tls have host_names on a shared port of the relays, the others a "
+		"source_port"),
+	{ .name = "host_names",
+		.type = SCHEMA_ARRAY,
+		.flags = NULLED,
+		.max = MAPPING_HOSTS_MAX,
+		.item_type = SCHEMA_STRING,
+		.help = "http, tls: the Host of a request or the server name of a handshake that lead here; \"*.\" and "
+			"a name is all "
+			"below it; null: one is made up below the domain of the group" },
+	TEXT("url", ANSWER | NULLED, MAPPING_HOSTS_TEXT,
+		"http, tls: where it is reached, as relays that are online tell"),
 	TEXT("bind_address", NULLED, ADDR_STRLEN - 1,
 		"IP address on the relays, \"\": every one; on a client's machine, \"\": 127.0.0.1"),
-	WHOLE("source_port", NULLED, 0, 65535, "port on the relays or at source_client_id; 0: a free one is picked"),
+	WHOLE("source_port", NULLED, 0, 65535,
+		"port on the relays or at source_client_id; 0: a free one is picked; null "
+		"with host_names"),
 	WHOLE("source_port_end", NULLED, 1, 65535, "last port of a range; null: a single port"),
 	WHOLE("source_port_count", NULLED, 1, MAPPING_PORTS_MAX,
 		"in requests: ports of a range from source_port on; with source_port 0 that many in a row are picked"),
@@ -149,7 +164,8 @@ const struct schema mapping_schema = { "Mapping", mapping_fields, ARRAY_LEN(mapp
 
 static const struct schema_field own_fields[] = {
 	TEXT("name", NULLED, MAPPING_NAME_MAX, "for people"),
-	PICK("protocol", SCHEMA_REQUIRED, protocols, "of the port and of the target"),
+	PICK("protocol", SCHEMA_REQUIRED, protocols,
+		"of the port and of the target; http and tls get a host name below the domain of the group"),
 	WHOLE("source_port", NULLED, 0, 65535, "port on the relays; 0: a free one is picked"),
 	{ .name = "target_host",
 		.type = SCHEMA_STRING,

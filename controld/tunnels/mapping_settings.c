@@ -354,6 +354,7 @@ void mapping_settings_check(const struct mapping_conf *c, struct err_list *errs)
 	check_health(&c->health, errs);
 	need(c->health.type == HEALTH_NONE || (!udp && c->target_client[0] != '\0'), "health.type",
 		health_names[c->health.type], "is for tcp with a target_client_id: the client's agents check", errs);
+	need(!c->hot || !mapping_conf_has_hosts(c), "hot", "true", "is for mappings with a source_port", errs);
 	need(!udp || c->max_connections > 0, "limits.max_connections", "0",
 		"is not possible for udp: sessions are bounded", errs);
 }

@@ -9,6 +9,7 @@
 
 #include "common/base/err.h"
 #include "common/base/macros.h"
+#include "common/net/host_name.h"
 #include "proto/answer.h"
 
 #include <stdbool.h>
@@ -38,6 +39,11 @@ struct relays_ops {
 	 * ERR_VALIDATION on field "group" or "node" when there is no such thing. */
 	int (*place)(void *self, struct db *db, const char *group, const char *node, char group_id[PROTO_ID_SIZE],
 		char node_id[PROTO_ID_SIZE], struct err *e);
+	/* The domain of a group by its id; "": it has none. */
+	int (*domain)(void *self, struct db *db, const char *group_id, char domain[HOST_NAME_SIZE], struct err *e);
+	/* Where clients reach mappings with host names there (protocol: MAPPING_HTTP, MAPPING_TLS), as a relay that is online tells;
+	 * 0: none does. May be NULL: nobody knows. */
+	uint16_t (*shared_port)(void *self, const char *group_id, const char *node_id, uint8_t protocol);
 	/* List connections of a mapping ("" all) on a node ("" all of the group; group "" all). 0 and an ask id. */
 	int (*list)(void *self, const char *group_id, const char *node_id, const char *mapping_id, uint32_t limit,
 		uint64_t *ask, struct err *e);

@@ -5,6 +5,7 @@
 #include "controld/store/search.h"
 #include "controld/tunnels/api.h"
 #include "controld/tunnels/connection_code.h"
+#include "controld/tunnels/host_name_claim.h"
 #include "controld/tunnels/mapping.h"
 #include "controld/tunnels/mapping_change.h"
 #include "controld/tunnels/mapping_input.h"
@@ -94,8 +95,8 @@ struct route_table tunnels_routes(struct tunnels *t)
 }
 
 const struct sql_table *const tunnels_sql[] = { &mapping_sql, &mapping_change_sql, &mapping_placed_sql,
-	&mapping_port_sql, &placement_sql, &port_sql, &quota_sql, &quota_grant_sql, &traffic_sql, &traffic_meters_sql,
-	&traffic_boots_sql, &stats_sql, &series_sql };
+	&mapping_port_sql, &host_name_claim_sql, &placement_sql, &port_sql, &quota_sql, &quota_grant_sql, &traffic_sql,
+	&traffic_meters_sql, &traffic_boots_sql, &stats_sql, &series_sql };
 const size_t tunnels_sql_n = ARRAY_LEN(tunnels_sql);
 
 int tunnels_new(struct tunnels **out, const struct tunnels_conf *conf, struct store *store, struct parks *parks,

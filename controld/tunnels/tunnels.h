@@ -22,6 +22,7 @@ struct tunnels_conf {
 	uint32_t mappings_max;       /* per tenant; 0: none */
 	uint64_t series_retention_10s_ms, series_retention_1m_ms, series_retention_1h_ms;
 	uint32_t anonymous_mappings_max; /* of one anonymous client */
+	int host_names_by;               /* enum host_names_by: who may have names outside of a group's domain */
 	const char *anonymous_bind;      /* address that their ports are bound to; NULL or "": all. Borrowed */
 	struct client_statuses *clients; /* what relays say about clients; NULL: nothing is known */
 	struct store *samples;           /* the series' own database file; NULL: no series are kept */

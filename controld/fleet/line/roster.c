@@ -229,6 +229,20 @@ int roster_online(
 	return 0;
 }
 
+uint16_t roster_shared_port(struct roster *r, const char *group, const char *node, bool tls)
+{
+	const struct entry *one;
+	uint16_t port = 0;
+	size_t it = 0;
+
+	pthread_mutex_lock(&r->lock);
+	while (port == 0 && (one = map_next(&r->nodes, &it)) != NULL)
+		if (is_asked(one, group, node))
+			port = tls ? one->node.load.tls_port : one->node.load.http_port;
+	pthread_mutex_unlock(&r->lock);
+	return port;
+}
+
 void roster_count(struct roster *r, size_t *nodes, size_t *online)
 {
 	const struct entry *n;

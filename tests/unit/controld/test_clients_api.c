@@ -88,7 +88,7 @@ static void forget(void *self, uint64_t ask)
 	(void)self, (void)ask;
 }
 
-static const struct relays_ops relays_ops = { place, ask_list, NULL, result, forget, NULL };
+static const struct relays_ops relays_ops = { place, NULL, NULL, ask_list, NULL, result, forget, NULL };
 
 static int work_sql(struct db *tx, void *arg, struct err *e)
 {
