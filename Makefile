@@ -250,7 +250,7 @@ bench: ## measure relayd beside its peers and the control plane (METRIC="bulk1 c
 	@$(MAKE) --no-print-directory -s -j2 all tools
 	@tests/bench/run $(METRIC)
 
-cost: ## count instructions of pure code (METRIC="http lb")
+cost: ## count instructions of pure code (METRIC="http lb route")
 	@scripts/deps bench
 	@$(MAKE) --no-print-directory -s -j2 $(OUT)/bin/cost
 	@tests/bench/cost/run $(METRIC)

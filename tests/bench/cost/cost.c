@@ -9,7 +9,7 @@
 
 unsigned long cost_found;
 
-static const struct cost_case *const tables[] = { cost_http, cost_lb };
+static const struct cost_case *const tables[] = { cost_http, cost_lb, cost_route };
 
 static const struct cost_case *find(const char *what, const char *who)
 {

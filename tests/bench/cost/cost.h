@@ -12,8 +12,9 @@ struct cost_case {
 	void (*step)(void);          /* what is counted */
 };
 
-extern const struct cost_case cost_http[]; /* n: fields */
-extern const struct cost_case cost_lb[];   /* n: targets */
+extern const struct cost_case cost_http[];  /* n: fields */
+extern const struct cost_case cost_lb[];    /* n: targets */
+extern const struct cost_case cost_route[]; /* n: hosts */
 
 extern unsigned long cost_found; /* results go here, so that the compiler leaves nothing out */
 

@@ -68,7 +68,8 @@ static void run_plain(const char *bytes, size_t n)
 
 	while (p < end && *p != '\n') /* the request line */
 		p++;
-	for (p++; p < end && *p != '\r'; p++) {
+	p++;
+	while (p < end && *p != '\r') {
 		name = p;
 		while (p < end && *p != ':')
 			p++;
@@ -79,7 +80,7 @@ static void run_plain(const char *bytes, size_t n)
 		while (p < end && *p != '\r')
 			p++;
 		cost_http_field(name, name_n, value, (size_t)(p - value));
-		p++; /* LF is passed by the loop */
+		p += 2;
 	}
 }
 
