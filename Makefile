@@ -268,6 +268,42 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 clean: ## remove the build tree
 	rm -rf $(O)
 
+# ---- names that other documents use for these, so that nobody has to look them up -------------------------------------
+.PHONY: run-dev build-tools test-integration test-load test-coverage coverage-html docker-build release db-help db-menu \
+	db-init db-migrate db-migrate-schema db-list db-reset db-backup
+DB_COMMAND = @$(OUT)/bin/controld db
+
+run-dev: run ## the same as run
+build-tools: all tools ## the programs, and what tests and benchmarks use
+test-integration: test-scenario ## the same as test-scenario
+test-load: bench ## the same as bench
+
+test-coverage: ## unit tests with gcov; a line for each folder (needs gcov, which comes with gcc)
+	@$(MAKE) --no-print-directory -s -j2 O=$(O)/coverage CFLAGS='--coverage -O0 -U_FORTIFY_SOURCE' LDFLAGS=--coverage unit
+	@scripts/coverage $(O)/coverage
+
+coverage-html:
+	@echo 'coverage-html: there are no pages; make test-coverage prints a table' >&2; exit 2
+
+docker-build:
+	@echo 'docker-build: there is no image; make install DESTDIR=... lays out what one needs' >&2; exit 2
+
+release:
+	@echo 'release: a release is a tag; make install DESTDIR=... and tar make an archive of it' >&2; exit 2
+
+db-menu: all ## controld db on a terminal: asks what to do (-database URL and so on: ARGS=)
+	$(DB_COMMAND) $(ARGS)
+db-help: all
+	$(DB_COMMAND) help
+db-init db-migrate db-list db-reset: all ## look after the database (ARGS="-database URL")
+	$(DB_COMMAND) $(@:db-%=%) $(ARGS)
+db-backup: all ## FILE=
+	@[ -n "$(FILE)" ] || { echo 'db-backup: say FILE=' >&2; exit 2; }
+	$(DB_COMMAND) backup $(FILE) $(ARGS)
+db-migrate-schema: all ## bring the database to SCHEMA=0018_search_text
+	@[ -n "$(SCHEMA)" ] || { echo 'db-migrate-schema: say SCHEMA=; make db-list shows them' >&2; exit 2; }
+	$(DB_COMMAND) migrate -schema $(SCHEMA) $(ARGS)
+
 help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
 

@@ -105,6 +105,8 @@ static int run_backup(struct target *t, struct err *e)
 {
 	bool terminal = isatty(STDERR_FILENO);
 
+	if (!t->options->force && access(t->file, F_OK) == 0)
+		return err_set(e, ERR_ALREADY_EXISTS, NULL, "%s is there already; --force writes over it", t->file);
 	if (upkeep_backup(t->url, t->file, show_progress, &terminal, e) != 0)
 		return -1;
 	printf("written to %s; keep master.key with it, in another place\n", t->file);
@@ -239,6 +241,7 @@ static void print_help(FILE *out)
 	      "  -schema NAME   migrate: the migration that is wanted\n"
 	      "  --yes NAME     reset: do not ask\n"
 	      "  --replace      copy: erase what is in the target\n"
+	      "  --force        backup: write over a file that is there\n"
 	      "  --config FILE, --set KEY=VALUE as for controld\n",
 		out);
 }

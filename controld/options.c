@@ -30,6 +30,7 @@ static const struct flag flags[] = {
 	{ "schema", "NAME", OPTIONS_RUN, true, "the last migration that is wanted" },
 	{ "yes", "NAME", OPTIONS_RUN, true, "do not ask; NAME is the database's" },
 	{ "replace", NULL, OPTIONS_RUN, true, "erase what is in the target of a copy" },
+	{ "force", NULL, OPTIONS_RUN, true, "write a backup over what is there" },
 };
 
 void options_help(FILE *out)
@@ -74,6 +75,8 @@ static int flag_take(struct options *o, const struct flag *f, const char *value,
 {
 	if (str_eq(f->name, "replace")) {
 		o->replace = true;
+	} else if (str_eq(f->name, "force")) {
+		o->force = true;
 	} else if (f->value == NULL) {
 		o->action = f->action;
 	} else if (str_eq(f->name, "config")) {

@@ -37,6 +37,7 @@ struct options {
 	const char *schema;   /* -schema NAME */
 	const char *yes;      /* --yes NAME */
 	bool replace;         /* --replace */
+	bool force;           /* --force */
 	const char *args[3];  /* what is no flag: the command, and its file or databases */
 	size_t n_args;
 };

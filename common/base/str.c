@@ -352,3 +352,25 @@ int str_unb64url(void *dst, size_t size, const char *s, size_t len)
 	/* Bits beyond the last byte must be zero, or one value would have several spellings. */
 	return (bits & ((1u << held) - 1)) == 0 ? (int)n : -1;
 }
+
+/* One row of the table at a time. */
+size_t str_distance(const char *a, const char *b)
+{
+	size_t row[128];
+	const size_t n = strnlen(b, ARRAY_LEN(row) - 1);
+
+	for (size_t j = 0; j <= n; j++)
+		row[j] = j;
+	for (size_t i = 0; a[i] != '\0'; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i + 1;
+		for (size_t j = 0; j < n; j++) {
+			const size_t change = diagonal + (a[i] != b[j]);
+
+			diagonal = row[j + 1];
+			row[j + 1] = MIN(change, MIN(diagonal, row[j]) + 1);
+		}
+	}
+	return row[n];
+}

@@ -35,6 +35,8 @@ int str_unhex(void *dst, size_t size, const char *hex);
 size_t str_b64url_len(size_t n);
 void str_b64url(char *dst, const void *src, size_t n);
 int str_unb64url(void *dst, size_t size, const char *s, size_t len); /* bytes, or -1 */
+/* How many letters have to be changed, put in or left out (Levenshtein): for "did you mean". Of b the first 127. */
+size_t str_distance(const char *a, const char *b);
 /* Equal length and content in time that depends on the length only. */
 bool str_eq_secret(const char *a, const char *b);
 

@@ -68,28 +68,6 @@ static bool conf_is_section(const struct conf_table *t, const char *path)
 	return false;
 }
 
-/* Edit distance (Levenshtein) of two keys, one row of the table at a time. */
-static size_t conf_distance(const char *a, const char *b)
-{
-	const size_t n = strnlen(b, CONF_YAML_KEY_MAX - 1);
-	size_t row[CONF_YAML_KEY_MAX];
-
-	for (size_t j = 0; j <= n; j++)
-		row[j] = j;
-	for (size_t i = 0; a[i] != '\0'; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i + 1;
-		for (size_t j = 0; j < n; j++) {
-			size_t change = diagonal + (a[i] != b[j]);
-
-			diagonal = row[j + 1];
-			row[j + 1] = MIN(change, MIN(diagonal, row[j]) + 1);
-		}
-	}
-	return row[n];
-}
-
 /* The key that was most likely meant, or NULL when none is near. */
 static const char *conf_nearest(const struct conf_table *t, const char *path)
 {
@@ -97,7 +75,7 @@ static const char *conf_nearest(const struct conf_table *t, const char *path)
 	const char *nearest = NULL;
 
 	for (size_t i = 0; i < t->n; i++) {
-		size_t distance = conf_distance(path, t->keys[i].key);
+		size_t distance = str_distance(path, t->keys[i].key);
 
 		if (distance >= best || t->keys[i].flags & CONF_ALIAS_UNUSED)
 			continue;
@@ -286,6 +264,7 @@ int conf_load(const struct conf_table *t, void *target, const struct conf_source
 		conf_load_file(&l, src->file, src->file_must_exist);
 	for (size_t i = 0; i < t->n; i++)
 		conf_load_env_key(&l, &t->keys[i], src->env);
+	conf_warn_env(t, src->env);
 	for (const char *const *set = src->set; set != NULL && *set != NULL; set++)
 		conf_load_set(&l, *set);
 	conf_check_required(&l);

@@ -71,6 +71,11 @@ struct conf_source {
 int conf_load(
 	const struct conf_table *t, void *target, const struct conf_source *src, struct err_list *errs) MUST_CHECK;
 void conf_free(const struct conf_table *t, void *target);
+/*
+ * A name of the environment that begins like those of the table and is none of them is most likely misspelt: each is warned about
+ * in the log, with the name that is nearest. conf_load() does it.
+ */
+void conf_warn_env(const struct conf_table *t, const char *const *env);
 /* --print-config: every key with its value in effect, as YAML that can be read back; secrets as ***. */
 void conf_print(const struct conf_table *t, const void *target, FILE *out);
 /* The example file: every key commented with its help, unit, range, environment name and default. */

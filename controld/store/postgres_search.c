@@ -9,7 +9,7 @@
 #include "common/base/str.h"
 #include "controld/store/driver_search.h"
 
-#define NEAR_ROWS 1000
+#define NEAR_ROWS 500
 
 /* ?4-?7 must be there, ?8-?11 must not all be there; patterns without a word are "%", and "" which nothing is like. */
 #define MATCHES                                                                                                 \

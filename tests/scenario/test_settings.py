@@ -156,6 +156,9 @@ def test_database_commands(new_fleet, tmp_path):
     where = {k: v for k, v in fleet.controld.env.items() if k in ("CONTROLD_DATA_DIR", "CONTROLD_DATABASE_URL")}
     copy = str(tmp_path / "backup.db")
     out = daemon("controld", "db", "backup", copy, **where)
+    again = daemon("controld", "db", "backup", copy, **where)
+    assert again.returncode == 1 and "--force" in again.stderr and "is there already" in again.stderr
+    assert daemon("controld", "db", "backup", "--force", copy, **where).returncode == 0
     assert out.returncode == 0, out.stderr
     out = daemon("controld", "db", "restore", copy, **where)
     assert out.returncode != 0 and "running" in out.stderr, "never under a running controld"

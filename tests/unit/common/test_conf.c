@@ -1,6 +1,7 @@
 /* conf: the four sources and their order, every error at once, what is printed from the table. */
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/base/log.h"
 #include "common/base/macros.h"
 #include "common/base/str.h"
 #include "common/conf/conf.h"
@@ -450,9 +451,37 @@ static void test_required(void **state)
 	assert_string_equal(f->s.name, "abc");
 }
 
+/* What begins like our names and is none: warned about, with the nearest one. */
+static void test_misspelt_environment(void **state)
+{
+	static const char *const env[] = { "T_LOG_LEVL=warn", "T_NAME=x", "T_OLD=x", "LOG_LEVEL=warn",
+		"T_EMPTY_ONE=", "T_", "OTHER=1", "T_ABSOLUTELY_ELSEWHERE=1", NULL };
+	struct fixture *f = *state;
+	const struct conf_source src = { .env = env };
+	char text[4096];
+	FILE *log = tmpfile();
+	size_t n;
+
+	assert_non_null(log);
+	log_init("t", LOG_LEVEL_WARN, LOG_FORMAT_TEXT, fileno(log));
+	assert_int_equal(conf_load(&table, &f->s, &src, &f->errs), 0);
+	log_init("t", LOG_LEVEL_WARN, LOG_FORMAT_TEXT, 2);
+	rewind(log);
+	n = fread(text, 1, sizeof text - 1, log);
+	text[n] = '\0';
+	fclose(log);
+	assert_non_null(strstr(text, "name=T_LOG_LEVL nearest=T_LOG_LEVEL"));
+	assert_non_null(strstr(text, "name=T_ABSOLUTELY_ELSEWHERE nearest=\"\""));
+	assert_null(strstr(text, "T_EMPTY_ONE"));
+	assert_null(strstr(text, "name=T_NAME"));
+	assert_null(strstr(text, "OTHER"));
+	assert_null(strstr(text, "name=T_OLD"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_misspelt_environment, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_defaults, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_order_of_sources, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_own_name_wins_over_alias, set_up, tear_down),

@@ -301,9 +301,23 @@ static void test_base64url(void **state)
 			fail_msg("'%s' accepted", bad[i]);
 }
 
+static void test_distance(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		size_t want;
+	} cases[] = { { "", "", 0 }, { "abc", "abc", 0 }, { "", "abc", 3 }, { "abc", "", 3 },
+		{ "kitten", "sitting", 3 }, { "PORTWAY_TOKN", "PORTWAY_TOKEN", 1 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(str_distance(cases[i].a, cases[i].b), cases[i].want);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_distance),
 		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_fmt),
 		cmocka_unit_test(test_compare),
