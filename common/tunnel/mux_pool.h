@@ -22,7 +22,7 @@ struct stream;
 
 #define MUX_SPARES    4
 #define MUX_DATAGRAMS 64
-#define MUX_ZIPS_MAX  256 /* streams that may be compressed: about half a megabyte each, both ways */
+#define MUX_ZIPS_MAX  128 /* streams that may be compressed: a megabyte each, when both ways are */
 
 struct mux_pool {
 	uint64_t lent; /* that windows have grown by */
