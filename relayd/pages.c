@@ -89,7 +89,7 @@ static void agents_metrics(const struct agent_counts *c, struct buf *out)
 	gauge(out, "agent_links", "Connections with agents now, in any state.", (double)c->links);
 	counter(out, "agent_accepted_total", "Connections to the agents' address.", c->accepted);
 	counter(out, "agent_evicted_total", "Of these, that said nothing and gave way or took too long.", c->evicted);
-	counter(out, "agent_junk_total", "Of these, that did not begin as TLS does.", c->junk);
+	counter(out, "agent_junk_total", "Of these, that did not begin as a link does.", c->junk);
 	counter(out, "agent_crowded_total", "Of these, from an address that had its share of places.", c->crowded);
 	counter(out, "agent_delayed_total", "Of these, that waited for the rate of handshakes.", c->delayed);
 	counter(out, "agent_failed_total", "Whose TLS or greeting failed.", c->failed);

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #define ACCEPT_MAX 32
@@ -93,13 +94,19 @@ static void on_next(struct timer *t)
 	let_in(CONTAINER_OF(t, struct agent_door, next));
 }
 
-/* Whether what came begins as TLS does (RFC 8446 section 5.1, 4.1.2): 1, 0 as far as it has come, -1 if it does not. */
-static int looks_like_hello(const uint8_t *p, size_t n)
+/*
+ * Whether what came begins as TLS does (RFC 8446 section 5.1, 4.1.2), or as the request for a WebSocket: 1, 0 as far as it has
+ * come, -1 if it does not.
+ */
+static int looks_like_link(const uint8_t *p, size_t n)
 {
+	static const char request[] = "GET /";
 	static const struct {
 		uint8_t at, from, to;
 	} rules[] = { { 0, 22, 22 }, { 1, 3, 3 }, { 2, 1, 4 }, { 5, 1, 1 } };
 
+	if (memcmp(p, request, MIN(n, sizeof request - 1)) == 0)
+		return n >= sizeof request - 1;
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
 		if (rules[i].at < n && (p[rules[i].at] < rules[i].from || p[rules[i].at] > rules[i].to))
 			return -1;
@@ -122,12 +129,12 @@ static void on_guest(struct io *io, uint32_t events)
 	n = sys_recv(io->fd, first, sizeof first, MSG_PEEK);
 	if (n < 0 && errno == EAGAIN)
 		return;
-	if (n <= 0 || looks_like_hello(first, (size_t)n) < 0) {
+	if (n <= 0 || looks_like_link(first, (size_t)n) < 0) {
 		agent_count(&d->table->counts.junk);
 		turn_away(g);
 		return;
 	}
-	if (looks_like_hello(first, (size_t)n) == 0)
+	if (looks_like_link(first, (size_t)n) == 0)
 		return;
 	g->speaks = true;
 	visitors_speak(&d->visitors, &g->place);

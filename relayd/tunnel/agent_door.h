@@ -3,7 +3,7 @@
  *
  * A connection that has said nothing yet is a *guest*: it costs a descriptor and a few bytes, and when there are too many,
  * the one that has been silent longest gives way. Who speaks is let in to the handshake, which costs real work, at a
- * limited rate, in turns by address (visitors.h); what does not begin as TLS does is turned away before. So strangers cannot keep
+ * limited rate, in turns by address (visitors.h); what does not begin as a link does is turned away before. So strangers cannot keep
  * agents out by waiting, nor by many handshakes.
  *
  * Owner: the agents service. Thread: the worker's; open and close: the control thread inside workers_call().

@@ -39,7 +39,7 @@ struct agents_conf {
 struct agent_counts {
 	uint64_t accepted;       /* connections */
 	uint64_t evicted;        /* that said nothing and gave way to others, or took too long */
-	uint64_t junk;           /* that did not begin as TLS does */
+	uint64_t junk;           /* that did not begin as a link does */
 	uint64_t crowded;        /* from an address that had its share of them */
 	uint64_t delayed;        /* that waited for the rate of handshakes */
 	uint64_t greeted;        /* links that came up */
