@@ -88,17 +88,38 @@ void ending_decide(struct ending *x, const struct job_run *r, int rc, const stru
 	}
 }
 
+struct telling {
+	struct db *tx;
+	struct err *e;
+};
+
+/* Its end is a change. */
+static int on_ended(const struct job *j, void *arg)
+{
+	const struct telling *t = arg;
+	const struct job_by by = { .actor = "system", .request_id = j->request_id, .now_ms = j->ended_ms };
+
+	return job_note_row(t->tx, j, &by, job_state_name(j->state), t->e);
+}
+
 static int work_end(struct db *tx, void *arg, struct err *e)
 {
 	struct ending *x = arg;
 	const struct hold h = { x->id, x->lease };
-	const struct job_by by = { "", x->id, "system", "", x->end.now_ms };
+	struct hold_progress progress = x->report.values;
+	struct telling t = { tx, e };
+	struct hold_end end = x->end;
 	int n;
 
-	if (running_report_write(tx, &x->report, e) != 0 || (n = job_hold_end(tx, &h, &x->end, e)) < 0)
+	progress.note = x->report.note;
+	end.progress = x->report.progress ? &progress : NULL;
+	end.fn = on_ended;
+	end.arg = &t;
+	if (job_hold_lines(tx, &h, x->report.lines, x->report.n_lines, e) < 0 ||
+		(n = job_hold_end(tx, &h, &end, e)) < 0)
 		return -1;
 	x->lost = n == 0;
-	return n == 0 || !job_state_ended(x->end.state) ? 0 : job_note_change(tx, &by, job_state_name(x->end.state), e);
+	return 0;
 }
 
 int ending_write(struct ending *x, struct store *store, struct err *e)

@@ -276,6 +276,27 @@ int job_count(struct db *db, struct job_counts *out, struct err *e)
 
 /* ---- by hand ----------------------------------------------------------------------------------------------------- */
 
+int job_note_row(struct db *tx, const struct job *j, const struct job_by *by, const char *op, struct err *e)
+{
+	struct change c = { .time_ms = by->now_ms,
+		.tenant = j->tenant_id,
+		.actor = by->actor,
+		.request_id = by->request_id,
+		.kind = "job",
+		.op = op,
+		.subject = j->id,
+		.fields = "state" };
+	struct buf b;
+	int rc;
+
+	buf_init(&b, CHANGE_MAX);
+	job_print_short(&b, j);
+	c.object = b.failed ? NULL : buf_cstr(&b);
+	rc = changes_append(tx, &c, NULL, e);
+	buf_free(&b);
+	return rc;
+}
+
 struct noting {
 	const struct job_by *by;
 	const char *op;
@@ -285,24 +306,9 @@ struct noting {
 
 static int on_noted(const struct job *j, void *arg)
 {
-	struct noting *n = arg;
-	struct change c = { .time_ms = n->by->now_ms,
-		.tenant = j->tenant_id,
-		.actor = n->by->actor,
-		.request_id = n->by->request_id,
-		.kind = "job",
-		.op = n->op,
-		.subject = j->id,
-		.fields = "state" };
-	struct buf b;
-	int rc;
+	const struct noting *n = arg;
 
-	buf_init(&b, CHANGE_MAX);
-	job_print_short(&b, j);
-	c.object = b.failed ? NULL : buf_cstr(&b);
-	rc = changes_append(n->tx, &c, NULL, n->e);
-	buf_free(&b);
-	return rc;
+	return job_note_row(n->tx, j, n->by, n->op, n->e);
 }
 
 int job_note_change(struct db *tx, const struct job_by *by, const char *op, struct err *e)

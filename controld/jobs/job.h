@@ -101,9 +101,9 @@ int job_cancel(struct db *tx, const struct job_by *by, enum job_state *now, stru
  * job does the same now. */
 int job_retry(struct db *tx, const struct job_by *by, bool fresh, struct err *e) MUST_CHECK;
 int job_delete(struct db *tx, const struct job_by *by, struct err *e) MUST_CHECK;
-/* A row of the change log about it, with the job as it is now. */
+/* A row of the change log about it, as it is now, or as the row at hand says (by->id is not read then). */
 int job_note_change(struct db *tx, const struct job_by *by, const char *op, struct err *e) MUST_CHECK;
-
+int job_note_row(struct db *tx, const struct job *j, const struct job_by *by, const char *op, struct err *e) MUST_CHECK;
 /* Jobs that ended before these times go, with their lines, at most limit and at most 200. *n: how many. */
 int job_prune(struct db *tx, int64_t before_ms, int64_t dead_before_ms, unsigned limit, unsigned *n,
 	struct err *e) MUST_CHECK;

@@ -4,14 +4,17 @@
 #include "controld/jobs/job_log.h"
 
 #define DUE_BATCH 1000 /* scheduled jobs whose time has come, in one transaction */
-#define OUTCOME                                                                                                 \
-	"state = ?3, failures = ?5, crashes = ?6, result = ?7, error_code = coalesce(?8, error_code), error = " \
-	"coalesce(?9, error), holder = '', version = version + 1"
+#define OUTCOME                                                                                                  \
+	"state = ?3, failures = ?5, crashes = ?6, result = ?7, error_code = coalesce(?8, error_code), error = "  \
+	"coalesce(?9, error), total = coalesce(?10, total), done = coalesce(?11, done), failed = coalesce(?12, " \
+	"failed), "                                                                                              \
+	"rate = coalesce(?13, rate), note = coalesce(?14, note), holder = '', version = version + 1"
+#define WAITING(queue) \
+	"(SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'queued' AND queue = '" queue "' LIMIT ?1) AS w)"
 #define HELD "id = ?1 AND lease = ?2 AND state = 'running'"
 
 enum {
 	SQL_DUE,
-	SQL_NEXT,
 	SQL_WAITING,
 	SQL_TAKE,
 	SQL_PROGRESS,
@@ -30,8 +33,9 @@ static const char *const sql[] = {
 		    "due_ms "
 		    "LIMIT ?2 /* SKIP LOCKED */) UPDATE jobs SET state = 'queued', version = version + 1 WHERE state = "
 		    "'scheduled' AND id IN (SELECT id FROM due)",
-	[SQL_NEXT] = "SELECT min(due_ms) FROM jobs WHERE state = 'scheduled'",
-	[SQL_WAITING] = "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'queued' AND queue = ?1 LIMIT ?2) AS w",
+	[SQL_WAITING] = "SELECT " WAITING("critical") ", " WAITING("default") ", " WAITING(
+		"low") ", (SELECT min(due_ms) FROM "
+		       "jobs WHERE state = 'scheduled')",
 	[SQL_TAKE] = "WITH next AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'queued' AND queue = ?1 ORDER BY "
 		     "priority "
 		     "DESC, id LIMIT ?2 /* SKIP LOCKED */) UPDATE jobs SET state = 'running', lease = lease + 1, "
@@ -44,7 +48,8 @@ static const char *const sql[] = {
 	[SQL_SAVE] = "UPDATE jobs SET saved = ?3, crashes = 0, version = version + 1 WHERE " HELD,
 	[SQL_LINES] = "UPDATE jobs SET log_next = CASE WHEN log_next < ?3 THEN ?3 ELSE log_next END, version = version "
 		      "+ 1 WHERE id = ?1 AND lease = ?2",
-	[SQL_END] = "UPDATE jobs SET ended_ms = ?4, active_key = NULL, " OUTCOME " WHERE " HELD,
+	[SQL_END] =
+		"UPDATE jobs SET ended_ms = ?4, active_key = NULL, " OUTCOME " WHERE " HELD " RETURNING " JOB_COLUMNS,
 	[SQL_BACK] = "UPDATE jobs SET due_ms = ?4, " OUTCOME " WHERE " HELD,
 	[SQL_BEAT] = "INSERT INTO job_holders (holder, beat) VALUES (?1, 1) ON CONFLICT (holder) DO UPDATE SET beat = "
 		     "job_holders.beat + 1",
@@ -57,52 +62,47 @@ const struct sql_table job_hold_sql = { "job_hold", sql, ARRAY_LEN(sql) };
 
 /* ---- taking ------------------------------------------------------------------------------------------------------ */
 
-static int number(struct query *q, int64_t *out, struct err *e)
+static int read_waiting(struct db *tx, unsigned limit, struct hold_waiting *out, struct err *e)
 {
-	int rc = query_next(q, e);
+	struct query *q;
+	int rc;
 
-	if (rc == 1)
-		*out = query_is_null(q, 0) ? INT64_MAX : query_int(q, 0);
+	if (db_query(tx, &q, sql[SQL_WAITING], e, bind_i(limit)) != 0)
+		return -1;
+	if ((rc = query_next(q, e)) == 1) {
+		for (int i = 0; i < JOB_QUEUES; i++)
+			out->n[i] = (unsigned)query_int(q, i);
+		out->next_ms = query_is_null(q, JOB_QUEUES) ? INT64_MAX : query_int(q, JOB_QUEUES);
+	}
 	query_end(q);
 	return rc == 1 ? 0 : -1;
 }
 
-int job_hold_next(struct db *db, int64_t *due_ms, struct err *e)
+int job_hold_waiting(struct db *tx, int64_t now_ms, unsigned limit, struct hold_waiting *out, struct err *e)
 {
-	struct query *q;
-
-	return db_query(db, &q, sql[SQL_NEXT], e) != 0 ? -1 : number(q, due_ms, e);
-}
-
-int job_hold_waiting(struct db *tx, int64_t now_ms, unsigned limit, unsigned waiting[JOB_QUEUES], struct err *e)
-{
+	if (read_waiting(tx, limit, out, e) != 0)
+		return -1;
+	if (out->next_ms > now_ms)
+		return 0;
 	if (db_exec(tx, sql[SQL_DUE], e, bind_i(now_ms), bind_i(DUE_BATCH)) < 0)
 		return -1;
-	for (int i = 0; i < JOB_QUEUES; i++) {
-		struct query *q;
-		int64_t n;
-
-		if (db_query(tx, &q, sql[SQL_WAITING], e, bind_s(job_queue_name((enum job_queue)i)), bind_i(limit)) !=
-				0 ||
-			number(q, &n, e) != 0)
-			return -1;
-		waiting[i] = (unsigned)n;
-	}
-	return 0;
+	return read_waiting(tx, limit, out, e);
 }
 
+/* How many rows there were, or -1. */
 static int each(struct query *q, job_row_fn fn, void *arg, struct err *e)
 {
 	struct job j;
-	int rc;
+	int rc, n = 0;
 
 	while ((rc = query_next(q, e)) == 1) {
+		n++;
 		job_load(&j, q);
-		if ((rc = fn(&j, arg)) != 0)
+		if (fn != NULL && (rc = fn(&j, arg)) != 0)
 			break;
 	}
 	query_end(q);
-	return MIN(rc, 0);
+	return rc < 0 ? -1 : n;
 }
 
 int job_hold_take(struct db *tx, enum job_queue queue, unsigned n, const char *holder, int64_t now_ms, job_row_fn fn,
@@ -113,7 +113,7 @@ int job_hold_take(struct db *tx, enum job_queue queue, unsigned n, const char *h
 	if (db_query(tx, &q, sql[SQL_TAKE], e, bind_s(job_queue_name(queue)), bind_i(n), bind_s(holder),
 		    bind_i(now_ms)) != 0)
 		return -1;
-	return each(q, fn, arg, e);
+	return MIN(each(q, fn, arg, e), 0);
 }
 
 /* ---- with the lease ---------------------------------------------------------------------------------------------- */
@@ -142,14 +142,40 @@ int job_hold_lines(struct db *tx, const struct hold *h, const struct job_line *l
 	return rc;
 }
 
-int job_hold_end(struct db *tx, const struct hold *h, const struct hold_end *end, struct err *e)
+/* All that is bound for an end, in the order of OUTCOME. */
+#define OUTCOME_BINDS 14
+static void bind_end(struct bind b[OUTCOME_BINDS], const struct hold *h, const struct hold_end *end)
 {
+	const struct hold_progress *p = end->progress;
 	const bool ended = job_state_ended(end->state);
 
-	return db_exec(tx, sql[ended ? SQL_END : SQL_BACK], e, bind_s(h->id), bind_i(h->lease),
-		bind_s(job_state_name(end->state)), bind_i(ended ? end->now_ms : MAX(end->due_ms, end->now_ms)),
-		bind_i(end->failures), bind_i(end->crashes), bind_s(end->result), bind_s(end->error_code),
-		bind_s(end->error));
+	b[0] = bind_s(h->id);
+	b[1] = bind_i(h->lease);
+	b[2] = bind_s(job_state_name(end->state));
+	b[3] = bind_i(ended ? end->now_ms : MAX(end->due_ms, end->now_ms));
+	b[4] = bind_i(end->failures);
+	b[5] = bind_i(end->crashes);
+	b[6] = bind_s(end->result);
+	b[7] = bind_s(end->error_code);
+	b[8] = bind_s(end->error);
+	b[9] = p != NULL ? bind_i(p->total) : bind_null();
+	b[10] = p != NULL ? bind_i(p->done) : bind_null();
+	b[11] = p != NULL ? bind_i(p->failed) : bind_null();
+	b[12] = p != NULL ? bind_d(p->rate) : bind_null();
+	b[13] = bind_s(p != NULL ? p->note : NULL);
+}
+
+int job_hold_end(struct db *tx, const struct hold *h, const struct hold_end *end, struct err *e)
+{
+	struct bind b[OUTCOME_BINDS];
+	struct query *q;
+
+	bind_end(b, h, end);
+	if (!job_state_ended(end->state))
+		return db_exec_v(tx, sql[SQL_BACK], e, b, OUTCOME_BINDS);
+	if (db_query_v(tx, &q, sql[SQL_END], e, b, OUTCOME_BINDS) != 0)
+		return -1;
+	return each(q, end->fn, end->arg, e);
 }
 
 /* ---- holders ----------------------------------------------------------------------------------------------------- */
@@ -184,5 +210,5 @@ int job_hold_of(struct db *db, const char *holder, job_row_fn fn, void *arg, str
 {
 	struct query *q;
 
-	return db_query(db, &q, sql[SQL_OF], e, bind_s(holder)) != 0 ? -1 : each(q, fn, arg, e);
+	return db_query(db, &q, sql[SQL_OF], e, bind_s(holder)) != 0 ? -1 : MIN(each(q, fn, arg, e), 0);
 }

@@ -22,14 +22,15 @@ struct job_line;
 /* As many deaths of holders in a row, without anything saved between, and the job is taken for their cause. */
 #define JOB_CRASHES_MAX 10
 
-/* How many are waiting for a worker in each queue, counted up to limit. Jobs whose time has come are queued first. */
-int job_hold_waiting(
-	struct db *tx, int64_t now_ms, unsigned limit, unsigned waiting[JOB_QUEUES], struct err *e) MUST_CHECK;
+struct hold_waiting {
+	unsigned n[JOB_QUEUES]; /* that wait for a worker */
+	int64_t next_ms;        /* when the next scheduled one is due; INT64_MAX: there is none */
+};
+/* Counted up to limit each. Jobs whose time has come are queued first. */
+int job_hold_waiting(struct db *tx, int64_t now_ms, unsigned limit, struct hold_waiting *out, struct err *e) MUST_CHECK;
 /* Takes up to n of a queue, the most urgent and then the oldest first; fn gets each as it is now. */
 int job_hold_take(struct db *tx, enum job_queue queue, unsigned n, const char *holder, int64_t now_ms, job_row_fn fn,
 	void *arg, struct err *e) MUST_CHECK;
-/* When the next scheduled job is due; INT64_MAX: there is none. */
-int job_hold_next(struct db *db, int64_t *due_ms, struct err *e) MUST_CHECK;
 
 /* ---- with the lease: 1 written, 0 the job is somebody else's by now, -1 ------------------------------------------ */
 struct hold {
@@ -56,6 +57,9 @@ struct hold_end {
 	const char *result;     /* JSON or NULL */
 	const char *error_code; /* "": it did not fail; NULL keeps that of the last failure */
 	const char *error;
+	const struct hold_progress *progress; /* the last; NULL: as it is written already */
+	job_row_fn fn;                        /* gets the row of one that has ended; may be NULL */
+	void *arg;
 };
 int job_hold_end(struct db *tx, const struct hold *h, const struct hold_end *end, struct err *e) MUST_CHECK;
 

@@ -173,18 +173,21 @@ static int work_take(struct db *tx, void *arg, struct err *e)
 {
 	struct taking *t = arg;
 	unsigned take[JOB_QUEUES];
+	struct hold_waiting w;
 
 	drop_taken(t);
 	t->e = e;
 	t->share = t->w->share;
-	if (job_hold_waiting(tx, t->now_ms, t->room.workers + 1, t->room.waiting, e) != 0)
+	if (job_hold_waiting(tx, t->now_ms, t->room.workers + 1, &w, e) != 0)
 		return -1;
+	memcpy(t->room.waiting, w.n, sizeof t->room.waiting);
+	t->next_ms = w.next_ms;
 	share_plan(&t->share, &t->room, take);
 	for (int q = 0; q < JOB_QUEUES; q++)
 		if (take[q] > 0 &&
 			job_hold_take(tx, (enum job_queue)q, take[q], t->w->conf.self, t->now_ms, on_taken, t, e) != 0)
 			return -1;
-	return job_hold_next(tx, &t->next_ms, e);
+	return 0;
 }
 
 static void add_run(struct workers *w, struct job_run *r, int64_t now_ms)
