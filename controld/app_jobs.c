@@ -40,6 +40,7 @@ int app_jobs_open(struct app *a, struct err *e)
 		.keep_ms = s->keep.jobs_ms,
 		.keep_dead_ms = s->keep.jobs_dead_ms,
 		.waiting_max = s->jobs.waiting_max,
+		.loop = a->loop,
 		.parks = server_parks(a->server),
 	};
 

@@ -17,6 +17,8 @@ static const struct {
 } kinds[] = {
 	{ "mapping", PERM_READ, false },
 	{ "client", PERM_READ, false },
+	{ "job", PERM_READ, false },
+	{ "schedule", PERM_READ, false },
 	{ "user", PERM_TENANT_ADMIN, true },
 	{ "tenant", PERM_TENANT_ADMIN, true },
 	{ "api_key", PERM_TENANT_ADMIN, true },

@@ -4,6 +4,7 @@
 #include "common/base/err.h"
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
+#include "controld/jobs/follow.h"
 #include "controld/jobs/job_hold.h"
 #include "controld/jobs/job_log.h"
 #include "controld/jobs/jobs_metrics.h"
@@ -73,6 +74,13 @@ static void on_counted(void *owner, const struct job_counts *c)
 static int on_tick(void *owner, int64_t now_ms, struct err *e)
 {
 	return jobs_tick(owner, now_ms, e);
+}
+
+static int on_look(void *owner, struct err *e)
+{
+	struct jobs *j = owner;
+
+	return j->follows != NULL ? follows_tick(j->follows, e) : 0;
 }
 
 /* Some transaction was committed: perhaps the one that queued something. */
@@ -255,15 +263,19 @@ static int parts_new(struct jobs *j, struct err *e)
 		.grace_ms = c->grace_ms,
 		.stop_ms = STOP_MS,
 		.watch = { on_taken, on_ended, on_changed, j } };
+	const struct follows_conf follows = { c->store, c->loop, &j->kinds };
 	struct keeper_conf keeper = { .store = c->store,
 		.self = c->self,
 		.shared = c->shared,
 		.lease_ms = c->lease_ms,
 		.tick = on_tick,
+		.look = on_look,
 		.changed = on_changed,
 		.counted = on_counted,
 		.owner = j };
 
+	if (c->loop != NULL && follows_new(&j->follows, &follows, e) != 0)
+		return -1;
 	if (jobs_metrics_new(&j->metrics, c->workers, e) != 0 || workers_new(&j->workers, &workers, e) != 0)
 		return -1;
 	jobs_metrics_of(j->metrics, j->workers);
@@ -324,6 +336,7 @@ void jobs_free(struct jobs *j)
 	jobs_stop(j);
 	keeper_free(j->keeper);
 	workers_free(j->workers);
+	follows_free(j->follows);
 	jobs_metrics_free(j->metrics);
 	free(j);
 }

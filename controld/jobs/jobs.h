@@ -20,6 +20,7 @@
 
 struct err;
 struct jobs;
+struct loop;
 struct metrics;
 struct parks;
 
@@ -33,6 +34,7 @@ struct jobs_conf {
 	uint64_t keep_ms;      /* how long jobs are kept that have ended */
 	uint64_t keep_dead_ms; /* and those that died */
 	uint64_t waiting_max;  /* beyond it new ones are refused */
+	struct loop *loop;     /* of the server; NULL: no streams */
 	struct parks *parks;   /* of the server; NULL: nobody waits for changes */
 };
 

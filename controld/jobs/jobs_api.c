@@ -3,6 +3,7 @@
 #include "common/base/jsonw.h"
 #include "common/base/str.h"
 #include "controld/identity/identity.h"
+#include "controld/jobs/follow.h"
 #include "controld/jobs/job_log.h"
 #include "controld/jobs/room.h"
 #include "controld/jobs/share.h"
@@ -182,6 +183,15 @@ int jobs_api_get(void *feature, struct request *rq, struct reply *rp, struct err
 	struct waiting w;
 
 	return read_wait(rq, &w, e) != 0 ? -1 : get_or_wait(feature, rq, rp, &w, e);
+}
+
+int jobs_api_events(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct jobs *j = feature;
+
+	if (j->follows == NULL)
+		return err_set(e, ERR_UNAVAILABLE, NULL, "there are no streams here");
+	return follows_add(j->follows, jobs_tenant_of(rq), request_param(rq, "id"), rp, e);
 }
 
 /* ---- lines ------------------------------------------------------------------------------------------------------- */

@@ -78,6 +78,8 @@ const struct route jobs_rows[] = {
 		"Cancel a job; one that runs stops at its next step", "Jobs" },
 	{ POST, "/api/v1/jobs/{id}/retry", PERM_WRITE, LANE_DB, NULL, &retry_schema, NULL, 202, 0, jobs_api_retry,
 		"Queue a job again, at once and with all its attempts", "Jobs" },
+	{ GET, "/api/v1/jobs/{id}/events", PERM_READ, LANE_DB, NULL, NULL, NULL, 200, ROUTE_STREAM, jobs_api_events,
+		"The job whenever it changes, until it has ended (text/event-stream): events job, gone", "Jobs" },
 	{ GET, "/api/v1/jobs/{id}/logs", PERM_READ, LANE_DB, &logs_query, NULL, NULL, 200, 0, jobs_api_logs,
 		"What a job said, at once or when it says more", "Jobs" },
 	{ GET, "/api/v1/job-kinds", PERM_READ, LANE_DB, NULL, NULL, NULL, 200, 0, jobs_api_kinds,

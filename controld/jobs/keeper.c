@@ -20,7 +20,7 @@
 #define COUNT_MS  5000
 #define ORPHAN_MS 5000 /* taken in our name, but nobody here runs it: how the taking went was never learned */
 
-enum { TASK_FLUSH, TASK_MIND, TASK_BEAT, TASK_REAP, TASK_TICK, TASK_COUNT, TASKS };
+enum { TASK_FLUSH, TASK_LOOK, TASK_MIND, TASK_BEAT, TASK_REAP, TASK_TICK, TASK_COUNT, TASKS };
 
 struct keeper {
 	struct keeper_conf conf;
@@ -260,6 +260,11 @@ static int task_tick(struct keeper *k, struct err *e)
 	return k->conf.tick != NULL ? k->conf.tick(k->conf.owner, clock_wall_ms(), e) : 0;
 }
 
+static int task_look(struct keeper *k, struct err *e)
+{
+	return k->conf.look != NULL ? k->conf.look(k->conf.owner, e) : 0;
+}
+
 static int task_count(struct keeper *k, struct err *e)
 {
 	struct job_counts c;
@@ -283,6 +288,7 @@ static uint64_t every_ms(const struct keeper *k, int task)
 {
 	switch (task) {
 	case TASK_FLUSH:
+	case TASK_LOOK:
 		return FLUSH_MS;
 	case TASK_BEAT:
 		return MAX(k->conf.lease_ms / 3, 1);
@@ -297,6 +303,7 @@ static uint64_t every_ms(const struct keeper *k, int task)
 
 static int (*const tasks[TASKS])(struct keeper *k, struct err *e) = {
 	[TASK_FLUSH] = task_flush,
+	[TASK_LOOK] = task_look,
 	[TASK_MIND] = task_mind,
 	[TASK_BEAT] = task_beat,
 	[TASK_REAP] = task_reap,
@@ -306,8 +313,8 @@ static int (*const tasks[TASKS])(struct keeper *k, struct err *e) = {
 
 static uint64_t run_due(struct keeper *k)
 {
-	static const char *const names[TASKS] = { "progress", "running", "beat", "dead holders", "schedules",
-		"counts" };
+	static const char *const names[TASKS] = { "progress", "followers", "running", "beat", "dead holders",
+		"schedules", "counts" };
 	uint64_t next = UINT64_MAX;
 
 	for (int i = 0; i < TASKS; i++) {

@@ -27,6 +27,7 @@ struct keeper_conf {
 	bool shared;                                             /* there may be other controlds */
 	uint64_t lease_ms;                                       /* a holder that was not heard of so long is dead */
 	int (*tick)(void *owner, int64_t now_ms, struct err *e); /* schedules */
+	int (*look)(void *owner, struct err *e);                 /* twice a second: for those who follow */
 	void (*changed)(void *owner, const char *job_id);        /* its progress, or its lines */
 	void (*counted)(void *owner, const struct job_counts *c);
 	void *owner;

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 struct workers;
+struct follows;
 struct job_run;
 struct jobs_metrics;
 struct keeper;
@@ -22,6 +23,7 @@ struct jobs {
 	struct workers *workers;
 	struct keeper *keeper;
 	struct jobs_metrics *metrics;
+	struct follows *follows;      /* NULL: no streams */
 	atomic_bool expected;         /* something was queued in a transaction that is not committed yet, perhaps */
 	atomic_uint_fast64_t waiting; /* in all queues, as last counted */
 };
@@ -44,6 +46,7 @@ int jobs_api_get(void *feature, struct request *rq, struct reply *rp, struct err
 int jobs_api_cancel(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int jobs_api_retry(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int jobs_api_delete(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int jobs_api_events(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int jobs_api_logs(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int jobs_api_kinds(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int jobs_api_queues(void *feature, struct request *rq, struct reply *rp, struct err *e);

@@ -54,6 +54,34 @@ def test_lines_are_followed(fleet):
     assert texts == ["step 1", "step 2", "step 3", "step 4"]
 
 
+def events(fleet, path):
+    """Events of a stream as (name, object), until it ends."""
+    name = None
+    with requests.get(fleet.controld.base + path, headers=fleet.api.session.headers, stream=True, timeout=30) as answer:
+        assert answer.status_code == 200 and answer.headers["Content-Type"].startswith("text/event-stream")
+        for line in answer.iter_lines(chunk_size=1, decode_unicode=True):
+            if line.startswith("event: "):
+                name = line[7:]
+            elif line.startswith("data: "):
+                yield name, json.loads(line[6:])
+
+
+def test_a_stream_tells_how_it_goes_on(fleet):
+    job = start(fleet.api, steps=20, step_ms=100)
+    seen = list(events(fleet, f"/api/v1/jobs/{job['id']}/events"))
+    assert {name for name, _ in seen} == {"job"}
+    done = [got["progress"]["done"] for _, got in seen]
+    assert done == sorted(done) and len(set(done)) >= 3 and seen[-1][1]["state"] == "completed" and done[-1] == 20
+    assert [got["state"] for _, got in events(fleet, f"/api/v1/jobs/{job['id']}/events")] == ["completed"]  # one that has ended
+    # one that is deleted under a stream
+    later = fleet.api.post("/api/v1/jobs", {"kind": "check", "due_at": "2099-01-01T00:00:00Z"}, expect=202)
+    stream = events(fleet, f"/api/v1/jobs/{later['id']}/events")
+    assert next(stream)[1]["state"] == "scheduled"
+    fleet.api.delete(f"/api/v1/jobs/{later['id']}")
+    assert [name for name, _ in stream] == ["gone"]
+    fleet.api.get(f"/api/v1/jobs/{later['id']}/events", expect=404)
+
+
 def test_failures_are_tried_again_and_the_last_error_is_kept(fleet):
     assert ended(fleet.api, start(fleet.api, failures=1))["failures"] == 1
     fleet.api.post("/api/v1/jobs", {"kind": "check", "args": {"failures": "many"}}, expect=422)
@@ -108,7 +136,7 @@ def test_a_tenant_sees_its_own(fleet):
     api.login(person["email"], person["password"])
     job = start(fleet.api)
     assert api.get("/api/v1/jobs")["items"] == []
-    for path in ("", "/logs"):
+    for path in ("", "/logs", "/events"):
         api.get(f"/api/v1/jobs/{job['id']}{path}", expect=404)
     for verb in ("cancel", "retry"):
         api.post(f"/api/v1/jobs/{job['id']}/{verb}", expect=404)
@@ -165,6 +193,8 @@ def test_twenty_kills_lose_nothing_and_do_nothing_twice(new_fleet):
 def test_a_stop_puts_back_what_runs(new_fleet):
     fleet = new_fleet(relays=0)
     job = start(fleet.api, steps=300, step_ms=20)
+    stream = events(fleet, f"/api/v1/jobs/{job['id']}/events")  # held open: it must not hold up the end
+    next(stream)
     eventually(lambda: fleet.api.get(f"/api/v1/jobs/{job['id']}")["progress"]["done"] > 5, "it runs")
     fleet.controld.stop()
     assert '"outcome":"put_back"' in fleet.controld.log() or "outcome=put_back" in fleet.controld.log()
@@ -217,10 +247,13 @@ def test_two_controlds_share_the_work_and_inherit_it():
 def test_many_wait_for_the_end_without_a_thread_each(fleet):
     job = start(fleet.api, steps=20, step_ms=100)
     got = []
-    watchers = [threading.Thread(target=lambda: got.append(fleet.controld.api().get(f"/api/v1/jobs/{job['id']}?wait=30s", timeout=40)))
-                for _ in range(20)]
+
+    def wait():
+        url = f"{fleet.controld.base}/api/v1/jobs/{job['id']}?wait=30s"
+        got.append(requests.get(url, headers=fleet.api.session.headers, timeout=40).json()["state"])
+    watchers = [threading.Thread(target=wait) for _ in range(20)]
     for w in watchers:
         w.start()
     for w in watchers:
         w.join()
-    assert [g["state"] for g in got] == ["completed"] * 20
+    assert got == ["completed"] * 20
