@@ -3,12 +3,13 @@ import concurrent.futures
 import os
 import re
 import signal
+import ssl
 import threading
 
 import cli
 import pytest
 from agent import AgentFleet
-from portway import Fleet, TcpServer, connect, dump, eventually, free_port, receive_all
+from portway import Fleet, TcpServer, connect, dump, eventually, free_port, listening, program, receive_all, run
 from test_quick_tunnels import Quick, token
 from test_restarts import successor_of, zombie
 
@@ -280,3 +281,43 @@ def test_quick_http_by_name(tmp_path):
         assert fleet.api.get("/api/v1/mappings")["items"] == []
     finally:
         fleet.stop()
+
+
+def test_real_clients(fleet, tmp_path):
+    """curl with keep-alive through nginx at an agent, and TLS that two services open themselves, each with its own certificate."""
+    nginx_port = free_port()
+    conf = tmp_path / "nginx.conf"
+    conf.write_text(f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log; events {{}} http {{ access_log off; "
+                    f"client_body_temp_path {tmp_path}/b; proxy_temp_path {tmp_path}/p; fastcgi_temp_path {tmp_path}/f; "
+                    f"uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s; "
+                    f"server {{ listen 127.0.0.1:{nginx_port}; return 200 \"nginx $host $request_uri\\n\"; }} }}")
+    with program(["nginx", "-c", str(conf)], listening(nginx_port)):
+        client = fleet.client(name="web")
+        fleet.agent(client).wait_up(2)
+        fleet.api.put("/api/v1/groups/default", {"domain": "localhost"})
+        url = of_agent(fleet, client, nginx_port, host_names=["blog.localhost"])["url"]
+        said = run(["curl", "-sS", "--noproxy", "*", f"{url}/1", f"{url}/2", "-w", "%{num_connects}\\n"])
+        assert said == "nginx blog.localhost /1\n1\nnginx blog.localhost /2\n0\n", said
+    contexts = []
+    for name in ("one.example", "two.example"):
+        run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext",
+             f"subjectAltName=DNS:{name}", "-keyout", str(tmp_path / f"{name}.key"), "-out", str(tmp_path / f"{name}.crt")])
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / f"{name}.crt", tmp_path / f"{name}.key")
+        contexts.append((name, context))
+
+    def serve(name, context):
+        def handler(conn, _address):
+            with context.wrap_socket(conn, server_side=True) as tls:
+                tls.sendall(name.encode() + b":" + tls.recv(100))
+        return TcpServer(handler)
+
+    for name, context in contexts:
+        with serve(name, context) as server:
+            of_relay(fleet, server.port, protocol="tls", host_names=[name])
+            trust = ssl.create_default_context(cafile=tmp_path / f"{name}.crt")
+            with trust.wrap_socket(connect(fleet.tls), server_hostname=name) as tls:
+                tls.sendall(b"hello")
+                assert tls.recv(100) == name.encode() + b":hello"
+    with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+        ssl.create_default_context().wrap_socket(connect(fleet.tls), server_hostname="three.example")
