@@ -444,15 +444,19 @@ static nng_socket dial(const struct tls_conf *tls, unsigned turn, bool wait)
 	return s;
 }
 
+/* NULL: the connection went, as it does where a busy controld gave up on a stranger. */
 static nng_msg *exchange(nng_socket s, const struct buf *b)
 {
 	nng_msg *m;
 	int rv;
 
-	if ((rv = nng_msg_alloc(&m, 0)) != 0 || (rv = nng_msg_append(m, b->data, b->len)) != 0 ||
-		(rv = nng_sendmsg(s, m, 0)) != 0 || (rv = nng_recvmsg(s, &m, 0)) != 0)
+	if ((rv = nng_msg_alloc(&m, 0)) != 0 || (rv = nng_msg_append(m, b->data, b->len)) != 0)
 		die_nng("join", rv);
-	return m;
+	if (nng_sendmsg(s, m, 0) != 0) {
+		nng_msg_free(m);
+		return NULL;
+	}
+	return nng_recvmsg(s, &m, 0) == 0 ? m : NULL;
 }
 
 /* One try over a connection of its own: 0, or the milliseconds to wait before the next. */
@@ -468,6 +472,11 @@ static unsigned join_try(struct relay *r, const struct join_token *t, const stru
 	buf_init(&b, PROTO_JOIN_MAX);
 	msg_join_encode(join, &b);
 	m = exchange(s, &b);
+	buf_free(&b);
+	if (m == NULL) {
+		nng_close(s);
+		return RETRY_MS + (unsigned)rand_below(RETRY_MS);
+	}
 	if (msg_joined_decode(&r->joined, nng_msg_body(m), nng_msg_len(m)) != 0) {
 		if (msg_refused_decode(&refused, nng_msg_body(m), nng_msg_len(m)) != 0 || refused.retry_ms == 0) {
 			fprintf(stderr, "relaysim: relay %u may not join: %s\n", r->index, refused.reason);
@@ -476,7 +485,6 @@ static unsigned join_try(struct relay *r, const struct join_token *t, const stru
 		wait = refused.retry_ms + (unsigned)rand_below(RETRY_MS);
 	}
 	nng_msg_free(m);
-	buf_free(&b);
 	nng_close(s);
 	return wait;
 }
