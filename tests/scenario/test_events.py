@@ -138,6 +138,22 @@ def test_rights_that_end(people):
     people["viewer"].get("/api/v1/mappings")
 
 
+def test_settings_are_told(people):
+    """Who watches the settings of the platform hears of a change; nobody of a tenant does."""
+    watcher, tenant = Listener(people["admin"], kinds="config"), Listener(people["boss"], kinds="config,mapping")
+    watcher.next("ready")
+    tenant.next("ready")
+    people["admin"].put("/api/v1/config", {"settings": {"clients.max": 77}})
+    told = watcher.next()
+    assert (told["kind"], told["op"]) == ("config", "update") and "clients.max" in json.dumps(told)
+    people["admin"].put("/api/v1/config", {"settings": {"clients.max": None}})
+    ident = mapping(people["boss"], "only this")
+    assert tenant.next()["subject"] == ident
+    people["boss"].delete(f"/api/v1/mappings/{ident}")
+    watcher.close()
+    tenant.close()
+
+
 def metric(api, name):
     return next(float(line.split()[1]) for line in api.get("/metrics").splitlines() if line.startswith(name + " "))
 
