@@ -921,10 +921,10 @@ static void test_silent_guests(void **state)
 		close(guests[i]);
 }
 
-/* What is no TLS costs no handshake; neither do many who say nothing but its first bytes. */
+/* What is neither TLS nor a request for a WebSocket costs no handshake; neither do many who say nothing but its first bytes. */
 static void test_junk(void **state)
 {
-	static const char junk[] = "GET / HTTP/1.1\r\n\r\n";
+	static const char junk[] = "GET away\r\n\r\n";
 	struct agent a;
 
 	(void)state;
