@@ -22,11 +22,10 @@ struct front {
 	struct front_conf conf;
 	struct service_env env;
 	struct addr at[FRONT_LISTEN_MAX];
-	unsigned n_at; /* 0: off */
-	int fds[FRONT_LISTEN_MAX];
-	unsigned n_fds;          /* n_at, or 0: not listening */
-	bool quiet, failing;     /* what is wrong is logged once */
-	struct adopted *adopted; /* NULL: nothing */
+	unsigned n_at;                /* 0: off */
+	struct front_sockets sockets; /* n_at of them, or none */
+	bool quiet, failing;          /* what is wrong is logged once */
+	struct adopted *adopted;      /* NULL: nothing */
 	struct source_table *sources;
 	struct host_map claims;
 	struct front_seat *seats; /* by worker */
@@ -90,10 +89,10 @@ static void key_of(const struct front *f, unsigned i, char key[PORT_SOCKET_KEY])
 
 static void close_sockets(struct front *f)
 {
-	for (unsigned i = 0; i < f->n_fds; i++)
-		close(f->fds[i]);
-	fd_budget_give(f->env.fds, f->n_fds);
-	f->n_fds = 0;
+	for (unsigned i = 0; i < f->sockets.n; i++)
+		close(f->sockets.fds[i]);
+	fd_budget_give(f->env.fds, f->sockets.n);
+	f->sockets.n = 0;
 }
 
 static int open_one(struct front *f, unsigned i, struct err *e)
@@ -102,17 +101,17 @@ static int open_one(struct front *f, unsigned i, struct err *e)
 	const struct port_socket s = socket_at(&f->at[i], ip);
 
 	key_of(f, i, key);
-	f->fds[i] = f->adopted != NULL ? adopted_claim(f->adopted, key) : -1;
-	return f->fds[i] >= 0 ? 0 : port_socket_open(&f->fds[i], &s, e);
+	f->sockets.fds[i] = f->adopted != NULL ? adopted_claim(f->adopted, key) : -1;
+	return f->sockets.fds[i] >= 0 ? 0 : port_socket_open(&f->sockets.fds[i], &s, e);
 }
 
 static int open_sockets(struct front *f, struct err *e)
 {
 	if (!fd_budget_take(f->env.fds, f->n_at, FD_FOR_PORTS))
 		return err_set(e, ERR_NO_DESCRIPTORS, NULL, "no descriptor left for %s.listen", f->conf.name);
-	for (f->n_fds = 0; f->n_fds < f->n_at; f->n_fds++) {
-		if (open_one(f, f->n_fds, e) != 0) {
-			fd_budget_give(f->env.fds, f->n_at - f->n_fds);
+	for (f->sockets.n = 0; f->sockets.n < f->n_at; f->sockets.n++) {
+		if (open_one(f, f->sockets.n, e) != 0) {
+			fd_budget_give(f->env.fds, f->n_at - f->sockets.n);
 			close_sockets(f);
 			return -1;
 		}
@@ -120,36 +119,21 @@ static int open_sockets(struct front *f, struct err *e)
 	return 0;
 }
 
-struct listening {
-	struct front *front;
-	int failed; /* atomic */
-};
-
 static void work_listen(struct worker *w, void *arg)
 {
-	struct listening *l = arg;
+	if (front_seat_listen(front_seat(arg, w)) != 0)
+		log_error("front_not_listening", log_u("worker", w->index), log_s("reason", "out of memory"));
+}
 
-	if (front_seat_listen(front_seat(l->front, w), l->front->fds, l->front->n_fds) != 0)
-		__atomic_store_n(&l->failed, 1, __ATOMIC_RELAXED);
+void front_listen(struct front *f)
+{
+	if (f->sockets.n > 0)
+		workers_call(f->env.workers, work_listen, f);
 }
 
 static void work_quiesce(struct worker *w, void *arg)
 {
 	front_seat_quiesce(front_seat(arg, w));
-}
-
-static int start_listening(struct front *f, struct err *e)
-{
-	struct listening l = { .front = f };
-
-	if (open_sockets(f, e) != 0)
-		return -1;
-	workers_call(f->env.workers, work_listen, &l);
-	if (!l.failed)
-		return 0;
-	workers_call(f->env.workers, work_quiesce, f);
-	close_sockets(f);
-	return err_set(e, ERR_OVERLOADED, NULL, "out of memory or descriptors for %s.listen", f->conf.name);
 }
 
 int front_open(struct front *f, struct err *e)
@@ -159,9 +143,9 @@ int front_open(struct front *f, struct err *e)
 	if (f->n_at == 0)
 		return err_set(e, ERR_UNAVAILABLE, "protocol", "this relay has no %s port: %s.listen is off",
 			f->conf.name, f->conf.name);
-	if (f->n_fds > 0 || f->quiet)
+	if (f->sockets.n > 0 || f->quiet)
 		return 0;
-	if (start_listening(f, &why) == 0) {
+	if (open_sockets(f, &why) == 0) {
 		log_info("front_listening", log_s("protocol", f->conf.name), log_s("listen", f->conf.listen));
 		adopted_free(f->adopted);
 		f->adopted = NULL;
@@ -234,8 +218,8 @@ int front_hand_over(struct front *f, handover_fn fn, void *arg)
 {
 	int rc = 0;
 
-	for (unsigned i = 0; i < f->n_fds && rc == 0; i++) {
-		struct handover_socket out = { .fd = f->fds[i] };
+	for (unsigned i = 0; i < f->sockets.n && rc == 0; i++) {
+		struct handover_socket out = { .fd = f->sockets.fds[i] };
 
 		key_of(f, i, out.key);
 		rc = fn(&out, arg);
@@ -269,8 +253,8 @@ void front_stats(const struct front *f, struct service_stats *sum)
 
 	front_counts(f, &c);
 	sum->connections += c.waiting;
-	sum->ports += f->n_fds;
-	sum->fds += f->n_fds + c.waiting;
+	sum->ports += f->sockets.n;
+	sum->fds += f->sockets.n + c.waiting;
 }
 
 /* ---- made, freed -------------------------------------------------------------------------------------------------- */
@@ -293,8 +277,10 @@ int front_new(struct front **out, const struct front_conf *conf, const struct se
 		err_set(e, ERR_NOMEM, NULL, "%s.listen: out of memory", conf->name);
 		goto fail;
 	}
-	for (unsigned i = 0; i < conf->workers; i++)
+	for (unsigned i = 0; i < conf->workers; i++) {
 		front_seat_init(&f->seats[i], workers_at(env->workers, i), &f->conf, f->sources);
+		f->seats[i].sockets = &f->sockets;
+	}
 	*out = f;
 	return 0;
 fail:

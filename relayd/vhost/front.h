@@ -16,8 +16,6 @@ struct mapping_hosts;
 
 enum front_kind { FRONT_HTTP, FRONT_TLS, FRONTS_N };
 
-#define FRONT_LISTEN_MAX 16 /* addresses */
-
 struct front_conf {
 	uint8_t protocol;                         /* MAPPING_HTTP or MAPPING_TLS */
 	const char *name;                         /* "http", "tls"; borrowed */
@@ -39,8 +37,10 @@ void front_free(struct front *f);
 uint16_t front_port(const struct front *f);
 struct front_seat *front_seat(struct front *f, const struct worker *w);
 
-/* All its sockets or none, now if they are not open yet. ERR_UNAVAILABLE when it is off. */
+/* All its sockets or none, now if they are not open yet. ERR_UNAVAILABLE when it is off. A lane that opens starts to accept at them. */
 int front_open(struct front *f, struct err *e) MUST_CHECK;
+/* Accepts at open sockets although no mapping asked for it. */
+void front_listen(struct front *f);
 /*
  * All of the names or none: ERR_ADDR_IN_USE names one that somebody else has on this relay. The claim is to be released; until then the
  * lanes of the mapping may serve them.

@@ -112,8 +112,12 @@ void front_seat_fini(struct front_seat *s)
 	host_map_fini(&s->hosts);
 }
 
-int front_seat_listen(struct front_seat *s, const int *fds, unsigned n)
+int front_seat_listen(struct front_seat *s)
 {
+	const unsigned n = s->sockets->n;
+
+	if (n == 0 || s->doors != NULL)
+		return 0;
 	s->doors = malloc(sizeof *s->doors + n * sizeof s->doors->at[0]);
 	if (s->doors == NULL)
 		return -1;
@@ -121,7 +125,7 @@ int front_seat_listen(struct front_seat *s, const int *fds, unsigned n)
 	task_init(&s->doors->grave, on_doors_buried);
 	for (unsigned i = 0; i < n; i++) {
 		s->doors->at[i].seat = s;
-		io_init(&s->doors->at[i].io, on_door, fds[i]);
+		io_init(&s->doors->at[i].io, on_door, s->sockets->fds[i]);
 	}
 	return start_accepting(s);
 }

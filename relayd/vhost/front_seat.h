@@ -11,6 +11,8 @@
 #include "common/uv/worker.h"
 #include "relayd/vhost/host_map.h"
 
+#define FRONT_LISTEN_MAX 16 /* addresses */
+
 struct front_conf;
 struct source_table;
 
@@ -39,9 +41,16 @@ struct front_counts {
 
 struct front_doors;
 
+/* Listening sockets; of the front, which changes them while no seat listens. */
+struct front_sockets {
+	int fds[FRONT_LISTEN_MAX];
+	unsigned n; /* 0: not open */
+};
+
 struct front_seat {
 	struct worker *worker;
 	const struct front_conf *conf;
+	const struct front_sockets *sockets;
 	struct source_table *sources; /* all seats share it */
 	unsigned waiting_max;         /* of this worker */
 	struct host_map hosts;
@@ -56,8 +65,11 @@ void front_seat_init(
 	struct front_seat *s, struct worker *w, const struct front_conf *conf, struct source_table *sources);
 /* Zeroed, or empty: everything was cut and is buried. */
 void front_seat_fini(struct front_seat *s);
-/* Accepts at these sockets; -1: out of memory or descriptors. */
-int front_seat_listen(struct front_seat *s, const int *fds, unsigned n) MUST_CHECK;
+/*
+ * Accepts at the front's sockets, if they are open and it does not yet; -1: out of memory or descriptors. Who calls it has put the
+ * names in before: a host must not be unknown only because its mapping is the next one.
+ */
+int front_seat_listen(struct front_seat *s) MUST_CHECK;
 /* Accepts no more; who is in the queue is served still. */
 void front_seat_quiesce(struct front_seat *s);
 /* Ends every connection whose host is not known. */

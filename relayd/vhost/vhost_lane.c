@@ -148,7 +148,7 @@ static int lane_open(struct lane *base)
 	for (uint32_t i = 0; i < hosts->n; i++)
 		if (host_map_add(&seat_of(&l->tcp)->hosts, hosts->items[i], &l->vhost) != 0)
 			return -1;
-	return 0;
+	return front_seat_listen(seat_of(&l->tcp));
 }
 
 /* Who has come to the shared port already is served by this process still, whoever gets the next ones. */

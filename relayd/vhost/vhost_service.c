@@ -22,6 +22,7 @@ static void apply(void *self, struct snapshot *old, struct snapshot *new_)
 	if (front_port(s->front) != 0)
 		(void)!front_open(s->front, &ignored);
 	port_service_apply(s->mappings, old, new_);
+	front_listen(s->front);
 }
 
 static void quiesce(void *self, bool handed_over)
