@@ -97,7 +97,7 @@ struct mapping_conf {
 	/* MAPPING_SOCKS5: target_host is "" and target_port 0, as whoever comes in says where to. */
 	char socks_user[MAPPING_SOCKS_USER_SIZE];   /* "": nobody is asked who he is */
 	char socks_allow[MAPPING_SOCKS_ALLOW_SIZE]; /* rules of common/net/allow.h: what may be reached */
-	uint8_t socks_salt[MAPPING_SOCKS_SALT], socks_proof[MAPPING_SOCKS_PROOF]; /* of the password: mapping_socks.h */
+	uint8_t socks_salt[MAPPING_SOCKS_SALT], socks_proof[MAPPING_SOCKS_PROOF]; /* of the password */
 };
 
 /* Told apart by host name, not by port. */

@@ -11,11 +11,17 @@
 #include <string.h>
 #include <unistd.h>
 
+static bool is_on(const struct allow *list, const struct agent_session *s, const struct addr *to)
+{
+	return allow_has_name(list, s->host, s->port) || allow_has_addr(list, to);
+}
+
+/* The agent's own list always; what the mapping may reach is a narrower one. */
 static bool may_dial(const struct addr *to, void *arg)
 {
 	const struct agent_session *s = arg;
 
-	return allow_has_name(sessions_allow(s->all), s->host, s->port) || allow_has_addr(sessions_allow(s->all), to);
+	return is_on(sessions_allow(s->all), s, to) && (s->within == NULL || is_on(s->within, s, to));
 }
 
 /* The list may have changed while it was connecting. */
@@ -65,10 +71,16 @@ int agent_session_begin(struct agent_session *s, struct sessions *all, const str
 	list_init(&s->in);
 	if (!fd_budget_take(l->worker->fds, 1, FD_FOR_SESSIONS))
 		return ERR_NO_DESCRIPTORS;
+	s->within = NULL;
+	if (o->within[0] != '\0' && allow_parse(&s->within, "within", o->within, NULL) != 0) {
+		fd_budget_give(l->worker->fds, 1);
+		return ERR_DENIED_TARGET;
+	}
 	s->host = strdup(o->host);
 	s->dial = s->host != NULL ? dial_start(l->worker, &conf) : NULL;
 	if (s->dial == NULL) {
 		free(s->host);
+		allow_unref(s->within);
 		fd_budget_give(l->worker->fds, 1);
 		return ERR_NOMEM;
 	}
@@ -83,6 +95,8 @@ void agent_session_leave(struct agent_session *s)
 	fd_budget_give(s->link->worker->fds, 1);
 	free(s->host);
 	s->host = NULL;
+	allow_unref(s->within);
+	s->within = NULL;
 	sessions_leave(s->all, s);
 }
 

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct allow;
 struct dial;
 struct err;
 struct frame_open;
@@ -31,8 +32,9 @@ struct agent_session {
 	const struct agent_session_kind *kind;
 	struct sessions *all;
 	struct tunnel_link *link;
-	struct dial *dial; /* NULL: not any more */
-	char *host;        /* what the relay asked for */
+	struct dial *dial;    /* NULL: not any more */
+	char *host;           /* what the relay asked for */
+	struct allow *within; /* what it may lead to besides, by the mapping; NULL: all */
 	uint16_t port;
 	struct addr to; /* what it led to */
 	struct list in; /* the sessions of its kind */

@@ -111,12 +111,26 @@ static void dial_succeed(struct dial *d, int fd, const struct addr *to)
 
 /* ---- one address after the other ---------------------------------------------------------------------------------- */
 
+static int code_of(int errnum)
+{
+	switch (errnum) {
+	case ETIMEDOUT:
+		return ERR_TIMEOUT;
+	case ECONNREFUSED:
+		return ERR_TARGET_REFUSED;
+	case ENETUNREACH:
+		return ERR_NO_ROUTE;
+	default:
+		return ERR_UNAVAILABLE;
+	}
+}
+
 static void note(struct dial *d, const struct addr *to, int errnum)
 {
 	char text[ADDR_STRLEN];
 
 	addr_print(to, text);
-	err_set_sys(&d->why, errnum == ETIMEDOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE, errnum, "%s", text);
+	err_set_sys(&d->why, code_of(errnum), errnum, "%s", text);
 }
 
 /* Connecting is under way; -1: not even that. */

@@ -7,6 +7,7 @@
 #include "controld/tunnels/mapping_columns.h"
 #include "controld/tunnels/mapping_host.h"
 #include "controld/tunnels/mapping_settings.h"
+#include "controld/tunnels/mapping_socks.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -56,14 +57,18 @@ static const char *const sql[] = {
 		"INSERT INTO mappings (id, tenant_id, user_id, name, description, group_id, group_name, node_id, "
 		"node_name, active, protocol, bind_address, source_port, source_port_end, target_host, target_port, "
 		"dial_any, expires_ms, settings, version, seq, created_ms, updated_ms, port_picks, "
-		"target_client_id, source_client_id, host_names) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
-		"?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
+		"target_client_id, source_client_id, host_names, socks_user, socks_proof, socks_allow) VALUES (?1, ?2, "
+		"?3, ?4, "
+		"?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, "
+		"?26, ?27, "
+		"?28, ?29, ?30)",
 	[SQL_UPDATE] =
 		"UPDATE mappings SET tenant_id = ?2, user_id = ?3, name = ?4, description = ?5, group_id = ?6, "
 		"group_name = ?7, node_id = ?8, node_name = ?9, active = ?10, protocol = ?11, bind_address = ?12, "
 		"source_port = ?13, source_port_end = ?14, target_host = ?15, target_port = ?16, dial_any = ?17, "
 		"expires_ms = ?18, settings = ?19, version = ?20, seq = ?21, created_ms = ?22, updated_ms = ?23, "
-		"port_picks = ?24, target_client_id = ?25, source_client_id = ?26, host_names = ?27 WHERE id = ?1",
+		"port_picks = ?24, target_client_id = ?25, source_client_id = ?26, host_names = ?27, socks_user = ?28, "
+		"socks_proof = ?29, socks_allow = ?30 WHERE id = ?1",
 	[SQL_DELETE] = "DELETE FROM mappings WHERE id = ?1",
 };
 const struct sql_table mapping_sql = { "mapping", sql, ARRAY_LEN(sql) };
@@ -158,6 +163,8 @@ static void print_ends(struct buf *b, const struct mapping_conf *c)
 		jsonw_null(b, "source_port_end");
 	jsonw_str(b, "target_host", c->target_host);
 	jsonw_uint(b, "target_port", c->target_port);
+	jsonw_str_or_null(b, "socks_user", c->socks_user);
+	jsonw_str_or_null(b, "socks_allow", c->socks_allow);
 }
 
 static void print_placement(struct buf *b, const struct mapping *m)
@@ -232,6 +239,9 @@ void mapping_diff(const struct mapping *a, const struct mapping *b, struct buf *
 	name_if(!str_eq(c->target_host, d->target_host), "target_host", fields);
 	name_if(c->target_port != d->target_port, "target_port", fields);
 	name_if(c->expires_ms != d->expires_ms, "expires_at", fields);
+	name_if(!str_eq(c->socks_user, d->socks_user), "socks_user", fields);
+	name_if(memcmp(c->socks_proof, d->socks_proof, sizeof c->socks_proof) != 0, "socks_password", fields);
+	name_if(!str_eq(c->socks_allow, d->socks_allow), "socks_allow", fields);
 	mapping_settings_diff(c, d, fields);
 	if (fields->len > 0)
 		buf_consume(fields, 1); /* the first comma */
@@ -285,6 +295,9 @@ int mapping_load(struct mapping *m, struct query *q, struct err *e)
 	if (query_int(q, 26) != 0)
 		str_copy(m->conf.account, sizeof m->conf.account, m->user_id);
 	mapping_set_source(m, query_int(q, 27));
+	LOAD_TEXT(m->conf.socks_user, q, 29);
+	mapping_socks_load(&m->conf, query_text(q, 30));
+	LOAD_TEXT(m->conf.socks_allow, q, 31);
 	if (mapping_settings_load(&m->conf, settings != NULL ? settings : "{}", e) == 0 &&
 		mapping_host_load(&m->conf.hosts, query_text(q, 28), e) == 0)
 		return 0;
@@ -413,11 +426,12 @@ int mapping_count_of_tenant(struct db *db, const char *tenant_id, int64_t *n, st
 static int write_row(struct db *tx, const char *statement, const struct mapping *m, struct err *e)
 {
 	const struct mapping_conf *c = &m->conf;
-	char hosts[MAPPING_HOSTS_TEXT];
+	char hosts[MAPPING_HOSTS_TEXT], proof[MAPPING_SOCKS_PROOF_TEXT];
 	struct buf settings;
 	int rc;
 
 	mapping_host_store(&c->hosts, hosts);
+	mapping_socks_store(c, proof);
 	buf_init(&settings, MAPPING_OBJECT_MAX);
 	mapping_settings_store(c, &settings);
 	if (settings.failed) {
@@ -430,7 +444,8 @@ static int write_row(struct db *tx, const char *statement, const struct mapping 
 		bind_i(c->port_first), bind_i(c->port_last), bind_s(c->target_host), bind_i(c->target_port),
 		bind_i(c->dial_any), bind_i(c->expires_ms), bind_s(buf_cstr(&settings)), bind_i(m->version),
 		bind_i(m->seq), bind_i(m->created_ms), bind_i(m->updated_ms), bind_i(m->port_picks),
-		bind_i(mapping_client(m)), bind_i(mapping_source(m)), bind_s(hosts));
+		bind_i(mapping_client(m)), bind_i(mapping_source(m)), bind_s(hosts), bind_s(c->socks_user),
+		bind_s(proof), bind_s(c->socks_allow));
 	buf_free(&settings);
 	return rc < 0 ? -1 : 0;
 }

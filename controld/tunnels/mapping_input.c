@@ -5,6 +5,7 @@
 #include "common/net/addr.h"
 #include "controld/tunnels/mapping_host.h"
 #include "controld/tunnels/mapping_settings.h"
+#include "controld/tunnels/mapping_socks.h"
 
 #include <string.h>
 
@@ -167,8 +168,15 @@ static void take_target(struct mapping *m, const json_t *body, struct err_list *
 	const bool client = m->conf.target_client[0] != '\0';
 	const char *s = text_of(body, "target_host");
 
+	if (m->conf.target_port == 0 && m->conf.protocol != MAPPING_SOCKS5)
+		err_list_add(errs, json_object_get(body, "target_port") == NULL ? ERR_MISSING_FIELD : ERR_VALIDATION,
+			"target_port", "required", "", "target_port: is needed, from 1 to 65535");
 	if (s == NULL && m->conf.target_host[0] != '\0')
 		return;
+	if (m->conf.protocol == MAPPING_SOCKS5) {
+		str_copy(m->conf.target_host, sizeof m->conf.target_host, s != NULL ? s : "");
+		return;
+	}
 	if (client && (s == NULL || s[0] == '\0'))
 		s = CLIENT_HOST;
 	if (s == NULL || s[0] == '\0') {
@@ -256,7 +264,9 @@ void mapping_apply(struct mapping *m, const json_t *body, int64_t now_ms, struct
 	take_expiry(m, body, now_ms, errs);
 	mapping_host_take(&m->conf, body, errs);
 	mapping_settings_apply(&m->conf, body, errs);
+	mapping_socks_apply(&m->conf, body, errs);
 	check_ports(&m->conf, errs);
 	mapping_settings_check(&m->conf, errs);
 	check_source(m, errs);
+	mapping_socks_check(&m->conf, errs);
 }

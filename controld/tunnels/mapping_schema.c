@@ -8,7 +8,8 @@
 #define ANSWER SCHEMA_IGNORED
 #define NULLED SCHEMA_NULLABLE
 
-static const char *const protocols[] = { "tcp", "udp", "http", "tls", NULL };
+static const char *const protocols[] = { "tcp", "udp", "http", "tls", "socks5", NULL };
+static const char *const own_protocols[] = { "tcp", "udp", "http", "tls", NULL };
 static const char *const wishes[] = { "active", "inactive", NULL };
 static const char *const proxies[] = { "none", "v1", "v2", NULL };
 static const char *const transports[] = { "auto", "mux", "dedicated", NULL };
@@ -125,7 +126,12 @@ static const struct schema_field mapping_fields[] = {
 		.max = MAPPING_HOST_SIZE - 1,
 		.format = SCHEMA_FORMAT_HOST,
 		.help = "host name or IP address that is dialled; with target_client_id 127.0.0.1 if not said" },
-	WHOLE("target_port", SCHEMA_REQUIRED, 1, 65535, "of source_port; a range counts up with it"),
+	WHOLE("target_port", NULLED, 0, 65535, "of source_port; a range counts up with it; not with socks5"),
+	TEXT("socks_user", NULLED, MAPPING_SOCKS_USER_SIZE - 1, "socks5: who may come in; null: nobody is asked"),
+	TEXT("socks_password", NULLED | SCHEMA_SECRET, 255, "socks5, in requests: of socks_user; 16 bytes at least"),
+	TEXT("socks_allow", NULLED, MAPPING_SOCKS_ALLOW_SIZE - 1,
+		"socks5: what may be reached, as an agent's allow: names and ranges with ports, by comma; null: what "
+		"the agent lets"),
 	TEXT("group", NULLED, PROTO_NAME_SIZE - 1, "name or id of the group of relays; default \"default\""),
 	TEXT("group_id", ANSWER, PROTO_ID_SIZE, "id of that group"),
 	TEXT("node", NULLED, PROTO_NAME_SIZE - 1, "name or id of one relay of the group; null: all of them"),
@@ -164,7 +170,7 @@ const struct schema mapping_schema = { "Mapping", mapping_fields, ARRAY_LEN(mapp
 
 static const struct schema_field own_fields[] = {
 	TEXT("name", NULLED, MAPPING_NAME_MAX, "for people"),
-	PICK("protocol", SCHEMA_REQUIRED, protocols,
+	PICK("protocol", SCHEMA_REQUIRED, own_protocols,
 		"of the port and of the target; http and tls get a host name below the domain of the group"),
 	WHOLE("source_port", NULLED, 0, 65535, "port on the relays; 0: a free one is picked"),
 	{ .name = "target_host",

@@ -23,7 +23,8 @@ enum lane_quiet {
 
 struct port_kind {
 	const char *name;  /* front of a socket's key: "tcp" */
-	uint8_t protocol;  /* enum mapping_protocol */
+	uint8_t protocol;  /* enum mapping_protocol; */
+	uint8_t also;      /* and another one; 0: none */
 	unsigned conn_fds; /* descriptors of a connection */
 
 	/* What the protocol keeps on each worker for all its lanes: slabs, buffers. NULL: out of memory. */
@@ -58,5 +59,10 @@ struct port_kind {
 	/* One of these, of the socket p->fds[fd_index]; takes the descriptor in any case. */
 	void (*lane_adopt)(struct lane *l, unsigned fd_index, const struct handover_socket *s);
 };
+
+static inline bool port_kind_takes(const struct port_kind *k, uint8_t protocol)
+{
+	return protocol == k->protocol || (k->also != 0 && protocol == k->also);
+}
 
 #endif

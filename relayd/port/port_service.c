@@ -376,7 +376,7 @@ static void on_difference(const struct object *old, const struct object *new_, v
 	struct port_service *s = arg;
 	struct port *p = old != NULL ? map_get_str(&s->ports.by_id, old->id) : NULL;
 
-	if (new_ != NULL && (new_->kind != OBJECT_MAPPING || new_->mapping.protocol != s->kind->protocol))
+	if (new_ != NULL && (new_->kind != OBJECT_MAPPING || !port_kind_takes(s->kind, new_->mapping.protocol)))
 		new_ = NULL;
 	if (p == NULL && new_ != NULL)
 		p = new_port(s, new_);

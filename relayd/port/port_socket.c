@@ -66,7 +66,7 @@ static int prepare_udp(int fd)
 
 static int open_at(int *out, const struct port_socket *s, const struct addr *a, bool any)
 {
-	bool tcp = s->protocol == MAPPING_TCP;
+	bool tcp = s->protocol != MAPPING_UDP;
 	int fd = socket(a->sa.sa_family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int v6only = any ? 0 : 1, saved;
 

@@ -10,6 +10,7 @@
 #include "common/uv/fd_budget.h"
 #include "proto/answer.h"
 #include "relayd/stream/dial.h"
+#include "relayd/stream/socks.h"
 #include "relayd/stream/tcp_lane.h"
 #include "relayd/tunnel/agents.h"
 #include "relayd/tunnel/client_gate.h"
@@ -105,6 +106,7 @@ struct session {
 	struct client_gate *client[2]; /* entered: the source's, the target's; NULL: none */
 	uint16_t target_code;          /* why the target's agent ended its stream; 0: it did not */
 	struct proxied *proxied;       /* NULL: the client is who connected */
+	struct socks *socks;           /* NULL: not a SOCKS5 mapping */
 	struct dial dial;
 	struct agents_tried tried;
 	uint64_t id, opened_ns;
@@ -169,10 +171,39 @@ static void tell_visitor(struct session *s, enum session_end why)
 		stream_close(stream_side_stream(client), ends[why].code, ends[why].reason);
 }
 
+/* Why a request could not be met, in the words of RFC 1928. */
+static enum socks5_code socks_code(const struct session *s, enum session_end why)
+{
+	switch (why == END_TARGET ? s->target_code : ERR_NONE) {
+	case ERR_DENIED_TARGET:
+		return SOCKS5_NOT_ALLOWED;
+	case ERR_TARGET_REFUSED:
+		return SOCKS5_REFUSED;
+	case ERR_NO_ROUTE:
+		return SOCKS5_NO_NETWORK;
+	case ERR_NONE:
+		return SOCKS5_FAILED;
+	default:
+		return SOCKS5_NO_HOST;
+	}
+}
+
+/* An answer instead of a reset, while the client waits for one. */
+static bool socks_farewell(struct session *s, enum session_end why)
+{
+	if (s->socks == NULL || !side_is_open(&s->side[CLIENT]) || why == END_RESET || why == END_DONE)
+		return false;
+	if (s->socks->answered && s->flow[GATE_OUT].bytes + s->flow[GATE_IN].bytes > 0)
+		return false;
+	(void)!socks_answer(s->socks, &s->side[CLIENT], socks_code(s, why));
+	return s->side[CLIENT].ops == NULL && why != END_CUT && why != END_TIMED_OUT;
+}
+
 /* Any number of times; the first reason wins. The memory lives until the end of the round. */
 static void session_close(struct session *s, enum session_end why)
 {
 	struct tcp_lane *l = s->lane;
+	bool has_words;
 
 	if (s->state == SESSION_CLOSED)
 		return;
@@ -183,9 +214,11 @@ static void session_close(struct session *s, enum session_end why)
 	say_farewell(s, ends[why].farewell);
 	if (s->client[TARGET] != NULL)
 		l->mean_bytes = (3 * l->mean_bytes + s->flow[GATE_IN].bytes + s->flow[GATE_OUT].bytes) / 4;
-	tell_visitor(s, why);
+	has_words = socks_farewell(s, why);
+	if (!has_words)
+		tell_visitor(s, why);
 	for (unsigned i = 0; i < 2; i++) {
-		side_close(&s->side[i], ends[why].reset);
+		side_close(&s->side[i], ends[why].reset && !(i == CLIENT && has_words));
 		flow_fini(&s->flow[i], &l->way[i]);
 		if (s->client[i] != NULL)
 			client_gate_leave(s->client[i]);
@@ -195,6 +228,7 @@ static void session_close(struct session *s, enum session_end why)
 	wheel_disarm(&s->timer);
 	dial_fini(&s->dial);
 	free(s->proxied);
+	socks_free(s->socks);
 	list_remove(&s->link);
 	s->task.run = on_buried;
 	worker_bury(worker_of(s), &s->task);
@@ -395,7 +429,9 @@ static void on_connected(struct session *s)
 	dial_fini(&s->dial);
 	s->active_ns = worker_of(s)->now_ns;
 	set_timer(s);
-	if (conf_of(s)->proxy_out != MAPPING_PROXY_NONE && send_header(s) != 0)
+	if (s->socks != NULL && socks_answer(s->socks, &s->side[CLIENT], SOCKS5_DONE) != 0)
+		session_close(s, END_RESET);
+	else if (conf_of(s)->proxy_out != MAPPING_PROXY_NONE && send_header(s) != 0)
 		session_close(s, END_RESET);
 	else
 		pump(s);
@@ -427,7 +463,8 @@ static int open_stream(struct session *s, const struct agents_found *found)
 	struct addr from, to;
 
 	str_copy(open.mapping, sizeof open.mapping, s->lane->base.object->id);
-	str_copy(open.host, sizeof open.host, conf_of(s)->target_host);
+	str_copy(open.host, sizeof open.host, s->socks != NULL ? s->socks->request.host : conf_of(s)->target_host);
+	str_copy(open.within, sizeof open.within, conf_of(s)->socks_allow);
 	if (client_addrs(s, &from, &to) == 0)
 		addr_print(&from, open.source);
 	if (stream_side_open(&s->side[TARGET], found->link, &open) != 0)
@@ -485,10 +522,12 @@ static void go_to_agent(struct session *s, const struct agents_found *to)
 	s->tried.agent[s->tried.n++] = to->agent;
 	if (open_stream(s, to) != 0) {
 		session_close(s, END_RESOURCE);
-	} else if (!to->others) {
+	} else if (!to->others && s->socks == NULL) {
 		on_connected(s);
 	} else {
-		s->dial.due_ns = s->dial.ends_ns == UINT64_MAX ? UINT64_MAX : now + (s->dial.ends_ns - now) / 2;
+		s->dial.due_ns = s->dial.ends_ns;
+		if (to->others && s->dial.ends_ns != UINT64_MAX)
+			s->dial.due_ns = now + (s->dial.ends_ns - now) / 2;
 		set_timer(s);
 	}
 }
@@ -559,10 +598,43 @@ static void find_target(struct session *s)
 	}
 }
 
+/* The client says who he is and where to; then the way is that of any session. */
+static void talk(struct session *s)
+{
+	switch (socks_talk(s->socks, &s->side[CLIENT], worker_of(s), conf_of(s))) {
+	case SOCKS_WAITS:
+		return;
+	case SOCKS_ASKS:
+		dial_init(&s->dial, s->socks->request.port, conf_of(s)->connect_timeout_ms, worker_of(s)->now_ns);
+		session_move(s, SESSION_NAME);
+		find_target(s);
+		return;
+	case SOCKS_DENIED:
+		count(s->lane, METER_refused_cidr);
+		session_close(s, END_REFUSED);
+		return;
+	case SOCKS_ENDS:
+		session_close(s, END_HEADER);
+	}
+}
+
 static void leave_header(struct session *s)
 {
-	session_move(s, SESSION_NAME);
-	find_target(s);
+	if (conf_of(s)->protocol != MAPPING_SOCKS5) {
+		session_move(s, SESSION_NAME);
+		find_target(s);
+		return;
+	}
+	s->socks = socks_new();
+	set_timer(s);
+	if (s->side[CLIENT].ops != NULL) { /* its agent passes nothing on before that */
+		stream_opened(stream_side_stream(&s->side[CLIENT]));
+		stream_side_stream(&s->side[CLIENT])->opened = true;
+	}
+	if (s->socks == NULL)
+		session_close(s, END_RESOURCE);
+	else
+		talk(s);
 }
 
 /* ---- from the client -------------------------------------------------------------------------------------------- */
@@ -648,6 +720,8 @@ static void on_client(struct io *io, uint32_t events)
 		on_open_event(s, events);
 	else if (events & (EPOLLERR | EPOLLHUP))
 		session_close(s, END_RESET);
+	else if (s->state == SESSION_HEADER && s->socks != NULL)
+		talk(s);
 	else if (s->state == SESSION_HEADER)
 		read_header(s);
 }
@@ -866,8 +940,9 @@ void session_info(const struct session *s, struct conn_info *out)
 		addr_print(&to, out->local);
 	}
 	if (s->state == SESSION_OPEN && s->side[TARGET].ops != NULL)
-		str_fmt(out->target, sizeof out->target, "%.48s:%u of client %.20s", conf_of(s)->target_host,
-			s->dial.port, conf_of(s)->target_client);
+		str_fmt(out->target, sizeof out->target, "%.48s:%u of client %.20s",
+			s->socks != NULL ? s->socks->request.host : conf_of(s)->target_host, s->dial.port,
+			conf_of(s)->target_client);
 	else if (s->state == SESSION_OPEN && side_remote(&s->side[TARGET], &to) == 0)
 		addr_print(&to, out->target);
 }

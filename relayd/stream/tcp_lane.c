@@ -342,6 +342,7 @@ bool tcp_lane_cut_one(struct lane *base, uint64_t conn)
 const struct port_kind tcp_lane_kind = {
 	.name = "tcp",
 	.protocol = MAPPING_TCP,
+	.also = MAPPING_SOCKS5,
 	.conn_fds = 2,
 	.desk_new = desk_new,
 	.desk_free = desk_free,

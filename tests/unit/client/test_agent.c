@@ -530,7 +530,7 @@ static void test_says_why_not(void **state)
 	ends_with(w, "127.0.0.1", 80, ERR_DENIED_TARGET);
 	ends_with(w, "192.0.2.1", 8080, ERR_DENIED_TARGET);
 	ends_with(w, "localhost", 80, ERR_DENIED_TARGET);
-	ends_with(w, "127.0.0.1", closed_port, ERR_UNAVAILABLE);
+	ends_with(w, "127.0.0.1", closed_port, ERR_TARGET_REFUSED);
 	assert_true(says(w, "\"refused_not_allowed\":3"));
 	assert_true(says(w, "\"target_not_reached\":1"));
 }

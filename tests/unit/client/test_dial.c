@@ -93,7 +93,7 @@ static void test_does_not(void **state)
 
 	close(world_listen(SOCK_STREAM, 0, &port));
 	start(w, "127.0.0.1", port, ANY, 5000);
-	expect(w, ERR_UNAVAILABLE);
+	expect(w, ERR_TARGET_REFUSED);
 	start(w, "localhost", port, 0, 5000);
 	expect(w, ERR_DENIED_TARGET);
 	assert_true(got.asked > 0);
