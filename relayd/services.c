@@ -30,9 +30,10 @@ void services_apply(struct services *s, struct snapshot *old, struct snapshot *n
 		s->list[i].ops->apply(s->list[i].self, old, new_);
 }
 
+/* The agents, who are first, go last: whoever is still in the queue of a port is served by them. */
 void services_quiesce(struct services *s, bool handed_over)
 {
-	for (size_t i = 0; i < s->n; i++)
+	for (size_t i = s->n; i-- > 0;)
 		s->list[i].ops->quiesce(s->list[i].self, handed_over);
 }
 
