@@ -48,6 +48,8 @@ struct agent {
 	enum command_exit code;
 	char why[FRAME_REASON_SIZE];
 	int64_t started_ms;
+	uint64_t reloads;                       /* tried */
+	char settings_error[FRAME_REASON_SIZE]; /* of the last one */
 };
 
 static struct relay *relay_in(struct list *in)
@@ -86,6 +88,8 @@ static void end_if_nothing_is_left(struct agent *a)
 	}
 	if (a->state == AGENT_DRAINING || last == NULL)
 		agent_over(a, EXIT_DONE, "drained");
+	else if (last->lost)
+		agent_over(a, EXIT_BAD_NEWS, last->last_error);
 	else
 		agent_over(a, last->last.code == ERR_CONFLICT ? EXIT_CONFLICT : EXIT_CREDENTIALS, last->last_error);
 }
@@ -199,6 +203,7 @@ static void take(struct agent *a, struct prepared *p)
 	a->credential = p->credential;
 	a->env.tls = p->tls;
 	a->proxy = p->proxy;
+	a->env.unknown_ms = s->unknown_ms;
 	sessions_set_limits(&a->sessions, &limits);
 	sessions_set_allow(&a->sessions, p->allow);
 	visits_set_allow(&a->visits, p->listen);
@@ -251,6 +256,12 @@ static void settle_relays(struct agent *a)
 			relay_retry(r);
 	}
 	(void)!settings_each_relay(a->settings.relays, add_relay, a, NULL);
+}
+
+void agent_note_reload(struct agent *a, const char *error)
+{
+	a->reloads++;
+	str_copy(a->settings_error, sizeof a->settings_error, error);
 }
 
 int agent_reload(struct agent *a, struct settings *settings, struct err *e)
@@ -370,6 +381,8 @@ void agent_print(const struct agent *a, struct buf *b)
 	jsonw_uint(b, "epoch", a->instance.epoch);
 	jsonw_time(b, "started_at", a->started_ms);
 	jsonw_str(b, "allow", a->settings.allow);
+	jsonw_uint(b, "reloads", a->reloads);
+	jsonw_str_or_null(b, "settings_error", a->settings_error);
 	jsonw_uint(b, "tcp", a->sessions.n_tcp);
 	jsonw_uint(b, "udp", a->sessions.n_udp);
 	jsonw_uint(b, "visits_tcp", a->visits.n_tcp);

@@ -32,6 +32,8 @@ int agent_open(struct agent **out, struct worker *w, struct settings *settings, 
 	void *arg, struct err *e) MUST_CHECK;
 /* Takes the settings. What did not change is not touched; on an error (a token file that is gone) nothing is. */
 int agent_reload(struct agent *a, struct settings *settings, struct err *e) MUST_CHECK;
+/* What the status says of the last reload; "": it went well. */
+void agent_note_reload(struct agent *a, const char *error);
 /* No new streams; over when the last one has ended, at the latest after drain_timeout. */
 void agent_drain(struct agent *a);
 void agent_stop(struct agent *a);

@@ -46,7 +46,9 @@ static void on_over(void *arg, enum command_exit code, const char *why)
 	p->code = code;
 	if (code != EXIT_DONE)
 		err_set(p->why, code == EXIT_CONFLICT ? ERR_CONFLICT : ERR_AUTHENTICATION_FAILED, NULL,
-			"every relay refuses this agent: %s", why);
+			code == EXIT_BAD_NEWS ? "its links are lost, and the client's auto_reconnect is off: %s"
+					      : "every relay refuses this agent: %s",
+			why);
 	worker_stop(&p->worker);
 }
 
@@ -69,12 +71,15 @@ static void process_reload(struct process *p)
 	sd_notify_reloading();
 	if (p->conf->load(p->conf->arg, &next) != 0) {
 		log_error("settings_not_reloaded", log_s("what_to_do", "correct them; the old ones hold"));
+		agent_note_reload(
+			p->agent, "they are wrong: the agent's log, or --check-config, says what; the old ones hold");
 	} else {
 		log_set_level((enum log_level)next.log_level);
 		if (agent_reload(p->agent, &next, &e) != 0)
 			log_error("settings_not_reloaded", log_err(&e));
 		else
 			log_info("settings_reloaded");
+		agent_note_reload(p->agent, e.code != ERR_NONE ? e.msg : "");
 	}
 	sd_notify_send("READY=1");
 }

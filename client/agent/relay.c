@@ -111,6 +111,7 @@ static void on_up(struct uplink *u, const struct frame_welcome *w)
 	r->wanted = MIN(w->links, LINKS_MAX);
 	r->backoff_ms = MIN(MAX(w->backoff_ms, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
 	r->last = (struct frame_end){ .code = 0 };
+	r->unknown_ns = 0;
 	log_info("link_up", log_s("relay", r->name), log_s("node", r->node), log_s("address", to),
 		log_u("links", relay_links_up(r)));
 	settle(r, 0);
@@ -127,14 +128,32 @@ static void on_goaway(struct uplink *u, const struct frame_end *why)
 	settle(r, delay_ms);
 }
 
+/* It may not have heard of a new client yet; one that it still does not know after long is deleted. */
+static void note_unknown(struct relay *r, const struct uplink *u)
+{
+	const uint64_t now = r->env->worker->now_ns;
+
+	if (u->refused.code != 0 && u->refused.code != ERR_NOT_FOUND)
+		r->unknown_ns = 0;
+	if (u->refused.code != ERR_NOT_FOUND)
+		return;
+	if (r->unknown_ns == 0)
+		r->unknown_ns = now;
+	else if (now - r->unknown_ns >= r->env->unknown_ms * UINT64_C(1000000))
+		r->refused = true;
+}
+
 static void note_end(struct relay *r, const struct uplink *u)
 {
 	str_copy(r->last_error, sizeof r->last_error, u->why);
 	r->last_error_ms = clock_wall_ms();
 	if (u->refused.code != 0)
 		r->last = u->refused;
+	note_unknown(r, u);
 	if (u->refused.code != 0 && u->refused.retry_ms == 0)
 		r->refused = true;
+	if (u->last == UPLINK_UP && !r->reconnect && relay_links_up(r) == 0)
+		r->refused = r->lost = true;
 }
 
 /* What it ended in: on its own it was lost or not reached; else it was not needed, or ended as agreed. */
@@ -165,13 +184,20 @@ static void on_over(struct uplink *u)
 	r->on_change(r, r->arg); /* may free r */
 }
 
+static void on_rules(struct uplink *u, const struct frame_rules *rules)
+{
+	struct relay *r = u->owner;
+
+	r->reconnect = rules->reconnect;
+}
+
 static void on_reserve(struct uplink *u)
 {
 	spares_settle(u->owner);
 }
 
 static const struct uplink_ops uplink_ops = {
-	.on_up = on_up, .on_goaway = on_goaway, .on_reserve = on_reserve, .on_over = on_over
+	.on_up = on_up, .on_goaway = on_goaway, .on_reserve = on_reserve, .on_over = on_over, .on_rules = on_rules
 };
 
 /* ---- beginning and end -------------------------------------------------------------------------------------------- */
@@ -199,6 +225,7 @@ struct relay *relay_new(
 	r->on_change = on_change;
 	r->arg = arg;
 	r->wanted = 1;
+	r->reconnect = true;
 	r->backoff_ms = BACKOFF_MS;
 	list_init(&r->in);
 	list_init(&r->uplinks);
@@ -241,7 +268,8 @@ bool relay_is_over(const struct relay *r)
 
 void relay_retry(struct relay *r)
 {
-	r->refused = false;
+	r->refused = r->lost = false;
+	r->unknown_ns = 0;
 	r->attempt = 0;
 	settle(r, 0);
 }

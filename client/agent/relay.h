@@ -36,6 +36,9 @@ struct relay {
 	uint64_t backoff_ms; /* longest wait */
 	bool closing;
 	bool refused;          /* for good */
+	bool reconnect;        /* when links are lost; the relay says */
+	bool lost;             /* they were, and it may not */
+	uint64_t unknown_ns;   /* since when it knows no such client; 0: it did not say so last */
 	struct frame_end last; /* the refusal; code 0: none */
 	char last_error[FRAME_REASON_SIZE];
 	int64_t last_error_ms;

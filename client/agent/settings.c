@@ -200,6 +200,18 @@ static const struct conf_key keys[] = {
 		.unit = "duration",
 		.help = "A UDP session without a datagram either way ends, should its relay not have ended it "
 			"before." },
+	{ .key = "unknown_timeout",
+		.env = "PORTWAY_AGENT_UNKNOWN_TIMEOUT",
+		.type = CONF_DURATION,
+		.offset = AT(unknown_ms),
+		.def = "1m",
+		.min = 1000,
+		.max = 86400000,
+		.flags = CONF_RELOAD,
+		.unit = "duration",
+		.help = "When every relay has said for so long that it knows no such client, it is taken for deleted "
+			"and "
+			"the agent ends." },
 };
 
 static const struct conf_table table = { .program = "portway agent", .keys = keys, .n = ARRAY_LEN(keys) };

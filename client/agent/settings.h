@@ -31,6 +31,7 @@ struct settings {
 	uint64_t max_udp_sessions;
 	uint64_t dial_timeout_ms;
 	uint64_t udp_idle_ms;
+	uint64_t unknown_ms;
 	uint64_t drain_timeout_ms;
 	int log_level;  /* enum log_level */
 	int log_format; /* enum log_format */

@@ -228,6 +228,18 @@ static int on_withdraw(struct uplink *u, const struct frame_head *h, const uint8
 	return 0;
 }
 
+static int on_rules(struct uplink *u, const struct frame_head *h, const uint8_t *payload)
+{
+	struct frame_rules r;
+
+	if (u->state < UPLINK_UP || frame_rules_get(&r, payload, h->n) != 0)
+		return -1;
+	tunnel_link_set_ping(&u->link, r.ping_ms);
+	if (u->ops->on_rules != NULL)
+		u->ops->on_rules(u, &r);
+	return 0;
+}
+
 static int on_control(struct tunnel_link *l, const struct frame_head *h, const uint8_t *payload)
 {
 	struct uplink *u = uplink_of(l);
@@ -239,6 +251,8 @@ static int on_control(struct tunnel_link *l, const struct frame_head *h, const u
 		return on_refused(u, h, payload);
 	case FRAME_GOAWAY:
 		return on_goaway(u, h, payload);
+	case FRAME_RULES:
+		return on_rules(u, h, payload);
 	case FRAME_CHECK:
 		return on_check(u, h, payload);
 	case FRAME_RESERVE:

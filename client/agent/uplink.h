@@ -34,6 +34,7 @@ struct uplink_env {
 	struct sessions *sessions;
 	struct checks *checks;
 	struct visits *visits;
+	uint64_t unknown_ms; /* a relay that knows no such client for so long means it */
 };
 
 struct uplink_ops {
@@ -45,6 +46,7 @@ struct uplink_ops {
 	/* A stream came. NULL: nobody asks. */
 	void (*on_taken)(struct uplink *u);
 	void (*on_over)(struct uplink *u);
+	void (*on_rules)(struct uplink *u, const struct frame_rules *r); /* NULL: it does not matter */
 };
 
 enum uplink_state { UPLINK_WAITING, UPLINK_DIALLING, UPLINK_GREETING, UPLINK_UP, UPLINK_LEAVING, UPLINK_OVER };

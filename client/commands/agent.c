@@ -12,11 +12,17 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 
+#include <errno.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define RELOAD_LOOK_NS 50000000 /* between two looks whether the agent has read its settings */
+#define RELOAD_LOOKS   200
 
 /* ---- settings ----------------------------------------------------------------------------------------------------- */
 
@@ -146,6 +152,8 @@ static void print_table(FILE *out, const json_t *status)
 		line(out, "  %-22s %lld", name, (long long)json_integer_value(value));
 	(void)fputs("relays:\n", out);
 	json_array_foreach(json_object_get(status, "relays"), i, relay) print_relay(out, relay);
+	if (json_is_string(json_object_get(status, "settings_error")))
+		line(out, "last reload failed: %s", text_of(status, "settings_error"));
 }
 
 static int print_status(const struct invocation *in, struct buf *answer)
@@ -202,6 +210,62 @@ static int status(const struct invocation *in)
 	return rc;
 }
 
+/* ---- reload ------------------------------------------------------------------------------------------------------- */
+
+/* NULL: *e says why there is no answer. */
+static json_t *ask_json(const struct invocation *in, struct err *e)
+{
+	struct buf answer;
+	json_t *status = NULL;
+
+	buf_init(&answer, STATUS_ANSWER_BYTES + 4096);
+	if (ask(in, &answer, e) == 0 && (status = json_loads(buf_cstr(&answer), 0, NULL)) == NULL)
+		err_set(e, ERR_PROTOCOL, NULL, "the agent's answer is not JSON");
+	buf_free(&answer);
+	return status;
+}
+
+/* 0: it has; -1 and *e, which says what is wrong with the settings, or that it did not answer in time. */
+static int await_reload(const struct invocation *in, long long before, struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = RELOAD_LOOK_NS };
+
+	for (unsigned i = 0; i < RELOAD_LOOKS; i++) {
+		json_t *status = ask_json(in, e);
+		const char *wrong = json_string_value(json_object_get(status, "settings_error"));
+		const bool done = status == NULL || number_of(status, "reloads") > before;
+
+		if (done && status != NULL && wrong != NULL)
+			err_set(e, ERR_VALIDATION, NULL, "settings: %s", wrong);
+		json_decref(status);
+		if (done)
+			return status == NULL || wrong != NULL ? -1 : 0;
+		(void)nanosleep(&pause, NULL);
+	}
+	return err_set(e, ERR_TIMEOUT, NULL, "the agent was told and has not done it yet");
+}
+
+static int reload(const struct invocation *in)
+{
+	struct failure f;
+	struct err e = { .code = ERR_NONE };
+	json_t *status = ask_json(in, &e);
+	const long long before = number_of(status, "reloads"), pid = number_of(status, "pid");
+	int rc = -1;
+
+	json_decref(status);
+	if (status != NULL && kill((pid_t)pid, SIGHUP) != 0)
+		err_set_sys(&e, ERR_PERMISSION, errno, "the agent (pid %lld)", pid);
+	else if (status != NULL)
+		rc = await_reload(in, before, &e);
+	if (rc == 0) {
+		line(in->out, "The agent (pid %lld) has its settings anew.", pid);
+		return EXIT_DONE;
+	}
+	failure_from_err(&f, e.code == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_BAD_NEWS, &e);
+	return invocation_fail(in, &f);
+}
+
 int command_agent(struct invocation *in)
 {
 	if (options_has(&in->options, "print-example")) {
@@ -216,5 +280,7 @@ int command_agent(struct invocation *in)
 		return run(in);
 	if (str_eq(in->argv[0], "status"))
 		return status(in);
-	return invocation_usage(in, "it takes nothing, or 'status', not '%s'", in->argv[0]);
+	if (str_eq(in->argv[0], "reload"))
+		return reload(in);
+	return invocation_usage(in, "it takes nothing, 'status' or 'reload', not '%s'", in->argv[0]);
 }

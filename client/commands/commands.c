@@ -61,7 +61,7 @@ static const struct option_row agent_options[] = {
 	{ .name = "runtime-dir",
 		.type = OPTION_FILE,
 		.value = "FOLDER",
-		.help = "with status: the runtime_dir of the agent that is asked" },
+		.help = "with status and reload: the runtime_dir of the agent that is meant" },
 	{ .name = NULL },
 };
 
@@ -210,7 +210,7 @@ static const struct option_row service_options[] = {
 
 /* ---- the table ---------------------------------------------------------------------------------------------------- */
 
-static const char *const agent_words[] = { "status", NULL };
+static const char *const agent_words[] = { "reload", "status", NULL };
 static const char *const service_words[] = { "install", "print", "uninstall", NULL };
 static const char *const methods[] = { "GET", "POST", "PUT", "PATCH", "DELETE", NULL };
 static const char *const connection_words[] = { "ls", "cut", NULL };
@@ -218,8 +218,8 @@ static const char *const shells[] = { "bash", "zsh", "fish", NULL };
 
 const struct command commands_table[] = {
 	{ .name = "agent",
-		.args = "[status]",
-		.summary = "keep this machine's tunnels up, or show how they are",
+		.args = "[status|reload]",
+		.summary = "keep this machine's tunnels up, show how they are, or reload",
 		.details = "Runs in the foreground: keeps links to the relays, and connects what they ask for to "
 			   "targets that "
 			   "its allow list has. Settings come from --config, PORTWAY_AGENT_... and --set; see "

@@ -31,6 +31,7 @@ static const struct {
 	[FRAME_ZIPPED] = { FRAME_ZIPPED_MAX, ON_STREAM },
 	[FRAME_OFFER] = { FRAME_CONTROL_MAX, ON_LINK },
 	[FRAME_WITHDRAW] = { FRAME_CONTROL_MAX, ON_LINK },
+	[FRAME_RULES] = { 5, ON_LINK },
 };
 
 static void put_u32(uint8_t *p, uint32_t v)
@@ -85,6 +86,29 @@ void frame_get_id(struct cursor *c, char dst[FRAME_ID_SIZE])
 	cursor_str16(c, dst, FRAME_ID_SIZE);
 	if (dst[0] == '\0')
 		cursor_fail(c);
+}
+
+void frame_rules_put(struct buf *b, const struct frame_rules *r)
+{
+	size_t at = frame_start(b);
+
+	buf_u32(b, r->ping_ms);
+	buf_u8(b, r->reconnect);
+	frame_done(b, at, FRAME_RULES, 0);
+}
+
+int frame_rules_get(struct frame_rules *r, const void *p, size_t n)
+{
+	struct cursor c;
+	uint8_t reconnect;
+
+	cursor_init(&c, p, n);
+	r->ping_ms = cursor_u32(&c);
+	reconnect = cursor_u8(&c);
+	r->reconnect = reconnect == 1;
+	if (r->ping_ms == 0 || reconnect > 1)
+		cursor_fail(&c);
+	return cursor_done(&c);
 }
 
 void frame_end_put(struct buf *b, enum frame_type type, uint32_t stream, const struct frame_end *f)

@@ -50,6 +50,7 @@ enum frame_type {
 	FRAME_ZIPPED,   /* DATA, compressed */
 	FRAME_OFFER,    /* relay: what leads from the agent's own machine (frame_offer.h) */
 	FRAME_WITHDRAW, /* relay: no more */
+	FRAME_RULES,    /* relay: what holds for this agent now */
 	FRAME_TYPES_END,
 };
 
@@ -62,6 +63,14 @@ struct frame_head {
 void frame_put_head(uint8_t out[FRAME_HEAD], enum frame_type type, uint32_t n, uint32_t stream);
 /* -1: not a type of ours, or longer than its type may be, or a stream where there is none (or the other way round). */
 int frame_get_head(struct frame_head *out, const uint8_t in[FRAME_HEAD]) MUST_CHECK;
+
+/* What may change while a link is up; said after WELCOME, too. */
+struct frame_rules {
+	uint32_t ping_ms;
+	bool reconnect; /* false: when its links are lost the agent does not dial again by itself */
+};
+void frame_rules_put(struct buf *b, const struct frame_rules *r);
+int frame_rules_get(struct frame_rules *r, const void *p, size_t n) MUST_CHECK;
 
 /* REFUSED, GOAWAY and RESET: why, and when to try again. */
 struct frame_end {

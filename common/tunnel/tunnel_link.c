@@ -536,16 +536,27 @@ int tunnel_link_carry(struct tunnel_link *l, const char *host, const char *path,
 	return 0;
 }
 
+void tunnel_link_set_ping(struct tunnel_link *l, uint32_t ping_ms)
+{
+	unsigned dead_ms = (unsigned)MIN(LOST_PINGS * (uint64_t)ping_ms, UNACKED_MS);
+
+	if (l->state != TUNNEL_UP || l->last_words || l->ping_ms == ping_ms)
+		return;
+	setsockopt(l->io.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof dead_ms);
+	if (l->ping_ms != 0) { /* what was quiet by the old measure is not lost by the new one */
+		l->heard_ns = l->worker->now_ns;
+		l->due_ns = l->worker->now_ns + ping_ms * NS_PER_MS;
+	}
+	l->ping_ms = ping_ms;
+	set_timer(l);
+}
+
 void tunnel_link_up(struct tunnel_link *l, uint32_t ping_ms)
 {
-	unsigned dead_ms = MIN(LOST_PINGS * ping_ms, UNACKED_MS);
-
 	link_move(l, TUNNEL_UP);
-	setsockopt(l->io.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof dead_ms);
 	tls_session_read_ahead(l->tls, IN_MAX); /* not for strangers */
-	l->ping_ms = ping_ms;
 	l->due_ns = l->worker->now_ns;
-	set_timer(l);
+	tunnel_link_set_ping(l, ping_ms);
 }
 
 int tunnel_link_export(struct tunnel_link *l, uint8_t out[FRAME_EXPORTED])

@@ -85,6 +85,7 @@ int tunnel_link_carry(
 	struct tunnel_link *l, const char *host, const char *path, struct tls_ctx *outer, struct err *e) MUST_CHECK;
 /* The greeting is over; from now on silence is answered with pings. */
 void tunnel_link_up(struct tunnel_link *l, uint32_t ping_ms);
+void tunnel_link_set_ping(struct tunnel_link *l, uint32_t ping_ms); /* from now on; of one that is up */
 /* Bytes that only both ends of this TLS session know; what a signature is bound to. */
 int tunnel_link_export(struct tunnel_link *l, uint8_t out[FRAME_EXPORTED]) MUST_CHECK;
 /* l->mux.out was written to by hand. */

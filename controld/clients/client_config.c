@@ -186,7 +186,8 @@ static const struct schema_field fields[] = {
 	{ .name = "auto_reconnect",
 		.type = SCHEMA_BOOL,
 		.flags = NULLED,
-		.help = "kept as a wish, default true; agents dial again always today" },
+		.help = "false: an agent that has lost its links to a relay does not dial it again, and ends when none "
+			"is left; default true" },
 	{ .name = "heartbeat_interval",
 		.type = SCHEMA_INT,
 		.flags = NULLED,

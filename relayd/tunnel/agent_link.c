@@ -147,6 +147,17 @@ static uint32_t ping_ms_of(const struct agent_link *a)
 	return c->heartbeat_s != 0 ? MIN(c->heartbeat_s, 3600) * 1000 : a->table->conf->ping_ms;
 }
 
+void agent_link_tell_rules(struct agent_link *a)
+{
+	const struct frame_rules r = { .ping_ms = ping_ms_of(a), .reconnect = a->seat->object->client.reconnect };
+
+	if (a->link.state != TUNNEL_UP || a->link.last_words)
+		return;
+	tunnel_link_set_ping(&a->link, r.ping_ms);
+	frame_rules_put(&a->link.mux.out, &r);
+	tunnel_link_flush(&a->link);
+}
+
 /*
  * On the worker that serves it from now on. The configuration may have changed since its signature was checked; and what a
  * later start cut meanwhile was the links that stood on a worker.
@@ -174,7 +185,7 @@ static void welcome(struct agent_link *a)
 	w.ping_ms = ping_ms_of(a);
 	frame_welcome_put(&a->link.mux.out, &w);
 	tunnel_link_up(&a->link, w.ping_ms);
-	tunnel_link_flush(&a->link);
+	agent_link_tell_rules(a);
 	agent_count(&t->counts.greeted);
 	if (agent_table_may_tell(t))
 		log_info("agent_link_up", log_s("client", a->hello.client), log_s("instance", a->hello.instance),

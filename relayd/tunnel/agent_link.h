@@ -36,6 +36,8 @@ bool agent_link_may_stay(const struct agent_link *a, int64_t wall_ms);
 void agent_link_refuse(struct agent_link *a, uint16_t code, uint32_t retry_ms, const char *reason);
 /* The same for a link that nobody needs: quietly. */
 void agent_link_dismiss(struct agent_link *a, const char *reason);
+/* Tells what its client's config says of links. */
+void agent_link_tell_rules(struct agent_link *a);
 void agent_link_go_away(struct agent_link *a, uint32_t within_ms);
 
 #endif

@@ -97,6 +97,17 @@ void seat_remove(struct agent_table *t, struct seat *s, struct list *link)
 
 /* ---- the configuration -------------------------------------------------------------------------------------------- */
 
+static bool same_rules(const struct client_conf *a, const struct client_conf *b)
+{
+	return a->heartbeat_s == b->heartbeat_s && a->reconnect == b->reconnect;
+}
+
+static void tell_rules(struct seat *s)
+{
+	LIST_FOREACH (it, &s->links)
+		agent_link_tell_rules(CONTAINER_OF(it, struct agent_link, in_seat));
+}
+
 static void on_object(const struct object *old, const struct object *new_, void *arg)
 {
 	struct agent_table *t = arg;
@@ -116,6 +127,15 @@ static void on_object(const struct object *old, const struct object *new_, void 
 	s->object = is_client ? object_ref(new_) : NULL;
 	if (!is_client)
 		wake_waiting(t, s);
+	else if (old != NULL && old->kind == OBJECT_CLIENT && !same_rules(&old->client, &new_->client))
+		tell_rules(s);
+}
+
+static bool is_known(const struct agent_link *a)
+{
+	const struct seat *s = agent_table_seat(a->table, a->hello.client);
+
+	return s != NULL && s->object != NULL;
 }
 
 /*
@@ -130,7 +150,8 @@ static void sweep(struct agent_table *t)
 		struct agent_link *a = link_in_table(it);
 
 		if (a->link.state == TUNNEL_UP && !a->link.last_words && !agent_link_may_stay(a, now))
-			agent_link_refuse(a, ERR_FORBIDDEN, 1000, "the client or its secret is not good any more");
+			agent_link_refuse(a, is_known(a) ? ERR_FORBIDDEN : ERR_NOT_FOUND, 1000,
+				"the client or its secret is not good any more");
 	}
 }
 

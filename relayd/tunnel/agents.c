@@ -38,7 +38,8 @@ struct agents {
 	struct registry *registry;
 	struct agent_table *tables; /* by worker */
 	unsigned n;
-	int fd; /* -1: not listening (yet) */
+	int fd;          /* -1: not listening (yet) */
+	bool configured; /* before, it would tell every agent that it knows no such client */
 	bool quiet;
 	uv_async_t changed;
 	uv_mutex_t lock;
@@ -103,7 +104,7 @@ static void start_listening(struct agents *a)
 {
 	struct err e;
 
-	if (a->quiet || a->tables[0].tls == NULL)
+	if (a->quiet || !a->configured || a->tables[0].tls == NULL)
 		return;
 	if (a->fd < 0 && (a->fd = make_socket(a->conf.listen, &e)) < 0) {
 		log_error("agents_not_listening", log_err(&e));
@@ -265,6 +266,10 @@ static void agents_apply(void *self, struct snapshot *old, struct snapshot *new_
 	workers_call(a->env.workers, work_apply, a);
 	if (target_view_apply(a->view, old, new_))
 		look_soon(a);
+	if (a->configured)
+		return;
+	a->configured = true;
+	start_listening(a);
 }
 
 static void work_go_away(struct worker *w, void *arg)

@@ -73,6 +73,7 @@ static int on_control(struct mux *m, const struct frame_head *h, const uint8_t *
 		struct frame_end end;
 		struct frame_check check;
 		struct frame_health health;
+		struct frame_rules rules;
 		uint64_t stamp;
 	} any;
 
@@ -84,6 +85,8 @@ static int on_control(struct mux *m, const struct frame_head *h, const uint8_t *
 		return frame_welcome_get(&any.welcome, payload, h->n);
 	case FRAME_CHECK:
 		return frame_check_get(&any.check, payload, h->n);
+	case FRAME_RULES:
+		return frame_rules_get(&any.rules, payload, h->n);
 	case FRAME_HEALTH:
 		return frame_health_get(&any.health, payload, h->n);
 	case FRAME_PING:

@@ -95,6 +95,30 @@ static void test_check(void **state)
 	buf_free(&b);
 }
 
+static void test_rules(void **state)
+{
+	static const uint8_t golden[] = "\x14\x00\x00\x05\x00\x00\x00\x00\x00\x00\x03\xe8\x01";
+	const struct frame_rules in = { 1000, true };
+	struct frame_rules out;
+	struct frame_head h;
+	const uint8_t *p;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 4096);
+	frame_rules_put(&b, &in);
+	assert_int_equal(b.len, sizeof golden - 1);
+	assert_memory_equal(b.data, golden, b.len);
+	p = payload(&b, FRAME_RULES, 0, &h);
+	assert_int_equal(frame_rules_get(&out, p, h.n), 0);
+	assert_true(out.reconnect && out.ping_ms == 1000);
+	b.data[b.len - 1] = 2;
+	assert_int_equal(frame_rules_get(&out, p, h.n), -1);
+	memset(b.data + FRAME_HEAD, 0, 5); /* no ping */
+	assert_int_equal(frame_rules_get(&out, p, h.n), -1);
+	buf_free(&b);
+}
+
 static void test_health(void **state)
 {
 	static const uint8_t golden[] = "\x0f\x00\x00\x0d\x00\x00\x00\x00\x00\x05map_1\x00\x00\x03off";
@@ -339,6 +363,7 @@ int main(void)
 		cmocka_unit_test(test_heads),
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_health),
+		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_open),
 		cmocka_unit_test(test_longest_open),
 		cmocka_unit_test(test_offer),

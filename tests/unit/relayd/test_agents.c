@@ -204,7 +204,7 @@ static int on_agent_control(struct tunnel_link *l, const struct frame_head *h, c
 		__atomic_store_n(&al->agent->code, al->refused.code, __ATOMIC_RELAXED);
 		return 0;
 	}
-	if (h->type == FRAME_GOAWAY)
+	if (h->type == FRAME_GOAWAY || h->type == FRAME_RULES)
 		return 0;
 	if (h->type == FRAME_CHECK) {
 		struct frame_check c;
