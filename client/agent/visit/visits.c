@@ -307,7 +307,7 @@ static void print_visit(const struct visit *v, struct buf *b)
 	unsigned n = 0;
 
 	LIST_FOREACH (it, &v->vias)
-		n += it != NULL;
+		n++;
 	jsonw_object(b, NULL);
 	jsonw_str(b, "mapping", v->offer.mapping);
 	jsonw_str(b, "protocol", v->offer.kind == FRAME_UDP ? "udp" : "tcp");
