@@ -35,7 +35,9 @@
 	X(timed_out, "ended by a time-out of ours, or to make room for a new session") \
 	X(reset, "connections ended by a reset of either side")                        \
 	X(refused_down, "refused: agents are here, and none has a target that works")  \
-	X(refused_quota, "refused or cut: the owner's quota is used up")
+	X(refused_quota, "refused or cut: the owner's quota is used up")               \
+	X(connected, "connections whose target was reached")                           \
+	X(connect_us, "microseconds from dialling those targets until they were, in sum")
 
 enum meter_counter {
 #define X(name, what) METER_##name,

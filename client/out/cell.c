@@ -45,6 +45,17 @@ void cell_age(char *dst, size_t size, int64_t ms)
 	(void)str_fmt(dst, size, "%" PRId64 "%c", ms / units[u].ms, units[u].unit);
 }
 
+void cell_us(char *dst, size_t size, uint64_t us)
+{
+	const bool in_s = us >= 999500;
+	const double v = (double)us / (in_s ? 1e6 : 1e3);
+
+	if (us < 1000)
+		(void)str_fmt(dst, size, "%" PRIu64 "us", us);
+	else
+		(void)str_fmt(dst, size, v < 9.95 ? "%.1f%s" : "%.0f%s", v, in_s ? "s" : "ms");
+}
+
 static size_t put_value(struct buf *out, const json_t *v);
 
 static size_t put_list(struct buf *out, const json_t *v)
@@ -135,9 +146,10 @@ size_t cell_put(struct buf *out, const struct column *c, const json_t *object, i
 
 	switch (c->kind) {
 	case CELL_BYTES:
+	case CELL_US:
 		if (!json_is_integer(v) || json_integer_value(v) < 0)
 			return put_value(out, v);
-		cell_bytes(text, sizeof text, (uint64_t)json_integer_value(v));
+		(c->kind == CELL_US ? cell_us : cell_bytes)(text, sizeof text, (uint64_t)json_integer_value(v));
 		return text_clean(out, text, strlen(text));
 	case CELL_LENGTH:
 		(void)str_fmt(text, sizeof text, "%zu", json_array_size(v));
@@ -156,7 +168,7 @@ size_t cell_put(struct buf *out, const struct column *c, const json_t *object, i
 
 bool cell_is_right(enum cell_kind kind)
 {
-	return kind == CELL_COUNT || kind == CELL_BYTES || kind == CELL_LENGTH || kind == CELL_AGE;
+	return kind == CELL_COUNT || kind == CELL_BYTES || kind == CELL_US || kind == CELL_LENGTH || kind == CELL_AGE;
 }
 
 bool cell_is_restless(enum cell_kind kind)

@@ -19,6 +19,7 @@ enum cell_kind {
 	CELL_TEXT,   /* as it is; null and "" are "-" */
 	CELL_COUNT,  /* a number, on the right */
 	CELL_BYTES,  /* "1.2M" */
+	CELL_US,     /* of microseconds: "85us", "1.2ms", "3.4s" */
 	CELL_AGE,    /* of a time: "5m" */
 	CELL_TIME,   /* "2026-11-22 10:00:00" */
 	CELL_LENGTH, /* of a list: how many */
@@ -41,5 +42,6 @@ bool cell_is_restless(enum cell_kind kind);
 /* "1.2M" (powers of 1024); "5m", "3d"; dst of 16 is enough. */
 void cell_bytes(char *dst, size_t size, uint64_t n);
 void cell_age(char *dst, size_t size, int64_t ms);
+void cell_us(char *dst, size_t size, uint64_t us);
 
 #endif

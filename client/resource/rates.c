@@ -12,7 +12,7 @@
 struct tunnel {
 	char id[ID_SIZE];
 	uint64_t seen_ms;
-	int64_t in, out, opened; /* counters */
+	int64_t in, out, opened, reached, connect_us; /* counters */
 	int64_t in_s, out_s, connections;
 	json_t *object;
 };
@@ -94,6 +94,14 @@ static int64_t rate(int64_t before, int64_t now, uint64_t ms)
 	return now > before && ms > 0 ? (int64_t)((double)(now - before) * 1000.0 / (double)ms + 0.5) : 0;
 }
 
+/* How long it took to reach the target of late, in microseconds (new); null when it was not dialled. */
+static json_t *connect_us_of(const struct tunnel *t, int64_t reached, int64_t us)
+{
+	if (reached <= t->reached || us < t->connect_us)
+		return json_null();
+	return json_integer((us - t->connect_us) / (reached - t->reached));
+}
+
 static void count_status(struct rates_total *total, const json_t *mapping)
 {
 	const char *status = json_string_value(json_object_get(mapping, "status"));
@@ -107,12 +115,15 @@ int rates_add(struct rates *r, const json_t *mapping)
 {
 	const char *id = json_string_value(json_object_get(mapping, "id"));
 	const int64_t in = counter(mapping, "bytes_received"), out = counter(mapping, "bytes_sent"),
-		      opened = counter(mapping, "connections_total");
+		      opened = counter(mapping, "connections_total"), reached = counter(mapping, "targets_reached"),
+		      connect_us = counter(mapping, "connect_time_us");
 	struct tunnel *t = map_get_str(&r->by_id, id != NULL ? id : "");
 	int64_t opened_s = 0;
+	json_t *latency;
 
 	if (t == NULL && (t = new_tunnel(r, id != NULL ? id : "")) == NULL)
 		return -1;
+	latency = t->seen_ms != 0 ? connect_us_of(t, reached, connect_us) : json_null();
 	t->in_s = t->out_s = 0;
 	if (t->seen_ms != 0 && r->now_ms > t->seen_ms) {
 		t->in_s = rate(t->in, in, r->now_ms - t->seen_ms);
@@ -123,6 +134,8 @@ int rates_add(struct rates *r, const json_t *mapping)
 	t->in = in;
 	t->out = out;
 	t->opened = opened;
+	t->reached = reached;
+	t->connect_us = connect_us;
 	t->connections = counter(mapping, "connections_active");
 	count_status(&r->coming, mapping);
 	r->coming.connections += t->connections;
@@ -132,8 +145,8 @@ int rates_add(struct rates *r, const json_t *mapping)
 	json_decref(t->object);
 	t->object = json_copy((json_t *)mapping);
 	return json_object_set_new(t->object, "rate",
-		json_pack("{s:I, s:I, s:I}", "in", (json_int_t)t->in_s, "out", (json_int_t)t->out_s, "opened",
-			(json_int_t)opened_s));
+		json_pack("{s:I, s:I, s:I, s:o}", "in", (json_int_t)t->in_s, "out", (json_int_t)t->out_s, "opened",
+			(json_int_t)opened_s, "connect_us", latency));
 }
 
 /* The busiest first, then those with connections, then the oldest: rows that do nothing stay where they are. */

@@ -30,7 +30,7 @@ void rates_end(struct rates *r);
 
 const struct rates_total *rates_total(const struct rates *r);
 size_t rates_count(const struct rates *r);
-/* The mapping with "rate": {"in", "out", "opened"} (per second); borrowed until the next begin. */
+/* The mapping with "rate": {"in", "out", "opened"} (per second) and "connect_us" (to the target, on average); borrowed until the next begin. */
 const json_t *rates_at(const struct rates *r, size_t i);
 
 #endif

@@ -16,14 +16,14 @@
 	" + excluded." #name " < -" TOTAL_MAX " THEN -" TOTAL_MAX " ELSE traffic." #name " + excluded." #name " END"
 #define ADD_NAME(name, what) ", " #name " = " ADDED(name)
 
-_Static_assert(METER_COUNTERS_N == 18, "SQL_ADD binds one value for each counter, and a migration adds its column");
+_Static_assert(METER_COUNTERS_N == 20, "SQL_ADD binds one value for each counter, and a migration adds its column");
 
 enum { SQL_ADD, SQL_OPEN, SQL_SERVE, SQL_GET };
 static const char *const sql[] = {
 	[SQL_ADD] = "INSERT INTO traffic (scope, tenant_id, id, user_id, updated_ms, active" METER_COUNTERS(
 		COMMA_NAME) ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
 			    "?18, ?19, ?20, ?21, "
-			    "?22, ?23, ?24) ON CONFLICT (scope, id, tenant_id) DO UPDATE SET updated_ms = "
+			    "?22, ?23, ?24, ?25, ?26) ON CONFLICT (scope, id, tenant_id) DO UPDATE SET updated_ms = "
 			    "excluded.updated_ms, "
 			    "active = " ADDED(active) METER_COUNTERS(ADD_NAME),
 	[SQL_OPEN] = "INSERT INTO traffic (scope, tenant_id, id, user_id, updated_ms, active" METER_COUNTERS(
@@ -266,6 +266,8 @@ void traffic_print(struct buf *b, const char *key, const struct traffic *t)
 	jsonw_int(b, "target_down", t->value[METER_refused_down]);
 	jsonw_int(b, "quota", t->value[METER_refused_quota]);
 	jsonw_end_object(b);
+	jsonw_int(b, "targets_reached", t->value[METER_connected]);
+	jsonw_int(b, "connect_time_us", t->value[METER_connect_us]);
 	jsonw_int(b, "dropped_in", t->value[METER_dropped_in]);
 	jsonw_int(b, "dropped_out", t->value[METER_dropped_out]);
 	jsonw_int(b, "timed_out", t->value[METER_timed_out]);

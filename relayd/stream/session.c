@@ -98,7 +98,7 @@ struct session {
 	struct tcp_lane *lane;
 	struct side side[2]; /* CLIENT, TARGET */
 	struct flow flow[2]; /* enum gate_way */
-	uint64_t active_ns;  /* of the last byte either way */
+	uint64_t active_ns; /* of the last byte either way; before the target is reached, when it began to be dialled */
 	struct timer timer;
 	struct task task; /* another turn; the wait for a name; the burial */
 	struct list link;
@@ -423,10 +423,19 @@ static int send_header(struct session *s)
 	return side_send_first(&s->side[TARGET], header, n);
 }
 
+static void count_connect(const struct session *s)
+{
+	const struct meter_slot *slot = &tcp_lane_gate(s->lane)->slot;
+
+	count(s->lane, METER_connected);
+	meter_add(slot, worker_of(s)->index, METER_connect_us, (worker_of(s)->now_ns - s->active_ns) / 1000);
+}
+
 static void on_connected(struct session *s)
 {
 	session_move(s, SESSION_OPEN);
 	dial_fini(&s->dial);
+	count_connect(s);
 	s->active_ns = worker_of(s)->now_ns;
 	set_timer(s);
 	if (s->socks != NULL && socks_answer(s->socks, &s->side[CLIENT], SOCKS5_DONE) != 0)
@@ -598,6 +607,13 @@ static void find_target(struct session *s)
 	}
 }
 
+static void begin_dial(struct session *s)
+{
+	session_move(s, SESSION_NAME);
+	s->active_ns = worker_of(s)->now_ns;
+	find_target(s);
+}
+
 /* The client says who he is and where to; then the way is that of any session. */
 static void talk(struct session *s)
 {
@@ -606,8 +622,7 @@ static void talk(struct session *s)
 		return;
 	case SOCKS_ASKS:
 		dial_init(&s->dial, s->socks->request.port, conf_of(s)->connect_timeout_ms, worker_of(s)->now_ns);
-		session_move(s, SESSION_NAME);
-		find_target(s);
+		begin_dial(s);
 		return;
 	case SOCKS_DENIED:
 		count(s->lane, METER_refused_cidr);
@@ -621,8 +636,7 @@ static void talk(struct session *s)
 static void leave_header(struct session *s)
 {
 	if (conf_of(s)->protocol != MAPPING_SOCKS5) {
-		session_move(s, SESSION_NAME);
-		find_target(s);
+		begin_dial(s);
 		return;
 	}
 	s->socks = socks_new();

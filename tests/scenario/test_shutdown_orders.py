@@ -222,6 +222,17 @@ def test_target_that_refuses_ends_the_client(fleet):
         except ConnectionResetError:  # which may come before connect() has returned
             pass
         eventually(lambda: fleet.stats(mapping["id"])["refused_by_reason"]["dial"] == 1, "refusal counted")
+        assert fleet.stats(mapping["id"])["targets_reached"] == 0
+
+
+def test_the_time_to_reach_a_target_is_counted(fleet):
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        mapping = fleet.mapping(target.getsockname()[1])
+        for _ in range(3):
+            with connect(mapping["source_port"]), target.accept()[0]:
+                pass
+        stats = fleet.wait_stats(mapping["id"], targets_reached=3)
+        assert 0 < stats["connect_time_us"] < 60_000_000
 
 
 def test_no_descriptor_leaks(fleet, tunnel):

@@ -64,6 +64,35 @@ static void test_rates(void **state)
 	rates_free(r);
 }
 
+static void add_reached(struct rates *r, int reached, int us)
+{
+	json_t *m = json_pack(
+		"{s:s, s:{s:i, s:i}}", "id", "a", "traffic_stats", "targets_reached", reached, "connect_time_us", us);
+
+	rates_begin(r, 1000);
+	assert_int_equal(rates_add(r, m), 0);
+	rates_end(r);
+	json_decref(m);
+}
+
+/* The time of those connections that came since the last look; without any there is none. */
+static void test_connect_times(void **state)
+{
+	struct rates *r;
+
+	(void)state;
+	assert_int_equal(rates_new(&r), 0);
+	add_reached(r, 10, 90000);
+	assert_true(json_is_null(json_object_get(json_object_get(rates_at(r, 0), "rate"), "connect_us")));
+	add_reached(r, 14, 91000);
+	assert_int_equal(rate_at(r, 0, "connect_us"), 250);
+	add_reached(r, 14, 91000);
+	assert_true(json_is_null(json_object_get(json_object_get(rates_at(r, 0), "rate"), "connect_us")));
+	add_reached(r, 20, 5); /* a counter that fell */
+	assert_true(json_is_null(json_object_get(json_object_get(rates_at(r, 0), "rate"), "connect_us")));
+	rates_free(r);
+}
+
 /* A database that was restored: counters fall, and that is not a huge rate. */
 static void test_counters_that_fall(void **state)
 {
@@ -135,6 +164,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_connect_times),
 		cmocka_unit_test(test_counters_that_fall),
 		cmocka_unit_test(test_a_look_that_breaks_off),
 		cmocka_unit_test(test_many),

@@ -11,6 +11,7 @@
 #include "controld/clients/clients.h"
 #include "controld/eraser.h"
 #include "controld/store/changes.h"
+#include "controld/store/erasure.h"
 #include "controld/tunnels/tunnels.h"
 #include "tests/unit/lib/test_client.h"
 #include "tests/unit/lib/test_server.h"
@@ -593,6 +594,8 @@ static void off_with_the_client(void **state)
 
 static void owners_that_go_take_their_clients_along(void **state)
 {
+	const struct erase_owner user = { .id = "usr_op", .now_ms = clock_wall_ms() };
+	const struct erase_owner tenant = { .tenant = true, .id = "blue", .now_ms = clock_wall_ms() };
 	struct err e;
 
 	(void)state;
@@ -601,7 +604,8 @@ static void owners_that_go_take_their_clients_along(void **state)
 	create("blue", "{}");
 	run_sql("UPDATE users SET status = 'deleting' WHERE id = 'usr_op'");
 	run_sql("UPDATE tenants SET status = 'deleting' WHERE id = 'blue'");
-	TEST_STORE_MUST(eraser_run(room.server.store.store, clock_wall_ms(), &e), e);
+	TEST_STORE_MUST(eraser_erase(room.server.store.store, &user, NULL, &e), e);
+	TEST_STORE_MUST(eraser_erase(room.server.store.store, &tenant, NULL, &e), e);
 	tick();
 	assert_int_equal(number_of("SELECT count(*) FROM clients"), 1);
 	assert_int_equal(number_of("SELECT count(*) FROM changes WHERE kind = 'client' AND op = 'delete' AND actor = "
