@@ -414,9 +414,9 @@ static void app_hand_over(struct app *a)
 {
 	static const struct bequest_events events = { on_bequest_ready, on_bequest_failed };
 	const struct bequest_goods goods = { .services = &a->engine.services,
+		.running = a->engine.running,
 		.lock_fd = a->dir.lock_fd,
-		.admin_fd = a->admin != NULL ? admin_fd(a->admin) : -1,
-		.snapshot = running_has_snapshot(a->engine.running) ? running_snapshot(a->engine.running) : NULL };
+		.admin_fd = a->admin != NULL ? admin_fd(a->admin) : -1 };
 	struct err e = { .code = ERR_NONE };
 
 	if (a->state != APP_SERVING || a->bequest != NULL || a->stepping_back || a->inheritance.from != NULL) {

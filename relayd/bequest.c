@@ -8,6 +8,7 @@
 #include "relayd/handover/handover.h"
 #include "relayd/inheritance.h"
 #include "relayd/options.h"
+#include "relayd/running.h"
 #include "relayd/services.h"
 
 #include <errno.h>
@@ -97,7 +98,8 @@ static int on_collect(void *arg, struct parcel *p, struct err *e)
 	struct bequest *b = arg;
 	int fd = -1, r;
 
-	if (b->goods.snapshot != NULL && (fd = make_snapshot_file(b->goods.snapshot, e)) < 0)
+	if (running_has_snapshot(b->goods.running) &&
+		(fd = make_snapshot_file(running_snapshot(b->goods.running), e)) < 0)
 		return -1;
 	r = collect(b, p, fd, e);
 	if (fd >= 0)

@@ -14,13 +14,13 @@
 struct bequest;
 struct err;
 struct options;
+struct running;
 struct services;
-struct snapshot;
 
 struct bequest_goods {
 	struct services *services;
-	int lock_fd, admin_fd;           /* admin_fd -1: there is none */
-	const struct snapshot *snapshot; /* NULL: none yet */
+	const struct running *running; /* the configuration goes as it is when the successor asks for it */
+	int lock_fd, admin_fd;         /* admin_fd -1: there is none */
 };
 
 struct bequest_events {

@@ -84,6 +84,39 @@ def test_a_successor_that_does_not_serve_changes_nothing(new_fleet, tmp_path):
                 eventually(lambda: not listeners(relay.metrics_port), "the successor ended", 40)
 
 
+def test_the_configuration_changes_while_the_successor_starts(new_fleet, tmp_path):
+    """It gets what is in force when it asks: with controld away, it has nobody else to hear it from."""
+    fleet = new_fleet(relays=0)
+    token = fleet.api.post("/api/v1/nodes/join-tokens", {"name": "edge-1"})["token"]
+    relay, binary, go = Relayd(fleet.folder, "edge-1", fleet.controld, token), tmp_path / "real", tmp_path / "go"
+    relay.program = str(tmp_path / "relayd")
+    put(relay.program, source=os.path.join(BIN, "relayd"))
+    shutil.copy(os.path.join(BIN, "relayd"), binary)
+    fleet.relays.append(relay.start())
+    fleet.wait_online()
+    with TcpServer(echo) as server:
+        before = fleet.mapping(server.port)
+        put(relay.program, script=f'#!/bin/sh\nuntil [ -e {go} ]; do sleep 0.02; done\nexec {binary} "$@"\n')
+        relay.signal(signal.SIGUSR2)
+        eventually(lambda: len(children(relay.pid)) == 2, "the successor has begun, and says nothing yet")
+        meanwhile = fleet.mapping(server.port)
+        fleet.api.delete(f"/api/v1/mappings/{before['id']}")
+        eventually(lambda: not listeners(before["source_port"]), "the first mapping is gone")
+        fleet.controld.kill()
+        go.touch()
+        successor = None
+        try:
+            successor = eventually(lambda: next(iter(listeners(relay.metrics_port) - {relay.pid}), None), "a successor", 40)
+            eventually(lambda: not relay.alive(), "the old one ends, as nothing is connected", 40)
+            assert relay.process.returncode == 0, relay.log_tail()
+            assert works(meanwhile["source_port"])
+            assert not listeners(before["source_port"])
+        finally:
+            if successor:
+                os.kill(successor, signal.SIGTERM)
+                eventually(lambda: not listeners(relay.metrics_port), "the successor ended", 40)
+
+
 # What a successor says over its descriptor 3 (relayd/handover/parcel.h); the goods are taken, and the ending differs.
 FAKE = """#!/usr/bin/python3
 import os, socket, time
