@@ -80,6 +80,26 @@ int credential_from_parts(
 	return r;
 }
 
+/* When it ends is for the relay to say, whose clock is kept; a machine that has just started may have none. */
+int credential_from_certificate(struct credential *out, const char *client, const struct credential_pem *pem,
+	const char *fingerprint, struct err *e)
+{
+	struct credential c = { .key = NULL };
+
+	if (take_client(&c, client, e) != 0 || take_fingerprint(&c, fingerprint, e) != 0)
+		return -1;
+	if (key_from_pem(&c.key, pem->key, NULL) != 0)
+		return err_set(e, ERR_VALIDATION, "tls_key",
+			"tls_key: must be an Ed25519 private key in PEM without a passphrase");
+	if (!cert_is_for(pem->cert, c.key)) {
+		credential_fini(&c);
+		return err_set(
+			e, ERR_VALIDATION, "tls_cert", "tls_cert: is no certificate in PEM of the key in tls_key");
+	}
+	*out = c;
+	return 0;
+}
+
 int credential_from_token(struct credential *out, const char *token, struct err *e)
 {
 	char text[TOKEN_SIZE];

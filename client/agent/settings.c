@@ -16,6 +16,7 @@
 
 #define AT(member)     offsetof(struct settings, member)
 #define TOKEN_FILE_MAX 1024
+#define PEM_FILE_MAX   65536
 
 static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
@@ -38,8 +39,7 @@ static const struct conf_key keys[] = {
 		.def = "",
 		.flags = CONF_RELOAD,
 		.unit = "",
-		.help = "SHA-256 of controld's certificate authority, by which relays are known; with client_id and "
-			"secret." },
+		.help = "SHA-256 of controld's certificate authority, by which relays are known; with client_id." },
 	{ .key = "client_id",
 		.env = "PORTWAY_AGENT_CLIENT_ID",
 		.type = CONF_STR,
@@ -47,7 +47,7 @@ static const struct conf_key keys[] = {
 		.def = "",
 		.flags = CONF_RELOAD,
 		.unit = "",
-		.help = "The client's number; with secret and ca_fingerprint, instead of a token." },
+		.help = "The client's number; with ca_fingerprint, and secret or tls_cert, instead of a token." },
 	{ .key = "dial_timeout",
 		.env = "PORTWAY_AGENT_DIAL_TIMEOUT",
 		.type = CONF_DURATION,
@@ -172,6 +172,23 @@ static const struct conf_key keys[] = {
 		.unit = "path",
 		.help = "Folder for the instance's name and epoch; empty for /var/lib/portway-agent or "
 			"$XDG_STATE_HOME/portway." },
+	{ .key = "tls_cert",
+		.env = "PORTWAY_AGENT_TLS_CERT",
+		.type = CONF_STR,
+		.offset = AT(tls_cert),
+		.def = "",
+		.flags = CONF_RELOAD,
+		.unit = "path",
+		.help = "A file with a certificate (PEM, Ed25519) that is registered for the client; with tls_key, "
+			"client_id and ca_fingerprint, instead of a secret." },
+	{ .key = "tls_key",
+		.env = "PORTWAY_AGENT_TLS_KEY",
+		.type = CONF_STR,
+		.offset = AT(tls_key),
+		.def = "",
+		.flags = CONF_RELOAD,
+		.unit = "path",
+		.help = "A file with the private key of tls_cert (PEM, not encrypted)." },
 	{ .key = "token",
 		.env = "PORTWAY_AGENT_TOKEN",
 		.type = CONF_STR,
@@ -260,18 +277,45 @@ const char *settings_listen(const struct settings *s)
 	return str_eq(s->listen, "off") ? "" : s->listen;
 }
 
+static int certificate(const struct settings *s, struct credential *out, struct err *e)
+{
+	uint8_t *cert, *key;
+	size_t n_cert, n_key;
+	int r;
+
+	if (s->token[0] != '\0' || s->token_file[0] != '\0' || s->secret[0] != '\0')
+		return err_set(
+			e, ERR_VALIDATION, "tls_cert", "tls_cert: either a certificate or a token or secret, not both");
+	if (s->tls_cert[0] == '\0' || s->tls_key[0] == '\0')
+		return err_set(e, ERR_VALIDATION, "tls_cert", "tls_cert and tls_key need each other");
+	if (file_read(s->tls_cert, PEM_FILE_MAX, &cert, &n_cert, e) != 0)
+		return -1;
+	r = file_read(s->tls_key, PEM_FILE_MAX, &key, &n_key, e);
+	if (r == 0) {
+		const struct credential_pem pem = { (char *)cert, (char *)key };
+
+		r = credential_from_certificate(out, s->client_id, &pem, s->ca_fingerprint, e);
+		explicit_bzero(key, n_key);
+		free(key);
+	}
+	free(cert);
+	return r;
+}
+
 int settings_credential(const struct settings *s, struct credential *out, struct err *e)
 {
 	uint8_t *text;
 	size_t n;
 	int r;
 
+	if (s->tls_cert[0] != '\0' || s->tls_key[0] != '\0')
+		return certificate(s, out, e);
 	if (s->token[0] != '\0')
 		return credential_from_token(out, s->token, e);
 	if (s->token_file[0] == '\0' && s->client_id[0] == '\0')
 		return err_set(e, ERR_VALIDATION, "token",
-			"no credentials: set token (PORTWAY_AGENT_TOKEN), token_file, or client_id, secret and "
-			"ca_fingerprint");
+			"no credentials: set token (PORTWAY_AGENT_TOKEN), token_file, or client_id, ca_fingerprint and "
+			"secret or tls_cert");
 	if (s->token_file[0] == '\0')
 		return credential_from_parts(out, s->client_id, s->secret, s->ca_fingerprint, e);
 	if (file_read(s->token_file, TOKEN_FILE_MAX, &text, &n, e) != 0)

@@ -21,6 +21,8 @@ struct settings {
 	char *client_id;  /* the three of them */
 	char *secret;
 	char *ca_fingerprint;
+	char *tls_cert; /* files; in place of the secret */
+	char *tls_key;
 	char *allow;
 	char *listen;      /* as allow: what private mappings may be listened on */
 	char *instance;    /* "": the state folder's */
@@ -45,7 +47,7 @@ int settings_load(struct settings *out, const struct conf_source *src, struct er
 /* As rules. */
 const char *settings_listen(const struct settings *s);
 void settings_free(struct settings *s); /* also of a zeroed one */
-/* From the token, its file or its parts. */
+/* From the token, its file, its parts, or a certificate. */
 int settings_credential(const struct settings *s, struct credential *out, struct err *e) MUST_CHECK;
 
 #define SETTINGS_RELAYS_MAX 32

@@ -277,6 +277,25 @@ int cert_inspect(const char *pem, struct cert_info *out, struct err *e)
 	return rc == 0 ? 0 : err_set(e, ERR_CRYPTO, NULL, "certificate: name, serial or times cannot be read");
 }
 
+int cert_public_key(const char *pem, uint8_t pub[KEY_PUBLIC_SIZE], struct err *e)
+{
+	STACK_OF(X509) *chain = cert_x509_read(pem, e);
+	size_t n = KEY_PUBLIC_SIZE;
+	EVP_PKEY *key;
+	bool good;
+
+	if (chain == NULL)
+		return -1;
+	key = X509_get0_pubkey(sk_X509_value(chain, 0));
+	good = key != NULL && EVP_PKEY_get_id(key) == EVP_PKEY_ED25519 &&
+	       EVP_PKEY_get_raw_public_key(key, pub, &n) == 1;
+	ERR_clear_error();
+	cert_x509_free(chain);
+	return good ? 0
+	            : err_set(e, ERR_CRYPTO, NULL,
+			      "certificate: its key is not Ed25519, the only kind that is used here");
+}
+
 bool cert_is_for(const char *pem, const struct key *k)
 {
 	STACK_OF(X509) *chain = cert_x509_read(pem, NULL);

@@ -8,11 +8,11 @@
 #define PORTWAY_CRYPTO_CERT_H
 
 #include "common/base/macros.h"
+#include "common/crypto/key.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct key;
 struct err;
 
 #define CERT_FINGERPRINT_SIZE 65 /* hex of SHA-256 over the DER, and NUL */
@@ -40,6 +40,8 @@ struct cert_info {
 };
 /* The first certificate of a PEM text. */
 int cert_inspect(const char *pem, struct cert_info *out, struct err *e) MUST_CHECK;
+/* Its public key, which must be Ed25519. */
+int cert_public_key(const char *pem, uint8_t pub[KEY_PUBLIC_SIZE], struct err *e) MUST_CHECK;
 /* Whether it is for this key. */
 bool cert_is_for(const char *pem, const struct key *k);
 

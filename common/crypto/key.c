@@ -74,6 +74,21 @@ int key_from_pem(struct key **out, const char *pem, struct err *e)
 	return key_wrap(out, pkey, true, e);
 }
 
+int key_from_public_pem(struct key **out, const char *pem, struct err *e)
+{
+	BIO *bio = BIO_new_mem_buf(pem, -1);
+	EVP_PKEY *pkey = bio != NULL ? PEM_read_bio_PUBKEY(bio, NULL, on_passphrase, NULL) : NULL;
+
+	BIO_free(bio);
+	if (pkey == NULL)
+		return crypto_err(e, ERR_CRYPTO, "read a public key");
+	if (EVP_PKEY_get_id(pkey) != EVP_PKEY_ED25519) {
+		EVP_PKEY_free(pkey);
+		return err_set(e, ERR_CRYPTO, NULL, "read a public key: only Ed25519 keys are used here");
+	}
+	return key_wrap(out, pkey, false, e);
+}
+
 void key_free(struct key *k)
 {
 	if (k == NULL)

@@ -23,6 +23,7 @@ int key_generate(struct key **out, struct err *e) MUST_CHECK;
 int key_from_seed(struct key **out, const uint8_t seed[KEY_SEED_SIZE], struct err *e) MUST_CHECK;
 int key_from_public(struct key **out, const uint8_t pub[KEY_PUBLIC_SIZE], struct err *e) MUST_CHECK;
 int key_from_pem(struct key **out, const char *pem, struct err *e) MUST_CHECK;
+int key_from_public_pem(struct key **out, const char *pem, struct err *e) MUST_CHECK;
 void key_free(struct key *k);
 void key_public(const struct key *k, uint8_t pub[KEY_PUBLIC_SIZE]);
 int key_seed(const struct key *k, uint8_t seed[KEY_SEED_SIZE]) MUST_CHECK; /* -1 for a public key */

@@ -26,8 +26,10 @@
 enum client_type { CLIENT_REGISTERED, CLIENT_ANONYMOUS };
 
 /* What is known of a key beside what the relays need; conf.keys[i] is the key itself. */
+enum client_key_kind { CLIENT_KEY_SECRET, CLIENT_KEY_PUBLIC, CLIENT_KEY_CERTIFICATE };
 struct client_secret {
 	char id[16];
+	enum client_key_kind kind; /* made here as a secret, or registered */
 	int64_t created_ms;
 };
 

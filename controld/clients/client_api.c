@@ -259,6 +259,29 @@ int client_api_rotate(void *feature, struct request *rq, struct reply *rp, struc
 	return rc;
 }
 
+static int work_add_key(struct db *tx, void *arg, struct err *e)
+{
+	struct write *w = arg;
+	struct err_list *errs = request_errors(w->rq);
+	struct client_new_key k;
+
+	client_key_apply(&k, w->body, w->now_ms, errs);
+	if (fail_input(errs, e) != 0 || load_for_change(tx, w, e) != 0 ||
+		client_key_add(&w->client, &k, w->now_ms, e) != 0)
+		return -1;
+	return save_changes(tx, w, e);
+}
+
+int client_api_add_key(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct write w;
+
+	write_begin(&w, feature, rq);
+	if (store_write(w.c->store, STORE_LOGGED, work_add_key, &w, e) != 0)
+		return -1;
+	return answer(&w, rp, 200, e);
+}
+
 static int work_drop_secret(struct db *tx, void *arg, struct err *e)
 {
 	struct write *w = arg;

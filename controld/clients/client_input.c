@@ -3,9 +3,11 @@
 #include "common/base/clock.h"
 #include "common/base/str.h"
 #include "controld/clients/client_config.h"
+#include "controld/clients/client_secret.h"
 
 #include <string.h>
 
+#define CLIENT_PEM_MAX 8192
 #define OVERLAP_MAX_MS (INT64_C(30) * 86400 * 1000)
 
 void client_init(struct client *c, int64_t now_ms)
@@ -26,7 +28,8 @@ static void take_name(struct client *c, const json_t *body, struct err_list *err
 		err_list_add(errs, ERR_VALIDATION, "name", "length", s, "name: at most %d characters", CLIENT_NAME_MAX);
 }
 
-static void take_expiry(struct client *c, const json_t *body, int64_t now_ms, struct err_list *errs)
+/* *ends_ms: as it is, and as the body has it; null is never. */
+static void take_expiry(int64_t *ends_ms, const json_t *body, int64_t now_ms, struct err_list *errs)
 {
 	const json_t *v = json_object_get(body, "expires_at");
 	const char *s = json_string_value(v);
@@ -37,10 +40,10 @@ static void take_expiry(struct client *c, const json_t *body, int64_t now_ms, st
 	if (s != NULL && clock_parse_rfc3339(s, &at) != 0)
 		err_list_add(
 			errs, ERR_VALIDATION, "expires_at", "format", s, "expires_at: '%s' is not an RFC 3339 time", s);
-	else if (s != NULL && at != c->conf.expires_ms && at <= now_ms)
+	else if (s != NULL && at != *ends_ms && at <= now_ms)
 		err_list_add(errs, ERR_VALIDATION, "expires_at", "range", s, "expires_at: '%s' is in the past", s);
 	else
-		c->conf.expires_ms = at;
+		*ends_ms = at;
 }
 
 void client_apply(struct client *c, const json_t *body, int64_t now_ms, struct err_list *errs)
@@ -50,7 +53,7 @@ void client_apply(struct client *c, const json_t *body, int64_t now_ms, struct e
 	const json_t *config = json_object_get(body, "config");
 
 	take_name(c, body, errs);
-	take_expiry(c, body, now_ms, errs);
+	take_expiry(&c->conf.expires_ms, body, now_ms, errs);
 	if (enabled != NULL)
 		c->active = !json_is_false(enabled);
 	if (single != NULL)
@@ -80,6 +83,19 @@ int64_t client_overlap_ms(const json_t *body, struct err_list *errs)
 		err_list_add(
 			errs, ERR_VALIDATION, "overlap", "range", value, "overlap: %s must be from 0 to 30d", value);
 	return (int64_t)ms;
+}
+
+void client_key_apply(struct client_new_key *k, const json_t *body, int64_t now_ms, struct err_list *errs)
+{
+	const char *pem = json_string_value(json_object_get(body, "pem"));
+	int64_t ends_ms = 0;
+	struct err e;
+
+	if (client_key_read(k, pem != NULL ? pem : "", now_ms, &e) != 0)
+		err_list_add(errs, e.code, "pem", "format", NULL, "%s", e.msg);
+	take_expiry(&ends_ms, body, now_ms, errs);
+	if (ends_ms != 0 && (k->not_after_ms == 0 || ends_ms < k->not_after_ms))
+		k->not_after_ms = ends_ms;
 }
 
 /* ---- schemas ------------------------------------------------------------------------------------------------------ */
@@ -125,7 +141,8 @@ static const struct schema_field fields[] = {
 	{ .name = "secrets",
 		.type = SCHEMA_ANY,
 		.flags = ANSWER,
-		.help = "those that work, newest first: id, created_at, expires_at" },
+		.help = "those that work, newest first: id, kind (secret, public_key, certificate), created_at, "
+			"expires_at" },
 	{ .name = "status",
 		.type = SCHEMA_STRING,
 		.flags = ANSWER,
@@ -161,6 +178,21 @@ static const struct schema_field rotate_fields[] = {
 		.help = "how long the secrets before it work on: from 0 to 30d; default 24h" },
 };
 const struct schema client_rotate_schema = { "ClientRotate", rotate_fields, ARRAY_LEN(rotate_fields), false };
+
+static const struct schema_field key_fields[] = {
+	{ .name = "pem",
+		.type = SCHEMA_STRING,
+		.flags = SCHEMA_REQUIRED,
+		.max = CLIENT_PEM_MAX,
+		.help = "an Ed25519 public key, or a certificate (X.509) of one, in PEM; never the private key" },
+	{ .name = "expires_at",
+		.type = SCHEMA_STRING,
+		.flags = NULLED,
+		.format = SCHEMA_FORMAT_TIME,
+		.help = "the relays refuse it from then on; default: when the certificate ends, and never later than "
+			"that" },
+};
+const struct schema client_key_schema = { "ClientKey", key_fields, ARRAY_LEN(key_fields), false };
 
 static const struct schema_field query_fields[] = {
 	{ .name = "user_id", .type = SCHEMA_STRING, .max = PROTO_ID_SIZE, .help = "of this user" },

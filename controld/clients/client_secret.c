@@ -3,6 +3,7 @@
 #include "common/base/jsonw.h"
 #include "common/base/rand.h"
 #include "common/base/str.h"
+#include "common/crypto/cert.h"
 #include "common/crypto/key.h"
 #include "common/crypto/seal.h"
 
@@ -56,31 +57,57 @@ static int public_of(const uint8_t seed[KEY_SEED_SIZE], uint8_t out[CLIENT_KEY_S
 	return 0;
 }
 
+static bool is_secret(const struct client *c, uint32_t i)
+{
+	return c->secrets[i].kind == CLIENT_KEY_SECRET;
+}
+
 static void end_others(struct client *c, int64_t at_ms)
 {
 	for (uint32_t i = 0; i < c->conf.n_keys; i++)
-		if (c->conf.keys[i].not_after_ms == 0 || c->conf.keys[i].not_after_ms > at_ms)
+		if (is_secret(c, i) && (c->conf.keys[i].not_after_ms == 0 || c->conf.keys[i].not_after_ms > at_ms))
 			c->conf.keys[i].not_after_ms = at_ms;
 }
 
+/* The secret that ends first, when all of them have an end; n_keys: there is no secret. */
 static uint32_t first_to_end(const struct client *c)
 {
-	uint32_t first = 0;
+	uint32_t first = c->conf.n_keys;
 
-	for (uint32_t i = 1; i < c->conf.n_keys; i++)
-		if (c->conf.keys[i].not_after_ms <= c->conf.keys[first].not_after_ms)
+	for (uint32_t i = 0; i < c->conf.n_keys; i++)
+		if (is_secret(c, i) &&
+			(first == c->conf.n_keys || c->conf.keys[i].not_after_ms <= c->conf.keys[first].not_after_ms))
 			first = i;
 	return first;
 }
 
-static void make_id(char id[16])
+static void make_id(char id[16], enum client_key_kind kind)
 {
 	uint8_t random[6];
 	char text[9];
 
 	rand_bytes(random, sizeof random);
 	str_b64url(text, random, sizeof random);
-	str_fmt(id, 16, "sec_%s", text);
+	str_fmt(id, 16, "%s_%s", kind == CLIENT_KEY_SECRET ? "sec" : "key", text);
+}
+
+/* There is room. */
+static void insert_first(
+	struct client *c, const uint8_t public_key[CLIENT_KEY_SIZE], enum client_key_kind kind, int64_t now_ms)
+{
+	memmove(&c->secrets[1], &c->secrets[0], c->conf.n_keys * sizeof c->secrets[0]);
+	memmove(&c->conf.keys[1], &c->conf.keys[0], c->conf.n_keys * sizeof c->conf.keys[0]);
+	c->conf.n_keys++;
+	c->secrets[0] = (struct client_secret){ .kind = kind, .created_ms = now_ms };
+	make_id(c->secrets[0].id, kind);
+	c->conf.keys[0] = (struct client_key){ .not_after_ms = 0 };
+	memcpy(c->conf.keys[0].public_key, public_key, CLIENT_KEY_SIZE);
+}
+
+static int refuse_full(struct err *e)
+{
+	return err_set(e, ERR_CONFLICT, NULL, "the client has %d keys, which is the most: end one of its secrets first",
+		CLIENT_KEYS_MAX);
 }
 
 int client_secret_add(
@@ -98,15 +125,62 @@ int client_secret_add(
 		return -1;
 	end_others(c, now_ms + overlap_ms);
 	client_secret_prune(c, now_ms);
-	if (c->conf.n_keys == CLIENT_KEYS_MAX)
+	if (c->conf.n_keys == CLIENT_KEYS_MAX) {
+		if (first_to_end(c) == c->conf.n_keys)
+			return refuse_full(e);
 		remove_at(c, first_to_end(c));
-	memmove(&c->secrets[1], &c->secrets[0], c->conf.n_keys * sizeof c->secrets[0]);
-	memmove(&c->conf.keys[1], &c->conf.keys[0], c->conf.n_keys * sizeof c->conf.keys[0]);
-	c->conf.n_keys++;
-	c->secrets[0] = (struct client_secret){ .created_ms = now_ms };
-	make_id(c->secrets[0].id);
-	c->conf.keys[0] = (struct client_key){ .not_after_ms = 0 };
-	memcpy(c->conf.keys[0].public_key, public_key, sizeof public_key);
+	}
+	insert_first(c, public_key, CLIENT_KEY_SECRET, now_ms);
+	return 0;
+}
+
+/* ---- keys that were made elsewhere -------------------------------------------------------------------------------- */
+
+static const char *const kinds[] = { "secret", "public_key", "certificate" };
+
+int client_key_read(struct client_new_key *out, const char *pem, int64_t now_ms, struct err *e)
+{
+	struct cert_info cert;
+	struct key *k;
+
+	*out = (struct client_new_key){ .kind = CLIENT_KEY_PUBLIC };
+	if (strstr(pem, "PRIVATE KEY") != NULL)
+		return err_set(e, ERR_VALIDATION, "pem",
+			"pem: this is a private key, which must stay where it is: make a new one, and send its public "
+			"key or certificate");
+	if (key_from_public_pem(&k, pem, NULL) == 0) {
+		key_public(k, out->public_key);
+		key_free(k);
+		return 0;
+	}
+	out->kind = CLIENT_KEY_CERTIFICATE;
+	if (cert_inspect(pem, &cert, NULL) != 0 || cert_public_key(pem, out->public_key, NULL) != 0)
+		return err_set(
+			e, ERR_VALIDATION, "pem", "pem: must be a public key or a certificate in PEM, and of Ed25519");
+	if (cert.not_after_ms <= now_ms)
+		return err_set(e, ERR_VALIDATION, "pem", "pem: the certificate has ended");
+	if (cert.not_before_ms > now_ms)
+		return err_set(e, ERR_VALIDATION, "pem", "pem: the certificate is not valid yet");
+	out->not_after_ms = cert.not_after_ms;
+	return 0;
+}
+
+int client_key_add(struct client *c, const struct client_new_key *new_key, int64_t now_ms, struct err *e)
+{
+	client_secret_prune(c, now_ms);
+	for (uint32_t i = 0; i < c->conf.n_keys; i++) {
+		if (memcmp(c->conf.keys[i].public_key, new_key->public_key, CLIENT_KEY_SIZE) != 0)
+			continue;
+		if (is_secret(c, i))
+			return err_set(e, ERR_CONFLICT, "pem", "pem: this is the key of one of the client's secrets");
+		c->secrets[i].kind = new_key->kind;
+		c->conf.keys[i].not_after_ms = new_key->not_after_ms;
+		return 0;
+	}
+	if (c->conf.n_keys == CLIENT_KEYS_MAX)
+		return refuse_full(e);
+	insert_first(c, new_key->public_key, new_key->kind, now_ms);
+	c->conf.keys[0].not_after_ms = new_key->not_after_ms;
 	return 0;
 }
 
@@ -122,7 +196,7 @@ bool client_secret_matches(const struct client *c, const char *text, int64_t now
 		return false;
 	seal_wipe(seed, sizeof seed);
 	for (uint32_t i = 0; i < c->conf.n_keys; i++) /* what is compared is public: time tells nothing */
-		if (!has_ended(&c->conf.keys[i], now_ms) &&
+		if (is_secret(c, i) && !has_ended(&c->conf.keys[i], now_ms) &&
 			memcmp(c->conf.keys[i].public_key, public_key, sizeof public_key) == 0)
 			matches = true;
 	return matches;
@@ -132,11 +206,14 @@ void client_auth_code(const struct client *c, char dst[CLIENT_AUTH_CODE_SIZE])
 {
 	uint8_t digest[SHA256_SIZE];
 	char hex[17];
+	uint32_t newest = 0;
 
 	dst[0] = '\0';
-	if (c->conf.n_keys == 0)
+	while (newest < c->conf.n_keys && !is_secret(c, newest))
+		newest++;
+	if (newest == c->conf.n_keys)
 		return;
-	seal_sha256(c->conf.keys[0].public_key, CLIENT_KEY_SIZE, digest);
+	seal_sha256(c->conf.keys[newest].public_key, CLIENT_KEY_SIZE, digest);
 	str_hex(hex, digest, 8);
 	str_fmt(dst, CLIENT_AUTH_CODE_SIZE, CODE_PREFIX "%s", hex);
 }
@@ -153,6 +230,7 @@ void client_secrets_store(const struct client *c, struct buf *b)
 		jsonw_object(b, NULL);
 		jsonw_str(b, "id", c->secrets[i].id);
 		jsonw_str(b, "key", hex);
+		jsonw_int(b, "kind", c->secrets[i].kind);
 		jsonw_int(b, "created", c->secrets[i].created_ms);
 		jsonw_int(b, "until", c->conf.keys[i].not_after_ms);
 		jsonw_end_object(b);
@@ -164,12 +242,15 @@ static int load_one(struct client *c, const json_t *one)
 {
 	const char *id = json_string_value(json_object_get(one, "id"));
 	const char *hex = json_string_value(json_object_get(one, "key"));
+	const json_int_t kind = json_integer_value(json_object_get(one, "kind")); /* 0 where rows are older */
 	struct client_secret *s = &c->secrets[c->conf.n_keys];
 	struct client_key *k = &c->conf.keys[c->conf.n_keys];
 
-	if (id == NULL || hex == NULL || str_copy(s->id, sizeof s->id, id) != 0 ||
+	if (id == NULL || hex == NULL || kind < CLIENT_KEY_SECRET || kind > CLIENT_KEY_CERTIFICATE ||
+		str_copy(s->id, sizeof s->id, id) != 0 ||
 		str_unhex(k->public_key, CLIENT_KEY_SIZE, hex) != CLIENT_KEY_SIZE)
 		return -1;
+	s->kind = (enum client_key_kind)kind;
 	s->created_ms = json_integer_value(json_object_get(one, "created"));
 	k->not_after_ms = json_integer_value(json_object_get(one, "until"));
 	c->conf.n_keys++;
@@ -194,6 +275,7 @@ void client_secrets_print(const struct client *c, const char *key, struct buf *b
 	for (uint32_t i = 0; i < c->conf.n_keys; i++) {
 		jsonw_object(b, NULL);
 		jsonw_str(b, "id", c->secrets[i].id);
+		jsonw_str(b, "kind", kinds[c->secrets[i].kind]);
 		jsonw_time(b, "created_at", c->secrets[i].created_ms);
 		jsonw_time(b, "expires_at", c->conf.keys[i].not_after_ms);
 		jsonw_end_object(b);

@@ -2,7 +2,8 @@
  * client_secret - the secrets of a client: made here, shown once, kept as public keys.
  *
  * A secret is the seed of an Ed25519 key, written "pws_" and base64url. Up to CLIENT_KEYS_MAX are good at a time: a new
- * one is made while the old one still works, so that agents change over without an outage.
+ * one is made while the old one still works, so that agents change over without an outage. A key that was made elsewhere
+ * may be registered beside them, bare or in a certificate, with which it ends; nobody here ever has its private half.
  *
  * Pure: no database; time is passed in.
  */
@@ -22,6 +23,17 @@
  */
 int client_secret_add(
 	struct client *c, char text[CLIENT_SECRET_SIZE], int64_t overlap_ms, int64_t now_ms, struct err *e) MUST_CHECK;
+
+struct client_new_key {
+	uint8_t public_key[CLIENT_KEY_SIZE];
+	enum client_key_kind kind;
+	int64_t not_after_ms; /* 0: never */
+};
+/* pem: a public key, or a certificate that is valid now. */
+int client_key_read(struct client_new_key *out, const char *pem, int64_t now_ms, struct err *e) MUST_CHECK;
+/* Makes it the newest of *c, or takes over its new end when it is there (a certificate was renewed). ERR_CONFLICT: no room. */
+int client_key_add(struct client *c, const struct client_new_key *new_key, int64_t now_ms, struct err *e) MUST_CHECK;
+
 /* One by its id; -1 when there is none. */
 int client_secret_remove(struct client *c, const char *id) MUST_CHECK;
 /* Forgets those that have ended. */

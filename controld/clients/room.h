@@ -34,6 +34,7 @@ int client_api_delete(void *feature, struct request *rq, struct reply *rp, struc
 int client_api_get_config(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int client_api_put_config(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int client_api_rotate(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int client_api_add_key(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int client_api_drop_secret(void *feature, struct request *rq, struct reply *rp, struct err *e);
 
 /* The rows of another tenant than the caller's. */

@@ -310,7 +310,8 @@ static void on_hello(struct agent_link *a)
 			"this relay serves no such client");
 	} else if (!is_genuine(a, conf, &a->hello)) {
 		agent_count(&t->counts.refused);
-		agent_link_refuse(a, ERR_AUTHENTICATION_FAILED, 0, "the client's secret is not the one it has now");
+		agent_link_refuse(
+			a, ERR_AUTHENTICATION_FAILED, 0, "this secret or key is not one that the client has now");
 	} else if (!may_connect(conf, clock_wall_ms())) {
 		agent_count(&t->counts.refused);
 		agent_link_refuse(a, ERR_FORBIDDEN, RETRY_LATER_MS, "the client is switched off or has expired");

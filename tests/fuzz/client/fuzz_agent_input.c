@@ -7,6 +7,8 @@
 #include "common/net/allow.h"
 #include "tests/fuzz/fuzz.h"
 
+#define FINGERPRINT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
 static void fuzz_allow(const char *s)
 {
 	struct allow *a;
@@ -27,6 +29,21 @@ static void fuzz_credential(const char *s)
 	if (credential_from_token(&c, s, NULL) != 0)
 		return;
 	FUZZ_CHECK(strlen(c.ca_fingerprint) == CERT_FINGERPRINT_SIZE - 1 && c.key != NULL);
+	credential_fini(&c);
+}
+
+/* A certificate and a key, with a NUL's place taken by '|'. */
+static void fuzz_certificate(char *s)
+{
+	char *bar = strchr(s, '|');
+	struct credential c;
+
+	if (bar == NULL)
+		return;
+	*bar = '\0';
+	if (credential_from_certificate(&c, "42", &(struct credential_pem){ s, bar + 1 }, FINGERPRINT, NULL) != 0)
+		return;
+	FUZZ_CHECK(c.key != NULL && cert_is_for(s, c.key));
 	credential_fini(&c);
 }
 
@@ -70,6 +87,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 'c':
 		fuzz_credential(s);
+		break;
+	case 'k':
+		fuzz_certificate(s);
 		break;
 	case 'p':
 		fuzz_proxy(s);
