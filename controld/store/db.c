@@ -350,11 +350,11 @@ int db_part_begin(struct db *db, bool logged, struct err *e)
 	return db->driver->part(db->conn, DRIVER_PART_BEGIN, e);
 }
 
-int db_part_keep(struct db *db, struct err *e)
+int db_part_keep(struct db *db, bool sure, struct err *e)
 {
 	db_settle(db);
 	db->logged = false;
-	return db->driver->part(db->conn, DRIVER_PART_KEEP, e);
+	return db->driver->part(db->conn, sure ? DRIVER_PART_SURE : DRIVER_PART_KEEP, e);
 }
 
 int db_part_undo(struct db *db, struct err *e)
@@ -369,7 +369,7 @@ bool db_in_transaction(const struct db *db)
 	return db->driver->in_transaction(db->conn);
 }
 
-bool db_run_again(const struct db *db)
+enum driver_again db_run_again(const struct db *db)
 {
 	return db->driver->run_again(db->conn);
 }

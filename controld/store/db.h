@@ -36,12 +36,11 @@ int db_commit(struct db *db, struct err *e) MUST_CHECK;
 void db_rollback(struct db *db);
 /* One function's part of a shared transaction. */
 int db_part_begin(struct db *db, bool logged, struct err *e) MUST_CHECK;
-int db_part_keep(struct db *db, struct err *e) MUST_CHECK;
+int db_part_keep(struct db *db, bool sure, struct err *e) MUST_CHECK;
 int db_part_undo(struct db *db, struct err *e) MUST_CHECK;
 /* False when the database gave the transaction up by itself. */
 bool db_in_transaction(const struct db *db);
-/* What failed last may succeed when it is run again. */
-bool db_run_again(const struct db *db);
+enum driver_again db_run_again(const struct db *db);
 
 /* For what works on whole databases: all rows of a table, whatever it is. Ends with query_end(). */
 int db_scan(struct db *db, struct query **out, const char *sql, struct err *e) MUST_CHECK;

@@ -5,8 +5,7 @@
  * which database it talks to. Functions that can fail answer -1 with *e set; texts and blobs of a row are borrowed
  * until the next step or reset.
  *
- * A connection that is lost stays an object: what is called on it fails with ERR_UNAVAILABLE, and the next begin()
- * connects again.
+ * A connection that is lost stays an object: calls fail with ERR_UNAVAILABLE, and the next begin() connects again.
  *
  * Thread: a connection and its statements belong to one thread at a time.
  */
@@ -28,8 +27,9 @@ struct driver_watch;
 struct reach;
 
 enum driver_tx { DRIVER_TX_READ, DRIVER_TX_LOGGED, DRIVER_TX_OPERATIONAL };
-/* One function's part of a transaction that several share. */
-enum driver_part { DRIVER_PART_BEGIN, DRIVER_PART_KEEP, DRIVER_PART_UNDO };
+/* One function's part of a transaction that several share. SURE: what it posted is done when that returns. */
+enum driver_part { DRIVER_PART_BEGIN, DRIVER_PART_KEEP, DRIVER_PART_SURE, DRIVER_PART_UNDO };
+enum driver_again { DRIVER_AGAIN_NOT, DRIVER_AGAIN_PART, DRIVER_AGAIN_ALL };
 
 struct driver_conf {
 	bool writer;         /* false: the connection refuses to write */
@@ -65,8 +65,8 @@ struct driver {
 	int (*part)(struct driver_conn *c, enum driver_part what, struct err *e);
 	/* False after the database itself rolled back (a full disk, an I/O error) or was lost. */
 	bool (*in_transaction)(struct driver_conn *c);
-	/* What failed last failed for what others did at the same time; run again, it may succeed. */
-	bool (*run_again)(struct driver_conn *c);
+	/* What may succeed when run again: a part, after what others did meanwhile; ALL, SURE, as what a kept part posted failed. */
+	enum driver_again (*run_again)(struct driver_conn *c);
 	/* Several statements of a migration: without parameters, without rows, without a limit of time. */
 	int (*script)(struct driver_conn *c, const char *sql, struct err *e);
 

@@ -40,10 +40,12 @@ struct driver_conn {
 	enum { TX_NONE, TX_READ, TX_WRITE } tx;
 	struct {
 		char number[24], timeline[12];
-	} ticket;    /* of a TX_WRITE: by which the server knows what became of it */
-	bool unread; /* a TX_READ from which nothing was read yet: it may begin anew on another connection */
-	bool failed; /* a statement of the transaction, or of its running part, failed: only undoing helps */
-	bool again;  /* ... for what others did at the same time */
+	} ticket;       /* of a TX_WRITE: by which the server knows what became of it */
+	bool unread;    /* a TX_READ from which nothing was read yet: it may begin anew on another connection */
+	bool failed;    /* a statement of the transaction, or of its running part, failed: only undoing helps */
+	bool again;     /* ... for what others did at the same time */
+	bool spoiled;   /* ... that an earlier part had posted and that was kept */
+	size_t part_at; /* what is due before it is not of the running part; SIZE_MAX: none runs */
 	char notice[160];
 	PGnotify *news;                          /* that was handed out last; postgres_watch.c */
 	enum postgres_due due[POSTGRES_DUE_MAX]; /* oldest first */
@@ -83,7 +85,7 @@ int postgres_commit(struct driver_conn *c, struct err *e);
 int postgres_rollback(struct driver_conn *c);
 int postgres_part(struct driver_conn *c, enum driver_part what, struct err *e);
 bool postgres_in_transaction(struct driver_conn *c);
-bool postgres_run_again(struct driver_conn *c);
+enum driver_again postgres_run_again(struct driver_conn *c);
 int postgres_script(struct driver_conn *c, const char *sql, struct err *e);
 /* A reader that has not read anything yet does not notice that its connection had gone: false when it must. */
 bool postgres_revive(struct driver_conn *c, struct err *e);

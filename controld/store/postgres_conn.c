@@ -207,6 +207,7 @@ static void drop(struct driver_conn *c)
 	c->pg = NULL;
 	c->n_due = 0;
 	c->tx = TX_NONE;
+	c->spoiled = false;
 }
 
 static void one_line(char *dst, size_t size, const char *text)

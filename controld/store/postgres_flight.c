@@ -150,10 +150,13 @@ static int take_all(struct driver_conn *c, uint64_t end_ms, struct err *e)
 			failed = 1;
 			break; /* nothing is due any more */
 		}
-		if (rc > 0 && failed++ == 0)
+		if (rc > 0 && failed++ == 0) {
 			first = why;
+			c->spoiled = i < c->part_at;
+		}
 	}
 	c->n_due = 0;
+	c->part_at = c->part_at == SIZE_MAX ? SIZE_MAX : 0;
 	if (failed > 0 && e != NULL)
 		*e = first;
 	return failed > 0 ? -1 : 0;

@@ -66,10 +66,12 @@ int postgres_begin(struct driver_conn *c, enum driver_tx kind, struct err *e)
 		if (postgres_ready(c, e) != 0)
 			return -1;
 		c->failed = c->again = c->unread = false;
+		c->part_at = SIZE_MAX;
 		rc = kind == DRIVER_TX_READ ? begin_reading(c, e) : begin_writing(c, kind == DRIVER_TX_LOGGED, e);
 		if (c->pg != NULL)
 			break;
 	}
+	c->spoiled = false;
 	return rc;
 }
 
@@ -156,13 +158,27 @@ int postgres_rollback(struct driver_conn *c)
 	return 0;
 }
 
+static int part_begin(struct driver_conn *c, struct err *e)
+{
+	c->again = false;
+	if (postgres_post(c, "SAVEPOINT part", e) != 0)
+		return -1;
+	c->part_at = c->n_due;
+	return 0;
+}
+
 int postgres_part(struct driver_conn *c, enum driver_part what, struct err *e)
 {
 	if (what == DRIVER_PART_BEGIN)
-		return postgres_post(c, "SAVEPOINT part", e);
-	if (what == DRIVER_PART_KEEP && c->failed)
+		return part_begin(c, e);
+	if (what != DRIVER_PART_UNDO && c->failed)
 		return err_set(
 			e, ERR_INTERNAL, NULL, "database %s: a write went on after a statement had failed", c->shown);
+	if (what == DRIVER_PART_SURE && postgres_land(c, NULL, postgres_limit(c), e) != 0)
+		return -1;
+	if (what == DRIVER_PART_UNDO && c->n_due > c->part_at) /* undoing waits behind what may fail */
+		(void)!postgres_land(c, NULL, postgres_limit(c), NULL);
+	c->part_at = SIZE_MAX;
 	if (what == DRIVER_PART_UNDO && postgres_post(c, "ROLLBACK TO SAVEPOINT part", e) != 0)
 		return -1;
 	c->failed = false;
@@ -174,9 +190,9 @@ bool postgres_in_transaction(struct driver_conn *c)
 	return c->pg != NULL && c->tx != TX_NONE;
 }
 
-bool postgres_run_again(struct driver_conn *c)
+enum driver_again postgres_run_again(struct driver_conn *c)
 {
-	return c->again;
+	return c->spoiled ? DRIVER_AGAIN_ALL : c->again ? DRIVER_AGAIN_PART : DRIVER_AGAIN_NOT;
 }
 
 /* A migration may take long; nobody serves from this database yet, or they go on with what they have. */

@@ -309,10 +309,10 @@ static bool sqlite_in_transaction(struct driver_conn *c)
 }
 
 /* There is one writer, and nothing that it could meet. */
-static bool sqlite_run_again(struct driver_conn *c)
+static enum driver_again sqlite_run_again(struct driver_conn *c)
 {
 	(void)c;
-	return false;
+	return DRIVER_AGAIN_NOT;
 }
 
 /* ---- statements: a driver_stmt is an sqlite3_stmt ---------------------------------------------------------------- */

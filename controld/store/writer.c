@@ -68,8 +68,8 @@ static void group_fail(struct list *group, const struct err *e)
 	}
 }
 
-/* One run of a function. False when the database gave up the whole transaction. */
-static bool job_try(struct writer *w, struct job *j)
+/* One run of a function. False when the database gave up the whole transaction, or what an earlier one did is undone. */
+static bool job_try(struct writer *w, struct job *j, bool sure)
 {
 	int64_t last_seq = w->db->last_seq;
 
@@ -78,28 +78,28 @@ static bool job_try(struct writer *w, struct job *j)
 		return false;
 	j->rc = j->fn(w->db, j->arg, &j->err);
 	if (j->rc == 0)
-		j->rc = db_part_keep(w->db, &j->err);
+		j->rc = db_part_keep(w->db, sure, &j->err);
 	if (j->rc == 0)
 		return true;
 	if (j->err.code == ERR_NONE)
 		err_set(&j->err, ERR_INTERNAL, NULL, "database: a write failed without a reason");
 	j->rc = -1;
 	w->db->last_seq = last_seq;
-	return db_in_transaction(w->db) && db_part_undo(w->db, NULL) == 0;
+	return db_in_transaction(w->db) && db_part_undo(w->db, NULL) == 0 && db_run_again(w->db) != DRIVER_AGAIN_ALL;
 }
 
 /*
  * One function inside the group's transaction. False when the database gave up the whole transaction; then what
  * earlier functions did is gone as well.
  */
-static bool job_run(struct writer *w, struct job *j)
+static bool job_run(struct writer *w, struct job *j, bool sure)
 {
 	uint64_t begun = clock_mono_ms();
 	bool going = true;
 
 	for (int run = 0; run < WRITER_RUNS_MAX; run++) {
-		going = job_try(w, j);
-		if (!going || j->rc == 0 || !db_run_again(w->db))
+		going = job_try(w, j, sure);
+		if (!going || j->rc == 0 || db_run_again(w->db) != DRIVER_AGAIN_PART)
 			break;
 		log_info("store_write_again", log_err(&j->err));
 	}
@@ -118,7 +118,7 @@ static enum driver_tx group_kind(const struct list *group)
 }
 
 /* All functions of the group in one transaction; *kept gets how many were not undone. */
-static int group_run(struct writer *w, struct list *group, size_t *kept, struct err *e)
+static int group_run(struct writer *w, struct list *group, bool sure, size_t *kept, struct err *e)
 {
 	*kept = 0;
 	if (db_begin(w->db, group_kind(group), e) != 0)
@@ -126,7 +126,7 @@ static int group_run(struct writer *w, struct list *group, size_t *kept, struct 
 	LIST_FOREACH (it, group) {
 		struct job *j = CONTAINER_OF(it, struct job, link);
 
-		if (!job_run(w, j)) {
+		if (!job_run(w, j, sure)) {
 			*e = j->err;
 			return -1;
 		}
@@ -156,16 +156,28 @@ void writer_tell(struct writer *w, int64_t last_seq)
 	pthread_mutex_unlock(&w->lock);
 }
 
+static int group_try(struct writer *w, struct list *group, bool sure, size_t *kept, struct err *e)
+{
+	int rc = group_run(w, group, sure, kept, e);
+
+	if (rc == 0 && *kept > 0)
+		rc = db_commit(w->db, e);
+	if (db_in_transaction(w->db))
+		db_rollback(w->db);
+	return rc;
+}
+
+/* A posted statement may fail after its function was taken for done: all are run again, and each waits for its own. */
 static void group_commit(struct writer *w, struct list *group)
 {
 	struct err e = { 0 };
 	size_t kept;
-	int rc = group_run(w, group, &kept, &e);
+	int rc = group_try(w, group, false, &kept, &e);
 
-	if (rc == 0 && kept > 0)
-		rc = db_commit(w->db, &e);
-	if (db_in_transaction(w->db))
-		db_rollback(w->db);
+	if (rc != 0 && db_run_again(w->db) == DRIVER_AGAIN_ALL) {
+		log_info("store_group_again", log_err(&e));
+		rc = group_try(w, group, true, &kept, &e);
+	}
 	if (rc != 0) {
 		group_fail(group, &e);
 		log_error("store_commit_failed", log_err(&e));

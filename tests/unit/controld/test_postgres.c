@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -288,6 +289,68 @@ static void test_writes_that_cannot_be_are_refused_whole(void **state)
 	assert_int_equal(number(t->store, "SELECT count(*) FROM t"), 2);
 }
 
+/* Puts one row, and posts another one that is there already: nobody waits for that. */
+static int work_post_last(struct db *tx, void *arg, struct err *e)
+{
+	return work_put(tx, arg, e) != 0 ? -1 : db_post(tx, sql_put, e, bind_i(1), bind_s("posted"));
+}
+
+static int work_linger(struct db *tx, void *arg, struct err *e)
+{
+	(void)tx;
+	(void)e;
+	pthread_barrier_wait(arg); /* the writer is busy from now on ... */
+	pthread_barrier_wait(arg); /* ... until the others wait for it */
+	return 0;
+}
+
+struct lone {
+	struct store *store;
+	store_fn fn;
+	void *arg;
+	int rc;
+	struct err e;
+};
+
+static void *work_alone(void *arg)
+{
+	struct lone *l = arg;
+
+	l->rc = store_write(l->store, STORE_LOGGED, l->fn, l->arg, &l->e);
+	return NULL;
+}
+
+/* Of one group: who is told that it is stored finds it there, and who failed is the one whose statement did. */
+static void test_a_posted_failure_is_its_own(void **state)
+{
+	struct test_store *t = *state;
+	int64_t ids[] = { 10, 11, 12 };
+	pthread_barrier_t busy;
+	struct lone all[] = { { t->store, work_linger, &busy, 0, { 0 } }, { t->store, work_put, &ids[0], 0, { 0 } },
+		{ t->store, work_post_last, &ids[1], 0, { 0 } }, { t->store, work_put, &ids[2], 0, { 0 } } };
+	pthread_t threads[ARRAY_LEN(all)];
+	struct store_stats stats = { 0 };
+
+	pthread_barrier_init(&busy, NULL, 2);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		assert_int_equal(pthread_create(&threads[i], NULL, work_alone, &all[i]), 0);
+		if (i == 0)
+			pthread_barrier_wait(&busy);
+		while (store_stats(t->store, &stats), stats.queue < i)
+			usleep(1000);
+	}
+	pthread_barrier_wait(&busy);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&busy);
+	assert_int_equal(all[1].rc, 0);
+	assert_int_equal(all[2].rc, -1);
+	assert_int_equal(all[2].e.code, ERR_ALREADY_EXISTS);
+	assert_int_equal(all[3].rc, 0);
+	assert_int_equal(number(t->store, "SELECT count(*) FROM t WHERE id IN (10, 12)"), 2);
+	assert_int_equal(number(t->store, "SELECT count(*) FROM t WHERE id = 11"), 0);
+}
+
 static void test_who_wants_it_alone_sees_who_is_there(void **state)
 {
 	struct test_store *t = *state;
@@ -349,6 +412,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sessions_that_were_ended_are_not_noticed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_reader_in_the_middle_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_writes_that_cannot_be_are_refused_whole, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_posted_failure_is_its_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_wants_it_alone_sees_who_is_there, setup, teardown),
 		cmocka_unit_test(test_bad_urls_are_refused),
 	};
