@@ -10,6 +10,7 @@
 #include "controld/identity/service.h"
 #include "controld/janitor.h"
 #include "controld/jobs/jobs.h"
+#include "controld/notify/notify.h"
 #include "controld/store/changes.h"
 #include "controld/store/store.h"
 #include "controld/store/watch.h"
@@ -265,6 +266,11 @@ static int clean_jobs(void *arg, int64_t now_ms, struct err *e)
 	return jobs_clean(arg, now_ms, e);
 }
 
+static int clean_deliveries(void *arg, int64_t now_ms, struct err *e)
+{
+	return notify_clean(arg, now_ms, e);
+}
+
 static int tick_tunnels(void *arg, int64_t now_ms, struct err *e)
 {
 	return tunnels_tick(arg, now_ms, e);
@@ -301,6 +307,7 @@ int app_janitor_open(struct app *a, struct err *e)
 		{ "clients seen", 5 * 1000, see_clients, a->clients, false },
 		{ "eraser", 5 * 1000, erase_leaving, a, true },
 		{ "jobs", 60 * 1000, clean_jobs, a->jobs, true },
+		{ "deliveries", 60 * 1000, clean_deliveries, a->notify, true },
 		{ "signing keys", 60 * 1000, rotate_identity, a->identity, false },
 		{ "identity", 60 * 1000, clean_identity, a->identity, true },
 		{ "changes", 10 * 60 * 1000, clean_changes, a, true },

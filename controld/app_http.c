@@ -11,6 +11,7 @@
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
 #include "controld/jobs/jobs.h"
+#include "controld/notify/notify.h"
 #include "controld/store/store.h"
 #include "controld/tunnels/tunnels.h"
 
@@ -143,8 +144,8 @@ static int line_check(void *self, struct err *e)
 
 int app_serve_open(struct app *a, struct err *e)
 {
-	const struct app_metrics_sources sources = { a->store, a->samples, a->identity, a->fleet, a->watch,
-		a->cluster };
+	const struct app_metrics_sources sources = { a->store, a->samples, a->identity, a->fleet, a->watch, a->cluster,
+		a->outbound };
 	const struct health_probe database = { "database", database_check, a->store, true };
 	const struct health_probe fleet = { "fleet", line_check, a->fleet, true };
 
@@ -156,6 +157,8 @@ int app_serve_open(struct app *a, struct err *e)
 		server_add_routes(a->server, fleet_routes(a->fleet), e) != 0 ||
 		server_add_routes(a->server, jobs_routes(a->jobs), e) != 0 ||
 		server_add_metrics(a->server, jobs_metrics(a->jobs), e) != 0 ||
+		server_add_routes(a->server, notify_routes(a->notify), e) != 0 ||
+		server_add_metrics(a->server, notify_metrics(a->notify), e) != 0 ||
 		server_add_routes(a->server, hub_routes(a->events), e) != 0 ||
 		server_add_metrics(a->server, hub_metrics(a->events), e) != 0 ||
 		server_add_health(a->server, &fleet, e) != 0 || server_add_health(a->server, &database, e) != 0 ||

@@ -3,6 +3,7 @@
 #include "controld/app_parts.h"
 #include "controld/erase_job.h"
 #include "controld/jobs/jobs.h"
+#include "controld/notify/notify.h"
 #include "controld/out/outbound.h"
 #include "controld/store/watch.h"
 
@@ -57,15 +58,40 @@ void app_jobs_wind_down(struct app *a)
 	jobs_wind_down(a->jobs);
 }
 
+int app_notify_open(struct app *a, struct err *e)
+{
+	const struct settings *s = a->settings;
+	const struct notify_conf conf = {
+		.store = a->store,
+		.outbound = a->outbound,
+		.shared = watch_shared(a->watch),
+		.senders = (unsigned)s->webhooks.senders,
+		.timeout_ms = s->webhooks.timeout_ms,
+		.retry_ms = s->webhooks.retry_ms,
+		.retry_max_ms = s->webhooks.retry_max_ms,
+		.attempts = s->webhooks.attempts,
+		.waiting_max = s->webhooks.waiting_max,
+		.keep_ms = s->keep.deliveries_ms,
+	};
+
+	return notify_new(&a->notify, &conf, e);
+}
+
+void app_notify_close(struct app *a)
+{
+	notify_free(a->notify);
+}
+
 /* When all features are there whose work it is. */
 int app_work_open(struct app *a, struct err *e)
 {
 	jobs_add_kinds(a->jobs, (struct job_kinds){ erase_job_kinds, erase_job_kinds_n, a->store });
-	return jobs_start(a->jobs, e);
+	return jobs_start(a->jobs, e) != 0 ? -1 : notify_start(a->notify, e);
 }
 
 /* Before they go. */
 void app_work_close(struct app *a)
 {
+	notify_stop(a->notify);
 	jobs_stop(a->jobs);
 }

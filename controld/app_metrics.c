@@ -6,6 +6,7 @@
 #include "controld/cluster/cluster.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
+#include "controld/out/outbound.h"
 #include "controld/store/store.h"
 #include "controld/store/watch.h"
 
@@ -23,7 +24,8 @@ struct readings {
 	struct identity_stats identity;
 	struct fleet_stats fleet;
 	struct watch_stats watch;
-	uint64_t others, cpu_ms, fds, fds_max, resident_bytes, start_s;
+	struct outbound_stats outbound;
+	uint64_t calls, others, cpu_ms, fds, fds_max, resident_bytes, start_s;
 };
 
 /* X(member of the readings, type, name, help) */
@@ -42,6 +44,12 @@ struct readings {
 	X(fds_max, GAUGE, "process_max_fds", "How many there may be.")                                 \
 	X(resident_bytes, GAUGE, "process_resident_memory_bytes", "Memory in RAM.")                    \
 	X(start_s, GAUGE, "process_start_time_seconds", "When it was started, since 1970.")
+#define OUTBOUND_METRICS(X)                                                                                   \
+	X(outbound.sent, COUNTER, "outbound_calls_total", "Calls to the outside that were answered.")         \
+	X(outbound.failed, COUNTER, "outbound_failed_total", "Calls to the outside that were not.")           \
+	X(outbound.denied, COUNTER, "outbound_denied_total", "Calls to addresses that are closed.")           \
+	X(outbound.refused, COUNTER, "outbound_refused_total", "Calls that found too many others under way.") \
+	X(calls, GAUGE, "outbound_calls", "Calls to the outside that are under way.")
 #define CLUSTER_METRICS(X)                                                                                      \
 	X(watch.wakes, COUNTER, "cluster_wakes_total", "Commits of other controlds that we were told of.")      \
 	X(watch.missed, COUNTER, "cluster_wakes_missed_total",                                                  \
@@ -64,7 +72,7 @@ struct readings {
 /* What a metric is called, and where its value is. */
 static const struct metric_def defs[] = {
 #define X(member, type, name, help) { name, METRIC_##type, help, NULL, 0 },
-	PROCESS_METRICS(X) CLUSTER_METRICS(X) IDENTITY_METRICS(X)
+	PROCESS_METRICS(X) OUTBOUND_METRICS(X) CLUSTER_METRICS(X) IDENTITY_METRICS(X)
 #undef X
 #define X(name, what) { "fleet_" #name "_total", METRIC_COUNTER, what, NULL, 0 },
 		FLEET_COUNTERS(X)
@@ -75,7 +83,7 @@ static const struct metric_def defs[] = {
 };
 static const size_t offsets[ARRAY_LEN(defs)] = {
 #define X(member, type, name, help) offsetof(struct readings, member),
-	PROCESS_METRICS(X) CLUSTER_METRICS(X) IDENTITY_METRICS(X)
+	PROCESS_METRICS(X) OUTBOUND_METRICS(X) CLUSTER_METRICS(X) IDENTITY_METRICS(X)
 #undef X
 #define X(name, what) offsetof(struct readings, fleet.name),
 		FLEET_COUNTERS(X) FLEET_GAUGES(X)
@@ -147,6 +155,8 @@ static void on_collect(void *arg)
 	fleet_stats(m->sources.fleet, &r.fleet);
 	watch_stats(m->sources.watch, &r.watch);
 	r.others = cluster_others(m->sources.cluster);
+	outbound_stats(m->sources.outbound, &r.outbound);
+	r.calls = r.outbound.active;
 	for (size_t i = 0; i < ARRAY_LEN(defs); i++) {
 		uint64_t now = *(const uint64_t *)(const void *)((const char *)&r + offsets[i]);
 

@@ -10,6 +10,7 @@
 
 struct app_metrics;
 struct cluster;
+struct outbound;
 struct err;
 struct fleet;
 struct identity_service;
@@ -25,6 +26,7 @@ struct app_metrics_sources {
 	struct fleet *fleet;
 	struct watch *watch;
 	struct cluster *cluster;
+	struct outbound *outbound;
 };
 
 int app_metrics_new(struct app_metrics **out, const struct app_metrics_sources *sources, struct err *e) MUST_CHECK;

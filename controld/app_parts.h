@@ -38,6 +38,7 @@ struct app {
 	struct server *server;
 	struct outbound *outbound;
 	struct jobs *jobs;
+	struct notify *notify;
 	struct hub *events;
 	struct dynamic *dynamic;
 	struct client_statuses *client_statuses;
@@ -85,6 +86,8 @@ int app_jobs_open(struct app *a, struct err *e) MUST_CHECK;
 void app_jobs_close(struct app *a);
 /* Takes no more jobs; what runs has time until app_work_close(). */
 void app_jobs_wind_down(struct app *a);
+int app_notify_open(struct app *a, struct err *e) MUST_CHECK;
+void app_notify_close(struct app *a);
 int app_work_open(struct app *a, struct err *e) MUST_CHECK;
 void app_work_close(struct app *a);
 

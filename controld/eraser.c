@@ -4,6 +4,7 @@
 #include "controld/clients/clients.h"
 #include "controld/identity/service.h"
 #include "controld/jobs/jobs.h"
+#include "controld/notify/notify.h"
 #include "controld/store/erasure.h"
 #include "controld/store/store.h"
 #include "controld/tunnels/tunnels.h"
@@ -52,6 +53,7 @@ static const struct {
 	{ clients_erasures, &clients_erasures_n },
 	{ tunnels_erasures, &tunnels_erasures_n },
 	{ jobs_erasures, &jobs_erasures_n },
+	{ notify_erasures, &notify_erasures_n },
 	{ identity_erasures, &identity_erasures_n },
 };
 

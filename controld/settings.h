@@ -38,7 +38,8 @@ struct settings {
 		uint64_t readers, group_max, queue_max, wait_ms, answer_ms, connect_ms, start_wait_ms;
 	} database;
 	struct {
-		uint64_t changes_ms, changes_max, jobs_ms, jobs_dead_ms, samples_10s_ms, samples_1m_ms, samples_1h_ms;
+		uint64_t changes_ms, changes_max, deliveries_ms, jobs_ms, jobs_dead_ms, samples_10s_ms, samples_1m_ms,
+			samples_1h_ms;
 	} keep;
 	struct {
 		uint64_t streams_max, streams_per_user_max, queue_max, beat_ms;
@@ -79,6 +80,9 @@ struct settings {
 		uint64_t port_min, port_max, create_wait_ms, mappings_max;
 		int host_names; /* enum host_names_by */
 	} tunnels;
+	struct {
+		uint64_t attempts, retry_ms, retry_max_ms, senders, timeout_ms, waiting_max;
+	} webhooks;
 	struct {
 		uint64_t db, db_queue, slow, slow_queue, parked;
 	} workers;

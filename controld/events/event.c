@@ -19,6 +19,7 @@ static const struct {
 	{ "client", PERM_READ, false },
 	{ "job", PERM_READ, false },
 	{ "schedule", PERM_READ, false },
+	{ "webhook", PERM_TENANT_ADMIN, false },
 	{ "user", PERM_TENANT_ADMIN, true },
 	{ "tenant", PERM_TENANT_ADMIN, true },
 	{ "api_key", PERM_TENANT_ADMIN, true },
@@ -87,6 +88,14 @@ void event_make(struct event *ev, const struct change *c, const uint8_t log_id[C
 	buf_printf(&ev->text, "id: %s\nevent: change\ndata: %s\n\n", id, buf_cstr(&json));
 	ev->text.failed = ev->text.failed || json.failed;
 	buf_free(&json);
+}
+
+enum permission event_needs(const char *kind)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (str_eq(kind, kinds[i].kind))
+			return kinds[i].needs;
+	return PERM_TENANT_ADMIN;
 }
 
 void event_fini(struct event *ev)

@@ -36,6 +36,8 @@ struct event_filter {
 
 void event_make(struct event *ev, const struct change *c, const uint8_t log_id[CHANGES_LOG_ID_SIZE]);
 void event_fini(struct event *ev);
+/* What one must be allowed to, to be told of objects of that kind. */
+enum permission event_needs(const char *kind);
 bool event_is_for(const struct event *ev, const struct event_filter *f);
 
 /* The position in the log: "1f2e3d4c-1234", the beginning of the log's id and a sequence. */

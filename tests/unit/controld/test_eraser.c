@@ -5,6 +5,7 @@
 #include "controld/clients/clients.h"
 #include "controld/identity/service.h"
 #include "controld/jobs/jobs.h"
+#include "controld/notify/notify.h"
 #include "controld/store/erasure.h"
 #include "controld/tunnels/tunnels.h"
 #include "tests/unit/lib/test_store.h"
@@ -289,8 +290,10 @@ static bool is_registered(const char *table)
 		"controlds",        /* the platform's */
 		"idempotency_keys", /* sealed, and gone after a day */
 	};
-	const struct erasure *const *lists[] = { clients_erasures, tunnels_erasures, jobs_erasures, identity_erasures };
-	const size_t n[] = { clients_erasures_n, tunnels_erasures_n, jobs_erasures_n, identity_erasures_n };
+	const struct erasure *const *lists[] = { clients_erasures, tunnels_erasures, jobs_erasures, notify_erasures,
+		identity_erasures };
+	const size_t n[] = { clients_erasures_n, tunnels_erasures_n, jobs_erasures_n, notify_erasures_n,
+		identity_erasures_n };
 
 	for (size_t i = 0; i < ARRAY_LEN(stay); i++)
 		if (str_eq(stay[i], table))

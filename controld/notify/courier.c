@@ -1,0 +1,223 @@
+/* Hands queues that are due to senders, and what a sender does. */
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "controld/notify/room.h"
+#include "controld/store/changes.h"
+
+#include <stdlib.h>
+
+#define SENT_AT_ONCE 50   /* then others have a turn */
+#define HOLD_MS      5000 /* besides the time of a call: to write what came of it */
+
+/* A queue that a sender is at. */
+struct round {
+	struct pool_job job;
+	struct notify *notify;
+	struct delivery_hold hold;
+	struct webhook webhook;
+	struct delivery delivery;
+	struct attempt attempt;
+	struct delivery_result result;
+	char why[64]; /* the webhook is to be paused; "" */
+	bool ours;    /* the queue still is */
+};
+
+static int64_t hold_until(const struct notify *n)
+{
+	return clock_wall_ms() + (int64_t)n->conf.timeout_ms + HOLD_MS;
+}
+
+/* ---- what came of it --------------------------------------------------------------------------------------------- */
+
+static int work_note(struct db *tx, void *arg, struct err *e)
+{
+	struct round *r = arg;
+	const int rc = delivery_note(tx, &r->result, e);
+
+	r->ours = rc > 0;
+	return MIN(rc, 0);
+}
+
+/* A logged change: it happens once until somebody enables the webhook again. */
+static int work_pause(struct db *tx, void *arg, struct err *e)
+{
+	struct round *r = arg;
+	struct change c = { .time_ms = r->result.now_ms, .actor = "system", .op = "pause", .fields = "paused_reason" };
+	struct webhook w;
+	int rc;
+
+	if (work_note(tx, arg, e) != 0)
+		return -1;
+	if (!r->ours || (rc = webhook_pause(tx, r->webhook.id, r->why, r->result.now_ms, e)) == 0)
+		return 0;
+	if (rc < 0 || webhook_get(tx, "", r->webhook.id, &w, e) != 0)
+		return -1;
+	return webhook_log(tx, &w, &c, NULL, e);
+}
+
+static void plan(struct round *r)
+{
+	const struct notify *n = r->notify;
+	const struct attempt *a = &r->attempt;
+	const int64_t failures = r->webhook.failures + 1, now = clock_wall_ms();
+	const uint64_t wait = attempt_backoff_ms(failures, n->conf.retry_ms, n->conf.retry_max_ms);
+
+	r->why[0] = '\0';
+	r->result = (struct delivery_result){ .hold = &r->hold,
+		.id = r->delivery.id,
+		.state = "pending",
+		.status = a->status,
+		.latency_ms = a->latency_ms,
+		.now_ms = now,
+		.due_ms = now + MAX((int64_t)wait, a->retry_after_ms),
+		.until_ms = hold_until(n),
+		.error = a->error };
+	if (a->verdict == VERDICT_DELIVERED)
+		r->result.state = "delivered";
+	else if (a->verdict == VERDICT_REFUSED)
+		r->result.state = "refused";
+	else if (a->verdict == VERDICT_DEAD)
+		(void)str_fmt(r->why, sizeof r->why, "the endpoint answered %d", a->status);
+	else if (failures >= (int64_t)n->conf.attempts)
+		(void)str_fmt(r->why, sizeof r->why, "%lld attempts in a row failed", (long long)failures);
+}
+
+/* True to go on with the next one. */
+static bool note(struct round *r, struct err *e)
+{
+	const bool pause = r->why[0] != '\0';
+
+	if (store_write(r->notify->conf.store, pause ? STORE_LOGGED : STORE_OPERATIONAL, pause ? work_pause : work_note,
+		    r, e) != 0 ||
+		!r->ours)
+		return false;
+	if (pause)
+		log_warn("webhook_paused", log_s("webhook", r->webhook.id), log_s("tenant", r->webhook.tenant_id),
+			log_s("why", r->why));
+	return r->attempt.verdict == VERDICT_DELIVERED || r->attempt.verdict == VERDICT_REFUSED;
+}
+
+/* ---- a sender ---------------------------------------------------------------------------------------------------- */
+
+static int read_next(struct round *r, struct err *e)
+{
+	struct db *db;
+	int rc;
+
+	if (store_read_begin(r->notify->conf.store, &db, e) != 0)
+		return -1;
+	rc = webhook_get(db, "", r->hold.webhook_id, &r->webhook, e);
+	if (rc == 0)
+		rc = delivery_head(db, r->hold.webhook_id, &r->delivery, e);
+	store_read_end(db);
+	return rc > 0 && (!r->webhook.enabled || r->webhook.paused[0] != '\0') ? 0 : rc;
+}
+
+/* True when it went well and there may be another one. */
+static bool send_next(struct round *r, struct err *e)
+{
+	struct notify *n = r->notify;
+	const struct attempt_conf conf = { n->conf.outbound, n->conf.timeout_ms, notify_is_stopping, n };
+
+	if (read_next(r, e) <= 0)
+		return false;
+	attempt_make(&r->attempt, &conf, &r->webhook, &r->delivery);
+	if (r->attempt.verdict == VERDICT_STOPPED)
+		return false;
+	notify_metrics_tried(n->metrics, &r->attempt);
+	plan(r);
+	return note(r, e);
+}
+
+static int work_release(struct db *tx, void *arg, struct err *e)
+{
+	return delivery_release(tx, arg, clock_wall_ms(), e);
+}
+
+static void work_round(struct pool_job *job)
+{
+	struct round *r = CONTAINER_OF(job, struct round, job);
+	struct notify *n = r->notify;
+	struct err e = { 0 };
+
+	for (int i = 0; i < SENT_AT_ONCE && !notify_is_stopping(n) && send_next(r, &e); i++)
+		;
+	if (e.code != 0 && e.code != ERR_NOT_FOUND)
+		log_warn("webhook_round_failed", log_s("webhook", r->hold.webhook_id), log_err(&e));
+	if (store_write(n->conf.store, STORE_OPERATIONAL, work_release, &r->hold, &e) != 0)
+		log_warn("webhook_release_failed", log_s("webhook", r->hold.webhook_id), log_err(&e));
+	buf_free(&r->delivery.body);
+	free(r);
+	atomic_fetch_sub(&n->busy, 1);
+	notify_poke(n);
+}
+
+/* ---- who is next ------------------------------------------------------------------------------------------------- */
+
+struct taking {
+	struct notify *notify;
+	struct delivery_hold hold;
+	bool taken;
+};
+
+static int work_take(struct db *tx, void *arg, struct err *e)
+{
+	struct taking *t = arg;
+	const int rc = delivery_take(tx, clock_wall_ms(), hold_until(t->notify), &t->hold, e);
+
+	t->taken = rc > 0;
+	return MIN(rc, 0);
+}
+
+static int hand_over(struct notify *n, const struct delivery_hold *hold, struct err *e)
+{
+	struct round *r = calloc(1, sizeof *r);
+
+	if (r == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "webhooks: out of memory");
+	r->job.work = work_round;
+	r->notify = n;
+	r->hold = *hold;
+	buf_init(&r->delivery.body, TOPIC_BODY_MAX);
+	atomic_fetch_add(&n->busy, 1);
+	if (pool_submit(n->senders, &r->job) == 0)
+		return 0;
+	atomic_fetch_sub(&n->busy, 1);
+	free(r);
+	return err_set(e, ERR_OVERLOADED, NULL, "webhooks: no sender is free");
+}
+
+/* Whether a queue may be due: looked at before anything is written. */
+static int look(struct notify *n, int64_t *next_ms, struct err *e)
+{
+	struct db *db;
+	int rc;
+
+	if (store_read_begin(n->conf.store, &db, e) != 0)
+		return -1;
+	rc = delivery_next_due(db, next_ms, e);
+	store_read_end(db);
+	return rc;
+}
+
+int courier_step(struct notify *n, int64_t *next_ms, struct err *e)
+{
+	while (atomic_load(&n->busy) < n->conf.senders) {
+		struct taking t = { .notify = n };
+
+		if (look(n, next_ms, e) != 0)
+			return -1;
+		if (*next_ms == 0 || *next_ms > clock_wall_ms())
+			return 0;
+		if (store_write(n->conf.store, STORE_OPERATIONAL, work_take, &t, e) != 0)
+			return -1;
+		if (!t.taken)
+			return 0;
+		if (hand_over(n, &t.hold, e) != 0)
+			return -1;
+	}
+	*next_ms = 0; /* a sender that ends says so */
+	return 0;
+}

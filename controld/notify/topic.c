@@ -1,0 +1,125 @@
+#include "controld/notify/topic.h"
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/base/jsonw.h"
+#include "common/base/str.h"
+#include "controld/events/event.h"
+
+#include <string.h>
+
+static const struct {
+	const char *op, *verb;
+} verbs[] = { { "create", "created" }, { "update", "updated" }, { "delete", "deleted" } };
+
+void topic_name(char dst[TOPIC_SIZE], const struct change *c)
+{
+	const char *verb = c->op;
+
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (str_eq(c->op, verbs[i].op))
+			verb = verbs[i].verb;
+	(void)str_fmt(dst, TOPIC_SIZE, "%s.%s", c->kind, verb);
+}
+
+bool topic_is_open(const struct change *c)
+{
+	return c->tenant[0] != '\0' && event_needs(c->kind) != PERM_SYSTEM;
+}
+
+static bool one_matches(const char *pattern, size_t n, const char *topic)
+{
+	if (n > 0 && pattern[n - 1] == '*')
+		return strncmp(pattern, topic, n - 1) == 0;
+	return strlen(topic) == n && memcmp(pattern, topic, n) == 0;
+}
+
+bool topic_matches(const char *list, const char *topic)
+{
+	while (*list != '\0') {
+		const size_t n = strcspn(list, ",");
+
+		if (one_matches(list, n, topic))
+			return true;
+		list += n + (list[n] == ',');
+	}
+	return false;
+}
+
+/* "*", or a kind, a dot, and a verb or "*". */
+static bool is_pattern(const char *s)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+	const size_t kind = strspn(s, letters);
+
+	if (str_eq(s, "*"))
+		return true;
+	if (kind == 0 || s[kind] != '.' || strlen(s) >= TOPIC_SIZE)
+		return false;
+	s += kind + 1;
+	return str_eq(s, "*") || (*s != '\0' && s[strspn(s, letters)] == '\0');
+}
+
+int topic_list_take(const json_t *events, char *dst, size_t size, struct err *e)
+{
+	size_t used = 0, i;
+	const json_t *item;
+
+	if (json_array_size(events) == 0)
+		return err_set(
+			e, ERR_VALIDATION, "events", "events: must have an item, such as \"mapping.created\" or \"*\"");
+	json_array_foreach(events, i, item)
+	{
+		const char *s = json_string_value(item);
+		const size_t n = s != NULL ? strlen(s) : 0;
+
+		if (s == NULL || !is_pattern(s))
+			return err_set(e, ERR_VALIDATION, "events",
+				"events: '%.60s' must be *, kind.* or kind.verb, such as mapping.created",
+				s != NULL ? s : "");
+		if (used + n + 2 > size)
+			return err_set(
+				e, ERR_VALIDATION, "events", "events: more than %zu characters in all", size - 1);
+		if (used > 0)
+			dst[used++] = ',';
+		memcpy(dst + used, s, n + 1);
+		used += n;
+	}
+	return 0;
+}
+
+static void put_fields(struct buf *b, const char *fields)
+{
+	jsonw_array(b, "fields");
+	while (*fields != '\0') {
+		char name[128];
+		const size_t n = strcspn(fields, ",");
+
+		(void)str_fmt(name, sizeof name, "%.*s", (int)MIN(n, sizeof name - 1), fields);
+		jsonw_str(b, NULL, name);
+		fields += n + (fields[n] == ',');
+	}
+	jsonw_end_array(b);
+}
+
+void topic_body(struct buf *b, const struct change *c, const char *topic, const uint8_t log_id[CHANGES_LOG_ID_SIZE])
+{
+	char id[EVENTS_ID_SIZE];
+
+	event_id_print(id, log_id, c->seq);
+	jsonw_object(b, NULL);
+	jsonw_str(b, "id", id);
+	jsonw_str(b, "event", topic);
+	jsonw_time(b, "timestamp", c->time_ms);
+	jsonw_str(b, "tenant_id", c->tenant);
+	jsonw_object(b, "data");
+	jsonw_str(b, "subject", c->subject);
+	jsonw_str(b, "actor", c->actor);
+	put_fields(b, c->fields);
+	if (c->object != NULL && c->object[0] == '{')
+		jsonw_raw(b, c->kind, c->object, strlen(c->object));
+	else
+		jsonw_null(b, c->kind);
+	jsonw_end_object(b);
+	jsonw_end_object(b);
+}

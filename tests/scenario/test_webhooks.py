@@ -1,0 +1,288 @@
+"""Webhooks: changes are posted, signed, in order and at least once; to nobody else; a dead endpoint is paused."""
+import hashlib
+import hmac
+import json
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from portway import Api, eventually
+
+PASSWORD = "a long password"
+SECRET = "your_webhook_secret"
+QUICK = {"CONTROLD_OUTBOUND_ALLOW": "127.0.0.0/8", "CONTROLD_WEBHOOKS_RETRY": "20ms", "CONTROLD_WEBHOOKS_RETRY_MAX": "100ms",
+         "CONTROLD_WEBHOOKS_ATTEMPTS": "5"}
+
+
+class Receiver:
+    """A program of a user's. `answers` are given one after the other, then 204; all that came is kept."""
+
+    def __init__(self):
+        self.got, self.answers, self.lock, self.hold = [], [], threading.Lock(), None
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):  # pylint: disable=invalid-name
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                with outer.lock:
+                    status, headers = outer.answers.pop(0) if outer.answers else (204, {})
+                    outer.got.append((status, dict(self.headers), body))
+                if outer.hold:
+                    outer.hold.wait(30)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):  # pylint: disable=arguments-differ
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def taken(self, event=None):
+        """Bodies that were answered well, in the order in which they came."""
+        with self.lock:
+            bodies = [json.loads(body) for status, _, body in self.got if status < 300]
+        return [b for b in bodies if event in (None, b["event"])]
+
+    def close(self):
+        if self.hold:
+            self.hold.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def receiver():
+    r = Receiver()
+    yield r
+    r.close()
+
+
+@pytest.fixture(scope="module")
+def control():
+    """One controld whose outbound calls may reach this machine, and its administrator."""
+    import portway  # pylint: disable=import-outside-toplevel
+    fleet = portway.Fleet(QUICK)
+    try:
+        yield fleet.start(relays=0)
+    finally:
+        fleet.stop()
+
+
+def hook(api, receiver, events=("client.*",), **more):
+    return api.post("/api/webhooks", {"url": receiver.url, "events": list(events), "secret": SECRET, "enabled": True, **more},
+                    expect=201)
+
+
+def client(api, name):
+    return api.post("/api/v1/clients", {"name": name}, expect=201)
+
+
+def attempts(api, made, n):
+    """The log of deliveries as (state, status, attempts), the oldest first, when n of them have ended."""
+    def ended():
+        log = api.get(f"/api/webhooks/{made['id']}/deliveries")["items"]
+        return len(log) == n and all(d["ended_at"] for d in log) and [(d["state"], d["status"], d["attempts"]) for d in log[::-1]]
+
+    return eventually(ended, "the log of deliveries")
+
+
+def names(receiver):
+    return [b["data"]["client"]["name"] for b in receiver.taken("client.created")]
+
+
+def test_a_change_is_posted_and_its_signature_is_right(control, receiver, tmp_path):
+    api = control.api
+    made = hook(api, receiver)
+    assert "secret" not in made and made["status"] == "active"
+    thing = client(api, "signed")
+    eventually(lambda: names(receiver) == ["signed"], "the delivery")
+    _, headers, body = receiver.got[0]
+    said = json.loads(body)
+    assert said["event"] == "client.created" and said["data"]["subject"] == str(thing["id"])
+    assert said["tenant_id"] == made["tenant_id"] and said["timestamp"].endswith("Z") and "signature" not in said
+    # python's HMAC, and openssl's
+    wanted = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    assert headers["X-VeloFlux-Signature"] == f"sha256={wanted}"
+    (tmp_path / "body").write_bytes(body)
+    out = subprocess.run(["openssl", "dgst", "-sha256", "-hmac", SECRET, str(tmp_path / "body")], capture_output=True, text=True,
+                         check=True).stdout
+    assert out.split()[-1] == wanted
+    stamp = headers["X-Portway-Timestamp"]
+    timed = hmac.new(SECRET.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
+    assert headers["X-Portway-Signature"] == f"v1={timed}"
+    assert headers["X-Portway-Event"] == "client.created" and headers["X-Portway-Attempt"] == "1"
+    assert attempts(api, made, 1) == [("delivered", 204, 1)]
+    assert api.get(f"/api/webhooks/{made['id']}/deliveries")["items"][0]["id"] == headers["X-Portway-Delivery"]
+    # what is deleted is told nothing more
+    api.delete(f"/api/webhooks/{made['id']}")
+    api.get(f"/api/webhooks/{made['id']}", expect=404)
+
+
+def test_secrets_are_not_in_the_database_nor_shown(control, receiver):
+    url = receiver.url + "?token=very-secret-token"
+    made = control.api.post("/api/webhooks", {"url": url, "events": ["webhook.*"]}, expect=201)
+    assert made["secret"].startswith("whs_") and made["url"].endswith("/hook?***")
+    control.api.get(f"/api/webhooks/{made['id']}")
+    assert "very-secret" not in control.api.last.text and made["secret"] not in control.api.last.text
+    # sent back as it was shown, it stays what it was
+    control.api.put(f"/api/webhooks/{made['id']}", {"url": made["url"], "name": "renamed"})
+    assert control.api.post(f"/api/webhooks/{made['id']}/test", {})["delivered"]
+    count = control.controld.count
+    assert count("SELECT count(*) FROM changes WHERE object LIKE '%very-secret%'") == 0
+    assert count(f"SELECT count(*) FROM webhooks WHERE url_shown LIKE '%very-secret%' OR secret LIKE '%{made['secret'][4:]}%'") == 0
+    assert "very-secret" not in control.controld.log()
+    control.api.delete(f"/api/webhooks/{made['id']}")
+
+
+def test_order_is_kept_while_attempts_fail(control, receiver):
+    receiver.answers = [(500, {}), (204, {}), (503, {}), (429, {"Retry-After": "0"}), (302, {"Location": "/x"})]
+    made = hook(control.api, receiver, ["client.created"])
+    wanted = [f"c{n}" for n in range(12)]
+    for name in wanted:
+        client(control.api, name)
+    eventually(lambda: len(names(receiver)) == 12, "all deliveries")
+    assert names(receiver) == wanted
+    log = attempts(control.api, made, 12)
+    assert [n for _, _, n in log] == [2, 4] + [1] * 10 and {state for state, _, _ in log} == {"delivered"}
+    control.api.delete(f"/api/webhooks/{made['id']}")
+
+
+def test_a_body_that_is_refused_holds_nothing_up(control, receiver):
+    receiver.answers = [(422, {})]
+    made = hook(control.api, receiver, ["client.created"])
+    client(control.api, "refused")
+    client(control.api, "taken")
+    eventually(lambda: names(receiver) == ["taken"], "the second one")
+    assert attempts(control.api, made, 2) == [("refused", 422, 1), ("delivered", 204, 1)]
+    control.api.delete(f"/api/webhooks/{made['id']}")
+
+
+def test_retry_after_is_waited_for(control, receiver):
+    receiver.answers = [(503, {"Retry-After": "3600"})]
+    made = hook(control.api, receiver, ["client.created"])
+    client(control.api, "later")
+    path = f"/api/webhooks/{made['id']}"
+    eventually(lambda: control.api.get(path)["failures"] == 1, "the failure")
+    for n in range(3):  # what comes meanwhile waits behind it
+        client(control.api, f"behind {n}")
+    eventually(lambda: control.api.get(path)["waiting"] == 4, "the queue")
+    assert len(receiver.got) == 1 and control.api.get(path)["last_status"] == 503
+    control.api.put(path, {"enabled": True})  # at once
+    eventually(lambda: names(receiver) == ["later", "behind 0", "behind 1", "behind 2"], "the rest")
+    control.api.delete(path)
+
+
+def test_a_dead_endpoint_is_paused_and_loses_nothing(control, receiver):
+    other = Receiver()
+    receiver.answers = [(500, {})] * 5
+    watcher = hook(control.api, other, ["webhook.pause"])
+    made = hook(control.api, receiver, ["client.created"])
+    path = f"/api/webhooks/{made['id']}"
+    client(control.api, "one")
+    eventually(lambda: control.api.get(path)["status"] == "paused", "the pause")
+    assert control.api.get(path)["paused_reason"] == "5 attempts in a row failed"
+    eventually(lambda: [b["data"]["subject"] for b in other.taken()] == [made["id"]], "word of it")
+    assert "webhook_paused" in control.controld.log()
+    client(control.api, "two")
+    eventually(lambda: control.api.get(path)["waiting"] == 2, "the queue")
+    assert len(receiver.got) == 5
+    control.api.put(path, {"enabled": True})
+    eventually(lambda: names(receiver) == ["one", "two"], "what waited")
+    # one that says that it is gone is believed
+    receiver.answers = [(410, {})]
+    client(control.api, "three")
+    eventually(lambda: control.api.get(path)["paused_reason"] == "the endpoint answered 410", "the pause")
+    control.api.delete(path)
+    control.api.delete(f"/api/webhooks/{watcher['id']}")
+    other.close()
+
+
+def test_another_tenant_is_told_nothing(control, receiver):
+    tenant = control.api.post("/api/v1/tenants", {"name": "blue"}, expect=201)
+    for name, role in (("owner", "owner"), ("viewer", "viewer")):
+        control.api.post("/api/v1/users", {"email": f"{name}@blue.example", "username": f"blue-{name}", "password": PASSWORD,
+                                           "role": role, "tenant_id": tenant["id"]}, expect=201)
+    owner, viewer = Api(control.controld.base), Api(control.controld.base)
+    owner.login("owner@blue.example", PASSWORD)
+    viewer.login("viewer@blue.example", PASSWORD)
+    viewer.post("/api/webhooks", {"url": receiver.url, "events": ["*"]}, expect=403)
+    mine = hook(owner, receiver, ["*"])
+    other = Receiver()
+    foreign = hook(control.api, other, ["*"])
+    client(control.api, "not for blue")
+    eventually(lambda: "not for blue" in names(other), "the other's")
+    client(owner, "for blue")
+    eventually(lambda: names(receiver) == ["for blue"], "its own")
+    assert {b["tenant_id"] for b in receiver.taken()} == {tenant["id"]}
+    assert tenant["id"] not in {b["tenant_id"] for b in other.taken()}
+    for method, path in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/test"), ("GET", "/deliveries")):
+        owner.call(method, f"/api/webhooks/{foreign['id']}{path}", {} if method in ("PUT", "POST") else None)
+        assert owner.last.status_code == 404, (method, path)
+    assert [w["id"] for w in owner.get("/api/webhooks")["items"]] == [mine["id"]]
+    owner.delete(f"/api/webhooks/{mine['id']}")
+    control.api.delete(f"/api/webhooks/{foreign['id']}")
+    other.close()
+
+
+def test_what_is_wrong_is_said(control):
+    def post(**body):
+        return control.api.post("/api/webhooks", body, expect=(400, 403, 422))
+
+    post(events=["*"])
+    post(url="http://127.0.0.1/", events=[])
+    post(url="http://127.0.0.1/", events=["Client Created"])
+    post(url="ftp://example.com/", events=["*"])
+    post(url="http://10.1.2.3/", events=["*"])
+    post(url="http://169.254.169.254/latest", events=["*"])
+    post(url="http://127.0.0.1/", events=["*"], secret="short")
+    assert control.api.get("/api/webhooks")["items"] == []
+
+
+def test_while_it_is_disabled_nothing_is_kept(control, receiver):
+    made = hook(control.api, receiver, ["client.created"], enabled=False)
+    path = f"/api/webhooks/{made['id']}"
+    client(control.api, "unseen")
+    control.api.put(path, {"enabled": True})
+    client(control.api, "seen")
+    eventually(lambda: names(receiver) == ["seen"], "the delivery")
+    control.api.delete(path)
+
+
+def test_counters(control):
+    text = control.api.session.get(control.controld.base + "/metrics", timeout=10).text
+    for name in ('webhooks_attempts_total{outcome="delivered"}', "webhooks_queued_total", "webhooks_waiting", "webhooks_paused",
+                 "outbound_calls_total", "outbound_denied_total"):
+        assert name in text, name
+
+
+def test_kill_9_loses_nothing(new_fleet, receiver):
+    fleet = new_fleet(relays=0, controld_env=QUICK)
+    hook(fleet.api, receiver, ["client.created"])
+    wanted = []
+    for part in range(4):
+        receiver.hold = threading.Event() if part % 2 == 0 else None  # in the middle of a call, or of some
+        for n in range(10):
+            wanted.append(f"{part}-{n}")
+            client(fleet.api, wanted[-1])
+        if receiver.hold:
+            eventually(lambda before=part * 10: len(receiver.got) > before, "a call")
+        fleet.controld.kill()
+        if receiver.hold:
+            receiver.hold.set()
+        fleet.controld.start()
+        eventually(lambda: fleet.controld.ready(), "controld")  # pylint: disable=unnecessary-lambda
+        fleet.api.login()
+    receiver.hold = None
+    eventually(lambda: set(names(receiver)) == set(wanted), "all deliveries", seconds=60)
+    seen = names(receiver)
+    assert list(dict.fromkeys(seen)) == wanted, "in order, but for repetitions"
+    assert len(seen) <= len(wanted) + 8

@@ -1,0 +1,326 @@
+/* webhooks: what changes are called and who wants them, signatures, and the queue: in order, one at a time, bounded. */
+#include "controld/notify/webhook.h"
+
+#include "common/base/clock.h"
+#include "controld/notify/attempt.h"
+#include "controld/notify/delivery.h"
+#include "controld/notify/topic.h"
+#include "tests/unit/lib/test_store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+/* ---- names ----------------------------------------------------------------------------------------------------------- */
+
+static void test_names(void **state)
+{
+	static const struct {
+		const char *kind, *op, *want;
+	} cases[] = {
+		{ "mapping", "create", "mapping.created" },
+		{ "mapping", "delete", "mapping.deleted" },
+		{ "client", "update", "client.updated" },
+		{ "login", "login_failed", "login.login_failed" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct change c = { .kind = cases[i].kind, .op = cases[i].op, .tenant = "t" };
+		char name[TOPIC_SIZE];
+
+		topic_name(name, &c);
+		assert_string_equal(name, cases[i].want);
+	}
+}
+
+static void test_lists(void **state)
+{
+	static const struct {
+		const char *list, *topic;
+		bool want;
+	} cases[] = {
+		{ "*", "mapping.created", true },
+		{ "mapping.*", "mapping.created", true },
+		{ "mapping.*", "mappings.created", false },
+		{ "mapping.created", "mapping.created", true },
+		{ "mapping.create", "mapping.created", false },
+		{ "mapping.created", "mapping.create", false },
+		{ "client.*,mapping.deleted", "mapping.deleted", true },
+		{ "client.*,mapping.deleted", "mapping.created", false },
+		{ "", "mapping.created", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (topic_matches(cases[i].list, cases[i].topic) != cases[i].want)
+			fail_msg("'%s' and %s", cases[i].list, cases[i].topic);
+}
+
+static void test_lists_that_are_sent(void **state)
+{
+	static const struct {
+		const char *json, *want; /* NULL: refused */
+	} cases[] = {
+		{ "[\"*\"]", "*" },
+		{ "[\"a.*\", \"pool.created\"]", "a.*,pool.created" },
+		{ "[]", NULL },
+		{ "[\"\"]", NULL },
+		{ "[1]", NULL },
+		{ "[\"a\"]", NULL },
+		{ "[\"a.\"]", NULL },
+		{ "[\".b\"]", NULL },
+		{ "[\"a.b,c.d\"]", NULL },
+		{ "[\"a.b*\"]", NULL },
+		{ "[\"aaaaaaaaaaaaaaaaaaaa.b\", \"bbbbbbbbbbbbbbbbbbbb.b\"]", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		json_t *events = json_loads(cases[i].json, 0, NULL);
+		struct err e = { 0 };
+		char list[40] = "";
+		const int rc = topic_list_take(events, list, sizeof list, &e);
+
+		json_decref(events);
+		if ((rc == 0) != (cases[i].want != NULL))
+			fail_msg("%s: %d", cases[i].json, rc);
+		if (rc == 0)
+			assert_string_equal(list, cases[i].want);
+		else
+			assert_int_equal(e.code, ERR_VALIDATION);
+	}
+}
+
+/* What belongs to no tenant, or is the platform's, is not told. */
+static void test_what_is_open(void **state)
+{
+	(void)state;
+	assert_true(topic_is_open(&(struct change){ .kind = "mapping", .op = "create", .tenant = "t" }));
+	assert_true(topic_is_open(&(struct change){ .kind = "new_kind", .op = "create", .tenant = "t" }));
+	assert_false(topic_is_open(&(struct change){ .kind = "mapping", .op = "create", .tenant = "" }));
+	assert_false(topic_is_open(&(struct change){ .kind = "node", .op = "create", .tenant = "t" }));
+}
+
+/* ---- sending --------------------------------------------------------------------------------------------------------- */
+
+static void test_signature(void **state)
+{
+	static const char text[] = "The quick brown fox jumps over the lazy dog";
+	char signature[ATTEMPT_SIGNATURE_SIZE];
+
+	(void)state;
+	attempt_sign(signature, "key", text, strlen(text));
+	assert_string_equal(signature, "sha256=f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8");
+}
+
+static void test_backoff(void **state)
+{
+	(void)state;
+	for (int64_t n = 1; n < 100; n++) {
+		const uint64_t whole = n < 11 ? 1000u << (n - 1) : 600000, got = attempt_backoff_ms(n, 1000, 600000);
+
+		assert_true(got >= MIN(whole, 600000) / 2 && got <= MIN(whole, 600000));
+	}
+}
+
+static void test_what_answers_mean(void **state)
+{
+	static const struct {
+		int status;
+		enum verdict want;
+	} cases[] = { { 200, VERDICT_DELIVERED }, { 204, VERDICT_DELIVERED }, { 302, VERDICT_AGAIN },
+		{ 400, VERDICT_REFUSED }, { 401, VERDICT_AGAIN }, { 404, VERDICT_AGAIN }, { 410, VERDICT_DEAD },
+		{ 422, VERDICT_REFUSED }, { 429, VERDICT_AGAIN }, { 500, VERDICT_AGAIN } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(format_generic.judge(cases[i].status), cases[i].want);
+}
+
+/* ---- the queue ------------------------------------------------------------------------------------------------------- */
+
+struct world {
+	struct test_store t;
+	struct webhook w;
+};
+
+struct step {
+	struct world *world;
+	struct delivery_order order;
+	struct delivery_hold hold;
+	struct delivery_result result;
+	int64_t now_ms;
+	int rc;
+};
+
+static int work_insert(struct db *tx, void *arg, struct err *e)
+{
+	struct world *w = arg;
+
+	return delivery_begin_reader(tx, e) != 0 ? -1 : webhook_insert(tx, &w->w, e);
+}
+
+static int work_queue(struct db *tx, void *arg, struct err *e)
+{
+	struct step *s = arg;
+
+	s->rc = delivery_queue(tx, &s->order, e);
+	return MIN(s->rc, 0);
+}
+
+static int work_take(struct db *tx, void *arg, struct err *e)
+{
+	struct step *s = arg;
+
+	s->rc = delivery_take(tx, s->now_ms, s->now_ms + 1000, &s->hold, e);
+	return MIN(s->rc, 0);
+}
+
+static int work_note(struct db *tx, void *arg, struct err *e)
+{
+	struct step *s = arg;
+
+	s->rc = delivery_note(tx, &s->result, e);
+	return MIN(s->rc, 0);
+}
+
+static int run(struct step *s, store_fn fn)
+{
+	struct err e = { 0 };
+
+	TEST_STORE_MUST(store_write(s->world->t.store, STORE_OPERATIONAL, fn, s, &e), e);
+	return s->rc;
+}
+
+static void world_open(struct world *w)
+{
+	struct err e = { 0 };
+
+	memset(&w->w, 0, sizeof w->w);
+	test_store_open(&w->t);
+	(void)str_copy(w->w.id, sizeof w->w.id, "whk_1");
+	(void)str_copy(w->w.tenant_id, sizeof w->w.tenant_id, "t");
+	(void)str_copy(w->w.url, sizeof w->w.url, "https://example.com/?token=x");
+	(void)str_copy(w->w.secret, sizeof w->w.secret, "a secret of mine");
+	w->w.enabled = true;
+	TEST_STORE_MUST(store_write(w->t.store, STORE_OPERATIONAL, work_insert, w, &e), e);
+}
+
+static int queue(struct world *w, int64_t seq)
+{
+	struct step s = { .world = w,
+		.order = { .webhook_id = w->w.id,
+			.tenant_id = "t",
+			.topic = "a.b",
+			.body = "{}",
+			.seq = seq,
+			.now_ms = 1,
+			.waiting_max = 3 } };
+
+	return run(&s, work_queue);
+}
+
+static int64_t head(struct world *w, char id[RAND_ID_SIZE])
+{
+	struct delivery d = { .seq = 0 };
+	struct err e = { 0 };
+	struct db *db;
+
+	buf_init(&d.body, 100);
+	TEST_STORE_MUST(store_read_begin(w->t.store, &db, &e), e);
+	assert_true(delivery_head(db, w->w.id, &d, &e) >= 0);
+	store_read_end(db);
+	(void)str_copy(id, RAND_ID_SIZE, d.id);
+	buf_free(&d.body);
+	return d.seq;
+}
+
+static void read_row(struct world *w, struct webhook *out)
+{
+	struct err e = { 0 };
+	struct db *db;
+
+	TEST_STORE_MUST(store_read_begin(w->t.store, &db, &e), e);
+	TEST_STORE_MUST(webhook_get(db, "t", w->w.id, out, &e), e);
+	assert_int_equal(webhook_get(db, "other", w->w.id, &(struct webhook){ 0 }, &e), -1);
+	store_read_end(db);
+}
+
+static void test_a_queue(void **state)
+{
+	struct world w;
+	struct step s = { .world = &w, .now_ms = 1000 };
+	struct webhook row;
+	char id[RAND_ID_SIZE];
+
+	(void)state;
+	world_open(&w);
+	assert_int_equal(run(&s, work_take), 0);
+	for (int64_t seq = 10; seq < 13; seq++)
+		assert_int_equal(queue(&w, seq), 1);
+	assert_int_equal(queue(&w, 13), 0); /* full */
+	read_row(&w, &row);
+	assert_string_equal(row.url, w.w.url);
+	assert_string_equal(row.secret, w.w.secret);
+	assert_int_equal(row.waiting, 3);
+	assert_int_equal(row.dropped, 1);
+
+	/* one at a time; who held it too long knows nothing any more */
+	assert_int_equal(run(&s, work_take), 1);
+	struct delivery_hold old = s.hold;
+	assert_int_equal(run(&s, work_take), 0);
+	s.now_ms = 2500;
+	assert_int_equal(run(&s, work_take), 1);
+	assert_int_equal(head(&w, id), 10);
+	s.result = (struct delivery_result){ .hold = &old,
+		.id = id,
+		.state = "delivered",
+		.status = 200,
+		.now_ms = 2600,
+		.until_ms = 4000,
+		.error = "" };
+	assert_int_equal(run(&s, work_note), 0);
+	assert_int_equal(head(&w, id), 10);
+
+	/* what fails stays at the head */
+	s.result.hold = &s.hold;
+	s.result.state = "pending";
+	s.result.due_ms = 5000;
+	s.result.error = "answered 500";
+	assert_int_equal(run(&s, work_note), 1);
+	assert_int_equal(head(&w, id), 10);
+	s.now_ms = 4999;
+	assert_int_equal(run(&s, work_take), 0);
+	s.now_ms = 5000;
+	assert_int_equal(run(&s, work_take), 1);
+	for (int64_t seq = 10; seq < 13; seq++) {
+		assert_int_equal(head(&w, id), seq);
+		s.result.state = seq == 11 ? "refused" : "delivered";
+		s.result.error = "";
+		assert_int_equal(run(&s, work_note), 1);
+	}
+	assert_int_equal(head(&w, id), 0);
+	read_row(&w, &row);
+	assert_int_equal(row.waiting, 0);
+	assert_int_equal(row.failures, 0);
+	assert_int_equal(row.last_ok_ms, 2600);
+	test_store_close(&w.t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_lists_that_are_sent),
+		cmocka_unit_test(test_what_is_open),
+		cmocka_unit_test(test_signature),
+		cmocka_unit_test(test_backoff),
+		cmocka_unit_test(test_what_answers_mean),
+		cmocka_unit_test(test_a_queue),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
