@@ -1,6 +1,7 @@
 /*
  * sim_agent - an agent in a thread of its own, small: it sends back what comes on a stream. The test has a relay's port for
- * agents (agent_port) and who signs for it (pki).
+ * agents (agent_port) and who signs for it (pki). It is static in each test: when a test fails its stack goes at once, and
+ * agents_end() in its tear-down ends the threads that are left.
  */
 #ifndef PORTWAY_TESTS_RELAYD_SIM_AGENT_H
 #define PORTWAY_TESTS_RELAYD_SIM_AGENT_H
@@ -19,6 +20,7 @@
 
 static struct pki pki;
 static uint16_t agent_port;
+static struct list started = { &started, &started };
 
 #define LINKS_MAX 4
 
@@ -45,8 +47,9 @@ struct agent {
 	struct alink links[LINKS_MAX];
 	unsigned n; /* links wanted */
 	struct task quit, go_away, say, visit;
+	struct list started; /* in the list of that name */
 	/* for the test's thread: atomic */
-	unsigned up, closed, code, streams;
+	unsigned up, closed, code, streams, said;
 	bool mute;        /* opens streams and answers nothing */
 	bool dead;        /* its target: streams are refused; atomic */
 	unsigned checked; /* the last one's type; atomic */
@@ -206,12 +209,22 @@ static inline void on_say(struct task *t)
 		frame_health_put(&a->links[i].link.mux.out, &h);
 		tunnel_link_flush(&a->links[i].link);
 	}
+	__atomic_add_fetch(&a->said, 1, __ATOMIC_RELEASE);
 }
 
-static inline void agent_say(struct agent *a, bool up)
+static inline unsigned seen(const unsigned *n)
 {
+	return __atomic_load_n(n, __ATOMIC_ACQUIRE);
+}
+
+/* Until it has: then the task may be posted again. */
+static inline void agent_say(struct lab *lab, struct agent *a, bool up)
+{
+	unsigned before = seen(&a->said);
+
 	a->up_now = up;
 	worker_post(&a->worker, &a->say);
+	LAB_UNTIL(lab, seen(&a->said) == before + 1);
 }
 
 static inline void on_visiting(struct stream *s, uint32_t events)
@@ -284,22 +297,32 @@ static inline void agent_start(
 	task_init(&a->say, on_say);
 	task_init(&a->visit, on_visit);
 	assert_int_equal(pthread_create(&a->thread, NULL, work_agent, a), 0);
+	list_push_back(&started, &a->started);
 }
 
-static inline void agent_stop(struct agent *a)
+static inline void agent_end(struct agent *a)
 {
+	list_remove(&a->started);
 	worker_post(&a->worker, &a->quit);
 	pthread_join(a->thread, NULL);
 	worker_fini(&a->worker);
 	tunnel_desk_fini(&a->desk);
 	tls_ctx_unref(a->tls);
-	assert_int_equal(a->closed, a->n);
-	assert_int_equal(a->streams, 0);
 }
 
-static inline unsigned seen(const unsigned *n)
+static inline void agents_end(void)
 {
-	return __atomic_load_n(n, __ATOMIC_ACQUIRE);
+	struct list *left;
+
+	while ((left = list_first(&started)) != NULL)
+		agent_end(CONTAINER_OF(left, struct agent, started));
+}
+
+static inline void agent_stop(struct agent *a)
+{
+	agent_end(a);
+	assert_int_equal(a->closed, a->n);
+	assert_int_equal(a->streams, 0);
 }
 
 #endif

@@ -177,6 +177,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
+	agents_end();
 	lab_stop(&lab);
 	return 0;
 }
@@ -185,7 +186,7 @@ static int tear_down(void **state)
 
 static void test_bytes_and_counters(void **state)
 {
-	struct agent a;
+	static struct agent a;
 	int fds[8];
 
 	(void)state;
@@ -215,7 +216,7 @@ static void test_bytes_and_counters(void **state)
 static void test_states(void **state)
 {
 	struct client_states states = { .n = 0 };
-	struct agent a, b;
+	static struct agent a, b;
 
 	(void)state;
 	agent_start(&a, "i1", 1, secret, 2);
@@ -235,7 +236,7 @@ static void test_states(void **state)
 
 static void test_refused(void **state)
 {
-	struct agent a;
+	static struct agent a;
 
 	(void)state;
 	agent_start(&a, "i1", 1, other_secret, 1);
@@ -254,7 +255,7 @@ static void test_datagrams(void **state)
 {
 	struct mapping_conf m = lab_mapping(MAPPING_UDP, tunnel_port, 80);
 	uint8_t out[1400], in[1500];
-	struct agent a;
+	static struct agent a;
 	int fd;
 
 	(void)state;
@@ -280,7 +281,7 @@ static void test_datagrams(void **state)
 /* Switched off, or another secret: links and what passes on them end at once. */
 static void test_revoked(void **state)
 {
-	struct agent a;
+	static struct agent a;
 	int fd;
 
 	(void)state;
@@ -299,7 +300,7 @@ static void test_revoked(void **state)
 /* An agent that takes no new streams keeps its old ones, but not longer than it may be here. */
 static void test_revoked_while_going(void **state)
 {
-	struct agent a;
+	static struct agent a;
 	int fd;
 
 	(void)state;
@@ -319,7 +320,7 @@ static void test_revoked_while_going(void **state)
 /* A later start of the same instance takes the place of an earlier one; the earlier cannot come back. */
 static void test_take_over(void **state)
 {
-	struct agent old, late, older;
+	static struct agent old, late, older;
 	int fd;
 
 	(void)state;
@@ -344,7 +345,7 @@ static void test_take_over(void **state)
 static void test_waits_for_agent(void **state)
 {
 	int fd = lab_connect(SOCK_STREAM, tunnel_port);
-	struct agent a;
+	static struct agent a;
 
 	(void)state;
 	LAB_UNTIL(&lab, lab_connections(&lab) == 1);
@@ -357,7 +358,7 @@ static void test_waits_for_agent(void **state)
 
 static void test_target_refused(void **state)
 {
-	struct agent a;
+	static struct agent a;
 	int fd;
 
 	(void)state;
@@ -375,7 +376,7 @@ static void test_target_refused(void **state)
 static void test_reset_is_no_end(void **state)
 {
 	uint8_t bytes[4096];
-	struct agent a;
+	static struct agent a;
 	ssize_t n;
 	int fd;
 
@@ -399,7 +400,7 @@ static void test_client_limits(void **state)
 {
 	struct mapping_conf m = lab_mapping(MAPPING_TCP, lab_free_port(SOCK_STREAM), 80);
 	uint64_t began;
-	struct agent a;
+	static struct agent a;
 	int first, second, third;
 
 	(void)state;
@@ -430,7 +431,7 @@ static void test_client_limits(void **state)
 /* Whoever is sent to an agent in vain is served by another one, with all that he had sent meanwhile. */
 static void test_another_agent(void **state)
 {
-	struct agent a, b;
+	static struct agent a, b;
 	int fds[30];
 
 	(void)state;
@@ -493,7 +494,7 @@ static void connect_and_echo(unsigned times)
 /* An agent whose target is down by its own word gets nothing; when that holds for all, the mapping is in trouble. */
 static void test_targets_that_are_down(void **state)
 {
-	struct agent a, b;
+	static struct agent a, b;
 	int fd;
 
 	(void)state;
@@ -504,14 +505,14 @@ static void test_targets_that_are_down(void **state)
 	agent_start(&b, "i2", 1, secret, 2);
 	LAB_UNTIL(&lab, seen(&b.checks) == 2); /* and those that come */
 	__atomic_store_n(&a.dead, true, __ATOMIC_RELAXED);
-	agent_say(&a, false);
-	agent_say(&b, true);
+	agent_say(&lab, &a, false);
+	agent_say(&lab, &b, true);
 	LAB_UNTIL(&lab, troubles() == 1);
 	assert_false(is_refused());
 	connect_and_echo(20);
 	assert_int_equal(counts().failed_streams, 0);
 
-	agent_say(&b, false);
+	agent_say(&lab, &b, false);
 	LAB_UNTIL(&lab, is_refused() && troubles() == 2);
 	fd = lab_connect(SOCK_STREAM, tunnel_port);
 	lab_expect_reset(fd);
@@ -522,11 +523,11 @@ static void test_targets_that_are_down(void **state)
 	LAB_UNTIL(&lab, troubles() == 1);
 	assert_true(is_refused());
 	__atomic_store_n(&a.dead, false, __ATOMIC_RELAXED);
-	agent_say(&a, true);
+	agent_say(&lab, &a, true);
 	LAB_UNTIL(&lab, !is_refused());
 	connect_and_echo(4);
 
-	agent_say(&a, false);
+	agent_say(&lab, &a, false);
 	LAB_UNTIL(&lab, is_refused());
 	put_checked_mapping(HEALTH_NONE);
 	LAB_UNTIL(&lab, !is_refused() && seen(&a.checked) == FRAME_CHECK_NONE);
@@ -537,7 +538,7 @@ static void test_targets_that_are_down(void **state)
 
 static void test_no_agent_reaches_it(void **state)
 {
-	struct agent a, b;
+	static struct agent a, b;
 	uint64_t before;
 	int fd;
 
@@ -566,7 +567,7 @@ static void test_no_agent_reaches_it(void **state)
 static void test_visits(void **state)
 {
 	static const char *const others[] = { "map_theirs", "map_nowhere", "map_a" };
-	struct agent a;
+	static struct agent a;
 
 	(void)state;
 	put_to_agent("map_own", CLIENT, 7000, 80);
@@ -596,7 +597,7 @@ static void test_visits(void **state)
 /* The agent vanishes in the middle: its clients learn of it, and nothing is left over. */
 static void test_agent_gone(void **state)
 {
-	struct agent a;
+	static struct agent a;
 	int fd;
 
 	(void)state;
@@ -614,7 +615,7 @@ static void test_agent_gone(void **state)
 static void test_silent_guests(void **state)
 {
 	int guests[40];
-	struct agent a;
+	static struct agent a;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(guests); i++)
@@ -631,7 +632,7 @@ static void test_silent_guests(void **state)
 static void test_junk(void **state)
 {
 	static const char junk[] = "GET away\r\n\r\n";
-	struct agent a;
+	static struct agent a;
 
 	(void)state;
 	for (unsigned i = 0; i < 200; i++) {
@@ -650,7 +651,7 @@ static void test_junk(void **state)
 /* An agent that comes and goes as fast as it can is not in the log each time. */
 static void test_comes_and_goes(void **state)
 {
-	struct agent a;
+	static struct agent a;
 
 	(void)state;
 	for (unsigned i = 0; i < 500 && counts().untold == 0; i++) {
