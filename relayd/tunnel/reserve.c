@@ -80,6 +80,7 @@ void reserve_put(struct seat *s, struct agent_link *a)
 {
 	unsigned ready = 0;
 
+	list_remove(&a->in_seat); /* it may be there: its agent opens and closes streams as it likes */
 	LIST_FOREACH (it, &s->reserve.ready)
 		ready += link_in_seat(it)->agent == a->agent;
 	if (ready >= s->reserve.told)
