@@ -38,6 +38,7 @@ struct agent_door {
 	struct timer next;  /* more may begin then */
 	struct timer look;  /* at who has been silent for too long */
 	struct timer pause; /* accepting goes on then */
+	struct task grave;
 };
 
 static void on_buried(struct task *t)
@@ -247,6 +248,16 @@ static void on_look(struct timer *t)
 	wheel_arm(&w->wheel, t, w->now_ns + LOOK_NS);
 }
 
+/* After its guests, who were buried before it. */
+static void on_door_buried(struct task *t)
+{
+	struct agent_door *d = CONTAINER_OF(t, struct agent_door, grave);
+
+	visitors_fini(&d->visitors);
+	slab_fini(&d->guests);
+	free(d);
+}
+
 int agent_door_open(struct agent_door **out, struct agent_table *t, int fd)
 {
 	struct agent_door *d = calloc(1, sizeof *d);
@@ -261,6 +272,7 @@ int agent_door_open(struct agent_door **out, struct agent_table *t, int fd)
 	timer_init(&d->next, on_next);
 	timer_init(&d->look, on_look);
 	timer_init(&d->pause, on_pause_over);
+	task_init(&d->grave, on_door_buried);
 	io_init(&d->io, on_door, fd);
 	if (start_accepting(d) != 0) {
 		slab_fini(&d->guests);
@@ -272,6 +284,7 @@ int agent_door_open(struct agent_door **out, struct agent_table *t, int fd)
 	return 0;
 }
 
+/* This round may have events for it and its guests still, so nothing is freed before its end. */
 void agent_door_close(struct agent_door *d)
 {
 	struct visitor *v;
@@ -284,8 +297,5 @@ void agent_door_close(struct agent_door *d)
 	wheel_disarm(&d->next);
 	wheel_disarm(&d->look);
 	wheel_disarm(&d->pause);
-	worker_bury_all(d->table->worker);
-	visitors_fini(&d->visitors);
-	slab_fini(&d->guests);
-	free(d);
+	worker_bury(d->table->worker, &d->grave);
 }
