@@ -69,7 +69,7 @@ void stream_forget(struct stream *s)
 		m->current = NULL;
 	if (s->kind == FRAME_UDP && m->pool != NULL)
 		mux_pool_forget(m->pool, s);
-	if (s->zip != NULL)
+	if (s->zip != NULL && m->pool != NULL)
 		m->pool->zips--;
 	stream_zip_free(s->zip);
 	s->zip = NULL;

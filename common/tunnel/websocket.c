@@ -79,7 +79,7 @@ int websocket_new(struct websocket **out, const char *host, const char *path)
 	buf_init(&w->head, WEBSOCKET_HEAD_MAX);
 	if (wslay_frame_context_init(&w->frames, &callbacks, w) != 0)
 		goto fail;
-	if (w->client && ((w->host = strdup(host)) == NULL || (w->path = strdup(path)) == NULL))
+	if (host != NULL && ((w->host = strdup(host)) == NULL || (w->path = strdup(path)) == NULL))
 		goto fail;
 	*out = w;
 	return 0;
