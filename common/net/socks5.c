@@ -76,28 +76,61 @@ int socks5_login(const uint8_t *p, char user[256], char password[256])
 	return p[1] > 0 && second[0] > 0 && strlen(user) == p[1] && strlen(password) == second[0] ? 0 : -1;
 }
 
-int socks5_request(struct socks5_request *out, const uint8_t *p)
+/* p: the kind of an address; it, and its port, are whole. */
+static int get_target(char host[SOCKS5_HOST_SIZE], uint16_t *to, const uint8_t *p)
 {
-	const uint8_t *port = p + 8;
+	const uint8_t *port = p + 5;
 
-	out->command = p[1];
-	if (p[3] == IPV4) {
-		inet_ntop(AF_INET, p + 4, out->host, sizeof out->host);
-	} else if (p[3] == IPV6) {
-		inet_ntop(AF_INET6, p + 4, out->host, sizeof out->host);
-		port = p + 20;
+	if (p[0] == IPV4) {
+		inet_ntop(AF_INET, p + 1, host, SOCKS5_HOST_SIZE);
+	} else if (p[0] == IPV6) {
+		inet_ntop(AF_INET6, p + 1, host, SOCKS5_HOST_SIZE);
+		port = p + 17;
 	} else {
-		port = get_string(out->host, p + 4);
-		if (strlen(out->host) != p[4] || !addr_is_host(out->host))
+		port = get_string(host, p + 1);
+		if (strlen(host) != p[1] || !addr_is_host(host))
 			return -1;
 	}
-	out->port = (uint16_t)(port[0] << 8 | port[1]);
+	*to = (uint16_t)(port[0] << 8 | port[1]);
 	return 0;
 }
 
-void socks5_reply(uint8_t out[SOCKS5_REPLY], enum socks5_code code)
+int socks5_request(struct socks5_request *out, const uint8_t *p)
 {
-	const uint8_t reply[SOCKS5_REPLY] = { 5, (uint8_t)code, 0, IPV4 };
+	out->command = p[1];
+	return get_target(out->host, &out->port, p + 3);
+}
 
-	memcpy(out, reply, sizeof reply);
+size_t socks5_reply(uint8_t out[SOCKS5_REPLY_MAX], enum socks5_code code, const struct addr *bound)
+{
+	bool v6 = bound != NULL && bound->sa.sa_family == AF_INET6;
+	size_t n = v6 ? 16 : 4;
+
+	memset(out, 0, SOCKS5_REPLY_MAX);
+	out[0] = 5;
+	out[1] = (uint8_t)code;
+	out[3] = v6 ? IPV6 : IPV4;
+	if (v6)
+		memcpy(out + 4, &bound->v6.sin6_addr, n);
+	else if (bound != NULL)
+		memcpy(out + 4, &bound->v4.sin_addr, n);
+	if (bound != NULL) {
+		out[4 + n] = (uint8_t)(addr_port(bound) >> 8);
+		out[5 + n] = (uint8_t)addr_port(bound);
+	}
+	return 4 + n + 2;
+}
+
+/* RSV RSV FRAG, and then as in a request: of which only the reserved byte stands elsewhere. */
+int socks5_datagram(char host[SOCKS5_HOST_SIZE], uint16_t *port, const uint8_t *p, size_t n)
+{
+	const uint8_t start[5] = { 5, 0, 0, n > 3 ? p[3] : 0, n > 4 ? p[4] : 0 };
+	int need;
+
+	if (n < sizeof start || p[0] != 0 || p[1] != 0 || p[2] != 0)
+		return -1;
+	need = need_request(start, sizeof start);
+	if (need < 0 || (size_t)need > n || get_target(host, port, p + 3) != 0 || *port == 0)
+		return -1;
+	return need;
 }

@@ -14,8 +14,11 @@
 #include <stdint.h>
 
 #define SOCKS5_MSG_MAX   513 /* the longest: name and password of 255 bytes each */
-#define SOCKS5_REPLY     10
+#define SOCKS5_REPLY_MAX 22
+#define SOCKS5_HEAD_MAX  262 /* in front of a datagram */
 #define SOCKS5_HOST_SIZE 256
+
+struct addr;
 
 enum socks5_msg { SOCKS5_GREETING, SOCKS5_LOGIN, SOCKS5_REQUEST };
 /* -1: it cannot become one. */
@@ -46,7 +49,10 @@ enum socks5_code {
 	SOCKS5_NO_COMMAND = 7,
 	SOCKS5_NO_ADDRESS = 8,
 };
-/* The address is that of no interest: 0.0.0.0:0. */
-void socks5_reply(uint8_t out[SOCKS5_REPLY], enum socks5_code code);
+/* bound: where datagrams are to be sent; NULL: of no interest (0.0.0.0:0). Its length. */
+size_t socks5_reply(uint8_t out[SOCKS5_REPLY_MAX], enum socks5_code code, const struct addr *bound);
+
+/* What a datagram begins with (section 7): where it is for, or from. Its length; -1: it has none, or is a fragment. */
+int socks5_datagram(char host[SOCKS5_HOST_SIZE], uint16_t *port, const uint8_t *p, size_t n) MUST_CHECK;
 
 #endif

@@ -9,6 +9,7 @@
 #include "common/uv/fd_budget.h"
 #include "proto/answer.h"
 #include "relayd/stream/session_inside.h"
+#include "relayd/stream/session_udp.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,10 +20,11 @@
 #define SETTLE_NS UINT64_C(1000000000) /* short connections never pay for what only long ones need */
 
 static const struct sm_state states[] = {
-	[SESSION_HEADER] = { "header", BIT(SESSION_NAME) | BIT(SESSION_CLOSED) },
+	[SESSION_HEADER] = { "header", BIT(SESSION_NAME) | BIT(SESSION_UDP) | BIT(SESSION_CLOSED) },
 	[SESSION_NAME] = { "name", BIT(SESSION_DIAL) | BIT(SESSION_CLOSED) },
 	[SESSION_DIAL] = { "dial", BIT(SESSION_OPEN) | BIT(SESSION_CLOSED) },
 	[SESSION_OPEN] = { "open", BIT(SESSION_CLOSED) },
+	[SESSION_UDP] = { "udp", BIT(SESSION_CLOSED) },
 	[SESSION_CLOSED] = { "closed", 0 },
 };
 
@@ -71,6 +73,8 @@ static uint64_t due_ns(const struct session *s)
 		if (!s->probing && session_conf(s)->keepalive_s != 0)
 			return MIN(s->opened_ns + SETTLE_NS, silent_until(s));
 		return silent_until(s);
+	case SESSION_UDP:
+		return silent_until(s);
 	default:
 		return s->dial.due_ns;
 	}
@@ -111,6 +115,8 @@ static void on_due(struct timer *t)
 		} else if (s->state == SESSION_DIAL) {
 			io_close(&s->side[TARGET].io);
 			session_target_dial(s);
+		} else if (s->state == SESSION_UDP) {
+			session_close(s, END_TIMED_OUT);
 		} else {
 			session_close(s, s->state == SESSION_HEADER ? END_HEADER : END_TARGET);
 		}
@@ -274,6 +280,8 @@ static void on_client(struct io *io, uint32_t events)
 	side_hear(&s->side[CLIENT], session_worker(s), events);
 	if (s->state == SESSION_OPEN)
 		session_on_open_event(s, events);
+	else if (s->state == SESSION_UDP)
+		session_udp_on_client(s, events);
 	else if (events & (EPOLLERR | EPOLLHUP))
 		session_close(s, END_RESET);
 	else if (s->state == SESSION_HEADER && s->socks != NULL)

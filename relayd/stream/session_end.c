@@ -4,6 +4,7 @@
 #include "common/tunnel/stream_side.h"
 #include "common/uv/fd_budget.h"
 #include "relayd/stream/session.h"
+#include "relayd/stream/session_udp.h"
 #include "relayd/tunnel/client_gate.h"
 
 #include <stdlib.h>
@@ -105,6 +106,7 @@ void session_close(struct session *s, enum session_end why)
 	dial_fini(&s->dial);
 	free(s->proxied);
 	socks_free(s->socks);
+	session_udp_free(s->udp);
 	list_remove(&s->link);
 	s->task.run = on_buried;
 	worker_bury(session_worker(s), &s->task);

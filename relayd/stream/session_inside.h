@@ -1,6 +1,6 @@
 /*
  * session_inside - what the parts of a session share: session.c (states, time, bytes), session_target.c (the way to the
- * target), session_socks.c, session_visit.c and session_end.c. For them alone; session.h is for others.
+ * target), session_socks.c, session_udp.c, session_visit.c, session_end.c. For them alone; session.h is for others.
  *
  * Owner: a session. Thread: the worker's.
  */
@@ -20,16 +20,18 @@
 #define SESSION_FDS 2 /* with a target that an agent dials, one is given back */
 
 /*
- *   HEADER ---> NAME ---> DIAL ---> OPEN
- *     |          |         |         |
- *     +----------+---------+---------+--> CLOSED
+ *     +----------------------------> UDP
+ *   HEADER ---> NAME ---> DIAL ---> OPEN |
+ *     |          |         |         |   |
+ *     +----------+---------+---------+---+--> CLOSED
  *
  * HEADER: a PROXY header must come first. NAME: the target's name is being resolved, or a link of the agent that dials it
  * is awaited. DIAL: connecting to one of its addresses, or an agent is, and another one could be asked. OPEN: bytes flow,
  * each way by itself (flow.h). The first states are passed through when there is nothing to wait for; a stream to the only
- * agent is OPEN at once, and what comes before that has reached the target waits there.
+ * agent is OPEN at once, and what comes before that has reached the target waits there. UDP: the connection says nothing
+ * more, and as long as it is there its client sends datagrams (session_udp.h).
  */
-enum session_state { SESSION_HEADER, SESSION_NAME, SESSION_DIAL, SESSION_OPEN, SESSION_CLOSED };
+enum session_state { SESSION_HEADER, SESSION_NAME, SESSION_DIAL, SESSION_OPEN, SESSION_UDP, SESSION_CLOSED };
 
 enum session_end {
 	END_DONE,
@@ -67,6 +69,7 @@ struct session {
 	uint16_t target_code;          /* why the target's agent ended its stream; 0: it did not */
 	struct proxied *proxied;       /* NULL: the client is who connected */
 	struct socks *socks;           /* NULL: not a SOCKS5 mapping */
+	struct session_udp *udp;       /* NULL: no datagrams */
 	struct dial dial;
 	struct agents_tried tried;
 	uint64_t id, opened_ns;
@@ -90,13 +93,10 @@ void session_move(struct session *s, enum session_state to);
 /* NULL: out of memory. fd: the client's socket, or -1. */
 struct session *session_new(struct tcp_lane *l, int fd, uint16_t target_port);
 void session_set_timer(struct session *s);
-/* What there is to pass on, both ways. */
-void session_pump(struct session *s);
+void session_pump(struct session *s); /* what there is to pass on, both ways */
 void session_on_open_event(struct session *s, uint32_t events);
-/* Who connected, and where to. */
-int session_client_addrs(const struct session *s, struct addr *from, struct addr *to);
-/* It is known who connected. */
-void session_leave_header(struct session *s);
+int session_client_addrs(const struct session *s, struct addr *from, struct addr *to); /* who connected, and where to */
+void session_leave_header(struct session *s);                                          /* it is known who connected */
 
 /* ---- session_end.c ------------------------------------------------------------------------------------------------ */
 /* Any number of times; the first reason wins. The memory lives until the end of the round. */
@@ -104,11 +104,11 @@ void session_close(struct session *s, enum session_end why);
 const char *session_end_reason(enum session_end why);
 
 /* ---- session_target.c --------------------------------------------------------------------------------------------- */
-void session_target_begin(struct session *s); /* it is known where to */
-void session_target_find(struct session *s);  /* again, when the name is known, or an agent's link is there */
-void session_target_dial(struct session *s);  /* the next of its addresses, or the end */
-/* The agent did not reach the target: the next one, if the client has sent nothing to it. */
-void session_target_leave_agent(struct session *s);
+void session_target_begin(struct session *s);         /* it is known where to */
+void session_target_find(struct session *s);          /* again, when the name is known, or an agent's link is there */
+void session_target_dial(struct session *s);          /* the next of its addresses, or the end */
+bool session_target_enter_clients(struct session *s); /* counted as a connection of theirs; false: they have enough */
+void session_target_leave_agent(struct session *s); /* it did not reach the target: the next one, if there may be one */
 void session_target_on_event(struct io *io, uint32_t events);
 
 /* ---- session_socks.c ---------------------------------------------------------------------------------------------- */

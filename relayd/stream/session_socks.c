@@ -2,6 +2,7 @@
 
 #include "common/base/err.h"
 #include "common/tunnel/stream_side.h"
+#include "relayd/stream/session_udp.h"
 
 /* Why a request could not be met, in the words of RFC 1928. */
 static enum socks5_code socks_code(const struct session *s, enum session_end why)
@@ -27,7 +28,7 @@ bool session_socks_farewell(struct session *s, enum session_end why)
 		return false;
 	if (s->socks->answered && s->flow[GATE_OUT].bytes + s->flow[GATE_IN].bytes > 0)
 		return false;
-	(void)!socks_answer(s->socks, &s->side[CLIENT], socks_code(s, why));
+	(void)!socks_answer(s->socks, &s->side[CLIENT], socks_code(s, why), NULL);
 	return s->side[CLIENT].ops == NULL && why != END_CUT && why != END_TIMED_OUT;
 }
 
@@ -41,6 +42,9 @@ void session_socks_talk(struct session *s)
 		dial_init(&s->dial, s->socks->request.port, session_conf(s)->connect_timeout_ms,
 			session_worker(s)->now_ns);
 		session_target_begin(s);
+		return;
+	case SOCKS_SENDS:
+		session_udp_begin(s);
 		return;
 	case SOCKS_DENIED:
 		session_count(s->lane, METER_refused_cidr);

@@ -41,7 +41,7 @@ static void on_connected(struct session *s)
 	count_connect(s);
 	s->active_ns = session_worker(s)->now_ns;
 	session_set_timer(s);
-	if (s->socks != NULL && socks_answer(s->socks, &s->side[CLIENT], SOCKS5_DONE) != 0)
+	if (s->socks != NULL && socks_answer(s->socks, &s->side[CLIENT], SOCKS5_DONE, NULL) != 0)
 		session_close(s, END_RESET);
 	else if (session_conf(s)->proxy_out != MAPPING_PROXY_NONE && send_header(s) != 0)
 		session_close(s, END_RESET);
@@ -108,7 +108,7 @@ static bool goes_alone(const struct session *s)
 	       (transport == MAPPING_TRANSPORT_AUTO && s->lane->mean_bytes >= ALONE_BYTES);
 }
 
-static bool enter_clients(struct session *s)
+bool session_target_enter_clients(struct session *s)
 {
 	const struct tcp_lane *l = s->lane;
 
@@ -156,7 +156,7 @@ static void find_agent(struct session *s)
 	case AGENTS_HERE:
 		if (s->state == SESSION_NAME)
 			session_move(s, SESSION_DIAL);
-		if (s->client[TARGET] == NULL && !enter_clients(s))
+		if (s->client[TARGET] == NULL && !session_target_enter_clients(s))
 			session_close(s, END_CROWDED);
 		else
 			go_to_agent(s, &found);

@@ -51,15 +51,14 @@ static ssize_t read_some(struct side *client, struct worker *w, uint8_t *dst, si
 	return client->fin ? -1 : 0;
 }
 
-int socks_answer(struct socks *s, struct side *client, enum socks5_code code)
+int socks_answer(struct socks *s, struct side *client, enum socks5_code code, const struct addr *bound)
 {
-	uint8_t reply[SOCKS5_REPLY];
+	uint8_t reply[SOCKS5_REPLY_MAX];
 
 	if (!s->asked || s->answered)
 		return 0;
 	s->answered = true;
-	socks5_reply(reply, code);
-	return side_send_first(client, reply, sizeof reply);
+	return side_send_first(client, reply, socks5_reply(reply, code, bound));
 }
 
 static enum socks_result on_greeting(struct socks *s, struct side *client, const struct mapping_conf *conf)
@@ -89,8 +88,7 @@ static enum socks_result on_login(struct socks *s, struct side *client, const st
 	return good ? SOCKS_WAITS : SOCKS_DENIED;
 }
 
-/* A name that no rule has may lead to an address that one has: the agent, which resolves it, will see. */
-static bool may_go(const struct socks5_request *r, const char *rules)
+bool socks_may_go(const char *host, uint16_t port, const char *rules)
 {
 	struct allow *allow;
 	struct addr a;
@@ -100,9 +98,15 @@ static bool may_go(const struct socks5_request *r, const char *rules)
 		return true;
 	if (allow_parse(&allow, "socks_allow", rules, NULL) != 0)
 		return false;
-	may = addr_parse_ip(&a, r->host, r->port) != 0 || allow_has_addr(allow, &a);
+	may = addr_parse_ip(&a, host, port) != 0 || allow_has_addr(allow, &a);
 	allow_unref(allow);
 	return may;
+}
+
+/* Datagrams come to an address of this relay, from where the connection comes from: not so behind an agent or a proxy. */
+static bool may_send(const struct side *client, const struct mapping_conf *conf)
+{
+	return client->ops == NULL && !conf->proxy_in;
 }
 
 static enum socks_result on_request(struct socks *s, struct side *client, const struct mapping_conf *conf)
@@ -110,15 +114,19 @@ static enum socks_result on_request(struct socks *s, struct side *client, const 
 	enum socks5_code code = SOCKS5_DONE;
 
 	s->asked = true;
-	if (socks5_request(&s->request, s->bytes) != 0 || s->request.port == 0)
+	if (socks5_request(&s->request, s->bytes) != 0)
 		code = SOCKS5_NO_HOST;
+	else if (s->request.command == SOCKS5_ASSOCIATE && may_send(client, conf))
+		return SOCKS_SENDS; /* where from it will send is seen then */
 	else if (s->request.command != SOCKS5_CONNECT)
 		code = SOCKS5_NO_COMMAND;
-	else if (!may_go(&s->request, conf->socks_allow))
+	else if (s->request.port == 0)
+		code = SOCKS5_NO_HOST;
+	else if (!socks_may_go(s->request.host, s->request.port, conf->socks_allow))
 		code = SOCKS5_NOT_ALLOWED;
 	if (code == SOCKS5_DONE)
 		return SOCKS_ASKS;
-	return socks_answer(s, client, code) == 0 && code == SOCKS5_NOT_ALLOWED ? SOCKS_DENIED : SOCKS_ENDS;
+	return socks_answer(s, client, code, NULL) == 0 && code == SOCKS5_NOT_ALLOWED ? SOCKS_DENIED : SOCKS_ENDS;
 }
 
 static enum socks_result on_message(struct socks *s, struct side *client, const struct mapping_conf *conf)

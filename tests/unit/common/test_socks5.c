@@ -1,6 +1,8 @@
 /* SOCKS5 messages, byte by byte: never more is asked for than the message has, and what is wrong is told at once. */
 #include "common/net/socks5.h"
 
+#include "common/net/addr.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -96,12 +98,70 @@ static void test_login(void **state)
 	assert_false(socks5_offers((const uint8_t *)"\5\1\0\2", SOCKS5_PASSWORD));
 }
 
+static void test_replies(void **state)
+{
+	uint8_t out[SOCKS5_REPLY_MAX];
+	struct addr a;
+
+	(void)state;
+	assert_int_equal(socks5_reply(out, SOCKS5_REFUSED, NULL), 10);
+	assert_memory_equal(out, "\5\5\0\1\0\0\0\0\0\0", 10);
+	assert_int_equal(addr_parse_ip(&a, "127.0.0.2", 258), 0);
+	assert_int_equal(socks5_reply(out, SOCKS5_DONE, &a), 10);
+	assert_memory_equal(out, "\5\0\0\1\x7f\0\0\2\1\2", 10);
+	assert_int_equal(addr_parse_ip(&a, "::1", 258), 0);
+	assert_int_equal(socks5_reply(out, SOCKS5_DONE, &a), 22);
+	assert_memory_equal(out, "\5\0\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\1\2", 22);
+}
+
+static void test_datagrams(void **state)
+{
+	static const struct {
+		const char *label, *bytes;
+		size_t n;
+		int head; /* -1: it is none */
+		const char *host;
+	} all[] = {
+#define D(s) s, sizeof(s) - 1
+		{ "IPv4", D("\0\0\0\1\x7f\0\0\1\0\65query"), 10, "127.0.0.1" },
+		{ "empty", D("\0\0\0\1\x7f\0\0\1\0\65"), 10, "127.0.0.1" },
+		{ "IPv6", D("\0\0\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\65q"), 22, "::1" },
+		{ "name", D("\0\0\0\3\4a.bc\0\65q"), 11, "a.bc" },
+		{ "a fragment", D("\0\0\1\1\x7f\0\0\1\0\65query"), -1, NULL },
+		{ "the last fragment", D("\0\0\x81\1\x7f\0\0\1\0\65query"), -1, NULL },
+		{ "reserved", D("\0\1\0\1\x7f\0\0\1\0\65query"), -1, NULL },
+		{ "no port", D("\0\0\0\1\x7f\0\0\1\0\0query"), -1, NULL },
+		{ "cut", D("\0\0\0\1\x7f\0\0\1\0"), -1, NULL },
+		{ "a cut name", D("\0\0\0\3\5a.bc\0\65"), -1, NULL },
+		{ "no name", D("\0\0\0\3\3a/b\0\65"), -1, NULL },
+		{ "no name at all", D("\0\0\0\3\0\0\65"), -1, NULL },
+		{ "kind of address", D("\0\0\0\2\x7f\0\0\1\0\65"), -1, NULL },
+		{ "nothing", D(""), -1, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		char host[SOCKS5_HOST_SIZE];
+		uint16_t port;
+		int head = socks5_datagram(host, &port, (const uint8_t *)all[i].bytes, all[i].n);
+
+		if (head != all[i].head)
+			fail_msg("%s: %d", all[i].label, head);
+		if (head < 0)
+			continue;
+		assert_string_equal(host, all[i].host);
+		assert_int_equal(port, 53);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_byte_by_byte),
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_login),
+		cmocka_unit_test(test_replies),
+		cmocka_unit_test(test_datagrams),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

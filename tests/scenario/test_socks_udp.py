@@ -1,0 +1,160 @@
+"""Datagrams through SOCKS5 (UDP ASSOCIATE): a real name server, who is heard, what may be reached, and when it ends."""
+import sys
+
+import pytest
+import socks_udp
+from agent import AgentFleet
+from name_server import name_server
+from portway import UdpEcho, eventually, run
+from socks_udp import Association
+
+
+@pytest.fixture(scope="module")
+def fleet():
+    f = AgentFleet()
+    try:
+        f.start()
+        f.box = f.client(name="box")
+        f.agent(f.box).wait_up(2)
+        yield f
+    finally:
+        f.stop()
+
+
+def socks_mapping(fleet, **fields):
+    body = {"protocol": "socks5", "source_port": 0, "target_client_id": fleet.box["id"], "allow": ["127.0.0.1"], **fields}
+    return fleet.wait_status(fleet.api.post("/api/v1/mappings", body, expect=201)["id"])
+
+
+def ask(assoc, host, port, data=b"hello"):
+    assoc.send(host, port, data)
+    return assoc.receive(host, port)
+
+
+def is_over(assoc):
+    try:
+        return assoc.tcp.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_name_server(fleet, tmp_path):
+    made = socks_mapping(fleet)
+    with name_server(tmp_path) as port:
+        out = run([sys.executable, socks_udp.__file__, str(made["source_port"]), str(port), "a.example.test"])
+        assert out.split() == ["192.0.2.1"]
+    asked = len(socks_udp.question("a.example.test"))
+    stats = fleet.wait_stats(made["id"], packets_received=1, packets_sent=1, bytes_received=asked)
+    assert stats["bytes_sent"] > asked
+
+
+def test_counted_to_the_byte(fleet):
+    made = socks_mapping(fleet)
+    with UdpEcho() as one, UdpEcho() as two, Association(made["source_port"]) as assoc:
+        for size in (1, 100, 1400, 9000, 60000):
+            assert ask(assoc, "127.0.0.1", one.port, b"x" * size) == b"x" * size
+        # the name is resolved there, and the answer comes from where it was asked
+        assert ask(assoc, "localhost", two.port) == b"hello"
+        assert ask(assoc, "127.0.0.1", two.port, b"") == b""
+        assert len({address for _, address in one.seen}) == 1  # one socket at the agent for each destination
+        total = 1 + 100 + 1400 + 9000 + 60000 + 5
+        fleet.wait_stats(made["id"], bytes_received=total, bytes_sent=total, packets_received=7, packets_sent=7)
+
+
+def test_only_its_client_is_heard(fleet):
+    made = socks_mapping(fleet)
+    with UdpEcho() as server, Association(made["source_port"]) as assoc, assoc.socket() as other, assoc.socket() as early:
+        other.bind(("127.0.0.2", 0))
+        assoc.send("127.0.0.1", server.port, b"from elsewhere", sock=other)  # before any port is known
+        early.sendto(b"no header", assoc.at)  # pins nothing
+        assert ask(assoc, "127.0.0.1", server.port) == b"hello"
+        assoc.send("127.0.0.1", server.port, b"from another port", sock=early)
+        assoc.send("127.0.0.1", server.port, b"part", fragment=1)
+        assert ask(assoc, "127.0.0.1", server.port, b"again") == b"again"
+        assert [data for data, _ in server.seen] == [b"hello", b"again"]
+        fleet.wait_stats(made["id"], packets_received=2, packets_sent=2, dropped_in=4)
+
+
+def test_what_may_be_reached(fleet):
+    with UdpEcho() as server, UdpEcho() as closed:
+        made = socks_mapping(fleet, socks_allow=f"127.0.0.0/8:{server.port}")
+        with Association(made["source_port"]) as assoc:
+            assoc.send("127.0.0.1", closed.port, b"not on the list: the relay sees it")
+            assoc.send("localhost", closed.port, b"not on the list: the agent sees it")
+            assert ask(assoc, "127.0.0.1", server.port) == b"hello"
+            assert ask(assoc, "localhost", server.port) == b"hello"
+        wide = socks_mapping(fleet, socks_allow="any")
+        with Association(wide["source_port"]) as assoc:
+            assoc.send("192.0.2.1", server.port, b"the agent's own list wins")
+            assert ask(assoc, "127.0.0.1", server.port) == b"hello"
+        eventually(lambda: fleet.agents[0].ask()["counters"]["refused_not_allowed"] >= 2, "refused by the agent")
+        assert closed.seen == []
+
+
+def test_ends_with_its_connection(fleet):
+    made = socks_mapping(fleet, on_delete="cut")
+    with UdpEcho() as server:
+        assoc = Association(made["source_port"])
+        assert ask(assoc, "127.0.0.1", server.port) == b"hello"
+        assoc.tcp.close()
+        eventually(lambda: is_refused(assoc), "its port is closed")
+        seen = len(server.seen)
+        assoc.udp.close()
+        with Association(made["source_port"]) as again:
+            assert ask(again, "127.0.0.1", server.port) == b"hello"
+            assert len(server.seen) == seen + 1
+            fleet.api.delete(f"/api/v1/mappings/{made['id']}")
+            assert is_over(again)
+
+
+def is_refused(assoc):
+    """A connected socket learns that nobody is there."""
+    with assoc.socket() as probe:
+        probe.settimeout(1)
+        probe.connect(assoc.at)
+        try:
+            probe.send(b"anybody?")
+            probe.recv(1)
+        except ConnectionRefusedError:
+            return True
+        except TimeoutError:
+            pass
+    return False
+
+
+def test_idle(fleet):
+    made = socks_mapping(fleet, timeouts={"idle": 1})
+    with UdpEcho() as server, Association(made["source_port"]) as assoc:
+        assert ask(assoc, "127.0.0.1", server.port) == b"hello"
+        assert is_over(assoc)
+
+
+def test_many_destinations(fleet):
+    """The one that was silent longest gives way, and is simply a new one when it is asked again."""
+    made, servers = socks_mapping(fleet), [UdpEcho() for _ in range(70)]
+    with Association(made["source_port"]) as assoc:
+        for server in servers:
+            assert ask(assoc, "127.0.0.1", server.port) == b"hello"
+        for server in (servers[-1], servers[0]):
+            assert ask(assoc, "127.0.0.1", server.port) == b"hello"
+        assert len({address for _, address in servers[-1].seen}) == 1
+        assert len({address for _, address in servers[0].seen}) == 2
+        eventually(lambda: fleet.agents[0].ask()["udp"] <= 64, "no more than so many at the agent")
+    for server in servers:
+        server.close()
+
+
+def test_where_it_is_not_served(fleet):
+    """Nobody else's machine can send to the relay in its client's name."""
+    made = socks_mapping(fleet, source_client_id=fleet.box["id"], allow=[])
+    agent = fleet.agents[0]
+    eventually(lambda: any(v["mapping"] == made["id"] and v["listening"] for v in agent.ask()["visits"]), "listened on")
+    with Association(made["source_port"]) as assoc:
+        assert assoc.reply == 7
+
+
+def test_words_after_the_request_end_it(fleet):
+    made = socks_mapping(fleet)
+    with Association(made["source_port"]) as assoc:
+        assoc.tcp.sendall(b"more")
+        assert is_over(assoc)
