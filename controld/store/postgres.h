@@ -36,10 +36,11 @@ struct driver_conn {
 	struct driver_conf conf; /* times are set */
 	unsigned generation;     /* of pg; statements of an older one are prepared again */
 	unsigned epoch;          /* of conf.reach when pg was made */
+	char life[32];           /* of the server: another one after a crash */
 	unsigned statements;     /* prepared so far, for their names */
 	enum { TX_NONE, TX_READ, TX_WRITE } tx;
 	struct {
-		char number[24], timeline[12];
+		char number[24], timeline[12], life[32];
 	} ticket;       /* of a TX_WRITE: by which the server knows what became of it */
 	bool unread;    /* a TX_READ from which nothing was read yet: it may begin anew on another connection */
 	bool failed;    /* a statement of the transaction, or of its running part, failed: only undoing helps */

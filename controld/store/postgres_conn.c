@@ -133,7 +133,7 @@ static int session_schema(struct driver_conn *c, struct err *e)
 	return postgres_simple(c, sql, NULL, postgres_limit(c), e);
 }
 
-enum { CHECK_ENCODING, CHECK_FREE, CHECK_THERE };
+enum { CHECK_ENCODING, CHECK_FREE, CHECK_THERE, CHECK_LIFE };
 
 static int session_judge(struct driver_conn *c, const PGresult *r, struct err *e)
 {
@@ -150,20 +150,25 @@ static int session_judge(struct driver_conn *c, const PGresult *r, struct err *e
 	return 0;
 }
 
-/* The shared lock is the session's: whoever wants the database alone sees by it that somebody is at work. */
+/*
+ * The shared lock is the session's: whoever wants the database alone sees by it that somebody is at work. A server that
+ * crashed forgets its statistics, and no session outlives that: since when it has them tells one life from another.
+ */
 static int session_check(struct driver_conn *c, struct err *e)
 {
-	char sql[256];
+	char sql[320];
 	PGresult *r = NULL;
 	int rc;
 
 	(void)str_fmt(sql, sizeof sql,
 		"SELECT current_setting('server_encoding'), %s OR pg_try_advisory_lock_shared(%d), "
-		"to_regclass('schema_migrations') IS NOT NULL",
+		"to_regclass('schema_migrations') IS NOT NULL, "
+		"extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time())",
 		c->conf.alone ? "true" : "false", POSTGRES_LOCK_USE);
 	if (postgres_simple(c, sql, &r, postgres_limit(c), e) != 0)
 		return -1;
 	rc = session_judge(c, r, e);
+	(void)str_copy(c->life, sizeof c->life, PQgetvalue(r, 0, CHECK_LIFE));
 	PQclear(r);
 	return rc;
 }

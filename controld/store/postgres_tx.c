@@ -40,6 +40,7 @@ static int take_ticket(struct driver_conn *c, struct err *e)
 		return -1;
 	(void)str_copy(c->ticket.number, sizeof c->ticket.number, PQgetvalue(r, 0, 0));
 	(void)str_copy(c->ticket.timeline, sizeof c->ticket.timeline, PQgetvalue(r, 0, 1));
+	(void)str_copy(c->ticket.life, sizeof c->ticket.life, c->life);
 	PQclear(r);
 	return 0;
 }
@@ -79,18 +80,22 @@ int postgres_begin(struct driver_conn *c, enum driver_tx kind, struct err *e)
 
 /*
  * "committed", "aborted", "in progress", or "" when this server cannot know: one that was promoted meanwhile gives the
- * same numbers to other transactions, but it is on another timeline.
+ * same numbers to other transactions, but it is on another timeline; one that crashed gives those again that did not reach
+ * its disk. A snapshot says nothing: the newest that are in progress are beyond its end.
  */
 static int ask_outcome(struct driver_conn *c, char *status, size_t size, struct err *e)
 {
 	static const char sql[] = "SELECT CASE WHEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) <> $2 THEN '' "
-				  "WHEN $1::xid8 >= pg_snapshot_xmax(pg_current_snapshot()) THEN 'aborted' ELSE "
-				  "pg_xact_status($1::xid8) END";
+				  "ELSE pg_xact_status($1::xid8) END";
 	const char *value[] = { c->ticket.number, c->ticket.timeline };
 	PGresult *r = NULL;
 
-	if (postgres_ready(c, e) != 0 ||
-		postgres_sent(c, PQsendQueryParams(c->pg, sql, 2, NULL, value, NULL, NULL, 0), DUE_WANTED, e) != 0 ||
+	if (postgres_ready(c, e) != 0)
+		return -1;
+	status[0] = '\0';
+	if (!str_eq(c->life, c->ticket.life))
+		return 0;
+	if (postgres_sent(c, PQsendQueryParams(c->pg, sql, 2, NULL, value, NULL, NULL, 0), DUE_WANTED, e) != 0 ||
 		postgres_land(c, &r, postgres_limit(c), e) != 0)
 		return -1;
 	(void)str_copy(status, size, PQgetvalue(r, 0, 0));

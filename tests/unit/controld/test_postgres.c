@@ -351,6 +351,55 @@ static void test_a_posted_failure_is_its_own(void **state)
 	assert_int_equal(number(t->store, "SELECT count(*) FROM t WHERE id = 11"), 0);
 }
 
+/* ---- a COMMIT that takes longer than anybody waits for it --------------------------------------------------------- */
+
+/* What is stored last waits while it is made durable, as with a disk or a standby that does not answer. */
+static const char sql_slow[] =
+	"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(3); RETURN NULL; END'; "
+	"CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION "
+	"slow()";
+
+/* Nobody may call it undone while it goes on. */
+static void test_a_slow_commit_is_awaited(void **state)
+{
+	struct test_store *t = *state;
+	struct store *s = open_another(t, 300);
+	struct err e = { 0 };
+	int64_t id = 30;
+
+	test_postgres_run(t->url, sql_slow);
+	TEST_STORE_MUST(store_write(s, STORE_LOGGED, work_put, &id, &e), e);
+	assert_int_equal(number(t->store, "SELECT count(*) FROM t WHERE id = 30"), 1);
+	store_close(s);
+}
+
+static void crash(const char *url)
+{
+	PGconn *pg = PQconnectdb(url);
+
+	PQsetNoticeProcessor(pg, test_postgres_quiet, NULL);
+	PQclear(PQexec(pg, "COPY (SELECT 1) TO PROGRAM 'kill -9 $PPID'"));
+	PQfinish(pg);
+}
+
+/* A server that crashed gives the number to somebody else: what it says of it is not about our transaction. */
+static void test_after_a_crash_nobody_knows(void **state)
+{
+	struct test_store *t = *state;
+	int64_t id = 31;
+	struct lone l = { t->store, work_put, &id, 0, { 0 } };
+	pthread_t thread;
+
+	test_postgres_run(t->url, sql_slow);
+	assert_int_equal(pthread_create(&thread, NULL, work_alone, &l), 0);
+	usleep(1000000);
+	crash(t->url);
+	pthread_join(thread, NULL);
+	assert_int_equal(l.rc, -1);
+	assert_int_equal(l.e.code, ERR_OUTCOME_UNKNOWN);
+	assert_int_equal(number(t->store, "SELECT count(*) FROM t WHERE id = 31"), 0);
+}
+
 static void test_who_wants_it_alone_sees_who_is_there(void **state)
 {
 	struct test_store *t = *state;
@@ -413,6 +462,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_reader_in_the_middle_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_writes_that_cannot_be_are_refused_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_posted_failure_is_its_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_slow_commit_is_awaited, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_after_a_crash_nobody_knows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_wants_it_alone_sees_who_is_there, setup, teardown),
 		cmocka_unit_test(test_bad_urls_are_refused),
 	};
