@@ -7,6 +7,7 @@
 #include "client/agent/instance.h"
 #include "client/agent/relay.h"
 #include "client/agent/sessions.h"
+#include "client/agent/visit/visit_socket.h"
 #include "client/agent/visit/visits.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
@@ -156,6 +157,21 @@ static void on_session_ended(void *arg, struct tunnel_link *l)
 
 static const struct sessions_ops sessions_ops = { .on_ended = on_session_ended };
 
+static void on_visit(void *arg, const struct visit *v)
+{
+	const struct agent *a = arg;
+	const struct agent_visit told = { .mapping = v->offer.mapping,
+		.address = v->offer.bind[0] != '\0' ? v->offer.bind : VISIT_BIND,
+		.port = v->offer.first,
+		.listening = v->sockets != NULL,
+		.why = v->why };
+
+	if (a->events->on_visit != NULL)
+		a->events->on_visit(a->arg, &told);
+}
+
+static const struct visits_ops visits_ops = { .on_change = on_visit };
+
 /* ---- settings ----------------------------------------------------------------------------------------------------- */
 
 /* What settings become before any of them takes effect. */
@@ -300,7 +316,7 @@ static int agent_init(struct agent *a, struct worker *w, struct err *e)
 	task_init(&a->over, on_tell_over);
 	sessions_init(&a->sessions, w, &sessions_ops, a);
 	checks_init(&a->checks, w, &a->sessions);
-	visits_init(&a->visits, &a->sessions, NULL, a);
+	visits_init(&a->visits, &a->sessions, &visits_ops, a);
 	if (tunnel_desk_init(&a->desk) != 0)
 		return err_set(e, ERR_NOMEM, NULL, "the agent: out of memory");
 	if (prepare(&p, &a->settings, e) != 0)

@@ -17,14 +17,27 @@
 #include "client/exit_codes.h"
 #include "common/base/macros.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct agent;
 struct buf;
 struct err;
 struct worker;
 
+/* A private mapping that leads from this machine. Borrowed for the call. */
+struct agent_visit {
+	const char *mapping, *address; /* an IP address */
+	uint16_t port;                 /* the first */
+	bool listening;
+	const char *why; /* it does not */
+};
+
 struct agent_events {
 	void (*on_ready)(void *arg); /* the first link is up; once */
 	void (*on_over)(void *arg, enum command_exit code, const char *why);
+	/* It listens now, or does not, or not any more; never inside a call of the owner. NULL: nobody asks. */
+	void (*on_visit)(void *arg, const struct agent_visit *v);
 };
 
 /* Takes the settings (also when it fails). ERR_CONFLICT: another agent runs with the same state_dir. */

@@ -39,6 +39,14 @@ static void on_ready(void *arg)
 		p->conf->on_ready(p->conf->arg);
 }
 
+static void on_visit(void *arg, const struct agent_visit *v)
+{
+	struct process *p = arg;
+
+	if (p->conf->on_visit != NULL)
+		p->conf->on_visit(p->conf->arg, v);
+}
+
 static void on_over(void *arg, enum command_exit code, const char *why)
 {
 	struct process *p = arg;
@@ -139,7 +147,7 @@ static void on_wake(struct worker *w, void *arg)
 
 static int process_start(struct process *p, struct settings *s, struct err *e)
 {
-	static const struct agent_events events = { on_ready, on_over };
+	static const struct agent_events events = { on_ready, on_over, on_visit };
 
 	if (p->conf->answers && status_socket_open(&p->status, &p->worker, s->runtime_dir, print_status, p, e) != 0) {
 		settings_free(s);

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 
+struct agent_visit;
 struct err;
 
 struct process_conf {
@@ -18,7 +19,8 @@ struct process_conf {
 	bool answers;              /* has a status socket */
 	/* HUP: the settings once more, -1 when they are wrong (it has complained); NULL: HUP does nothing. */
 	int (*load)(void *arg, struct settings *out);
-	void (*on_ready)(void *arg); /* the first link is up; may be NULL */
+	void (*on_ready)(void *arg);                              /* the first link is up; may be NULL */
+	void (*on_visit)(void *arg, const struct agent_visit *v); /* as agent.h has it; may be NULL */
 	void *arg;
 };
 

@@ -36,7 +36,8 @@ struct visit_tcp {
 	struct tunnel_link *link; /* of the stream; NULL: none, it waits for one */
 	struct tcp_pair pair;
 	struct list in, asking;
-	struct timer due;
+	struct timer due; /* at ends_ns, or earlier when nobody is left to be asked */
+	uint64_t ends_ns;
 	struct visit_tried tried;
 	struct addr from;
 	uint16_t port;
@@ -100,9 +101,10 @@ static void on_due(struct timer *timer)
 
 /* ---- asking ------------------------------------------------------------------------------------------------------- */
 
-/* The next relay. When none is left, or none is there: the end, or a wait. */
+/* The next relay. When none is left: the end, or a wait for one that may offer it yet. When none is there: a wait. */
 static void ask(struct visit_tcp *t)
 {
+	struct worker *w = t->pair.worker;
 	struct frame_open open;
 	struct tunnel_link *l;
 
@@ -112,10 +114,15 @@ static void ask(struct visit_tcp *t)
 			continue;
 		t->pair.side[PAIR_STREAM].writable = true;
 		t->link = l;
+		wheel_arm(&w->wheel, &t->due, t->ends_ns);
 		return;
 	}
-	if (t->tried.n > 0 && t->why[0] != '\0')
-		not_served(t, t->why);
+	if (t->tried.n > 0 && t->why[0] != '\0') {
+		if (w->now_ns < t->visit->settled_ns)
+			wheel_arm(&w->wheel, &t->due, t->visit->settled_ns);
+		else
+			not_served(t, t->why);
+	}
 	/* else it waits until a relay offers the mapping again, or its time is over */
 }
 
@@ -209,7 +216,8 @@ void visit_tcp_open(struct visit *v, int fd, uint16_t port, const struct addr *f
 		refuse(v, fd, port, "the agent has no memory or descriptor left");
 		return;
 	}
-	wheel_arm(&all->worker->wheel, &t->due, all->worker->now_ns + ASK_NS);
+	t->ends_ns = all->worker->now_ns + ASK_NS;
+	wheel_arm(&all->worker->wheel, &t->due, t->ends_ns);
 	if (tcp_pair_set_socket(&t->pair, fd) != 0) {
 		visit_close(t, true);
 		return;

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define LISTEN_AGAIN_NS UINT64_C(2000000000)
+#define SETTLE_NS       UINT64_C(3000000000)  /* links to all relays are made at about the same time */
 #define LINGER_NS       UINT64_C(60000000000) /* a relay that is started again offers it within this */
 
 struct visit_via {
@@ -41,22 +42,23 @@ static void shut(struct visit *v, const char *why)
 static void try_to_listen(struct visit *v)
 {
 	const struct visits *all = v->all;
-	bool told = v->why[0] != '\0';
+	char before[sizeof v->why];
 	struct err e;
 
 	if (v->sockets != NULL || all->closed)
 		return;
+	str_copy(before, sizeof before, v->why);
 	if (visit_sockets_open(v, &e) == 0) {
 		v->why[0] = '\0';
 		log_info("visit_open", log_s("mapping", v->offer.mapping), log_u("port", v->offer.first));
 	} else {
-		if (!told || !str_eq(v->why, e.msg))
-			log_warn("visit_not_open", log_s("mapping", v->offer.mapping), log_s("reason", e.msg));
 		str_copy(v->why, sizeof v->why, e.msg);
+		if (!str_eq(v->why, before))
+			log_warn("visit_not_open", log_s("mapping", v->offer.mapping), log_s("reason", v->why));
 		if (e.code != ERR_PERMISSION)
 			wheel_arm(&all->worker->wheel, &v->timer, all->worker->now_ns + LISTEN_AGAIN_NS);
 	}
-	if (all->ops != NULL)
+	if (v->sockets != NULL || !str_eq(v->why, before))
 		all->ops->on_change(all->arg, v);
 }
 
@@ -67,6 +69,8 @@ static void visit_end(struct visit *v, const char *why)
 	log_info("visit_shut", log_s("mapping", v->offer.mapping), log_s("reason", why));
 	shut(v, why);
 	visit_tcp_give_up(v, why);
+	if (!v->all->closed)
+		v->all->ops->on_change(v->all->arg, v);
 	while (!list_empty(&v->vias)) {
 		struct visit_via *via = via_in(list_first(&v->vias));
 
@@ -152,6 +156,8 @@ void visits_offered(struct visits *all, struct tunnel_link *l, const void *relay
 		v->offer = *o;
 	}
 	wheel_disarm(&v->timer);
+	if (list_empty(&v->vias))
+		v->settled_ns = all->worker->now_ns + SETTLE_NS;
 	if (add_via(v, l, relay) != 0)
 		log_warn("visit_not_open", log_s("mapping", o->mapping), log_s("reason", "out of memory"));
 	try_to_listen(v);

@@ -34,7 +34,7 @@ struct visit_tried {
 };
 
 struct visits_ops {
-	/* It listens now, or cannot any more; never inside a call of the owner. */
+	/* It listens now, or cannot, or not any more as it is offered no more; never inside a call of the owner. */
 	void (*on_change)(void *arg, const struct visit *v);
 };
 
@@ -60,6 +60,7 @@ struct visit {
 	struct visit_sockets *sockets; /* NULL: it does not listen, */
 	char why[FRAME_REASON_SIZE];   /* because of this */
 	struct timer timer;            /* to listen again, or to be forgotten */
+	uint64_t settled_ns;           /* until then other relays may be about to offer it as well */
 	struct list asking;            /* struct visit_tcp that no relay has served yet */
 	struct list udp;               /* struct visit_udp; the one that was silent longest first */
 	struct map udp_by_peer;
