@@ -2,6 +2,7 @@
 
 #include "client/api/api.h"
 #include "client/commands/help.h"
+#include "client/commands/quick_options.h"
 #include "common/base/err.h"
 #include "common/base/str.h"
 
@@ -178,28 +179,6 @@ static const struct option_row create_options[] = { BODY, COLUMNS, { .name = NUL
 static const struct option_row update_options[] = { BODY, IF_MATCH, COLUMNS, { .name = NULL } };
 static const struct option_row delete_options[] = { IF_MATCH, { .name = NULL } };
 
-#define QUICK_OPTIONS                                                                                                  \
-	{ .name = "port",                                                                                              \
-		.type = OPTION_NUMBER,                                                                                 \
-		.value = "PORT",                                                                                       \
-		.min = 1,                                                                                              \
-		.max = 65535,                                                                                          \
-		.help = "tunnel port on the relays; else the one of the last time, or a free one" },                   \
-		{ .name = "name", .type = OPTION_TEXT, .value = "NAME", .help = "of the mapping" },                    \
-		{ .name = "keep", .type = OPTION_FLAG, .help = "leave the mapping there at the end" },                 \
-		{ .name = "anonymous", .type = OPTION_FLAG, .help = "without an account, although there is a login" }, \
-		{ .name = "verbose", .type = OPTION_FLAG, .help = "tell what happens on the way" },                    \
-	{                                                                                                              \
-		.name = NULL                                                                                           \
-	}
-#define QUICK_HOST                                                                                          \
-	{                                                                                                   \
-		.name = "host", .type = OPTION_TEXT, .value = "NAME",                                       \
-		.help = "host name it is asked for by; one without a dot is below the domain of the relays" \
-	}
-static const struct option_row quick_options[] = { QUICK_OPTIONS };
-static const struct option_row quick_host_options[] = { QUICK_HOST, QUICK_OPTIONS };
-
 static const struct option_row service_options[] = {
 	{ .name = "user", .type = OPTION_FLAG, .help = "of your own systemd, not of the system's" },
 	{ .name = "config", .type = OPTION_FILE, .value = "FILE", .help = "settings that the agent reads" },
@@ -325,7 +304,7 @@ const struct command commands_table[] = {
 			"http://NAME.DOMAIN, and the name stays the same for the same target; else, and with --port, "
 			"it has a port of its own.",
 		.example = "portway http 3000 --host blog",
-		.options = quick_host_options,
+		.options = quick_options_by_host,
 		.run = command_http,
 		.words_min = 1,
 		.words_max = 1 },
@@ -412,7 +391,7 @@ const struct command commands_table[] = {
 			   "comes without an account, where controld allows that: for a limited time, on a port that "
 			   "is picked.",
 		.example = "portway tcp 22",
-		.options = quick_options,
+		.options = quick_options_by_port,
 		.run = command_tcp,
 		.words_min = 1,
 		.words_max = 1 },
@@ -423,7 +402,7 @@ const struct command commands_table[] = {
 			   "says stays "
 			   "encrypted to the service itself.",
 		.example = "portway tls 443 --host mail.example.com",
-		.options = quick_host_options,
+		.options = quick_options_by_host,
 		.run = command_tls,
 		.words_min = 1,
 		.words_max = 1 },
@@ -444,7 +423,7 @@ const struct command commands_table[] = {
 		.summary = "make a UDP service of this machine reachable",
 		.details = "As portway tcp, for datagrams.",
 		.example = "portway udp 53",
-		.options = quick_options,
+		.options = quick_options_by_port,
 		.run = command_udp,
 		.words_min = 1,
 		.words_max = 1 },

@@ -1,0 +1,30 @@
+#include "client/commands/quick_options.h"
+
+#define PORT(h)                                                                                           \
+	{                                                                                                 \
+		.name = "port", .type = OPTION_NUMBER, .value = "PORT", .min = 1, .max = 65535, .help = h \
+	}
+#define NAME                                                                                   \
+	{                                                                                      \
+		.name = "name", .type = OPTION_TEXT, .value = "NAME", .help = "of the mapping" \
+	}
+#define VERBOSE                                                                                \
+	{                                                                                      \
+		.name = "verbose", .type = OPTION_FLAG, .help = "tell what happens on the way" \
+	}
+#define TUNNEL_PORT PORT("tunnel port on the relays; else the one of the last time, or a free one")
+#define SERVICE                                                                                                        \
+	TUNNEL_PORT, NAME, { .name = "keep", .type = OPTION_FLAG, .help = "leave the mapping there at the end" },      \
+		{ .name = "anonymous", .type = OPTION_FLAG, .help = "without an account, although there is a login" }, \
+		VERBOSE
+
+const struct option_row quick_options_by_port[] = { SERVICE, { .name = NULL } };
+
+const struct option_row quick_options_by_host[] = {
+	{ .name = "host",
+		.type = OPTION_TEXT,
+		.value = "NAME",
+		.help = "host name it is asked for by; one without a dot is below the domain of the relays" },
+	SERVICE,
+	{ .name = NULL },
+};
