@@ -83,6 +83,7 @@ int command_logout(struct invocation *in);
 int command_logs(struct invocation *in);
 int command_ls(struct invocation *in);
 int command_service(struct invocation *in);
+int command_socks(struct invocation *in);
 int command_status(struct invocation *in);
 int command_tcp(struct invocation *in);
 int command_top(struct invocation *in);

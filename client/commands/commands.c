@@ -374,6 +374,15 @@ const struct command commands_table[] = {
 		.list = service_words,
 		.words_min = 1,
 		.words_max = 1 },
+	{ .name = "socks",
+		.args = "",
+		.summary = "open a SOCKS5 port into the network of this machine",
+		.details = "On the relays, for whoever has the login that it prints, which is another each time; names "
+			   "are "
+			   "resolved here. Ends with the command, as portway tcp does. It needs an account.",
+		.example = "portway socks --allow-to 10.1.0.0/16,db.internal:5432 --allow 198.51.100.0/24",
+		.options = quick_options_socks,
+		.run = command_socks },
 	{ .name = "status",
 		.args = "",
 		.summary = "how controld and its relays are",

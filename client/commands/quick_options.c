@@ -28,3 +28,16 @@ const struct option_row quick_options_by_host[] = {
 	SERVICE,
 	{ .name = NULL },
 };
+
+const struct option_row quick_options_socks[] = {
+	{ .name = "allow-to",
+		.type = OPTION_TEXT,
+		.value = "RULES",
+		.help = "what may be reached: names and ranges with ports, by comma, as an agent's allow; else all "
+			"that this machine reaches, itself as well" },
+	{ .name = "allow", .type = OPTION_TEXT, .value = "CIDRS", .help = "who may connect, by comma; else everyone" },
+	TUNNEL_PORT,
+	NAME,
+	VERBOSE,
+	{ .name = NULL },
+};

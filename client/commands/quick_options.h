@@ -7,5 +7,6 @@
 #include "client/commands/options.h"
 
 extern const struct option_row quick_options_by_port[], quick_options_by_host[]; /* services of this machine */
+extern const struct option_row quick_options_socks[];
 
 #endif

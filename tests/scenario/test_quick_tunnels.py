@@ -26,10 +26,10 @@ def fleet():
 class Quick:
     """A quick command in the foreground; its first line of JSON is `said`."""
 
-    def __init__(self, fleet, home, *words, account=True):
+    def __init__(self, fleet, home, *words, account=True, wrap=(), **more):
         env = cli.environment({"PORTWAY_URL": fleet.controld.base, "XDG_STATE_HOME": str(home),
-                               **({"PORTWAY_TOKEN": token(fleet)} if account else {})})
-        self.process = subprocess.Popen([os.path.join(BIN, "portway"), *words], env=env, stdin=subprocess.DEVNULL,
+                               **({"PORTWAY_TOKEN": token(fleet)} if account else {}), **more})
+        self.process = subprocess.Popen([*wrap, os.path.join(BIN, "portway"), *words], env=env, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         watchdog = threading.Timer(60, self.process.kill)
         watchdog.start()
