@@ -90,6 +90,7 @@ int command_top(struct invocation *in);
 int command_udp(struct invocation *in);
 int command_update(struct invocation *in);
 int command_version(struct invocation *in);
+int command_visit(struct invocation *in);
 int command_whoami(struct invocation *in);
 
 #endif

@@ -449,6 +449,20 @@ const struct command commands_table[] = {
 		.words_min = 2,
 		.words_max = -1 },
 	{ .name = "version", .args = "", .summary = "print the version", .run = command_version },
+	{ .name = "visit",
+		.args = "MAPPING|CLIENT:PORT|CLIENT:HOST:PORT",
+		.summary = "reach what a client has, on a port of this machine alone",
+		.details =
+			"Listens here, until Ctrl-C, and leads to what MAPPING (id or name) leads to, or to a PORT of "
+			"CLIENT (id or name), or to a HOST beside it, as far as that client's agent lets it. No port "
+			"of a relay is opened. It runs as a client of its own, from which a private mapping leads "
+			"there "
+			"with the limits of MAPPING; those that list or end mappings see it. It needs an account.",
+		.example = "portway visit office:22 --port 2222",
+		.options = quick_options_visit,
+		.run = command_visit,
+		.words_min = 1,
+		.words_max = 1 },
 	{ .name = "whoami", .args = "", .summary = "who is logged in, and where", .run = command_whoami },
 	{ .name = NULL },
 };

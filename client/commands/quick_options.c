@@ -41,3 +41,12 @@ const struct option_row quick_options_socks[] = {
 	VERBOSE,
 	{ .name = NULL },
 };
+
+const struct option_row quick_options_visit[] = {
+	PORT("port here; else the one of the last time, or a free one"),
+	{ .name = "bind", .type = OPTION_TEXT, .value = "ADDRESS", .help = "IP address here; else 127.0.0.1" },
+	{ .name = "udp", .type = OPTION_FLAG, .help = "the port of CLIENT is one of UDP" },
+	NAME,
+	VERBOSE,
+	{ .name = NULL },
+};

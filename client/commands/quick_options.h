@@ -8,5 +8,6 @@
 
 extern const struct option_row quick_options_by_port[], quick_options_by_host[]; /* services of this machine */
 extern const struct option_row quick_options_socks[];
+extern const struct option_row quick_options_visit[];
 
 #endif
