@@ -60,7 +60,8 @@ static const char *const sql[] = {
 		     "'pending' ORDER BY seq LIMIT 1",
 	[SQL_QUEUE_DONE] =
 		"UPDATE webhook_queues SET waiting = waiting - 1, failures = 0, due_ms = 0, held_until_ms = ?3, "
-		"last_status = ?4, last_error = ?5, last_ok_ms = CASE WHEN ?6 > 0 THEN ?6 ELSE last_ok_ms END WHERE "
+		"last_status = ?4, last_error = ?5, last_ok_ms = CASE WHEN last_ok_ms < ?6 THEN ?6 ELSE last_ok_ms END "
+		"WHERE "
 		"webhook_id = ?1 AND take = ?2",
 	[SQL_QUEUE_AGAIN] =
 		"UPDATE webhook_queues SET failures = failures + 1, due_ms = ?3, held_until_ms = 0, last_status = ?4, "
