@@ -79,7 +79,7 @@ void worker_post(struct worker *w, struct task *t);
 /* Now; for whoever ends things after the thread was joined. */
 void worker_take_posted(struct worker *w);
 
-/* For a connection or a session: no other has it, on any worker. */
+/* For a connection or a session: no other has it, on any worker; its low byte is the worker's index. */
 static inline uint64_t worker_next_id(struct worker *w)
 {
 	return ++w->last_id << 8 | w->index;

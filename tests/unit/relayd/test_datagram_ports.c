@@ -165,7 +165,7 @@ struct sessions {
 static bool note_session(const struct conn_info *info, void *arg)
 {
 	struct sessions *x = arg;
-	unsigned worker = info->id >> 1 & 0x7f;
+	unsigned worker = info->id & 0xff;
 	struct addr client;
 
 	assert_int_equal(addr_parse(&client, info->remote), 0);
