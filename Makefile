@@ -147,8 +147,38 @@ unit-postgres: $(STORED)
 	@PORTWAY_TEST_DATABASE=postgresql tests/lib/postgres.py scripts/run-unit $(STORED)
 
 # Tests of parts that several threads share; these run under TSan as well.
-THREADED := $(foreach t,log metrics rand store postgres changes janitor pool loop park server mapping_status tunnels worker stream vhost datagram meter limit rate \
-	snapshot authenticator fleet link agents tunnel jobs outbound lb_parts,$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
+# One name a line, sorted; test_<name> and test_<name>_*.
+THREADED_NAMES := \
+	agent_door \
+	agents \
+	changes \
+	datagram \
+	fleet \
+	janitor \
+	jobs \
+	lb_parts \
+	link \
+	log \
+	loop \
+	mapping_status \
+	meter \
+	metrics \
+	model_reader \
+	outbound \
+	parks \
+	pool \
+	postgres \
+	rand \
+	rate \
+	server \
+	snapshot \
+	store \
+	stream \
+	tunnel \
+	tunnels \
+	vhost \
+	workers
+THREADED := $(foreach t,$(THREADED_NAMES),$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
 .PHONY: unit-threaded
 unit-threaded: $(sort $(THREADED))
 	@scripts/run-unit $(sort $(THREADED))
