@@ -84,8 +84,9 @@ def test_a_successor_that_does_not_serve_changes_nothing(new_fleet, tmp_path):
                 eventually(lambda: not listeners(relay.metrics_port), "the successor ended", 40)
 
 
-def test_the_configuration_changes_while_the_successor_starts(new_fleet, tmp_path):
-    """It gets what is in force when it asks: with controld away, it has nobody else to hear it from."""
+@pytest.fixture
+def slow_upgrade(new_fleet, tmp_path):
+    """A fleet whose relay runs from a file of its own, and what makes its successor go on: it starts when that is called."""
     fleet = new_fleet(relays=0)
     token = fleet.api.post("/api/v1/nodes/join-tokens", {"name": "edge-1"})["token"]
     relay, binary, go = Relayd(fleet.folder, "edge-1", fleet.controld, token), tmp_path / "real", tmp_path / "go"
@@ -94,16 +95,24 @@ def test_the_configuration_changes_while_the_successor_starts(new_fleet, tmp_pat
     shutil.copy(os.path.join(BIN, "relayd"), binary)
     fleet.relays.append(relay.start())
     fleet.wait_online()
+    put(relay.program, script=f'#!/bin/sh\nuntil [ -e {go} ]; do sleep 0.02; done\nexec {binary} "$@"\n')
+    yield fleet, go.touch
+    go.touch()
+
+
+def test_the_configuration_changes_while_the_successor_starts(slow_upgrade):
+    """It gets what is in force when it asks: with controld away, it has nobody else to hear it from."""
+    fleet, go = slow_upgrade
+    relay = fleet.relay
     with TcpServer(echo) as server:
         before = fleet.mapping(server.port)
-        put(relay.program, script=f'#!/bin/sh\nuntil [ -e {go} ]; do sleep 0.02; done\nexec {binary} "$@"\n')
         relay.signal(signal.SIGUSR2)
         eventually(lambda: len(children(relay.pid)) == 2, "the successor has begun, and says nothing yet")
         meanwhile = fleet.mapping(server.port)
         fleet.api.delete(f"/api/v1/mappings/{before['id']}")
         eventually(lambda: not listeners(before["source_port"]), "the first mapping is gone")
         fleet.controld.kill()
-        go.touch()
+        go()
         successor = None
         try:
             successor = eventually(lambda: next(iter(listeners(relay.metrics_port) - {relay.pid}), None), "a successor", 40)
@@ -115,6 +124,24 @@ def test_the_configuration_changes_while_the_successor_starts(new_fleet, tmp_pat
             if successor:
                 os.kill(successor, signal.SIGTERM)
                 eventually(lambda: not listeners(relay.metrics_port), "the successor ended", 40)
+
+
+def test_the_old_process_is_killed_while_the_successor_starts(slow_upgrade):
+    """Whoever comes for the goods and finds nobody ends, and leaves the ports to who is started next."""
+    fleet, go = slow_upgrade
+    relay = fleet.relay
+    with TcpServer(echo) as server:
+        mapping = fleet.mapping(server.port)
+        relay.signal(signal.SIGUSR2)
+        eventually(lambda: len(children(relay.pid)) == 2, "the successor has begun, and says nothing yet")
+        relay.kill()
+        go()
+        eventually(lambda: re.search("cannot_start.*handover: send", relay.log()), "the successor says why", 40)
+        eventually(lambda: re.search("end.*status", relay.log().split("cannot_start", 1)[1]), "it ends in order", 40)
+        relay.check_log()
+        put(relay.program, source=os.path.join(BIN, "relayd"))
+        relay.start()
+        eventually(lambda: works(mapping["source_port"]), "it serves")
 
 
 # What a successor says over its descriptor 3 (relayd/handover/parcel.h); the goods are taken, and the ending differs.
