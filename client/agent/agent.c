@@ -3,6 +3,7 @@
 
 #include "client/agent/checks.h"
 #include "client/agent/credential.h"
+#include "client/agent/follow.h"
 #include "client/agent/http_proxy.h"
 #include "client/agent/instance.h"
 #include "client/agent/relay.h"
@@ -19,6 +20,7 @@
 #include "common/net/allow.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum agent_state { AGENT_RUNNING, AGENT_DRAINING, AGENT_OVER };
@@ -43,6 +45,8 @@ struct agent {
 	struct visits visits;
 	struct uplink_env env;
 	struct list relays;
+	struct follow follow;
+	char *told;         /* the relays that controld names; NULL: it has not said, and the settings' are used */
 	bool ready;         /* a link was up */
 	struct timer drain; /* then what is being retired is cut */
 	struct task over;   /* on_over is told from here */
@@ -87,6 +91,8 @@ static void end_if_nothing_is_left(struct agent *a)
 			return;
 		last = relay_in(it);
 	}
+	if (a->state == AGENT_RUNNING && last == NULL)
+		return; /* controld will name some */
 	if (a->state == AGENT_DRAINING || last == NULL)
 		agent_over(a, EXIT_DONE, "drained");
 	else if (last->lost)
@@ -103,6 +109,8 @@ static void on_change(struct relay *r, void *arg)
 		a->ready = true;
 		a->events->on_ready(a->arg);
 	}
+	if (a->state == AGENT_RUNNING && !r->closing && relay_links_up(r) == 0)
+		follow_hurry(&a->follow);
 	if (r->closing && relay_is_over(r))
 		relay_free(r);
 	end_if_nothing_is_left(a);
@@ -136,6 +144,7 @@ void agent_drain(struct agent *a)
 		return;
 	sm_move(states, &a->state, AGENT_DRAINING);
 	log_info("draining", log_u("connections", sessions_now(&a->sessions)));
+	follow_stop(&a->follow);
 	visits_close(&a->visits);
 	sessions_close(&a->sessions);
 	LIST_FOREACH_SAFE (it, &a->relays)
@@ -237,11 +246,16 @@ static void on_listed(const char *relay, void *arg)
 	s->found |= str_eq(s->name, relay);
 }
 
+static const char *wanted_relays(const struct agent *a)
+{
+	return a->told != NULL ? a->told : a->settings.relays;
+}
+
 static bool is_listed(const struct agent *a, const struct relay *r)
 {
 	struct search s = { .name = r->name };
 
-	return settings_each_relay(a->settings.relays, on_listed, &s, NULL) == 0 && s.found;
+	return settings_each_relay(wanted_relays(a), on_listed, &s, NULL) == 0 && s.found;
 }
 
 static void add_relay(const char *name, void *arg)
@@ -259,7 +273,7 @@ static void add_relay(const char *name, void *arg)
 		list_push_back(&a->relays, &r->in);
 }
 
-static void settle_relays(struct agent *a)
+static void settle_relays(struct agent *a, bool retry)
 {
 	LIST_FOREACH_SAFE (it, &a->relays) {
 		struct relay *r = relay_in(it);
@@ -268,10 +282,50 @@ static void settle_relays(struct agent *a)
 			continue;
 		if (!is_listed(a, r))
 			retire(a, r, "the agent does not list this relay any more");
-		else if (r->refused)
+		else if (r->refused && retry)
 			relay_retry(r);
 	}
-	(void)!settings_each_relay(a->settings.relays, add_relay, a, NULL);
+	(void)!settings_each_relay(wanted_relays(a), add_relay, a, NULL);
+}
+
+/* A relay that controld has lost sight of may be there for its agents all the same: it stays as long as it is a node. */
+static void keep_relays(const struct agent *a, struct follow_list *list)
+{
+	LIST_FOREACH (it, &a->relays) {
+		const struct relay *r = relay_in(it);
+		const size_t used = strlen(list->relays);
+
+		if (r->closing || r->node[0] == '\0' || !follow_has_node(list, r->node))
+			continue;
+		if (!follow_has_relay(list, r->name) && used + 1 + strlen(r->name) < sizeof list->relays)
+			str_fmt(list->relays + used, sizeof list->relays - used, ",%s", r->name);
+	}
+}
+
+static void on_list(void *arg, const struct follow_list *told)
+{
+	struct agent *a = arg;
+	struct follow_list list;
+	char *copy;
+
+	if (told == NULL) {
+		if (list_empty(&a->relays))
+			agent_over(a, EXIT_CREDENTIALS, "controld does not know these credentials");
+		return;
+	}
+	list = *told;
+	keep_relays(a, &list);
+	if (a->told != NULL && str_eq(a->told, list.relays))
+		return;
+	copy = strdup(list.relays);
+	if (copy == NULL || settings_each_relay(copy, NULL, NULL, NULL) != 0) {
+		free(copy);
+		return;
+	}
+	free(a->told);
+	a->told = copy;
+	log_info("relays_told", log_s("relays", copy));
+	settle_relays(a, false);
 }
 
 void agent_note_reload(struct agent *a, const char *error)
@@ -288,10 +342,16 @@ int agent_reload(struct agent *a, struct settings *settings, struct err *e)
 		settings_free(settings);
 		return a->state != AGENT_RUNNING ? err_set(e, ERR_CONFLICT, NULL, "the agent is leaving") : -1;
 	}
+	follow_stop(&a->follow);
+	if (settings->controld[0] == '\0') {
+		free(a->told);
+		a->told = NULL;
+	}
 	settings_free(&a->settings);
 	a->settings = *settings;
 	take(a, &p);
-	settle_relays(a);
+	settle_relays(a, true);
+	follow_start(&a->follow, &a->settings, &a->credential);
 	return 0;
 }
 
@@ -317,6 +377,7 @@ static int agent_init(struct agent *a, struct worker *w, struct err *e)
 	sessions_init(&a->sessions, w, &sessions_ops, a);
 	checks_init(&a->checks, w, &a->sessions);
 	visits_init(&a->visits, &a->sessions, &visits_ops, a);
+	follow_init(&a->follow, w, on_list, a);
 	if (tunnel_desk_init(&a->desk) != 0)
 		return err_set(e, ERR_NOMEM, NULL, "the agent: out of memory");
 	if (prepare(&p, &a->settings, e) != 0)
@@ -343,8 +404,9 @@ int agent_open(struct agent **out, struct worker *w, struct settings *settings, 
 	}
 	log_info("agent", log_s("client", a->credential.client), log_s("instance", a->instance.name),
 		log_u("epoch", a->instance.epoch), log_s("allow", a->settings.allow));
-	settle_relays(a);
-	if (list_empty(&a->relays)) {
+	settle_relays(a, false);
+	follow_start(&a->follow, &a->settings, &a->credential);
+	if (list_empty(&a->relays) && a->settings.controld[0] == '\0') {
 		agent_free(a);
 		return err_set(e, ERR_NOMEM, NULL, "the agent: out of memory");
 	}
@@ -355,6 +417,8 @@ int agent_open(struct agent **out, struct worker *w, struct settings *settings, 
 void agent_free(struct agent *a)
 {
 	wheel_disarm(&a->drain);
+	follow_stop(&a->follow);
+	free(a->told);
 	list_remove(&a->over.link);
 	LIST_FOREACH_SAFE (it, &a->relays) {
 		relay_close(relay_in(it), "the agent has ended");
@@ -399,6 +463,7 @@ void agent_print(const struct agent *a, struct buf *b)
 	jsonw_str(b, "allow", a->settings.allow);
 	jsonw_uint(b, "reloads", a->reloads);
 	jsonw_str_or_null(b, "settings_error", a->settings_error);
+	jsonw_str_or_null(b, "relays_error", a->follow.error);
 	jsonw_uint(b, "tcp", a->sessions.n_tcp);
 	jsonw_uint(b, "udp", a->sessions.n_udp);
 	jsonw_uint(b, "visits_tcp", a->visits.n_tcp);

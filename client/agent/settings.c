@@ -48,6 +48,33 @@ static const struct conf_key keys[] = {
 		.flags = CONF_RELOAD,
 		.unit = "",
 		.help = "The client's number; with ca_fingerprint, and secret or tls_cert, instead of a token." },
+	{ .key = "controld",
+		.env = "PORTWAY_AGENT_CONTROLD",
+		.type = CONF_STR,
+		.offset = AT(controld),
+		.def = "",
+		.flags = CONF_RELOAD,
+		.unit = "https://host[:port]",
+		.help = "Who is asked which relays there are, now and again, in the place of relays; empty: they stay "
+			"as they are set." },
+	{ .key = "controld_ca",
+		.env = "PORTWAY_AGENT_CONTROLD_CA",
+		.type = CONF_STR,
+		.offset = AT(controld_ca),
+		.def = "",
+		.flags = CONF_RELOAD,
+		.unit = "path",
+		.help = "A file with the certificates by which controld is known; empty for the system's." },
+	{ .key = "controld_interval",
+		.env = "PORTWAY_AGENT_CONTROLD_INTERVAL",
+		.type = CONF_DURATION,
+		.offset = AT(follow_interval_ms),
+		.def = "5m",
+		.min = 1000,
+		.max = 86400000,
+		.flags = CONF_RELOAD,
+		.unit = "duration",
+		.help = "How often controld is asked, within a quarter more or less; and soon after a link was lost." },
 	{ .key = "dial_timeout",
 		.env = "PORTWAY_AGENT_DIAL_TIMEOUT",
 		.type = CONF_DURATION,
@@ -354,8 +381,11 @@ static int check_rest(const struct settings *s, struct err_list *errs)
 	struct err e;
 	int r = 0;
 
-	if (settings_each_relay(s->relays, NULL, NULL, &e) != 0)
+	if ((s->relays[0] != '\0' || s->controld[0] == '\0') && settings_each_relay(s->relays, NULL, NULL, &e) != 0)
 		r = add(errs, &e);
+	if (s->controld[0] != '\0' && !str_starts(s->controld, "https://") && !str_starts(s->controld, "http://"))
+		r = err_list_add(errs, ERR_VALIDATION, "controld", "format", s->controld,
+			"controld: '%s' is not https://host[:port]", s->controld);
 	if (http_proxy_parse(&proxy, s->proxy, &e) != 0)
 		r = add(errs, &e);
 	if (s->instance[0] != '\0' && !instance_is_name(s->instance))

@@ -23,6 +23,8 @@ struct settings {
 	char *ca_fingerprint;
 	char *tls_cert; /* files; in place of the secret */
 	char *tls_key;
+	char *controld;    /* "": the relays stay as they are set; else who is asked for them */
+	char *controld_ca; /* file; "": the system's */
 	char *allow;
 	char *listen;      /* as allow: what private mappings may be listened on */
 	char *instance;    /* "": the state folder's */
@@ -35,6 +37,7 @@ struct settings {
 	uint64_t udp_idle_ms;
 	uint64_t unknown_ms;
 	uint64_t drain_timeout_ms;
+	uint64_t follow_interval_ms;
 	int log_level;  /* enum log_level */
 	int log_format; /* enum log_format */
 };

@@ -202,6 +202,21 @@ bool client_secret_matches(const struct client *c, const char *text, int64_t now
 	return matches;
 }
 
+bool client_key_signed(
+	const struct client *c, const char *message, const uint8_t signature[CLIENT_SIGNATURE_SIZE], int64_t now_ms)
+{
+	bool good = false;
+	struct key *k;
+
+	for (uint32_t i = 0; i < c->conf.n_keys && !good; i++) {
+		if (has_ended(&c->conf.keys[i], now_ms) || key_from_public(&k, c->conf.keys[i].public_key, NULL) != 0)
+			continue;
+		good = key_verify(k, message, strlen(message), signature);
+		key_free(k);
+	}
+	return good;
+}
+
 void client_auth_code(const struct client *c, char dst[CLIENT_AUTH_CODE_SIZE])
 {
 	uint8_t digest[SHA256_SIZE];

@@ -15,7 +15,8 @@
 
 #include <stdint.h>
 
-#define CLIENT_SECRET_SIZE (4 + 43 + 1) /* bytes of the text with its NUL */
+#define CLIENT_SECRET_SIZE    (4 + 43 + 1) /* bytes of the text with its NUL */
+#define CLIENT_SIGNATURE_SIZE 64
 
 /*
  * Makes a secret the newest of *c; those before it end after overlap_ms at the latest, 0 at once. When there is no room
@@ -40,6 +41,9 @@ int client_secret_remove(struct client *c, const char *id) MUST_CHECK;
 void client_secret_prune(struct client *c, int64_t now_ms);
 /* Whether this text is a secret of the client that is good now. */
 bool client_secret_matches(const struct client *c, const char *text, int64_t now_ms);
+/* Whether one of its keys that are good now made this signature. */
+bool client_key_signed(
+	const struct client *c, const char *message, const uint8_t signature[CLIENT_SIGNATURE_SIZE], int64_t now_ms);
 /* What names the newest secret without telling it: "pwa_" and the beginning of its public key's hash; "" without one. */
 #define CLIENT_AUTH_CODE_SIZE 24
 void client_auth_code(const struct client *c, char dst[CLIENT_AUTH_CODE_SIZE]);

@@ -95,7 +95,9 @@ def test_where_agents_connect(new_fleet):
     client = fleet.api.post("/api/v1/clients", {}, expect=201)
     url = f"/api/v1/clients/{client['id']}/relays"
     found = eventually(lambda: (lambda a: a if a["items"] else None)(fleet.api.get(url)), "relay told where")
-    assert found["items"] == [{"node": "edge-1", "address": f"127.0.0.1:{port}"}]
+    node = fleet.node()["id"]
+    assert found["items"] == [{"id": node, "node": "edge-1", "address": f"127.0.0.1:{port}", "http_port": 0, "tls_port": 0}]
+    assert found["nodes"] == [node]
     token = fleet.api.post("/api/v1/nodes/join-tokens", {"name": "other"})["token"]
     assert found["ca_fingerprint"] == token.split(".")[2]
     fleet.api.get("/api/v1/clients/1/relays", expect=404)
