@@ -405,6 +405,7 @@ static int end_boot(const struct ending *of, const char *boot, struct err *e)
 	return rc != 0 ? -1 : db_post(of->tx, sql[SQL_DROP], e, bind_s(of->node_id), bind_s(boot));
 }
 
+/* A boot ends before its meters are read: that waits for a report of it that another controld stores now. */
 int traffic_node_gone(struct db *tx, const char *node_id, int64_t now_ms, struct err *e)
 {
 	struct ending of = { .tx = tx, .node_id = node_id };
@@ -414,9 +415,9 @@ int traffic_node_gone(struct db *tx, const char *node_id, int64_t now_ms, struct
 	if (traffic_sums_new(&of.sums, e) != 0)
 		return -1;
 	while ((rc = traffic_boots_living(tx, node_id, boot, e)) == 1) {
-		rc = end_boot(&of, boot, e);
+		rc = traffic_boots_end(tx, node_id, boot, now_ms, e);
 		if (rc == 0)
-			rc = traffic_boots_end(tx, node_id, boot, now_ms, e);
+			rc = end_boot(&of, boot, e);
 		if (rc != 0)
 			break;
 	}

@@ -5,6 +5,7 @@
 #include "controld/tunnels/tunnels.h"
 #include "tests/unit/lib/test_store.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -420,6 +421,40 @@ static void a_removed_node_has_no_connections(void **state)
 	assert_false(report((struct sent){ "n1", "b2", 2, false, { { 1, "map_a", 99, 9, 0 } }, false }));
 }
 
+static int work_report_slowly(struct db *tx, void *arg, struct err *e)
+{
+	int rc = work_report(tx, arg, e);
+
+	usleep(500000);
+	return rc;
+}
+
+static void *work_another(void *arg)
+{
+	struct err e;
+
+	TEST_STORE_MUST(store_write(t.store, STORE_OPERATIONAL, work_report_slowly, arg, &e), e);
+	return NULL;
+}
+
+/* Who stores the report and who removes the node are different programs, or writers of one. */
+static void a_node_is_removed_while_it_reports(void **state)
+{
+	struct sent more = { "n1", "b1", 2, false, { { 1, "map_a", 110, 9, 1 } }, false };
+	char node[] = "n1";
+	pthread_t thread;
+	struct err e;
+
+	(void)state;
+	report((struct sent){ "n1", "b1", 1, false, { { 1, "map_a", 100, 4, 1 } }, false });
+	assert_int_equal(pthread_create(&thread, NULL, work_another, &more), 0);
+	usleep(250000);
+	TEST_STORE_MUST(store_write(t.store, STORE_LOGGED, work_gone, node, &e), e);
+	pthread_join(thread, NULL);
+	expect(TRAFFIC_MAPPING, "red", "map_a", 110, 9, 0);
+	expect(TRAFFIC_NODE, "", "n1", 110, 9, 0);
+}
+
 /* The daemon ends at any moment: what was answered as stored is there, the rest can be sent again. */
 static void after_a_restart(void **state)
 {
@@ -449,6 +484,7 @@ int main(void)
 		SEQUENCE(a_boot_that_ends_without_news),
 		SEQUENCE(odd_reports),
 		SEQUENCE(a_removed_node_has_no_connections),
+		SEQUENCE(a_node_is_removed_while_it_reports),
 		SEQUENCE(after_a_restart),
 	};
 
