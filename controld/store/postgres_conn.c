@@ -64,6 +64,25 @@ static int bad_url(const char *why, struct err *e)
 	return err_detail(e, "format", "***");
 }
 
+/*
+ * A password with a '/' or '@' that is not written as %XX is torn: the rest of it is taken for a host, a port or a database,
+ * which libpq's messages then show.
+ */
+static bool is_torn(const PQconninfoOption *o)
+{
+	bool torn = false;
+
+	for (; o != NULL && o->keyword != NULL && !torn; o++) {
+		if (o->val == NULL)
+			continue;
+		if (str_eq(o->keyword, "port"))
+			torn = o->val[strspn(o->val, "0123456789,")] != '\0';
+		else if (str_eq(o->keyword, "host") || str_eq(o->keyword, "dbname"))
+			torn = strchr(o->val, '@') != NULL;
+	}
+	return torn;
+}
+
 /* Blocks for at most connect_ms on each host. Never NULL, unless *e says why. */
 static PGconn *dial(const char *url, uint64_t connect_ms, struct err *e)
 {
@@ -79,7 +98,7 @@ static PGconn *dial(const char *url, uint64_t connect_ms, struct err *e)
 		if ((values[n] = default_of(o, connect_s)) != NULL)
 			keys[n++] = o->keyword;
 	values[n] = NULL;
-	if (options == NULL)
+	if (options == NULL || is_torn(options))
 		bad_url(why, e);
 	else if ((pg = PQconnectdbParams(keys, values, 0)) == NULL)
 		err_set(e, ERR_NOMEM, NULL, "database: out of memory");

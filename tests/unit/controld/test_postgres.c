@@ -430,6 +430,9 @@ static const struct {
 	{ "nobody there", "postgresql://127.0.0.1:1/x", ERR_UNAVAILABLE },
 	{ "no such folder", "postgresql:///x?host=/nowhere/at/all", ERR_UNAVAILABLE },
 	{ "words instead of a URL", "host=127.0.0.1", ERR_VALIDATION },
+	{ "a password with a slash", "postgresql://u:secret/more@127.0.0.1:1/x", ERR_VALIDATION },
+	{ "and a number before it", "postgresql://u:12/secret@127.0.0.1:1/x", ERR_VALIDATION },
+	{ "a password with an at", "postgresql://u:more@secret@127.0.0.1:1/x", ERR_VALIDATION },
 };
 
 static void test_bad_urls_are_refused(void **state)
@@ -442,7 +445,7 @@ static void test_bad_urls_are_refused(void **state)
 		struct store *s = NULL;
 		struct err e = { 0 };
 
-		if (store_open(&s, &conf, &e) != -1 || e.code != bad_urls[i].code) {
+		if (store_open(&s, &conf, &e) != -1 || e.code != bad_urls[i].code || strstr(e.msg, "secret") != NULL) {
 			print_error("%s: %s %s\n", bad_urls[i].what, err_name(e.code), e.msg);
 			failed++;
 		}
