@@ -169,8 +169,8 @@ def test_explain_says_what_controld_says(op):
     assert "0..65535" in line and "a free one is picked" in line
     assert "limits.max_connections" in out and "tcp|udp" in out
     assert "traffic_stats" not in out, "answers only"
-    needed = ["yes" in row.split() for row in out.splitlines() if row.startswith("target_port ")]
-    assert needed == [True, False], "to create it, not to update it"
+    needed = ["yes" in row.split() for row in out.splitlines() if row.startswith("protocol ")]
+    assert needed[-2:] == [True, False], "to create it, not to update it; before them it is a filter"
 
 
 def test_watch_tells_what_changes(op):
