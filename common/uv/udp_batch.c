@@ -86,6 +86,11 @@ int udp_batch_receive_connected(struct udp_batch *b, int fd)
 	return receive(b, b->plain, fd);
 }
 
+void *udp_batch_slot(const struct udp_batch *b, unsigned i)
+{
+	return b->slot[i].iov_base;
+}
+
 struct iovec *udp_batch_datagram(struct udp_batch *b, unsigned i)
 {
 	return &b->datagram[i];

@@ -36,6 +36,8 @@ int udp_batch_receive(struct udp_batch *b, int fd);
 /* The same from a connected socket: no addresses. */
 int udp_batch_receive_connected(struct udp_batch *b, int fd);
 
+/* Where another datagram may be put, with the same room in front of it, until the next receive. */
+void *udp_batch_slot(const struct udp_batch *b, unsigned i);
 struct iovec *udp_batch_datagram(struct udp_batch *b, unsigned i);
 /* Who sent it, as the socket tells it: an IPv4 peer is IPv4-mapped on a socket of both families. */
 const struct addr *udp_batch_from(const struct udp_batch *b, unsigned i);

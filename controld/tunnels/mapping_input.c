@@ -208,9 +208,6 @@ static void check_source(const struct mapping *m, struct err_list *errs)
 		err_list_add(errs, ERR_VALIDATION, "source_client_id", "combination", c->source_client,
 			"source_client_id: %s needs a target_client_id: what comes in at a client goes to an agent",
 			c->source_client);
-	if (c->protocol == MAPPING_UDP)
-		err_list_add(errs, ERR_VALIDATION, "source_client_id", "unsupported", c->source_client,
-			"source_client_id: %s: udp is not served at a client yet", c->source_client);
 	if (c->proxy_in)
 		err_list_add(errs, ERR_VALIDATION, "accept_proxy_protocol.enabled", "combination", "true",
 			"accept_proxy_protocol.enabled: 'true' is for ports on relays only");

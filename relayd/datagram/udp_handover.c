@@ -105,7 +105,7 @@ int udp_record_decode(struct udp_record *r, const void *p, size_t n)
 int udp_handover_session(struct udp_session *s, handover_fn fn, void *arg)
 {
 	const struct mapping_conf *conf = lane_conf(&s->lane->base);
-	struct port_socket at = { .bind = conf->bind, .port = (uint16_t)(conf->port_first + s->door->offset) };
+	struct port_socket at = { .bind = conf->bind, .port = (uint16_t)(conf->port_first + s->key.offset) };
 	struct udp_record r = { .from = s->from, .local = s->local, .heard = (uint8_t)s->heard };
 	struct handover_socket out = { .fd = s->io.fd };
 	char key[PORT_SOCKET_KEY];

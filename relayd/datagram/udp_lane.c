@@ -1,8 +1,10 @@
 #define _GNU_SOURCE
 #include "relayd/datagram/udp_lane.h"
 
+#include "common/base/str.h"
 #include "relayd/datagram/udp_handover.h"
 #include "relayd/datagram/udp_session.h"
+#include "relayd/datagram/udp_visit.h"
 #include "relayd/limit/quotas.h"
 #include "relayd/tunnel/agents.h"
 #include "relayd/tunnel/client_gate.h"
@@ -255,16 +257,24 @@ static void stop_receiving(struct udp_lane *l)
 	}
 }
 
-static void set_client(struct udp_lane *l)
+static struct client_gate *gate_of(const struct udp_lane *l, const char *client)
 {
-	const char *id = lane_conf(&l->base)->target_client;
-	struct client_gate *before = l->client;
+	struct agents *agents = udp_lane_desk(l)->agents;
 
-	l->client =
-		id[0] != '\0' && udp_lane_desk(l)->agents != NULL ? agents_gate(udp_lane_desk(l)->agents, id) : NULL;
-	if (l->client != before)
-		l->shared[GATE_IN] = l->shared[GATE_OUT] = (struct rate_slice){ .left = 0 };
-	client_gate_unref(before);
+	return client[0] != '\0' && agents != NULL ? agents_gate(agents, client) : NULL;
+}
+
+static void set_clients(struct udp_lane *l)
+{
+	const struct mapping_conf *conf = lane_conf(&l->base);
+	struct client_gate *client = l->client, *source = l->source;
+
+	l->client = gate_of(l, conf->target_client);
+	l->source = str_eq(conf->source_client, conf->target_client) ? NULL : gate_of(l, conf->source_client);
+	if (l->client != client || l->source != source)
+		memset(l->shared, 0, sizeof l->shared);
+	client_gate_unref(client);
+	client_gate_unref(source);
 }
 
 static void set_quota(struct udp_lane *l)
@@ -285,7 +295,7 @@ static struct lane *lane_new(struct worker *w, void *desk, struct port *p)
 	l->quiet_idle_ns = l->quiet_until_ns = UINT64_MAX;
 	target_init(&l->target, w);
 	target_set(&l->target, lane_conf(&l->base)->target_host);
-	set_client(l);
+	set_clients(l);
 	set_quota(l);
 	return &l->base;
 }
@@ -295,12 +305,14 @@ static void lane_free(struct lane *base)
 {
 	struct udp_lane *l = udp(base);
 
+	visit_door_close(&l->visits);
 	stop_receiving(l);
 	free(l->doors);
 	wheel_disarm(&l->expiry);
 	map_free(&l->by_client);
 	target_fini(&l->target);
 	client_gate_unref(l->client);
+	client_gate_unref(l->source);
 	lane_fini(base);
 	free(l);
 }
@@ -338,11 +350,19 @@ static int door_open(struct udp_door *d, struct udp_lane *l, unsigned fd_index)
 	return rc == 0 ? io_add(l->base.worker, &d->io, EPOLLIN | EPOLLET) : -1;
 }
 
+static void on_visit(struct visit_door *d, const struct visit *v)
+{
+	udp_visit_open(CONTAINER_OF(d, struct udp_lane, visits), v);
+}
+
 static int lane_open(struct lane *base)
 {
 	struct udp_lane *l = udp(base);
 	const struct port *p = base->port;
 
+	if (lane_conf(base)->source_client[0] != '\0')
+		return visit_door_open(&l->visits, udp_lane_desk(l)->agents, base->worker, base->object->id,
+			lane_conf(base), on_visit);
 	l->doors = calloc(1, sizeof *l->doors + p->n_fds * sizeof l->doors->at[0]);
 	if (l->doors == NULL)
 		return -1;
@@ -370,6 +390,7 @@ static void lane_shut(struct lane *base)
 {
 	struct udp_lane *l = udp(base);
 
+	visit_door_close(&l->visits);
 	stop_receiving(l);
 	lane_cut(base);
 	if (l->doors != NULL)
@@ -416,7 +437,7 @@ static void lane_set(struct lane *base)
 	struct udp_lane *l = udp(base);
 
 	target_set(&l->target, lane_conf(base)->target_host);
-	set_client(l);
+	set_clients(l);
 	set_quota(l);
 	set_expiry(l);
 }

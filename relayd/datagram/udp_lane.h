@@ -18,6 +18,7 @@
 #include "relayd/port/lane.h"
 #include "relayd/port/port_kind.h"
 #include "relayd/port/target.h"
+#include "relayd/tunnel/visits.h"
 
 struct agents;
 struct allowance;
@@ -37,13 +38,15 @@ struct udp_desk {
 
 struct udp_lane {
 	struct lane base;
-	struct map by_client;        /* struct udp_key */
-	struct list sessions;        /* longest silent first */
-	struct timer expiry;         /* of the first */
-	struct rate_slice slice[2];  /* enum gate_way */
-	struct rate_slice shared[2]; /* of the client's rates */
-	struct allowance *allowance; /* of its owner's quota; NULL: none */
-	struct client_gate *client;  /* whose agent dials; NULL: none */
+	struct map by_client;           /* struct udp_key */
+	struct list sessions;           /* longest silent first */
+	struct timer expiry;            /* of the first */
+	struct rate_slice slice[2];     /* enum gate_way */
+	struct rate_slice shared[2][2]; /* of the clients' rates: the target's, the source's */
+	struct allowance *allowance;    /* of its owner's quota; NULL: none */
+	struct client_gate *client;     /* whose agent dials; NULL: none */
+	struct client_gate *source;     /* on whose machine clients are, if that is another one; NULL: none */
+	struct visit_door visits;       /* closed, unless there is a source_client */
 	struct target target;
 	struct udp_doors *doors; /* NULL: closed */
 	bool quiet;              /* no new sessions; those there are end by themselves, but: */

@@ -107,12 +107,18 @@ void udp_session_close(struct udp_session *s)
 	if (s->stream != NULL)
 		stream_close(s->stream, ERR_NONE, "");
 	free(s->stream);
-	if (s->client != NULL)
-		client_gate_leave(s->client);
-	client_gate_unref(s->client);
+	if (s->visitor != NULL)
+		stream_close(s->visitor, ERR_NONE, "");
+	free(s->visitor);
+	for (unsigned i = 0; i < ARRAY_LEN(s->client); i++) {
+		if (s->client[i] != NULL)
+			client_gate_leave(s->client[i]);
+		client_gate_unref(s->client[i]);
+	}
 	fd_budget_give(worker_of(s)->fds, 1);
-	map_remove(&l->by_client, &s->key, sizeof s->key);
-	if (s->door->recent == s)
+	if (s->door != NULL)
+		map_remove(&l->by_client, &s->key, sizeof s->key);
+	if (s->door != NULL && s->door->recent == s)
 		s->door->recent = NULL;
 	list_remove(&s->link);
 	list_remove(&s->turn);
@@ -134,12 +140,12 @@ static const struct udp_counters counters[] = {
 };
 
 /* As udp_send(). */
-static uint64_t send_to_agent(struct udp_session *s, const struct iovec *d, unsigned n)
+static uint64_t send_to_agent(struct stream *to, const struct iovec *d, unsigned n)
 {
 	uint64_t taken = 0;
 
 	for (unsigned i = 0; i < n; i++)
-		if (stream_datagram(s->stream, d[i].iov_base, d[i].iov_len))
+		if (stream_datagram(to, d[i].iov_base, d[i].iov_len))
 			taken |= UINT64_C(1) << i;
 	return taken;
 }
@@ -163,7 +169,7 @@ static void send_counted(struct udp_session *s, enum gate_way way, struct udp_ro
 	if (s->lane->allowance != NULL)
 		allowance_count(s->lane->allowance, bytes);
 	route->segments = s->segments[way];
-	taken = route->fd >= 0 ? udp_send(route, d, n) : send_to_agent(s, d, n);
+	taken = route->fd >= 0 ? udp_send(route, d, n) : send_to_agent(way == GATE_IN ? s->stream : s->visitor, d, n);
 	s->segments[way] = route->segments;
 	for (unsigned i = 0; i < n; i++) {
 		if (taken & UINT64_C(1) << i)
@@ -198,24 +204,44 @@ static unsigned pass_quota(struct udp_session *s, enum gate_way way, struct iove
 	return kept;
 }
 
-/* What the rate lets through, moved together at the front. */
+/* The mapping's rate and those of the clients at both ends, or none of them. */
+static bool take_rates(struct udp_session *s, enum gate_way way, size_t n)
+{
+	struct rate *rates[] = { &udp_lane_gate(s->lane)->rate[way],
+		s->client[0] != NULL ? &s->client[0]->rate[way] : NULL,
+		s->client[1] != NULL ? &s->client[1]->rate[way] : NULL };
+	struct rate_slice *slices[] = { &s->lane->slice[way], &s->lane->shared[0][way], &s->lane->shared[1][way] };
+
+	for (unsigned i = 0; i < ARRAY_LEN(rates); i++) {
+		if (rates[i] == NULL || rate_take_whole(rates[i], slices[i], n, worker_of(s)->now_ns))
+			continue;
+		while (i-- > 0)
+			if (rates[i] != NULL)
+				rate_give(rates[i], slices[i], n);
+		return false;
+	}
+	return true;
+}
+
+static bool has_rates(const struct udp_session *s, enum gate_way way)
+{
+	bool has = rate_limits(&udp_lane_gate(s->lane)->rate[way]);
+
+	for (unsigned i = 0; i < ARRAY_LEN(s->client); i++)
+		has = has || (s->client[i] != NULL && rate_limits(&s->client[i]->rate[way]));
+	return has;
+}
+
+/* What the rates let through, moved together at the front. */
 static unsigned pass_rate(struct udp_session *s, enum gate_way way, struct iovec *d, unsigned n)
 {
-	struct rate *rate = &udp_lane_gate(s->lane)->rate[way];
-	struct rate *shared = s->client != NULL ? &s->client->rate[way] : NULL;
-	uint64_t now = worker_of(s)->now_ns;
 	unsigned kept = 0;
 
-	if (!rate_limits(rate) && (shared == NULL || !rate_limits(shared)))
+	if (!has_rates(s, way))
 		return n;
-	for (unsigned i = 0; i < n; i++) {
-		if (!rate_take_whole(rate, &s->lane->slice[way], d[i].iov_len, now))
-			continue;
-		if (shared == NULL || rate_take_whole(shared, &s->lane->shared[way], d[i].iov_len, now))
+	for (unsigned i = 0; i < n; i++)
+		if (take_rates(s, way, d[i].iov_len))
 			d[kept++] = d[i];
-		else
-			rate_give(rate, &s->lane->slice[way], d[i].iov_len);
-	}
 	udp_lane_count(s->lane, counters[way].dropped, n - kept);
 	return kept;
 }
@@ -261,28 +287,34 @@ static size_t introduce(struct udp_session *s, struct iovec *d, unsigned headed)
 	return len;
 }
 
-static void wait_for_target(struct udp_session *s, const struct iovec *d, unsigned n)
+static void drop_oldest(struct udp_session *s)
 {
-	struct udp_waiting **end = &s->waiting;
+	struct udp_waiting *oldest = s->waiting;
 
+	s->waiting = oldest->next;
+	s->n_waiting--;
+	free(oldest);
+	udp_lane_count(s->lane, METER_dropped_in, 1);
+}
+
+/* A newer datagram is worth more: who sent the oldest has most likely sent it again. */
+static void let_wait(struct udp_session *s, const struct iovec *d)
+{
+	struct udp_waiting *x = malloc(sizeof *x + UDP_HEADROOM + d->iov_len), **end = &s->waiting;
+
+	if (x == NULL) {
+		udp_lane_count(s->lane, METER_dropped_in, 1);
+		return;
+	}
+	x->next = NULL;
+	x->n = d->iov_len;
+	memcpy(x->bytes + UDP_HEADROOM, d->iov_base, x->n);
+	if (s->n_waiting == UDP_WAITING_MAX)
+		drop_oldest(s);
 	while (*end != NULL)
 		end = &(*end)->next;
-	for (unsigned i = 0; i < n; i++) {
-		struct udp_waiting *x = NULL;
-
-		if (s->n_waiting < UDP_WAITING_MAX)
-			x = malloc(sizeof *x + UDP_HEADROOM + d[i].iov_len);
-		if (x == NULL) {
-			udp_lane_count(s->lane, METER_dropped_in, n - i);
-			return;
-		}
-		x->next = NULL;
-		x->n = d[i].iov_len;
-		memcpy(x->bytes + UDP_HEADROOM, d[i].iov_base, x->n);
-		*end = x;
-		end = &x->next;
-		s->n_waiting++;
-	}
+	*end = x;
+	s->n_waiting++;
 }
 
 void udp_session_forward(struct udp_session *s, struct iovec *d, unsigned n)
@@ -293,7 +325,8 @@ void udp_session_forward(struct udp_session *s, struct iovec *d, unsigned n)
 	size_t header = 0;
 
 	if (s->state == UDP_NAME) {
-		wait_for_target(s, d, n);
+		for (unsigned i = 0; i < n; i++)
+			let_wait(s, &d[i]);
 		return;
 	}
 	n = pass_quota(s, GATE_IN, d, pass_rate(s, GATE_IN, d, n));
@@ -329,7 +362,7 @@ static unsigned pass_amplification(struct udp_session *s, struct iovec *d, unsig
 	uint64_t allowed = s->bytes[GATE_IN] * conf_of(s)->udp_amplification, sent = s->bytes[GATE_OUT];
 	unsigned kept = 0;
 
-	if (conf_of(s)->udp_amplification == 0 || s->heard >= 2)
+	if (conf_of(s)->udp_amplification == 0 || s->heard >= 2 || s->visitor != NULL)
 		return n;
 	for (unsigned i = 0; i < n; i++) {
 		if (sent + d[i].iov_len > allowed)
@@ -343,7 +376,7 @@ static unsigned pass_amplification(struct udp_session *s, struct iovec *d, unsig
 
 static void answer(struct udp_session *s, struct iovec *d, unsigned n)
 {
-	struct udp_route route = { .fd = s->door->io.fd, .to = &s->from, .local = &s->local };
+	struct udp_route route = { .fd = s->door != NULL ? s->door->io.fd : -1, .to = &s->from, .local = &s->local };
 
 	n = pass_amplification(s, d, n);
 	n = pass_quota(s, GATE_OUT, d, pass_rate(s, GATE_OUT, d, n));
@@ -383,6 +416,8 @@ static void on_target(struct io *io, uint32_t events)
 static void end_refused(struct udp_session *s, enum meter_counter why)
 {
 	udp_lane_count(s->lane, why, 1);
+	if (s->visitor != NULL)
+		stream_close(s->visitor, ERR_UNAVAILABLE, "the target's agent is not here or full, or could not go on");
 	udp_session_close(s);
 }
 
@@ -419,6 +454,10 @@ static void on_stream(struct stream *stream, uint32_t events)
 		else
 			end_not_reached(s);
 		return;
+	}
+	if (events & EPOLLOUT && stream->opened && s->visitor != NULL && !s->visitor->opened) {
+		stream_opened(s->visitor);
+		s->visitor->opened = true;
 	}
 	if (!(events & EPOLLIN))
 		return;
@@ -472,6 +511,21 @@ static void start(struct udp_session *s, int fd)
 	forward_waiting(s);
 }
 
+static bool enter_client(struct udp_session *s, struct client_gate *g, unsigned which)
+{
+	if (g == NULL || !client_gate_enter(g))
+		return false;
+	s->client[which] = client_gate_ref(g);
+	return true;
+}
+
+static bool enter_clients(struct udp_session *s)
+{
+	const struct udp_lane *l = s->lane;
+
+	return enter_client(s, l->client, 0) && (l->source == NULL || enter_client(s, l->source, 1));
+}
+
 static void open_stream(struct udp_session *s, struct mux *link)
 {
 	struct frame_open open = { .kind = FRAME_UDP, .port = (uint16_t)(conf_of(s)->target_port + s->key.offset) };
@@ -481,11 +535,10 @@ static void open_stream(struct udp_session *s, struct mux *link)
 	str_copy(open.host, sizeof open.host, conf_of(s)->target_host);
 	client_addrs(s, &from, &to);
 	addr_print(&from, open.source);
-	if (s->lane->client == NULL || !client_gate_enter(s->lane->client)) {
+	if (!enter_clients(s)) {
 		end_refused(s, METER_refused_limit);
 		return;
 	}
-	s->client = client_gate_ref(s->lane->client);
 	s->stream = malloc(sizeof *s->stream);
 	if (s->stream == NULL || stream_open(s->stream, link, &open, on_stream, s) != 0) {
 		free(s->stream);
@@ -597,20 +650,14 @@ static bool admit(struct udp_lane *l, const struct addr *source, struct gate_pas
 	return false;
 }
 
-static struct udp_session *session_new(struct udp_door *door, const struct udp_arrival *who)
+static struct udp_session *session_new(struct udp_lane *l)
 {
-	struct udp_lane *l = door->lane;
-	struct udp_desk *desk = udp_lane_desk(l);
-	struct udp_session *s = slab_get(&desk->sessions);
+	struct udp_session *s = slab_get(&udp_lane_desk(l)->sessions);
 
 	if (s == NULL)
 		return NULL;
 	s->state = UDP_NAME;
 	s->lane = l;
-	s->door = door;
-	udp_session_key(&s->key, who->from, &who->local, door->offset);
-	s->from = *who->from;
-	s->local = who->local;
 	s->active_ns = l->base.worker->now_ns;
 	s->opened_ms = clock_wall_ms();
 	s->id = worker_next_id(l->base.worker);
@@ -618,13 +665,42 @@ static struct udp_session *session_new(struct udp_door *door, const struct udp_a
 	io_init(&s->io, on_target, -1);
 	task_init(&s->task, on_task);
 	list_init(&s->turn);
+	list_init(&s->link);
+	return s;
+}
+
+static void enter_lane(struct udp_session *s)
+{
+	list_push_back(&s->lane->sessions, &s->link);
+	lane_add(&s->lane->base);
+}
+
+static struct udp_session *session_at_door(struct udp_door *door, const struct udp_arrival *who)
+{
+	struct udp_lane *l = door->lane;
+	struct udp_session *s = session_new(l);
+
+	if (s == NULL)
+		return NULL;
+	s->door = door;
+	udp_session_key(&s->key, who->from, &who->local, door->offset);
+	s->from = *who->from;
+	s->local = who->local;
 	if (map_put(&l->by_client, &s->key, sizeof s->key, s, NULL) != 0) {
-		slab_put(&desk->sessions, s);
+		slab_put(&udp_lane_desk(l)->sessions, s);
 		return NULL;
 	}
-	list_push_back(&l->sessions, &s->link);
-	lane_add(&l->base);
+	enter_lane(s);
 	return s;
+}
+
+static void give_back(struct udp_lane *l, struct gate_pass *pass)
+{
+	const struct worker *w = l->base.worker;
+
+	udp_lane_count(l, METER_refused_resource, 1);
+	gate_leave(udp_lane_gate(l), w->index, w->now_ns, pass);
+	fd_budget_give(w->fds, 1);
 }
 
 static int keep_header(struct udp_session *s, const struct proxy_header *header)
@@ -642,7 +718,6 @@ static int keep_header(struct udp_session *s, const struct proxy_header *header)
 struct udp_session *udp_session_open(struct udp_door *door, const struct udp_arrival *who)
 {
 	struct udp_lane *l = door->lane;
-	struct worker *w = l->base.worker;
 	struct gate_pass pass = { .in = false };
 	struct udp_session *s = NULL;
 	struct addr source;
@@ -650,11 +725,8 @@ struct udp_session *udp_session_open(struct udp_door *door, const struct udp_arr
 	addr_from_sockaddr(&source, &who->from->sa, who->from->len);
 	if (who->header != NULL && !who->header->local)
 		source = who->header->src;
-	if (admit(l, &source, &pass) && (s = session_new(door, who)) == NULL) {
-		udp_lane_count(l, METER_refused_resource, 1);
-		gate_leave(udp_lane_gate(l), w->index, w->now_ns, &pass);
-		fd_budget_give(w->fds, 1);
-	}
+	if (admit(l, &source, &pass) && (s = session_at_door(door, who)) == NULL)
+		give_back(l, &pass);
 	if (s == NULL) {
 		if (who->fd >= 0)
 			close(who->fd);
@@ -669,6 +741,39 @@ struct udp_session *udp_session_open(struct udp_door *door, const struct udp_arr
 	else
 		find_target(s);
 	return s->state != UDP_CLOSED ? s : NULL;
+}
+
+struct udp_session *udp_session_new_visit(
+	struct udp_lane *l, const struct addr *from, const struct addr *at, uint16_t offset)
+{
+	struct gate_pass pass = { .in = false };
+	struct udp_session *s;
+
+	if (!admit(l, from, &pass))
+		return NULL;
+	s = session_new(l);
+	if (s == NULL) {
+		give_back(l, &pass);
+		return NULL;
+	}
+	s->pass = pass;
+	s->key.offset = offset;
+	enter_lane(s);
+	s->proxied = malloc(2 * sizeof s->proxied[0]);
+	if (s->proxied == NULL) {
+		end_refused(s, METER_refused_resource);
+		return NULL;
+	}
+	s->proxied[0] = *from;
+	s->proxied[1] = *at;
+	return s;
+}
+
+void udp_session_begin_visit(struct udp_session *s, struct stream *visitor)
+{
+	s->visitor = visitor;
+	udp_lane_touch(s->lane, &s->link);
+	find_target(s);
 }
 
 /* ---- for people ------------------------------------------------------------------------------------------------- */

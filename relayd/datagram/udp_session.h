@@ -29,14 +29,16 @@ struct udp_session {
 	struct io io;          /* connected to the target */
 	struct stream *stream; /* or to the agent that has the socket; NULL: none */
 	struct udp_lane *lane;
-	struct udp_door *door;
-	struct list link; /* in lane.sessions */
+	struct udp_door *door;  /* NULL: */
+	struct stream *visitor; /* its client is at its own agent (udp_visit.h) */
+	struct list link;       /* in lane.sessions */
 	struct udp_key key;
 	struct addr from; /* where answers go */
 	struct udp_local local;
-	struct addr *proxied; /* client and port as a load balancer in front told them; NULL: as they are */
+	struct addr *
+		proxied; /* client and port as a load balancer in front told them, or of a visitor; NULL: as they are */
 	struct gate_pass pass;
-	struct client_gate *client; /* entered; NULL: none */
+	struct client_gate *client[2]; /* entered: the target's, the source's; NULL: none */
 	struct agents_tried tried;
 	struct task task;
 	uint64_t active_ns;
@@ -65,6 +67,11 @@ struct udp_arrival {
 	const struct proxy_header *header; /* what a load balancer in front said; NULL: nothing */
 	int fd;                            /* its socket to the target, from a predecessor; -1: none yet */
 };
+/* For udp_visit.c: of a client that came in as a stream (owner: the session, from now on) from one address of its agent to another
+ * of ours. NULL: refused, and counted why. */
+struct udp_session *udp_session_new_visit(
+	struct udp_lane *l, const struct addr *from, const struct addr *at, uint16_t offset);
+void udp_session_begin_visit(struct udp_session *s, struct stream *visitor);
 /* NULL: refused, and counted why. Takes the descriptor in any case. */
 struct udp_session *udp_session_open(struct udp_door *door, const struct udp_arrival *who);
 void udp_session_close(struct udp_session *s);

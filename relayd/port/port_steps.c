@@ -57,7 +57,8 @@ void port_steps_plan(struct port *p, enum port_mode mode)
 
 static bool serves(const struct port *p, unsigned worker)
 {
-	if (p->kind->owns == NULL)
+	/* Without sockets of its own it is served on all links of an agent, wherever they are. */
+	if (p->kind->owns == NULL || p->object->mapping.source_client[0] != '\0')
 		return true;
 	for (unsigned i = 0; i < p->n_fds; i++)
 		if (p->kind->owns(p, i, worker))

@@ -10,6 +10,7 @@
 
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #define TURN 64 /* datagrams in a row, before others have their turn */
 
@@ -122,8 +123,8 @@ static void note_failed(struct visit_udp *u)
 static void on_stream(struct stream *s, uint32_t events)
 {
 	struct visit_udp *u = s->owner;
-	const uint8_t *p;
-	size_t n;
+	struct iovec *d;
+	unsigned n;
 
 	if (events & (EPOLLERR | EPOLLRDHUP)) {
 		if (!s->opened && s->code != 0)
@@ -135,9 +136,10 @@ static void on_stream(struct stream *s, uint32_t events)
 		u->visit->failed.n = 0;
 	if (!(events & EPOLLIN))
 		return;
-	n = stream_peek(s, &p);
+	n = stream_datagrams(s, &d);
 	note_active(u);
-	answer(u, p, n);
+	for (unsigned i = 0; i < n; i++)
+		answer(u, d[i].iov_base, d[i].iov_len);
 }
 
 /* ---- the beginning ------------------------------------------------------------------------------------------------ */
