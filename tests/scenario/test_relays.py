@@ -100,3 +100,12 @@ def test_many_relays_are_brought_to_a_new_revision(new_fleet):
     finally:
         sim.kill()
         sim.wait()
+
+
+def test_a_relay_that_calls_itself_otherwise(new_fleet):
+    """Its token says which node it is; that the names differ is to be seen."""
+    fleet = new_fleet(relays=1)
+    fleet.add_relay("edge-named", {"RELAYD_NAME": "something-else"})
+    assert fleet.node("edge-named")["status"] == "online"
+    lines = [line for line in fleet.controld.log().splitlines() if "node_joins_under_another_name" in line]
+    assert len(lines) == 1 and "node=edge-named" in lines[0] and "calls_itself=something-else" in lines[0]

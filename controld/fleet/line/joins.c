@@ -101,6 +101,14 @@ static bool is_its_join(const struct node *n, const struct node_token *t)
 	return n->standing == NODE_JOINED && n->joined_ms == t->used_ms;
 }
 
+/* The token says which node it is; what the relay calls itself is in its own log, and people would look for that. */
+static void note_name(const struct node *n, const struct msg_join *join)
+{
+	if (!str_eq(join->name, n->name))
+		log_warn("node_joins_under_another_name", log_s("node", n->name), log_s("calls_itself", join->name),
+			log_s("what_to_do", "set RELAYD_NAME of that relay to the node's name"));
+}
+
 static int work_join_tx(struct db *tx, void *arg, struct err *e)
 {
 	struct wish *w = arg;
@@ -119,6 +127,7 @@ static int work_join_tx(struct db *tx, void *arg, struct err *e)
 			"node '%s' was revoked, or joined by a later token; it needs a new join token", node.name);
 	if (again)
 		return issue(tx, w, node.id, w->join.request_pem, e);
+	note_name(&node, &w->join);
 	if (check_free(w, &node, e) != 0 || node_bind(tx, &node, &who, e) != 0 ||
 		node_token_use(tx, &token, &w->join, who.now_ms, e) != 0)
 		return -1;
