@@ -11,7 +11,7 @@
 
 _Static_assert(METER_COUNTERS_N <= REPORT_COUNTERS_MAX, "a row's bit set has 32 bits");
 
-static void report_put_load(struct buf *b, const struct node_load *l)
+void node_load_put(struct buf *b, const struct node_load *l)
 {
 	buf_str16(b, l->version);
 	buf_u64(b, l->uptime_s);
@@ -28,7 +28,7 @@ static void report_put_load(struct buf *b, const struct node_load *l)
 	buf_u16(b, l->tls_port);
 }
 
-static void report_get_load(struct cursor *c, struct node_load *l)
+void node_load_get(struct cursor *c, struct node_load *l)
 {
 	cursor_str16(c, l->version, sizeof l->version);
 	l->uptime_s = cursor_u64(c);
@@ -51,7 +51,7 @@ void msg_report_begin(struct buf *b, const struct msg_report *head, size_t *coun
 	buf_str16(b, head->boot);
 	buf_u64(b, head->number);
 	buf_u8(b, head->last);
-	report_put_load(b, &head->load);
+	node_load_put(b, &head->load);
 	node_state_put(b, &head->state);
 	client_states_put(b, &head->clients);
 	*count_at = b->len;
@@ -124,7 +124,7 @@ int msg_report_decode(struct msg_report *m, const void *p, size_t n)
 	cursor_str16(&c, m->boot, sizeof m->boot);
 	m->number = cursor_u64(&c);
 	m->last = msg_get_bool(&c);
-	report_get_load(&c, &m->load);
+	node_load_get(&c, &m->load);
 	node_state_get(&c, &m->state);
 	client_states_get(&c, &m->clients);
 	m->n_rows = cursor_count(&c, PROTO_MSG_MAX / REPORT_ROW_MIN, REPORT_ROW_MIN);

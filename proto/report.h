@@ -67,6 +67,8 @@ struct node_load {
 	char agents[NODE_AGENTS_SIZE]; /* host:port where agents connect; "": it takes none */
 	uint16_t http_port, tls_port;  /* where clients reach mappings by host name; 0: there is none */
 };
+void node_load_put(struct buf *b, const struct node_load *l);
+void node_load_get(struct cursor *c, struct node_load *l);
 
 struct msg_report {
 	char boot[PROTO_ID_SIZE]; /* whose counters; "" in a pure heartbeat */

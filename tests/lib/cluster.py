@@ -58,12 +58,12 @@ class Cluster:
     def api(self):
         return self.apis[0]
 
-    def add_relay(self, name):
+    def add_relay(self, name, env=None):
         group = "default" if not self.relays else f"of-{name}"  # two on one machine would want the same ports
         if self.relays:
             self.api.post("/api/v1/groups", {"name": group}, expect=201)
         token = self.api.post("/api/v1/nodes/join-tokens", {"name": name, "group": group})["token"]
-        relay = portway.Relayd(self.folder, name, self.controlds[0], token, {"RELAYD_CONTROLD": self.lines})
+        relay = portway.Relayd(self.folder, name, self.controlds[0], token, {"RELAYD_CONTROLD": self.lines, **(env or {})})
         self.relays.append(relay)
         relay.start()
         for api in self.apis:

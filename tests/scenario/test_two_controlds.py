@@ -8,7 +8,7 @@ import time
 import portway
 import pytest
 from cluster import Cluster, LogReader, Work, Writer
-from portway import TcpServer, connect, echo, eventually
+from portway import TcpServer, connect, echo, eventually, free_port
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,26 @@ def test_a_mapping_that_cannot_work_is_an_error_at_both(pair):
                 return True
             eventually(refused, "error with its reason")
         pair.apis[0].delete(f"/api/v1/mappings/{made['id']}")
+
+
+def test_where_a_relay_is_reached_is_told_by_both(new_pair):
+    c = new_pair(relays=0)
+    at = f"127.0.0.1:{free_port()}"
+    c.add_relay("edge-1", {"RELAYD_AGENTS_LISTEN": at})
+    client = c.api.post("/api/v1/clients", {"name": "office"}, expect=201)["id"]
+
+    def told(api):
+        node = api.get("/api/v1/nodes/edge-1")
+        assert [r["address"] for r in api.get(f"/api/v1/clients/{client}/relays")["items"]] == [at]
+        assert node["version"] and node["addresses"] == ["127.0.0.1"] and node["load"]["agents"] == at and node["last_seen"]
+        return True
+
+    for api in c.apis:
+        eventually(lambda a=api: told(a), "told there")
+    other = 1 - c.at()
+    c.controlds[other].stop()
+    c.controlds[other].start()
+    eventually(lambda: told(c.apis[other]), "told after a restart")
 
 
 def test_one_login_and_its_end_count_at_both(pair):

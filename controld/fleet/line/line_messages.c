@@ -130,7 +130,8 @@ static int on_report(struct line *l, struct link_request *rq, const struct roste
 
 	if (msg_report_decode(&m, p, size) != 0)
 		return -1;
-	roster_load(l->conf.roster, n->row.id, &m.load);
+	if (roster_load(l->conf.roster, n->row.id, &m.load, now_ms, clock_wall_ms()))
+		line_peers_load(l, n->row.id);
 	take_state(l, n, &m.state, now_ms);
 	line_clients_take(l, n, &m.clients);
 	if (m.boot[0] != '\0') {

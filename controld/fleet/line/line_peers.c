@@ -17,6 +17,7 @@
 #define INBOX_MAX   4096 /* messages on their way into the line */
 #define TOGETHER_MS 5    /* states that become known within this time go in one message */
 #define HEARD_MS    2000
+#define LOADS_MS    300
 #define CLOSED_MS   20000 /* relays that were sent away are not let in again: nng would come back at once */
 
 /* ---- out --------------------------------------------------------------------------------------------------------- */
@@ -86,6 +87,27 @@ void line_peers_heard(struct line *l, const char *id)
 	list_open(l, &l->heard, PEER_HEARD, PROTO_ID_SIZE + 2);
 	peer_msg_id(&l->heard.bytes, id);
 	l->heard.n++;
+}
+
+/* A roster_fn. */
+static void add_load(const struct roster_node *n, void *arg)
+{
+	struct peer_load load = { .seen_ms = (uint64_t)n->row.seen_ms, .load = n->load };
+	struct line *l = arg;
+
+	str_copy(load.node, sizeof load.node, n->row.id);
+	str_copy(load.address, sizeof load.address, n->row.address);
+	list_open(l, &l->loads, PEER_LOADS, sizeof load);
+	peer_msg_load(&l->loads.bytes, &load);
+	l->loads.n++;
+}
+
+void line_peers_load(struct line *l, const char *id)
+{
+	struct roster_node n;
+
+	if (map_count(&l->peers) > 0 && roster_get(l->conf.roster, id, &n))
+		add_load(&n, l);
 }
 
 static void tell_of(struct line *l, enum peer_msg_type type, const char *id, const void *p, size_t n)
@@ -158,8 +180,12 @@ uint64_t line_peers_tick(struct line *l, uint64_t now_ms)
 		list_send(l, &l->states);
 	if (l->heard.n > 0 && now_ms >= l->heard.sent_ms + HEARD_MS)
 		list_send(l, &l->heard);
+	if (l->loads.n > 0 && now_ms >= l->loads.sent_ms + LOADS_MS)
+		list_send(l, &l->loads);
 	if (l->states.n > 0)
 		next = l->states.sent_ms + TOGETHER_MS;
+	if (l->loads.n > 0)
+		next = MIN(next, l->loads.sent_ms + LOADS_MS);
 	return next;
 }
 
@@ -195,6 +221,14 @@ static void on_heard(struct line *l, struct cursor *rows)
 
 	while (peer_msg_next_id(rows, id))
 		roster_peer_heard(l->conf.roster, id, clock_mono_ms());
+}
+
+static void on_loads(struct line *l, struct cursor *rows)
+{
+	struct peer_load said;
+
+	while (peer_msg_next_load(rows, &said))
+		roster_peer_load(l->conf.roster, said.node, said.address, (int64_t)said.seen_ms, &said.load);
 }
 
 static void on_ask(struct line *l, const struct ask *what, struct cursor *rows)
@@ -277,6 +311,8 @@ static void tell_all(struct line *l)
 {
 	line_peers_state(l, NULL);
 	list_send(l, &l->states);
+	roster_loads(l->conf.roster, add_load, l);
+	list_send(l, &l->loads);
 	line_clients_tell_all(l);
 }
 
@@ -316,6 +352,8 @@ static void on_message(struct line *l, const char *from, const void *p, size_t n
 		on_states(l, from, &m.rows);
 	else if (m.type == PEER_HEARD)
 		on_heard(l, &m.rows);
+	else if (m.type == PEER_LOADS)
+		on_loads(l, &m.rows);
 	else if (m.type == PEER_ASK)
 		on_ask(l, &m.ask, &m.rows);
 	else if (m.type == PEER_CLIENTS)
@@ -414,6 +452,7 @@ void line_peers_init(struct line *l)
 	map_init(&l->clients);
 	buf_init(&l->states.bytes, PROTO_MSG_MAX);
 	buf_init(&l->heard.bytes, PROTO_MSG_MAX);
+	buf_init(&l->loads.bytes, PROTO_MSG_MAX);
 }
 
 void line_peers_fini(struct line *l)
@@ -430,5 +469,6 @@ void line_peers_fini(struct line *l)
 	line_clients_fini(l);
 	buf_free(&l->states.bytes);
 	buf_free(&l->heard.bytes);
+	buf_free(&l->loads.bytes);
 	pthread_mutex_destroy(&l->inbox_lock);
 }

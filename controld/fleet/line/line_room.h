@@ -69,7 +69,7 @@ struct line {
 	struct map peers;                     /* ids of the controlds that we know of */
 	struct balance balance;
 	struct map clients; /* what relays that are here said of them; line_clients.c */
-	struct line_list states, heard;
+	struct line_list states, heard, loads;
 	pthread_mutex_t inbox_lock; /* of what follows */
 	struct list inbox;
 	size_t n_inbox;
@@ -81,6 +81,7 @@ void line_peers_init(struct line *l);
 void line_peers_fini(struct line *l);
 void line_peers_state(struct line *l, const char *id); /* that is here; NULL: all */
 void line_peers_heard(struct line *l, const char *id); /* that is elsewhere */
+void line_peers_load(struct line *l, const char *id);  /* that reports here */
 void line_peers_answer(struct line *l, const char *id, const void *answer, size_t n);
 void line_peers_clients(struct line *l, const char *id, const void *states, size_t n);
 void line_peers_asks(struct line *l); /* those that are due to be told */

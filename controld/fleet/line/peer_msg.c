@@ -7,6 +7,7 @@
 
 #define PEER_ID_MIN    3                     /* bytes of the shortest id */
 #define PEER_STATE_MIN (PEER_ID_MIN + 1 + 4) /* and of a state */
+#define PEER_LOAD_MIN  (PEER_ID_MIN + 2 + 8) /* and of a load, less than that */
 
 /* ---- encoding ---------------------------------------------------------------------------------------------------- */
 
@@ -38,6 +39,14 @@ void peer_msg_state(struct buf *b, const char *node, bool online, const void *st
 void peer_msg_id(struct buf *b, const char *node)
 {
 	buf_str16(b, node);
+}
+
+void peer_msg_load(struct buf *b, const struct peer_load *l)
+{
+	buf_str16(b, l->node);
+	buf_str16(b, l->address);
+	buf_u64(b, l->seen_ms);
+	node_load_put(b, &l->load);
 }
 
 void peer_msg_ask(struct buf *b, const struct ask *a)
@@ -87,6 +96,22 @@ static void check_states(struct cursor *c)
 	}
 }
 
+static void get_load(struct cursor *c, struct peer_load *l)
+{
+	msg_get_id(c, l->node);
+	cursor_str16(c, l->address, sizeof l->address);
+	l->seen_ms = cursor_u64(c);
+	node_load_get(c, &l->load);
+}
+
+static void check_loads(struct cursor *c)
+{
+	struct peer_load l;
+
+	for (uint32_t n = cursor_count(c, PEER_MSG_LIST_MAX, PEER_LOAD_MIN); n > 0 && !c->failed; n--)
+		get_load(c, &l);
+}
+
 static void check_ids(struct cursor *c)
 {
 	char id[PROTO_ID_SIZE];
@@ -110,7 +135,7 @@ int peer_msg_decode(struct peer_msg *m, const void *p, size_t n)
 
 	memset(m, 0, sizeof *m);
 	cursor_init(&c, p, n);
-	m->type = msg_get_enum(&c, PEER_HELLO, PEER_CLIENTS);
+	m->type = msg_get_enum(&c, PEER_HELLO, PEER_LOADS);
 	if (cursor_u8(&c) != PEER_MSG_VERSION)
 		cursor_fail(&c);
 	switch (m->type) {
@@ -122,6 +147,9 @@ int peer_msg_decode(struct peer_msg *m, const void *p, size_t n)
 		break;
 	case PEER_HEARD:
 		take_list(m, &c, check_ids);
+		break;
+	case PEER_LOADS:
+		take_list(m, &c, check_loads);
 		break;
 	case PEER_ASK:
 		ask_get(&c, &m->ask);
@@ -141,6 +169,14 @@ bool peer_msg_next_state(struct cursor *rows, struct peer_state *out)
 	if (rows->left == 0)
 		return false;
 	get_state(rows, out);
+	return !rows->failed;
+}
+
+bool peer_msg_next_load(struct cursor *rows, struct peer_load *out)
+{
+	if (rows->left == 0)
+		return false;
+	get_load(rows, out);
 	return !rows->failed;
 }
 

@@ -8,6 +8,7 @@
  *	ASK           ask (proto/), list of id node                              whoever has one of them may ask it
  *	ANSWER        id node, blob MSG_ANSWER (proto/)                          to whoever asked
  *	CLIENTS       id node, blob client_states (proto/)                       of agents at a relay that is at the sender
+ *	LOADS         list of: id node, str address, u64 seen_ms, load (proto/)  of relays that report to the sender
  *
  * Types and integers are those of proto/README.md. Unknown types and versions are of a newer controld, and skipped.
  */
@@ -16,8 +17,10 @@
 
 #include "common/base/cursor.h"
 #include "common/base/macros.h"
+#include "common/net/addr.h"
 #include "proto/ask.h"
 #include "proto/msg.h"
+#include "proto/report.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,7 +31,16 @@ struct buf;
 #define PEER_MSG_VERSION  1
 #define PEER_MSG_LIST_MAX 65536
 
-enum peer_msg_type { PEER_HELLO = 1, PEER_BYE, PEER_STATES, PEER_HEARD, PEER_ASK, PEER_ANSWER, PEER_CLIENTS };
+enum peer_msg_type {
+	PEER_HELLO = 1,
+	PEER_BYE,
+	PEER_STATES,
+	PEER_HEARD,
+	PEER_ASK,
+	PEER_ANSWER,
+	PEER_CLIENTS,
+	PEER_LOADS
+};
 
 /* Lists are begun, filled and ended; the count is put in at the end. */
 void peer_msg_begin(struct buf *b, enum peer_msg_type type);
@@ -47,10 +59,18 @@ struct peer_state {
 	size_t n;
 };
 
+struct peer_load {
+	char node[PROTO_ID_SIZE];
+	char address[ADDR_STRLEN]; /* that it polls from; "": not known */
+	uint64_t seen_ms;          /* wall clock of the sender */
+	struct node_load load;
+};
+void peer_msg_load(struct buf *b, const struct peer_load *l);
+
 /* What was decoded; bytes are borrowed from the message. */
 struct peer_msg {
 	enum peer_msg_type type;
-	struct cursor rows; /* STATES, HEARD, ASK */
+	struct cursor rows; /* STATES, HEARD, ASK, LOADS */
 	struct ask ask;
 	struct peer_state of; /* ANSWER, CLIENTS: node and bytes, which are not looked into */
 };
@@ -58,6 +78,7 @@ struct peer_msg {
 /* All of it is sound, or -1; skipped types are -1, too. */
 int peer_msg_decode(struct peer_msg *m, const void *p, size_t n) MUST_CHECK;
 bool peer_msg_next_state(struct cursor *rows, struct peer_state *out);
+bool peer_msg_next_load(struct cursor *rows, struct peer_load *out);
 bool peer_msg_next_id(struct cursor *rows, char node[PROTO_ID_SIZE]);
 
 #endif

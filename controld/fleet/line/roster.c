@@ -12,6 +12,8 @@
 
 /* A state that has not been confirmed for this long may be replaced by an older one: the relay began anew, somehow. */
 #define STATE_STALE_MS 20000
+/* Reports come every 5 s; what they say of load is told on less often. */
+#define LOAD_TOLD_MS 15000
 
 struct entry {
 	struct roster_node node;
@@ -20,8 +22,9 @@ struct entry {
 	bool awaited;      /* online here, or was when it was written down or its controld was lost */
 	struct buf state;  /* encoded, for the other controlds */
 	uint64_t confirmed_ms;
-	bool dirty;         /* to be written down */
-	bool sent_away;     /* by this controld, and no other has had it since */
+	uint64_t told_ms; /* when the others were to be told of its load; 0: it reports to one of them, or never did */
+	bool dirty;       /* to be written down */
+	bool sent_away;   /* by this controld, and no other has had it since */
 	uint64_t closed_ms; /* ... and it is not admitted before */
 };
 
@@ -334,18 +337,36 @@ enum roster_took roster_state(struct roster *r, const char *id, const struct nod
 	return took;
 }
 
-void roster_load(struct roster *r, const char *id, const struct node_load *load)
+static void take_load(struct entry *n, const struct node_load *load, int64_t seen_ms)
+{
+	n->node.load = *load;
+	n->node.loaded = true;
+	n->node.row.seen_ms = seen_ms;
+	str_copy(n->node.row.relay_version, sizeof n->node.row.relay_version, load->version);
+}
+
+/* Figures apart. */
+static bool says_the_same(const struct node_load *a, const struct node_load *b)
+{
+	return str_eq(a->agents, b->agents) && a->http_port == b->http_port && a->tls_port == b->tls_port &&
+	       str_eq(a->version, b->version);
+}
+
+bool roster_load(struct roster *r, const char *id, const struct node_load *load, uint64_t now_ms, int64_t wall_ms)
 {
 	struct entry *n;
+	bool news = false;
 
 	pthread_mutex_lock(&r->lock);
 	n = map_get_str(&r->nodes, id);
 	if (n != NULL) {
-		n->node.load = *load;
-		n->node.loaded = true;
-		str_copy(n->node.row.relay_version, sizeof n->node.row.relay_version, load->version);
+		news = n->told_ms == 0 || now_ms - n->told_ms >= LOAD_TOLD_MS || !says_the_same(&n->node.load, load);
+		if (news)
+			n->told_ms = now_ms;
+		take_load(n, load, wall_ms);
 	}
 	pthread_mutex_unlock(&r->lock);
+	return news;
 }
 
 int roster_ids(struct roster *r, char (**out)[PROTO_ID_SIZE], size_t *n, struct err *e)
@@ -477,6 +498,21 @@ void roster_peer_heard(struct roster *r, const char *id, uint64_t now_ms)
 	pthread_mutex_unlock(&r->lock);
 }
 
+void roster_peer_load(struct roster *r, const char *id, const char *at, int64_t seen_ms, const struct node_load *load)
+{
+	struct entry *n;
+
+	pthread_mutex_lock(&r->lock);
+	n = map_get_str(&r->nodes, id);
+	if (n != NULL) {
+		n->told_ms = 0;
+		take_load(n, load, seen_ms);
+		if (!n->node.here && at[0] != '\0')
+			str_copy(n->node.row.address, sizeof n->node.row.address, at);
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
 void roster_peer_lost(struct roster *r, const char *peer, uint64_t now_ms)
 {
 	struct entry *n;
@@ -559,6 +595,20 @@ static void call_all(struct roster_node *list, size_t n, roster_fn fn, void *arg
 	for (size_t i = 0; i < n; i++)
 		fn(&list[i], arg);
 	free(list);
+}
+
+static bool reports_here(struct roster *r, struct entry *n, uint64_t now_ms)
+{
+	(void)r, (void)now_ms;
+	return n->told_ms != 0;
+}
+
+void roster_loads(struct roster *r, roster_fn fn, void *arg)
+{
+	size_t n;
+	struct roster_node *list = copy_if(r, reports_here, 0, NULL, &n);
+
+	call_all(list, n, fn, arg);
 }
 
 static bool falls_silent(struct roster *r, struct entry *n, uint64_t now_ms)

@@ -79,7 +79,8 @@ bool roster_heard(struct roster *r, const char *id, const char *address, uint64_
 /* How it stands. ROSTER_OLD: a newer word is there already, and nothing changes. */
 enum roster_took { ROSTER_OLD, ROSTER_SAME, ROSTER_NEW };
 enum roster_took roster_state(struct roster *r, const char *id, const struct node_state *s, uint64_t now_ms);
-void roster_load(struct roster *r, const char *id, const struct node_load *load);
+/* Its report. Whether the others are to be told: where it is reached or what it runs is new, or it was long ago. */
+bool roster_load(struct roster *r, const char *id, const struct node_load *load, uint64_t now_ms, int64_t wall_ms);
 
 /* Sets `wanted` of every node that has joined; fn only looks up. */
 void roster_want(struct roster *r, uint64_t (*fn)(const struct node *row, void *arg), void *arg);
@@ -93,6 +94,8 @@ bool roster_is_elsewhere(struct roster *r, const char *id);
 bool roster_peer_state(struct roster *r, const char *id, const char *peer, bool online, const struct node_state *s);
 /* Somebody else heard it, who has it not. */
 void roster_peer_heard(struct roster *r, const char *id, uint64_t now_ms);
+/* It reports to another one. at: its address; "": not known there. */
+void roster_peer_load(struct roster *r, const char *id, const char *at, int64_t seen_ms, const struct node_load *load);
 void roster_peer_lost(struct roster *r, const char *peer, uint64_t now_ms);
 /* Nobody was listening for so long: that was no silence. */
 void roster_forgive(struct roster *r, uint64_t ms);
@@ -107,8 +110,8 @@ size_t roster_send_away(struct roster *r, uint64_t until_ms, char (*ids)[PROTO_I
 typedef void (*roster_state_fn)(const char *id, bool online, const void *state, size_t n, void *arg);
 void roster_states(struct roster *r, const char *id, roster_state_fn fn, void *arg); /* NULL: all that are here */
 bool roster_has_claims(struct roster *r);
-
 typedef void (*roster_fn)(const struct roster_node *n, void *arg);
+void roster_loads(struct roster *r, roster_fn fn, void *arg); /* for each that reports here; without the lock */
 /* Calls fn, without the lock, for each node that has just gone offline. */
 void roster_tick(struct roster *r, uint64_t now_ms, roster_fn fn, void *arg);
 /* Calls fn, without the lock, for each node that was heard of or went offline since the last call. */

@@ -5,6 +5,7 @@
 static void put_again(struct peer_msg *m, struct buf *b)
 {
 	struct peer_state s;
+	struct peer_load l;
 	char id[PROTO_ID_SIZE];
 	size_t count_at;
 	uint32_t n = 0;
@@ -22,7 +23,9 @@ static void put_again(struct peer_msg *m, struct buf *b)
 	peer_msg_list_begin(b, &count_at);
 	for (; m->type == PEER_STATES && peer_msg_next_state(&m->rows, &s); n++)
 		peer_msg_state(b, s.node, s.online, s.state, s.n);
-	for (; m->type != PEER_STATES && peer_msg_next_id(&m->rows, id); n++)
+	for (; m->type == PEER_LOADS && peer_msg_next_load(&m->rows, &l); n++)
+		peer_msg_load(b, &l);
+	for (; m->type != PEER_STATES && m->type != PEER_LOADS && peer_msg_next_id(&m->rows, id); n++)
 		peer_msg_id(b, id);
 	peer_msg_list_end(b, count_at, n);
 }

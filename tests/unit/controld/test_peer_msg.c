@@ -55,7 +55,7 @@ static void plain(void **state)
 	b.data[1] = 2; /* of a newer controld */
 	assert_int_equal(decode(&m), -1);
 	b.data[1] = 1;
-	b.data[0] = 8;
+	b.data[0] = PEER_LOADS + 1;
 	assert_int_equal(decode(&m), -1);
 }
 
@@ -129,6 +129,37 @@ static void answers(void **state)
 	assert_exact();
 }
 
+static void loads(void **state)
+{
+	const struct peer_load said = { .node = "n",
+		.address = "::1",
+		.seen_ms = 0x0102030405060708,
+		.load = { .version = "v", .connections = 7, .agents = "a:1", .http_port = 8, .tls_port = 9 } };
+	struct peer_load l;
+	struct peer_msg m;
+	size_t count_at;
+
+	(void)state;
+	peer_msg_begin(&b, PEER_LOADS);
+	peer_msg_list_begin(&b, &count_at);
+	peer_msg_load(&b, &said);
+	peer_msg_list_end(&b, count_at, 1);
+	GOLDEN("\10\1\0\0\0\1\0\1n\0\3::1\1\2\3\4\5\6\7\10" /* node, address, when */
+	       "\0\1v\0\0\0\0\0\0\0\0"                      /* version, uptime */
+	       "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0\0"
+	       "\0\0\0\0\0\0\0\0\0\0\0\0\0\3a:1\0\10\0\11");
+	assert_int_equal(decode(&m), 0);
+	assert_true(peer_msg_next_load(&m.rows, &l));
+	assert_string_equal(l.node, "n");
+	assert_string_equal(l.address, "::1");
+	assert_int_equal(l.seen_ms, said.seen_ms);
+	assert_int_equal(l.load.connections, 7);
+	assert_string_equal(l.load.agents, "a:1");
+	assert_int_equal(l.load.tls_port, 9);
+	assert_false(peer_msg_next_load(&m.rows, &l));
+	assert_exact();
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -150,6 +181,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(states, setup, teardown),
 		cmocka_unit_test_setup_teardown(asks, setup, teardown),
 		cmocka_unit_test_setup_teardown(answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(loads, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -322,6 +322,51 @@ static void test_sent_away_once(void **state)
 	assert_int_equal(roster_send_away(r, 40000, ids, 4), 1);
 }
 
+static void count_loads(const struct roster_node *n, void *arg)
+{
+	assert_true(n->loaded);
+	++*(unsigned *)arg;
+}
+
+static unsigned reporting(struct roster *r)
+{
+	unsigned n = 0;
+
+	roster_loads(r, count_loads, &n);
+	return n;
+}
+
+static void test_what_others_are_told_of_a_load(void **state)
+{
+	struct node_load load = { .version = "1", .agents = "192.0.2.1:7500", .http_port = 80 };
+	struct roster *r = *state;
+	struct roster_node n;
+
+	assert_int_equal(reporting(r), 0);
+	assert_true(roster_load(r, "a", &load, 1000, 5));
+	load.connections = 7; /* figures can wait */
+	assert_false(roster_load(r, "a", &load, 6000, 6));
+	assert_true(roster_load(r, "a", &load, 16000, 7));
+	load.http_port = 8080; /* where it is reached cannot */
+	assert_true(roster_load(r, "a", &load, 16001, 8));
+	assert_false(roster_load(r, "a", &load, 16002, 9));
+	assert_int_equal(reporting(r), 1);
+	assert_false(roster_load(r, "nobody", &load, 16002, 9));
+
+	/* it reports to another one */
+	load.http_port = 81;
+	roster_peer_load(r, "a", "192.0.2.9", 10, &load);
+	roster_peer_load(r, "nobody", "192.0.2.9", 10, &load);
+	assert_int_equal(reporting(r), 0);
+	assert_true(roster_get(r, "a", &n));
+	assert_string_equal(n.row.address, "192.0.2.9");
+	assert_string_equal(n.row.relay_version, "1");
+	assert_int_equal(n.row.seen_ms, 10);
+	assert_int_equal(n.load.http_port, 81);
+	/* and is back */
+	assert_true(roster_load(r, "a", &load, 16003, 11));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -337,6 +382,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_who_is_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lag, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sent_away_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_others_are_told_of_a_load, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
