@@ -81,12 +81,15 @@ int postgres_begin(struct driver_conn *c, enum driver_tx kind, struct err *e)
 /*
  * "committed", "aborted", "in progress", or "" when this server cannot know: one that was promoted meanwhile gives the
  * same numbers to other transactions, but it is on another timeline; one that crashed gives those again that did not reach
- * its disk. A snapshot says nothing: the newest that are in progress are beyond its end.
+ * its disk. A snapshot says nothing: the newest that are in progress are beyond its end. A session that still waits for the
+ * COMMIT, as it has not noticed that we are gone, is ended: what comes late must not be done.
  */
 static int ask_outcome(struct driver_conn *c, char *status, size_t size, struct err *e)
 {
-	static const char sql[] = "SELECT CASE WHEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) <> $2 THEN '' "
-				  "ELSE pg_xact_status($1::xid8) END";
+	static const char sql[] =
+		"SELECT CASE WHEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) <> $2 THEN '' "
+		"ELSE pg_xact_status($1::xid8) END, (SELECT count(pg_terminate_backend(pid)) FROM "
+		"pg_stat_activity WHERE backend_xid = $1::xid8::xid AND state = 'idle in transaction')";
 	const char *value[] = { c->ticket.number, c->ticket.timeline };
 	PGresult *r = NULL;
 
