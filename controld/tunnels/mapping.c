@@ -91,9 +91,9 @@ const char *mapping_protocol_name(const struct mapping_conf *c)
 
 uint8_t mapping_protocol_parse(const char *name)
 {
-	for (uint8_t i = MAPPING_TCP; i < ARRAY_LEN(protocol_names); i++)
+	for (size_t i = MAPPING_TCP; i < ARRAY_LEN(protocol_names); i++)
 		if (str_eq(protocol_names[i], name))
-			return i;
+			return (uint8_t)i;
 	return MAPPING_TCP;
 }
 
