@@ -170,7 +170,7 @@ static const struct conf_key keys[] = {
 		.max = (uint64_t)SETTINGS_RELAYS_MAX * SETTINGS_RELAY_SIZE,
 		.flags = CONF_RELOAD,
 		.unit = "host:port",
-		.help = "Where relays take agents, several by comma; links are kept to all of them. Where only web "
+		.help = "Where relays take agents, several by comma; links are kept to all of them; where only web "
 			"traffic gets out: wss://host[:port]/path of a web server that passes WebSockets on to a "
 			"relay's "
 			"agents.listen, or ws:// without its TLS." },
