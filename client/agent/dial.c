@@ -111,7 +111,7 @@ static void dial_succeed(struct dial *d, int fd, const struct addr *to)
 
 /* ---- one address after the other ---------------------------------------------------------------------------------- */
 
-static int code_of(int errnum)
+static enum err_code code_of(int errnum)
 {
 	switch (errnum) {
 	case ETIMEDOUT:

@@ -11,7 +11,7 @@ static const char *const sql[] = {
 		"SELECT tenant_id, mapping_id FROM host_names WHERE group_id = ?1 AND protocol = ?2 AND name = ?3",
 	/* rare: only who claims a wildcard asks */
 	[SQL_BELOW] = ("SELECT tenant_id, mapping_id FROM host_names WHERE group_id = ?1 AND protocol = ?2 AND "
-	               "tenant_id <> ?3 "
+		       "tenant_id <> ?3 "
 		       "AND length(name) > length(?4) AND substr(name, length(name) - length(?4) + 1) = ?4 LIMIT 1"),
 	[SQL_INSERT] =
 		"INSERT INTO host_names (tenant_id, group_id, protocol, name, mapping_id) VALUES (?1, ?2, ?3, ?4, ?5)",

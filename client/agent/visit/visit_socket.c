@@ -77,7 +77,7 @@ static void on_connection(struct io *io, uint32_t events)
 
 static int refuse_sys(const struct visit *v, uint16_t port, struct err *e)
 {
-	int code = errno == EADDRINUSE ? ERR_ADDR_IN_USE : errno == EACCES ? ERR_IO : ERR_UNAVAILABLE;
+	const enum err_code code = errno == EADDRINUSE ? ERR_ADDR_IN_USE : errno == EACCES ? ERR_IO : ERR_UNAVAILABLE;
 
 	return err_set_sys(e, code, errno, "%s:%u", v->offer.bind[0] != '\0' ? v->offer.bind : VISIT_BIND, port);
 }
