@@ -307,7 +307,7 @@ int jobs_api_create(void *feature, struct request *rq, struct reply *rp, struct 
 		.key = json_string_value(json_object_get(body, "unique_key")),
 		.queue = json_string_value(json_object_get(body, "queue")),
 		.priority = json_integer_value(json_object_get(body, "priority")) };
-	struct job_placed placed;
+	struct job_placed placed = { .there = false };
 	char location[64];
 	int rc;
 

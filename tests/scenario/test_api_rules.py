@@ -337,8 +337,11 @@ def test_every_row_of_the_description_answers(fleet):
                 assert nobody.status_code == 401, (method, path, nobody.status_code)
                 if path == "/auth/logout":  # would end the session that the other rows are called with
                     continue
-                known = fleet.api.call(method.upper(), url, None if method in ("get", "delete") else {}, timeout=20)
-                assert fleet.api.last.status_code < 500, (method, path, known)
+                body = None if method in ("get", "delete") else {}
+                # only the head: an answer that goes on has no end
+                with fleet.api.session.request(method.upper(), fleet.controld.base + url, json=body, timeout=20,
+                                               stream=True) as known:
+                    assert known.status_code < 500, (method, path, known.status_code)
 
 
 def test_audit_tells_who_did_what(fleet):
