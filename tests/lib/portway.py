@@ -1,6 +1,7 @@
 """The scenarios' own vocabulary: a controld, relays, an API client, small servers. Everything on loopback, ports from the
 kernel, every process ended by its pid."""
 import atexit
+import collections
 import contextlib
 import functools
 import json
@@ -28,13 +29,20 @@ SANITIZED = "address" in BIN or "thread" in BIN
 DATABASE = os.environ.get("PORTWAY_TEST_DATABASE", "sqlite")
 
 
+given_ports = collections.deque(maxlen=2000)
+
+
 def free_port(kind=socket.SOCK_STREAM, host="127.0.0.1"):
-    """Free now, and not one that the kernel gives to outgoing connections: it must still be free when a daemon comes back."""
+    """Free now, not given to anybody of late, who may open it only later, and not one that the kernel gives to outgoing
+    connections: it must still be free when a daemon comes back."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     while True:
         port = random.randrange(2100, 9900)  # controld picks tunnel ports from 10000 on
+        if port in given_ports:
+            continue
         with socket.socket(family, kind) as s, contextlib.suppress(OSError):
             s.bind((host, port))
+            given_ports.append(port)
             return port
 
 

@@ -44,7 +44,9 @@ def test_no_reconnect(fleet):
     client = fleet.client(name="once", config={"auto_reconnect": True})
     agent = fleet.agent(client)
     agent.wait_up(2)
+    before = fleet.node()["revision"]
     fleet.api.put(f"/api/v1/clients/{client['id']}", {"config": {"auto_reconnect": False}})  # while it is there
+    eventually(lambda: fleet.node()["revision"] != before and fleet.node()["lag"] == 0, "the relay knows")
     fleet.relay.kill()
     ended(fleet, agent, 1)
     fleet.relay.start()
