@@ -66,8 +66,9 @@ def people(fleet):
 
 
 def mapping(api, name):
-    return api.post("/api/v1/mappings", {"name": name, "protocol": "tcp", "source_port": 0, "target_host": "127.0.0.1", "target_port": 9},
-                    expect=201)["id"]
+    """Switched off: a picked port that another program has would be changed of its own accord, which is told as well."""
+    return api.post("/api/v1/mappings", {"name": name, "protocol": "tcp", "source_port": 0, "target_host": "127.0.0.1", "target_port": 9,
+                                         "status": "inactive"}, expect=201)["id"]
 
 
 def test_who_sees_what(people):
