@@ -96,7 +96,7 @@ def test_many_relays_are_brought_to_a_new_revision(new_fleet):
         fleet.controld.start()
         fleet.api = fleet.controld.api()
         for i in range(count):
-            fleet.wait_online(f"sim-{i}")
+            fleet.wait_online(f"sim-{i}", 90)
     finally:
         sim.kill()
         sim.wait()
