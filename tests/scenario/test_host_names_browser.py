@@ -8,10 +8,9 @@ import subprocess
 import threading
 
 import pytest
+import websockets
 from portway import eventually
 from test_host_names import fleet, of_agent  # noqa: F401 (a fixture)
-
-websockets = pytest.importorskip("websockets", reason="python3-websockets is not installed")
 
 PAGE = b"""<!doctype html><title>here</title><script>
 const socket = new WebSocket("ws://" + location.host + "/talk");
@@ -83,8 +82,7 @@ def test_a_websocket_client(service):
 
 def test_a_real_browser(service, tmp_path):
     browser = shutil.which("chromium")
-    if browser is None:
-        pytest.skip("chromium is not installed")
+    assert browser, "chromium is not installed (make deps)"
     child = subprocess.Popen([browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server",
                               "--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0",
                               f"--explicitly-allowed-ports={service.mapping['url'].rsplit(':', 1)[1]}",

@@ -32,8 +32,7 @@ def test_the_table():
 
 @pytest.mark.parametrize("peer", http_table.PEERS)
 def test_a_peer(peer):
-    if shutil.which(peer) is None:
-        pytest.skip(f"no {peer} here")
+    assert shutil.which(peer), f"{peer} is not installed (make deps)"
     said = subprocess.run([peer, "-v"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout
     if RECORDED[peer] not in said:
         pytest.skip(f"the table was recorded with another version than {said.splitlines()[0]}")
