@@ -135,7 +135,7 @@ $(UNIT_BIN): $(OUT)/unit/%: $(OUT)/obj/tests/unit/%.o $$(UNIT_ARCH_$$(call part,
 	$(CC) $(LDFLAGS_V) $(LDFLAGS) -o $@ $^ -lcmocka $(UNIT_LIBS_$(call part,$*))
 
 # What rests on a database; these run on PostgreSQL as well, on one server for all.
-STORED := $(foreach t,store changes watch lease cluster throttle migrate secrets janitor idempotency tenant user session api_key signing_key identity resolver \
+STORED := $(foreach t,store changes watch lease cluster throttle migrate secrets rotate janitor idempotency tenant user session api_key signing_key identity resolver \
 	port traffic tunnels_api series search mapping_status fleet model_reader fleet_peers roster eraser node_cert jobs schedule,$(filter %/controld/test_$(t),$(UNIT_BIN)))
 
 .PHONY: unit unit-postgres
@@ -300,7 +300,7 @@ clean: ## remove the build tree
 
 # ---- names that other documents use for these, so that nobody has to look them up -------------------------------------
 .PHONY: run-dev build-tools test-integration test-load test-coverage coverage-html docker-build release db-help db-menu \
-	db-init db-migrate db-migrate-schema db-list db-reset db-backup
+	db-init db-migrate db-migrate-schema db-list db-reset db-rotate-key db-backup
 DB_COMMAND = @$(OUT)/bin/controld db
 
 run-dev: run ## the same as run
@@ -325,7 +325,7 @@ db-menu: all ## controld db on a terminal: asks what to do (-database URL and so
 	$(DB_COMMAND) $(ARGS)
 db-help: all
 	$(DB_COMMAND) help
-db-init db-migrate db-list db-reset: all ## look after the database (ARGS="-database URL")
+db-init db-migrate db-list db-reset db-rotate-key: all ## look after the database (ARGS="-database URL")
 	$(DB_COMMAND) $(@:db-%=%) $(ARGS)
 db-backup: all ## FILE=
 	@[ -n "$(FILE)" ] || { echo 'db-backup: say FILE=' >&2; exit 2; }

@@ -147,6 +147,7 @@ static const struct part {
 	{ app_identity_open, app_identity_close },
 	{ app_http_open, app_http_close },
 	{ app_outbound_open, app_outbound_close },
+	{ app_platform_open, app_platform_close },
 	{ app_jobs_open, app_jobs_close },
 	{ app_clients_open, app_clients_close },
 	{ app_fleet_open, app_fleet_close },

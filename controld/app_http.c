@@ -12,6 +12,7 @@
 #include "controld/identity/service.h"
 #include "controld/jobs/jobs.h"
 #include "controld/notify/notify.h"
+#include "controld/platform/platform.h"
 #include "controld/store/store.h"
 #include "controld/tunnels/tunnels.h"
 
@@ -154,6 +155,7 @@ int app_serve_open(struct app *a, struct err *e)
 		server_add_routes(a->server, clients_routes(a->clients), e) != 0 ||
 		server_add_routes(a->server, tunnels_routes(a->tunnels), e) != 0 ||
 		server_add_routes(a->server, dynamic_routes(a->dynamic), e) != 0 ||
+		server_add_routes(a->server, platform_routes(a->platform), e) != 0 ||
 		server_add_routes(a->server, fleet_routes(a->fleet), e) != 0 ||
 		server_add_routes(a->server, jobs_routes(a->jobs), e) != 0 ||
 		server_add_metrics(a->server, jobs_metrics(a->jobs), e) != 0 ||

@@ -37,6 +37,7 @@ struct app {
 	struct tls_ctx *tls;
 	struct server *server;
 	struct outbound *outbound;
+	struct platform *platform;
 	struct jobs *jobs;
 	struct notify *notify;
 	struct hub *events;
@@ -78,6 +79,10 @@ int app_events_open(struct app *a, struct err *e) MUST_CHECK;
 void app_events_close(struct app *a);
 int app_janitor_open(struct app *a, struct err *e) MUST_CHECK;
 void app_janitor_close(struct app *a);
+
+/* app_platform.c */
+int app_platform_open(struct app *a, struct err *e) MUST_CHECK;
+void app_platform_close(struct app *a);
 
 /* app_jobs.c */
 int app_outbound_open(struct app *a, struct err *e) MUST_CHECK;

@@ -4,9 +4,9 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
-#include "common/crypto/seal.h"
 #include "controld/app_parts.h"
 #include "controld/cluster/cluster.h"
+#include "controld/keys.h"
 #include "controld/store/migrate.h"
 #include "controld/store/secrets.h"
 #include "controld/store/store.h"
@@ -79,45 +79,6 @@ static int databases_open(struct app *a, struct err *e)
 	return migrate_apply(a->samples, &migrations_samples, NULL, e);
 }
 
-/* A key that is made now opens nothing that was sealed before: rather than making one, say that it is missing. */
-static int master_key_wanted(struct app *a, const char *path, struct err *e)
-{
-	struct db *db;
-	bool any;
-	int rc;
-
-	if (access(path, F_OK) == 0)
-		return 0;
-	if (store_read_begin(a->store, &db, e) != 0)
-		return -1;
-	rc = secrets_any(db, &any, e);
-	store_read_end(db);
-	if (rc == 0 && any)
-		rc = err_set(e, ERR_CRYPTO, "master_key",
-			"the database is sealed with a master key that this controld has not: set CONTROLD_MASTER_KEY, "
-			"or copy master.key from another controld to %s",
-			path);
-	return rc;
-}
-
-static int master_key_set(struct app *a, struct err *e)
-{
-	uint8_t key[SEAL_KEY_SIZE];
-	char path[PATH_MAX];
-	int rc = 0;
-
-	if (*a->settings->master_key != '\0')
-		(void)str_unhex(key, sizeof key, a->settings->master_key); /* was checked */
-	else if (str_fmt(path, sizeof path, "%s/master.key", a->settings->data_dir) != 0)
-		rc = err_set(e, ERR_VALIDATION, "data_dir", "data_dir: name too long");
-	else if ((rc = master_key_wanted(a, path, e)) == 0)
-		rc = seal_key_file(path, key, e);
-	if (rc == 0)
-		store_set_master_key(a->store, key);
-	seal_wipe(key, sizeof key);
-	return rc;
-}
-
 static int work_claim(struct db *tx, void *arg, struct err *e)
 {
 	(void)arg;
@@ -127,7 +88,7 @@ static int work_claim(struct db *tx, void *arg, struct err *e)
 /* A key that does not open what is sealed is told now, not when a relay joins next week. */
 static int secrets_open(struct app *a, struct err *e)
 {
-	if (master_key_set(a, e) != 0)
+	if (keys_load(a->store, a->settings, e) != 0)
 		return -1;
 	return store_write(a->store, STORE_LOGGED, work_claim, NULL, e);
 }

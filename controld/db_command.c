@@ -5,7 +5,9 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "controld/keys.h"
 #include "controld/options.h"
+#include "controld/rotate.h"
 #include "controld/store/migrate.h"
 #include "controld/store/store.h"
 #include "controld/store/upkeep.h"
@@ -209,6 +211,44 @@ static int run_copy(struct target *t, struct err *e)
 	return rc;
 }
 
+/* ---- the master key ---------------------------------------------------------------------------------------------- */
+
+static int rotate(const struct target *t, const struct settings *s, struct err *e)
+{
+	struct store *store;
+	uint64_t n = 0;
+	int rc = -1;
+
+	if (open_store(t, true, &store, e) != 0)
+		return -1;
+	if (migrate_main(store, NULL, e) == 0 && keys_load(store, s, e) == 0 && (rc = rotate_all(store, &n, e)) == 0)
+		printf("%" PRIu64 " value%s sealed with the new key\n", n, n == 1 ? "" : "s");
+	store_close(store);
+	return rc;
+}
+
+/* With a key file the old one is at work in a controld that runs, which would not know the new one. */
+static int rotate_file(struct target *t, const struct settings *s, struct err *e)
+{
+	if (upkeep_lock(&t->lock, t->url, true, e) != 0 || keys_renew(s, e) != 0 || rotate(t, s, e) != 0 ||
+		keys_forget_old(s, e) != 0)
+		return -1;
+	printf("%s/master.key is a new one: keep a copy of it; backups from before need the one before\n", s->data_dir);
+	return 0;
+}
+
+static int run_rotate_key(struct target *t, struct err *e)
+{
+	struct settings *s;
+	int rc;
+
+	if (options_settings_or_say(t->options, &s) != 0)
+		return err_set(e, ERR_VALIDATION, NULL, "the settings are not good");
+	rc = keys_in_file(s) ? rotate_file(t, s, e) : rotate(t, s, e);
+	settings_free(s);
+	return rc;
+}
+
 /* ---- the table --------------------------------------------------------------------------------------------------- */
 
 static const struct command {
@@ -227,15 +267,16 @@ static const struct command {
 	{ "reset", NULL, 0, true, run_reset, "erase everything; asks for the database's name" },
 	{ "copy", "FROM TO", 2, false, run_copy,
 		"move an installation from one database to another (URLs, or - for the settings')" },
+	{ "rotate-key", NULL, 0, false, run_rotate_key, "seal everything with another master key; may be run again" },
 };
 
 static void print_help(FILE *out)
 {
 	fputs("usage: controld db COMMAND [FLAG...]\n\ncommands:\n", out);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(out, "  %-8s %-7s %s\n", commands[i].name, commands[i].arg ? commands[i].arg : "",
+		fprintf(out, "  %-10s %-7s %s\n", commands[i].name, commands[i].arg ? commands[i].arg : "",
 			commands[i].help);
-	fputs("  help             print this\n"
+	fputs("  help               print this\n"
 	      "\nflags:\n"
 	      "  -database URL  the database, instead of database.url of the settings\n"
 	      "  -schema NAME   migrate: the migration that is wanted\n"

@@ -15,9 +15,12 @@
 #define MINUTE          60000u
 #define DAY             (24 * 60 * MINUTE)
 
+#define MASTER_KEYS_ALSO_MAX 3
+
 static const char *const access_logs[] = { "off", "errors", "all", NULL };
 static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
 static const char *const host_names_by[] = { "operator", "admin", "system", NULL }; /* enum host_names_by */
+static const char *const hytale_environments[] = { "production", "staging", NULL }; /* enum hytale_environment */
 static const char *const log_formats[] = { "text", "json", NULL };
 
 /*
@@ -209,6 +212,21 @@ static const struct conf_key settings_keys[] = {
 	TIME("http.write_timeout", "CONTROLD_HTTP_WRITE_TIMEOUT", "SERVER_WRITE_TIMEOUT server.write_timeout", http.write_ms,
 		"30s", 100, 10 * MINUTE, 0,
 		"For a client to take an answer."),
+	TEXT("hytale.accounts_url", "CONTROLD_HYTALE_ACCOUNTS_URL", NULL, hytale.accounts_url, "", 0, 1024, 0,
+		"Of the service that lists profiles; empty for the one of hytale.environment."),
+	CHOICE("hytale.environment", "CONTROLD_HYTALE_ENVIRONMENT", "HYTALE_ENVIRONMENT", hytale.environment,
+		"production", hytale_environments, 0,
+		"Which account service device logins go to."),
+	TEXT("hytale.oauth_url", "CONTROLD_HYTALE_OAUTH_URL", NULL, hytale.oauth_url, "", 0, 1024, 0,
+		"Of the service that gives codes and tokens; empty for the one of hytale.environment."),
+	SWITCH("hytale.open", "CONTROLD_HYTALE_OPEN", NULL, hytale.open, "true", 0,
+		"Whether a device login may be begun without an API key; rates are limited by address."),
+	NUMBER("hytale.sessions_max", "CONTROLD_HYTALE_SESSIONS_MAX", NULL, hytale.sessions_max, "100", 1, 100000, 0, "sessions",
+		"Game sessions of one account at once that the service is known to allow; told when it refuses one."),
+	TEXT("hytale.sessions_url", "CONTROLD_HYTALE_SESSIONS_URL", NULL, hytale.sessions_url, "", 0, 1024, 0,
+		"Of the service that gives game sessions and their keys; empty for the one of hytale.environment."),
+	SWITCH("hytale.use_staging", "CONTROLD_HYTALE_USE_STAGING", "HYTALE_USE_STAGING", hytale.use_staging, "false", 0,
+		"The same as hytale.environment: staging."),
 	TIME("jobs.lease", "CONTROLD_JOBS_LEASE", NULL, jobs.lease_ms, "15s", 1000, 10 * MINUTE, 0,
 		"A controld that was not heard of so long is dead, and others do its jobs."),
 	NUMBER("jobs.waiting_max", "CONTROLD_JOBS_WAITING_MAX", NULL, jobs.waiting_max,
@@ -238,14 +256,45 @@ static const struct conf_key settings_keys[] = {
 	CHOICE("log.level", "CONTROLD_LOG_LEVEL", "LOG_LEVEL LOGGING_LEVEL logging.level", log.level,
 		"info", log_levels, CONF_RELOAD,
 		"The least important events that are logged."),
+	TEXT("mail.from", "CONTROLD_MAIL_FROM", "EMAIL_FROM", mail.from, "", 0, 254, 0,
+		"Sender of mail: name@host, or Name <name@host>; empty for no mail."),
+	TEXT("mail.resend_key", "CONTROLD_MAIL_RESEND_KEY", "RESEND_API_KEY", mail.resend_key, "", 0, 512, CONF_SECRET,
+		"API key of the mail service (Resend)."),
 	TEXT("master_key", "CONTROLD_MASTER_KEY", "ENCRYPTION_KEY", master_key, "", 0, 64, CONF_SECRET,
 		"32 bytes in hex that secrets in the database are sealed with; empty for the file master.key in data_dir."),
+	TEXT("master_keys_also", "CONTROLD_MASTER_KEYS_ALSO", "ENCRYPTION_KEY_OLD", master_keys_also, "", 0, 256, CONF_SECRET,
+		"Further keys, by comma, that what is sealed may be opened with: the one before, until 'controld db rotate-key' has ended."),
 	TEXT("outbound.allow", "CONTROLD_OUTBOUND_ALLOW", NULL, outbound.allow, "", 0, 4096, 0,
 		"Ranges (CIDR, by comma) that calls to the outside may reach although they are private, loopback or the like."),
 	TEXT("outbound.ca_file", "CONTROLD_OUTBOUND_CA_FILE", NULL, outbound.ca_file, "", 0, 4096, 0,
 		"File with certificates that vouch for who is called; empty for the system's."),
 	NUMBER("outbound.calls_max", "CONTROLD_OUTBOUND_CALLS_MAX", NULL, outbound.calls_max, "256", 1, 100000, 0, "calls",
 		"To the outside, under way at once."),
+	SWITCH("panel.auto_sync", "CONTROLD_PANEL_AUTO_SYNC", "AUTO_SYNC_ENABLED", panel.auto_sync, "false", 0,
+		"Whether panels are synchronised by the clock."),
+	TIME("panel.auto_sync_interval", "CONTROLD_PANEL_AUTO_SYNC_INTERVAL", "AUTO_SYNC_INTERVAL", panel.auto_sync_ms,
+		"1h", MINUTE, 30u * (uint64_t)DAY, 0,
+		"From one to the next."),
+	NUMBER("panel.batch", "CONTROLD_PANEL_BATCH", "SYNC_BATCH_SIZE", panel.batch, "100", 1, 1000, 0, "objects",
+		"Written in one transaction."),
+	TEXT("panel.cf_access_id", "CONTROLD_PANEL_CF_ACCESS_ID", "CF_ACCESS_CLIENT_ID", panel.cf_access_id, "", 0, 256, 0,
+		"Sent to panels behind Cloudflare Access."),
+	TEXT("panel.cf_access_secret", "CONTROLD_PANEL_CF_ACCESS_SECRET", "CF_ACCESS_CLIENT_SECRET", panel.cf_access_secret,
+		"", 0, 512, CONF_SECRET,
+		"Sent with it."),
+	TEXT("panel.pterodactyl_client_key", "CONTROLD_PANEL_PTERODACTYL_CLIENT_KEY", "PTERODACTYL_CLIENT_API_KEY",
+		panel.pterodactyl_client_key, "", 0, 512, CONF_SECRET,
+		"Key of the panel's client API."),
+	TEXT("panel.pterodactyl_key", "CONTROLD_PANEL_PTERODACTYL_KEY", "PTERODACTYL_API_KEY", panel.pterodactyl_key,
+		"", 0, 512, CONF_SECRET,
+		"Key of the panel's application API."),
+	TEXT("panel.pterodactyl_url", "CONTROLD_PANEL_PTERODACTYL_URL", "PTERODACTYL_URL", panel.pterodactyl_url, "", 0, 2048, 0,
+		"A Pterodactyl or Pelican panel that is synchronised; empty for none."),
+	TEXT("panel.virtfusion_key", "CONTROLD_PANEL_VIRTFUSION_KEY", "VIRTFUSION_API_KEY", panel.virtfusion_key,
+		"", 0, 2048, CONF_SECRET,
+		"Key of its API."),
+	TEXT("panel.virtfusion_url", "CONTROLD_PANEL_VIRTFUSION_URL", "VIRTFUSION_URL", panel.virtfusion_url, "", 0, 2048, 0,
+		"A VirtFusion panel that is synchronised; empty for none."),
 	SWITCH("registration.enabled", "CONTROLD_REGISTRATION_ENABLED", NULL, registration.enabled, "false", 0,
 		"Whether strangers may make a tenant of their own (POST /auth/register)."),
 	TIME("tokens.access_ttl", "CONTROLD_TOKENS_ACCESS_TTL", NULL, tokens.access_ms, "1h", MINUTE, DAY, 0,
@@ -274,28 +323,20 @@ static const struct conf_key settings_keys[] = {
 	UNUSED_NAMES("unused.elasticsearch",
 		"ELASTICSEARCH_URL ELASTICSEARCH_ADDRESSES ELASTICSEARCH_INDEX "
 		"LOGGING_ELASTICSEARCH_ADDRESSES LOGGING_ELASTICSEARCH_INDEX"),
-	UNUSED_NAMES("unused.email",
-		"RESEND_API_KEY EMAIL_FROM"),
 	UNUSED_NAMES("unused.environment",
 		"ENV"),
 	UNUSED_NAMES("unused.grpc",
 		"GRPC_AUTH_ADDRESS GRPC_CRM_ADDRESS GRPC_HRM_ADDRESS GRPC_FINANCE_ADDRESS "
 		"GRPC_SERVICES_AUTH_ADDRESS GRPC_SERVICES_AUTH_TIMEOUT GRPC_SERVICES_CRM_ADDRESS"),
-	UNUSED_NAMES("unused.hytale",
-		"HYTALE_USE_STAGING HYTALE_ENVIRONMENT"),
 	UNUSED_NAMES("unused.jwt",
 		"JWT_PUBLIC_KEY_PATH JWT_JWKS_URL JWT_ALGORITHM JWT_CACHE_TTL JWT_SECRET "
 		"TUNNOX_JWT_SECRET_KEY"),
 	UNUSED_NAMES("unused.kafka",
 		"KAFKA_BROKERS KAFKA_CLIENT_ID KAFKA_MAX_RETRIES"),
-	UNUSED_NAMES("unused.panel",
-		"PTERODACTYL_URL PTERODACTYL_API_KEY PTERODACTYL_CLIENT_API_KEY VIRTFUSION_URL "
-		"VIRTFUSION_API_KEY CF_ACCESS_CLIENT_ID CF_ACCESS_CLIENT_SECRET SCALAR_URL "
-		"SCALAR_API_KEY"),
 	UNUSED_NAMES("unused.redis",
 		"REDIS_URL REDIS_ADDRESS REDIS_PASSWORD REDIS_DB REDIS_POOL_SIZE"),
-	UNUSED_NAMES("unused.sync",
-		"AUTO_SYNC_ENABLED AUTO_SYNC_INTERVAL SYNC_BATCH_SIZE"),
+	UNUSED_NAMES("unused.scalar",
+		"SCALAR_URL SCALAR_API_KEY"),
 	UNUSED_NAMES("unused.tunnox",
 		"TUNNOX_API_ENDPOINT TUNNOX_NODE_ID"),
 	NUMBER("webhooks.attempts", "CONTROLD_WEBHOOKS_ATTEMPTS", NULL, webhooks.attempts, "20", 1, 1000, 0, "attempts",
@@ -330,15 +371,30 @@ const struct conf_table settings_table = { "controld", settings_keys, ARRAY_LEN(
 
 /* ---- rules that need more than one setting ----------------------------------------------------------------------- */
 
+static bool is_master_key(const char *hex, size_t n)
+{
+	static const char digits[] = "0123456789abcdefABCDEF";
+
+	return n == 2 * SEAL_KEY_SIZE && strspn(hex, digits) >= n;
+}
+
 static void check_master_key(const struct settings *s, struct err_list *errs)
 {
-	uint8_t key[SEAL_KEY_SIZE];
+	const char *also = s->master_keys_also;
+	unsigned n_also = 0;
 
-	if (*s->master_key != '\0' && (strlen(s->master_key) != 2 * sizeof key ||
-					      str_unhex(key, sizeof key, s->master_key) != (int)sizeof key))
+	if (*s->master_key != '\0' && !is_master_key(s->master_key, strlen(s->master_key)))
 		err_list_add(errs, ERR_VALIDATION, "master_key", "format", "***",
 			"master_key: must be 64 hexadecimal digits (openssl rand -hex 32)");
-	seal_wipe(key, sizeof key);
+	while (*also != '\0') {
+		const size_t n = strcspn(also, ", ");
+
+		if ((n > 0 && !is_master_key(also, n)) || (n_also += n > 0) > MASTER_KEYS_ALSO_MAX)
+			err_list_add(errs, ERR_VALIDATION, "master_keys_also", "format", "***",
+				"master_keys_also: must be at most %d times 64 hexadecimal digits, by comma",
+				MASTER_KEYS_ALSO_MAX);
+		also += n + (also[n] != '\0');
+	}
 }
 
 /* What the first start would refuse is said before it. */
@@ -427,6 +483,12 @@ void settings_free(struct settings *s)
 	wipe_text(s->admin.password);
 	wipe_text(s->admin.api_key);
 	wipe_text(s->master_key);
+	wipe_text(s->master_keys_also);
+	wipe_text(s->panel.pterodactyl_key);
+	wipe_text(s->panel.pterodactyl_client_key);
+	wipe_text(s->panel.virtfusion_key);
+	wipe_text(s->panel.cf_access_secret);
+	wipe_text(s->mail.resend_key);
 	conf_free(&settings_table, s);
 	free(s);
 }

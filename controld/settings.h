@@ -15,9 +15,12 @@
 
 struct err_list;
 
+enum hytale_environment { HYTALE_PRODUCTION, HYTALE_STAGING };
+
 struct settings {
 	char *data_dir;
-	char *master_key; /* hex, or "" for the file in data_dir */
+	char *master_key;       /* hex, or "" for the file in data_dir */
+	char *master_keys_also; /* by comma */
 
 	struct {
 		char *email, *password, *api_key;
@@ -60,15 +63,30 @@ struct settings {
 		uint64_t rate, rate_burst, login_rate;
 	} http;
 	struct {
+		char *oauth_url, *accounts_url, *sessions_url; /* "" for the environment's */
+		int environment;
+		bool use_staging, open;
+		uint64_t sessions_max;
+	} hytale;
+	struct {
 		uint64_t workers, lease_ms, waiting_max;
 	} jobs;
 	struct {
 		int level, format;
 	} log;
 	struct {
+		char *resend_key, *from;
+	} mail;
+	struct {
 		char *allow, *ca_file;
 		uint64_t calls_max;
 	} outbound;
+	struct {
+		char *pterodactyl_url, *pterodactyl_key, *pterodactyl_client_key, *virtfusion_url, *virtfusion_key;
+		char *cf_access_id, *cf_access_secret;
+		bool auto_sync;
+		uint64_t auto_sync_ms, batch;
+	} panel;
 	struct {
 		bool enabled;
 	} registration;

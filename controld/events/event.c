@@ -28,6 +28,9 @@ static const struct {
 	{ "group", PERM_SYSTEM, false },
 	{ "join_token", PERM_SYSTEM, false },
 	{ "config", PERM_SYSTEM, false },
+	{ "setting", PERM_SYSTEM, false },
+	{ "repo", PERM_SYSTEM, false },
+	{ "master_key", PERM_SYSTEM, false },
 };
 
 static void put_fields(struct buf *b, const char *fields)

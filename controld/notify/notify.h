@@ -14,6 +14,7 @@
 
 #include "common/base/macros.h"
 #include "controld/rest/route.h"
+#include "controld/store/reseal.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -54,5 +55,7 @@ extern const struct sql_table *const notify_sql[];
 extern const size_t notify_sql_n;
 extern const struct erasure *const notify_erasures[];
 extern const size_t notify_erasures_n;
+extern const struct sealed_column webhook_sealed[];
+extern const size_t webhook_sealed_n;
 
 #endif

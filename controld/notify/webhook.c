@@ -5,8 +5,10 @@
 #include "common/base/jsonw.h"
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
+#include "controld/notify/notify.h"
 #include "controld/store/changes.h"
 #include "controld/store/erasure.h"
+#include "controld/store/reseal.h"
 #include "controld/store/secrets.h"
 
 #include <string.h>
@@ -35,7 +37,16 @@ enum {
 	SQL_ERASE_DELIVERIES,
 	SQL_ERASE_QUEUES,
 	SQL_ERASE,
+	SQL_STALE_URL,
+	SQL_RESEAL_URL,
+	SQL_STALE_SECRET,
+	SQL_RESEAL_SECRET,
 };
+static const char stale_url[] = "SELECT id, url FROM webhooks WHERE substr(url, 1, 5) <> ?1 ORDER BY id LIMIT ?2";
+static const char reseal_url[] = "UPDATE webhooks SET url = ?2 WHERE id = ?1 AND url = ?3";
+static const char stale_secret[] =
+	"SELECT id, secret FROM webhooks WHERE substr(secret, 1, 5) <> ?1 ORDER BY id LIMIT ?2";
+static const char reseal_secret[] = "UPDATE webhooks SET secret = ?2 WHERE id = ?1 AND secret = ?3";
 static const char *const sql[] = {
 	[SQL_INSERT] =
 		"INSERT INTO webhooks (id, tenant_id, name, format, url, url_shown, secret, events, enabled, paused, "
@@ -67,8 +78,17 @@ static const char *const sql[] = {
 	[SQL_ERASE_QUEUES] =
 		"DELETE FROM webhook_queues WHERE webhook_id IN (SELECT id FROM webhooks WHERE tenant_id = ?1)",
 	[SQL_ERASE] = "DELETE FROM webhooks WHERE tenant_id = ?1",
+	[SQL_STALE_URL] = stale_url,
+	[SQL_RESEAL_URL] = reseal_url,
+	[SQL_STALE_SECRET] = stale_secret,
+	[SQL_RESEAL_SECRET] = reseal_secret,
 };
 const struct sql_table webhook_sql = { "webhook", sql, ARRAY_LEN(sql) };
+const struct sealed_column webhook_sealed[] = {
+	{ "webhooks.url", "webhook-url:", false, stale_url, reseal_url },
+	{ "webhooks.secret", "webhook-secret:", false, stale_secret, reseal_secret },
+};
+const size_t webhook_sealed_n = ARRAY_LEN(webhook_sealed);
 
 /* ---- what is sealed ---------------------------------------------------------------------------------------------- */
 
@@ -92,8 +112,8 @@ static int seal(struct db *tx, const struct webhook *w, struct sealed *out, stru
 {
 	char context[64];
 
-	buf_init(&out->url, GUARD_URL_MAX + SEAL_OVERHEAD);
-	buf_init(&out->secret, WEBHOOK_SECRET_MAX + SEAL_OVERHEAD);
+	buf_init(&out->url, GUARD_URL_MAX + SECRETS_OVERHEAD);
+	buf_init(&out->secret, WEBHOOK_SECRET_MAX + SECRETS_OVERHEAD);
 	context_of(context, "url", w->id);
 	if (secrets_seal(tx, context, w->url, strlen(w->url), &out->url, e) != 0)
 		return -1;

@@ -6,6 +6,7 @@
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
 #include "controld/rest/call.h"
+#include "controld/store/reseal.h"
 #include "controld/store/secrets.h"
 
 #include <inttypes.h>
@@ -31,11 +32,19 @@ static const char sql_answer[] =
 static const char sql_give_back[] =
 	"DELETE FROM idempotency_keys WHERE tenant_id = ?1 AND idem_key = ?2 AND route = ?3 AND status = 0";
 
-static const char *const idempotency_statements[] = { sql_expire, sql_claim, sql_find, sql_answer, sql_give_back };
+/* One that waits for its answer has no body yet. */
+static const char sql_stale[] = "SELECT idem_key, body FROM idempotency_keys WHERE length(body) > 0 AND "
+				"substr(body, 1, 5) <> ?1 ORDER BY idem_key LIMIT ?2";
+static const char sql_reseal[] = "UPDATE idempotency_keys SET body = ?2 WHERE idem_key = ?1 AND body = ?3";
+
+static const char *const idempotency_statements[] = { sql_expire, sql_claim, sql_find, sql_answer, sql_give_back,
+	sql_stale, sql_reseal };
 const struct sql_table rest_sql[] = {
 	{ "idempotency_keys", idempotency_statements, ARRAY_LEN(idempotency_statements) },
 };
 const size_t rest_sql_n = ARRAY_LEN(rest_sql);
+const struct sealed_column idempotency_sealed = { "idempotency_keys", IDEMPOTENCY_CONTEXT, true, sql_stale,
+	sql_reseal };
 
 struct idempotency_claim {
 	char tenant_id[40];
@@ -211,7 +220,7 @@ static int idempotency_answer_tx(struct db *tx, void *arg, struct err *e)
 	struct buf sealed;
 	int rc = -1;
 
-	buf_init(&sealed, IDEMPOTENCY_ANSWER_MAX + SEAL_OVERHEAD);
+	buf_init(&sealed, IDEMPOTENCY_ANSWER_MAX + SECRETS_OVERHEAD);
 	if (secrets_seal(tx, IDEMPOTENCY_CONTEXT, c->rp.body.data, c->rp.body.len, &sealed, e) == 0)
 		rc = db_exec(tx, sql_answer, e, bind_s(k->tenant_id), bind_s(k->key), bind_s(k->route),
 			bind_i(c->rp.status), bind_s(c->rp.content_type), bind_s(location != NULL ? location : ""),

@@ -18,6 +18,8 @@ struct idempotency_claim;
 
 extern const struct sql_table rest_sql[];
 extern const size_t rest_sql_n;
+struct sealed_column;
+extern const struct sealed_column idempotency_sealed;
 
 enum idempotency_result {
 	IDEMPOTENCY_RUN,     /* run the handler; c->claim may be set */

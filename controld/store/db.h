@@ -56,7 +56,7 @@ void db_note_kind(struct db *db, const char *kind);
 const struct driver *store_driver(const struct store *s);
 int store_open_db(struct store *s, struct db **out, struct err *e) MUST_CHECK; /* a connection of one's own */
 const char *store_origin(const struct store *s);
-/* The store's master key, or NULL; store.c. */
-const uint8_t *store_master_key(const struct store *s);
+/* The i-th of the store's master keys, or NULL; 0 seals. store.c. */
+const uint8_t *store_master_key(const struct store *s, size_t i);
 
 #endif

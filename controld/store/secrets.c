@@ -6,6 +6,9 @@
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
 #include "controld/store/db.h"
+#include "controld/store/reseal.h"
+
+#include <string.h>
 
 static const char sql_get[] = "SELECT sealed FROM secrets WHERE name = ?1";
 static const char sql_put[] =
@@ -14,11 +17,23 @@ static const char sql_put[] =
 static const char sql_delete[] = "DELETE FROM secrets WHERE name = ?1";
 static const char sql_all[] = "SELECT sealed, name FROM secrets ORDER BY name";
 static const char sql_any[] = "SELECT 1 FROM secrets LIMIT 1";
+static const char sql_stale[] =
+	"SELECT name, sealed FROM secrets WHERE substr(sealed, 1, 5) <> ?1 ORDER BY name LIMIT ?2";
+static const char sql_reseal[] = "UPDATE secrets SET sealed = ?2 WHERE name = ?1 AND sealed = ?3";
 
 #define SECRET_MARK "master-key"
 
-static const char *const secrets_statements[] = { sql_get, sql_put, sql_delete, sql_all, sql_any };
+static const char *const secrets_statements[] = { sql_get, sql_put, sql_delete, sql_all, sql_any, sql_stale,
+	sql_reseal };
 const struct sql_table secrets_sql = { "secrets", secrets_statements, ARRAY_LEN(secrets_statements) };
+const struct sealed_column secrets_sealed = { "secrets", "secret:", false, sql_stale, sql_reseal };
+
+/* What is sealed here is 2 | which key it was (4) | as common/crypto/seal.h writes it. Before there was more than one key
+ * it was the last part alone, which begins with 1. */
+enum { KEYED = 2, UNKEYED = 1, KEY_ID = 4 };
+
+_Static_assert(
+	SECRETS_HEAD == 1 + KEY_ID && SECRETS_OVERHEAD == SECRETS_HEAD + SEAL_OVERHEAD, "head, and a sealed blob");
 
 /* The name is part of what is authenticated: a sealed value cannot be moved to another name. */
 static int secret_context(char *dst, size_t size, const char *name, struct err *e)
@@ -28,10 +43,31 @@ static int secret_context(char *dst, size_t size, const char *name, struct err *
 	return 0;
 }
 
+/* Tells keys apart, and nothing else about them. */
+static void head_of(uint8_t head[SECRETS_HEAD], const uint8_t *key)
+{
+	static const char what[] = "portway key id";
+	uint8_t mac[SHA256_SIZE];
+
+	seal_hmac_sha256(key, SEAL_KEY_SIZE, what, sizeof what - 1, mac);
+	head[0] = KEYED;
+	memcpy(head + 1, mac, KEY_ID);
+}
+
 static int master_key(struct db *db, const uint8_t **key, struct err *e)
 {
-	if ((*key = store_master_key(db->store)) == NULL)
+	if ((*key = store_master_key(db->store, 0)) == NULL)
 		return err_set(e, ERR_INTERNAL, NULL, "secrets: the store has no master key");
+	return 0;
+}
+
+int secrets_head(struct db *db, uint8_t head[SECRETS_HEAD], struct err *e)
+{
+	const uint8_t *key;
+
+	if (master_key(db, &key, e) != 0)
+		return -1;
+	head_of(head, key);
 	return 0;
 }
 
@@ -42,30 +78,47 @@ int secrets_seal(struct db *db, const char *context, const void *p, size_t n, st
 
 	if (master_key(db, &key, e) != 0)
 		return -1;
-	if ((dst = buf_reserve(out, n + SEAL_OVERHEAD)) == NULL)
+	if ((dst = buf_reserve(out, n + SECRETS_OVERHEAD)) == NULL)
 		return err_set(e, ERR_TOO_LARGE, NULL, "%s: %zu bytes, no room to seal them", context, n);
-	if (seal_wrap(dst, key, context, p, n, e) != 0)
+	head_of(dst, key);
+	if (seal_wrap(dst + SECRETS_HEAD, key, context, p, n, e) != 0)
 		return -1;
-	out->len += n + SEAL_OVERHEAD;
+	out->len += n + SECRETS_OVERHEAD;
 	return 0;
+}
+
+/* Whether it may have been sealed with that key. */
+static bool may_open(const uint8_t *key, const uint8_t *sealed, size_t n)
+{
+	uint8_t head[SECRETS_HEAD];
+
+	if (n > 0 && sealed[0] == UNKEYED)
+		return true;
+	head_of(head, key);
+	return n >= SECRETS_HEAD && memcmp(head, sealed, SECRETS_HEAD) == 0;
 }
 
 int secrets_unseal(struct db *db, const char *context, const void *p, size_t n, struct buf *out, struct err *e)
 {
-	const uint8_t *key;
+	const uint8_t *sealed = p, *key;
+	const size_t head = n > 0 && sealed[0] == KEYED ? SECRETS_HEAD : 0;
 	size_t plain_n;
 	uint8_t *dst;
 
 	if (master_key(db, &key, e) != 0)
 		return -1;
-	if (n < SEAL_OVERHEAD)
+	if (n < head + SEAL_OVERHEAD)
 		return err_set(e, ERR_CRYPTO, NULL, "%s: %zu bytes are no sealed value", context, n);
+	n -= head;
 	if ((dst = buf_reserve(out, n - SEAL_OVERHEAD)) == NULL)
 		return err_set(e, ERR_TOO_LARGE, NULL, "%s: %zu bytes, no room for them", context, n - SEAL_OVERHEAD);
-	if (seal_unwrap(dst, &plain_n, key, context, p, n, e) != 0)
-		return err_set(e, ERR_CRYPTO, NULL, "%s: sealed with another master key, or damaged", context);
-	out->len += plain_n;
-	return 0;
+	for (size_t i = 0; (key = store_master_key(db->store, i)) != NULL; i++)
+		if (may_open(key, sealed, head + n) &&
+			seal_unwrap(dst, &plain_n, key, context, sealed + head, n, e) == 0) {
+			out->len += plain_n;
+			return 0;
+		}
+	return err_set(e, ERR_CRYPTO, NULL, "%s: sealed with another master key, or damaged", context);
 }
 
 /* The row's sealed value, opened and appended to out. */
@@ -106,7 +159,7 @@ int secrets_put(struct db *tx, const char *name, const void *p, size_t n, struct
 		return err_set(e, ERR_TOO_LARGE, NULL, "secret %s: %zu bytes, at most %d", name, n, SECRETS_MAX);
 	if (secret_context(context, sizeof context, name, e) != 0)
 		return -1;
-	buf_init(&sealed, SECRETS_MAX + SEAL_OVERHEAD);
+	buf_init(&sealed, SECRETS_MAX + SECRETS_OVERHEAD);
 	if (secrets_seal(tx, context, p, n, &sealed, e) == 0 &&
 		db_exec(tx, sql_put, e, bind_s(name), bind_b(sealed.data, sealed.len), bind_i(clock_wall_ms())) >= 0)
 		rc = 0;
@@ -146,8 +199,8 @@ int secrets_claim(struct db *tx, struct err *e)
 	buf_init(&plain, SECRETS_MAX + SEAL_OVERHEAD);
 	rc = secrets_get(tx, SECRET_MARK, &plain, &why);
 	buf_free(&plain);
-	if (rc == 0)
-		return secrets_check(tx, e);
+	if (rc == 0) /* with the key of now, so that who has the one before only is told */
+		return secrets_check(tx, e) != 0 ? -1 : secrets_put(tx, SECRET_MARK, "", 0, e);
 	if (why.code == ERR_NOT_FOUND) /* of a database from before there were marks, or a new one */
 		return secrets_check(tx, e) != 0 ? -1 : secrets_put(tx, SECRET_MARK, "", 0, e);
 	if (why.code == ERR_CRYPTO)

@@ -34,8 +34,8 @@ struct store {
 	uint64_t wait_ms;
 	/* One for each class of write; the same one where the database has a single writer, as SQLite has. */
 	struct writer *writer[2];
-	uint8_t master_key[SEAL_KEY_SIZE];
-	bool has_master_key;
+	uint8_t master_keys[STORE_KEYS_MAX][SEAL_KEY_SIZE]; /* the first one seals */
+	size_t n_master_keys;
 	const char *origin;
 
 	pthread_mutex_t lock;
@@ -162,7 +162,7 @@ void store_close(struct store *s)
 		db_free(s->idle[i].db);
 	if (s->temporary && s->target != NULL)
 		(void)s->driver->remove(s->target, NULL);
-	seal_wipe(s->master_key, sizeof s->master_key);
+	seal_wipe(s->master_keys, sizeof s->master_keys);
 	free(s->idle);
 	free(s->target);
 	pthread_cond_destroy(&s->given_back);
@@ -173,8 +173,17 @@ void store_close(struct store *s)
 
 void store_set_master_key(struct store *s, const uint8_t *key)
 {
-	memcpy(s->master_key, key, sizeof s->master_key);
-	s->has_master_key = true;
+	seal_wipe(s->master_keys, sizeof s->master_keys);
+	memcpy(s->master_keys[0], key, SEAL_KEY_SIZE);
+	s->n_master_keys = 1;
+}
+
+int store_add_master_key(struct store *s, const uint8_t *key)
+{
+	if (s->n_master_keys == 0 || s->n_master_keys == STORE_KEYS_MAX)
+		return -1;
+	memcpy(s->master_keys[s->n_master_keys++], key, SEAL_KEY_SIZE);
+	return 0;
 }
 
 void store_set_origin(struct store *s, const char *id)
@@ -200,9 +209,9 @@ int store_open_db(struct store *s, struct db **out, struct err *e)
 	return db_new(out, s, s->driver, s->target, &conf, e);
 }
 
-const uint8_t *store_master_key(const struct store *s)
+const uint8_t *store_master_key(const struct store *s, size_t i)
 {
-	return s->has_master_key ? s->master_key : NULL;
+	return i < s->n_master_keys ? s->master_keys[i] : NULL;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */

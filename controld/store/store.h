@@ -52,8 +52,11 @@ int store_open(struct store **out, const struct store_conf *conf, struct err *e)
 void store_close(struct store *s); /* waits for running writes */
 /* The id of this run among the controlds of the database, borrowed. Set before threads start. */
 void store_set_origin(struct store *s, const char *id);
-/* The key that seals secrets (secrets.h); 32 bytes, copied. Set before threads start. */
+/* The key that seals secrets (secrets.h), in the place of all there were; 32 bytes, copied. Set before threads start. */
 void store_set_master_key(struct store *s, const uint8_t *key);
+/* A further one, that what was sealed before may be opened with; more than STORE_KEYS_MAX are not taken: -1. */
+#define STORE_KEYS_MAX 4
+int store_add_master_key(struct store *s, const uint8_t *key) MUST_CHECK;
 
 typedef int (*store_fn)(struct db *tx, void *arg, struct err *e);
 /* LOGGED writes may append to the change log; OPERATIONAL ones may not and never wait for its readers. */

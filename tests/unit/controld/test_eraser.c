@@ -275,20 +275,22 @@ static bool is_registered(const char *table)
 {
 	/* What stays, and why that is right. */
 	static const char *const stay[] = {
-		"dynamic_config",   /* the platform's */
-		"traffic",          /* totals by id, for billing */
-		"meters",           /* until the boot ends: what they add to */
-		"meter_boots",      /* of relays */
-		"placements",       /* ids: a relay may report late */
-		"node_homes",       /* of relays */
-		"nodes",            /* the platform's */
-		"node_groups",      /* the platform's */
-		"node_seen",        /* of relays */
-		"node_certs",       /* of relays */
-		"join_tokens",      /* the platform's */
-		"signing_keys",     /* the platform's */
-		"controlds",        /* the platform's */
-		"idempotency_keys", /* sealed, and gone after a day */
+		"dynamic_config",    /* the platform's */
+		"platform_settings", /* the platform's */
+		"platform_repos",    /* the platform's */
+		"traffic",           /* totals by id, for billing */
+		"meters",            /* until the boot ends: what they add to */
+		"meter_boots",       /* of relays */
+		"placements",        /* ids: a relay may report late */
+		"node_homes",        /* of relays */
+		"nodes",             /* the platform's */
+		"node_groups",       /* the platform's */
+		"node_seen",         /* of relays */
+		"node_certs",        /* of relays */
+		"join_tokens",       /* the platform's */
+		"signing_keys",      /* the platform's */
+		"controlds",         /* the platform's */
+		"idempotency_keys",  /* sealed, and gone after a day */
 	};
 	const struct erasure *const *lists[] = { clients_erasures, tunnels_erasures, jobs_erasures, notify_erasures,
 		identity_erasures };

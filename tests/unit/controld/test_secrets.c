@@ -151,6 +151,69 @@ static void test_the_first_key_stays(void **state)
 	assert_non_null(strstr(e.msg, "CONTROLD_MASTER_KEY"));
 }
 
+/* As before there was more than one key: what seal.h writes, and nothing in front. */
+static int work_put_unkeyed(struct db *tx, void *arg, struct err *e)
+{
+	uint8_t sealed[3 + SEAL_OVERHEAD];
+
+	if (seal_wrap(sealed, arg, "secret:old", "abc", 3, e) != 0)
+		return -1;
+	return db_exec(tx, "INSERT INTO secrets (name, sealed, updated_at) VALUES ('old', ?1, 0)", e,
+		       bind_b(sealed, sizeof sealed)) < 0
+	               ? -1
+	               : 0;
+}
+
+static void test_several_keys(void **state)
+{
+	static const uint8_t own[SEAL_KEY_SIZE] = { 7, 7, 7 }, next[SEAL_KEY_SIZE] = { 8 },
+			     other[SEAL_KEY_SIZE] = { 9 };
+	struct test_store *t = *state;
+	struct err e = { 0 };
+	struct buf b;
+
+	buf_init(&b, 4096);
+	TEST_STORE_MUST(put(t->store, "a", "first", 5, &e), e);
+	TEST_STORE_MUST(store_write(t->store, STORE_OPERATIONAL, work_put_unkeyed, (void *)(uintptr_t)own, &e), e);
+	store_set_master_key(t->store, next);
+	assert_int_equal(get(t->store, "a", &b, &e), -1);
+	assert_int_equal(get(t->store, "old", &b, &e), -1);
+	assert_int_equal(store_add_master_key(t->store, other), 0);
+	assert_int_equal(store_add_master_key(t->store, own), 0);
+	TEST_STORE_MUST(get(t->store, "a", &b, &e), e);
+	assert_string_equal(buf_cstr(&b), "first");
+	buf_reset(&b);
+	TEST_STORE_MUST(get(t->store, "old", &b, &e), e);
+	assert_string_equal(buf_cstr(&b), "abc");
+	/* what is written now needs the first key alone */
+	TEST_STORE_MUST(put(t->store, "a", "second", 6, &e), e);
+	store_set_master_key(t->store, next);
+	buf_reset(&b);
+	TEST_STORE_MUST(get(t->store, "a", &b, &e), e);
+	assert_string_equal(buf_cstr(&b), "second");
+	assert_int_equal(store_add_master_key(t->store, own), 0);
+	assert_int_equal(store_add_master_key(t->store, own), 0);
+	assert_int_equal(store_add_master_key(t->store, own), 0);
+	assert_int_equal(store_add_master_key(t->store, own), -1);
+	buf_free(&b);
+}
+
+/* A controld that has the key before only is refused as soon as one with the new key has started. */
+static void test_the_mark_follows_the_key(void **state)
+{
+	static const uint8_t own[SEAL_KEY_SIZE] = { 7, 7, 7 }, next[SEAL_KEY_SIZE] = { 8 };
+	struct test_store *t = *state;
+	struct err e = { 0 };
+
+	TEST_STORE_MUST(store_write(t->store, STORE_LOGGED, work_claim, NULL, &e), e);
+	store_set_master_key(t->store, next);
+	assert_int_equal(store_add_master_key(t->store, own), 0);
+	TEST_STORE_MUST(store_write(t->store, STORE_LOGGED, work_claim, NULL, &e), e);
+	store_set_master_key(t->store, own);
+	assert_int_equal(store_write(t->store, STORE_LOGGED, work_claim, NULL, &e), -1);
+	assert_int_equal(e.code, ERR_CRYPTO);
+}
+
 static void test_limits(void **state)
 {
 	struct test_store *t = *state;
@@ -177,6 +240,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_put_get_replace_delete, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_another_key_or_name_opens_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_first_key_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_several_keys, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_mark_follows_the_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
 	};
 
