@@ -18,6 +18,10 @@ static void object_free(struct object *o)
 		return;
 	if (o->kind == OBJECT_MAPPING)
 		mapping_conf_fini(&o->mapping);
+	else if (o->kind == OBJECT_POOL)
+		pool_conf_fini(&o->pool);
+	else if (o->kind == OBJECT_ROUTE)
+		route_conf_fini(&o->route);
 	free(o->body);
 	free(o);
 }
@@ -31,6 +35,10 @@ static const char *object_decode(struct object *o)
 		rc = mapping_conf_decode(&o->mapping, o->body, o->body_n);
 	else if (o->wire_kind == OBJECT_CLIENT)
 		rc = client_conf_decode(&o->client, o->body, o->body_n);
+	else if (o->wire_kind == OBJECT_POOL)
+		rc = pool_conf_decode(&o->pool, o->body, o->body_n);
+	else if (o->wire_kind == OBJECT_ROUTE)
+		rc = route_conf_decode(&o->route, o->body, o->body_n);
 	else
 		return "this relay does not know objects of this kind";
 	if (rc != 0)

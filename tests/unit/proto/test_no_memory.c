@@ -5,7 +5,9 @@
 #include "proto/answer.h"
 #include "proto/mapping_conf.h"
 #include "proto/poll.h"
+#include "proto/pool_conf.h"
 #include "proto/report.h"
+#include "proto/route_conf.h"
 #include "tests/unit/proto/wire.h"
 
 static int decode_poll(const void *p, size_t n)
@@ -45,6 +47,26 @@ static int decode_mapping(const void *p, size_t n)
 
 	if (rc == 0)
 		mapping_conf_fini(&m);
+	return rc;
+}
+
+static int decode_pool(const void *p, size_t n)
+{
+	struct pool_conf pool;
+	int rc = pool_conf_decode(&pool, p, n);
+
+	if (rc == 0)
+		pool_conf_fini(&pool);
+	return rc;
+}
+
+static int decode_route(const void *p, size_t n)
+{
+	struct route_conf route;
+	int rc = route_conf_decode(&route, p, n);
+
+	if (rc == 0)
+		route_conf_fini(&route);
 	return rc;
 }
 
@@ -88,6 +110,17 @@ static void test_decoders(void **state)
 		.proxy_trusted = ranges,
 		.dial_allow = ranges,
 	};
+	struct pool_backend backend = { .id = "b", .host = "h", .port = 1 };
+	const struct pool_conf pool = { .algorithm = POOL_ROUND_ROBIN,
+		.headroom_percent = 100,
+		.dial_allow = ranges,
+		.backends = &backend,
+		.n_backends = 1 };
+	const char *host = "*";
+	struct route_target target = { .pool = "p" };
+	const struct route_conf route = {
+		.hosts = &host, .n_hosts = 1, .targets = &target, .n_targets = 1, .allow = ranges
+	};
 	size_t count_at;
 	struct buf b;
 
@@ -101,6 +134,10 @@ static void test_decoders(void **state)
 	check(decode_answer, &b, 1);
 	mapping_conf_encode(&mapping, &b);
 	check(decode_mapping, &b, 4);
+	pool_conf_encode(&pool, &b);
+	check(decode_pool, &b, 3);
+	route_conf_encode(&route, &b);
+	check(decode_route, &b, 4);
 }
 
 int main(void)
