@@ -11,10 +11,13 @@
 #define PORTWAY_RELAYD_CONF_OBJECT_H
 
 #include "common/base/macros.h"
+#include "proto/acme_conf.h"
+#include "proto/cert_conf.h"
 #include "proto/client_conf.h"
 #include "proto/mapping_conf.h"
 #include "proto/pool_conf.h"
 #include "proto/route_conf.h"
+#include "proto/ticket_conf.h"
 #include "proto/update.h"
 
 #include <stdbool.h>
@@ -34,6 +37,9 @@ struct object {
 		struct client_conf client;
 		struct pool_conf pool;
 		struct route_conf route;
+		struct cert_conf cert;
+		struct acme_conf acme;
+		struct ticket_conf tickets;
 	};
 	const char *fault; /* kind OBJECT_FAULTY: why, a static string; else NULL */
 	/* private */

@@ -2,7 +2,9 @@
 #define _GNU_SOURCE
 #include "tests/unit/lib/alloc_fail.h"
 
+#include "proto/acme_conf.h"
 #include "proto/answer.h"
+#include "proto/cert_conf.h"
 #include "proto/mapping_conf.h"
 #include "proto/poll.h"
 #include "proto/pool_conf.h"
@@ -67,6 +69,26 @@ static int decode_route(const void *p, size_t n)
 
 	if (rc == 0)
 		route_conf_fini(&route);
+	return rc;
+}
+
+static int decode_cert(const void *p, size_t n)
+{
+	struct cert_conf c;
+	int rc = cert_conf_decode(&c, p, n);
+
+	if (rc == 0)
+		cert_conf_fini(&c);
+	return rc;
+}
+
+static int decode_acme(const void *p, size_t n)
+{
+	struct acme_conf c;
+	int rc = acme_conf_decode(&c, p, n);
+
+	if (rc == 0)
+		acme_conf_fini(&c);
 	return rc;
 }
 
@@ -140,10 +162,25 @@ static void test_decoders(void **state)
 	check(decode_route, &b, 4);
 }
 
+static void test_certificates(void **state)
+{
+	static char name[1][HOST_NAME_SIZE] = { "a" }, pem[] = "p";
+	static uint8_t ocsp[] = { 1 };
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, PROTO_MSG_MAX);
+	cert_conf_encode(&(struct cert_conf){ "t", 1, name, pem, pem, 1, ocsp, 1 }, &b);
+	check(decode_cert, &b, 4);
+	acme_conf_encode(&(struct acme_conf){ ACME_TLS, "a", "", "", pem, pem, 1 }, &b);
+	check(decode_acme, &b, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decoders),
+		cmocka_unit_test(test_certificates),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
