@@ -154,6 +154,7 @@ THREADED_NAMES := \
 	changes \
 	datagram \
 	fleet \
+	health \
 	janitor \
 	jobs \
 	lb_parts \

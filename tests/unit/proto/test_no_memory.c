@@ -143,6 +143,11 @@ static void test_decoders(void **state)
 	const struct route_conf route = {
 		.hosts = &host, .n_hosts = 1, .targets = &target, .n_targets = 1, .allow = ranges
 	};
+	struct backend_state away = { .pool = "p", .backend = "b", .state = BACKEND_UNHEALTHY };
+	struct pool_panic panic = { .pool = "p" };
+	const struct backend_states backends = {
+		.told = true, .n = 1, .items = &away, .n_panics = 1, .panics = &panic
+	};
 	size_t count_at;
 	struct buf b;
 
@@ -150,8 +155,8 @@ static void test_decoders(void **state)
 	buf_init(&b, PROTO_MSG_MAX);
 	msg_poll_encode(&(struct msg_poll){ .state = ns }, &b);
 	check(decode_poll, &b, 1);
-	msg_report_begin(&b, &(struct msg_report){ .state = ns, .clients = clients }, &count_at);
-	check(decode_report, &b, 2);
+	msg_report_begin(&b, &(struct msg_report){ .state = ns, .clients = clients, .backends = backends }, &count_at);
+	check(decode_report, &b, 4);
 	msg_answer_encode(&(struct msg_answer){ .n = 1, .conns = &conn }, &b);
 	check(decode_answer, &b, 1);
 	mapping_conf_encode(&mapping, &b);
