@@ -248,6 +248,7 @@ static int call_prepare(struct call *c, struct err *e)
 
 static void call_fail_with_all(struct call *c, struct err *e)
 {
+	c->outcome_unknown = e->code == ERR_OUTCOME_UNKNOWN;
 	if (c->errors.n > 0)
 		reply_fail(c, c->errors.items, c->errors.n, c->errors.dropped);
 	else
