@@ -87,7 +87,7 @@ struct call {
 	struct parked parked;
 	uint64_t start_ns;
 	struct idempotency_claim *claim;
-	bool outcome_unknown; /* of what it changed */
+	bool outcome_unknown;   /* of what it changed */
 	struct err_list errors; /* last: only its counters are cleared when a call is made */
 };
 

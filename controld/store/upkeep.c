@@ -172,7 +172,8 @@ static bool is_sqlite(const char *file)
 	static const char magic[] = "SQLite format 3";
 	char head[sizeof magic] = "";
 	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	bool is = fd >= 0 && read(fd, head, sizeof head) == (ssize_t)sizeof head && memcmp(head, magic, sizeof head) == 0;
+	bool is =
+		fd >= 0 && read(fd, head, sizeof head) == (ssize_t)sizeof head && memcmp(head, magic, sizeof head) == 0;
 
 	if (fd >= 0)
 		close(fd);
@@ -194,7 +195,8 @@ static int check_kind(const char *file, struct err *e)
 		return -1;
 	rc = db_has_table(db, "schema_migrations", e);
 	db_free(db);
-	return rc == 0 ? err_set(e, ERR_VALIDATION, NULL, "%s is a database, but none of controld's", file) : MIN(rc, 0);
+	return rc == 0 ? err_set(e, ERR_VALIDATION, NULL, "%s is a database, but none of controld's", file)
+	               : MIN(rc, 0);
 }
 
 static int check_pages(const struct driver *d, const char *target, struct err *e)
