@@ -65,10 +65,7 @@ struct driver {
 	int (*part)(struct driver_conn *c, enum driver_part what, struct err *e);
 	/* False after the database itself rolled back (a full disk, an I/O error) or was lost. */
 	bool (*in_transaction)(struct driver_conn *c);
-	/*
-	 * What may succeed when it is run again. PART: after what others did meanwhile. ALL: the connection was lost, and nothing
-	 * of the transaction was stored. ALL_SURE: what a part posted failed after it was kept; this time each is SURE.
-	 */
+	/* PART: others were in its way. ALL: its connection went, nothing is stored. ALL_SURE: what a kept part posted failed. */
 	enum driver_again (*run_again)(struct driver_conn *c);
 	/* Several statements of a migration: without parameters, without rows, without a limit of time. */
 	int (*script)(struct driver_conn *c, const char *sql, struct err *e);
