@@ -213,6 +213,33 @@ int jobs_enqueue(struct jobs *j, const struct job_order *o, struct job_placed *o
 	return 0;
 }
 
+/* ---- by hand ----------------------------------------------------------------------------------------------------- */
+
+struct cancelling {
+	const struct job_by *by;
+	enum job_state now;
+};
+
+static int work_cancel(struct db *tx, void *arg, struct err *e)
+{
+	struct cancelling *c = arg;
+
+	return job_cancel(tx, c->by, &c->now, e);
+}
+
+int jobs_cancel(struct jobs *j, const struct job_by *by, bool *running, struct err *e)
+{
+	struct cancelling c = { .by = by };
+
+	if (store_write(j->conf.store, STORE_LOGGED, work_cancel, &c, e) != 0)
+		return -1;
+	*running = c.now == JOB_RUNNING;
+	if (*running)
+		workers_cancel(j->workers, by->id);
+	jobs_changed(j, by->id);
+	return 0;
+}
+
 /* ---- upkeep ------------------------------------------------------------------------------------------------------ */
 
 #define CLEAN_BATCH 200

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct err;
+struct job_by;
 struct jobs;
 struct loop;
 struct metrics;
@@ -70,6 +71,9 @@ struct job_placed {
 int jobs_enqueue_in(
 	struct jobs *j, struct db *tx, const struct job_order *o, struct job_placed *out, struct err *e) MUST_CHECK;
 int jobs_enqueue(struct jobs *j, const struct job_order *o, struct job_placed *out, struct err *e) MUST_CHECK;
+
+/* At its next step, or at once; *running: it has still to stop. ERR_NOT_FOUND; ERR_CONFLICT when it has ended. */
+int jobs_cancel(struct jobs *j, const struct job_by *by, bool *running, struct err *e) MUST_CHECK;
 
 /* To be called every minute by one controld. */
 int jobs_clean(struct jobs *j, int64_t now_ms, struct err *e) MUST_CHECK;

@@ -327,7 +327,6 @@ int jobs_api_create(void *feature, struct request *rq, struct reply *rp, struct 
 
 struct acting {
 	struct job_by by;
-	enum job_state now;
 	bool fresh;
 };
 
@@ -337,24 +336,14 @@ static struct acting acting_of(const struct request *rq)
 					request_id(rq), clock_wall_ms() } };
 }
 
-static int work_cancel(struct db *tx, void *arg, struct err *e)
-{
-	struct acting *a = arg;
-
-	return job_cancel(tx, &a->by, &a->now, e);
-}
-
 int jobs_api_cancel(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
-	struct acting a = acting_of(rq);
-	struct jobs *j = feature;
+	const struct acting a = acting_of(rq);
+	bool running;
 
-	if (store_write(j->conf.store, STORE_LOGGED, work_cancel, &a, e) != 0)
+	if (jobs_cancel(feature, &a.by, &running, e) != 0)
 		return -1;
-	if (a.now == JOB_RUNNING)
-		workers_cancel(j->workers, a.by.id);
-	jobs_changed(j, a.by.id);
-	return show_now(j, rq, rp, a.by.id, a.now == JOB_RUNNING ? 202 : 200, e);
+	return show_now(feature, rq, rp, a.by.id, running ? 202 : 200, e);
 }
 
 static int work_retry(struct db *tx, void *arg, struct err *e)
