@@ -11,6 +11,7 @@
 #include "controld/janitor.h"
 #include "controld/jobs/jobs.h"
 #include "controld/notify/notify.h"
+#include "controld/panel/panels.h"
 #include "controld/store/changes.h"
 #include "controld/store/store.h"
 #include "controld/store/watch.h"
@@ -297,6 +298,16 @@ static int see_clients(void *arg, int64_t now_ms, struct err *e)
 	return clients_see(arg, now_ms, e);
 }
 
+static int tick_panels(void *arg, int64_t now_ms, struct err *e)
+{
+	return panels_tick(arg, now_ms, e);
+}
+
+static int clean_panels(void *arg, int64_t now_ms, struct err *e)
+{
+	return panels_clean(arg, now_ms, e);
+}
+
 int app_janitor_open(struct app *a, struct err *e)
 {
 	const struct janitor_task tasks[] = {
@@ -310,6 +321,8 @@ int app_janitor_open(struct app *a, struct err *e)
 		{ "deliveries", 60 * 1000, clean_deliveries, a->notify, true },
 		{ "signing keys", 60 * 1000, rotate_identity, a->identity, false },
 		{ "identity", 60 * 1000, clean_identity, a->identity, true },
+		{ "panels", 5 * 1000, tick_panels, a->panels, true },
+		{ "panels clean", 60 * 1000, clean_panels, a->panels, true },
 		{ "changes", 10 * 60 * 1000, clean_changes, a, true },
 		{ "peer messages", 60 * 1000, clean_messages, a->store, true },
 	};

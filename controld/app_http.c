@@ -12,6 +12,7 @@
 #include "controld/identity/service.h"
 #include "controld/jobs/jobs.h"
 #include "controld/notify/notify.h"
+#include "controld/panel/panels.h"
 #include "controld/platform/platform.h"
 #include "controld/store/store.h"
 #include "controld/tunnels/tunnels.h"
@@ -143,14 +144,6 @@ static int line_check(void *self, struct err *e)
 	return fleet_check(self, e);
 }
 
-static int add_notify(struct app *a, struct err *e)
-{
-	for (size_t i = 0; i < NOTIFY_ROUTES; i++)
-		if (server_add_routes(a->server, notify_routes(a->notify, i), e) != 0)
-			return -1;
-	return 0;
-}
-
 int app_serve_open(struct app *a, struct err *e)
 {
 	const struct app_metrics_sources sources = { a->store, a->samples, a->identity, a->fleet, a->watch, a->cluster,
@@ -164,9 +157,11 @@ int app_serve_open(struct app *a, struct err *e)
 		server_add_routes(a->server, tunnels_routes(a->tunnels), e) != 0 ||
 		server_add_routes(a->server, dynamic_routes(a->dynamic), e) != 0 ||
 		server_add_routes(a->server, platform_routes(a->platform), e) != 0 ||
+		server_add_routes(a->server, panels_routes(a->panels), e) != 0 ||
 		server_add_routes(a->server, fleet_routes(a->fleet), e) != 0 ||
 		server_add_routes(a->server, jobs_routes(a->jobs), e) != 0 ||
-		server_add_metrics(a->server, jobs_metrics(a->jobs), e) != 0 || add_notify(a, e) != 0 ||
+		server_add_metrics(a->server, jobs_metrics(a->jobs), e) != 0 ||
+		server_add_routes(a->server, notify_routes(a->notify), e) != 0 ||
 		server_add_metrics(a->server, notify_metrics(a->notify), e) != 0 ||
 		server_add_routes(a->server, hub_routes(a->events), e) != 0 ||
 		server_add_metrics(a->server, hub_metrics(a->events), e) != 0 ||

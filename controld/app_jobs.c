@@ -5,6 +5,7 @@
 #include "controld/jobs/jobs.h"
 #include "controld/notify/notify.h"
 #include "controld/out/outbound.h"
+#include "controld/panel/panels.h"
 #include "controld/store/watch.h"
 
 #define CALLS_PER_HOST 8 /* at once; more would only wait at the other side */
@@ -86,6 +87,7 @@ void app_notify_close(struct app *a)
 int app_work_open(struct app *a, struct err *e)
 {
 	jobs_add_kinds(a->jobs, (struct job_kinds){ erase_job_kinds, erase_job_kinds_n, a->store });
+	jobs_add_kinds(a->jobs, panels_kinds(a->panels));
 	return jobs_start(a->jobs, e) != 0 ? -1 : notify_start(a->notify, e);
 }
 

@@ -38,6 +38,7 @@ struct app {
 	struct server *server;
 	struct outbound *outbound;
 	struct platform *platform;
+	struct panels *panels;
 	struct jobs *jobs;
 	struct notify *notify;
 	struct hub *events;
@@ -79,6 +80,10 @@ int app_events_open(struct app *a, struct err *e) MUST_CHECK;
 void app_events_close(struct app *a);
 int app_janitor_open(struct app *a, struct err *e) MUST_CHECK;
 void app_janitor_close(struct app *a);
+
+/* app_panel.c */
+int app_panel_open(struct app *a, struct err *e) MUST_CHECK;
+void app_panel_close(struct app *a);
 
 /* app_platform.c */
 int app_platform_open(struct app *a, struct err *e) MUST_CHECK;

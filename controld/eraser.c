@@ -5,6 +5,7 @@
 #include "controld/identity/service.h"
 #include "controld/jobs/jobs.h"
 #include "controld/notify/notify.h"
+#include "controld/panel/panels.h"
 #include "controld/store/erasure.h"
 #include "controld/store/store.h"
 #include "controld/tunnels/tunnels.h"
@@ -54,6 +55,7 @@ static const struct {
 	{ tunnels_erasures, &tunnels_erasures_n },
 	{ jobs_erasures, &jobs_erasures_n },
 	{ notify_erasures, &notify_erasures_n },
+	{ panels_erasures, &panels_erasures_n },
 	{ identity_erasures, &identity_erasures_n },
 };
 

@@ -19,8 +19,9 @@
 
 static const char *const access_logs[] = { "off", "errors", "all", NULL };
 static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
-static const char *const host_names_by[] = { "operator", "admin", "system", NULL }; /* enum host_names_by */
-static const char *const hytale_environments[] = { "production", "staging", NULL }; /* enum hytale_environment */
+static const char *const host_names_by[] = { "operator", "admin", "system", NULL };    /* enum host_names_by */
+static const char *const hytale_environments[] = { "production", "staging", NULL };    /* enum hytale_environment */
+static const char *const panel_drivers[] = { "auto", "pterodactyl", "pelican", NULL }; /* enum panels_driver */
 static const char *const log_formats[] = { "text", "json", NULL };
 
 /*
@@ -282,6 +283,10 @@ static const struct conf_key settings_keys[] = {
 	TEXT("panel.cf_access_secret", "CONTROLD_PANEL_CF_ACCESS_SECRET", "CF_ACCESS_CLIENT_SECRET", panel.cf_access_secret,
 		"", 0, 512, CONF_SECRET,
 		"Sent with it."),
+	CHOICE("panel.driver", "CONTROLD_PANEL_DRIVER", NULL, panel.driver, "auto", panel_drivers, 0,
+		"What stands at panel.pterodactyl_url; auto finds out."),
+	NUMBER("panel.parallel", "CONTROLD_PANEL_PARALLEL", NULL, panel.parallel, "4", 1, 32, 0, "requests",
+		"To one panel at once."),
 	TEXT("panel.pterodactyl_client_key", "CONTROLD_PANEL_PTERODACTYL_CLIENT_KEY", "PTERODACTYL_CLIENT_API_KEY",
 		panel.pterodactyl_client_key, "", 0, 512, CONF_SECRET,
 		"Key of the panel's client API."),
@@ -290,6 +295,12 @@ static const struct conf_key settings_keys[] = {
 		"Key of the panel's application API."),
 	TEXT("panel.pterodactyl_url", "CONTROLD_PANEL_PTERODACTYL_URL", "PTERODACTYL_URL", panel.pterodactyl_url, "", 0, 2048, 0,
 		"A Pterodactyl or Pelican panel that is synchronised; empty for none."),
+	NUMBER("panel.rate_limit", "CONTROLD_PANEL_RATE_LIMIT", NULL, panel.rate_limit, "240", 0, 4096, 0, "requests",
+		"To one panel in panel.rate_window; 0 for as many as it takes."),
+	TIME("panel.rate_window", "CONTROLD_PANEL_RATE_WINDOW", NULL, panel.rate_window_ms, "60s", 100, 60 * MINUTE, 0,
+		"In which a panel counts requests."),
+	TIME("panel.timeout", "CONTROLD_PANEL_TIMEOUT", NULL, panel.timeout_ms, "30s", 100, 10 * MINUTE, 0,
+		"How long a panel may take for a page."),
 	TEXT("panel.virtfusion_key", "CONTROLD_PANEL_VIRTFUSION_KEY", "VIRTFUSION_API_KEY", panel.virtfusion_key,
 		"", 0, 2048, CONF_SECRET,
 		"Key of its API."),

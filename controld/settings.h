@@ -58,8 +58,7 @@ struct settings {
 		char *tls_cert, *tls_key, *public_url, *cors_origins, *trusted_proxies;
 		int access_log;
 		uint64_t connections_max, connections_per_address_max, requests_per_connection;
-		uint64_t header_max, body_max;
-		uint64_t header_ms, body_ms, idle_ms, write_ms, stop_ms;
+		uint64_t header_max, body_max, header_ms, body_ms, idle_ms, write_ms, stop_ms;
 		uint64_t rate, rate_burst, login_rate;
 	} http;
 	struct {
@@ -85,7 +84,8 @@ struct settings {
 		char *pterodactyl_url, *pterodactyl_key, *pterodactyl_client_key, *virtfusion_url, *virtfusion_key;
 		char *cf_access_id, *cf_access_secret;
 		bool auto_sync;
-		uint64_t auto_sync_ms, batch;
+		int driver; /* enum panels_driver */
+		uint64_t auto_sync_ms, batch, rate_limit, rate_window_ms, parallel, timeout_ms;
 	} panel;
 	struct {
 		bool enabled;

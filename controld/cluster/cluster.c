@@ -113,9 +113,8 @@ static void *work_cluster(void *arg)
 	struct cluster *c = arg;
 
 	prctl(PR_SET_NAME, "cluster");
-	do
+	while (sleep_ms(c, c->conf.shared ? CLUSTER_BEAT_MS : CLUSTER_ALONE_BEAT_MS))
 		beat(c);
-	while (sleep_ms(c, c->conf.shared ? CLUSTER_BEAT_MS : CLUSTER_ALONE_BEAT_MS));
 	return NULL;
 }
 

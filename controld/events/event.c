@@ -24,6 +24,7 @@ static const struct {
 	{ "tenant", PERM_TENANT_ADMIN, true },
 	{ "api_key", PERM_TENANT_ADMIN, true },
 	{ "login", PERM_TENANT_ADMIN, false },
+	{ "sync", PERM_READ, false },
 	{ "node", PERM_SYSTEM, false },
 	{ "group", PERM_SYSTEM, false },
 	{ "join_token", PERM_SYSTEM, false },

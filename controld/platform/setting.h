@@ -37,7 +37,8 @@ struct guard;
 	X(RESEND_API_KEY, "resendApiKey", SECRET, 0, 512, "of the mail service")                                     \
 	X(SCALAR_API_KEY, "scalarApiKey", SECRET, 0, 512, "kept for programs that ask for it; not used by controld") \
 	X(SCALAR_URL, "scalarUrl", URL, 0, SETTING_TEXT_MAX, "as scalarApiKey")                                      \
-	X(SYNC_BATCH_SIZE, "syncBatchSize", NUMBER, 1, 1000, "objects written in one transaction")                   \
+	X(SYNC_BATCH_SIZE, "syncBatchSize", NUMBER, 1, 1000,                                                         \
+		"objects on one page of a panel, written in one transaction")                                        \
 	X(VIRTFUSION_API_KEY, "virtfusionApiKey", SECRET, 0, 2048, "of its API")                                     \
 	X(VIRTFUSION_URL, "virtfusionUrl", URL, 0, SETTING_TEXT_MAX, "of the panel")
 

@@ -6,6 +6,7 @@
 #include "controld/identity/service.h"
 #include "controld/jobs/jobs.h"
 #include "controld/notify/notify.h"
+#include "controld/panel/panels.h"
 #include "controld/store/erasure.h"
 #include "controld/tunnels/tunnels.h"
 #include "tests/unit/lib/test_store.h"
@@ -278,6 +279,8 @@ static bool is_registered(const char *table)
 		"dynamic_config",    /* the platform's */
 		"platform_settings", /* the platform's */
 		"platform_repos",    /* the platform's */
+		"panel_objects",     /* the platform's */
+		"panel_pages",       /* the platform's */
 		"traffic",           /* totals by id, for billing */
 		"meters",            /* until the boot ends: what they add to */
 		"meter_boots",       /* of relays */
@@ -293,9 +296,9 @@ static bool is_registered(const char *table)
 		"idempotency_keys",  /* sealed, and gone after a day */
 	};
 	const struct erasure *const *lists[] = { clients_erasures, tunnels_erasures, jobs_erasures, notify_erasures,
-		identity_erasures };
+		panels_erasures, identity_erasures };
 	const size_t n[] = { clients_erasures_n, tunnels_erasures_n, jobs_erasures_n, notify_erasures_n,
-		identity_erasures_n };
+		panels_erasures_n, identity_erasures_n };
 
 	for (size_t i = 0; i < ARRAY_LEN(stay); i++)
 		if (str_eq(stay[i], table))

@@ -128,6 +128,7 @@ static bool is_known(const char *table, const char *column)
 	static const char *const plain[] = {
 		"signing_keys.public_key", /* public */
 		"meters.counters",         /* counted bytes */
+		"panel_pages.ids",         /* numbers of objects of panels */
 		"peer_messages.body",      /* from one controld to another; what is secret in them is not theirs */
 	};
 	const struct sealed_column *c;

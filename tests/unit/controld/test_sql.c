@@ -8,6 +8,7 @@
 #include "controld/identity/service.h"
 #include "controld/jobs/jobs.h"
 #include "controld/notify/notify.h"
+#include "controld/panel/panels.h"
 #include "controld/platform/platform.h"
 #include "controld/rest/idempotency.h"
 #include "controld/store/changes.h"
@@ -76,6 +77,7 @@ static void prepare_main(const char *database)
 	failed += prepare_tables(db, jobs_sql, jobs_sql_n);
 	failed += prepare_tables(db, notify_sql, notify_sql_n);
 	failed += prepare_tables(db, platform_sql, platform_sql_n);
+	failed += prepare_tables(db, panels_sql, panels_sql_n);
 	failed += prepare_tables(db, clients_sql, clients_sql_n);
 	failed += prepare_tables(db, tunnels_sql, tunnels_sql_n);
 	failed += prepare_tables(db, fleet_sql, fleet_sql_n);
