@@ -1,19 +1,13 @@
-#define _GNU_SOURCE
 #include "relayd/stream/tcp_lane.h"
 
 #include "common/base/str.h"
+#include "common/uv/accept.h"
 #include "relayd/limit/quotas.h"
 #include "relayd/stream/session.h"
 #include "relayd/tunnel/agents.h"
 #include "relayd/tunnel/client_gate.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-
-#define ACCEPT_MAX 32                  /* connections of one door in one round */
-#define QUEUE_MAX  65536               /* none is longer */
-#define PAUSE_NS   UINT64_C(100000000) /* after the kernel had no descriptor or memory for another one */
 
 /* One listening socket. */
 struct door {
@@ -57,7 +51,7 @@ static void on_pause_over(struct timer *t)
 
 	if (start_accepting(l) != 0) {
 		stop_accepting(l);
-		wheel_arm(&l->base.worker->wheel, t, l->base.worker->now_ns + PAUSE_NS);
+		wheel_arm(&l->base.worker->wheel, t, l->base.worker->now_ns + ACCEPT_PAUSE_NS);
 	}
 }
 
@@ -66,35 +60,23 @@ static void pause_accepting(struct tcp_lane *l)
 {
 	meter_add(&tcp_lane_gate(l)->slot, l->base.worker->index, METER_refused_resource, 1);
 	stop_accepting(l);
-	wheel_arm(&l->base.worker->wheel, &l->pause, l->base.worker->now_ns + PAUSE_NS);
+	wheel_arm(&l->base.worker->wheel, &l->pause, l->base.worker->now_ns + ACCEPT_PAUSE_NS);
 }
 
-static bool is_shortage(int errnum)
+static void on_accepted(void *arg, int fd, const struct addr *from)
 {
-	return errnum == EMFILE || errnum == ENFILE || errnum == ENOBUFS || errnum == ENOMEM;
+	struct door *d = arg;
+
+	session_open(d->lane, fd, from, (uint16_t)(lane_conf(&d->lane->base)->target_port + d->offset));
 }
 
-/* How many came; a connection that is already gone (ECONNABORTED) is one less. */
-static unsigned accept_some(struct door *d, unsigned max)
+static unsigned accept_at(struct door *d, unsigned max)
 {
-	struct tcp_lane *l = d->lane;
-	uint16_t target_port = (uint16_t)(lane_conf(&l->base)->target_port + d->offset);
-	unsigned n;
+	bool shortage;
+	unsigned n = accept_some(d->io.fd, max, on_accepted, d, &shortage);
 
-	for (n = 0; n < max; n++) {
-		struct sockaddr_storage from;
-		socklen_t len = sizeof from;
-		int fd = accept4(d->io.fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		struct addr source;
-
-		if (fd < 0) {
-			if (is_shortage(errno))
-				pause_accepting(l);
-			break;
-		}
-		addr_from_sockaddr(&source, (struct sockaddr *)&from, len);
-		session_open(l, fd, &source, target_port);
-	}
+	if (shortage)
+		pause_accepting(d->lane);
 	return n;
 }
 
@@ -102,7 +84,7 @@ static unsigned accept_some(struct door *d, unsigned max)
 static void on_door(struct io *io, uint32_t events)
 {
 	struct door *d = CONTAINER_OF(io, struct door, io);
-	unsigned n = accept_some(d, d->expects);
+	unsigned n = accept_at(d, d->expects);
 
 	(void)events;
 	d->expects = (uint16_t)(n == d->expects ? MIN(2 * n, ACCEPT_MAX) : MAX(n, 1));
@@ -290,7 +272,7 @@ static void lane_shut(struct lane *base)
 	 * them: the kernel woke one waiter for each, and that may have been this one, a moment ago.
 	 */
 	for (unsigned i = 0; l->doors != NULL && i < l->doors->n; i++)
-		accept_some(&l->doors->at[i], QUEUE_MAX);
+		accept_at(&l->doors->at[i], ACCEPT_QUEUE_MAX);
 	wheel_disarm(&l->pause);
 	if (l->doors != NULL)
 		worker_bury(base->worker, &l->doors->grave);

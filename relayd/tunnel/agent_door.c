@@ -1,8 +1,8 @@
-#define _GNU_SOURCE
 #include "relayd/tunnel/agent_door.h"
 
 #include "common/net/addr.h"
 #include "common/net/bucket.h"
+#include "common/uv/accept.h"
 #include "common/uv/fd_budget.h"
 #include "common/uv/slab.h"
 #include "common/uv/sys.h"
@@ -14,10 +14,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define ACCEPT_MAX 32
-#define GUEST_NS   UINT64_C(10000000000) /* to say something */
-#define PAUSE_NS   UINT64_C(100000000)   /* after the kernel had no descriptor left */
-#define LOOK_NS    UINT64_C(500000000)
+#define GUEST_NS UINT64_C(10000000000) /* to say something */
+#define LOOK_NS  UINT64_C(500000000)
 
 struct guest {
 	struct io io;
@@ -172,11 +170,13 @@ static void shut(int fd)
 	io_close(&io);
 }
 
-static void receive_guest(struct agent_door *d, int fd, const struct addr *from)
+static void on_accepted(void *arg, int fd, const struct addr *from)
 {
+	struct agent_door *d = arg;
 	struct worker *w = d->table->worker;
 	struct guest *g;
 
+	agent_count(&d->table->counts.accepted);
 	if (!make_room(d, from)) {
 		shut(fd);
 		return;
@@ -209,32 +209,21 @@ static void on_pause_over(struct timer *t)
 	struct agent_door *d = CONTAINER_OF(t, struct agent_door, pause);
 
 	if (start_accepting(d) != 0)
-		wheel_arm(&d->table->worker->wheel, t, d->table->worker->now_ns + PAUSE_NS);
+		wheel_arm(&d->table->worker->wheel, t, d->table->worker->now_ns + ACCEPT_PAUSE_NS);
 }
 
 /* Level-triggered: what is left wakes a worker again. */
 static void on_door(struct io *io, uint32_t events)
 {
 	struct agent_door *d = CONTAINER_OF(io, struct agent_door, io);
+	bool shortage;
 
 	(void)events;
-	for (unsigned i = 0; i < ACCEPT_MAX; i++) {
-		struct sockaddr_storage ss;
-		socklen_t len = sizeof ss;
-		int fd = accept4(d->io.fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		struct addr from;
-
-		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-				io_del(d->table->worker, &d->io);
-				wheel_arm(&d->table->worker->wheel, &d->pause, d->table->worker->now_ns + PAUSE_NS);
-			}
-			return;
-		}
-		agent_count(&d->table->counts.accepted);
-		addr_from_sockaddr(&from, (struct sockaddr *)&ss, len);
-		receive_guest(d, fd, &from);
-	}
+	accept_some(io->fd, ACCEPT_MAX, on_accepted, d, &shortage);
+	if (!shortage)
+		return;
+	io_del(d->table->worker, io);
+	wheel_arm(&d->table->worker->wheel, &d->pause, d->table->worker->now_ns + ACCEPT_PAUSE_NS);
 }
 
 static void on_look(struct timer *t)

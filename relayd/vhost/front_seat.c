@@ -1,17 +1,10 @@
-#define _GNU_SOURCE
 #include "relayd/vhost/front_seat.h"
 
-#include "common/net/addr.h"
+#include "common/uv/accept.h"
 #include "relayd/vhost/arrival.h"
 #include "relayd/vhost/front.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-
-#define ACCEPT_MAX 32                  /* connections of one door in one round */
-#define QUEUE_MAX  65536               /* none is longer */
-#define PAUSE_NS   UINT64_C(100000000) /* after the kernel had no descriptor or memory for another one */
 
 struct door {
 	struct io io;
@@ -49,7 +42,7 @@ static void on_pause_over(struct timer *t)
 
 	if (start_accepting(s) != 0) {
 		stop_accepting(s);
-		wheel_arm(&s->worker->wheel, t, s->worker->now_ns + PAUSE_NS);
+		wheel_arm(&s->worker->wheel, t, s->worker->now_ns + ACCEPT_PAUSE_NS);
 	}
 }
 
@@ -58,40 +51,31 @@ static void pause_accepting(struct front_seat *s)
 {
 	front_count(s, FRONT_resource);
 	stop_accepting(s);
-	wheel_arm(&s->worker->wheel, &s->pause, s->worker->now_ns + PAUSE_NS);
+	wheel_arm(&s->worker->wheel, &s->pause, s->worker->now_ns + ACCEPT_PAUSE_NS);
 }
 
-static bool is_shortage(int errnum)
+static void on_accepted(void *arg, int fd, const struct addr *from)
 {
-	return errnum == EMFILE || errnum == ENFILE || errnum == ENOBUFS || errnum == ENOMEM;
+	struct front_seat *s = arg;
+
+	front_count(s, FRONT_accepted);
+	arrival_open(s, fd, from);
 }
 
-static void accept_some(struct door *d, unsigned max)
+static void accept_at(struct door *d, unsigned max)
 {
-	struct front_seat *s = d->seat;
+	bool shortage;
 
-	for (unsigned n = 0; n < max; n++) {
-		struct sockaddr_storage ss;
-		socklen_t len = sizeof ss;
-		int fd = accept4(d->io.fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		struct addr from;
-
-		if (fd < 0) {
-			if (is_shortage(errno))
-				pause_accepting(s);
-			return;
-		}
-		front_count(s, FRONT_accepted);
-		addr_from_sockaddr(&from, (struct sockaddr *)&ss, len);
-		arrival_open(s, fd, &from);
-	}
+	accept_some(d->io.fd, max, on_accepted, d->seat, &shortage);
+	if (shortage)
+		pause_accepting(d->seat);
 }
 
 /* Level-triggered: what is left wakes a worker again. */
 static void on_door(struct io *io, uint32_t events)
 {
 	(void)events;
-	accept_some(CONTAINER_OF(io, struct door, io), ACCEPT_MAX);
+	accept_at(CONTAINER_OF(io, struct door, io), ACCEPT_MAX);
 }
 
 void front_seat_init(
@@ -137,7 +121,7 @@ void front_seat_quiesce(struct front_seat *s)
 		return;
 	stop_accepting(s);
 	for (unsigned i = 0; i < s->doors->n; i++)
-		accept_some(&s->doors->at[i], QUEUE_MAX);
+		accept_at(&s->doors->at[i], ACCEPT_QUEUE_MAX);
 	wheel_disarm(&s->pause);
 	worker_bury(s->worker, &s->doors->grave);
 	s->doors = NULL;

@@ -7,6 +7,7 @@
 #include "common/base/err.h"
 #include "common/net/addr.h"
 #include "common/net/allow.h"
+#include "common/uv/accept.h"
 #include "common/uv/fd_budget.h"
 
 #include <errno.h>
@@ -14,9 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BACKLOG    1024
-#define ACCEPT_MAX 32
-#define PAUSE_NS   UINT64_C(100000000)
+#define BACKLOG 1024
 
 static int address_of(const struct visit *v, uint16_t port, struct addr *out)
 {
@@ -40,7 +39,7 @@ static void on_pause_over(struct timer *t)
 	struct visit_socket *s = CONTAINER_OF(t, struct visit_socket, pause);
 
 	if (io_add(s->visit->all->worker, &s->io, EPOLLIN) != 0)
-		wheel_arm(&s->visit->all->worker->wheel, t, s->visit->all->worker->now_ns + PAUSE_NS);
+		wheel_arm(&s->visit->all->worker->wheel, t, s->visit->all->worker->now_ns + ACCEPT_PAUSE_NS);
 }
 
 static void pause_accepting(struct visit_socket *s)
@@ -48,29 +47,26 @@ static void pause_accepting(struct visit_socket *s)
 	struct worker *w = s->visit->all->worker;
 
 	io_del(w, &s->io);
-	wheel_arm(&w->wheel, &s->pause, w->now_ns + PAUSE_NS);
+	wheel_arm(&w->wheel, &s->pause, w->now_ns + ACCEPT_PAUSE_NS);
+}
+
+static void on_accepted(void *arg, int fd, const struct addr *from)
+{
+	const struct visit_socket *s = arg;
+
+	visit_tcp_open(s->visit, fd, s->port, from);
 }
 
 /* Level-triggered: what is left wakes us again. */
 static void on_connection(struct io *io, uint32_t events)
 {
 	struct visit_socket *s = CONTAINER_OF(io, struct visit_socket, io);
+	bool shortage;
 
 	(void)events;
-	for (unsigned i = 0; i < ACCEPT_MAX; i++) {
-		struct sockaddr_storage ss;
-		socklen_t len = sizeof ss;
-		int fd = accept4(io->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		struct addr from;
-
-		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-				pause_accepting(s);
-			return;
-		}
-		addr_from_sockaddr(&from, (struct sockaddr *)&ss, len);
-		visit_tcp_open(s->visit, fd, s->port, &from);
-	}
+	accept_some(io->fd, ACCEPT_MAX, on_accepted, s, &shortage);
+	if (shortage)
+		pause_accepting(s);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------------------ */
