@@ -10,24 +10,13 @@
 #include "common/uv/fd_budget.h"
 #include "common/uv/udp_send.h"
 #include "proto/answer.h"
-#include "proto/dial_rule.h"
-#include "relayd/tunnel/agents.h"
+#include "relayd/datagram/udp_session_inside.h"
 #include "relayd/tunnel/client_gate.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define SOCKET_BUFFER (1024 * 1024)
-#define ROUNDS_MAX    4 /* batches of one session before others have their turn */
-
-/*
- *   NAME ---> OPEN ---> CLOSED       NAME: the target's name is being resolved
- *     +--------------------^
- */
-enum udp_session_state { UDP_NAME, UDP_OPEN, UDP_CLOSED };
 
 static const struct sm_state states[] = {
 	[UDP_NAME] = { "name", BIT(UDP_OPEN) | BIT(UDP_CLOSED) },
@@ -35,24 +24,7 @@ static const struct sm_state states[] = {
 	[UDP_CLOSED] = { "closed", 0 },
 };
 
-/* A datagram that came before the target was known. */
-struct udp_waiting {
-	struct udp_waiting *next;
-	size_t n;
-	uint8_t bytes[];
-};
-
-static const struct mapping_conf *conf_of(const struct udp_session *s)
-{
-	return lane_conf(&s->lane->base);
-}
-
-static struct worker *worker_of(const struct udp_session *s)
-{
-	return s->lane->base.worker;
-}
-
-static void session_move(struct udp_session *s, enum udp_session_state to)
+void udp_session_move(struct udp_session *s, enum udp_session_state to)
 {
 	sm_move(states, &s->state, (int)to);
 }
@@ -101,8 +73,8 @@ void udp_session_close(struct udp_session *s)
 
 	if (s->state == UDP_CLOSED)
 		return;
-	session_move(s, UDP_CLOSED);
-	gate_leave(udp_lane_gate(l), worker_of(s)->index, worker_of(s)->now_ns, &s->pass);
+	udp_session_move(s, UDP_CLOSED);
+	gate_leave(udp_lane_gate(l), udp_session_worker(s)->index, udp_session_worker(s)->now_ns, &s->pass);
 	io_close(&s->io);
 	if (s->stream != NULL)
 		stream_close(s->stream, ERR_NONE, "");
@@ -115,7 +87,7 @@ void udp_session_close(struct udp_session *s)
 			client_gate_leave(s->client[i]);
 		client_gate_unref(s->client[i]);
 	}
-	fd_budget_give(worker_of(s)->fds, 1);
+	fd_budget_give(udp_session_worker(s)->fds, 1);
 	if (s->door != NULL)
 		map_remove(&l->by_client, &s->key, sizeof s->key);
 	if (s->door != NULL && s->door->recent == s)
@@ -126,129 +98,20 @@ void udp_session_close(struct udp_session *s)
 	drop_waiting(s);
 	free(s->proxied);
 	s->task.run = on_buried;
-	worker_bury(worker_of(s), &s->task);
+	worker_bury(udp_session_worker(s), &s->task);
 }
 
-/* ---- sending, counted ------------------------------------------------------------------------------------------- */
-
-struct udp_counters {
-	enum meter_counter bytes, packets, dropped;
-};
-static const struct udp_counters counters[] = {
-	[GATE_IN] = { METER_bytes_in, METER_packets_in, METER_dropped_in },
-	[GATE_OUT] = { METER_bytes_out, METER_packets_out, METER_dropped_out },
-};
-
-/* As udp_send(). */
-static uint64_t send_to_agent(struct stream *to, const struct iovec *d, unsigned n)
+void udp_session_refuse(struct udp_session *s, enum meter_counter why)
 {
-	uint64_t taken = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		if (stream_datagram(to, d[i].iov_base, d[i].iov_len))
-			taken |= UINT64_C(1) << i;
-	return taken;
-}
-
-/*
- * The only place that counts a session's bytes: before the kernel has them, and what it did not take is taken back, so
- * that a process killed in between has counted at least what was delivered (relayd/stream/flow.c says more).
- * headers: bytes of PROXY headers in front of the first `headed` datagrams, which are not the client's.
- */
-static void send_counted(struct udp_session *s, enum gate_way way, struct udp_route *route, struct iovec *d, unsigned n,
-	size_t header, unsigned headed)
-{
-	const struct udp_counters *c = &counters[way];
-	uint64_t bytes = 0, lost = 0, taken;
-	unsigned n_lost = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		bytes += d[i].iov_len - (i < headed ? header : 0);
-	udp_lane_count(s->lane, c->bytes, bytes);
-	udp_lane_count(s->lane, c->packets, n);
-	if (s->lane->allowance != NULL)
-		allowance_count(s->lane->allowance, bytes);
-	route->segments = s->segments[way];
-	taken = route->fd >= 0 ? udp_send(route, d, n) : send_to_agent(way == GATE_IN ? s->stream : s->visitor, d, n);
-	s->segments[way] = route->segments;
-	for (unsigned i = 0; i < n; i++) {
-		if (taken & UINT64_C(1) << i)
-			continue;
-		lost += d[i].iov_len - (i < headed ? header : 0);
-		n_lost++;
-	}
-	s->bytes[way] += bytes - lost;
-	if (n_lost == 0)
-		return;
-	udp_lane_count(s->lane, c->bytes, -lost);
-	if (s->lane->allowance != NULL) {
-		allowance_count(s->lane->allowance, -lost);
-		allowance_give(s->lane->allowance, lost);
-	}
-	udp_lane_count(s->lane, c->packets, -(uint64_t)n_lost);
-	udp_lane_count(s->lane, c->dropped, n_lost);
-}
-
-/* What the owner's quota lets through, moved together at the front. */
-static unsigned pass_quota(struct udp_session *s, enum gate_way way, struct iovec *d, unsigned n)
-{
-	struct allowance *a = s->lane->allowance;
-	unsigned kept = 0;
-
-	if (a == NULL)
-		return n;
-	for (unsigned i = 0; i < n; i++)
-		if (allowance_spend(a, d[i].iov_len))
-			d[kept++] = d[i];
-	udp_lane_count(s->lane, counters[way].dropped, n - kept);
-	return kept;
-}
-
-/* The mapping's rate and those of the clients at both ends, or none of them. */
-static bool take_rates(struct udp_session *s, enum gate_way way, size_t n)
-{
-	struct rate *rates[] = { &udp_lane_gate(s->lane)->rate[way],
-		s->client[0] != NULL ? &s->client[0]->rate[way] : NULL,
-		s->client[1] != NULL ? &s->client[1]->rate[way] : NULL };
-	struct rate_slice *slices[] = { &s->lane->slice[way], &s->lane->shared[0][way], &s->lane->shared[1][way] };
-
-	for (unsigned i = 0; i < ARRAY_LEN(rates); i++) {
-		if (rates[i] == NULL || rate_take_whole(rates[i], slices[i], n, worker_of(s)->now_ns))
-			continue;
-		while (i-- > 0)
-			if (rates[i] != NULL)
-				rate_give(rates[i], slices[i], n);
-		return false;
-	}
-	return true;
-}
-
-static bool has_rates(const struct udp_session *s, enum gate_way way)
-{
-	bool has = rate_limits(&udp_lane_gate(s->lane)->rate[way]);
-
-	for (unsigned i = 0; i < ARRAY_LEN(s->client); i++)
-		has = has || (s->client[i] != NULL && rate_limits(&s->client[i]->rate[way]));
-	return has;
-}
-
-/* What the rates let through, moved together at the front. */
-static unsigned pass_rate(struct udp_session *s, enum gate_way way, struct iovec *d, unsigned n)
-{
-	unsigned kept = 0;
-
-	if (!has_rates(s, way))
-		return n;
-	for (unsigned i = 0; i < n; i++)
-		if (take_rates(s, way, d[i].iov_len))
-			d[kept++] = d[i];
-	udp_lane_count(s->lane, counters[way].dropped, n - kept);
-	return kept;
+	udp_lane_count(s->lane, why, 1);
+	if (s->visitor != NULL)
+		stream_close(s->visitor, ERR_UNAVAILABLE, "the target's agent is not here or full, or could not go on");
+	udp_session_close(s);
 }
 
 /* ---- from the client -------------------------------------------------------------------------------------------- */
 
-static void client_addrs(const struct udp_session *s, struct addr *from, struct addr *to)
+void udp_session_client_addrs(const struct udp_session *s, struct addr *from, struct addr *to)
 {
 	if (s->proxied != NULL) {
 		*from = s->proxied[0];
@@ -276,7 +139,7 @@ static size_t introduce(struct udp_session *s, struct iovec *d, unsigned headed)
 	struct addr from, to;
 	size_t len;
 
-	client_addrs(s, &from, &to);
+	udp_session_client_addrs(s, &from, &to);
 	len = proxy_write_v2(header, &from, &to, true);
 	for (unsigned i = 0; i < headed; i++) {
 		d[i].iov_base = (uint8_t *)d[i].iov_base - len;
@@ -319,7 +182,7 @@ static void let_wait(struct udp_session *s, const struct iovec *d)
 
 void udp_session_forward(struct udp_session *s, struct iovec *d, unsigned n)
 {
-	const struct mapping_conf *conf = conf_of(s);
+	const struct mapping_conf *conf = udp_session_conf(s);
 	struct udp_route route = { .fd = s->io.fd };
 	unsigned headed = 0;
 	size_t header = 0;
@@ -329,17 +192,17 @@ void udp_session_forward(struct udp_session *s, struct iovec *d, unsigned n)
 			let_wait(s, &d[i]);
 		return;
 	}
-	n = pass_quota(s, GATE_IN, d, pass_rate(s, GATE_IN, d, n));
+	n = udp_session_pass(s, GATE_IN, d, n);
 	if (n == 0)
 		return;
 	if (conf->proxy_out != MAPPING_PROXY_NONE)
 		headed = conf->proxy_out_every ? n : s->introduced ? 0 : 1;
 	if (headed > 0)
 		header = introduce(s, d, headed);
-	send_counted(s, GATE_IN, &route, d, n, header, headed);
+	udp_session_send(s, GATE_IN, &route, d, n, header, headed);
 }
 
-static void forward_waiting(struct udp_session *s)
+void udp_session_forward_waiting(struct udp_session *s)
 {
 	struct iovec d[UDP_WAITING_MAX];
 	unsigned n = 0;
@@ -351,253 +214,16 @@ static void forward_waiting(struct udp_session *s)
 	drop_waiting(s);
 }
 
-/* ---- from the target -------------------------------------------------------------------------------------------- */
-
-/*
- * Whoever answers an address that only claimed to have asked is a weapon: until the client has sent twice (so it has
- * most likely got an answer), it gets at most so many bytes for each of its own.
- */
-static unsigned pass_amplification(struct udp_session *s, struct iovec *d, unsigned n)
-{
-	uint64_t allowed = s->bytes[GATE_IN] * conf_of(s)->udp_amplification, sent = s->bytes[GATE_OUT];
-	unsigned kept = 0;
-
-	if (conf_of(s)->udp_amplification == 0 || s->heard >= 2 || s->visitor != NULL)
-		return n;
-	for (unsigned i = 0; i < n; i++) {
-		if (sent + d[i].iov_len > allowed)
-			continue;
-		sent += d[i].iov_len;
-		d[kept++] = d[i];
-	}
-	udp_lane_count(s->lane, METER_dropped_out, n - kept);
-	return kept;
-}
-
-static void answer(struct udp_session *s, struct iovec *d, unsigned n)
-{
-	struct udp_route route = { .fd = s->door != NULL ? s->door->io.fd : -1, .to = &s->from, .local = &s->local };
-
-	n = pass_amplification(s, d, n);
-	n = pass_quota(s, GATE_OUT, d, pass_rate(s, GATE_OUT, d, n));
-	if (n > 0)
-		send_counted(s, GATE_OUT, &route, d, n, 0, 0);
-	s->active_ns = worker_of(s)->now_ns;
-	udp_lane_touch(s->lane, &s->link);
-}
-
-/* An error that the socket reports (nobody listens at the target: ICMP) is not the end: somebody may listen again. */
-static void receive_answers(struct udp_session *s)
-{
-	struct udp_batch *b = udp_lane_desk(s->lane)->batch;
-	struct iovec d[UDP_BATCH];
-
-	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
-		int n = udp_batch_receive_connected(b, s->io.fd);
-
-		if (n < 0 && errno == EAGAIN)
-			return;
-		for (int i = 0; i < n; i++)
-			d[i] = *udp_batch_datagram(b, (unsigned)i);
-		if (n > 0)
-			answer(s, d, (unsigned)n);
-		if (n >= 0 && n < UDP_BATCH)
-			return;
-	}
-	worker_again(worker_of(s), &s->task);
-}
-
-static void on_target(struct io *io, uint32_t events)
-{
-	(void)events;
-	receive_answers(CONTAINER_OF(io, struct udp_session, io));
-}
-
-static void end_refused(struct udp_session *s, enum meter_counter why)
-{
-	udp_lane_count(s->lane, why, 1);
-	if (s->visitor != NULL)
-		stream_close(s->visitor, ERR_UNAVAILABLE, "the target's agent is not here or full, or could not go on");
-	udp_session_close(s);
-}
-
-static struct agents_ask ask_of(struct udp_session *s)
-{
-	return (struct agents_ask){ .client = conf_of(s)->target_client,
-		.mapping = s->lane->base.object->id,
-		.port = (uint16_t)(conf_of(s)->target_port + s->key.offset),
-		.wait = &s->task,
-		.tried = &s->tried };
-}
-
-static void end_not_reached(struct udp_session *s)
-{
-	const struct agents_ask ask = ask_of(s);
-
-	agents_tell(udp_lane_desk(s->lane)->agents, worker_of(s), &ask, false);
-	end_refused(s, METER_refused_dial);
-}
-
-/*
- * From the agent. What ends there, or with its link, begins anew with the client's next datagram; at another agent, if this
- * one could not reach the target.
- */
-static void on_stream(struct stream *stream, uint32_t events)
-{
-	struct udp_session *s = stream->owner;
-	struct iovec *d;
-	unsigned n;
-
-	if (events & EPOLLERR) {
-		if (stream->opened)
-			udp_session_close(s);
-		else
-			end_not_reached(s);
-		return;
-	}
-	if (events & EPOLLOUT && stream->opened && s->visitor != NULL && !s->visitor->opened) {
-		stream_opened(s->visitor);
-		s->visitor->opened = true;
-	}
-	if (!(events & EPOLLIN))
-		return;
-	n = stream_datagrams(stream, &d);
-	answer(s, d, n);
-}
-
 /* ---- the beginning ---------------------------------------------------------------------------------------------- */
-
-static int connect_to(const struct addr *to)
-{
-	int fd = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int size = SOCKET_BUFFER;
-
-	if (fd < 0)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-	if (connect(fd, &to->sa, to->len) == 0)
-		return fd;
-	close(fd);
-	return -1;
-}
-
-/* A socket to the first of the target's addresses that may be dialled and has a route. */
-static int dial(const struct udp_session *s, const struct targets *targets)
-{
-	int fd = -1;
-
-	for (unsigned i = 0; i < targets->n && fd < 0; i++) {
-		struct addr to = targets->at[i];
-
-		addr_set_port(&to, (uint16_t)(conf_of(s)->target_port + s->key.offset));
-		if (dial_rule_allows(conf_of(s), &to))
-			fd = connect_to(&to);
-	}
-	return fd;
-}
-
-static void start(struct udp_session *s, int fd)
-{
-	if (fd < 0) {
-		end_refused(s, METER_refused_dial);
-		return;
-	}
-	io_init(&s->io, on_target, fd);
-	if (io_add(worker_of(s), &s->io, EPOLLIN | EPOLLET) != 0) {
-		end_refused(s, METER_refused_resource);
-		return;
-	}
-	session_move(s, UDP_OPEN);
-	forward_waiting(s);
-}
-
-static bool enter_client(struct udp_session *s, struct client_gate *g, unsigned which)
-{
-	if (g == NULL || !client_gate_enter(g))
-		return false;
-	s->client[which] = client_gate_ref(g);
-	return true;
-}
-
-static bool enter_clients(struct udp_session *s)
-{
-	const struct udp_lane *l = s->lane;
-
-	return enter_client(s, l->client, 0) && (l->source == NULL || enter_client(s, l->source, 1));
-}
-
-static void open_stream(struct udp_session *s, struct mux *link)
-{
-	struct frame_open open = { .kind = FRAME_UDP, .port = (uint16_t)(conf_of(s)->target_port + s->key.offset) };
-	struct addr from, to;
-
-	str_copy(open.mapping, sizeof open.mapping, s->lane->base.object->id);
-	str_copy(open.host, sizeof open.host, conf_of(s)->target_host);
-	client_addrs(s, &from, &to);
-	addr_print(&from, open.source);
-	if (!enter_clients(s)) {
-		end_refused(s, METER_refused_limit);
-		return;
-	}
-	s->stream = malloc(sizeof *s->stream);
-	if (s->stream == NULL || stream_open(s->stream, link, &open, on_stream, s) != 0) {
-		free(s->stream);
-		s->stream = NULL;
-		end_refused(s, METER_refused_resource);
-		return;
-	}
-	session_move(s, UDP_OPEN);
-	forward_waiting(s);
-}
-
-static void find_agent(struct udp_session *s)
-{
-	const struct agents_ask ask = ask_of(s);
-	struct agents_found found;
-
-	switch (agents_find(udp_lane_desk(s->lane)->agents, worker_of(s), &ask, &found)) {
-	case AGENTS_HERE:
-		s->tried = (struct agents_tried){ .agent = { found.agent }, .n = 1 };
-		open_stream(s, found.link);
-		return;
-	case AGENTS_WAIT:
-		return;
-	case AGENTS_DOWN:
-		end_refused(s, METER_refused_down);
-		return;
-	case AGENTS_NONE:
-		end_refused(s, METER_refused_dial);
-	}
-}
-
-static void find_target(struct udp_session *s)
-{
-	struct targets *targets;
-
-	if (conf_of(s)->target_client[0] != '\0') {
-		find_agent(s);
-		return;
-	}
-	switch (target_get(&s->lane->target, &s->task, &targets)) {
-	case TARGET_KNOWN:
-		start(s, dial(s, targets));
-		targets_unref(targets);
-		return;
-	case TARGET_WAIT:
-		return;
-	case TARGET_FAILED:
-		end_refused(s, METER_refused_dial);
-	}
-}
 
 static void on_task(struct task *t)
 {
 	struct udp_session *s = CONTAINER_OF(t, struct udp_session, task);
 
 	if (s->state == UDP_NAME)
-		find_target(s);
+		udp_session_find_target(s);
 	else if (s->stream == NULL)
-		receive_answers(s);
+		udp_session_receive(s);
 }
 
 /* The session that was silent longest; one whose datagrams are under way keeps its place, as do all behind it. */
@@ -662,7 +288,7 @@ static struct udp_session *session_new(struct udp_lane *l)
 	s->opened_ms = clock_wall_ms();
 	s->id = worker_next_id(l->base.worker);
 	s->segments[GATE_IN] = s->segments[GATE_OUT] = true;
-	io_init(&s->io, on_target, -1);
+	io_init(&s->io, udp_session_on_target, -1);
 	task_init(&s->task, on_task);
 	list_init(&s->turn);
 	list_init(&s->link);
@@ -733,13 +359,13 @@ struct udp_session *udp_session_open(struct udp_door *door, const struct udp_arr
 		return NULL;
 	}
 	s->pass = pass;
-	io_init(&s->io, on_target, who->fd);
+	io_init(&s->io, udp_session_on_target, who->fd);
 	if (keep_header(s, who->header) != 0)
-		end_refused(s, METER_refused_resource);
+		udp_session_refuse(s, METER_refused_resource);
 	else if (who->fd >= 0)
-		start(s, who->fd);
+		udp_session_start(s, who->fd);
 	else
-		find_target(s);
+		udp_session_find_target(s);
 	return s->state != UDP_CLOSED ? s : NULL;
 }
 
@@ -761,7 +387,7 @@ struct udp_session *udp_session_new_visit(
 	enter_lane(s);
 	s->proxied = malloc(2 * sizeof s->proxied[0]);
 	if (s->proxied == NULL) {
-		end_refused(s, METER_refused_resource);
+		udp_session_refuse(s, METER_refused_resource);
 		return NULL;
 	}
 	s->proxied[0] = *from;
@@ -773,7 +399,7 @@ void udp_session_begin_visit(struct udp_session *s, struct stream *visitor)
 {
 	s->visitor = visitor;
 	udp_lane_touch(s->lane, &s->link);
-	find_target(s);
+	udp_session_find_target(s);
 }
 
 /* ---- for people ------------------------------------------------------------------------------------------------- */
@@ -792,12 +418,12 @@ void udp_session_info(const struct udp_session *s, struct conn_info *out)
 		.opened_ms = s->opened_ms,
 	};
 	str_copy(out->mapping, sizeof out->mapping, s->lane->base.object->id);
-	client_addrs(s, &from, &to);
+	udp_session_client_addrs(s, &from, &to);
 	addr_print(&from, out->remote);
 	addr_print(&to, out->local);
 	if (s->state == UDP_OPEN && s->stream != NULL)
-		str_fmt(out->target, sizeof out->target, "%.48s:%u of client %.20s", conf_of(s)->target_host,
-			conf_of(s)->target_port + s->key.offset, conf_of(s)->target_client);
+		str_fmt(out->target, sizeof out->target, "%.48s:%u of client %.20s", udp_session_conf(s)->target_host,
+			udp_session_conf(s)->target_port + s->key.offset, udp_session_conf(s)->target_client);
 	else if (s->state == UDP_OPEN && getpeername(s->io.fd, (struct sockaddr *)&ss, &len) == 0) {
 		addr_from_sockaddr(&to, (struct sockaddr *)&ss, len);
 		addr_print(&to, out->target);
