@@ -299,7 +299,7 @@ static void print_uplink(const struct uplink *u, struct buf *b)
 		jsonw_uint(b, "rtt_us", u->link.rtt_us);
 		jsonw_uint(b, "streams", mux_count(&u->link.mux));
 		jsonw_uint(b, "bytes_in", u->link.bytes_in);
-		jsonw_uint(b, "bytes_out", u->link.bytes_out);
+		jsonw_uint(b, "bytes_out", u->link.out.bytes);
 	} else if (u->state == UPLINK_WAITING) {
 		uint64_t now = u->env->worker->now_ns;
 

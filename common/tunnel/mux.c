@@ -11,7 +11,7 @@
 
 void mux_init(struct mux *m, const struct mux_ops *ops, uint32_t first_id)
 {
-	*m = (struct mux){ .ops = ops, .next_id = first_id };
+	*m = (struct mux){ .ops = ops, .next_id = first_id, .high = MUX_OUT_HIGH };
 	map_init(&m->streams);
 	buf_init(&m->out, MUX_OUT_MAX);
 	buf_init(&m->whole, FRAME_ZIPPED_MAX);
@@ -68,6 +68,7 @@ size_t mux_output(const struct mux *m, const uint8_t **p)
 /* What is left moves to the front when it is less than what was sent, so no byte moves more than once. */
 static void drop_sent(struct mux *m, size_t n)
 {
+	m->passed += n;
 	m->out_at += n;
 	if (m->out_at < mux_waiting(m))
 		return;
@@ -107,11 +108,11 @@ void mux_sent(struct mux *m, size_t n)
 	struct list due, *first;
 
 	drop_sent(m, n);
-	if (mux_waiting(m) > MUX_OUT_LOW || list_empty(&m->blocked))
+	if (mux_waiting(m) > m->high / MUX_OUT_LOW || list_empty(&m->blocked))
 		return;
 	list_init(&due);
 	list_splice(&due, &m->blocked);
-	while ((first = list_first(&due)) != NULL && mux_waiting(m) < MUX_OUT_HIGH) {
+	while ((first = list_first(&due)) != NULL && mux_waiting(m) < m->high) {
 		struct stream *s = CONTAINER_OF(first, struct stream, blocked);
 
 		list_remove(first);

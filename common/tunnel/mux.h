@@ -1,6 +1,10 @@
 /*
  * mux - the streams of one link: frames in, events out; bytes in, frames out. No socket, no clock, no thread of its own.
  *
+ * What stands in front of the link's socket is in the way of all streams. So a window grows to twice what its reader takes in a
+ * round trip and no further: what is beyond would only wait. A stream that has nothing waiting may put a little there although
+ * others have put all that may; so who asks for little is not behind those that carry much.
+ *
  * What all windows of a link may grow by is limited for it (MUX_LEND_MAX) and for all links of a worker (the pool): of what is
  * left there a link may have half as much, so the more there are, the less each has, and one that comes finds some.
  *
@@ -17,13 +21,16 @@
 #include "common/tunnel/mux_pool.h"
 #include "common/tunnel/stream.h"
 
-#define MUX_WINDOW      (64 * 1024)         /* of a stream that begins */
-#define MUX_WINDOW_MAX  (4 * 1024 * 1024)   /* of one that has shown that its reader keeps up */
-#define MUX_LEND_MAX    (64 * 1024 * 1024)  /* that all windows of a link may have grown by */
-#define MUX_POOL_MAX    (256 * 1024 * 1024) /* that those of all links with one pool may */
-#define MUX_OUT_HIGH    (256 * 1024)        /* frames waiting to be sent: streams get no more room, */
-#define MUX_OUT_LOW     (64 * 1024)         /* until so few are left */
-#define MUX_OUT_MAX     (2 * 1024 * 1024)   /* with what may not wait (and was sent just now): its peer does not read */
+#define MUX_WINDOW     (64 * 1024)         /* of a stream that begins */
+#define MUX_WINDOW_MAX (4 * 1024 * 1024)   /* of one that has shown that its reader keeps up */
+#define MUX_LEND_MAX   (64 * 1024 * 1024)  /* that all windows of a link may have grown by */
+#define MUX_POOL_MAX   (256 * 1024 * 1024) /* that those of all links with one pool may */
+#define MUX_ROUND_NS \
+	UINT64_C(10000000) /* the shortest round trip that windows are measured by: threads have rounds, too */
+#define MUX_OUT_HIGH    (256 * 1024)      /* frames waiting to be sent: streams get no more room, */
+#define MUX_OUT_LOW     4                 /* until so small a part of them is left */
+#define MUX_OUT_LITTLE  (4 * 1024)        /* that a stream with nothing waiting gets all the same */
+#define MUX_OUT_MAX     (2 * 1024 * 1024) /* with what may not wait (and was sent just now): its peer does not read */
 #define MUX_STREAMS_MAX 20000
 #define MUX_ID_STEP     2 /* each side has its own half of the ids */
 
@@ -43,8 +50,12 @@ struct mux {
 	struct map streams; /* by id */
 	struct buf out;     /* frames to be sent, from out_at on */
 	size_t out_at;
+	size_t high;     /* MUX_OUT_HIGH, or less where the link is slow */
+	uint64_t passed; /* bytes of frames that were sent */
 	struct list blocked;
 	uint32_t next_id;
+	const uint64_t *now_ns; /* its owner's clock; NULL: windows do not grow */
+	uint64_t rtt_ns;        /* a round trip where nothing waits; 0: not known yet */
 	uint64_t lent;          /* that windows have grown by */
 	struct mux_pool *pool;  /* its owner's; NULL: this link alone. Set while there are no streams */
 	struct stream *current; /* whose event is being told */

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NS_PER_US UINT64_C(1000)
+
 /* ---- its life ----------------------------------------------------------------------------------------------------- */
 
 static int stream_begin(struct stream *s, struct mux *m, uint32_t id, uint8_t kind)
@@ -178,16 +180,27 @@ static void wait_for_link(struct stream *s)
 		list_push_back(&s->mux->blocked, &s->blocked);
 }
 
+/* Of the link; 0: what others have put there must leave first. */
+static size_t link_room(const struct stream *s)
+{
+	const struct mux *m = s->mux;
+	size_t waiting = mux_waiting(m);
+
+	if (waiting < m->high)
+		return m->high + MIN(m->high, FRAME_DATA_MAX) - waiting;
+	return s->sent_to <= m->passed && waiting < 2 * m->high ? MUX_OUT_LITTLE : 0;
+}
+
 size_t stream_room(struct stream *s)
 {
-	if (s->mux == NULL)
-		return 0;
+	size_t room = s->mux != NULL ? MIN(s->credit, link_room(s)) : 0;
+
+	if (room > 0 || s->mux == NULL)
+		return room;
 	if (s->credit == 0)
 		s->short_of = true;
-	else if (mux_waiting(s->mux) >= MUX_OUT_HIGH)
-		wait_for_link(s);
 	else
-		return MIN(s->credit, MUX_OUT_HIGH + FRAME_DATA_MAX - mux_waiting(s->mux));
+		wait_for_link(s);
 	return 0;
 }
 
@@ -244,6 +257,7 @@ size_t stream_send(struct stream *s, const uint8_t *p, size_t n)
 			put_data(mux_out(s->mux), FRAME_DATA, s->id, p + (room - left), MIN(left, FRAME_DATA_MAX));
 	}
 	s->credit -= (uint32_t)room;
+	s->sent_to = s->mux->passed + mux_waiting(s->mux);
 	mux_wrote(s->mux, before);
 	if (room < n)
 		stream_room(s); /* says what it waits for */
@@ -254,10 +268,11 @@ bool stream_datagram(struct stream *s, const uint8_t *p, size_t n)
 {
 	size_t before;
 
-	if (s->mux == NULL || n > FRAME_DATAGRAM_MAX || mux_waiting(s->mux) >= MUX_OUT_HIGH)
+	if (s->mux == NULL || n > FRAME_DATAGRAM_MAX || link_room(s) == 0)
 		return false;
 	before = mux_waiting(s->mux);
 	put_data(mux_out(s->mux), FRAME_DATAGRAM, s->id, p, n);
+	s->sent_to = s->mux->passed + mux_waiting(s->mux);
 	mux_wrote(s->mux, before);
 	return true;
 }
@@ -288,12 +303,46 @@ size_t stream_peek(const struct stream *s, const uint8_t **p)
 	return s->now_n;
 }
 
-/* A reader that left nothing behind gets more, while the link has some to lend. */
+/* What comes first begins the time that is measured, and is not within it. */
+static void note_taken(struct stream *s, size_t n)
+{
+	if (s->since_ns != 0)
+		s->took += n;
+	else if (s->mux->now_ns != NULL)
+		s->since_ns = *s->mux->now_ns;
+}
+
+/* What passes in a round trip, once one has gone by; 0: not yet. */
+static uint64_t measure(struct stream *s)
+{
+	uint64_t round = MAX(s->mux->rtt_ns, MUX_ROUND_NS), past, each;
+
+	if (s->since_ns == 0)
+		return 0;
+	past = *s->mux->now_ns - s->since_ns;
+	if (past < round)
+		return 0;
+	each = s->took * (round / NS_PER_US) / (past / NS_PER_US);
+	s->since_ns = *s->mux->now_ns;
+	s->took = 0;
+	return each;
+}
+
+/*
+ * To twice what passes in a round trip, while the link has some to lend. As much more than passes as passes: one that is held up
+ * by its window alone shows that by filling it. A reader that left something behind is not held up.
+ */
 static void widen(struct stream *s)
 {
-	uint32_t more = MIN(s->window, MUX_WINDOW_MAX - s->window);
+	const uint64_t twice = 2 * measure(s), wants = MIN(twice, MUX_WINDOW_MAX);
+	uint32_t more;
 
-	if (s->kept_n > 0 || !may_lend(s->mux, more))
+	if (s->kept_n > 0 || wants <= s->window)
+		return;
+	more = (uint32_t)wants - s->window;
+	if (!may_lend(s->mux, more))
+		more = MIN(more, s->window);
+	if (!may_lend(s->mux, more))
 		return;
 	lend(s->mux, more);
 	s->window += more;
@@ -329,8 +378,10 @@ void stream_take(struct stream *s, size_t n)
 	s->now += from_now;
 	s->now_n -= from_now;
 	s->taken += (uint32_t)n;
-	if (s->mux != NULL && s->kind == FRAME_TCP)
-		grant(s);
+	if (s->mux == NULL || s->kind != FRAME_TCP)
+		return;
+	note_taken(s, n);
+	grant(s);
 }
 
 /* At the end of what is kept, which is moved to the front when that makes room. */

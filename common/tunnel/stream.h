@@ -2,8 +2,8 @@
  * stream - one connection, or one client's datagrams, inside a link.
  *
  * Each has a credit of its own in each direction, so one that nobody reads stops alone and costs at most its window.
- * What is received is first offered where it lies; only what its reader leaves is copied and kept. A window grows while
- * its reader keeps up and the mux has some to lend.
+ * What is received is first offered where it lies; only what its reader leaves is copied and kept. A window grows to
+ * what its reader takes in two round trips, while he keeps up and the mux has some to lend.
  *
  * Events use the names of epoll: EPOLLIN (something to take, or the end), EPOLLOUT (there is room again), EPOLLRDHUP (the
  * end will follow what is there), EPOLLERR (over: stream.code says why; the stream is in no mux any more). They tell changes only.
@@ -42,7 +42,9 @@ struct stream {
 	bool zips;       /* both ends know that it may be compressed */
 	uint32_t credit; /* that may be sent */
 	uint32_t window, granted,
-		taken; /* receiving: its size; what may still come; what was taken and not granted again */
+		taken;           /* receiving: its size; what may still come; what was taken and not granted again */
+	uint64_t since_ns, took; /* bytes that the reader has taken since then; 0: none yet */
+	uint64_t sent_to;        /* mux.passed when all that it sent has left */
 	union {
 		const uint8_t *now;      /* what just came, where it lies; */
 		struct iovec *datagrams; /* or many of them */

@@ -15,16 +15,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#define IN_MAX      ((size_t)64 * 1024)  /* received at once */
-#define PLAIN_MAX   ((size_t)128 * 1024) /* opened at once */
-#define RECORD_MAX  ((size_t)16 * 1024)  /* of TLS */
-#define SEAL_MAX    ((size_t)128 * 1024) /* sealed at once */
-#define SEALED_MAX  (2 * SEAL_MAX)       /* with room for what TLS adds */
-#define PENDING_MAX ((size_t)1024 * 1024)
-#define LOST_PINGS  3
-#define LAST_MS     5000  /* for the last words to be taken */
-#define UNACKED_MS  15000 /* sent, and the peer's kernel does not say that it has it: however rare pings are */
-#define NS_PER_MS   UINT64_C(1000000)
+#define IN_MAX     ((size_t)64 * 1024)  /* received at once */
+#define PLAIN_MAX  ((size_t)128 * 1024) /* opened at once */
+#define RECORD_MAX ((size_t)16 * 1024)  /* of TLS */
+#define SEAL_MAX   ((size_t)128 * 1024) /* sealed at once */
+#define SEALED_MAX (2 * SEAL_MAX)       /* with room for what TLS adds */
+#define LOST_PINGS 3
+#define LAST_MS    5000  /* for the last words to be taken */
+#define UNACKED_MS 15000 /* sent, and the peer's kernel does not say that it has it: however rare pings are */
+#define NS_PER_US  UINT64_C(1000)
+#define NS_PER_MS  UINT64_C(1000000)
+#define RTT_DRIFT  8 /* of what a ping took longer than the shortest, an eighth is believed */
 
 static const struct sm_state states[] = {
 	[TUNNEL_CARRYING] = { "carrying", BIT(TUNNEL_SECURING) | BIT(TUNNEL_CLOSED) },
@@ -112,7 +113,7 @@ static void on_buried(struct task *t)
 	carrier_free(l->carrier);
 	tls_session_free(l->tls);
 	mux_fini(&l->mux);
-	buf_free(&l->pending);
+	outlet_fini(&l->out);
 	l->ops->on_closed(l, l->why); /* may free l */
 }
 
@@ -145,49 +146,12 @@ void tunnel_link_close_after(struct tunnel_link *l, const char *why)
 
 /* ---- sending ------------------------------------------------------------------------------------------------------ */
 
-static size_t pending(const struct tunnel_link *l)
-{
-	return l->pending.len - l->pending_at;
-}
-
-/* To the kernel, behind what it did not take the last time. */
-static int push(struct tunnel_link *l, const uint8_t *p, size_t n)
-{
-	ssize_t r = pending(l) == 0 ? sys_send(l->io.fd, p, n, MSG_NOSIGNAL) : 0;
-	size_t taken = r > 0 ? (size_t)r : 0;
-
-	if (r < 0 && errno != EAGAIN)
-		return -1;
-	l->bytes_out += taken;
-	if (taken == n)
-		return 0;
-	mux_pool_borrow(&l->desk->pool, &l->pending);
-	buf_put(&l->pending, p + taken, n - taken);
-	return l->pending.failed ? -1 : 0;
-}
-
-static int push_pending(struct tunnel_link *l)
-{
-	ssize_t r = sys_send(l->io.fd, l->pending.data + l->pending_at, pending(l), MSG_NOSIGNAL);
-
-	if (r < 0)
-		return errno == EAGAIN ? 0 : -1;
-	l->bytes_out += (size_t)r;
-	l->pending_at += (size_t)r;
-	if (pending(l) > 0)
-		return 0;
-	l->pending_at = 0;
-	buf_reset(&l->pending);
-	mux_pool_return(&l->desk->pool, &l->pending);
-	return 0;
-}
-
 static int push_all(struct tunnel_link *l, struct buf *b)
 {
 	int r = b->failed ? -1 : 0;
 
 	if (r == 0 && b->len > 0)
-		r = push(l, b->data, b->len);
+		r = outlet_push(&l->out, b->data, b->len, l->worker->now_ns);
 	buf_reset(b);
 	return r;
 }
@@ -210,7 +174,7 @@ static int push_sealed(struct tunnel_link *l)
 static int seal_some(struct tunnel_link *l)
 {
 	const uint8_t *frames;
-	size_t n = MIN(mux_output(&l->mux, &frames), SEAL_MAX), done = 0;
+	size_t n = MIN(mux_output(&l->mux, &frames), MIN(SEAL_MAX, l->out.high)), done = 0;
 
 	while (done < n) {
 		ssize_t put = tls_session_write(l->tls, frames + done, MIN(n - done, RECORD_MAX));
@@ -234,12 +198,13 @@ static bool has_output(const struct tunnel_link *l)
 
 static int send_some(struct tunnel_link *l)
 {
-	uint64_t turn_ends = l->bytes_out + MAX(l->worker->turn, SEAL_MAX);
+	uint64_t turn_ends = l->out.bytes + MAX(l->worker->turn, SEAL_MAX);
 
-	if (pending(l) > 0 && push_pending(l) != 0)
+	if (outlet_waiting(&l->out) > 0 && outlet_resume(&l->out, l->worker->now_ns) != 0)
 		return -1;
-	while (l->state != TUNNEL_CLOSED && pending(l) == 0 && has_output(l)) {
-		if (l->bytes_out >= turn_ends) {
+	l->mux.high = l->out.high;
+	while (l->state != TUNNEL_CLOSED && outlet_waiting(&l->out) == 0 && has_output(l)) {
+		if (l->out.bytes >= turn_ends) {
 			worker_again(l->worker, &l->flush);
 			break;
 		}
@@ -253,11 +218,11 @@ static void flush(struct tunnel_link *l)
 {
 	if (send_some(l) != 0)
 		tunnel_link_close(
-			l, l->mux.out.failed || l->pending.failed ? "the peer does not read" : "the connection broke");
+			l, l->mux.out.failed || l->out.kept.failed ? "the peer does not read" : "the connection broke");
 	if (l->state == TUNNEL_CLOSED || has_output(l))
 		return;
 	mux_rest(&l->mux);
-	if (l->last_words && pending(l) == 0)
+	if (l->last_words && outlet_waiting(&l->out) == 0)
 		tunnel_link_close(l, l->why);
 }
 
@@ -400,7 +365,7 @@ static void on_socket(struct io *io, uint32_t events)
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		l->fin = true;
 	if (events & EPOLLOUT) {
-		if (pending(l) > 0 || has_output(l))
+		if (outlet_waiting(&l->out) > 0 || has_output(l))
 			flush(l);
 		else if (l->state <= TUNNEL_SECURING && !l->readable)
 			receive(l);
@@ -435,6 +400,15 @@ static void on_due(struct timer *t)
 
 /* ---- frames of the link itself ------------------------------------------------------------------------------------ */
 
+/* What waits in front of a ping makes it long; it is the shortest that says how far away the peer is, or nearly. */
+static void measured(struct tunnel_link *l, uint64_t took_ns)
+{
+	uint64_t *rtt = &l->mux.rtt_ns;
+
+	l->rtt_us = (uint32_t)MIN(MAX(took_ns / NS_PER_US, 1), UINT32_MAX);
+	*rtt = *rtt == 0 || took_ns < *rtt ? took_ns : *rtt + (took_ns - *rtt) / RTT_DRIFT;
+}
+
 static int on_ping(struct tunnel_link *l, const struct frame_head *h, const uint8_t *p)
 {
 	uint64_t stamp;
@@ -444,7 +418,7 @@ static int on_ping(struct tunnel_link *l, const struct frame_head *h, const uint
 	if (h->type == FRAME_PONG) {
 		if (stamp != l->pinged_ns || l->worker->now_ns < stamp)
 			return 0;
-		l->rtt_us = (uint32_t)MIN(MAX((l->worker->now_ns - stamp) / 1000, 1), UINT32_MAX);
+		measured(l, l->worker->now_ns - stamp);
 		return 0;
 	}
 	frame_ping_put(&l->mux.out, FRAME_PONG, stamp);
@@ -504,9 +478,10 @@ int tunnel_link_start(struct tunnel_link *l, struct worker *w, struct tunnel_des
 	task_init(&l->more, on_more);
 	task_init(&l->grave, on_buried);
 	timer_init(&l->timer, on_due);
-	buf_init(&l->pending, PENDING_MAX);
+	outlet_init(&l->out, fd, &desk->pool);
 	mux_init(&l->mux, &mux_ops, server ? 2 : 1);
 	l->mux.pool = &desk->pool;
+	l->mux.now_ns = &w->now_ns;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	if (!fd_budget_take(w->fds, 1, FD_FOR_SESSIONS)) {
 		err_set(e, ERR_NO_DESCRIPTORS, NULL, "a link: no descriptor is left");
@@ -580,7 +555,8 @@ void tunnel_link_enter(struct tunnel_link *l, struct worker *w, struct tunnel_de
 {
 	l->worker = w;
 	l->desk = desk;
-	l->mux.pool = &desk->pool;
+	l->mux.pool = l->out.pool = &desk->pool;
+	l->mux.now_ns = &w->now_ns;
 	l->readable = true;
 	set_timer(l);
 	if (io_add(w, &l->io, IO_STREAM) != 0)

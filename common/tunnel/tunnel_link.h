@@ -17,6 +17,7 @@
 
 #include "common/tunnel/frame_hello.h"
 #include "common/tunnel/mux.h"
+#include "common/tunnel/outlet.h"
 #include "common/uv/worker.h"
 
 struct carrier;
@@ -61,8 +62,7 @@ struct tunnel_link {
 	struct tls_session *tls;
 	struct mux mux;
 	/* private */
-	struct buf pending; /* sealed, and the kernel did not take it yet, */
-	size_t pending_at;  /* from here on */
+	struct outlet out; /* what is sealed */
 	bool readable;
 	bool fin;        /* the peer's end, or an error, was told: a read will find it */
 	bool last_words; /* close once everything has been sent */
@@ -71,7 +71,7 @@ struct tunnel_link {
 	uint32_t ping_ms;
 	uint64_t heard_ns, pinged_ns, due_ns;
 	uint32_t rtt_us; /* of the last ping; 0: none yet */
-	uint64_t bytes_in, bytes_out;
+	uint64_t bytes_in;
 	char why[FRAME_REASON_SIZE];
 	uint64_t turn_ends; /* bytes_in: no more is received in this turn */
 	int broke;          /* errno of the last receive; ENODATA: the peer's end; 0: it is well */

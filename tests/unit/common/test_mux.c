@@ -19,6 +19,7 @@ struct way {
 	struct stream out[STREAMS], in[STREAMS];
 	unsigned n;
 	bool lazy;
+	uint64_t now_ns;
 };
 
 static void on_output(struct mux *m)
@@ -65,6 +66,8 @@ static void way_start(struct way *w, struct mux_pool *pool)
 	mux_init(&w->from, &from_ops, 2);
 	mux_init(&w->to, &to_ops, 1);
 	w->to.pool = pool;
+	w->now_ns = 1;
+	w->to.now_ns = &w->now_ns;
 	for (unsigned i = 0; i < STREAMS; i++)
 		assert_int_equal(stream_open(&w->out[i], &w->from, &o, on_written, w), 0);
 }
@@ -88,21 +91,120 @@ static void carry(struct mux *from, struct mux *to)
 	}
 }
 
-/* As much as all windows let through, until nothing more passes or `most` has. */
-static uint64_t fill(struct way *w, uint64_t most)
+/* At most so much, as its window allows, in one round trip of the link. */
+static uint64_t send_round(struct way *w, unsigned i, uint64_t most)
 {
 	static const uint8_t piece[PIECE];
+	uint64_t sent = 0, n;
+
+	do {
+		n = stream_send(&w->out[i], piece, MIN(sizeof piece, most - sent));
+		sent += n;
+		carry(&w->from, &w->to);
+	} while (n > 0 && sent < most);
+	return sent;
+}
+
+/* As much as all windows let through, round by round, until nothing more passes or `most` has. */
+static uint64_t fill(struct way *w, uint64_t most)
+{
 	uint64_t sent = 0, before;
 
 	do {
 		before = sent;
-		for (unsigned i = 0; i < STREAMS; i++) {
-			sent += stream_send(&w->out[i], piece, sizeof piece);
-			carry(&w->from, &w->to);
-			carry(&w->to, &w->from);
-		}
+		for (unsigned i = 0; i < STREAMS; i++)
+			sent += send_round(w, i, UINT64_MAX);
+		carry(&w->to, &w->from);
+		w->now_ns += MUX_ROUND_NS;
 	} while (sent > before && sent < most);
 	return sent;
+}
+
+/* One stream on a link of a rate and a round trip: the window that it ends with. */
+static uint32_t window_at(uint64_t bytes_per_ms, uint64_t rtt_ms)
+{
+	static struct way w;
+	uint32_t window;
+
+	way_start(&w, NULL);
+	carry(&w.from, &w.to);
+	w.to.rtt_ns = rtt_ms * 1000000;
+	for (unsigned i = 0; i < 50; i++) {
+		send_round(&w, 0, bytes_per_ms * rtt_ms);
+		w.now_ns += w.to.rtt_ns;
+		carry(&w.to, &w.from);
+	}
+	window = w.in[0].window;
+	assert_int_equal(w.to.lent, window - MUX_WINDOW);
+	way_end(&w);
+	return window;
+}
+
+/* A window is twice what passes in a round trip: on a slow link little waits, on a quick one nothing holds it up. */
+static void test_windows_by_round_trip(void **state)
+{
+	static const struct {
+		uint64_t bytes_per_ms, rtt_ms;
+		uint32_t least, most;
+	} cases[] = {
+		{ 125, 20, MUX_WINDOW, MUX_WINDOW },
+		{ 1250, 20, MUX_WINDOW, MUX_WINDOW },
+		{ 12500, 20, 2 * 250000, 2 * 250000 + 2 * PIECE },
+		{ 1250, 200, 2 * 250000, 2 * 250000 + 2 * PIECE },
+		{ 1250000, 20, MUX_WINDOW_MAX, MUX_WINDOW_MAX },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint32_t window = window_at(cases[i].bytes_per_ms, cases[i].rtt_ms);
+
+		assert_in_range(window, cases[i].least, cases[i].most);
+	}
+}
+
+/* What was lost on the way holds up all that follows; when it comes, that is no sign of a quick link. */
+static void test_window_after_a_stall(void **state)
+{
+	static struct way w;
+
+	(void)state;
+	way_start(&w, NULL);
+	carry(&w.from, &w.to);
+	w.to.rtt_ns = MUX_ROUND_NS;
+	for (unsigned i = 0; i < 50; i++) {
+		w.now_ns += 10 * w.to.rtt_ns;
+		send_round(&w, 0, MUX_WINDOW); /* at once */
+		carry(&w.to, &w.from);
+	}
+	assert_int_equal(w.in[0].window, MUX_WINDOW);
+	way_end(&w);
+}
+
+/* One that carries much has put there what may wait; another gets a little in all the same, again when that has left. */
+static void test_little_beside_much(void **state)
+{
+	static const uint8_t piece[PIECE];
+	static struct way w;
+	const uint8_t *p;
+	size_t n;
+
+	(void)state;
+	way_start(&w, NULL);
+	carry(&w.from, &w.to);
+	w.from.high = PIECE / 2;
+	assert_int_equal(stream_send(&w.out[0], piece, sizeof piece), sizeof piece);
+	assert_int_equal(stream_room(&w.out[0]), 0);
+	assert_int_equal(stream_send(&w.out[1], piece, sizeof piece), 0); /* twice as much is the end of it */
+	n = mux_output(&w.from, &p);
+	mux_sent(&w.from, n / 4);
+	assert_int_equal(stream_room(&w.out[0]), 0);
+	assert_int_equal(stream_send(&w.out[1], piece, sizeof piece), MUX_OUT_LITTLE);
+	assert_int_equal(stream_send(&w.out[1], piece, 1), 0);
+	assert_int_equal(stream_send(&w.out[2], piece, 100), 100);
+	mux_sent(&w.from, mux_output(&w.from, &p));
+	assert_int_equal(stream_send(&w.out[1], piece, 1), 1);
+	mux_rest(&w.from);
+	way_end(&w);
 }
 
 /* Readers that kept up and then stop: what is kept for all of them is what the pool lends, and those who come have some. */
@@ -356,6 +458,9 @@ int main(void)
 		cmocka_unit_test(test_output_in_pieces),
 		cmocka_unit_test(test_spare_memory),
 		cmocka_unit_test(test_pool),
+		cmocka_unit_test(test_windows_by_round_trip),
+		cmocka_unit_test(test_window_after_a_stall),
+		cmocka_unit_test(test_little_beside_much),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
