@@ -11,8 +11,7 @@ a 60 IN AAAA 2001:db8::1
 big 60 IN TXT ({big})
 """
 CONF = """server:
- ip-address: 127.0.0.1@{port}
- ip-address: ::1@{port}
+{addresses}
  username: ""
  chroot: ""
  pidfile: ""
@@ -32,10 +31,11 @@ zone:
 
 
 @contextlib.contextmanager
-def name_server(folder):
-    """Its port."""
+def name_server(folder, run=lambda argv, port: program(argv, listening(port)), families=("127.0.0.1", "::1")):
+    """Its port. run(argv, port) is how it is run until the block ends."""
     port = free_port()
     (folder / "zone").write_text(ZONE.format(big=" ".join('"%s"' % (c * 200) for c in "abcdefghij")))
-    (folder / "conf").write_text(CONF.format(dir=folder, port=port))
-    with program(["nsd", "-d", "-c", str(folder / "conf")], listening(port)):
+    (folder / "conf").write_text(CONF.format(
+        dir=folder, addresses="\n".join(f" ip-address: {address}@{port}" for address in families)))
+    with run(["nsd", "-d", "-c", str(folder / "conf")], port):
         yield port

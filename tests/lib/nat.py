@@ -68,6 +68,13 @@ class Nat:
         self.nft("flush chain ip filter forward\n" +
                  (f"add rule ip filter forward numgen random mod 100 < {percent} drop" if percent else ""))
 
+    def rate(self, mbit):
+        """Of the wire between the router and outside, in each direction; 0 for as fast as it can be."""
+        (outside, router), _ = self.wires
+        limit = ["root", "tbf", "rate", f"{mbit}mbit", "burst", "32k", "latency", "50ms"] if mbit else ["root"]
+        for where, wire in (([], outside), (["-n", self.router], router)):
+            subprocess.run(["tc", *where, "qdisc", "replace" if mbit else "del", "dev", wire, *limit], check=True)
+
     def new_address(self):
         """As after the provider's nightly cut: what was translated to the old address is gone, and nobody is told."""
         wire = self.wires[0][1]

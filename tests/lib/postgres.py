@@ -45,12 +45,13 @@ def _end_with_parent():
 class Server:
     """One PostgreSQL server. `url(name)` is the URL of a database; `database()` makes one."""
 
-    def __init__(self, settings=None):
+    def __init__(self, settings=None, wrap=()):
+        """wrap: a program, run by root, that runs it."""
         self.folder = tempfile.mkdtemp(prefix="portway-pg-")
         self.data = os.path.join(self.folder, "data")
         self.log_path = os.path.join(self.folder, "log")
         self.settings, self.process, self.port = {**SETTINGS, **(settings or {})}, None, 0
-        self.user, self.names = _user(), itertools.count(1)
+        self.user, self.names, self.wrap = _user(), itertools.count(1), wrap
 
     def initdb(self):
         password = os.path.join(self.folder, "password")
@@ -79,9 +80,13 @@ class Server:
         argv = [os.path.join(BIN, "postgres"), "-D", self.data, "-p", str(self.port), "-k", self.folder]
         for key, value in self.settings.items():
             argv += ["-c", f"{key}={value}"]
+        user = self.user
+        if self.wrap:
+            argv = [*self.wrap, "setpriv", f"--reuid={user['user']}", f"--regid={user['group']}", "--clear-groups", *argv]
+            user = {}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
-                                            start_new_session=True, preexec_fn=_end_with_parent, **self.user)
+                                            start_new_session=True, preexec_fn=_end_with_parent, **user)
         self.wait_ready()
         return self
 

@@ -1,4 +1,5 @@
 """Programs nobody here wrote, through TCP tunnel ports: redis-benchmark, iperf3, ssh and scp, curl to nginx."""
+import contextlib
 import filecmp
 import json
 import os
@@ -60,25 +61,35 @@ def listening_quietly(port):
         return f"0100007F:{port:04X} 00000000:0000 0A" in f.read()
 
 
-def test_ssh_session_and_file_copy(fleet, tmp_path):
+@contextlib.contextmanager
+def ssh_server(folder, start=lambda argv, port: program(argv, listening(port))):
+    """Its port; ssh_login() is let in. start(argv, port) is how it is run until the block ends."""
     os.makedirs("/run/sshd", exist_ok=True)
     port = free_port()
     for key in ("host", "user"):
-        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / key)])
-    (tmp_path / "authorized").write_text((tmp_path / "user.pub").read_text())
-    sshd = ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-h", str(tmp_path / "host"), "-p", str(port),
-            "-o", "ListenAddress=127.0.0.1", "-o", f"AuthorizedKeysFile={tmp_path}/authorized", "-o", "StrictModes=no",
-            "-o", "UsePAM=no", "-o", "PidFile=none", "-o", "PermitRootLogin=yes", "-o", "Subsystem=sftp internal-sftp"]
-    options = ["-F", "/dev/null", "-i", str(tmp_path / "user"), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
-               "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
-    with program(sshd, listening(port)):
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)])
+    (folder / "authorized").write_text((folder / "user.pub").read_text())
+    with start(["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-h", str(folder / "host"), "-p", str(port),
+                "-o", "ListenAddress=127.0.0.1", "-o", f"AuthorizedKeysFile={folder}/authorized", "-o", "StrictModes=no",
+                "-o", "UsePAM=no", "-o", "PidFile=none", "-o", "PermitRootLogin=yes", "-o", "Subsystem=sftp internal-sftp"], port):
+        yield port
+
+
+def ssh_login(folder):
+    """Options of ssh and scp, and who to be where."""
+    return ["-F", "/dev/null", "-i", str(folder / "user"), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+            "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"], f"{run(['id', '-un']).strip()}@127.0.0.1"
+
+
+def test_ssh_session_and_file_copy(fleet, tmp_path):
+    options, who = ssh_login(tmp_path)
+    with ssh_server(tmp_path) as port:
         mapping = fleet.mapping(port)
-        user = run(["id", "-un"]).strip()
         tunnel = str(mapping["source_port"])
-        assert run(["ssh", *options, "-p", tunnel, f"{user}@127.0.0.1", "echo through the tunnel"]).strip() == "through the tunnel"
+        assert run(["ssh", *options, "-p", tunnel, who, "echo through the tunnel"]).strip() == "through the tunnel"
         source = tmp_path / "file"
         source.write_bytes(os.urandom(20 << 20))
-        run(["scp", "-q", *options, "-P", tunnel, str(source), f"{user}@127.0.0.1:{tmp_path}/copy"], 120)
+        run(["scp", "-q", *options, "-P", tunnel, str(source), f"{who}:{tmp_path}/copy"], 120)
         assert filecmp.cmp(source, tmp_path / "copy", shallow=False)
         stats = eventually(lambda: (lambda s: s if s["bytes_received"] > 20 << 20 else None)(fleet.stats(mapping["id"])), "counted")
         assert stats["connections_total"] == 2
