@@ -31,6 +31,11 @@ void frame_hello_put(struct buf *b, const struct frame_hello *h)
 	frame_done(b, at, FRAME_HELLO, 0);
 }
 
+int frame_hello_version(const void *p, size_t n)
+{
+	return n > 0 ? *(const uint8_t *)p : -1;
+}
+
 int frame_hello_get(struct frame_hello *h, const void *p, size_t n)
 {
 	const uint8_t *signature;

@@ -23,6 +23,8 @@ struct frame_hello {
 /* What the signature is over: the session's exported bytes and everything else in the hello. */
 void frame_hello_signed(const struct frame_hello *h, const uint8_t exported[FRAME_EXPORTED], struct buf *out);
 void frame_hello_put(struct buf *b, const struct frame_hello *h);
+/* Which version of this page it speaks; all versions begin so. -1: none. Of another than FRAME_VERSION nothing else is known. */
+int frame_hello_version(const void *p, size_t n);
 int frame_hello_get(struct frame_hello *h, const void *p, size_t n) MUST_CHECK;
 
 struct frame_welcome {

@@ -320,6 +320,36 @@ static void on_hello(struct agent_link *a)
 	}
 }
 
+/* Whoever is older may be renewed: it comes back. */
+static void refuse_version(struct agent_link *a, int version)
+{
+	char reason[FRAME_REASON_SIZE];
+
+	str_fmt(reason, sizeof reason,
+		"this relay speaks version %d of links, this agent version %d; the older of them needs an upgrade",
+		FRAME_VERSION, version);
+	agent_count(&a->table->counts.refused);
+	if (agent_table_may_tell(a->table))
+		log_warn("agent_of_another_version", log_i("version", version), log_i("spoken_here", FRAME_VERSION));
+	agent_link_refuse(a, ERR_PROTOCOL, RETRY_LATER_MS, reason);
+}
+
+static int take_hello(struct agent_link *a, const struct frame_head *h, const uint8_t *payload)
+{
+	int version = frame_hello_version(payload, h->n);
+
+	if (a->link.state != TUNNEL_GREETING || a->registered || a->link.last_words || version < 0)
+		return -1;
+	if (version != FRAME_VERSION) {
+		refuse_version(a, version);
+		return 0;
+	}
+	if (frame_hello_get(&a->hello, payload, h->n) != 0)
+		return -1;
+	on_hello(a);
+	return 0;
+}
+
 static void on_secured(struct tunnel_link *l)
 {
 	(void)l; /* the agent speaks first */
@@ -341,11 +371,7 @@ static int on_control(struct tunnel_link *l, const struct frame_head *h, const u
 
 	switch (h->type) {
 	case FRAME_HELLO:
-		if (l->state != TUNNEL_GREETING || a->registered || l->last_words ||
-			frame_hello_get(&a->hello, payload, h->n) != 0)
-			return -1;
-		on_hello(a);
-		return 0;
+		return take_hello(a, h, payload);
 	case FRAME_HEALTH:
 		return watches_hear(a, h, payload);
 	case FRAME_GOAWAY: /* no new streams to this agent */

@@ -20,6 +20,7 @@
 
 static struct pki pki;
 static uint16_t agent_port;
+static uint8_t hello_version; /* of those that are started; 0: the one that is spoken */
 static struct list started = { &started, &started };
 
 #define LINKS_MAX 4
@@ -130,6 +131,8 @@ static inline void on_agent_secured(struct tunnel_link *l)
 	assert_int_equal(key_sign(a->key, b.data, b.len, a->hello.signature), 0);
 	buf_free(&b);
 	frame_hello_put(&l->mux.out, &a->hello);
+	if (hello_version != 0)
+		l->mux.out.data[FRAME_HEAD] = hello_version;
 	tunnel_link_flush(l);
 }
 

@@ -251,6 +251,25 @@ static void test_refused(void **state)
 	assert_int_equal(counts().refused, 2);
 }
 
+/* It is told which version is spoken, and may come back: one of the two will be renewed. */
+static void test_another_version(void **state)
+{
+	static struct agent a;
+	char want[64];
+
+	(void)state;
+	hello_version = FRAME_VERSION + 1;
+	agent_start(&a, "i1", 1, secret, 1);
+	LAB_UNTIL(&lab, seen(&a.closed) == 1);
+	hello_version = 0;
+	assert_int_equal(seen(&a.code), ERR_PROTOCOL);
+	str_fmt(want, sizeof want, "version %d of links, this agent version %d", FRAME_VERSION, FRAME_VERSION + 1);
+	assert_non_null(strstr(a.links[0].refused.reason, want));
+	assert_true(a.links[0].refused.retry_ms > 0);
+	assert_int_equal(counts().refused, 1);
+	agent_stop(&a);
+}
+
 static void test_datagrams(void **state)
 {
 	struct mapping_conf m = lab_mapping(MAPPING_UDP, tunnel_port, 80);
@@ -686,6 +705,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_datagrams, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_states, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_another_version, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_revoked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_revoked_while_going, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_take_over, set_up, tear_down),
