@@ -53,6 +53,7 @@ void msg_joined_encode(const struct msg_joined *m, struct buf *b)
 {
 	msg_begin(b, MSG_JOINED);
 	buf_str16(b, m->node_id);
+	buf_str16(b, m->name);
 	buf_str16(b, m->cert_pem);
 	buf_str16(b, m->ca_pem);
 }
@@ -65,6 +66,7 @@ int msg_joined_decode(struct msg_joined *m, const void *p, size_t n)
 	cursor_init(&c, p, n);
 	msg_open(&c, MSG_JOINED);
 	msg_get_id(&c, m->node_id);
+	cursor_str16(&c, m->name, sizeof m->name);
 	cursor_str16(&c, m->cert_pem, sizeof m->cert_pem);
 	cursor_str16(&c, m->ca_pem, sizeof m->ca_pem);
 	return cursor_done(&c);

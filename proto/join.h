@@ -32,6 +32,7 @@ int msg_renew_decode(struct msg_renew *m, const void *p, size_t n) MUST_CHECK;
 
 struct msg_joined {
 	char node_id[PROTO_ID_SIZE];
+	char name[PROTO_NAME_SIZE]; /* of the node, whatever the relay calls itself */
 	char cert_pem[JOIN_PEM_MAX];
 	char ca_pem[JOIN_PEM_MAX];
 };

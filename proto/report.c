@@ -26,6 +26,7 @@ void node_load_put(struct buf *b, const struct node_load *l)
 	buf_str16(b, l->agents);
 	buf_u16(b, l->http_port);
 	buf_u16(b, l->tls_port);
+	buf_str16(b, l->name);
 }
 
 void node_load_get(struct cursor *c, struct node_load *l)
@@ -43,6 +44,7 @@ void node_load_get(struct cursor *c, struct node_load *l)
 	cursor_str16(c, l->agents, sizeof l->agents);
 	l->http_port = cursor_u16(c);
 	l->tls_port = cursor_u16(c);
+	cursor_str16(c, l->name, sizeof l->name);
 }
 
 void msg_report_begin(struct buf *b, const struct msg_report *head, size_t *count_at)

@@ -66,6 +66,7 @@ struct node_load {
 	uint32_t loop_lag_us;          /* worst worker, since the last report */
 	char agents[NODE_AGENTS_SIZE]; /* host:port where agents connect; "": it takes none */
 	uint16_t http_port, tls_port;  /* where clients reach mappings by host name; 0: there is none */
+	char name[PROTO_NAME_SIZE];    /* what the relay calls itself */
 };
 void node_load_put(struct buf *b, const struct node_load *l);
 void node_load_get(struct cursor *c, struct node_load *l);

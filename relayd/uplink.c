@@ -156,6 +156,7 @@ static void on_head(void *arg, struct msg_report *out)
 	struct uplink *u = arg;
 
 	u->conf.load(u->conf.arg, &out->load);
+	str_copy(out->load.name, sizeof out->load.name, u->conf.settings->name);
 	running_state(u->conf.running, &out->state);
 }
 

@@ -24,11 +24,12 @@ static json_t *load_json(const struct roster_node *now)
 
 	if (!now->loaded)
 		return json_null();
-	return json_pack("{s:I, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:i, s:s, s:i, s:i}", "uptime_s",
+	return json_pack("{s:I, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:i, s:s, s:i, s:i, s:s}", "uptime_s",
 		(json_int_t)l->uptime_s, "workers", (int)l->workers, "fds", (int)l->fds, "fds_max", (int)l->fds_max,
 		"connections", (int)l->connections, "mappings", (int)l->mappings, "cpu",
 		(double)l->cpu_permille / 1000.0, "rss_bytes", (json_int_t)l->rss_bytes, "loop_lag_us",
-		(int)l->loop_lag_us, "agents", l->agents, "http_port", (int)l->http_port, "tls_port", (int)l->tls_port);
+		(int)l->loop_lag_us, "agents", l->agents, "http_port", (int)l->http_port, "tls_port", (int)l->tls_port,
+		"name", l->name);
 }
 
 /* What system administrators see besides. */
@@ -217,6 +218,9 @@ static const struct schema_field load_fields[] = {
 	{ .name = "agents", .type = SCHEMA_STRING, .help = "host:port where agents connect; \"\": it takes none" },
 	{ .name = "http_port", .type = SCHEMA_INT, .help = "of its mappings with protocol http; 0: it has none" },
 	{ .name = "tls_port", .type = SCHEMA_INT, .help = "of its mappings with protocol tls; 0: it has none" },
+	{ .name = "name",
+		.type = SCHEMA_STRING,
+		.help = "what the relay calls itself; the node's name is its token's" },
 };
 static const struct schema load_schema = { "NodeLoad", load_fields, ARRAY_LEN(load_fields), false };
 

@@ -92,7 +92,10 @@ static void membership_take(struct membership *m, const struct msg_joined *joine
 	if (identity_save(&m->now, m->conf.path, m->conf.seal, &e) != 0)
 		log_error("identity_not_saved", log_err(&e));
 	log_info(
-		joining ? "joined" : "certificate_renewed", log_s("node", m->now.node_id), log_s("name", m->conf.name));
+		joining ? "joined" : "certificate_renewed", log_s("node", m->now.node_id), log_s("name", joined->name));
+	if (!str_eq(joined->name, m->conf.name))
+		log_warn("node_has_another_name", log_s("node", joined->name), log_s("calls_itself", m->conf.name),
+			log_s("what_to_do", "set RELAYD_NAME to the node's name, by which controld knows this relay"));
 	membership_enter(m);
 }
 

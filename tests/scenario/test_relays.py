@@ -109,3 +109,8 @@ def test_a_relay_that_calls_itself_otherwise(new_fleet):
     assert fleet.node("edge-named")["status"] == "online"
     lines = [line for line in fleet.controld.log().splitlines() if "node_joins_under_another_name" in line]
     assert len(lines) == 1 and "node=edge-named" in lines[0] and "calls_itself=something-else" in lines[0]
+    said = [line for line in fleet.relays[1].log().splitlines() if "node_has_another_name" in line]
+    assert len(said) == 1 and "node=edge-named" in said[0] and "calls_itself=something-else" in said[0]
+    assert "node_has_another_name" not in fleet.relay.log()
+    eventually(lambda: (fleet.node("edge-named")["load"] or {}).get("name") == "something-else", "told by the API")
+    assert fleet.node("edge-1")["load"]["name"] == "edge-1"

@@ -63,24 +63,25 @@ void joins_free(struct joins *j)
 /* ---- on the worker ----------------------------------------------------------------------------------------------- */
 
 /* Signs the request for this node and writes the certificate down. */
-static int issue(struct db *tx, struct wish *w, const char *node, const char *request_pem, struct err *e)
+static int issue(struct db *tx, struct wish *w, const struct node *node, const char *request_pem, struct err *e)
 {
 	const struct joins_conf *c = &w->joins->conf;
 	int64_t now_ms = clock_wall_ms();
 	struct cert_info cert;
-	char *pem = ca_issue_node(c->ca, request_pem, node, now_ms, c->cert_days, e);
+	char *pem = ca_issue_node(c->ca, request_pem, node->id, now_ms, c->cert_days, e);
 	int rc;
 
 	if (pem == NULL)
 		return -1;
 	rc = cert_inspect(pem, &cert, e);
 	if (rc == 0)
-		rc = node_cert_add(tx, node, &cert, now_ms, e);
+		rc = node_cert_add(tx, node->id, &cert, now_ms, e);
 	if (rc == 0 && (str_copy(w->joined.cert_pem, sizeof w->joined.cert_pem, pem) != 0 ||
 			       str_copy(w->joined.ca_pem, sizeof w->joined.ca_pem, ca_pem(c->ca)) != 0))
-		rc = err_set(e, ERR_INTERNAL, NULL, "certificate of %s does not fit its message", node);
+		rc = err_set(e, ERR_INTERNAL, NULL, "certificate of %s does not fit its message", node->id);
 	free(pem);
-	str_copy(w->joined.node_id, sizeof w->joined.node_id, node);
+	str_copy(w->joined.node_id, sizeof w->joined.node_id, node->id);
+	str_copy(w->joined.name, sizeof w->joined.name, node->name);
 	return rc;
 }
 
@@ -126,12 +127,12 @@ static int work_join_tx(struct db *tx, void *arg, struct err *e)
 		return err_set(e, ERR_INVALID_TOKEN, "token",
 			"node '%s' was revoked, or joined by a later token; it needs a new join token", node.name);
 	if (again)
-		return issue(tx, w, node.id, w->join.request_pem, e);
+		return issue(tx, w, &node, w->join.request_pem, e);
 	note_name(&node, &w->join);
 	if (check_free(w, &node, e) != 0 || node_bind(tx, &node, &who, e) != 0 ||
 		node_token_use(tx, &token, &w->join, who.now_ms, e) != 0)
 		return -1;
-	return issue(tx, w, node.id, w->join.request_pem, e);
+	return issue(tx, w, &node, w->join.request_pem, e);
 }
 
 static int work_renew_tx(struct db *tx, void *arg, struct err *e)
@@ -144,7 +145,7 @@ static int work_renew_tx(struct db *tx, void *arg, struct err *e)
 	if (node.standing != NODE_JOINED)
 		return err_set(
 			e, ERR_PERMISSION, NULL, "node '%s' is %s", node.name, node_standing_name(node.standing));
-	return issue(tx, w, node.id, w->renew.request_pem, e);
+	return issue(tx, w, &node, w->renew.request_pem, e);
 }
 
 static void work_wish(struct pool_job *job)

@@ -349,7 +349,7 @@ static void take_load(struct entry *n, const struct node_load *load, int64_t see
 static bool says_the_same(const struct node_load *a, const struct node_load *b)
 {
 	return str_eq(a->agents, b->agents) && a->http_port == b->http_port && a->tls_port == b->tls_port &&
-	       str_eq(a->version, b->version);
+	       str_eq(a->version, b->version) && str_eq(a->name, b->name);
 }
 
 bool roster_load(struct roster *r, const char *id, const struct node_load *load, uint64_t now_ms, int64_t wall_ms)

@@ -76,7 +76,7 @@ static void test_longest_join_fits(void **state)
 static void test_others(void **state)
 {
 	const struct msg_renew renew = { .request_pem = "PEM" };
-	const struct msg_joined joined = { .node_id = "n1", .cert_pem = "C", .ca_pem = "A" };
+	const struct msg_joined joined = { .node_id = "n1", .name = "edge", .cert_pem = "C", .ca_pem = "A" };
 	const struct msg_refused refused = { .code = 8, .retry_ms = 0x100, .reason = "no" };
 	struct msg_renew got_renew;
 	struct msg_joined got_joined;
@@ -93,10 +93,11 @@ static void test_others(void **state)
 
 	buf_reset(&b);
 	msg_joined_encode(&joined, &b);
-	assert_wire(&b, "0603 0002 6e31 0001 43 0001 41");
+	assert_wire(&b, "0603 0002 6e31 0004 65646765 0001 43 0001 41");
 	assert_robust(decode_joined, &b);
 	assert_int_equal(msg_joined_decode(&got_joined, b.data, b.len), 0);
 	assert_string_equal(got_joined.node_id, "n1");
+	assert_string_equal(got_joined.name, "edge");
 	assert_string_equal(got_joined.ca_pem, "A");
 
 	buf_reset(&b);

@@ -39,7 +39,8 @@ static const struct msg_report head = {
 		.loop_lag_us = 9,
 		.agents = "e:1",
 		.http_port = 80,
-		.tls_port = 443 },
+		.tls_port = 443,
+		.name = "e" },
 	.state = { .applied = { .seq = 10 }, .serial = 11 },
 	.clients = { .told = true, .n = 1, .items = &client },
 };
@@ -67,7 +68,7 @@ static void test_golden(void **state)
 	write_report(&b);
 	assert_wire(&b, "0303 0002 6231 0000000000000003 01"
 			" 0003 302e31 0000000000000001 00000002 00000003 00000004 00000005 00000006 00000007"
-			" 0000000000000008 00000009 0003 653a31 0050 01bb"
+			" 0000000000000008 00000009 0003 653a31 0050 01bb 0001 65"
 			" " ZERO_LOG " 000000000000000a 000000000000000b 00000000 00000000"
 			" 01 00000000 00000001 0001 37 0001 69 0000 0000 01 00000002 0000000000000000 00000000 00000000"
 			" 00000002"
@@ -92,6 +93,7 @@ static void test_round_trip(void **state)
 	assert_true(m.last);
 	assert_string_equal(m.load.version, "0.1");
 	assert_int_equal(m.load.loop_lag_us, 9);
+	assert_string_equal(m.load.name, "e");
 	assert_int_equal(m.state.serial, 11);
 	assert_true(m.clients.told);
 	assert_int_equal(m.clients.n, 1);
@@ -157,7 +159,7 @@ static void test_counters_of_a_newer_peer(void **state)
 
 static void test_refused(void **state)
 {
-	const size_t last = 2 + 4 + 8, clients = last + 1 + 5 + 44 + 5 + 4 + 40, rows = clients + 9 + 23 + 8,
+	const size_t last = 2 + 4 + 8, clients = last + 1 + 5 + 44 + 5 + 4 + 3 + 40, rows = clients + 9 + 23 + 8,
 		     first = rows + 4, second = first + 15;
 	struct buf b;
 
