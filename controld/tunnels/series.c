@@ -21,7 +21,7 @@ static const char *const sql[] = {
 	[SQL_MOVED] =
 		"SELECT scope, tenant_id, id, bytes_in, bytes_out, packets_in, packets_out, opened, refused_limit + "
 		"refused_source + refused_cidr + refused_proxy + refused_dial + refused_resource + "
-		"refused_down + refused_quota, dropped_in + "
+		"refused_down + refused_quota + refused_login + refused_destination + refused_protocol, dropped_in + "
 		"dropped_out, "
 		"active FROM traffic WHERE updated_ms >= ?1",
 };

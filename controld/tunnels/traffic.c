@@ -16,14 +16,15 @@
 	" + excluded." #name " < -" TOTAL_MAX " THEN -" TOTAL_MAX " ELSE traffic." #name " + excluded." #name " END"
 #define ADD_NAME(name, what) ", " #name " = " ADDED(name)
 
-_Static_assert(METER_COUNTERS_N == 20, "SQL_ADD binds one value for each counter, and a migration adds its column");
+_Static_assert(METER_COUNTERS_N == 23, "SQL_ADD binds one value for each counter, and a migration adds its column");
 
 enum { SQL_ADD, SQL_OPEN, SQL_SERVE, SQL_GET };
 static const char *const sql[] = {
 	[SQL_ADD] = "INSERT INTO traffic (scope, tenant_id, id, user_id, updated_ms, active" METER_COUNTERS(
 		COMMA_NAME) ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
 			    "?18, ?19, ?20, ?21, "
-			    "?22, ?23, ?24, ?25, ?26) ON CONFLICT (scope, id, tenant_id) DO UPDATE SET updated_ms = "
+			    "?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29) ON CONFLICT (scope, id, tenant_id) DO UPDATE SET "
+			    "updated_ms = "
 			    "excluded.updated_ms, "
 			    "active = " ADDED(active) METER_COUNTERS(ADD_NAME),
 	[SQL_OPEN] = "INSERT INTO traffic (scope, tenant_id, id, user_id, updated_ms, active" METER_COUNTERS(
@@ -243,7 +244,8 @@ static int64_t traffic_refused(const struct traffic *t)
 {
 	return t->value[METER_refused_limit] + t->value[METER_refused_source] + t->value[METER_refused_cidr] +
 	       t->value[METER_refused_proxy] + t->value[METER_refused_dial] + t->value[METER_refused_resource] +
-	       t->value[METER_refused_down] + t->value[METER_refused_quota];
+	       t->value[METER_refused_down] + t->value[METER_refused_quota] + t->value[METER_refused_login] +
+	       t->value[METER_refused_destination] + t->value[METER_refused_protocol];
 }
 
 void traffic_print(struct buf *b, const char *key, const struct traffic *t)
@@ -265,6 +267,9 @@ void traffic_print(struct buf *b, const char *key, const struct traffic *t)
 	jsonw_int(b, "resource", t->value[METER_refused_resource]);
 	jsonw_int(b, "target_down", t->value[METER_refused_down]);
 	jsonw_int(b, "quota", t->value[METER_refused_quota]);
+	jsonw_int(b, "login", t->value[METER_refused_login]);
+	jsonw_int(b, "destination", t->value[METER_refused_destination]);
+	jsonw_int(b, "protocol", t->value[METER_refused_protocol]);
 	jsonw_end_object(b);
 	jsonw_int(b, "targets_reached", t->value[METER_connected]);
 	jsonw_int(b, "connect_time_us", t->value[METER_connect_us]);

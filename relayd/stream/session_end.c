@@ -1,9 +1,10 @@
-#include "relayd/stream/session_inside.h"
+#include "relayd/stream/session_end.h"
 
 #include "common/base/err.h"
 #include "common/tunnel/stream_side.h"
 #include "common/uv/fd_budget.h"
 #include "relayd/stream/session.h"
+#include "relayd/stream/session_inside.h"
 #include "relayd/stream/session_udp.h"
 #include "relayd/tunnel/client_gate.h"
 
@@ -24,6 +25,11 @@ static const struct {
 	[END_REFUSED] = { true, -1, FAREWELL_NONE, ERR_FORBIDDEN,
 		"the mapping does not let it in" }, /* the gate has counted it */
 	[END_HEADER] = { true, METER_refused_proxy, FAREWELL_NONE, ERR_PROTOCOL, "no header" },
+	[END_LOGIN] = { true, METER_refused_login, FAREWELL_NONE, ERR_AUTHENTICATION_FAILED,
+		"no login, or a wrong one" },
+	[END_DESTINATION] = { true, METER_refused_destination, FAREWELL_NONE, ERR_DENIED_TARGET,
+		"the mapping does not lead there" },
+	[END_PROTOCOL] = { true, METER_refused_protocol, FAREWELL_NONE, ERR_PROTOCOL, "not what SOCKS5 says" },
 	[END_TARGET] = { true, METER_refused_dial, FAREWELL_UNREACHABLE, ERR_UNAVAILABLE,
 		"the target's agent is not connected to this relay" },
 	[END_RESOURCE] = { true, METER_refused_resource, FAREWELL_BUSY, ERR_OVERLOADED,

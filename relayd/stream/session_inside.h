@@ -13,6 +13,7 @@
 #include "common/uv/worker.h"
 #include "relayd/limit/gate.h"
 #include "relayd/stream/dial.h"
+#include "relayd/stream/session_end.h"
 #include "relayd/stream/socks.h"
 #include "relayd/stream/tcp_lane.h"
 #include "relayd/tunnel/agents.h"
@@ -32,20 +33,6 @@
  * more, and as long as it is there its client sends datagrams (session_udp.h).
  */
 enum session_state { SESSION_HEADER, SESSION_NAME, SESSION_DIAL, SESSION_OPEN, SESSION_UDP, SESSION_CLOSED };
-
-enum session_end {
-	END_DONE,
-	END_RESET,
-	END_TIMED_OUT,
-	END_CUT,
-	END_REFUSED,
-	END_HEADER,
-	END_TARGET,
-	END_RESOURCE,
-	END_CROWDED,
-	END_DOWN,
-	END_QUOTA
-};
 
 enum { CLIENT, TARGET };
 
@@ -97,11 +84,6 @@ void session_pump(struct session *s); /* what there is to pass on, both ways */
 void session_on_open_event(struct session *s, uint32_t events);
 int session_client_addrs(const struct session *s, struct addr *from, struct addr *to); /* who connected, and where to */
 void session_leave_header(struct session *s);                                          /* it is known who connected */
-
-/* ---- session_end.c ------------------------------------------------------------------------------------------------ */
-/* Any number of times; the first reason wins. The memory lives until the end of the round. */
-void session_close(struct session *s, enum session_end why);
-const char *session_end_reason(enum session_end why);
 
 /* ---- session_target.c --------------------------------------------------------------------------------------------- */
 void session_target_begin(struct session *s);         /* it is known where to */

@@ -46,11 +46,16 @@ void session_socks_talk(struct session *s)
 	case SOCKS_SENDS:
 		session_udp_begin(s);
 		return;
+	case SOCKS_STRANGER:
+		session_close(s, END_LOGIN);
+		return;
 	case SOCKS_DENIED:
-		session_count(s->lane, METER_refused_cidr);
-		session_close(s, END_REFUSED);
+		session_close(s, END_DESTINATION);
+		return;
+	case SOCKS_BROKEN:
+		session_close(s, END_PROTOCOL);
 		return;
 	case SOCKS_ENDS:
-		session_close(s, END_HEADER);
+		session_close(s, END_DONE);
 	}
 }

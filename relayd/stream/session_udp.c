@@ -244,7 +244,7 @@ static struct destination *destination_open(
 	struct destination *d;
 
 	if (!socks_may_go(host, port, session_conf(u->session)->socks_allow)) {
-		add(u->session, METER_refused_cidr, 1);
+		add(u->session, METER_refused_destination, 1);
 		return NULL;
 	}
 	if (map_count(&u->by_head) >= SESSION_UDP_DESTINATIONS)
@@ -268,7 +268,7 @@ static bool is_peer(const struct session_udp *u, const struct addr *from)
 	return addr_port(&u->peer) != 0 ? addr_equal(from, &u->peer) : addr_equal_ip(from, &u->peer);
 }
 
-/* Whether it went on its way. */
+/* Whether it went on its way, or was counted by the reason why not. */
 static bool take(struct session_udp *u, const struct addr *from, const uint8_t *p, size_t n)
 {
 	char host[SOCKS5_HOST_SIZE];
@@ -281,7 +281,7 @@ static bool take(struct session_udp *u, const struct addr *from, const uint8_t *
 	u->peer = *from;
 	d = map_get(&u->by_head, p, (size_t)head);
 	if (d == NULL && (d = destination_open(u, p, (size_t)head, host, port)) == NULL)
-		return false;
+		return true;
 	note_active(d);
 	p += head;
 	n -= (size_t)head;
@@ -424,7 +424,7 @@ void session_udp_on_client(struct session *s, uint32_t events)
 	if (n == 0)
 		session_close(s, END_DONE);
 	else if (n > 0)
-		session_close(s, END_HEADER);
+		session_close(s, END_PROTOCOL);
 	else if (errno != EAGAIN || events & (EPOLLERR | EPOLLHUP))
 		session_close(s, END_RESET);
 }

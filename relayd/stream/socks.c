@@ -71,7 +71,7 @@ static enum socks_result on_greeting(struct socks *s, struct side *client, const
 	s->step = login ? SOCKS5_LOGIN : SOCKS5_REQUEST;
 	if (side_send_first(client, reply, sizeof reply) != 0)
 		return SOCKS_ENDS;
-	return offered ? SOCKS_WAITS : SOCKS_DENIED;
+	return offered ? SOCKS_WAITS : SOCKS_STRANGER;
 }
 
 static enum socks_result on_login(struct socks *s, struct side *client, const struct mapping_conf *conf)
@@ -85,7 +85,7 @@ static enum socks_result on_login(struct socks *s, struct side *client, const st
 	s->step = SOCKS5_REQUEST;
 	if (side_send_first(client, reply, sizeof reply) != 0)
 		return SOCKS_ENDS;
-	return good ? SOCKS_WAITS : SOCKS_DENIED;
+	return good ? SOCKS_WAITS : SOCKS_STRANGER;
 }
 
 bool socks_may_go(const char *host, uint16_t port, const char *rules)
@@ -126,7 +126,9 @@ static enum socks_result on_request(struct socks *s, struct side *client, const 
 		code = SOCKS5_NOT_ALLOWED;
 	if (code == SOCKS5_DONE)
 		return SOCKS_ASKS;
-	return socks_answer(s, client, code, NULL) == 0 && code == SOCKS5_NOT_ALLOWED ? SOCKS_DENIED : SOCKS_ENDS;
+	if (socks_answer(s, client, code, NULL) != 0)
+		return SOCKS_ENDS;
+	return code == SOCKS5_NOT_ALLOWED ? SOCKS_DENIED : SOCKS_BROKEN;
 }
 
 static enum socks_result on_message(struct socks *s, struct side *client, const struct mapping_conf *conf)
@@ -150,7 +152,7 @@ enum socks_result socks_talk(struct socks *s, struct side *client, struct worker
 		ssize_t got;
 
 		if (need < 0)
-			return SOCKS_ENDS;
+			return SOCKS_BROKEN;
 		if (s->n == need) {
 			r = on_message(s, client, conf);
 			s->n = 0;

@@ -30,11 +30,13 @@ struct socks *socks_new(void);
 void socks_free(struct socks *s); /* NULL is fine */
 
 enum socks_result {
-	SOCKS_WAITS, /* for more of the client's bytes */
-	SOCKS_ASKS,  /* request says where to */
-	SOCKS_SENDS, /* it wants to send datagrams, each of which says where to */
-	SOCKS_ENDS,  /* it has broken the protocol, or hung up */
-	SOCKS_DENIED /* it is not who may come in, or may not go there */
+	SOCKS_WAITS,    /* for more of the client's bytes */
+	SOCKS_ASKS,     /* request says where to */
+	SOCKS_SENDS,    /* it wants to send datagrams, each of which says where to */
+	SOCKS_ENDS,     /* it has hung up */
+	SOCKS_BROKEN,   /* not what the protocol says, or what is not served */
+	SOCKS_STRANGER, /* it is not who may come in */
+	SOCKS_DENIED    /* it may not go there */
 };
 /* Reads what is there, and answers it. */
 enum socks_result socks_talk(

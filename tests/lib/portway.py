@@ -290,6 +290,14 @@ class Fleet:
             return stats
         return eventually(reached, f"counters {wanted}", seconds)
 
+    def wait_refused(self, mapping_id, **wanted):
+        """Refusals by reason, all that there are."""
+        def reached():
+            reasons = {k: n for k, n in self.stats(mapping_id)["refused_by_reason"].items() if n}
+            assert reasons == wanted, reasons
+            return True
+        return eventually(reached, f"refusals {wanted}")
+
     def stop(self):
         errors = []
         for daemon in [*self.relays, self.controld]:

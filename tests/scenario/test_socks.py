@@ -1,10 +1,11 @@
 """SOCKS5 into a client's network: curl by name, who may come in, what may be reached, and the answers of RFC 1928."""
+import contextlib
 import socket
 import subprocess
 
 import pytest
 from agent import AgentFleet
-from portway import TcpServer, eventually, free_port, receive_all
+from portway import TcpServer, connect, eventually, free_port, receive_all
 
 PASSWORD = "correct-horse-battery"
 
@@ -60,6 +61,7 @@ def test_curl_by_name_with_a_login(fleet):
         assert curl(f"http://localhost:{server.port}/", made["source_port"], "you").returncode == 97
         assert curl(f"http://localhost:{server.port}/", made["source_port"]).returncode == 97
         eventually(lambda: fleet.get(made["id"])["traffic_stats"]["bytes_sent"] > 5, "counted")
+    fleet.wait_refused(made["id"], login=2)
     assert made["socks_user"] == "me" and "socks_password" not in made
     assert PASSWORD not in fleet.relay.log() and PASSWORD not in fleet.controld.log()
 
@@ -81,6 +83,7 @@ def test_what_may_be_reached(fleet):
         assert curl(f"http://localhost:{server.port}/", made["source_port"]).stdout == "hello"
         assert code_of(made["source_port"], "localhost", 1) == 2
         assert code_of(made["source_port"], "192.0.2.1", server.port) == 2
+        fleet.wait_refused(made["id"], dial=1, destination=1)  # the name by the agent, the address by the relay
         wide = socks_mapping(fleet, allow=["127.0.0.1"], socks_allow="any")
         assert code_of(wide["source_port"], "192.0.2.1", 80) == 2  # the agent's own list wins
 
@@ -90,6 +93,12 @@ def test_answers(fleet):
     assert code_of(made["source_port"], "127.0.0.1", free_port()) == 5
     assert code_of(made["source_port"], "nowhere.invalid", 80) in (2, 4)
     assert code_of(made["source_port"], "127.0.0.1", 80, command=2) == 7
+    with connect(made["source_port"]) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert sock.recv(10) == b""
+    connect(made["source_port"]).close()  # who hangs up was refused by nobody
+    fleet.wait_refused(made["id"], dial=2, protocol=2)
 
 
 def test_private(fleet):

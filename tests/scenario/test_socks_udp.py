@@ -83,6 +83,8 @@ def test_what_may_be_reached(fleet):
             assoc.send("localhost", closed.port, b"not on the list: the agent sees it")
             assert ask(assoc, "127.0.0.1", server.port) == b"hello"
             assert ask(assoc, "localhost", server.port) == b"hello"
+        fleet.wait_refused(made["id"], destination=1, dial=1)
+        assert fleet.stats(made["id"])["dropped_in"] == 0, "counted once, by the reason"
         wide = socks_mapping(fleet, socks_allow="any")
         with Association(wide["source_port"]) as assoc:
             assoc.send("192.0.2.1", server.port, b"the agent's own list wins")
