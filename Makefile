@@ -154,6 +154,7 @@ THREADED_NAMES := \
 	changes \
 	datagram \
 	fleet \
+	health \
 	janitor \
 	jobs \
 	lb_parts \
@@ -230,6 +231,10 @@ ROUNDS  ?= 20
 METRIC  ?=
 T       ?=
 DB      ?= sqlite
+# Files of scenarios that run at once, each in a network of its own (where those can be made); they mostly wait.
+# ASIDE= runs one after the other.
+ASIDE   ?= $(shell unshare --net true 2>/dev/null && echo 3)
+ASIDE_ARGS = $(if $(ASIDE),--dist loadfile --tx '$(ASIDE)*popen//python=$(CURDIR)/tests/lib/python-own-network')
 # What `make test` runs on PostgreSQL, too; those of test_database_* are there in any case.
 SCENARIOS_STORED := test_api_rules or test_mapping_life or test_tenant_wall or test_kill_rounds or test_database_commands
 
@@ -256,10 +261,10 @@ test-unit: ## unit tests under ASan+UBSan
 test-race: ## unit tests of the threaded parts under TSan
 	@$(MAKE) --no-print-directory -s -j2 SAN=thread unit-threaded
 
-test-scenario: ## scenarios against the real binaries (T=name runs one, DB=postgresql there), under ASan+UBSan
+test-scenario: ## scenarios against the real binaries (T=name runs one, DB=postgresql there, ASIDE= one by one), under ASan+UBSan
 	@$(MAKE) --no-print-directory -s -j2 SAN=address all tools
 	@PORTWAY_BIN=$(abspath $(O))/address/bin PORTWAY_TEST_DATABASE=$(DB) \
-	 $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(T),-k '$(T)') tests/scenario
+	 $(PYTHON) -m pytest -q -p no:cacheprovider $(ASIDE_ARGS) $(if $(T),-k '$(T)') tests/scenario
 
 fuzz-replay: ## run every fuzz target over its corpus, under ASan+UBSan
 	@$(MAKE) --no-print-directory -s -j2 SAN=address fuzz-bins

@@ -144,6 +144,14 @@ static int line_check(void *self, struct err *e)
 	return fleet_check(self, e);
 }
 
+static int add_notify(struct app *a, struct err *e)
+{
+	for (size_t i = 0; i < NOTIFY_ROUTES; i++)
+		if (server_add_routes(a->server, notify_routes(a->notify, i), e) != 0)
+			return -1;
+	return 0;
+}
+
 int app_serve_open(struct app *a, struct err *e)
 {
 	const struct app_metrics_sources sources = { a->store, a->samples, a->identity, a->fleet, a->watch, a->cluster,
@@ -160,8 +168,7 @@ int app_serve_open(struct app *a, struct err *e)
 		server_add_routes(a->server, panels_routes(a->panels), e) != 0 ||
 		server_add_routes(a->server, fleet_routes(a->fleet), e) != 0 ||
 		server_add_routes(a->server, jobs_routes(a->jobs), e) != 0 ||
-		server_add_metrics(a->server, jobs_metrics(a->jobs), e) != 0 ||
-		server_add_routes(a->server, notify_routes(a->notify), e) != 0 ||
+		server_add_metrics(a->server, jobs_metrics(a->jobs), e) != 0 || add_notify(a, e) != 0 ||
 		server_add_metrics(a->server, notify_metrics(a->notify), e) != 0 ||
 		server_add_routes(a->server, hub_routes(a->events), e) != 0 ||
 		server_add_metrics(a->server, hub_metrics(a->events), e) != 0 ||

@@ -38,14 +38,19 @@ static int data_dir_open(const char *path, struct err *e)
 static int open_patiently(struct store **out, const struct store_conf *conf, const struct settings *s, struct err *e)
 {
 	const uint64_t end_ms = clock_mono_ms() + s->database.start_wait_ms;
+	struct err said = { 0 };
 
 	while (store_open(out, conf, e) != 0) {
 		if ((e->code != ERR_UNAVAILABLE && e->code != ERR_OVERLOADED) || clock_mono_ms() >= end_ms)
 			return -1;
-		log_warn("database_waited_for", log_err(e));
+		if (!str_eq(e->msg, said.msg))
+			log_warn("database_waited_for", log_err(e));
+		said = *e;
 		err_clear(e);
 		(void)usleep(START_PAUSE_US);
 	}
+	if (*said.msg != '\0')
+		log_info("database_reachable");
 	return 0;
 }
 

@@ -199,6 +199,9 @@ static int run_copy(struct target *t, struct err *e)
 	struct upkeep_lock *from = NULL, *to = NULL;
 	int rc = -1;
 
+	if (upkeep_same(t->from, t->to))
+		return err_set(e, ERR_BAD_REQUEST, NULL, "FROM and TO are the same database%s",
+			t->from == t->to ? ": - is that of the settings" : "");
 	if (samples_of(t, t->from, from_samples, sizeof from_samples) != 0 ||
 		samples_of(t, t->to, to_samples, sizeof to_samples) != 0)
 		return err_set(e, ERR_VALIDATION, NULL, "name of a database too long");

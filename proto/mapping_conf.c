@@ -8,55 +8,7 @@
 #include <string.h>
 
 #define MAPPING_BODY_VERSION 3
-#define MAPPING_CIDR_MIN     (1 + 1 + 4) /* bytes of an IPv4 range */
-#define MAPPING_HOST_MIN     (2 + 1)     /* of the shortest name */
-
-static size_t mapping_ip_len(uint8_t family)
-{
-	return family == 4 ? 4 : 16;
-}
-
-static void mapping_put_cidrs(struct buf *b, const struct mapping_cidrs *list)
-{
-	assert(list->n <= MAPPING_CIDRS_MAX);
-	buf_u32(b, list->n);
-	for (uint32_t i = 0; i < list->n; i++) {
-		const struct cidr *item = &list->items[i];
-
-		buf_u8(b, item->family);
-		buf_u8(b, item->bits);
-		buf_put(b, item->ip, mapping_ip_len(item->family));
-	}
-}
-
-static void mapping_get_cidr(struct cursor *c, struct cidr *item)
-{
-	const uint8_t *ip;
-
-	item->family = cursor_u8(c);
-	item->bits = cursor_u8(c);
-	ip = cursor_bytes(c, mapping_ip_len(item->family));
-	if (ip != NULL)
-		memcpy(item->ip, ip, mapping_ip_len(item->family));
-	if (!cidr_is_valid(item))
-		cursor_fail(c);
-}
-
-static void mapping_get_cidrs(struct cursor *c, struct mapping_cidrs *list)
-{
-	const uint32_t n = cursor_count(c, MAPPING_CIDRS_MAX, MAPPING_CIDR_MIN);
-
-	if (n == 0)
-		return;
-	list->items = calloc(n, sizeof *list->items);
-	if (list->items == NULL) {
-		cursor_fail(c);
-		return;
-	}
-	list->n = n;
-	for (uint32_t i = 0; i < n && !c->failed; i++)
-		mapping_get_cidr(c, &list->items[i]);
-}
+#define MAPPING_HOST_MIN     (2 + 1) /* of the shortest name */
 
 static void mapping_put_hosts(struct buf *b, const struct mapping_hosts *list)
 {
@@ -97,10 +49,10 @@ bool mapping_hosts_equal(const struct mapping_hosts *a, const struct mapping_hos
 
 void mapping_conf_fini(struct mapping_conf *m)
 {
-	free(m->allow.items);
-	free(m->deny.items);
-	free(m->proxy_trusted.items);
-	free(m->dial_allow.items);
+	mapping_cidrs_fini(&m->allow);
+	mapping_cidrs_fini(&m->deny);
+	mapping_cidrs_fini(&m->proxy_trusted);
+	mapping_cidrs_fini(&m->dial_allow);
 	free(m->hosts.items);
 	memset(m, 0, sizeof *m);
 }
@@ -133,10 +85,10 @@ void mapping_conf_encode(const struct mapping_conf *m, struct buf *b)
 	buf_u32(b, m->keepalive_s);
 	buf_u32(b, m->drain_ms);
 	buf_u32(b, m->udp_amplification);
-	mapping_put_cidrs(b, &m->allow);
-	mapping_put_cidrs(b, &m->deny);
-	mapping_put_cidrs(b, &m->proxy_trusted);
-	mapping_put_cidrs(b, &m->dial_allow);
+	mapping_cidrs_put(b, &m->allow);
+	mapping_cidrs_put(b, &m->deny);
+	mapping_cidrs_put(b, &m->proxy_trusted);
+	mapping_cidrs_put(b, &m->dial_allow);
 	buf_str16(b, m->target_client);
 	buf_u8(b, m->transport);
 	buf_u8(b, m->compress);
@@ -188,10 +140,10 @@ static void mapping_get_fields(struct cursor *c, struct mapping_conf *m)
 	m->keepalive_s = cursor_u32(c);
 	m->drain_ms = cursor_u32(c);
 	m->udp_amplification = cursor_u32(c);
-	mapping_get_cidrs(c, &m->allow);
-	mapping_get_cidrs(c, &m->deny);
-	mapping_get_cidrs(c, &m->proxy_trusted);
-	mapping_get_cidrs(c, &m->dial_allow);
+	mapping_cidrs_get(c, &m->allow);
+	mapping_cidrs_get(c, &m->deny);
+	mapping_cidrs_get(c, &m->proxy_trusted);
+	mapping_cidrs_get(c, &m->dial_allow);
 	cursor_str16(c, m->target_client, sizeof m->target_client);
 	m->transport = msg_get_enum(c, MAPPING_TRANSPORT_AUTO, MAPPING_TRANSPORT_DEDICATED);
 	m->compress = msg_get_enum(c, MAPPING_COMPRESS_NONE, MAPPING_COMPRESS_ZSTD);

@@ -10,9 +10,10 @@
 #define PORTWAY_PROTO_MAPPING_CONF_H
 
 #include "common/base/macros.h"
-#include "common/net/cidr.h"
+#include "common/net/addr.h"
 #include "common/net/host_name.h"
 #include "proto/health_conf.h"
+#include "proto/mapping_cidrs.h"
 #include "proto/msg.h"
 
 #include <stdbool.h>
@@ -32,7 +33,6 @@ enum mapping_transport {
 enum mapping_compress { MAPPING_COMPRESS_NONE = 0, MAPPING_COMPRESS_ZSTD = 1 };
 
 #define MAPPING_HOST_SIZE 256
-#define MAPPING_CIDRS_MAX 256  /* entries of one list */
 #define MAPPING_PORTS_MAX 1000 /* ports of one range */
 #define MAPPING_HOSTS_MAX 16   /* host names of one mapping */
 
@@ -40,11 +40,6 @@ enum mapping_compress { MAPPING_COMPRESS_NONE = 0, MAPPING_COMPRESS_ZSTD = 1 };
 #define MAPPING_SOCKS_ALLOW_SIZE 512
 #define MAPPING_SOCKS_SALT       16
 #define MAPPING_SOCKS_PROOF      32
-
-struct mapping_cidrs {
-	struct cidr *items;
-	uint32_t n;
-};
 
 struct mapping_hosts {
 	char (*items)[HOST_NAME_SIZE]; /* patterns (common/net/host_name.h) */

@@ -56,6 +56,7 @@ void msg_report_begin(struct buf *b, const struct msg_report *head, size_t *coun
 	node_load_put(b, &head->load);
 	node_state_put(b, &head->state);
 	client_states_put(b, &head->clients);
+	backend_states_put(b, &head->backends);
 	*count_at = b->len;
 	buf_u32(b, 0);
 }
@@ -129,6 +130,7 @@ int msg_report_decode(struct msg_report *m, const void *p, size_t n)
 	node_load_get(&c, &m->load);
 	node_state_get(&c, &m->state);
 	client_states_get(&c, &m->clients);
+	backend_states_get(&c, &m->backends);
 	m->n_rows = cursor_count(&c, PROTO_MSG_MAX / REPORT_ROW_MIN, REPORT_ROW_MIN);
 	m->rows = c;
 	report_check_rows(&c, m);
@@ -142,6 +144,7 @@ void msg_report_fini(struct msg_report *m)
 {
 	node_state_fini(&m->state);
 	client_states_fini(&m->clients);
+	backend_states_fini(&m->backends);
 	memset(m, 0, sizeof *m);
 }
 

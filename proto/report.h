@@ -10,6 +10,7 @@
 #define PORTWAY_PROTO_REPORT_H
 
 #include "common/base/cursor.h"
+#include "proto/backend_state.h"
 #include "proto/client_state.h"
 #include "proto/msg.h"
 #include "proto/node_state.h"
@@ -81,6 +82,7 @@ struct msg_report {
 	struct node_load load;
 	struct node_state state;
 	struct client_states clients;
+	struct backend_states backends;
 	uint32_t n_rows;
 	struct cursor rows; /* borrowed; walk a copy with msg_report_next() */
 };

@@ -13,7 +13,15 @@
 
 #include <stdbool.h>
 
-enum object_kind { OBJECT_MAPPING = 1, OBJECT_CLIENT = 2 };
+enum object_kind {
+	OBJECT_MAPPING = 1,
+	OBJECT_CLIENT = 2,
+	OBJECT_POOL = 3,
+	OBJECT_ROUTE = 4,
+	OBJECT_CERT = 5,
+	OBJECT_ACME = 6,
+	OBJECT_TICKETS = 7,
+};
 
 enum update_kind {
 	UPDATE_NOTHING = 0,  /* the wait is over; asks may be there */

@@ -168,6 +168,14 @@ static void on_clients(void *arg, struct client_states *out)
 		u->conf.clients(u->conf.arg, out);
 }
 
+static void on_backends(void *arg, struct backend_states *out)
+{
+	struct uplink *u = arg;
+
+	if (u->conf.backends != NULL)
+		u->conf.backends(u->conf.arg, out);
+}
+
 static bool on_rows(void *arg, size_t max_bytes, struct msg_report *head, struct buf *rows, uint32_t *n_rows)
 {
 	struct uplink *u = arg;
@@ -223,7 +231,7 @@ static int make_link(struct uplink *u, uv_loop_t *loop, struct err *e)
 static int make_lines(struct uplink *u, uv_loop_t *loop, struct err *e)
 {
 	static const struct poller_ops poller_ops = { on_fill, on_update };
-	static const struct reporter_ops reporter_ops = { on_head, on_clients, on_rows, on_acked };
+	static const struct reporter_ops reporter_ops = { on_head, on_clients, on_backends, on_rows, on_acked };
 	const struct membership_conf conf = { .path = u->conf.identity_path,
 		.token = u->conf.settings->join_token,
 		.name = u->conf.settings->name,

@@ -33,6 +33,7 @@ struct uplink_conf {
 	void (*load)(void *arg, struct node_load *out);
 	/* The agents that have links here: n, more, items, borrowed until the call returns to the loop. NULL: none. */
 	void (*clients)(void *arg, struct client_states *out);
+	void (*backends)(void *arg, struct backend_states *out); /* as reporter_ops have it; NULL: none are told */
 	/* Who this relay is: PEM texts, borrowed; when it joined, started as a member, or has a new certificate. */
 	void (*identity)(void *arg, const char *node, const char *cert, const char *ca, const char *key);
 	void *arg;

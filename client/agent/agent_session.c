@@ -1,10 +1,10 @@
 #define _GNU_SOURCE
 #include "client/agent/agent_session.h"
 
-#include "client/agent/dial.h"
 #include "common/base/err.h"
 #include "common/net/allow.h"
 #include "common/tunnel/tunnel_link.h"
+#include "common/uv/connector.h"
 #include "common/uv/fd_budget.h"
 
 #include <stdlib.h>
@@ -56,11 +56,12 @@ static void on_dialled(void *arg, int fd, const struct addr *to, const struct er
 int agent_session_begin(struct agent_session *s, struct sessions *all, const struct agent_session_kind *kind,
 	struct tunnel_link *l, const struct frame_open *o)
 {
-	const struct dial_conf conf = { .host = o->host,
+	const struct connector_conf conf = { .host = o->host,
 		.port = o->port,
 		.type = kind->type,
 		.timeout_ms = sessions_limits(all)->dial_timeout_ms,
 		.may = may_dial,
+		.denied = "is not on the agent's allow list",
 		.on_done = on_dialled,
 		.arg = s };
 
@@ -77,7 +78,7 @@ int agent_session_begin(struct agent_session *s, struct sessions *all, const str
 		return ERR_DENIED_TARGET;
 	}
 	s->host = strdup(o->host);
-	s->dial = s->host != NULL ? dial_start(l->worker, &conf) : NULL;
+	s->dial = s->host != NULL ? connector_start(l->worker, &conf) : NULL;
 	if (s->dial == NULL) {
 		free(s->host);
 		allow_unref(s->within);
@@ -90,7 +91,7 @@ int agent_session_begin(struct agent_session *s, struct sessions *all, const str
 
 void agent_session_leave(struct agent_session *s)
 {
-	dial_cancel(s->dial);
+	connector_cancel(s->dial);
 	s->dial = NULL;
 	fd_budget_give(s->link->worker->fds, 1);
 	free(s->host);

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 struct allow;
-struct dial;
+struct connector;
 struct err;
 struct frame_open;
 struct tunnel_link;
@@ -32,9 +32,9 @@ struct agent_session {
 	const struct agent_session_kind *kind;
 	struct sessions *all;
 	struct tunnel_link *link;
-	struct dial *dial;    /* NULL: not any more */
-	char *host;           /* what the relay asked for */
-	struct allow *within; /* what it may lead to besides, by the mapping; NULL: all */
+	struct connector *dial; /* NULL: not any more */
+	char *host;             /* what the relay asked for */
+	struct allow *within;   /* what it may lead to besides, by the mapping; NULL: all */
 	uint16_t port;
 	struct addr to; /* what it led to */
 	struct list in; /* the sessions of its kind */

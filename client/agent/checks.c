@@ -9,13 +9,12 @@
 #include "common/base/rand.h"
 #include "common/base/str.h"
 #include "common/net/allow.h"
+#include "common/net/verdict.h"
 #include "common/tunnel/frame_check.h"
 #include "common/tunnel/tunnel_link.h"
 #include "common/uv/worker.h"
 
 #include <stdlib.h>
-
-enum verdict { UNKNOWN, UP, DOWN };
 
 /* One target, tried one way. */
 struct check {
@@ -23,8 +22,7 @@ struct check {
 	struct list in;     /* checks.all */
 	struct list wishes; /* whoever wants to know */
 	struct frame_check_spec spec;
-	enum verdict verdict;
-	unsigned turns; /* results in a row that speak against the verdict */
+	struct verdict verdict;
 	char reason[FRAME_REASON_SIZE];
 	int64_t since_ms;
 	struct probe *probe; /* NULL: none is under way */
@@ -52,9 +50,9 @@ static struct wish *wish_in(struct list *in)
 
 static void tell(const struct wish *w)
 {
-	struct frame_health h = { .up = w->check->verdict == UP };
+	struct frame_health h = { .up = w->check->verdict.is == VERDICT_UP };
 
-	if (w->check->verdict == UNKNOWN || w->link->state != TUNNEL_UP)
+	if (w->check->verdict.is == VERDICT_UNKNOWN || w->link->state != TUNNEL_UP)
 		return;
 	str_copy(h.mapping, sizeof h.mapping, w->mapping);
 	if (!h.up)
@@ -63,30 +61,17 @@ static void tell(const struct wish *w)
 	tunnel_link_flush(w->link);
 }
 
-static void turn(struct check *c, enum verdict to, const char *reason)
+static void turn(struct check *c, const char *reason)
 {
-	c->verdict = to;
-	c->turns = 0;
 	c->since_ms = clock_wall_ms();
 	str_copy(c->reason, sizeof c->reason, reason);
-	if (to == UP)
+	if (c->verdict.is == VERDICT_UP)
 		log_info("target_up", log_s("host", c->spec.host), log_u("port", c->spec.port));
 	else
 		log_warn("target_down", log_s("host", c->spec.host), log_u("port", c->spec.port),
 			log_s("reason", reason));
 	LIST_FOREACH (it, &c->wishes)
 		tell(wish_in(it));
-}
-
-/* The first result decides alone; afterwards it takes some in a row. */
-static void on_result(struct check *c, bool good, const char *reason)
-{
-	const enum verdict says = good ? UP : DOWN;
-
-	if (says == c->verdict)
-		c->turns = 0;
-	else if (c->verdict == UNKNOWN || ++c->turns >= (good ? c->spec.rise : c->spec.fall))
-		turn(c, says, reason);
 }
 
 /* ---- trying ------------------------------------------------------------------------------------------------------- */
@@ -113,7 +98,8 @@ static void on_probed(void *arg, const struct err *why)
 
 	c->probe = NULL;
 	arm(c);
-	on_result(c, why == NULL, why != NULL ? why->msg : "");
+	if (verdict_hear(&c->verdict, why == NULL, c->spec.rise, c->spec.fall))
+		turn(c, why != NULL ? why->msg : "");
 }
 
 static void on_due(struct timer *t)
@@ -229,7 +215,7 @@ void checks_fini(struct checks *all)
 
 void checks_print(const struct checks *all, struct buf *b)
 {
-	static const char *const verdicts[] = { [UNKNOWN] = "unknown", [UP] = "up", [DOWN] = "down" };
+	static const char *const verdicts[] = { "unknown", "up", "down" };
 	static const char *const types[] = { [FRAME_CHECK_TCP] = "tcp", [FRAME_CHECK_HTTP] = "http" };
 
 	LIST_FOREACH (it, &all->all) {
@@ -239,7 +225,7 @@ void checks_print(const struct checks *all, struct buf *b)
 		jsonw_str(b, "host", c->spec.host);
 		jsonw_int(b, "port", c->spec.port);
 		jsonw_str(b, "type", types[c->spec.type]);
-		jsonw_str(b, "status", verdicts[c->verdict]);
+		jsonw_str(b, "status", verdicts[c->verdict.is]);
 		jsonw_str_or_null(b, "reason", c->reason);
 		jsonw_time(b, "since", c->since_ms);
 		jsonw_end_object(b);

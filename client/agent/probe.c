@@ -1,11 +1,11 @@
 #define _GNU_SOURCE
 #include "client/agent/probe.h"
 
-#include "client/agent/dial.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
-#include "common/base/str.h"
+#include "common/http/http_check.h"
 #include "common/tunnel/frame_check.h"
+#include "common/uv/connector.h"
 #include "common/uv/fd_budget.h"
 #include "common/uv/sys.h"
 #include "common/uv/worker.h"
@@ -14,21 +14,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STATUS_LINE 12 /* "HTTP/1.1 200": the rest does not matter */
-
 struct probe {
 	struct worker *worker;
 	const struct frame_check_spec *spec;
 	const struct probe_ops *ops;
 	void *arg;
-	struct dial *dial; /* NULL: connected */
+	struct connector *dial; /* NULL: connected */
 	struct io io;
 	struct timer timer;
 	struct task grave;
 	struct buf request;
 	size_t sent;
-	uint8_t answer[STATUS_LINE];
-	size_t got;
+	struct http_check check;
+	struct http_check_conf conf;
+	struct http_check_status status;
 	bool over;
 };
 
@@ -39,6 +38,7 @@ static void on_buried(struct task *t)
 	struct probe *p = CONTAINER_OF(t, struct probe, grave);
 
 	buf_free(&p->request);
+	http_check_fini(&p->check);
 	free(p);
 }
 
@@ -47,7 +47,7 @@ void probe_cancel(struct probe *p)
 	if (p == NULL || p->over)
 		return;
 	p->over = true;
-	dial_cancel(p->dial);
+	connector_cancel(p->dial);
 	wheel_disarm(&p->timer);
 	io_close(&p->io);
 	fd_budget_give(p->worker->fds, 1);
@@ -62,34 +62,21 @@ static void probe_end(struct probe *p, const struct err *why)
 
 /* ---- HTTP --------------------------------------------------------------------------------------------------------- */
 
-int probe_status(const uint8_t *p, size_t n)
+static void ask(struct probe *p)
 {
-	static const char shape[] = "HTTP/1.d ddd";
-	int status = 0;
+	const struct frame_check_spec *s = p->spec;
 
-	for (size_t i = 0; i < MIN(n, (size_t)STATUS_LINE); i++) {
-		if (shape[i] == 'd' ? p[i] < '0' || p[i] > '9' : p[i] != (uint8_t)shape[i])
-			return -1;
-		if (i >= 9)
-			status = status * 10 + (p[i] - '0');
-	}
-	if (n < STATUS_LINE)
-		return 0;
-	return status >= 100 ? status : -1;
-}
-
-static bool is_expected(const struct frame_check_spec *s, int status)
-{
-	return s->expect != 0 ? status == s->expect : status >= 200 && status < 400;
-}
-
-static void write_request(struct probe *p)
-{
-	const bool literal = strchr(p->spec->host, ':') != NULL;
-
-	buf_printf(&p->request, "GET %s HTTP/1.1\r\nHost: %s%s%s:%u\r\n", p->spec->path, literal ? "[" : "",
-		p->spec->host, literal ? "]" : "", (unsigned)p->spec->port);
-	buf_printf(&p->request, "User-Agent: portway-agent\r\nAccept: */*\r\nConnection: close\r\n\r\n");
+	p->status = (struct http_check_status){ s->expect, s->expect };
+	p->conf = (struct http_check_conf){ .method = "GET",
+		.path = s->path,
+		.host = s->host,
+		.port = s->port,
+		.agent = "portway-agent",
+		.statuses = &p->status,
+		.n_statuses = s->expect != 0 ? 1 : 0,
+		.text = "" };
+	http_check_init(&p->check, &p->conf);
+	http_check_request(&p->check, &p->request);
 }
 
 /* 0: it goes on; -1 and *e. */
@@ -108,20 +95,19 @@ static int send_request(struct probe *p, struct err *e)
 /* 1: it works; 0: more is to come; -1 and *e. */
 static int read_answer(struct probe *p, struct err *e)
 {
-	while (p->got < STATUS_LINE) {
-		ssize_t n = sys_recv(p->io.fd, p->answer + p->got, STATUS_LINE - p->got, 0);
+	enum http_check_says says = HTTP_CHECK_MORE;
+	uint8_t bytes[1024];
+
+	while (says == HTTP_CHECK_MORE) {
+		ssize_t n = sys_recv(p->io.fd, bytes, sizeof bytes, 0);
 
 		if (n < 0 && errno == EAGAIN)
 			return 0;
-		if (n <= 0)
-			return err_set_sys(e, ERR_UNAVAILABLE, n < 0 ? errno : ECONNRESET, "no answer to the check");
-		p->got += (size_t)n;
+		if (n < 0)
+			return err_set_sys(e, ERR_UNAVAILABLE, errno, "no answer to the check");
+		says = n > 0 ? http_check_feed(&p->check, bytes, (size_t)n) : http_check_eof(&p->check);
 	}
-	int status = probe_status(p->answer, p->got);
-
-	if (status < 0)
-		return err_set(e, ERR_PROTOCOL, NULL, "the answer to the check is not HTTP");
-	return is_expected(p->spec, status) ? 1 : err_set(e, ERR_UNAVAILABLE, NULL, "HTTP status %d", status);
+	return says == HTTP_CHECK_GOOD ? 1 : err_set(e, ERR_UNAVAILABLE, NULL, "%s", p->check.why);
 }
 
 static void on_socket(struct io *io, uint32_t events)
@@ -164,7 +150,7 @@ static void on_dialled(void *arg, int fd, const struct addr *to, const struct er
 		probe_end(p, NULL);
 		return;
 	}
-	write_request(p);
+	ask(p);
 	if (!p->request.failed && io_add(p->worker, &p->io, IO_STREAM) == 0)
 		return;
 	err_set(&why, ERR_NOMEM, NULL, "the agent is out of memory");
@@ -192,11 +178,12 @@ static void probe_init(struct probe *p, struct worker *w, const struct frame_che
 struct probe *probe_start(struct worker *w, const struct frame_check_spec *spec, const struct probe_ops *ops, void *arg)
 {
 	struct probe *p = calloc(1, sizeof *p);
-	const struct dial_conf conf = { .host = spec->host,
+	const struct connector_conf conf = { .host = spec->host,
 		.port = spec->port,
 		.type = SOCK_STREAM,
 		.timeout_ms = spec->timeout_ms,
 		.may = may_dial,
+		.denied = "is not on the agent's allow list",
 		.on_done = on_dialled,
 		.arg = p };
 
@@ -206,7 +193,7 @@ struct probe *probe_start(struct worker *w, const struct frame_check_spec *spec,
 	}
 	p->ops = ops;
 	p->arg = arg;
-	p->dial = dial_start(w, &conf);
+	p->dial = connector_start(w, &conf);
 	if (p->dial == NULL) {
 		free(p);
 		fd_budget_give(w->fds, 1);

@@ -10,8 +10,6 @@
 #include "common/base/macros.h"
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 struct addr;
 struct err;
@@ -28,8 +26,5 @@ struct probe_ops {
 struct probe *probe_start(
 	struct worker *w, const struct frame_check_spec *spec, const struct probe_ops *ops, void *arg) MUST_CHECK;
 void probe_cancel(struct probe *p); /* NULL is fine */
-
-/* The beginning of an answer: > 0 its status; 0: more is needed; -1: it is no HTTP. Pure. */
-int probe_status(const uint8_t *p, size_t n) MUST_CHECK;
 
 #endif

@@ -3,7 +3,6 @@
 
 #include "client/agent/checks.h"
 #include "client/agent/credential.h"
-#include "client/agent/dial.h"
 #include "client/agent/http_proxy.h"
 #include "client/agent/instance.h"
 #include "client/agent/proxy_hop.h"
@@ -15,6 +14,7 @@
 #include "common/base/sm.h"
 #include "common/base/str.h"
 #include "common/tunnel/frame_check.h"
+#include "common/uv/connector.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -64,7 +64,7 @@ static void uplink_end(struct uplink *u, const char *why)
 	str_copy(u->why, sizeof u->why, why);
 	uplink_move(u, UPLINK_OVER);
 	wheel_disarm(&u->timer);
-	dial_cancel(u->dial);
+	connector_cancel(u->dial);
 	proxy_hop_cancel(u->hop);
 	u->dial = NULL;
 	u->hop = NULL;
@@ -345,7 +345,7 @@ static void on_due(struct timer *t)
 {
 	struct uplink *u = CONTAINER_OF(t, struct uplink, timer);
 	const struct http_proxy *proxy = through_proxy(u) ? u->env->proxy : NULL;
-	const struct dial_conf conf = { .host = proxy != NULL ? proxy->host : u->url->host,
+	const struct connector_conf conf = { .host = proxy != NULL ? proxy->host : u->url->host,
 		.port = proxy != NULL ? proxy->port : u->url->port,
 		.type = SOCK_STREAM,
 		.timeout_ms = UPLINK_DIAL_MS,
@@ -354,7 +354,7 @@ static void on_due(struct timer *t)
 		.arg = u };
 
 	uplink_move(u, UPLINK_DIALLING);
-	u->dial = dial_start(u->env->worker, &conf);
+	u->dial = connector_start(u->env->worker, &conf);
 	if (u->dial == NULL)
 		uplink_end(u, "out of memory");
 }

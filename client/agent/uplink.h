@@ -12,7 +12,7 @@
 #include "common/tunnel/tunnel_link.h"
 
 struct credential;
-struct dial;
+struct connector;
 struct http_proxy;
 struct instance;
 struct proxy_hop;
@@ -70,7 +70,7 @@ struct uplink {
 	struct addr to;
 	struct timer timer;
 	struct task grave;
-	struct dial *dial;
+	struct connector *dial;
 	struct proxy_hop *hop;
 	struct tunnel_link link;
 	struct frame_end refused;    /* code 0: it was not */

@@ -26,11 +26,15 @@ struct tls_conf {
 	bool server;
 	const char *cert_pem; /* chain, leaf first; with the CA at its end where clients pin that; NULL: none */
 	const char *key_pem;
-	const char *ca_pem;         /* trust anchors; NULL: none */
+	bool by_name;       /* server: each session is given its certificates (tls_server.h), and there are none here */
+	const char *ca_pem; /* trust anchors; NULL: none */
+	bool system_cas;    /* client: those that this machine trusts, where there is no ca_pem */
 	const char *ca_fingerprint; /* client: instead of ca_pem, the SHA-256 (hex) of the CA that must end the chain */
 	enum tls_peer peer;         /* a client that was given a CA or a fingerprint always checks */
 	unsigned min_version;       /* 12 or 13; 0: 13 */
 	const char *server_name;    /* client: name to check and to send as SNI; NULL: chain only */
+	const char *alpn;           /* client: what it offers, each with its length in front; alpn_n 0: nothing */
+	size_t alpn_n;
 	bool peer_is_relay; /* client: the server shows a relay's certificate (CERT_CLIENT), and no other will do */
 	/* Decides on a peer whose chain was good (revocation); may be NULL. Called on the handshaking thread. */
 	bool (*accept_peer)(const struct cert_info *peer, void *arg);
@@ -53,6 +57,8 @@ struct tls_io {
 
 int tls_session_new(struct tls_session **out, struct tls_ctx *c, const struct tls_io *io, struct err *e) MUST_CHECK;
 void tls_session_free(struct tls_session *s);
+/* Client, before the handshake: the name to check and to send, instead of the context's. */
+int tls_session_expect(struct tls_session *s, const char *server_name) MUST_CHECK;
 int tls_session_handshake(struct tls_session *s);                   /* 0 when done, or a TLS_ code */
 ssize_t tls_session_read(struct tls_session *s, void *p, size_t n); /* > 0, or a TLS_ code */
 /* From now on the transport is asked for n bytes at once, not for a record: for who moves many. Memory is held for
@@ -62,6 +68,8 @@ ssize_t tls_session_write(struct tls_session *s, const void *p, size_t n);
 void tls_session_shutdown(struct tls_session *s); /* sends close_notify if the handshake was done */
 /* 0 and the peer's leaf, -1 if it showed none or it was not verified. */
 int tls_session_peer(struct tls_session *s, struct cert_info *out);
+/* What was agreed on by ALPN (RFC 7301); *n is 0: nothing. Borrowed. */
+const char *tls_session_alpn(const struct tls_session *s, size_t *n);
 /* Bytes that only the two ends of this session can know (RFC 8446 section 7.5), for a use that the label names. */
 int tls_session_export(struct tls_session *s, const char *label, uint8_t *out, size_t n) MUST_CHECK;
 /* Why the last call answered TLS_FAILED or TLS_BAD_PEER: a static or per-session string. */

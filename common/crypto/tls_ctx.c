@@ -3,6 +3,7 @@
 #include "common/crypto/cert_x509.h"
 #include "common/crypto/crypto_err.h"
 #include "common/crypto/tls.h"
+#include "common/crypto/tls_inside.h"
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
@@ -10,24 +11,9 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-/*
- * Who keeps whom: every SSL holds a reference to the tls_ctx it was made from (released by OpenSSL when the
- * SSL goes), because the verify callback reads the pin and accept_peer from it.
- */
-struct tls_ctx {
-	atomic_uint refs;
-	SSL_CTX *ssl;
-	bool server;
-	char *server_name;
-	char pin[CERT_FINGERPRINT_SIZE]; /* "": anchors are in ssl's store */
-	bool (*accept_peer)(const struct cert_info *peer, void *arg);
-	void *arg;
-};
 
 /* The slot of an SSL that holds its tls_ctx; OpenSSL hands such numbers out once per process. */
 static pthread_once_t tls_ctx_once = PTHREAD_ONCE_INIT;
@@ -122,7 +108,7 @@ static int tls_ctx_load_anchors(struct tls_ctx *c, const char *ca_pem, struct er
  */
 static int tls_ctx_set_trust(struct tls_ctx *c, const struct tls_conf *conf, struct err *e)
 {
-	bool knows_ca = conf->ca_pem != NULL || conf->ca_fingerprint != NULL;
+	bool knows_ca = conf->ca_pem != NULL || conf->ca_fingerprint != NULL || conf->system_cas;
 	int mode = SSL_VERIFY_NONE;
 
 	if (conf->peer != TLS_PEER_NONE && !knows_ca)
@@ -133,6 +119,8 @@ static int tls_ctx_set_trust(struct tls_ctx *c, const struct tls_conf *conf, str
 		str_copy(c->pin, sizeof c->pin, conf->ca_fingerprint);
 	else if (conf->ca_pem != NULL && tls_ctx_load_anchors(c, conf->ca_pem, e) != 0)
 		return -1;
+	else if (conf->system_cas && SSL_CTX_set_default_verify_paths(c->ssl) != 1)
+		return crypto_err(e, ERR_CRYPTO, "load the system's CA certificates");
 	if (conf->peer != TLS_PEER_NONE || (!c->server && knows_ca))
 		mode = SSL_VERIFY_PEER;
 	if (conf->peer == TLS_PEER_REQUIRED)
@@ -174,6 +162,8 @@ static int tls_ctx_load_own(struct tls_ctx *c, const struct tls_conf *conf, stru
 	STACK_OF(X509) * chain;
 	bool ok;
 
+	if (conf->by_name)
+		return 0;
 	if (conf->cert_pem == NULL || conf->key_pem == NULL) {
 		if (c->server || conf->cert_pem != conf->key_pem)
 			return err_set(e, ERR_CRYPTO, NULL, "TLS: a certificate and its private key are needed");
@@ -218,6 +208,16 @@ static int tls_ctx_set_protocol(struct tls_ctx *c, unsigned min_version, struct 
 	return 0;
 }
 
+static int tls_ctx_set_alpn(struct tls_ctx *c, const struct tls_conf *conf, struct err *e)
+{
+	if (conf->alpn_n == 0)
+		return 0;
+	/* answers 0 for success, unlike its neighbours */
+	if (SSL_CTX_set_alpn_protos(c->ssl, (const unsigned char *)conf->alpn, (unsigned)conf->alpn_n) != 0)
+		return crypto_err(e, ERR_CRYPTO, "set up ALPN");
+	return 0;
+}
+
 int tls_ctx_new(struct tls_ctx **out, const struct tls_conf *conf, struct err *e)
 {
 	struct tls_ctx *c = calloc(1, sizeof *c);
@@ -233,8 +233,12 @@ int tls_ctx_new(struct tls_ctx **out, const struct tls_conf *conf, struct err *e
 		goto fail;
 	}
 	if (tls_ctx_set_protocol(c, conf->min_version, e) != 0 || tls_ctx_set_trust(c, conf, e) != 0 ||
-		tls_ctx_load_own(c, conf, e) != 0)
+		tls_ctx_load_own(c, conf, e) != 0 || tls_ctx_set_alpn(c, conf, e) != 0)
 		goto fail;
+	if (conf->by_name && tls_server_init(c->ssl) != 0) {
+		crypto_err(e, ERR_CRYPTO, "set up TLS");
+		goto fail;
+	}
 	*out = c;
 	return 0;
 fail:
@@ -258,17 +262,17 @@ void tls_ctx_unref(struct tls_ctx *c)
 }
 
 /* SNI carries names only (RFC 6066 section 3); the check takes addresses as well. */
-static bool tls_ctx_set_name(const struct tls_ctx *c, SSL *ssl)
+bool tls_ctx_set_name(SSL *ssl, const char *name)
 {
 	uint8_t ip[16];
 	bool is_ip;
 
-	if (c->server_name == NULL)
+	if (name == NULL)
 		return true;
-	is_ip = inet_pton(AF_INET, c->server_name, ip) == 1 || inet_pton(AF_INET6, c->server_name, ip) == 1;
-	if (!is_ip && SSL_set_tlsext_host_name(ssl, c->server_name) != 1)
+	is_ip = inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
+	if (!is_ip && SSL_set_tlsext_host_name(ssl, name) != 1)
 		return false;
-	return SSL_set1_host(ssl, c->server_name) == 1;
+	return SSL_set1_host(ssl, name) == 1;
 }
 
 SSL *tls_ctx_ssl(struct tls_ctx *c)
@@ -286,7 +290,7 @@ SSL *tls_ctx_ssl(struct tls_ctx *c)
 		return ssl;
 	}
 	SSL_set_connect_state(ssl);
-	if (!tls_ctx_set_name(c, ssl)) {
+	if (!tls_ctx_set_name(ssl, c->server_name)) {
 		SSL_free(ssl);
 		ERR_clear_error();
 		return NULL;

@@ -2,6 +2,7 @@
 #include "common/crypto/cert_x509.h"
 #include "common/crypto/crypto_err.h"
 #include "common/crypto/tls.h"
+#include "common/crypto/tls_inside.h"
 
 #include <limits.h>
 #include <openssl/bio.h>
@@ -10,14 +11,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct tls_session {
-	SSL *ssl;
-	struct tls_io io;
-	bool ended;  /* the transport has no more bytes */
-	bool broken; /* a fatal error: OpenSSL forbids SSL_shutdown() afterwards */
-	const char *reason;
-};
 
 /* ---- the transport as a BIO
  * -------------------------------------------------------------------------------------- */
@@ -119,7 +112,26 @@ void tls_session_free(struct tls_session *s)
 	if (s == NULL)
 		return;
 	SSL_free(s->ssl);
+	tls_server_leave(s);
 	free(s);
+}
+
+int tls_session_expect(struct tls_session *s, const char *server_name)
+{
+	bool ok = tls_ctx_set_name(s->ssl, server_name);
+
+	ERR_clear_error();
+	return ok ? 0 : -1;
+}
+
+const char *tls_session_alpn(const struct tls_session *s, size_t *n)
+{
+	const unsigned char *p;
+	unsigned len;
+
+	SSL_get0_alpn_selected(s->ssl, &p, &len);
+	*n = len;
+	return (const char *)p;
 }
 
 static int session_fail(struct tls_session *s, int code, const char *reason)
@@ -135,7 +147,7 @@ static int session_result(struct tls_session *s, int rc)
 {
 	int why = SSL_get_error(s->ssl, rc);
 	long verify = SSL_get_verify_result(s->ssl);
-	unsigned long n = ERR_peek_error();
+	unsigned long n = ERR_peek_error(), last = ERR_peek_last_error();
 
 	if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
 		return TLS_AGAIN;
@@ -145,7 +157,8 @@ static int session_result(struct tls_session *s, int rc)
 		return session_fail(s, TLS_FAILED, "the connection broke");
 	if (s->ended)
 		return session_fail(s, TLS_FAILED, "the connection ended in the middle");
-	if (ERR_GET_REASON(n) == SSL_R_CERTIFICATE_VERIFY_FAILED)
+	if (ERR_GET_REASON(last) ==
+		SSL_R_CERTIFICATE_VERIFY_FAILED) /* what went wrong with a signature stands before it */
 		return session_fail(s, TLS_BAD_PEER, X509_verify_cert_error_string(verify));
 	if (ERR_GET_REASON(n) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
 		return session_fail(s, TLS_BAD_PEER, "peer showed no certificate");
@@ -158,7 +171,10 @@ int tls_session_handshake(struct tls_session *s)
 
 	ERR_clear_error();
 	rc = SSL_do_handshake(s->ssl);
-	return rc == 1 ? 0 : session_result(s, rc);
+	if (rc != 1)
+		return session_result(s, rc);
+	tls_server_leave(s);
+	return 0;
 }
 
 ssize_t tls_session_read(struct tls_session *s, void *p, size_t n)

@@ -148,7 +148,7 @@ void http_writer_field_u64(struct http_writer *w, const char *name, uint64_t val
 
 static bool stays(const struct http_field *f, uint64_t without)
 {
-	return (f->flags & HTTP_FIELD_HOP) == 0 && (without >> f->id & 1) == 0;
+	return f->flags == 0 && (without >> f->id & 1) == 0;
 }
 
 /*

@@ -113,8 +113,9 @@ static void *work_cluster(void *arg)
 	struct cluster *c = arg;
 
 	prctl(PR_SET_NAME, "cluster");
-	while (sleep_ms(c, c->conf.shared ? CLUSTER_BEAT_MS : CLUSTER_ALONE_BEAT_MS))
+	do
 		beat(c);
+	while (sleep_ms(c, c->conf.shared ? CLUSTER_BEAT_MS : CLUSTER_ALONE_BEAT_MS));
 	return NULL;
 }
 

@@ -26,6 +26,7 @@ void roll_see(struct roll *r, const char *id, int64_t beat)
 	}
 	if (one == NULL)
 		return;
+	one->beats = one->beats || (one->look != 0 && one->beat != beat);
 	one->missed = one->beat != beat ? 0 : one->missed + 1;
 	one->lost = one->lost && one->missed > 0;
 	one->beat = beat;
@@ -54,6 +55,6 @@ size_t roll_alive(const struct roll *r)
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->n; i++)
-		n += !r->all[i].lost;
+		n += r->all[i].beats && !r->all[i].lost;
 	return n;
 }

@@ -26,6 +26,7 @@ struct roll {
 		char id[RAND_ID_SIZE];
 		int64_t beat;
 		unsigned missed; /* looks in a row at the same beat */
+		bool beats;      /* it was seen to: a row alone may be of one that was killed before we came */
 		bool lost;
 		uint64_t look; /* when its row was there last */
 	} all[ROLL_MAX];

@@ -46,21 +46,6 @@ static void print_error(struct buf *b, const struct job *j)
 	jsonw_end_object(b);
 }
 
-static void print_args(struct buf *b, const struct job *j, const struct job_kind *kind)
-{
-	json_t *args = json_loads(j->args, 0, NULL);
-	json_t *shown = kind_show(kind, args);
-	char *text = shown != NULL ? json_dumps(shown, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-
-	if (text != NULL)
-		jsonw_raw(b, "args", text, strlen(text));
-	else
-		jsonw_null(b, "args");
-	free(text);
-	json_decref(shown);
-	json_decref(args);
-}
-
 static void print_members(struct buf *b, const struct job *j)
 {
 	jsonw_str(b, "id", j->id);
@@ -96,7 +81,7 @@ void job_print(struct buf *b, const struct job *j, const struct job_kind *kind)
 {
 	jsonw_object(b, NULL);
 	print_members(b, j);
-	print_args(b, j, kind);
+	kind_print_args(b, kind, j->args);
 	if (j->result != NULL)
 		jsonw_raw(b, "result", j->result, strlen(j->result));
 	else

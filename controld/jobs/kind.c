@@ -1,8 +1,11 @@
 #include "controld/jobs/kind.h"
 
+#include "common/base/jsonw.h"
 #include "common/base/str.h"
 
 #include <assert.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const char *const queue_names[JOB_QUEUES] = { "critical", "default", "low" };
 
@@ -48,11 +51,12 @@ void kind_check(const struct job_kind *k, const json_t *args, struct err_list *e
 	schema_check(k->args != NULL ? k->args : &nothing, args, false, errs);
 }
 
-json_t *kind_show(const struct job_kind *k, const json_t *args)
+/* A copy in which secret members are "***". */
+static json_t *shown_of(const struct job_kind *k, const json_t *args)
 {
 	json_t *copy = json_copy((json_t *)(uintptr_t)args);
 
-	if (copy == NULL || k == NULL || k->args == NULL)
+	if (copy == NULL || k->args == NULL)
 		return copy;
 	for (size_t i = 0; i < k->args->n; i++) {
 		const struct schema_field *f = &k->args->fields[i];
@@ -61,4 +65,19 @@ json_t *kind_show(const struct job_kind *k, const json_t *args)
 			(void)json_object_set_new(copy, f->name, json_string("***"));
 	}
 	return copy;
+}
+
+void kind_print_args(struct buf *b, const struct job_kind *k, const char *args)
+{
+	json_t *all = k != NULL ? json_loads(args, 0, NULL) : NULL;
+	json_t *shown = all != NULL ? shown_of(k, all) : NULL;
+	char *text = shown != NULL ? json_dumps(shown, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+
+	if (text != NULL)
+		jsonw_raw(b, "args", text, strlen(text));
+	else
+		jsonw_null(b, "args");
+	free(text);
+	json_decref(shown);
+	json_decref(all);
 }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct buf;
 struct err;
 struct job_run;
 
@@ -63,8 +64,9 @@ void kinds_add(struct kinds *k, struct job_kinds table);
 const struct job_kind *kinds_find(const struct kinds *k, const char *name, void **feature);
 /* Whether arguments fit; all errors are added. */
 void kind_check(const struct job_kind *k, const json_t *args, struct err_list *errs);
-/* A copy in which secret members are "***". */
-json_t *kind_show(const struct job_kind *k, const json_t *args);
+/* The member "args" of what is printed, from their text: secret members are "***"; null if the kind is unknown, for nobody
+ * knows then what of it is secret. */
+void kind_print_args(struct buf *b, const struct job_kind *k, const char *args);
 
 const char *job_queue_name(enum job_queue q);
 int job_queue_parse(const char *s, enum job_queue *out) MUST_CHECK;

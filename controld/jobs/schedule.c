@@ -223,28 +223,13 @@ const struct erasure schedule_erasure = { "schedule", "schedules,schedule_ticks"
 
 /* ---- printing ---------------------------------------------------------------------------------------------------- */
 
-static void print_args(struct buf *b, const struct schedule *s, const struct job_kind *kind)
-{
-	json_t *args = json_loads(s->args, 0, NULL);
-	json_t *shown = kind_show(kind, args);
-	char *text = shown != NULL ? json_dumps(shown, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-
-	if (text != NULL)
-		jsonw_raw(b, "args", text, strlen(text));
-	else
-		jsonw_null(b, "args");
-	free(text);
-	json_decref(shown);
-	json_decref(args);
-}
-
 void schedule_print(struct buf *b, const struct schedule *s, const struct job_kind *kind)
 {
 	jsonw_object(b, NULL);
 	jsonw_str(b, "id", s->id);
 	jsonw_str(b, "name", s->name);
 	jsonw_str(b, "kind", s->kind);
-	print_args(b, s, kind);
+	kind_print_args(b, kind, s->args);
 	jsonw_str(b, "cron", s->cron);
 	jsonw_str(b, "time_zone", s->time_zone);
 	jsonw_str(b, "missed", s->run_missed ? MISSED_RUN : MISSED_SKIP);

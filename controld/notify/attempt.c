@@ -10,9 +10,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define ANSWER_MAX      16384
-#define RETRY_AFTER_MAX 3600 /* s: an answer may not hold us up longer */
-#define HEADER_SIZE     160
+#define ANSWER_MAX  16384
+#define HEADER_SIZE 160
 
 static void sign(char dst[ATTEMPT_SIGNATURE_SIZE], const char *prefix, const char *secret, const void *p, size_t n)
 {
@@ -54,7 +53,8 @@ struct headers {
 	const char *all[8];
 };
 
-static void headers_of(struct headers *h, const struct webhook *w, const struct delivery *d, const char *body, size_t n)
+static void signed_headers(
+	struct headers *h, const struct webhook *w, const struct delivery *d, const char *body, size_t n)
 {
 	const int64_t now_s = clock_wall_ms() / 1000;
 	char plain[ATTEMPT_SIGNATURE_SIZE], timed[ATTEMPT_SIGNATURE_SIZE];
@@ -73,17 +73,6 @@ static void headers_of(struct headers *h, const struct webhook *w, const struct 
 	h->all[ARRAY_LEN(h->lines)] = NULL;
 }
 
-/* Seconds; a date is not looked at, our own time counts then. */
-static int64_t retry_after_ms(struct outbound_answer *a)
-{
-	char text[64];
-	uint64_t s;
-
-	if (!outbound_header(a, "Retry-After", text, sizeof text) || str_to_u64(text, 0, UINT64_MAX, &s) != 0)
-		return 0;
-	return (int64_t)MIN(s, RETRY_AFTER_MAX) * 1000;
-}
-
 static void post(
 	struct attempt *out, const struct attempt_conf *c, const struct outbound_request *rq, const struct format *f)
 {
@@ -98,7 +87,7 @@ static void post(
 	} else {
 		out->status = answer.status;
 		out->verdict = f->judge(answer.status);
-		out->retry_after_ms = retry_after_ms(&answer);
+		out->pause_ms = f->pause_ms(&answer);
 		if (out->verdict != VERDICT_DELIVERED)
 			(void)str_fmt(out->error, sizeof out->error, "answered %d", answer.status);
 		outbound_answer_fini(&answer);
@@ -109,6 +98,7 @@ static void post(
 static void dispatch(struct attempt *out, const struct attempt_conf *c, const struct webhook *w,
 	const struct delivery *d, struct buf *body)
 {
+	const struct format *f = format_find(w->format);
 	struct headers h = { 0 };
 	const struct outbound_request rq = { .method = "POST",
 		.url = w->url,
@@ -120,8 +110,11 @@ static void dispatch(struct attempt *out, const struct attempt_conf *c, const st
 		.stop = c->stop,
 		.arg = c->arg };
 
-	headers_of(&h, w, d, rq.body, rq.body_n);
-	post(out, c, &rq, format_find(w->format));
+	if (f->is_signed)
+		signed_headers(&h, w, d, rq.body, rq.body_n);
+	else
+		h.all[0] = "Content-Type: application/json";
+	post(out, c, &rq, f);
 }
 
 static void refuse(struct attempt *out, const char *why)

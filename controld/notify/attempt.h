@@ -28,7 +28,7 @@ struct attempt {
 	enum verdict verdict;
 	int status; /* 0: no answer */
 	int64_t latency_ms;
-	int64_t retry_after_ms; /* as the answer says; 0: it does not */
+	int64_t pause_ms; /* until the next call, as the answer says; 0: it does not */
 	char error[WEBHOOK_ERROR_SIZE];
 };
 

@@ -71,17 +71,17 @@ static void plan(struct round *r)
 		.status = a->status,
 		.latency_ms = a->latency_ms,
 		.now_ms = now,
-		.due_ms = now + MAX((int64_t)wait, a->retry_after_ms),
+		.due_ms = now + MAX((int64_t)wait, a->pause_ms),
 		.until_ms = hold_until(n),
 		.error = a->error };
-	if (a->verdict == VERDICT_DELIVERED)
-		r->result.state = "delivered";
-	else if (a->verdict == VERDICT_REFUSED)
-		r->result.state = "refused";
-	else if (a->verdict == VERDICT_DEAD)
+	if (a->verdict == VERDICT_DELIVERED || a->verdict == VERDICT_REFUSED) {
+		r->result.state = a->verdict == VERDICT_DELIVERED ? "delivered" : "refused";
+		r->result.due_ms = a->pause_ms > 0 ? now + a->pause_ms : 0;
+	} else if (a->verdict == VERDICT_DEAD) {
 		(void)str_fmt(r->why, sizeof r->why, "the endpoint answered %d", a->status);
-	else if (failures >= (int64_t)n->conf.attempts)
+	} else if (failures >= (int64_t)n->conf.attempts) {
 		(void)str_fmt(r->why, sizeof r->why, "%lld attempts in a row failed", (long long)failures);
+	}
 }
 
 /* True to go on with the next one. */
@@ -96,7 +96,7 @@ static bool note(struct round *r, struct err *e)
 	if (pause)
 		log_warn("webhook_paused", log_s("webhook", r->webhook.id), log_s("tenant", r->webhook.tenant_id),
 			log_s("why", r->why));
-	return r->attempt.verdict == VERDICT_DELIVERED || r->attempt.verdict == VERDICT_REFUSED;
+	return !str_eq(r->result.state, "pending") && r->result.due_ms == 0;
 }
 
 /* ---- a sender ---------------------------------------------------------------------------------------------------- */

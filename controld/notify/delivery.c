@@ -4,10 +4,13 @@
 #include "common/base/jsonw.h"
 #include "common/base/str.h"
 #include "controld/store/changes.h"
+#include "controld/store/erasure.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#define READER "webhooks"
+#define READER  "webhooks"
+#define BLANKED "-" /* what a text is about that says so no more */
 
 enum {
 	SQL_BEGIN_READER,
@@ -29,6 +32,9 @@ enum {
 	SQL_INSERT_TEST,
 	SQL_LIST,
 	SQL_PRUNE,
+	SQL_OF_SUBJECT,
+	SQL_OF_TENANT,
+	SQL_BLANK,
 };
 static const char *const sql[] = {
 	[SQL_BEGIN_READER] = "INSERT INTO log_readers (name, seq) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
@@ -38,8 +44,8 @@ static const char *const sql[] = {
 	[SQL_COUNT_DROPPED] = "UPDATE webhook_queues SET dropped = dropped + 1 WHERE webhook_id = ?1",
 	[SQL_INSERT] =
 		"INSERT INTO webhook_deliveries (id, webhook_id, tenant_id, seq, event, state, body, attempts, status, "
-		"latency_ms, error, created_ms, ended_ms) VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, 0, 0, 0, '', ?7, "
-		"0)",
+		"latency_ms, error, created_ms, ended_ms, subject) VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, 0, 0, 0, "
+		"'', ?7, 0, ?8)",
 	[SQL_DUE] = "SELECT q.webhook_id, q.take FROM webhook_queues q JOIN webhooks w ON w.id = q.webhook_id WHERE "
 		    "q.waiting "
 		    "> 0 AND q.due_ms <= ?1 AND q.held_until_ms <= ?1 AND w.enabled = 1 AND w.paused = '' ORDER BY "
@@ -59,7 +65,7 @@ static const char *const sql[] = {
 	[SQL_HEAD] = "SELECT id, seq, event, body, attempts FROM webhook_deliveries WHERE webhook_id = ?1 AND state = "
 		     "'pending' ORDER BY seq LIMIT 1",
 	[SQL_QUEUE_DONE] =
-		"UPDATE webhook_queues SET waiting = waiting - 1, failures = 0, due_ms = 0, held_until_ms = ?3, "
+		"UPDATE webhook_queues SET waiting = waiting - 1, failures = 0, due_ms = ?7, held_until_ms = ?3, "
 		"last_status = ?4, last_error = ?5, last_ok_ms = CASE WHEN last_ok_ms < ?6 THEN ?6 ELSE last_ok_ms END "
 		"WHERE "
 		"webhook_id = ?1 AND take = ?2",
@@ -80,6 +86,13 @@ static const char *const sql[] = {
 	[SQL_PRUNE] =
 		"DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM webhook_deliveries WHERE ended_ms > 0 AND "
 		"ended_ms < ?1 LIMIT ?2)",
+	[SQL_OF_SUBJECT] = "SELECT id, body FROM webhook_deliveries WHERE subject = ?1 AND state = 'pending' ORDER BY "
+			   "seq LIMIT ?2",
+	[SQL_OF_TENANT] =
+		"SELECT id, body FROM webhook_deliveries WHERE tenant_id = ?1 AND state = 'pending' AND subject <> "
+		"'" BLANKED "' ORDER BY seq LIMIT ?2",
+	[SQL_BLANK] =
+		"UPDATE webhook_deliveries SET body = ?2, subject = '" BLANKED "' WHERE id = ?1 AND state = 'pending'",
 };
 const struct sql_table delivery_sql = { "webhook delivery", sql, ARRAY_LEN(sql) };
 
@@ -124,7 +137,7 @@ int delivery_queue(struct db *tx, const struct delivery_order *o, struct err *e)
 		return -1;
 	rand_id(id, "dlv");
 	return db_exec(tx, sql[SQL_INSERT], e, bind_s(id), bind_s(o->webhook_id), bind_s(o->tenant_id), bind_i(o->seq),
-		bind_s(o->topic), bind_s(o->body), bind_i(o->now_ms));
+		bind_s(o->topic), bind_s(o->body), bind_i(o->now_ms), bind_s(o->subject));
 }
 
 /* ---- serving ----------------------------------------------------------------------------------------------------- */
@@ -213,7 +226,8 @@ int delivery_note(struct db *tx, const struct delivery_result *r, struct err *e)
 	if (str_eq(r->state, "pending"))
 		return note_again(tx, r, e);
 	n = db_exec(tx, sql[SQL_QUEUE_DONE], e, bind_s(r->hold->webhook_id), bind_i(r->hold->take), bind_i(r->until_ms),
-		bind_i(r->status), bind_s(r->error), bind_i(str_eq(r->state, "delivered") ? r->now_ms : 0));
+		bind_i(r->status), bind_s(r->error), bind_i(str_eq(r->state, "delivered") ? r->now_ms : 0),
+		bind_i(r->due_ms));
 	if (n <= 0)
 		return n;
 	return db_exec(tx, sql[SQL_END], e, bind_s(r->id), bind_s(r->state), bind_i(r->status), bind_i(r->latency_ms),
@@ -278,3 +292,53 @@ int delivery_prune(struct db *tx, int64_t before_ms, unsigned limit, unsigned *n
 	*n = rc > 0 ? (unsigned)rc : 0;
 	return MIN(rc, 0);
 }
+
+/* ---- who goes for good ------------------------------------------------------------------------------------------- */
+
+#define BLANKED_AT_ONCE 50
+
+struct waiting {
+	char id[RAND_ID_SIZE];
+	char *body;
+};
+
+static int read_waiting(
+	struct db *tx, const struct erase_owner *o, struct waiting w[BLANKED_AT_ONCE], size_t *n, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	*n = 0;
+	if (db_query(tx, &q, sql[o->tenant ? SQL_OF_TENANT : SQL_OF_SUBJECT], e, bind_s(o->id),
+		    bind_i(BLANKED_AT_ONCE)) != 0)
+		return -1;
+	while ((rc = query_next(q, e)) == 1 && *n < BLANKED_AT_ONCE) {
+		struct waiting *one = &w[(*n)++];
+
+		(void)str_copy(one->id, sizeof one->id, query_text(q, 0));
+		one->body = topic_blank(query_text(q, 1));
+	}
+	query_end(q);
+	return MIN(rc, 0);
+}
+
+static int blank(
+	struct db *tx, const struct erase_owner *o, unsigned limit, int64_t *position, unsigned *n, struct err *e)
+{
+	struct waiting w[BLANKED_AT_ONCE];
+	size_t found;
+	int rc = read_waiting(tx, o, w, &found, e);
+
+	(void)position;
+	for (size_t i = 0; i < found; i++) {
+		if (rc == 0 && w[i].body == NULL)
+			rc = err_set(e, ERR_NOMEM, NULL, "webhook delivery %s: out of memory", w[i].id);
+		if (rc == 0)
+			rc = MIN(db_exec(tx, sql[SQL_BLANK], e, bind_s(w[i].id), bind_s(w[i].body)), 0);
+		free(w[i].body);
+	}
+	*n = found == BLANKED_AT_ONCE ? limit : 0; /* to be called again while there may be more */
+	return rc;
+}
+
+const struct erasure delivery_erasure = { "webhook delivery", "webhook_deliveries", blank };

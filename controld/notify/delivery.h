@@ -41,6 +41,7 @@ int delivery_move_offset(struct db *tx, int64_t from, int64_t to, struct err *e)
 
 struct delivery_order { /* borrowed */
 	const char *webhook_id, *tenant_id, *topic, *body;
+	const char *subject; /* what it is about */
 	int64_t seq, now_ms, waiting_max;
 };
 /* Queues one: 1; 0 when the webhook is gone, its queue is full (counted there), or it is queued already. */
@@ -66,7 +67,8 @@ struct delivery_result {
 	const struct delivery_hold *hold;
 	const char *id;
 	const char *state; /* "delivered", "refused"; "pending": again at due_ms */
-	int64_t status, latency_ms, now_ms, due_ms;
+	int64_t status, latency_ms, now_ms;
+	int64_t due_ms;   /* nothing is sent before; 0: it may be at once */
 	int64_t until_ms; /* how long the queue stays held */
 	const char *error;
 };
@@ -84,5 +86,8 @@ int delivery_print_list(struct db *db, const char *webhook_id, const char *befor
 int delivery_prune(struct db *tx, int64_t before_ms, unsigned limit, unsigned *n, struct err *e) MUST_CHECK;
 
 extern const struct sql_table delivery_sql;
+struct erasure;
+/* Texts that wait are blanked; after webhook_erasure. */
+extern const struct erasure delivery_erasure;
 
 #endif

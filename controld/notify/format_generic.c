@@ -1,7 +1,11 @@
 /* JSON as it is, to a program of the user's. */
 #include "controld/notify/format.h"
 
-#include <stddef.h>
+#include "common/base/str.h"
+
+#include <string.h>
+
+#define RETRY_AFTER_MAX 3600 /* s: an answer may not hold us up longer */
 
 static enum verdict judge(int status)
 {
@@ -20,4 +24,30 @@ static enum verdict judge(int status)
 	}
 }
 
-const struct format format_generic = { "generic", NULL, judge };
+/* What stands behind the ? is often a secret. */
+static void show_url(const char *url, char *dst, size_t size)
+{
+	const size_t n = strcspn(url, "?");
+
+	(void)str_fmt(dst, size, "%.*s%s", (int)MIN(n, size - 5), url, url[n] == '?' ? "?***" : "");
+}
+
+/* Seconds; a date is not looked at, our own time counts then. */
+static int64_t pause_ms(struct outbound_answer *a)
+{
+	char text[64];
+	uint64_t s;
+
+	if (judge(a->status) == VERDICT_DELIVERED || !outbound_header(a, "Retry-After", text, sizeof text) ||
+		str_to_u64(text, 0, UINT64_MAX, &s) != 0)
+		return 0;
+	return (int64_t)MIN(s, RETRY_AFTER_MAX) * 1000;
+}
+
+const struct format format_generic = {
+	.name = "generic",
+	.is_signed = true,
+	.show_url = show_url,
+	.judge = judge,
+	.pause_ms = pause_ms,
+};

@@ -20,7 +20,7 @@ struct target {
 
 struct text {
 	struct buf body;
-	char topic[TOPIC_SIZE], tenant_id[40];
+	char topic[TOPIC_SIZE], tenant_id[40], subject[TOPIC_SUBJECT_SIZE];
 	int64_t seq;
 };
 
@@ -99,6 +99,7 @@ static struct text *add_text(struct haul *h, const struct change *c, const char 
 	topic_body(&t->body, c, topic, h->log_id);
 	(void)str_copy(t->topic, sizeof t->topic, topic);
 	(void)str_copy(t->tenant_id, sizeof t->tenant_id, c->tenant);
+	(void)str_copy(t->subject, sizeof t->subject, c->subject);
 	t->seq = c->seq;
 	h->failed = h->failed || t->body.failed;
 	return t;
@@ -106,7 +107,10 @@ static struct text *add_text(struct haul *h, const struct change *c, const char 
 
 static bool wants(const struct target *t, const struct change *c, const char *topic)
 {
-	return c->seq > t->from_seq && str_eq(t->tenant_id, c->tenant) && topic_matches(t->events, topic);
+	/* one of no tenant is the platform's */
+	const bool may = t->tenant_id[0] == '\0' || (topic_is_open(c) && str_eq(t->tenant_id, c->tenant));
+
+	return may && c->seq > t->from_seq && topic_matches(t->events, topic);
 }
 
 static int on_change(const struct change *c, void *arg)
@@ -117,8 +121,6 @@ static int on_change(const struct change *c, void *arg)
 
 	h->to = c->seq;
 	h->changes++;
-	if (!topic_is_open(c))
-		return 0;
 	topic_name(topic, c);
 	for (size_t i = 0; i < h->n_targets; i++) {
 		struct pair *grown;
@@ -164,6 +166,7 @@ static int work_queue(struct db *tx, void *arg, struct err *e)
 		const struct delivery_order o = { .webhook_id = h->targets[h->pairs[i].target].id,
 			.tenant_id = t->tenant_id,
 			.topic = t->topic,
+			.subject = t->subject,
 			.body = buf_cstr(&t->body),
 			.seq = t->seq,
 			.now_ms = clock_wall_ms(),

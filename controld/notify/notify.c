@@ -14,7 +14,7 @@
 
 const struct sql_table *const notify_sql[] = { &webhook_sql, &delivery_sql };
 const size_t notify_sql_n = ARRAY_LEN(notify_sql);
-const struct erasure *const notify_erasures[] = { &webhook_erasure };
+const struct erasure *const notify_erasures[] = { &webhook_erasure, &delivery_erasure };
 const size_t notify_erasures_n = ARRAY_LEN(notify_erasures);
 
 void notify_poke(struct notify *n)
@@ -138,9 +138,12 @@ int notify_clean(struct notify *n, int64_t now_ms, struct err *e)
 	return 0;
 }
 
-struct route_table notify_routes(struct notify *n)
+struct route_table notify_routes(struct notify *n, size_t i)
 {
-	return (struct route_table){ webhook_rows, webhook_rows_n, n };
+	const struct route_table tables[NOTIFY_ROUTES] = { { webhook_rows, webhook_rows_n, n },
+		{ webhook_admin_rows, webhook_admin_rows_n, n }, { dispatch_rows, dispatch_rows_n, n } };
+
+	return tables[i];
 }
 
 struct metrics *notify_metrics(struct notify *n)

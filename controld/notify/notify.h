@@ -48,7 +48,9 @@ void notify_free(struct notify *n);
 
 /* For the janitor: what is too old of the log of deliveries. */
 int notify_clean(struct notify *n, int64_t now_ms, struct err *e) MUST_CHECK;
-struct route_table notify_routes(struct notify *n);
+#define NOTIFY_ROUTES 3
+/* The i-th table of routes. */
+struct route_table notify_routes(struct notify *n, size_t i);
 struct metrics *notify_metrics(struct notify *n);
 
 extern const struct sql_table *const notify_sql[];

@@ -49,5 +49,11 @@ void notify_metrics_totals(struct notify_metrics *m, int64_t waiting, int64_t pa
 /* webhook_api.c */
 extern const struct route webhook_rows[];
 extern const size_t webhook_rows_n;
+/* webhook_admin_api.c */
+extern const struct route webhook_admin_rows[];
+extern const size_t webhook_admin_rows_n;
+/* dispatch_api.c */
+extern const struct route dispatch_rows[];
+extern const size_t dispatch_rows_n;
 
 #endif

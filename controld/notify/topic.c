@@ -12,10 +12,19 @@ static const struct {
 	const char *op, *verb;
 } verbs[] = { { "create", "created" }, { "update", "updated" }, { "delete", "deleted" } };
 
+static bool is_event(const struct change *c)
+{
+	return str_eq(c->kind, TOPIC_EVENT_KIND) && str_eq(c->op, TOPIC_EVENT_OP);
+}
+
 void topic_name(char dst[TOPIC_SIZE], const struct change *c)
 {
 	const char *verb = c->op;
 
+	if (is_event(c)) {
+		(void)str_copy(dst, TOPIC_SIZE, c->subject);
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
 		if (str_eq(c->op, verbs[i].op))
 			verb = verbs[i].verb;
@@ -60,6 +69,11 @@ static bool is_pattern(const char *s)
 	return str_eq(s, "*") || (*s != '\0' && s[strspn(s, letters)] == '\0');
 }
 
+bool topic_is_name(const char *s)
+{
+	return is_pattern(s) && strchr(s, '*') == NULL;
+}
+
 int topic_list_take(const json_t *events, char *dst, size_t size, struct err *e)
 {
 	size_t used = 0, i;
@@ -102,6 +116,14 @@ static void put_fields(struct buf *b, const char *fields)
 	jsonw_end_array(b);
 }
 
+static void put_object(struct buf *b, const char *key, const char *object)
+{
+	if (object != NULL && object[0] == '{')
+		jsonw_raw(b, key, object, strlen(object));
+	else
+		jsonw_null(b, key);
+}
+
 void topic_body(struct buf *b, const struct change *c, const char *topic, const uint8_t log_id[CHANGES_LOG_ID_SIZE])
 {
 	char id[EVENTS_ID_SIZE];
@@ -112,14 +134,31 @@ void topic_body(struct buf *b, const struct change *c, const char *topic, const 
 	jsonw_str(b, "event", topic);
 	jsonw_time(b, "timestamp", c->time_ms);
 	jsonw_str(b, "tenant_id", c->tenant);
+	if (is_event(c)) {
+		put_object(b, "data", c->object);
+		jsonw_end_object(b);
+		return;
+	}
 	jsonw_object(b, "data");
 	jsonw_str(b, "subject", c->subject);
 	jsonw_str(b, "actor", c->actor);
 	put_fields(b, c->fields);
-	if (c->object != NULL && c->object[0] == '{')
-		jsonw_raw(b, c->kind, c->object, strlen(c->object));
-	else
-		jsonw_null(b, c->kind);
+	put_object(b, c->kind, c->object);
 	jsonw_end_object(b);
 	jsonw_end_object(b);
+}
+
+char *topic_blank(const char *body)
+{
+	json_t *parsed = json_loads(body, 0, NULL), *data = json_object_get(parsed, "data"), *v;
+	const char *name;
+	char *text;
+	void *next;
+
+	json_object_foreach_safe(data, next, name,
+		v) if (!str_eq(name, "subject") && !str_eq(name, "actor") && !str_eq(name, "fields"))(void)
+		json_object_set_new(data, name, json_null());
+	text = json_dumps(parsed != NULL ? parsed : json_null(), JSON_COMPACT | JSON_ENCODE_ANY);
+	json_decref(parsed);
+	return text;
 }

@@ -20,6 +20,12 @@ struct err;
 #define TOPIC_SIZE     96
 #define TOPIC_BODY_MAX (4 * CHANGES_OBJECT_MAX)
 
+#define TOPIC_SUBJECT_SIZE 128
+
+/* A change that says that somebody sent an event: its name is the subject, its data the object. */
+#define TOPIC_EVENT_KIND "event"
+#define TOPIC_EVENT_OP   "dispatch"
+
 void topic_name(char dst[TOPIC_SIZE], const struct change *c);
 /* False for what belongs to no tenant, or is for system administrators only. */
 bool topic_is_open(const struct change *c);
@@ -27,7 +33,12 @@ bool topic_is_open(const struct change *c);
 bool topic_matches(const char *list, const char *topic);
 /* An array of names and patterns as a list; ERR_VALIDATION. */
 int topic_list_take(const json_t *events, char *dst, size_t size, struct err *e) MUST_CHECK;
+/* Whether somebody may send an event of this name: kind.verb. */
+bool topic_is_name(const char *s);
 /* The body: JSON text. */
 void topic_body(struct buf *b, const struct change *c, const char *topic, const uint8_t log_id[CHANGES_LOG_ID_SIZE]);
+/* A body that waits to be sent, without what may name people: that something was done to which id stays. Malloc'ed; NULL when
+ * there is no memory. */
+char *topic_blank(const char *body);
 
 #endif

@@ -13,12 +13,13 @@
 
 #include <string.h>
 
-#define ROWS                                                                                                     \
-	"SELECT w.id, w.tenant_id, w.name, w.format, w.url_shown, w.events, w.enabled, w.paused, w.from_seq, "   \
-	"w.version, w.created_ms, w.updated_ms, q.waiting, q.dropped, q.failures, q.last_status, q.last_ok_ms, " \
-	"q.last_error, w.url, w.secret FROM webhooks w JOIN webhook_queues q ON q.webhook_id = w.id "
-#define COL_URL    18
-#define COL_SECRET 19
+#define ROWS                                                                                                          \
+	"SELECT w.id, w.tenant_id, w.name, w.format, w.url_shown, w.events, w.enabled, w.paused, w.from_seq, "        \
+	"w.version, w.created_ms, w.updated_ms, q.waiting, q.dropped, q.failures, q.last_status, q.last_ok_ms, "      \
+	"q.last_error, w.type, w.description, w.url, w.secret FROM webhooks w JOIN webhook_queues q ON q.webhook_id " \
+	"= w.id "
+#define COL_URL    20
+#define COL_SECRET 21
 
 enum {
 	SQL_INSERT,
@@ -50,17 +51,16 @@ static const char reseal_secret[] = "UPDATE webhooks SET secret = ?2 WHERE id = 
 static const char *const sql[] = {
 	[SQL_INSERT] =
 		"INSERT INTO webhooks (id, tenant_id, name, format, url, url_shown, secret, events, enabled, paused, "
-		"from_seq, version, created_ms, updated_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, '', ?10, 1, "
-		"?11, "
-		"?11)",
+		"from_seq, version, created_ms, updated_ms, type, description) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
+		"?9, "
+		"'', ?10, 1, ?11, ?11, ?12, ?13)",
 	[SQL_INSERT_QUEUE] =
 		"INSERT INTO webhook_queues (webhook_id, waiting, dropped, failures, due_ms, take, held_until_ms, "
 		"last_status, last_error, last_ok_ms) VALUES (?1, 0, 0, 0, 0, 0, 0, 0, '', 0)",
 	[SQL_UPDATE] = "UPDATE webhooks SET name = ?3, format = ?4, url = ?5, url_shown = ?6, secret = ?7, events = "
 		       "?8, enabled "
-		       "= ?9, paused = ?10, from_seq = ?11, updated_ms = ?12, version = version + 1 WHERE id = ?1 AND "
-		       "version = "
-		       "?2",
+		       "= ?9, paused = ?10, from_seq = ?11, updated_ms = ?12, type = ?13, description = ?14, "
+		       "version = version + 1 WHERE id = ?1 AND version = ?2",
 	[SQL_START] = "UPDATE webhook_queues SET failures = 0, due_ms = 0 WHERE webhook_id = ?1",
 	[SQL_DELETE] = "DELETE FROM webhooks WHERE id = ?1",
 	[SQL_DELETE_QUEUE] = "DELETE FROM webhook_queues WHERE webhook_id = ?1",
@@ -72,9 +72,11 @@ static const char *const sql[] = {
 		"UPDATE webhooks SET paused = ?2, updated_ms = ?3, version = version + 1 WHERE id = ?1 AND paused = ''",
 	[SQL_WAITING] = "SELECT CAST(coalesce(sum(waiting), 0) AS BIGINT) FROM webhook_queues WHERE waiting > 0",
 	[SQL_PAUSED] = "SELECT count(*) FROM webhooks WHERE paused <> ''",
-	[SQL_ERASE_DELIVERIES] = "DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM webhook_deliveries WHERE "
-				 "tenant_id = ?1 LIMIT "
-				 "?2)",
+	/* what waits for one of the platform's is in its count: it is blanked (delivery.c) */
+	[SQL_ERASE_DELIVERIES] =
+		"DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM webhook_deliveries WHERE "
+		"tenant_id = ?1 AND (state <> 'pending' OR webhook_id IN (SELECT id FROM webhooks WHERE "
+		"tenant_id = ?1)) LIMIT ?2)",
 	[SQL_ERASE_QUEUES] =
 		"DELETE FROM webhook_queues WHERE webhook_id IN (SELECT id FROM webhooks WHERE tenant_id = ?1)",
 	[SQL_ERASE] = "DELETE FROM webhooks WHERE tenant_id = ?1",
@@ -162,7 +164,7 @@ int webhook_insert(struct db *tx, const struct webhook *w, struct err *e)
 		rc = db_exec(tx, sql[SQL_INSERT], e, bind_s(w->id), bind_s(w->tenant_id), bind_s(w->name),
 			bind_s(w->format), bind_b(s.url.data, s.url.len), bind_s(w->url_shown),
 			bind_b(s.secret.data, s.secret.len), bind_s(w->events), bind_i(w->enabled), bind_i(w->from_seq),
-			bind_i(w->created_ms));
+			bind_i(w->created_ms), bind_s(w->type), bind_s(w->description));
 	if (rc >= 0)
 		rc = db_exec(tx, sql[SQL_INSERT_QUEUE], e, bind_s(w->id));
 	sealed_fini(&s);
@@ -178,7 +180,7 @@ int webhook_update(struct db *tx, const struct webhook *w, struct err *e)
 		rc = db_exec(tx, sql[SQL_UPDATE], e, bind_s(w->id), bind_i(w->version), bind_s(w->name),
 			bind_s(w->format), bind_b(s.url.data, s.url.len), bind_s(w->url_shown),
 			bind_b(s.secret.data, s.secret.len), bind_s(w->events), bind_i(w->enabled), bind_s(w->paused),
-			bind_i(w->from_seq), bind_i(w->updated_ms));
+			bind_i(w->from_seq), bind_i(w->updated_ms), bind_s(w->type), bind_s(w->description));
 	sealed_fini(&s);
 	if (rc == 0)
 		return err_set(e, ERR_CONFLICT, NULL, "webhook %s was changed at the same time", w->id);
@@ -215,7 +217,9 @@ static void load(struct webhook *w, struct query *q)
 	w->failures = query_int(q, c++);
 	w->last_status = query_int(q, c++);
 	w->last_ok_ms = query_int(q, c++);
-	(void)str_copy(w->last_error, sizeof w->last_error, query_text(q, c));
+	(void)str_copy(w->last_error, sizeof w->last_error, query_text(q, c++));
+	(void)str_copy(w->type, sizeof w->type, query_text(q, c++));
+	(void)str_copy(w->description, sizeof w->description, query_text(q, c));
 }
 
 int webhook_get(struct db *db, const char *tenant_id, const char *id, struct webhook *out, struct err *e)
@@ -281,16 +285,12 @@ int webhook_pause(struct db *tx, const char *id, const char *why, int64_t now_ms
 	return db_exec(tx, sql[SQL_PAUSE], e, bind_s(id), bind_s(why), bind_i(now_ms));
 }
 
-static int erase(
-	struct db *tx, const struct erase_owner *o, unsigned limit, int64_t *position, unsigned *n, struct err *e)
+/* Those of the tenant, whoever made them. */
+static int erase_tenant(struct db *tx, const struct erase_owner *o, unsigned limit, unsigned *n, struct err *e)
 {
-	int rc;
+	const int rc = db_exec(tx, sql[SQL_ERASE_DELIVERIES], e, bind_s(o->id), bind_i(limit));
 
-	(void)position;
-	*n = 0;
-	if (!o->tenant) /* they are the tenant's, whoever made them */
-		return 0;
-	if ((rc = db_exec(tx, sql[SQL_ERASE_DELIVERIES], e, bind_s(o->id), bind_i(limit))) < 0)
+	if (rc < 0)
 		return -1;
 	*n = (unsigned)rc;
 	if (*n >= limit)
@@ -300,11 +300,19 @@ static int erase(
 	return MIN(db_exec(tx, sql[SQL_ERASE], e, bind_s(o->id)), 0);
 }
 
-const struct erasure webhook_erasure = { "webhook", "webhooks,webhook_queues,webhook_deliveries", erase };
+static int erase(
+	struct db *tx, const struct erase_owner *o, unsigned limit, int64_t *position, unsigned *n, struct err *e)
+{
+	(void)position;
+	*n = 0;
+	return o->tenant ? erase_tenant(tx, o, limit, n, e) : 0;
+}
+
+const struct erasure webhook_erasure = { "webhook", "webhooks,webhook_queues", erase };
 
 /* ---- printing ---------------------------------------------------------------------------------------------------- */
 
-static void print_events(struct buf *b, const char *events)
+void webhook_print_events(struct buf *b, const char *events)
 {
 	jsonw_array(b, "events");
 	while (*events != '\0') {
@@ -318,7 +326,12 @@ static void print_events(struct buf *b, const char *events)
 	jsonw_end_array(b);
 }
 
-static const char *status_of(const struct webhook *w)
+const char *webhook_scope(const struct webhook *w)
+{
+	return w->tenant_id[0] == '\0' ? WEBHOOK_PLATFORM : WEBHOOK_TENANT;
+}
+
+const char *webhook_status(const struct webhook *w)
 {
 	if (!w->enabled)
 		return "disabled";
@@ -332,9 +345,12 @@ static void print_own(struct buf *b, const struct webhook *w)
 	jsonw_str(b, "name", w->name);
 	jsonw_str(b, "url", w->url_shown);
 	jsonw_str(b, "format", w->format);
-	print_events(b, w->events);
+	jsonw_str(b, "type", w->type);
+	jsonw_str(b, "scope", webhook_scope(w));
+	jsonw_str(b, "description", w->description);
+	webhook_print_events(b, w->events);
 	jsonw_bool(b, "enabled", w->enabled);
-	jsonw_str(b, "status", status_of(w));
+	jsonw_str(b, "status", webhook_status(w));
 	jsonw_str_or_null(b, "paused_reason", w->paused);
 	jsonw_time(b, "created_at", w->created_ms);
 	jsonw_time(b, "updated_at", w->updated_ms);

@@ -22,18 +22,24 @@ struct change;
 struct err;
 struct erasure;
 
-#define WEBHOOK_NAME_MAX   64
-#define WEBHOOK_SECRET_MIN 8
-#define WEBHOOK_SECRET_MAX 128
-#define WEBHOOK_EVENTS_MAX 1024 /* bytes, all together */
-#define WEBHOOKS_MAX       50   /* of one tenant */
-#define WEBHOOK_ERROR_SIZE 200
+#define WEBHOOK_NAME_MAX 64
+
+#define WEBHOOK_DESCRIPTION_MAX 500
+#define WEBHOOK_PLATFORM        "ADMIN" /* scopes */
+#define WEBHOOK_TENANT          "TENANT"
+#define WEBHOOK_SECRET_MIN      8
+#define WEBHOOK_SECRET_MAX      128
+#define WEBHOOK_EVENTS_MAX      1024 /* bytes, all together */
+#define WEBHOOKS_MAX            50   /* of one tenant */
+#define WEBHOOK_ERROR_SIZE      200
 
 struct webhook {
 	char id[RAND_ID_SIZE];
-	char tenant_id[40];
+	char tenant_id[40]; /* "": the platform's, which hears all */
 	char name[WEBHOOK_NAME_MAX + 1];
 	char format[16];
+	char type[16]; /* what people sort them by */
+	char description[WEBHOOK_DESCRIPTION_MAX + 1];
 	char url[GUARD_URL_MAX + 1];
 	char url_shown[GUARD_URL_MAX + 1];
 	char secret[WEBHOOK_SECRET_MAX + 1];
@@ -65,6 +71,10 @@ int webhook_pause(struct db *tx, const char *id, const char *why, int64_t now_ms
 /* How many wait for all, and how many webhooks are paused. */
 int webhook_totals(struct db *db, int64_t *waiting, int64_t *paused, struct err *e) MUST_CHECK;
 
+const char *webhook_scope(const struct webhook *w);
+const char *webhook_status(const struct webhook *w); /* "active", "paused", "disabled" */
+/* As the member "events", an array. */
+void webhook_print_events(struct buf *b, const char *events);
 /* As the API prints it; secret: with it. */
 void webhook_print(struct buf *b, const struct webhook *w, bool secret);
 /* A row of the change log about it. *seq (may be NULL) gets its number. */

@@ -87,6 +87,7 @@ struct call {
 	struct parked parked;
 	uint64_t start_ns;
 	struct idempotency_claim *claim;
+	bool outcome_unknown;   /* of what it changed */
 	struct err_list errors; /* last: only its counters are cleared when a call is made */
 };
 
@@ -97,6 +98,8 @@ void request_fini(struct request *rq);
 void reply_init(struct reply *rp, struct buf body);
 /* Keeps the body's memory: buf_free(), or the next reply_init(). */
 void reply_fini(struct reply *rp);
+/* Forgets what was said; headers stay. */
+void reply_restart(struct reply *rp);
 /* When the handler is done: a body that did not fit becomes an error. */
 void reply_check(struct reply *rp);
 /* The error envelope in place of whatever was said; headers stay. n >= 1. */

@@ -156,16 +156,37 @@ static void on_call_done(void *arg)
 
 /* ---- worker: before the handler ----------------------------------------------------------------------------------- */
 
-static int call_identify(struct call *c, struct err *e)
+/*
+ * A session of the database may end in the middle of a read: nothing was done, and the database has another one, or says at
+ * once that it is away.
+ */
+static bool call_lost_its_session(const struct err *e)
+{
+	return e->code == ERR_UNAVAILABLE;
+}
+
+static int call_resolve(struct call *c, const char *api_key, struct err *e)
 {
 	const struct authenticator *auth = c->dispatch->parts.auth;
+	const char *bearer = request_header(&c->rq, "Authorization");
+	int rc = auth->resolve(auth->self, bearer, api_key, &c->rq.identity, e);
+
+	if (rc != 0 && call_lost_its_session(e)) {
+		err_clear(e);
+		rc = auth->resolve(auth->self, bearer, api_key, &c->rq.identity, e);
+	}
+	return rc;
+}
+
+static int call_identify(struct call *c, struct err *e)
+{
 	const char *api_key = request_header(&c->rq, "X-API-Key");
 
 	if (c->entry->route->permission == PERM_PUBLIC)
 		return 0;
 	if (api_key == NULL)
 		api_key = request_query(&c->rq, "api_key");
-	if (auth->resolve(auth->self, request_header(&c->rq, "Authorization"), api_key, &c->rq.identity, e) != 0)
+	if (call_resolve(c, api_key, e) != 0)
 		return -1;
 	c->rq.has_identity = true;
 	if (!identity_allows(&c->rq.identity, c->entry->route->permission))
@@ -248,6 +269,7 @@ static int call_prepare(struct call *c, struct err *e)
 
 static void call_fail_with_all(struct call *c, struct err *e)
 {
+	c->outcome_unknown = e->code == ERR_OUTCOME_UNKNOWN;
 	if (c->errors.n > 0)
 		reply_fail(c, c->errors.items, c->errors.n, c->errors.dropped);
 	else
@@ -258,6 +280,19 @@ static void call_fail_with_all(struct call *c, struct err *e)
 		reply_retry_after(&c->rp, 1000);
 }
 
+static int call_handle(struct call *c, struct err *e)
+{
+	const struct route *route = c->entry->route;
+	int rc = route->handler(c->entry->feature, &c->rq, &c->rp, e);
+
+	if (rc != 0 && str_eq(route->method, "GET") && route->lane == LANE_DB && call_lost_its_session(e)) {
+		reply_restart(&c->rp);
+		err_clear(e);
+		rc = route->handler(c->entry->feature, &c->rq, &c->rp, e);
+	}
+	return rc;
+}
+
 /* The part that a handler parked for, or the handler itself. */
 static int call_step(struct call *c, struct err *e)
 {
@@ -265,7 +300,7 @@ static int call_step(struct call *c, struct err *e)
 	int rc;
 
 	if (park.key == NULL)
-		return c->entry->route->handler(c->entry->feature, &c->rq, &c->rp, e);
+		return call_handle(c, e);
 	c->rp.park = (struct reply_park){ .key = NULL };
 	rc = park.finish(c->entry->feature, &c->rq, &c->rp, park.state, e);
 	if (park.free_state != NULL && (c->rp.park.key == NULL || c->rp.park.state != park.state))

@@ -138,6 +138,9 @@ static const struct errors_hint {
 	{ "PRECONDITION_FAILED", "Somebody changed the object meanwhile. Read it again and repeat the change." },
 	{ "IDEMPOTENCY_CONFLICT", "This Idempotency-Key was used for another request. Use a new key." },
 	{ "STORAGE_ERROR", "The database cannot answer or its disk is full. /health says more." },
+	{ "OUTCOME_UNKNOWN",
+		"The connection to the database broke while the change was being stored: it may be there or not. "
+		"Look before you repeat it; with the same Idempotency-Key you get this answer again." },
 	{ "PORT_ALREADY_IN_USE", "Another mapping has this port. Choose one, or 0 for a free one." },
 };
 

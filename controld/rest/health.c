@@ -3,7 +3,6 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
-#include "common/base/str.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -21,7 +20,7 @@
 struct health_part {
 	struct health_probe probe;
 	bool down;
-	char reason[256];
+	enum err_code why;
 	uint64_t asked_ms; /* while it is being asked; 0: it has answered */
 };
 
@@ -59,6 +58,25 @@ int health_add(struct health *h, const struct health_probe *probe, struct err *e
 	return 0;
 }
 
+/* Anybody may ask for the health, so he is told what is wrong, and the log which host, file or user it is about. */
+static const char *health_reason(enum err_code code)
+{
+	switch (code) {
+	case ERR_NONE:
+		return "";
+	case ERR_UNAVAILABLE:
+		return "not available";
+	case ERR_TIMEOUT:
+		return "does not answer in time";
+	case ERR_OVERLOADED:
+		return "has too much to do";
+	case ERR_DISK_FULL:
+		return "the disk is full";
+	default:
+		return "does not work; the log says why";
+	}
+}
+
 /* With the lock held, which is open while the probe runs. */
 static void health_ask(struct health *h, struct health_part *part)
 {
@@ -73,7 +91,7 @@ static void health_ask(struct health *h, struct health_part *part)
 	pthread_mutex_lock(&h->lock);
 	part->asked_ms = 0;
 	part->down = rc != 0;
-	(void)str_copy(part->reason, sizeof part->reason, rc != 0 ? e.msg : "");
+	part->why = rc != 0 ? e.code : ERR_NONE;
 	if (part->down && !was_down)
 		log_warn("health_down", log_s("part", part->probe.name), log_err(&e));
 	else if (!part->down && was_down)
@@ -186,10 +204,8 @@ enum health_status health_status(struct health *h)
 static json_t *health_check_json(const struct health_part *part)
 {
 	const bool up = health_part_status(part) == HEALTH_HEALTHY;
-	const char *details = part->reason;
+	const char *details = health_part_hangs(part) ? "does not answer" : health_reason(part->why);
 
-	if (health_part_hangs(part))
-		details = "does not answer";
 	return json_pack("{s:s, s:s, s:s}", "name", part->probe.name, "status", up ? "UP" : "DOWN", "details", details);
 }
 

@@ -236,11 +236,16 @@ static int idempotency_give_back_tx(struct db *tx, void *arg, struct err *e)
 	return db_exec(tx, sql_give_back, e, bind_s(k->tenant_id), bind_s(k->key), bind_s(k->route)) < 0 ? -1 : 0;
 }
 
-/* What may turn out otherwise next time is not kept, and neither is what is too large. */
-static bool idempotency_is_final(const struct reply *rp)
+/*
+ * What may turn out otherwise next time is not kept, and neither is what is too large. Where nobody knows whether it was done,
+ * doing it again might do it twice.
+ */
+static bool idempotency_is_final(const struct call *c)
 {
-	return rp->status < 500 && rp->status != 429 && rp->body.len <= IDEMPOTENCY_ANSWER_MAX &&
-	       str_is_utf8((const char *)rp->body.data, rp->body.len);
+	const struct reply *rp = &c->rp;
+
+	return (rp->status < 500 || c->outcome_unknown) && rp->status != 429 &&
+	       rp->body.len <= IDEMPOTENCY_ANSWER_MAX && str_is_utf8((const char *)rp->body.data, rp->body.len);
 }
 
 void idempotency_end(struct store *store, struct call *c)
@@ -251,7 +256,7 @@ void idempotency_end(struct store *store, struct call *c)
 		return;
 	err_clear(&e);
 	if (store_write(store, STORE_OPERATIONAL,
-		    idempotency_is_final(&c->rp) ? idempotency_answer_tx : idempotency_give_back_tx, c, &e) != 0)
+		    idempotency_is_final(c) ? idempotency_answer_tx : idempotency_give_back_tx, c, &e) != 0)
 		log_warn("idempotency_not_stored", log_s("request_id", c->rq.id), log_err(&e));
 	free(c->claim);
 	c->claim = NULL;

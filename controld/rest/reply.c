@@ -40,6 +40,15 @@ static void reply_unstream(struct reply *rp)
 	rp->stream = NULL;
 }
 
+void reply_restart(struct reply *rp)
+{
+	reply_unpark(rp);
+	reply_unstream(rp);
+	buf_reset(&rp->body);
+	rp->status = 0;
+	rp->content_type[0] = '\0';
+}
+
 void reply_fini(struct reply *rp)
 {
 	reply_unpark(rp);

@@ -29,7 +29,7 @@ struct reach;
 enum driver_tx { DRIVER_TX_READ, DRIVER_TX_LOGGED, DRIVER_TX_OPERATIONAL };
 /* One function's part of a transaction that several share. SURE: what it posted is done when that returns. */
 enum driver_part { DRIVER_PART_BEGIN, DRIVER_PART_KEEP, DRIVER_PART_SURE, DRIVER_PART_UNDO };
-enum driver_again { DRIVER_AGAIN_NOT, DRIVER_AGAIN_PART, DRIVER_AGAIN_ALL };
+enum driver_again { DRIVER_AGAIN_NOT, DRIVER_AGAIN_PART, DRIVER_AGAIN_ALL, DRIVER_AGAIN_ALL_SURE };
 
 struct driver_conf {
 	bool writer;         /* false: the connection refuses to write */
@@ -65,7 +65,7 @@ struct driver {
 	int (*part)(struct driver_conn *c, enum driver_part what, struct err *e);
 	/* False after the database itself rolled back (a full disk, an I/O error) or was lost. */
 	bool (*in_transaction)(struct driver_conn *c);
-	/* What may succeed when run again: a part, after what others did meanwhile; ALL, SURE, as what a kept part posted failed. */
+	/* PART: others were in its way. ALL: its connection went, nothing is stored. ALL_SURE: what a kept part posted failed. */
 	enum driver_again (*run_again)(struct driver_conn *c);
 	/* Several statements of a migration: without parameters, without rows, without a limit of time. */
 	int (*script)(struct driver_conn *c, const char *sql, struct err *e);

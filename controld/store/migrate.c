@@ -35,7 +35,7 @@ const struct sql_table migrate_sql = { "migrate", migrate_statements, ARRAY_LEN(
 struct progress {
 	const struct migration_set *set;
 	int64_t applied_ms[MIGRATE_MAX]; /* by index into the set */
-	unsigned count;                  /* applied by this run */
+	bool any;                        /* one was missing, and applied */
 };
 
 static const struct migration *find(const struct migration_set *set, int64_t number)
@@ -154,11 +154,12 @@ static int work_apply_next(struct db *tx, void *arg, struct err *e)
 {
 	struct progress *p = arg;
 
+	p->any = false;
 	if (make_tables(tx, e) != 0 || read_applied(tx, p, e) != 0)
 		return -1;
 	for (size_t i = 0; i < p->set->n; i++)
 		if (p->applied_ms[i] == 0) {
-			p->count++;
+			p->any = true;
 			return apply_one(tx, &p->set->rows[i], e);
 		}
 	return 0;
@@ -168,15 +169,15 @@ static int work_apply_next(struct db *tx, void *arg, struct err *e)
 int migrate_apply(struct store *s, const struct migration_set *set, unsigned *applied, struct err *e)
 {
 	struct progress p = { .set = set };
-	unsigned before;
+	unsigned count = 0;
 
 	do {
-		before = p.count;
 		if (store_write(s, STORE_LOGGED, work_apply_next, &p, e) != 0)
 			return -1;
-	} while (p.count > before);
+		count += p.any;
+	} while (p.any);
 	if (applied != NULL)
-		*applied = p.count;
+		*applied = count;
 	return 0;
 }
 

@@ -116,17 +116,19 @@ static int prepare_now(struct driver_stmt *s, struct err *e)
 static int postgres_prepare(struct driver_conn *c, struct driver_stmt **out, const char *sql, struct err *e)
 {
 	struct driver_stmt *s;
+	int rc;
 
 	if (is_blank(sql))
 		return err_set(e, ERR_INTERNAL, NULL, "database: not one statement: %s", sql);
 	if (usable(c, e) != 0 || stmt_new(&s, c, sql, e) != 0)
 		return -1;
-	if (prepare_now(s, e) != 0 && (!postgres_revive(c, e) || prepare_now(s, e) != 0)) {
+	while ((rc = prepare_now(s, e)) != 0 && postgres_revive(c, e))
+		;
+	if (rc == 0)
+		*out = s;
+	else
 		postgres_finalize(s);
-		return -1;
-	}
-	*out = s;
-	return 0;
+	return rc;
 }
 
 static int postgres_scan(struct driver_conn *c, struct driver_stmt **out, const char *sql, struct err *e)
@@ -240,12 +242,14 @@ static int start_now(struct driver_stmt *s, const struct bind *b, size_t n, stru
 
 static int postgres_start(struct driver_stmt *s, const struct bind *b, size_t n, struct err *e)
 {
+	int rc;
+
 	if (n != s->params)
 		return wrong_count(s, n, e);
-	if (start_now(s, b, n, e) != 0 && (!postgres_revive(s->conn, e) || start_now(s, b, n, e) != 0))
-		return -1;
-	s->conn->unread = false;
-	return 0;
+	while ((rc = start_now(s, b, n, e)) != 0 && postgres_revive(s->conn, e))
+		;
+	s->conn->anew = 0;
+	return rc;
 }
 
 /* So many sets of values, from the first on, as fit one flight: that many, or -1. */
@@ -278,9 +282,11 @@ static int postgres_each(
 	if (all->width != s->params)
 		return wrong_count(s, all->width, e);
 	for (size_t at = 0; at < all->n && rc == 0; at += (size_t)n) {
-		if ((n = fly_each(s, all, at, e)) < 0 && (!postgres_revive(c, e) || (n = fly_each(s, all, at, e)) < 0))
+		while ((n = fly_each(s, all, at, e)) < 0 && postgres_revive(c, e))
+			;
+		if (n < 0)
 			return -1;
-		c->unread = false;
+		c->anew = 0;
 		for (int i = 0; i < n && rc == 0; i++) {
 			PQclear(s->result);
 			s->result = c->got[i];

@@ -27,7 +27,7 @@
 enum postgres_lock { POSTGRES_LOCK_LOG = 0x70770001, POSTGRES_LOCK_USE = 0x70770002, POSTGRES_LOCK_MAKE = 0x70770003 };
 
 /* What a result that is still to come belongs to. */
-enum postgres_due { DUE_IGNORED, DUE_POSTED, DUE_WANTED, DUE_SYNC };
+enum postgres_due { DUE_POSTED, DUE_WANTED, DUE_SYNC };
 
 struct driver_conn {
 	PGconn *pg;              /* NULL while it is lost */
@@ -42,7 +42,8 @@ struct driver_conn {
 	struct {
 		char number[24], timeline[12], life[32];
 	} ticket;       /* of a TX_WRITE: by which the server knows what became of it */
-	bool unread;    /* a TX_READ from which nothing was read yet: it may begin anew on another connection */
+	unsigned anew;  /* how often a TX_READ, as long as nothing was read in it, may begin anew in another session */
+	bool undone;    /* the session of a TX_WRITE ended, and nothing of it was stored */
 	bool failed;    /* a statement of the transaction, or of its running part, failed: only undoing helps */
 	bool again;     /* ... for what others did at the same time */
 	bool spoiled;   /* ... that an earlier part had posted and that was kept */
@@ -88,7 +89,7 @@ int postgres_part(struct driver_conn *c, enum driver_part what, struct err *e);
 bool postgres_in_transaction(struct driver_conn *c);
 enum driver_again postgres_run_again(struct driver_conn *c);
 int postgres_script(struct driver_conn *c, const char *sql, struct err *e);
-/* A reader that has not read anything yet does not notice that its connection had gone: false when it must. */
+/* A reader that has not read anything yet does not notice that its session had ended: false when it must. */
 bool postgres_revive(struct driver_conn *c, struct err *e);
 
 /* postgres_error.c: fills *e and returns -1; notes on the connection what follows from it. */

@@ -16,6 +16,8 @@
 #define POSTGRES_WAIT_MS    2000
 #define POSTGRES_ANSWER_MS  5000
 #define POSTGRES_CONNECT_MS 3000
+#define CONNECT_TRIES       3
+#define CONNECT_AGAIN_MS    500
 
 /*
  * What holds unless the URL or libpq's own environment says something else. A peer that vanished is noticed in 25 s
@@ -199,7 +201,8 @@ static int session_begin(struct driver_conn *c, struct err *e)
 			PQserverVersion(c->pg) / 10000);
 	if (session_schema(c, e) != 0 || session_set(c, e) != 0 || session_check(c, e) != 0)
 		return -1;
-	return PQenterPipelineMode(c->pg) == 1
+	/* else what the socket does not take at once would be waited for without a limit */
+	return PQsetnonblocking(c->pg, 1) == 0 && PQenterPipelineMode(c->pg) == 1
 	               ? 0
 	               : err_set(e, ERR_INTERNAL, NULL, "database %s: %s", c->shown, PQerrorMessage(c->pg));
 }
@@ -246,6 +249,14 @@ static void one_line(char *dst, size_t size, const char *text)
 	dst[n] = '\0';
 }
 
+/* Why the connection is of no use any more: what the server said, or else what libpq noticed. */
+static void last_words(const struct driver_conn *c, char *dst, size_t size)
+{
+	one_line(dst, size, *c->notice != '\0' ? c->notice : PQerrorMessage(c->pg));
+	if (*dst == '\0')
+		(void)str_copy(dst, size, "no reason was given");
+}
+
 /* Whether waiting may help: no such user and no such database are answers, not silence. */
 static enum err_code refusal(const PGconn *pg)
 {
@@ -263,7 +274,8 @@ static int refused(struct driver_conn *c, struct err *e)
 {
 	char why[200];
 
-	one_line(why, sizeof why, PQerrorMessage(c->pg));
+	c->notice[0] = '\0';
+	last_words(c, why, sizeof why);
 	if (c->generation > 0) {
 		log_warn("database_connect_failed", log_s("reason", why));
 		return err_set(e, ERR_UNAVAILABLE, NULL, "database: cannot connect; controld goes on trying");
@@ -281,6 +293,23 @@ static int connect_once(struct driver_conn *c, struct err *e)
 	return session_begin(c, e);
 }
 
+/*
+ * A session that somebody ends while it begins says nothing about the database, which takes the next one at once. A database
+ * that is away refuses that one as fast, or the time is over.
+ */
+static int connect_soon(struct driver_conn *c, struct err *e)
+{
+	const uint64_t end_ms = clock_mono_ms() + CONNECT_AGAIN_MS;
+	int rc;
+
+	for (int i = 1; (rc = connect_once(c, e)) != 0 && e->code == ERR_UNAVAILABLE && i < CONNECT_TRIES; i++) {
+		if (clock_mono_ms() >= end_ms)
+			break;
+		drop(c);
+	}
+	return rc;
+}
+
 static int reconnect(struct driver_conn *c, struct err *e)
 {
 	struct err why = { 0 };
@@ -289,7 +318,7 @@ static int reconnect(struct driver_conn *c, struct err *e)
 	drop(c);
 	if (c->conf.reach != NULL && reach_ask(c->conf.reach, clock_mono_ms(), e) != 0)
 		return -1;
-	rc = connect_once(c, &why);
+	rc = connect_soon(c, &why);
 	if (c->conf.reach != NULL)
 		c->epoch = reach_tell(c->conf.reach, rc != 0 ? why.msg : NULL, clock_mono_ms());
 	if (rc != 0) {
@@ -319,10 +348,17 @@ static bool sound(struct driver_conn *c)
 
 int postgres_ready(struct driver_conn *c, struct err *e)
 {
-	if (c->pg != NULL && (c->conf.reach == NULL || reach_epoch(c->conf.reach) == c->epoch) && sound(c))
-		return 0;
-	if (c->pg != NULL)
-		log_info("database_connection_lost", log_s("database", c->shown), log_s("reason", c->notice));
+	const bool suspect = c->conf.reach != NULL && reach_epoch(c->conf.reach) != c->epoch;
+	char reason[200] = "the database had stopped answering";
+
+	if (c->pg == NULL)
+		return reconnect(c, e);
+	if (!suspect) {
+		if (sound(c))
+			return 0;
+		last_words(c, reason, sizeof reason);
+	}
+	log_info("database_connection_lost", log_s("database", c->shown), log_s("reason", reason));
 	return reconnect(c, e);
 }
 
@@ -330,15 +366,14 @@ int postgres_lost(struct driver_conn *c, const char *why, struct err *e)
 {
 	char reason[200];
 
-	if (why != NULL) {
-		(void)str_copy(reason, sizeof reason, why);
-		if (c->conf.reach != NULL)
-			reach_silent(c->conf.reach, c->epoch, clock_mono_ms());
-	} else {
-		one_line(reason, sizeof reason, *c->notice ? c->notice : c->pg != NULL ? PQerrorMessage(c->pg) : "");
+	if (why != NULL && c->conf.reach != NULL)
+		reach_silent(c->conf.reach, c->epoch, clock_mono_ms());
+	if (c->pg != NULL) {
+		last_words(c, reason, sizeof reason);
+		log_warn("database_connection_lost", log_s("database", c->shown),
+			log_s("reason", why != NULL ? why : reason));
 	}
-	if (c->pg != NULL)
-		log_warn("database_connection_lost", log_s("database", c->shown), log_s("reason", reason));
+	c->undone = c->undone || c->tx == TX_WRITE;
 	drop(c);
 	c->failed = true;
 	return err_set(e, ERR_UNAVAILABLE, NULL, "database %s: the connection was lost%s%s; nothing was changed",

@@ -30,8 +30,8 @@ static const struct state {
 	{ "58", ERR_STORAGE, false, NULL },
 	{ "XX001", ERR_STORAGE, false, NULL },
 	{ "XX002", ERR_STORAGE, false, NULL },
-	{ "57P", ERR_UNAVAILABLE, false, NULL },
-	{ "08", ERR_UNAVAILABLE, false, NULL },
+	{ "57P", ERR_UNAVAILABLE, false, "it ended the session" },
+	{ "08", ERR_UNAVAILABLE, false, "the connection was lost" },
 };
 
 static const struct state *state_of(const char *sqlstate)

@@ -121,7 +121,7 @@ static int take_due(struct driver_conn *c, enum postgres_due what, uint64_t end_
 		PQclear(r);
 		return 0;
 	}
-	if (is_error(r) && what != DUE_IGNORED) {
+	if (is_error(r)) {
 		rc = 1;
 		if (PQresultStatus(r) != PGRES_PIPELINE_ABORTED)
 			(void)postgres_fail(c, r, e);
@@ -157,6 +157,8 @@ static int take_all(struct driver_conn *c, uint64_t end_ms, struct err *e)
 	}
 	c->n_due = 0;
 	c->part_at = c->part_at == SIZE_MAX ? SIZE_MAX : 0;
+	if (failed > 0 && first.code == ERR_NONE)
+		err_set(&first, ERR_INTERNAL, NULL, "database %s: a statement was skipped without a reason", c->shown);
 	if (failed > 0 && e != NULL)
 		*e = first;
 	return failed > 0 ? -1 : 0;

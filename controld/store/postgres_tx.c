@@ -9,22 +9,22 @@
 #include <unistd.h>
 
 #define OUTCOME_STEP_US 50000
+#define READ_ANEW_MAX   3
 
 static int begin_reading(struct driver_conn *c, struct err *e)
 {
 	if (postgres_post(c, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e) != 0)
 		return -1;
 	c->tx = TX_READ;
-	c->unread = true;
 	return 0;
 }
 
-/* Whoever has not read anything yet does not notice that its connection had gone. */
 bool postgres_revive(struct driver_conn *c, struct err *e)
 {
-	if (c->pg != NULL || !c->unread)
+	if (c->pg != NULL || c->anew == 0)
 		return false;
-	c->unread = c->failed = false;
+	c->anew--;
+	c->failed = false;
 	return postgres_ready(c, e) == 0 && begin_reading(c, e) == 0;
 }
 
@@ -63,10 +63,12 @@ int postgres_begin(struct driver_conn *c, enum driver_tx kind, struct err *e)
 {
 	int rc = -1;
 
+	c->undone = false;
+	c->anew = kind == DRIVER_TX_READ ? READ_ANEW_MAX : 0;
 	for (int i = 0; i < 2 && rc != 0; i++) {
 		if (postgres_ready(c, e) != 0)
 			return -1;
-		c->failed = c->again = c->unread = false;
+		c->failed = c->again = false;
 		c->part_at = SIZE_MAX;
 		rc = kind == DRIVER_TX_READ ? begin_reading(c, e) : begin_writing(c, kind == DRIVER_TX_LOGGED, e);
 		if (c->pg != NULL)
@@ -118,9 +120,10 @@ static int find_outcome(struct driver_conn *c, struct err *e)
 		(void)usleep(OUTCOME_STEP_US);
 	} while (clock_mono_ms() < end_ms);
 	log_info("database_commit_looked_up", log_s("database", c->shown), log_s("status", status));
+	c->undone = str_eq(status, "aborted");
 	if (str_eq(status, "committed"))
 		return 0;
-	if (str_eq(status, "aborted"))
+	if (c->undone)
 		return err_set(e, ERR_UNAVAILABLE, NULL, "database %s: the connection was lost; nothing was changed",
 			c->shown);
 	return err_set(e, ERR_OUTCOME_UNKNOWN, NULL,
@@ -137,9 +140,9 @@ int postgres_commit(struct driver_conn *c, struct err *e)
 
 	if (c->pg == NULL)
 		return postgres_lost(c, NULL, e);
-	if (postgres_sent(c, PQsendQueryParams(c->pg, "COMMIT", 0, NULL, NULL, NULL, NULL, 0), DUE_WANTED, e) != 0)
-		return -1;
-	rc = postgres_land(c, &r, postgres_limit(c), e);
+	rc = postgres_sent(c, PQsendQueryParams(c->pg, "COMMIT", 0, NULL, NULL, NULL, NULL, 0), DUE_WANTED, e);
+	if (rc == 0)
+		rc = postgres_land(c, &r, postgres_limit(c), e);
 	if (rc != 0 && c->pg == NULL)
 		return find_outcome(c, e);
 	if (rc == 0 && !str_eq(PQcmdStatus(r), "COMMIT"))
@@ -200,7 +203,9 @@ bool postgres_in_transaction(struct driver_conn *c)
 
 enum driver_again postgres_run_again(struct driver_conn *c)
 {
-	return c->spoiled ? DRIVER_AGAIN_ALL : c->again ? DRIVER_AGAIN_PART : DRIVER_AGAIN_NOT;
+	if (c->undone)
+		return DRIVER_AGAIN_ALL;
+	return c->spoiled ? DRIVER_AGAIN_ALL_SURE : c->again ? DRIVER_AGAIN_PART : DRIVER_AGAIN_NOT;
 }
 
 /* A migration may take long; nobody serves from this database yet, or they go on with what they have. */

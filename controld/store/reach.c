@@ -31,7 +31,7 @@ int reach_ask(struct reach *r, uint64_t now_ms, struct err *e)
 /* With the lock. The pause differs a little from one program to the next, so that they do not come all at once. */
 static void reach_fall(struct reach *r, const char *why, uint64_t now_ms)
 {
-	if (!r->down)
+	if (!r->down && r->known)
 		log_error("database_unreachable", log_s("reason", why));
 	r->pause_ms = r->down ? MIN(2 * r->pause_ms, REACH_LAST_MS) : REACH_FIRST_MS;
 	r->next_ms = now_ms + r->pause_ms - rand_below(r->pause_ms / 4);
@@ -46,9 +46,11 @@ unsigned reach_tell(struct reach *r, const char *why, uint64_t now_ms)
 	r->trying = false;
 	if (why != NULL) {
 		reach_fall(r, why, now_ms);
-	} else if (r->down) {
+	} else {
+		if (r->down)
+			log_info("database_reachable");
 		r->down = false;
-		log_info("database_reachable");
+		r->known = true;
 	}
 	epoch = r->epoch;
 	pthread_mutex_unlock(&r->lock);

@@ -23,6 +23,7 @@ struct err;
 
 struct reach {
 	pthread_mutex_t lock;
+	bool known; /* it was reached once; before that whoever opens the store says what is wrong */
 	bool down;
 	bool trying;
 	unsigned epoch;

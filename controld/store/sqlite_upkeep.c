@@ -32,8 +32,31 @@ char *sqlite_temporary(struct err *e)
 }
 
 struct driver_lock {
-	int fd;
+	int fd; /* -1: none */
+	char name[PATH_MAX];
 };
+
+/* 1 when it is held now, 0 when somebody else has it. */
+static int lock_try(struct driver_lock *l, struct err *e)
+{
+	l->fd = open(l->name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (l->fd < 0)
+		return err_set_sys(e, ERR_STORAGE, errno, "lock of the database %s", l->name);
+	if (flock(l->fd, LOCK_EX | LOCK_NB) == 0)
+		return 1;
+	close(l->fd);
+	l->fd = -1;
+	return 0;
+}
+
+/* Whoever had it before may have taken the file away after we opened it: then it keeps nobody out. */
+static bool lock_counts(const struct driver_lock *l)
+{
+	struct stat held, named;
+
+	return fstat(l->fd, &held) == 0 && stat(l->name, &named) == 0 && held.st_dev == named.st_dev &&
+	       held.st_ino == named.st_ino;
+}
 
 /*
  * SQLite lets several programs write; a controld keeps things in memory that another one must not change below it, so
@@ -42,29 +65,26 @@ struct driver_lock {
 int sqlite_lock(struct driver_lock **out, const char *path, bool alone, struct err *e)
 {
 	struct driver_lock *l = calloc(1, sizeof *l);
-	char name[PATH_MAX];
+	int rc;
 
 	(void)alone;
 	if (l == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "database %s: out of memory", path);
 	l->fd = -1;
-	if (str_fmt(name, sizeof name, "%s.lock", path) != 0) {
+	if (str_fmt(l->name, sizeof l->name, "%s.lock", path) != 0) {
 		err_set(e, ERR_VALIDATION, NULL, "database %s: name too long", path);
 		goto fail;
 	}
-	l->fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (l->fd < 0) {
-		err_set_sys(e, ERR_STORAGE, errno, "lock of the database %s", name);
-		goto fail;
-	}
-	if (flock(l->fd, LOCK_EX | LOCK_NB) != 0) {
+	while ((rc = lock_try(l, e)) == 1 && !lock_counts(l))
+		close(l->fd);
+	if (rc == 0)
 		err_set(e, ERR_LOCKED, NULL, "database %s: a controld is running on it", path);
+	if (rc != 1)
 		goto fail;
-	}
 	*out = l;
 	return 0;
 fail:
-	sqlite_unlock(l);
+	free(l);
 	return -1;
 }
 
@@ -72,8 +92,8 @@ void sqlite_unlock(struct driver_lock *l)
 {
 	if (l == NULL)
 		return;
-	if (l->fd >= 0)
-		close(l->fd);
+	(void)unlink(l->name); /* while it is held: nobody else's */
+	close(l->fd);
 	free(l);
 }
 

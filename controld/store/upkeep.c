@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct upkeep_lock {
@@ -166,6 +167,38 @@ int upkeep_backup(const char *url, const char *file, upkeep_progress_fn fn, void
 
 /* ---- restore ----------------------------------------------------------------------------------------------------- */
 
+static bool is_sqlite(const char *file)
+{
+	static const char magic[] = "SQLite format 3";
+	char head[sizeof magic] = "";
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	bool is =
+		fd >= 0 && read(fd, head, sizeof head) == (ssize_t)sizeof head && memcmp(head, magic, sizeof head) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
+/* Whether it is a copy at all; what is wrong with one of ours is found by whoever reads it. */
+static int check_kind(const char *file, struct err *e)
+{
+	const struct driver_conf conf = { .foreign = true };
+	struct db *db = NULL;
+	int rc;
+
+	if (access(file, R_OK) != 0)
+		return err_set_sys(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "%s", file);
+	if (!is_sqlite(file))
+		return err_set(e, ERR_VALIDATION, NULL, "%s is not a file that 'controld db backup' wrote", file);
+	if (db_new(&db, NULL, &sqlite_driver, file, &conf, e) != 0)
+		return -1;
+	rc = db_has_table(db, "schema_migrations", e);
+	db_free(db);
+	return rc == 0 ? err_set(e, ERR_VALIDATION, NULL, "%s is a database, but none of controld's", file)
+	               : MIN(rc, 0);
+}
+
 static int check_pages(const struct driver *d, const char *target, struct err *e)
 {
 	const struct driver_conf conf = { .foreign = true };
@@ -254,12 +287,25 @@ int upkeep_restore(const char *url, const char *file, upkeep_progress_fn fn, voi
 	const char *target;
 	const struct driver *d = driver_of(url, &target, e);
 
-	if (d == NULL)
+	if (d == NULL || check_kind(file, e) != 0)
 		return -1;
 	return d->replace != NULL ? restore_file(d, target, file, fn, arg, e) : restore_rows(url, file, fn, arg, e);
 }
 
 /* ---- copy -------------------------------------------------------------------------------------------------------- */
+
+bool upkeep_same(const char *a, const char *b)
+{
+	const char *file_a, *file_b;
+	struct stat of_a, of_b;
+
+	if (str_eq(a, b))
+		return true;
+	if (driver_of(a, &file_a, NULL) != &sqlite_driver || driver_of(b, &file_b, NULL) != &sqlite_driver)
+		return false;
+	return stat(file_a, &of_a) == 0 && stat(file_b, &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
+	       of_a.st_ino == of_b.st_ino;
+}
 
 /* Whoever is told of a copy's progress and tables. */
 struct telling {

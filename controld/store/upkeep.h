@@ -44,6 +44,8 @@ struct upkeep_copy {
 	void (*table)(const char *name, uint64_t rows, const char *digest, void *arg);
 	void *arg;
 };
+/* Whether both URLs are known to be of one database, as its file is the same. */
+bool upkeep_same(const char *a, const char *b);
 /* Everything, samples as well; the target becomes a history of its own (a new log id). For who has both alone. */
 int upkeep_copy(const struct upkeep_copy *c, struct err *e) MUST_CHECK;
 

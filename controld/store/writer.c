@@ -15,7 +15,7 @@
 /* A function that holds the writer this long delays everybody: it belongs into smaller steps. */
 #define WRITER_SLOW_MS 500
 #define WRITER_CLASSES 2
-/* How often a function is run at most that fails for what other programs do to the database at the same time. */
+/* How often a function, or a group, is run at most that fails for what others do to the database at the same time. */
 #define WRITER_RUNS_MAX 4
 /* Who is told of new changes: one per kind of reader in the program, not per subscriber. */
 #define WRITER_READERS_MAX 8
@@ -85,7 +85,7 @@ static bool job_try(struct writer *w, struct job *j, bool sure)
 		err_set(&j->err, ERR_INTERNAL, NULL, "database: a write failed without a reason");
 	j->rc = -1;
 	w->db->last_seq = last_seq;
-	return db_in_transaction(w->db) && db_part_undo(w->db, NULL) == 0 && db_run_again(w->db) != DRIVER_AGAIN_ALL;
+	return db_in_transaction(w->db) && db_part_undo(w->db, NULL) == 0 && db_run_again(w->db) < DRIVER_AGAIN_ALL;
 }
 
 /*
@@ -167,17 +167,34 @@ static int group_try(struct writer *w, struct list *group, bool sure, size_t *ke
 	return rc;
 }
 
-/* A posted statement may fail after its function was taken for done: all are run again, and each waits for its own. */
+/*
+ * A posted statement may fail after its function was taken for done: all are run again, and each waits for its own. A
+ * connection that was lost takes along what was not stored: all are run again on another one, but nobody waits for that longer
+ * than for his turn.
+ */
+static int group_try_again(struct writer *w, struct list *group, size_t *kept, struct err *e)
+{
+	const uint64_t end_ms = clock_mono_ms() + w->conf.wait_ms;
+	bool sure = false;
+	int rc;
+
+	for (int run = 1; (rc = group_try(w, group, sure, kept, e)) != 0 && run < WRITER_RUNS_MAX; run++) {
+		const enum driver_again again = db_run_again(w->db);
+
+		if (again < DRIVER_AGAIN_ALL || clock_mono_ms() >= end_ms)
+			break;
+		log_info("store_group_again", log_err(e));
+		sure = sure || again == DRIVER_AGAIN_ALL_SURE;
+	}
+	return rc;
+}
+
 static void group_commit(struct writer *w, struct list *group)
 {
 	struct err e = { 0 };
 	size_t kept;
-	int rc = group_try(w, group, false, &kept, &e);
+	int rc = group_try_again(w, group, &kept, &e);
 
-	if (rc != 0 && db_run_again(w->db) == DRIVER_AGAIN_ALL) {
-		log_info("store_group_again", log_err(&e));
-		rc = group_try(w, group, true, &kept, &e);
-	}
 	if (rc != 0) {
 		group_fail(group, &e);
 		log_error("store_commit_failed", log_err(&e));

@@ -241,7 +241,8 @@ static int find_since(struct series *s, struct err *e)
 struct prune {
 	const struct series *s;
 	int64_t now_ms;
-	int64_t after; /* subject done last */
+	int64_t after; /* subject done last, before this write */
+	int64_t last;  /* and in it */
 	size_t n;
 };
 
@@ -264,12 +265,13 @@ static int work_prune(struct db *tx, void *arg, struct err *e)
 	int rc;
 
 	p->n = 0;
+	p->last = p->after;
 	if (db_query(tx, &q, samples_sql[SQL_SUBJECTS], e, bind_i(p->after), bind_i(ROWS_PER_WRITE)) != 0)
 		return -1;
 	while ((rc = query_next(q, e)) == 1) {
-		p->after = query_int(q, 0);
+		p->last = query_int(q, 0);
 		p->n++;
-		rc = prune_subject(tx, p, p->after, e);
+		rc = prune_subject(tx, p, p->last, e);
 		if (rc != 0)
 			break;
 	}
@@ -287,6 +289,7 @@ static int prune(struct series *s, int64_t now_ms, struct err *e)
 	do {
 		if (store_write(s->conf.samples, STORE_OPERATIONAL, work_prune, &p, e) != 0)
 			return -1;
+		p.after = p.last;
 	} while (p.n == ROWS_PER_WRITE);
 	return 0;
 }

@@ -2,6 +2,7 @@
 
 #include "common/base/err.h"
 #include "common/base/str.h"
+#include "common/crypto/seal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,16 @@ static void object_free(struct object *o)
 		return;
 	if (o->kind == OBJECT_MAPPING)
 		mapping_conf_fini(&o->mapping);
+	else if (o->kind == OBJECT_POOL)
+		pool_conf_fini(&o->pool);
+	else if (o->kind == OBJECT_ROUTE)
+		route_conf_fini(&o->route);
+	else if (o->kind == OBJECT_CERT)
+		cert_conf_fini(&o->cert);
+	else if (o->kind == OBJECT_ACME)
+		acme_conf_fini(&o->acme);
+	if (o->body != NULL)
+		seal_wipe(o->body, o->body_n); /* some hold private keys */
 	free(o->body);
 	free(o);
 }
@@ -31,6 +42,16 @@ static const char *object_decode(struct object *o)
 		rc = mapping_conf_decode(&o->mapping, o->body, o->body_n);
 	else if (o->wire_kind == OBJECT_CLIENT)
 		rc = client_conf_decode(&o->client, o->body, o->body_n);
+	else if (o->wire_kind == OBJECT_POOL)
+		rc = pool_conf_decode(&o->pool, o->body, o->body_n);
+	else if (o->wire_kind == OBJECT_ROUTE)
+		rc = route_conf_decode(&o->route, o->body, o->body_n);
+	else if (o->wire_kind == OBJECT_CERT)
+		rc = cert_conf_decode(&o->cert, o->body, o->body_n);
+	else if (o->wire_kind == OBJECT_ACME)
+		rc = acme_conf_decode(&o->acme, o->body, o->body_n);
+	else if (o->wire_kind == OBJECT_TICKETS)
+		rc = ticket_conf_decode(&o->tickets, o->body, o->body_n);
 	else
 		return "this relay does not know objects of this kind";
 	if (rc != 0)

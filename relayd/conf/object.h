@@ -1,5 +1,5 @@
 /*
- * object - one thing that a relay serves or knows (a mapping, a client), decoded once and never changed.
+ * object - one thing that a relay serves or knows (a mapping, a client, a pool, a route), decoded once and never changed.
  *
  * One that this build cannot run (a kind it does not know, a body it cannot decode) is an object too, of the kind
  * OBJECT_FAULTY: it is refused by id, and kept as it came, so that a newer relayd that inherits it may run it.
@@ -11,8 +11,13 @@
 #define PORTWAY_RELAYD_CONF_OBJECT_H
 
 #include "common/base/macros.h"
+#include "proto/acme_conf.h"
+#include "proto/cert_conf.h"
 #include "proto/client_conf.h"
 #include "proto/mapping_conf.h"
+#include "proto/pool_conf.h"
+#include "proto/route_conf.h"
+#include "proto/ticket_conf.h"
 #include "proto/update.h"
 
 #include <stdbool.h>
@@ -30,6 +35,11 @@ struct object {
 	union { /* by kind; all zero in an OBJECT_FAULTY */
 		struct mapping_conf mapping;
 		struct client_conf client;
+		struct pool_conf pool;
+		struct route_conf route;
+		struct cert_conf cert;
+		struct acme_conf acme;
+		struct ticket_conf tickets;
 	};
 	const char *fault; /* kind OBJECT_FAULTY: why, a static string; else NULL */
 	/* private */

@@ -3,18 +3,7 @@
 #include "relayd/datagram/udp_lane.h"
 #include "relayd/port/port_service.h"
 
-static const struct service_ops ops = {
-	.name = "datagram",
-	.apply = port_service_apply,
-	.quiesce = port_service_quiesce,
-	.drain = port_service_drain,
-	.stop = port_service_stop,
-	.stats = port_service_stats,
-	.list = port_service_list,
-	.cut = port_service_cut,
-	.hand_over = port_service_hand_over,
-	.adopt = port_service_adopt,
-};
+static const struct service_ops ops = PORT_SERVICE_OPS("datagram");
 
 int datagram_service_new(struct service *out, const struct service_env *env, struct err *e)
 {

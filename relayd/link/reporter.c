@@ -189,7 +189,7 @@ static void send_report(struct reporter *r, struct msg_report *m, const struct b
 	buf_free(&b);
 }
 
-/* The list of clients goes in a heartbeat of its own, so that it and the rows need not share a message. */
+/* The lists of clients and backends go in a heartbeat of its own, so that they and the rows need not share a message. */
 static bool report_clients(struct reporter *r, uint64_t now)
 {
 	struct msg_report m = { .clients = { .told = true } };
@@ -198,6 +198,7 @@ static bool report_clients(struct reporter *r, uint64_t now)
 	if (r->flushing || now < r->clients_at)
 		return false;
 	r->ops.clients(r->arg, &m.clients);
+	r->ops.backends(r->arg, &m.backends);
 	r->clients_at = now + r->heartbeat_ms;
 	send_report(r, &m, &no_rows, 0, now);
 	r->full = true;

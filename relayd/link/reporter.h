@@ -26,8 +26,9 @@ struct reporter;
 struct reporter_ops {
 	/* Load and state; the state's list is borrowed until the call returns to the loop. */
 	void (*head)(void *arg, struct msg_report *out);
-	/* The clients that have links here, as n, more, items; borrowed likewise. Told with the heartbeat. */
+	/* The clients that have links here, as n, more, items; borrowed likewise. Told with the heartbeat, as the next. */
 	void (*clients)(void *arg, struct client_states *out);
+	void (*backends)(void *arg, struct backend_states *out); /* says itself whether it tells any */
 	/* Boot, number, last, rows: see meter_report_next(). */
 	bool (*rows)(void *arg, size_t max_bytes, struct msg_report *head, struct buf *rows, uint32_t *n_rows);
 	void (*acked)(void *arg, const struct msg_report_ack *ack);

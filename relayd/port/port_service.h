@@ -30,4 +30,13 @@ bool port_service_cut(void *self, uint64_t conn);
 int port_service_hand_over(void *self, handover_fn fn, void *arg);
 void port_service_adopt(void *self, const struct handover_socket *s);
 
+/* A service that has nothing but its ports. */
+#define PORT_SERVICE_OPS(service)                                                                        \
+	{                                                                                                \
+		.name = service, .apply = port_service_apply, .quiesce = port_service_quiesce,           \
+		.drain = port_service_drain, .stop = port_service_stop, .stats = port_service_stats,     \
+		.list = port_service_list, .cut = port_service_cut, .hand_over = port_service_hand_over, \
+		.adopt = port_service_adopt                                                              \
+	}
+
 #endif

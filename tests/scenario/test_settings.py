@@ -166,6 +166,11 @@ def test_database_commands(new_fleet, tmp_path):
                                             "role": "viewer"}, expect=201)
     fleet.controld.stop()
     assert "0001" in daemon("controld", "db", "list", **where).stdout
+    out = daemon("controld", "db", "copy", "-", "-", **where)
+    assert out.returncode == 1 and "FROM and TO are the same database" in out.stderr, out.stderr
+    for file, said in ((__file__, "is not a file that 'controld db backup' wrote"), (str(tmp_path / "none"), "No such file")):
+        out = daemon("controld", "db", "restore", file, **where)
+        assert out.returncode == 1 and said in out.stderr, out.stderr
     out = daemon("controld", "db", "restore", copy, **where)
     assert out.returncode == 0, out.stderr
     fleet.controld.start()

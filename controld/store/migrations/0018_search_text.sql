@@ -1,3 +1,6 @@
+-- compatible: 18
+-- What is written by a controld that does not know it would not be found, so none of before this may run beside one that has it.
+
 -- The full-text index of each database instead of a table of words. An object's words stand in one text, between blanks; words
 -- that begin with "=" are marks of the index itself ("=tTENANT", "=kKIND"), which no word of an object is.
 

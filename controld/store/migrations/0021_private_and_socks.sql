@@ -1,3 +1,4 @@
+-- compatible: 21
 -- Mappings whose ports are on a client's own machine, and those through which a whole network is reached. A controld that does
 -- not know them would make their ports public, so none of before this may run beside one that has it.
 

@@ -1,4 +1,6 @@
--- Mappings that are told apart by host name on a shared port of the relays.
+-- compatible: 22
+-- Mappings that are told apart by host name on a shared port of the relays. A controld that does not know them would look for
+-- their ports, so none of before this may run beside one that has it.
 ALTER TABLE mappings ADD COLUMN host_names TEXT NOT NULL DEFAULT '';  -- by comma; '' = it holds ports
 
 -- One row per name held, like ports: that two mappings never hold the same one is what this table is for.

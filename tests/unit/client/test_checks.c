@@ -1,6 +1,5 @@
 /* checks: what relays want watched is tried, told to each link that asked when it changes, and not tried beyond need. */
 #define _GNU_SOURCE
-#include "client/agent/probe.h"
 #include "tests/unit/client/agent_world.h"
 
 /* ---- a target ----------------------------------------------------------------------------------------------------- */
@@ -114,7 +113,7 @@ static void test_http(void **state)
 	assert_string_equal(l[0].health.mapping, "map_1");
 	__atomic_store_n(&t.status, 503, __ATOMIC_SEQ_CST);
 	world_run_until(w, both_down);
-	assert_string_equal(l[1].health.reason, "HTTP status 503");
+	assert_string_equal(l[1].health.reason, "status 503");
 	assert_int_equal(l[0].n_health, 2); /* of turns alone */
 	__atomic_store_n(&t.status, 302, __ATOMIC_SEQ_CST);
 	world_run_until(w, both_up);
@@ -191,29 +190,6 @@ static void test_link_lost(void **state)
 	target_close(&t);
 }
 
-static void test_status_lines(void **state)
-{
-	static const struct {
-		const char *bytes;
-		int status;
-	} cases[] = {
-		{ "HTTP/1.1 200 OK", 200 },
-		{ "HTTP/1.0 404", 404 },
-		{ "HTTP/1.1 20", 0 },
-		{ "", 0 },
-		{ "HTTP/1.1 099", -1 },
-		{ "HTTP/1.1  200", -1 },
-		{ "HTTP/2 200 OK", -1 },
-		{ "SSH-2.0-Op", -1 },
-		{ "http/1.1 200", -1 },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		if (probe_status((const uint8_t *)cases[i].bytes, strlen(cases[i].bytes)) != cases[i].status)
-			fail_msg("'%s'", cases[i].bytes);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,7 +197,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tcp, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_not_allowed, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_link_lost, world_set_up, world_tear_down),
-		cmocka_unit_test(test_status_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 
 #include "common/base/err.h"
 #include "tests/unit/common/pki.h"
+#include "tests/unit/common/tls_pair.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,50 +13,9 @@ static struct pki pki;
 
 /* ---- two sessions over two byte queues --------------------------------------------------------------------------- */
 
-struct lane {
-	uint8_t data[1 << 16];
-	size_t n;
-	bool closed;
-};
-
-struct side {
-	struct lane *in, *out;
-	struct tls_session *session;
-};
-
-static ssize_t on_send(void *arg, const void *p, size_t n)
+static void side_open(struct tls_side *s, const struct tls_conf *conf)
 {
-	struct lane *l = ((struct side *)arg)->out;
-	size_t fits = MIN(n, sizeof l->data - l->n);
-
-	if (fits == 0)
-		return TLS_AGAIN;
-	memcpy(l->data + l->n, p, fits);
-	l->n += fits;
-	return (ssize_t)fits;
-}
-
-static ssize_t on_recv(void *arg, void *p, size_t n)
-{
-	struct lane *l = ((struct side *)arg)->in;
-	size_t got = MIN(n, l->n);
-
-	if (got == 0)
-		return l->closed ? TLS_CLOSED : TLS_AGAIN;
-	memcpy(p, l->data, got);
-	memmove(l->data, l->data + got, l->n - got);
-	l->n -= got;
-	return (ssize_t)got;
-}
-
-struct pair {
-	struct lane up, down;
-	struct side client, server;
-};
-
-static void side_open(struct side *s, const struct tls_conf *conf)
-{
-	const struct tls_io io = { on_send, on_recv, s };
+	const struct tls_io io = tls_pair_io(s);
 	struct tls_ctx *ctx;
 
 	assert_int_equal(tls_ctx_new(&ctx, conf, NULL), 0);
@@ -63,29 +23,20 @@ static void side_open(struct side *s, const struct tls_conf *conf)
 	tls_ctx_unref(ctx); /* the session keeps it */
 }
 
-static struct pair *pair_new(const struct tls_conf *client, const struct tls_conf *server)
+static struct tls_pair *pair_new(const struct tls_conf *client, const struct tls_conf *server)
 {
-	struct pair *p = calloc(1, sizeof *p);
+	struct tls_pair *p = tls_pair_new();
 
-	p->client.in = p->server.out = &p->down;
-	p->client.out = p->server.in = &p->up;
 	side_open(&p->client, client);
 	side_open(&p->server, server);
 	return p;
-}
-
-static void pair_free(struct pair *p)
-{
-	tls_session_free(p->client.session);
-	tls_session_free(p->server.session);
-	free(p);
 }
 
 /*
  * Both handshakes, then a byte each way: in TLS 1.3 a client learns only there that its certificate was refused.
  * Answers the first code that was not TLS_AGAIN, per side.
  */
-static void pair_run(struct pair *p, int *client, int *server)
+static void pair_run(struct tls_pair *p, int *client, int *server)
 {
 	char c;
 	int rc[2] = { TLS_AGAIN, TLS_AGAIN };
@@ -189,7 +140,7 @@ static bool trust_case_ok(const struct trust_case *t)
 		.ca_pem = pki.ca,
 		.peer = t->peer,
 	};
-	struct pair *p = pair_new(&client, &server);
+	struct tls_pair *p = pair_new(&client, &server);
 	struct cert_info peer = { .cn = "" };
 	int got_client, got_server, shown;
 	bool ok;
@@ -202,7 +153,7 @@ static bool trust_case_ok(const struct trust_case *t)
 		print_error("%s: client %d (%s), server %d (%s), peer %d '%s'\n", t->what, got_client,
 			tls_session_reason(p->client.session), got_server, tls_session_reason(p->server.session), shown,
 			peer.cn);
-	pair_free(p);
+	tls_pair_free(p);
 	return ok;
 }
 
@@ -243,7 +194,7 @@ static bool on_accept(const struct cert_info *peer, void *arg)
 static void a_revoked_peer_is_refused(void **state)
 {
 	struct tls_conf conf = good_server();
-	struct pair *p;
+	struct tls_pair *p;
 	int client, server;
 
 	(void)state;
@@ -253,21 +204,21 @@ static void a_revoked_peer_is_refused(void **state)
 	pair_run(p, &client, &server);
 	assert_int_equal(client, 0);
 	assert_int_equal(server, 0);
-	pair_free(p);
+	tls_pair_free(p);
 
 	conf.arg = (void *)(uintptr_t) "node_2";
 	p = pair_new(good_client(), &conf);
 	pair_run(p, &client, &server);
 	assert_int_equal(server, TLS_BAD_PEER);
 	assert_int_equal(client, TLS_FAILED);
-	pair_free(p);
+	tls_pair_free(p);
 }
 
 static void much_data_through_small_lanes(void **state)
 {
 	enum { TOTAL = 1 << 20 };
 	struct tls_conf conf = good_server();
-	struct pair *p = pair_new(good_client(), &conf);
+	struct tls_pair *p = pair_new(good_client(), &conf);
 	static uint8_t chunk[30000], got[50000];
 	size_t sent = 0, received = 0;
 	int client, server;
@@ -289,13 +240,13 @@ static void much_data_through_small_lanes(void **state)
 			assert_int_equal(n, TLS_AGAIN);
 	}
 	assert_int_equal(received, TOTAL);
-	pair_free(p);
+	tls_pair_free(p);
 }
 
 static void an_orderly_end_differs_from_a_cut(void **state)
 {
 	struct tls_conf conf = good_server();
-	struct pair *p = pair_new(good_client(), &conf);
+	struct tls_pair *p = pair_new(good_client(), &conf);
 	int client, server;
 	char c;
 
@@ -303,26 +254,26 @@ static void an_orderly_end_differs_from_a_cut(void **state)
 	pair_run(p, &client, &server);
 	tls_session_shutdown(p->client.session);
 	assert_int_equal(tls_session_read(p->server.session, &c, 1), TLS_CLOSED);
-	pair_free(p);
+	tls_pair_free(p);
 
 	p = pair_new(good_client(), &conf);
 	pair_run(p, &client, &server);
 	p->up.closed = true;
 	assert_int_equal(tls_session_read(p->server.session, &c, 1), TLS_FAILED);
 	tls_session_shutdown(p->server.session); /* nothing happens */
-	pair_free(p);
+	tls_pair_free(p);
 }
 
 static void a_close_before_the_handshake_is_harmless(void **state)
 {
 	struct tls_conf conf = good_server();
-	struct pair *p = pair_new(good_client(), &conf);
+	struct tls_pair *p = pair_new(good_client(), &conf);
 
 	(void)state;
 	tls_session_shutdown(p->client.session);
 	p->up.closed = true;
 	assert_int_equal(tls_session_handshake(p->server.session), TLS_FAILED);
-	pair_free(p);
+	tls_pair_free(p);
 }
 
 static void confs_that_cannot_be(void **state)

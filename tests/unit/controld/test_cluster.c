@@ -47,6 +47,7 @@ static void who_stands_still_is_lost_once(void **state)
 	struct roll r = { .n = 0 };
 
 	(void)state;
+	assert_int_equal(look(&r, 0, 0), 0);
 	assert_int_equal(look(&r, 1, 1), 0);
 	for (int i = 1; i < ROLL_MISSES; i++)
 		assert_int_equal(look(&r, 1 + i, 1), 0);
@@ -59,6 +60,22 @@ static void who_stands_still_is_lost_once(void **state)
 	for (int i = 1; i < ROLL_MISSES; i++)
 		assert_int_equal(look(&r, 102 + i, 2), 0);
 	assert_int_equal(look(&r, 200, 2), 1); /* again */
+}
+
+/* Rows of controlds that were killed long ago: told as lost once, never counted. */
+static void who_never_beats_is_not_counted(void **state)
+{
+	struct roll r = { .n = 0 };
+
+	(void)state;
+	assert_int_equal(look(&r, 7, 1), 0);
+	assert_int_equal(roll_alive(&r), 0);
+	assert_int_equal(look(&r, 8, 1), 0);
+	assert_int_equal(roll_alive(&r), 1);
+	for (int i = 2; i < ROLL_MISSES; i++)
+		assert_int_equal(look(&r, 8 + i, 1), 0);
+	assert_int_equal(look(&r, 100, 1), 1);
+	assert_int_equal(roll_alive(&r), 1);
 }
 
 static void who_leaves_is_lost_at_once(void **state)
@@ -202,6 +219,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_stands_still_is_lost_once),
+		cmocka_unit_test(who_never_beats_is_not_counted),
 		cmocka_unit_test(who_leaves_is_lost_at_once),
 		cmocka_unit_test(a_slow_beat_is_a_beat),
 		cmocka_unit_test_setup_teardown(comes_and_goes, setup, teardown),

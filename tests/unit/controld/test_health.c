@@ -26,7 +26,7 @@ static int check_part(void *self, struct err *e)
 	struct part *p = self;
 
 	atomic_fetch_add(&p->asked, 1);
-	return atomic_load(&p->down) ? err_set(e, ERR_IO, NULL, "the cable is unplugged") : 0;
+	return atomic_load(&p->down) ? err_set(e, ERR_UNAVAILABLE, NULL, "10.1.2.3: the cable is unplugged") : 0;
 }
 
 static struct health *health_of(struct part *database, struct part *mail)
@@ -83,7 +83,7 @@ static void test_statuses(void **state)
 		check = json_array_get(json_object_get(body, "checks"), 1);
 		assert_string_equal(text(check, "name"), "mail");
 		assert_string_equal(text(check, "status"), cases[i].mail_check);
-		assert_string_equal(text(check, "details"), cases[i].mail_down ? "the cable is unplugged" : "");
+		assert_string_equal(text(check, "details"), cases[i].mail_down ? "not available" : "");
 		json_decref(body);
 		health_free(h);
 	}

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -261,21 +262,40 @@ static int work_go_on(struct db *tx, void *arg, struct err *e)
 	return 0;
 }
 
+/* Its session ends in its middle, as often as that. */
+struct losing {
+	const struct test_store *store;
+	int times, runs;
+};
+
 static int work_lose(struct db *tx, void *arg, struct err *e)
 {
-	const struct test_store *t = arg;
+	struct losing *l = arg;
 	int64_t id = 20;
 
 	if (work_put(tx, &id, e) != 0)
 		return -1;
-	test_postgres_run(t->url, sql_end_others);
+	if (l->runs++ < l->times)
+		test_postgres_run(l->store->url, sql_end_others);
 	id++;
 	return work_put(tx, &id, e);
+}
+
+static void test_a_write_whose_session_ends_is_done_in_another(void **state)
+{
+	struct test_store *t = *state;
+	struct losing l = { t, 2, 0 };
+	struct err e = { 0 };
+
+	TEST_STORE_MUST(store_write(t->store, STORE_LOGGED, work_lose, &l, &e), e);
+	assert_int_equal(l.runs, 3);
+	assert_int_equal(number(t->store, "SELECT count(*) FROM t WHERE id IN (20, 21)"), 2);
 }
 
 static void test_writes_that_cannot_be_are_refused_whole(void **state)
 {
 	struct test_store *t = *state;
+	struct losing always = { t, 100, 0 };
 	int64_t id = 1;
 	struct err e = { 0 };
 
@@ -284,8 +304,9 @@ static void test_writes_that_cannot_be_are_refused_whole(void **state)
 	assert_string_equal(e.field, "id");
 	assert_int_equal(store_write(t->store, STORE_LOGGED, work_go_on, NULL, &e), -1);
 	assert_int_equal(e.code, ERR_INTERNAL);
-	assert_int_equal(store_write(t->store, STORE_LOGGED, work_lose, t, &e), -1);
+	assert_int_equal(store_write(t->store, STORE_LOGGED, work_lose, &always, &e), -1);
 	assert_int_equal(e.code, ERR_UNAVAILABLE);
+	assert_true(always.runs < 100);
 	assert_int_equal(number(t->store, "SELECT count(*) FROM t"), 2);
 }
 
@@ -349,6 +370,51 @@ static void test_a_posted_failure_is_its_own(void **state)
 	assert_int_equal(all[3].rc, 0);
 	assert_int_equal(number(t->store, "SELECT count(*) FROM t WHERE id IN (10, 12)"), 2);
 	assert_int_equal(number(t->store, "SELECT count(*) FROM t WHERE id = 11"), 0);
+}
+
+/* ---- a server that does not answer --------------------------------------------------------------------------------- */
+
+#define LARGE 4000
+
+/* More than the socket takes, to a session that does not read. */
+static int work_send_to_nobody(struct db *tx, void *arg, struct err *e)
+{
+	char name[LARGE + 1];
+	struct query *q;
+	pid_t *pid = arg;
+	int64_t first = 99; /* whose statement is prepared then: the others are only sent */
+
+	if (work_put(tx, &first, e) != 0 || db_query(tx, &q, "SELECT pg_backend_pid()", e) != 0 ||
+		query_next(q, e) != 1)
+		return -1;
+	*pid = (pid_t)query_int(q, 0);
+	query_end(q);
+	assert_int_equal(kill(*pid, SIGSTOP), 0);
+	memset(name, 'x', LARGE);
+	name[LARGE] = '\0';
+	for (int64_t id = 100; id < 300; id++) {
+		(void)str_fmt(name, sizeof name, "%lld", (long long)id);
+		name[strlen(name)] = 'x';
+		if (db_post(tx, sql_put, e, bind_i(id), bind_s(name)) != 0)
+			return -1;
+	}
+	return db_exec(tx, sql_add, e, bind_i(1)) < 0 ? -1 : 0;
+}
+
+static void test_sending_has_its_limit_of_time(void **state)
+{
+	struct test_store *t = *state;
+	struct store *s = open_another(t, 300);
+	struct err e = { 0 };
+	pid_t pid = 0;
+
+	alarm(60); /* what hangs is not waited for */
+	assert_int_equal(store_write(s, STORE_OPERATIONAL, work_send_to_nobody, &pid, &e), -1);
+	assert_int_equal(e.code, ERR_UNAVAILABLE);
+	alarm(0);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	store_close(s);
+	assert_int_equal(number(t->store, "SELECT count(*) FROM t"), 2);
 }
 
 /* ---- a COMMIT that takes longer than anybody waits for it --------------------------------------------------------- */
@@ -464,7 +530,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sessions_that_were_ended_are_not_noticed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_reader_in_the_middle_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_writes_that_cannot_be_are_refused_whole, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_write_whose_session_ends_is_done_in_another, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_posted_failure_is_its_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sending_has_its_limit_of_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_slow_commit_is_awaited, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_after_a_crash_nobody_knows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_wants_it_alone_sees_who_is_there, setup, teardown),

@@ -4,6 +4,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/macros.h"
+#include "common/base/str.h"
 #include "controld/identity/identity.h"
 #include "controld/loop/loop.h"
 
@@ -78,6 +79,18 @@ static int row_gate(void *feature, struct request *rq, struct reply *rp, struct 
 	pthread_mutex_unlock(&g->lock);
 	reply_empty(rp, 204);
 	return 0;
+}
+
+/* Its session of the database ends the first time that it is called for a request. */
+static int row_loses(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	static char last[64];
+	const bool again = strcmp(last, request_id(rq)) == 0;
+
+	(void)feature;
+	(void)str_copy(last, sizeof last, request_id(rq));
+	reply_text(rp, 200, "text/plain", "kept", 4);
+	return again ? 0 : err_set(e, ERR_UNAVAILABLE, NULL, "the session ended");
 }
 
 static int row_forgets(void *feature, struct request *rq, struct reply *rp, struct err *e)
@@ -162,6 +175,8 @@ static const struct route rows[] = {
 	ROW("GET", "/gate", PERM_PUBLIC, LANE_SLOW, 204, NULL, row_gate),
 	ROW("GET", "/forgets", PERM_PUBLIC, LANE_DB, 200, NULL, row_forgets),
 	ROW("GET", "/fails", PERM_PUBLIC, LANE_DB, 200, NULL, row_fails),
+	ROW("GET", "/loses", PERM_PUBLIC, LANE_DB, 200, NULL, row_loses),
+	ROW("POST", "/loses", PERM_PUBLIC, LANE_DB, 200, NULL, row_loses),
 	ROW("GET", "/waits/{id}", PERM_PUBLIC, LANE_DB, 200, NULL, row_waits),
 };
 
@@ -444,6 +459,8 @@ static const struct {
 	{ "absent body is empty", TEXT("POST /nothing HTTP/1.1\r\n" HOST "\r\n" LAST), "201 200" },
 	{ "handler without an answer", TEXT("GET /forgets HTTP/1.1\r\n" HOST "\r\n" LAST), "500 200" },
 	{ "handler that fails", TEXT("GET /fails HTTP/1.1\r\n" HOST "\r\n" LAST), "409 200" },
+	{ "reader that lost its session", TEXT("GET /loses HTTP/1.1\r\n" HOST "\r\n" LAST), "200 200" },
+	{ "writer that lost his", TEXT("POST /loses HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n" LAST), "503 200" },
 
 	{ "no host", TEXT("GET /loop/1 HTTP/1.1\r\n\r\n" LAST), "400" },
 	{ "two hosts", TEXT("GET /loop/1 HTTP/1.1\r\n" HOST HOST "\r\n" LAST), "400" },

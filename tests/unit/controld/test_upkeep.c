@@ -5,8 +5,11 @@
 #include "tests/unit/lib/test_store.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <sqlite3.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -131,6 +134,17 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
+/* Somebody else's database. */
+static void write_foreign(const char *path)
+{
+	sqlite3 *handle = NULL;
+
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(handle, "CREATE TABLE albums (title TEXT)", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(handle);
+}
+
 static int work_newer(struct db *tx, void *arg, struct err *e)
 {
 	static const char sql[] = "INSERT INTO schema_migrations(number, name, checksum, applied_at) "
@@ -158,7 +172,10 @@ static void test_a_bad_copy_changes_nothing(void **state)
 	write_file(
 		copy, "this is no database, but long enough to be looked at .......................................");
 	assert_int_equal(upkeep_restore(t->url, copy, NULL, NULL, &e), -1);
-	assert_int_equal(e.code, ERR_STORAGE);
+	assert_non_null(strstr(e.msg, "is not a file that 'controld db backup' wrote"));
+	write_foreign(copy);
+	assert_int_equal(upkeep_restore(t->url, copy, NULL, NULL, &e), -1);
+	assert_non_null(strstr(e.msg, "none of controld's"));
 	TEST_STORE_MUST(store_write(other.store, STORE_OPERATIONAL, work_newer, NULL, &e), e);
 	TEST_STORE_MUST(upkeep_backup(other.url, copy, NULL, NULL, &e), e);
 	assert_int_equal(upkeep_restore(t->url, copy, NULL, NULL, &e), -1);
@@ -178,6 +195,7 @@ static void test_the_lock_is_one_programs(void **state)
 	struct test_store *t = *state;
 	struct err e = { 0 };
 	struct upkeep_lock *one = NULL, *two = NULL;
+	char left[128];
 
 	TEST_STORE_MUST(upkeep_lock(&one, t->url, true, &e), e);
 	assert_int_equal(upkeep_lock(&two, t->url, true, &e), -1);
@@ -185,6 +203,61 @@ static void test_the_lock_is_one_programs(void **state)
 	upkeep_unlock(one);
 	TEST_STORE_MUST(upkeep_lock(&two, t->url, true, &e), e);
 	upkeep_unlock(two);
+	(void)str_fmt(left, sizeof left, "%s/controld.db.lock", t->folder);
+	assert_int_equal(access(left, F_OK), -1);
+}
+
+/* Takes the lock and gives it back, again and again; nobody else ever has it meanwhile. */
+struct taker {
+	const struct test_store *store;
+	atomic_int *inside;
+	int had, shared;
+};
+
+static void *work_take(void *arg)
+{
+	struct taker *t = arg;
+
+	for (int i = 0; i < 500; i++) {
+		struct upkeep_lock *lock = NULL;
+
+		if (upkeep_lock(&lock, t->store->url, true, NULL) != 0)
+			continue;
+		t->shared += atomic_fetch_add(t->inside, 1) != 0;
+		t->had++;
+		atomic_fetch_sub(t->inside, 1);
+		upkeep_unlock(lock);
+	}
+	return NULL;
+}
+
+static void test_the_lock_file_goes_with_its_last_holder(void **state)
+{
+	atomic_int inside = 0;
+	struct taker takers[4];
+	pthread_t threads[ARRAY_LEN(takers)];
+
+	for (size_t i = 0; i < ARRAY_LEN(takers); i++) {
+		takers[i] = (struct taker){ .store = *state, .inside = &inside };
+		assert_int_equal(pthread_create(&threads[i], NULL, work_take, &takers[i]), 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(takers); i++) {
+		pthread_join(threads[i], NULL);
+		assert_true(takers[i].had > 0);
+		assert_int_equal(takers[i].shared, 0);
+	}
+}
+
+static void test_one_database_by_two_names(void **state)
+{
+	const struct test_store *t = *state;
+	char other[128];
+
+	(void)str_fmt(other, sizeof other, "sqlite:%s/../%s/controld.db", t->folder, t->folder + strlen("/tmp/"));
+	assert_true(upkeep_same(t->url, t->url));
+	assert_true(upkeep_same(t->url, other));
+	assert_false(upkeep_same(t->url, "sqlite:/tmp/nowhere.db"));
+	assert_false(upkeep_same(t->url, "postgresql://127.0.0.1/x"));
 }
 
 static void test_erase(void **state)
@@ -207,6 +280,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_backup_and_restore, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_bad_copy_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_lock_is_one_programs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_lock_file_goes_with_its_last_holder, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_database_by_two_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_erase, setup, teardown),
 	};
 

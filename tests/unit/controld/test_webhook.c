@@ -5,6 +5,7 @@
 #include "controld/notify/attempt.h"
 #include "controld/notify/delivery.h"
 #include "controld/notify/topic.h"
+#include "controld/store/erasure.h"
 #include "tests/unit/lib/test_store.h"
 
 #include <setjmp.h>
@@ -23,11 +24,15 @@ static void test_names(void **state)
 		{ "mapping", "delete", "mapping.deleted" },
 		{ "client", "update", "client.updated" },
 		{ "login", "login_failed", "login.login_failed" },
+		{ TOPIC_EVENT_KIND, TOPIC_EVENT_OP, "sync.completed" }, /* the subject says it */
+		{ TOPIC_EVENT_KIND, "create", "event.created" },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		const struct change c = { .kind = cases[i].kind, .op = cases[i].op, .tenant = "t" };
+		const struct change c = {
+			.kind = cases[i].kind, .op = cases[i].op, .tenant = "t", .subject = "sync.completed"
+		};
 		char name[TOPIC_SIZE];
 
 		topic_name(name, &c);
@@ -216,7 +221,9 @@ static int queue(struct world *w, int64_t seq)
 		.order = { .webhook_id = w->w.id,
 			.tenant_id = "t",
 			.topic = "a.b",
-			.body = "{}",
+			.body = "{\"id\":\"1\",\"data\":{\"subject\":\"usr_1\",\"actor\":\"usr_1\",\"user\":"
+				"{\"email\":\"a@example.com\"}}}",
+			.subject = seq == 11 ? "usr_1" : "usr_2",
 			.seq = seq,
 			.now_ms = 1,
 			.waiting_max = 3 } };
@@ -311,6 +318,72 @@ static void test_a_queue(void **state)
 	test_store_close(&w.t);
 }
 
+/* Who goes for good is in no text that waits. */
+struct erasing {
+	struct erase_owner owner;
+	unsigned n;
+};
+
+static int work_erase(struct db *tx, void *arg, struct err *e)
+{
+	struct erasing *x = arg;
+	int64_t position = 0;
+
+	return delivery_erasure.erase(tx, &x->owner, 100, &position, &x->n, e);
+}
+
+static int64_t with_mail(struct world *w)
+{
+	struct query *q;
+	struct err e;
+	struct db *db;
+	int64_t n;
+
+	TEST_STORE_MUST(store_read_begin(w->t.store, &db, &e), e);
+	TEST_STORE_MUST(
+		db_query(db, &q, "SELECT count(*) FROM webhook_deliveries WHERE body LIKE '%a@example.com%'", &e), e);
+	assert_int_equal(query_next(q, &e), 1);
+	n = query_int(q, 0);
+	query_end(q);
+	store_read_end(db);
+	return n;
+}
+
+static void test_people_who_go(void **state)
+{
+	struct world w;
+	struct erasing user = { .owner = { .id = "usr_1" } }, tenant = { .owner = { .tenant = true, .id = "t" } };
+	struct err e = { 0 };
+	char id[RAND_ID_SIZE];
+
+	(void)state;
+	world_open(&w);
+	for (int64_t seq = 10; seq < 13; seq++)
+		assert_int_equal(queue(&w, seq), 1);
+	assert_int_equal(with_mail(&w), 3);
+	TEST_STORE_MUST(store_write(w.t.store, STORE_OPERATIONAL, work_erase, &user, &e), e);
+	assert_int_equal(with_mail(&w), 2);
+	TEST_STORE_MUST(store_write(w.t.store, STORE_OPERATIONAL, work_erase, &tenant, &e), e);
+	assert_int_equal(with_mail(&w), 0);
+	assert_int_equal(head(&w, id), 10); /* they are sent all the same */
+	test_store_close(&w.t);
+}
+
+static void test_blanked_texts(void **state)
+{
+	char *text = topic_blank("{\"id\":\"1\",\"event\":\"user.created\",\"data\":{\"subject\":\"u\",\"actor\":\"x\","
+				 "\"fields\":[\"email\"],\"user\":{\"email\":\"a@b\"}}}");
+
+	(void)state;
+	assert_string_equal(text,
+		"{\"id\":\"1\",\"event\":\"user.created\",\"data\":{\"subject\":\"u\",\"actor\":\"x\","
+		"\"fields\":[\"email\"],\"user\":null}}");
+	free(text);
+	text = topic_blank("no json");
+	assert_string_equal(text, "null");
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +395,8 @@ int main(void)
 		cmocka_unit_test(test_backoff),
 		cmocka_unit_test(test_what_answers_mean),
 		cmocka_unit_test(test_a_queue),
+		cmocka_unit_test(test_people_who_go),
+		cmocka_unit_test(test_blanked_texts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,10 +2,14 @@
 #define _GNU_SOURCE
 #include "tests/unit/lib/alloc_fail.h"
 
+#include "proto/acme_conf.h"
 #include "proto/answer.h"
+#include "proto/cert_conf.h"
 #include "proto/mapping_conf.h"
 #include "proto/poll.h"
+#include "proto/pool_conf.h"
 #include "proto/report.h"
+#include "proto/route_conf.h"
 #include "tests/unit/proto/wire.h"
 
 static int decode_poll(const void *p, size_t n)
@@ -45,6 +49,46 @@ static int decode_mapping(const void *p, size_t n)
 
 	if (rc == 0)
 		mapping_conf_fini(&m);
+	return rc;
+}
+
+static int decode_pool(const void *p, size_t n)
+{
+	struct pool_conf pool;
+	int rc = pool_conf_decode(&pool, p, n);
+
+	if (rc == 0)
+		pool_conf_fini(&pool);
+	return rc;
+}
+
+static int decode_route(const void *p, size_t n)
+{
+	struct route_conf route;
+	int rc = route_conf_decode(&route, p, n);
+
+	if (rc == 0)
+		route_conf_fini(&route);
+	return rc;
+}
+
+static int decode_cert(const void *p, size_t n)
+{
+	struct cert_conf c;
+	int rc = cert_conf_decode(&c, p, n);
+
+	if (rc == 0)
+		cert_conf_fini(&c);
+	return rc;
+}
+
+static int decode_acme(const void *p, size_t n)
+{
+	struct acme_conf c;
+	int rc = acme_conf_decode(&c, p, n);
+
+	if (rc == 0)
+		acme_conf_fini(&c);
 	return rc;
 }
 
@@ -88,6 +132,22 @@ static void test_decoders(void **state)
 		.proxy_trusted = ranges,
 		.dial_allow = ranges,
 	};
+	struct pool_backend backend = { .id = "b", .host = "h", .port = 1 };
+	const struct pool_conf pool = { .algorithm = POOL_ROUND_ROBIN,
+		.headroom_percent = 100,
+		.dial_allow = ranges,
+		.backends = &backend,
+		.n_backends = 1 };
+	const char *host = "*";
+	struct route_target target = { .pool = "p" };
+	const struct route_conf route = {
+		.hosts = &host, .n_hosts = 1, .targets = &target, .n_targets = 1, .allow = ranges
+	};
+	struct backend_state away = { .pool = "p", .backend = "b", .state = BACKEND_UNHEALTHY };
+	struct pool_panic panic = { .pool = "p" };
+	const struct backend_states backends = {
+		.told = true, .n = 1, .items = &away, .n_panics = 1, .panics = &panic
+	};
 	size_t count_at;
 	struct buf b;
 
@@ -95,18 +155,37 @@ static void test_decoders(void **state)
 	buf_init(&b, PROTO_MSG_MAX);
 	msg_poll_encode(&(struct msg_poll){ .state = ns }, &b);
 	check(decode_poll, &b, 1);
-	msg_report_begin(&b, &(struct msg_report){ .state = ns, .clients = clients }, &count_at);
-	check(decode_report, &b, 2);
+	msg_report_begin(&b, &(struct msg_report){ .state = ns, .clients = clients, .backends = backends }, &count_at);
+	check(decode_report, &b, 4);
 	msg_answer_encode(&(struct msg_answer){ .n = 1, .conns = &conn }, &b);
 	check(decode_answer, &b, 1);
 	mapping_conf_encode(&mapping, &b);
 	check(decode_mapping, &b, 4);
+	pool_conf_encode(&pool, &b);
+	check(decode_pool, &b, 3);
+	route_conf_encode(&route, &b);
+	check(decode_route, &b, 4);
+}
+
+static void test_certificates(void **state)
+{
+	static char name[1][HOST_NAME_SIZE] = { "a" }, pem[] = "p";
+	static uint8_t ocsp[] = { 1 };
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, PROTO_MSG_MAX);
+	cert_conf_encode(&(struct cert_conf){ "t", 1, name, pem, pem, 1, ocsp, 1 }, &b);
+	check(decode_cert, &b, 4);
+	acme_conf_encode(&(struct acme_conf){ ACME_TLS, "a", "", "", pem, pem, 1 }, &b);
+	check(decode_acme, &b, 2);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decoders),
+		cmocka_unit_test(test_certificates),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,11 @@ static int decode_ack(const void *p, size_t n)
 
 static struct client_state client = { .client = "7", .instance = "i", .state = CLIENT_STATE_ONLINE, .links = 2 };
 
+static struct backend_state backend = {
+	.pool = "p", .backend = "b", .state = BACKEND_EJECTED, .flaps = 3, .since_ms = 4, .reason = "r"
+};
+static struct pool_panic panic = { .pool = "p", .since_ms = 5 };
+
 static const struct msg_report head = {
 	.boot = "b1",
 	.number = 3,
@@ -43,6 +48,7 @@ static const struct msg_report head = {
 		.name = "e" },
 	.state = { .applied = { .seq = 10 }, .serial = 11 },
 	.clients = { .told = true, .n = 1, .items = &client },
+	.backends = { .told = true, .n = 1, .more = 6, .items = &backend, .n_panics = 1, .panics = &panic },
 };
 
 static void write_report(struct buf *b)
@@ -71,6 +77,8 @@ static void test_golden(void **state)
 			" 0000000000000008 00000009 0003 653a31 0050 01bb 0001 65"
 			" " ZERO_LOG " 000000000000000a 000000000000000b 00000000 00000000"
 			" 01 00000000 00000001 0001 37 0001 69 0000 0000 01 00000002 0000000000000000 00000000 00000000"
+			" 01 00000006 00000001 0001 70 0001 62 03 00000003 0000000000000004 0001 72"
+			" 00000001 0001 70 0000000000000005"
 			" 00000002"
 			" 0000000000000001 0001 6d 00000000"
 			" 0000000000000002 0001 6d 00008001 0000000000000010 ffffffffffffffff");
@@ -98,6 +106,13 @@ static void test_round_trip(void **state)
 	assert_true(m.clients.told);
 	assert_int_equal(m.clients.n, 1);
 	assert_string_equal(m.clients.items[0].client, "7");
+	assert_true(m.backends.told);
+	assert_int_equal(m.backends.n, 1);
+	assert_int_equal(m.backends.more, 6);
+	assert_string_equal(m.backends.items[0].reason, "r");
+	assert_int_equal(m.backends.items[0].state, BACKEND_EJECTED);
+	assert_int_equal(m.backends.n_panics, 1);
+	assert_int_equal(m.backends.panics[0].since_ms, 5);
 	assert_int_equal(m.n_rows, 2);
 	it = m.rows;
 	assert_true(msg_report_next(&it, &row));
@@ -159,14 +174,17 @@ static void test_counters_of_a_newer_peer(void **state)
 
 static void test_refused(void **state)
 {
-	const size_t last = 2 + 4 + 8, clients = last + 1 + 5 + 44 + 5 + 4 + 3 + 40, rows = clients + 9 + 23 + 8,
-		     first = rows + 4, second = first + 15;
+	const size_t last = 2 + 4 + 8, clients = last + 1 + 5 + 44 + 5 + 4 + 3 + 40, backends = clients + 9 + 23 + 8,
+		     rows = backends + 46, first = rows + 4, second = first + 15;
 	struct buf b;
 
 	(void)state;
 	write_report(&b);
 	assert_refused_with(decode, &b, last, 2);
 	assert_refused_with(decode, &b, clients, 2);
+	assert_refused_with(decode, &b, backends, 2);
+	assert_refused_with(decode, &b, backends + 9 + 6, 5);        /* no state */
+	assert_refused_with(decode, &b, backends + 9 + 6 + 5, 0x80); /* before all time */
 	assert_refused_with(decode, &b, rows + 3, 1);
 	assert_refused_with(decode, &b, rows + 3, 3);
 	assert_refused_with(decode, &b, rows, 0x80);

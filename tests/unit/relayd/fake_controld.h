@@ -39,7 +39,7 @@ struct fake_shared {
 	unsigned joins, polls, reports, rows, renewals, answers, certified;
 	char name[PROTO_NAME_SIZE];
 	uint64_t last_number;
-	uint32_t clients; /* of the last list told */
+	uint32_t clients, backends; /* of the last lists told */
 	/* behaviour */
 	unsigned mute;   /* answers nothing */
 	unsigned refuse; /* refuses joins; with retry_ms */
@@ -167,6 +167,8 @@ static inline void fake_report(struct fake_controld *f, const void *p, size_t n,
 	fake_count(&f->shared->reports);
 	if (m.clients.told)
 		__atomic_store_n(&f->shared->clients, m.clients.n, __ATOMIC_SEQ_CST);
+	if (m.backends.told)
+		__atomic_store_n(&f->shared->backends, m.backends.n, __ATOMIC_SEQ_CST);
 	__atomic_add_fetch(&f->shared->rows, m.n_rows, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&f->shared->last_number, m.number, __ATOMIC_SEQ_CST);
 	str_copy(ack.boot, sizeof ack.boot, m.boot);

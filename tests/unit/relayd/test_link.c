@@ -114,6 +114,14 @@ static void on_clients(void *arg, struct client_states *out)
 	out->items = &here;
 }
 
+static void on_backends(void *arg, struct backend_states *out)
+{
+	static struct backend_state one = { .pool = "pol_1", .backend = "bck_1", .state = BACKEND_UNHEALTHY };
+
+	(void)arg;
+	*out = (struct backend_states){ .told = true, .n = 1, .items = &one };
+}
+
 static bool on_rows(void *arg, size_t max_bytes, struct msg_report *head, struct buf *rows, uint32_t *n_rows)
 {
 	struct relay *r = arg;
@@ -146,7 +154,7 @@ static void relay_open(struct relay *r, struct fake_controld *f, const char *add
 {
 	static const struct link_events events = { on_up, on_down, on_reply, on_lost };
 	static const struct poller_ops poller_ops = { on_fill, on_update };
-	static const struct reporter_ops reporter_ops = { on_head, on_clients, on_rows, on_acked };
+	static const struct reporter_ops reporter_ops = { on_head, on_clients, on_backends, on_rows, on_acked };
 	const struct link_conf conf = { .addresses = addresses,
 		.program = "/proc/self/exe",
 		.answer_timeout_ms = 1500,
@@ -258,7 +266,8 @@ static bool was_refused(struct relay *r, struct fake_controld *f)
 static bool clients_told(struct relay *r, struct fake_controld *f)
 {
 	(void)r;
-	return __atomic_load_n(&f->shared->clients, __ATOMIC_SEQ_CST) == 1;
+	return __atomic_load_n(&f->shared->clients, __ATOMIC_SEQ_CST) == 1 &&
+	       __atomic_load_n(&f->shared->backends, __ATOMIC_SEQ_CST) == 1;
 }
 
 static bool joined_in_the_end(struct relay *r, struct fake_controld *f)

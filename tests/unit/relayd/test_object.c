@@ -82,11 +82,41 @@ static void a_mapping(void **state)
 	buf_free(&body);
 }
 
+static void a_pool_and_a_route(void **state)
+{
+	struct pool_backend backend = { .id = "b", .host = "h", .port = 1 };
+	const struct pool_conf pool = {
+		.algorithm = POOL_ROUND_ROBIN, .headroom_percent = 100, .backends = &backend, .n_backends = 1
+	};
+	const char *host = "*";
+	struct route_target target = { .pool = "7" };
+	const struct route_conf route = { .hosts = &host, .n_hosts = 1, .targets = &target, .n_targets = 1 };
+	const struct object *o;
+	struct buf body;
+
+	(void)state;
+	buf_init(&body, 1000);
+	pool_conf_encode(&pool, &body);
+	o = object_of(OBJECT_POOL, &body);
+	assert_int_equal(o->kind, OBJECT_POOL);
+	assert_string_equal(o->pool.backends[0].host, "h");
+	object_unref(o);
+	check_fault(OBJECT_ROUTE, &body, "decoded");
+	buf_reset(&body);
+	route_conf_encode(&route, &body);
+	o = object_of(OBJECT_ROUTE, &body);
+	assert_int_equal(o->kind, OBJECT_ROUTE);
+	assert_string_equal(o->route.targets[0].pool, "7");
+	object_unref(o);
+	buf_free(&body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_client),
 		cmocka_unit_test(a_mapping),
+		cmocka_unit_test(a_pool_and_a_route),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

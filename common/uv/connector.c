@@ -1,10 +1,9 @@
 #define _GNU_SOURCE
-#include "client/agent/dial.h"
+#include "common/uv/connector.h"
 
 #include "common/base/err.h"
 #include "common/base/sm.h"
 #include "common/base/str.h"
-#include "common/tunnel/frame.h"
 #include "common/uv/worker.h"
 
 #include <errno.h>
@@ -17,29 +16,29 @@
  *       |                                                                    ^
  *       +--------- not known, too late, cancelled ---------------------------+
  */
-enum dial_state { DIAL_RESOLVING, DIAL_CONNECTING, DIAL_OVER };
+enum connector_state { CONNECTOR_RESOLVING, CONNECTOR_CONNECTING, CONNECTOR_OVER };
 
 static const struct sm_state states[] = {
-	[DIAL_RESOLVING] = { "resolving", BIT(DIAL_CONNECTING) | BIT(DIAL_OVER) },
-	[DIAL_CONNECTING] = { "connecting", BIT(DIAL_OVER) },
-	[DIAL_OVER] = { "over", 0 },
+	[CONNECTOR_RESOLVING] = { "resolving", BIT(CONNECTOR_CONNECTING) | BIT(CONNECTOR_OVER) },
+	[CONNECTOR_CONNECTING] = { "connecting", BIT(CONNECTOR_OVER) },
+	[CONNECTOR_OVER] = { "over", 0 },
 };
 
-/* Outlives the dial if need be: libuv cannot take back a query that a thread works on. */
+/* Outlives the connector if need be: libuv cannot take back a query that a thread works on. */
 struct query {
 	uv_getaddrinfo_t req;
-	struct dial *dial; /* NULL: nobody wants it any more */
+	struct connector *connector; /* NULL: nobody wants it any more */
 };
 
-struct dial {
+struct connector {
 	int state;
 	struct worker *worker;
-	struct dial_conf conf;
-	char host[FRAME_HOST_SIZE];
+	struct connector_conf conf;
+	char host[CONNECTOR_HOST_SIZE];
 	struct query *query;
 	unsigned n, next;
 	bool denied; /* an address was not fine */
-	struct addr at[DIAL_ADDRS_MAX];
+	struct addr at[CONNECTOR_ADDRS_MAX];
 	struct io io;
 	struct timer timer;
 	uint64_t ends_ns;
@@ -47,7 +46,7 @@ struct dial {
 	struct err why;   /* of the last address */
 };
 
-static void dial_move(struct dial *d, enum dial_state to)
+static void connector_move(struct connector *d, enum connector_state to)
 {
 	sm_move(states, &d->state, (int)to);
 }
@@ -56,14 +55,14 @@ static void dial_move(struct dial *d, enum dial_state to)
 
 static void on_buried(struct task *t)
 {
-	free(CONTAINER_OF(t, struct dial, task));
+	free(CONTAINER_OF(t, struct connector, task));
 }
 
-static void dial_end(struct dial *d)
+static void connector_end(struct connector *d)
 {
-	dial_move(d, DIAL_OVER);
+	connector_move(d, CONNECTOR_OVER);
 	if (d->query != NULL) {
-		d->query->dial = NULL;
+		d->query->connector = NULL;
 		uv_cancel((uv_req_t *)&d->query->req);
 		d->query = NULL;
 	}
@@ -73,7 +72,7 @@ static void dial_end(struct dial *d)
 	worker_bury(d->worker, &d->task);
 }
 
-static void give_up_attempt(struct dial *d)
+static void give_up_attempt(struct connector *d)
 {
 	if (d->io.fd < 0)
 		return;
@@ -81,31 +80,31 @@ static void give_up_attempt(struct dial *d)
 	io_close(&d->io);
 }
 
-void dial_cancel(struct dial *d)
+void connector_cancel(struct connector *d)
 {
-	if (d == NULL || d->state == DIAL_OVER)
+	if (d == NULL || d->state == CONNECTOR_OVER)
 		return;
 	give_up_attempt(d);
-	dial_end(d);
+	connector_end(d);
 }
 
-static void dial_fail(struct dial *d)
+static void connector_fail(struct connector *d)
 {
 	if (d->why.code == ERR_NONE && d->denied)
-		err_set(&d->why, ERR_DENIED_TARGET, NULL, "%s:%u is not on the agent's allow list", d->host,
-			(unsigned)d->conf.port);
+		err_set(&d->why, ERR_DENIED_TARGET, NULL, "%s:%u %s", d->host, (unsigned)d->conf.port,
+			d->conf.denied != NULL ? d->conf.denied : "may not be connected to");
 	else if (d->why.code == ERR_NONE)
 		err_set(&d->why, ERR_UNAVAILABLE, NULL, "%s: no address", d->host);
 	give_up_attempt(d);
-	dial_end(d);
+	connector_end(d);
 	d->conf.on_done(d->conf.arg, -1, NULL, &d->why);
 }
 
-static void dial_succeed(struct dial *d, int fd, const struct addr *to)
+static void connector_succeed(struct connector *d, int fd, const struct addr *to)
 {
 	struct addr copy = *to;
 
-	dial_end(d);
+	connector_end(d);
 	d->conf.on_done(d->conf.arg, fd, &copy, NULL);
 }
 
@@ -125,7 +124,7 @@ static enum err_code code_of(int errnum)
 	}
 }
 
-static void note(struct dial *d, const struct addr *to, int errnum)
+static void note(struct connector *d, const struct addr *to, int errnum)
 {
 	char text[ADDR_STRLEN];
 
@@ -134,7 +133,7 @@ static void note(struct dial *d, const struct addr *to, int errnum)
 }
 
 /* Connecting is under way; -1: not even that. */
-static int start(struct dial *d, const struct addr *to)
+static int start(struct connector *d, const struct addr *to)
 {
 	int fd = socket(to->sa.sa_family, d->conf.type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -150,7 +149,7 @@ static int start(struct dial *d, const struct addr *to)
 }
 
 /* What is left of the time is shared by the addresses that are left, so that one that does not answer leaves some. */
-static void arm(struct dial *d, unsigned left)
+static void arm(struct connector *d, unsigned left)
 {
 	uint64_t now = d->worker->now_ns, rest = d->ends_ns > now ? d->ends_ns - now : 0;
 
@@ -159,7 +158,7 @@ static void arm(struct dial *d, unsigned left)
 
 static void on_socket(struct io *io, uint32_t events);
 
-static void next_address(struct dial *d)
+static void next_address(struct connector *d)
 {
 	while (d->next < d->n) {
 		const struct addr *to = &d->at[(d->conf.first + d->next) % d->n];
@@ -174,7 +173,7 @@ static void next_address(struct dial *d)
 		if (fd < 0)
 			continue;
 		if (d->conf.type == SOCK_DGRAM) {
-			dial_succeed(d, fd, to);
+			connector_succeed(d, fd, to);
 			return;
 		}
 		io_init(&d->io, on_socket, fd);
@@ -185,26 +184,26 @@ static void next_address(struct dial *d)
 		note(d, to, errno);
 		io_close(&d->io);
 	}
-	dial_fail(d);
+	connector_fail(d);
 }
 
-static const struct addr *current(const struct dial *d)
+static const struct addr *current(const struct connector *d)
 {
 	return &d->at[(d->conf.first + d->next - 1) % d->n];
 }
 
 static void on_socket(struct io *io, uint32_t events)
 {
-	struct dial *d = CONTAINER_OF(io, struct dial, io);
+	struct connector *d = CONTAINER_OF(io, struct connector, io);
 	socklen_t len = sizeof(int);
 	int error = 0, fd = io->fd;
 
-	if (d->state != DIAL_CONNECTING || !(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
+	if (d->state != CONNECTOR_CONNECTING || !(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
 		return;
 	io_del(d->worker, io);
 	io->fd = -1;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0) {
-		dial_succeed(d, fd, current(d));
+		connector_succeed(d, fd, current(d));
 		return;
 	}
 	close(fd);
@@ -214,11 +213,11 @@ static void on_socket(struct io *io, uint32_t events)
 
 static void on_due(struct timer *t)
 {
-	struct dial *d = CONTAINER_OF(t, struct dial, timer);
+	struct connector *d = CONTAINER_OF(t, struct connector, timer);
 
-	if (d->state == DIAL_RESOLVING) {
+	if (d->state == CONNECTOR_RESOLVING) {
 		err_set(&d->why, ERR_TIMEOUT, NULL, "%s: the name was not resolved in time", d->host);
-		dial_fail(d);
+		connector_fail(d);
 		return;
 	}
 	give_up_attempt(d);
@@ -228,9 +227,9 @@ static void on_due(struct timer *t)
 
 /* ---- the name ----------------------------------------------------------------------------------------------------- */
 
-static void take_addresses(struct dial *d, const struct addrinfo *list)
+static void take_addresses(struct connector *d, const struct addrinfo *list)
 {
-	for (; list != NULL && d->n < DIAL_ADDRS_MAX; list = list->ai_next) {
+	for (; list != NULL && d->n < CONNECTOR_ADDRS_MAX; list = list->ai_next) {
 		struct addr *a = &d->at[d->n];
 
 		if (list->ai_family != AF_INET && list->ai_family != AF_INET6)
@@ -244,7 +243,7 @@ static void take_addresses(struct dial *d, const struct addrinfo *list)
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
 {
 	struct query *q = CONTAINER_OF(req, struct query, req);
-	struct dial *d = q->dial;
+	struct connector *d = q->connector;
 
 	free(q);
 	if (d != NULL) {
@@ -253,20 +252,20 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list
 			take_addresses(d, list);
 		else
 			err_set(&d->why, ERR_UNAVAILABLE, NULL, "%s: %s", d->host, uv_strerror(status));
-		dial_move(d, DIAL_CONNECTING);
+		connector_move(d, CONNECTOR_CONNECTING);
 		next_address(d);
 	}
 	uv_freeaddrinfo(list);
 }
 
-static int ask(struct dial *d)
+static int ask(struct connector *d)
 {
 	const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = d->conf.type };
 	struct query *q = malloc(sizeof *q);
 
 	if (q == NULL)
 		return -1;
-	q->dial = d;
+	q->connector = d;
 	if (uv_getaddrinfo(&d->worker->uv, &q->req, on_resolved, d->host, NULL, &hints) != 0) {
 		free(q);
 		return -1;
@@ -277,21 +276,21 @@ static int ask(struct dial *d)
 
 static void on_first_step(struct task *t)
 {
-	struct dial *d = CONTAINER_OF(t, struct dial, task);
+	struct connector *d = CONTAINER_OF(t, struct connector, task);
 
 	if (addr_parse_ip(&d->at[0], d->host, d->conf.port) == 0) {
 		d->n = 1;
-		dial_move(d, DIAL_CONNECTING);
+		connector_move(d, CONNECTOR_CONNECTING);
 		next_address(d);
 	} else if (ask(d) != 0) {
 		err_set(&d->why, ERR_NOMEM, NULL, "%s: cannot be resolved now", d->host);
-		dial_fail(d);
+		connector_fail(d);
 	}
 }
 
-struct dial *dial_start(struct worker *w, const struct dial_conf *conf)
+struct connector *connector_start(struct worker *w, const struct connector_conf *conf)
 {
-	struct dial *d = calloc(1, sizeof *d);
+	struct connector *d = calloc(1, sizeof *d);
 
 	if (d == NULL || str_copy(d->host, sizeof d->host, conf->host) != 0) {
 		free(d);

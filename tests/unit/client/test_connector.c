@@ -1,6 +1,6 @@
-/* dial: addresses one after the other, each asked for, within one deadline; its end is told once, or not at all. */
+/* connector: addresses one after the other, each asked for, within one deadline; its end is told once, or not at all. */
 #define _GNU_SOURCE
-#include "client/agent/dial.h"
+#include "common/uv/connector.h"
 
 #include "tests/unit/client/agent_world.h"
 
@@ -38,20 +38,20 @@ static bool is_done(struct world *w)
 	return got.calls > 0;
 }
 
-static struct dial *start(struct world *w, const char *host, uint16_t port, uint16_t allowed, uint64_t timeout_ms)
+static struct connector *start(struct world *w, const char *host, uint16_t port, uint16_t allowed, uint64_t timeout_ms)
 {
-	const struct dial_conf conf = { .host = host,
+	const struct connector_conf conf = { .host = host,
 		.port = port,
 		.type = SOCK_STREAM,
 		.timeout_ms = timeout_ms,
 		.may = may,
 		.on_done = on_done };
-	struct dial *d;
+	struct connector *d;
 
 	memset(&got, 0, sizeof got);
 	got.fd = -1;
 	got.allowed = allowed;
-	d = dial_start(&w->worker, &conf);
+	d = connector_start(&w->worker, &conf);
 	assert_non_null(d);
 	assert_int_equal(got.calls, 0);
 	return d;
@@ -136,11 +136,11 @@ static void test_cancelled(void **state)
 	const char *const hosts[] = { "127.0.0.1", "localhost" };
 
 	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) { /* before its first step */
-		struct dial *d = start(w, hosts[i], 1, ANY, 5000);
+		struct connector *d = start(w, hosts[i], 1, ANY, 5000);
 
-		dial_cancel(d);
-		dial_cancel(d);
-		dial_cancel(NULL);
+		connector_cancel(d);
+		connector_cancel(d);
+		connector_cancel(NULL);
 	}
 	world_run_until(w, one_round);
 	assert_int_equal(got.calls, 0);

@@ -1,4 +1,4 @@
--- compatible: 25
+-- compatible: 27
 -- What hosting panels have, as it was last read, and how that was done. All of it operational: only that a sync began and
 -- how it ended is in the change log. Times are milliseconds since 1970.
 

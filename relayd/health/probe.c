@@ -1,0 +1,313 @@
+#define _GNU_SOURCE
+#include "relayd/health/probe.h"
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/crypto/tls.h"
+#include "common/http/http_check.h"
+#include "common/uv/connector.h"
+#include "common/uv/fd_budget.h"
+#include "common/uv/sys.h"
+#include "common/uv/worker.h"
+#include "proto/pool_conf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(POOL_BODY_SIZE <= HTTP_CHECK_TEXT, "what a pool may look for is found");
+_Static_assert(sizeof(struct pool_status) == sizeof(struct http_check_status), "one list of statuses");
+
+/*
+ *   CONNECTING --> [ HANDSHAKE ] --> [ ASKING ] --> OVER
+ *       `--------------+-----------------+----------^      an error, too late, cancelled
+ */
+enum probe_state { PROBE_CONNECTING, PROBE_HANDSHAKE, PROBE_ASKING, PROBE_OVER };
+
+struct probe {
+	struct worker *worker;
+	struct probe_conf conf;
+	enum probe_state state;
+	struct connector *connector; /* NULL: connected */
+	struct io io;
+	struct tls_session *tls;
+	struct timer timer;
+	struct task grave;
+	struct buf request;
+	size_t sent;
+	struct http_check check;
+	struct http_check_conf question;
+	uint64_t began_ns, asked_ns;
+	struct probe_result result;
+};
+
+/* ---- the end ---- */
+
+static void on_buried(struct task *t)
+{
+	struct probe *p = CONTAINER_OF(t, struct probe, grave);
+
+	tls_session_free(p->tls);
+	buf_free(&p->request);
+	http_check_fini(&p->check);
+	free(p);
+}
+
+void probe_cancel(struct probe *p)
+{
+	if (p == NULL || p->state == PROBE_OVER)
+		return;
+	p->state = PROBE_OVER;
+	connector_cancel(p->connector);
+	wheel_disarm(&p->timer);
+	io_close(&p->io);
+	fd_budget_give(p->worker->fds, 1);
+	worker_bury(p->worker, &p->grave);
+}
+
+static void probe_end(struct probe *p, const struct err *why)
+{
+	const uint64_t now = clock_mono_ns();
+
+	p->result.why = why;
+	p->result.status = p->check.status;
+	if (why == NULL && p->asked_ns != 0)
+		p->result.answer_ns = MAX(1, now - p->asked_ns);
+	probe_cancel(p);
+	p->conf.on_done(p->conf.arg, &p->result);
+}
+
+/* ---- bytes, in clear or not: a number, 0 at the end, -1 for later, -2 and *e ---- */
+
+static ssize_t send_some(struct probe *p, const void *from, size_t n, struct err *e)
+{
+	const ssize_t r =
+		p->tls != NULL ? tls_session_write(p->tls, from, n) : sys_send(p->io.fd, from, n, MSG_NOSIGNAL);
+
+	if (r > 0)
+		return r;
+	if (p->tls != NULL ? r == TLS_AGAIN : errno == EAGAIN)
+		return -1;
+	if (p->tls != NULL)
+		err_set(e, ERR_UNAVAILABLE, NULL, "TLS: %s", r == TLS_CLOSED ? "closed" : tls_session_reason(p->tls));
+	else
+		err_set_sys(e, ERR_UNAVAILABLE, errno, "the check's request");
+	return -2;
+}
+
+static ssize_t receive_some(struct probe *p, void *to, size_t n, struct err *e)
+{
+	const ssize_t r = p->tls != NULL ? tls_session_read(p->tls, to, n) : sys_recv(p->io.fd, to, n, 0);
+
+	if (r > 0 || (p->tls == NULL && r == 0))
+		return r;
+	if (p->tls != NULL && r == TLS_CLOSED)
+		return 0;
+	if (p->tls != NULL ? r == TLS_AGAIN : errno == EAGAIN)
+		return -1;
+	if (p->tls != NULL)
+		err_set(e, ERR_UNAVAILABLE, NULL, "TLS: %s", tls_session_reason(p->tls));
+	else
+		err_set_sys(e, ERR_UNAVAILABLE, errno, "no answer to the check");
+	return -2;
+}
+
+static ssize_t on_tls_send(void *arg, const void *p, size_t n)
+{
+	const struct probe *to = arg;
+	const ssize_t r = sys_send(to->io.fd, p, n, MSG_NOSIGNAL);
+
+	return r >= 0 ? r : errno == EAGAIN ? TLS_AGAIN : TLS_FAILED;
+}
+
+static ssize_t on_tls_receive(void *arg, void *p, size_t n)
+{
+	const struct probe *from = arg;
+	const ssize_t r = sys_recv(from->io.fd, p, n, 0);
+
+	return r > 0 ? r : r == 0 ? TLS_CLOSED : errno == EAGAIN ? TLS_AGAIN : TLS_FAILED;
+}
+
+/* ---- steps: 1: the next one, or it works; 0: later; -1 and *e ---- */
+
+static int shake_hands(struct probe *p, struct err *e)
+{
+	const int r = tls_session_handshake(p->tls);
+
+	if (r == TLS_AGAIN)
+		return 0;
+	if (r != 0)
+		return err_set(e, ERR_UNAVAILABLE, NULL, "TLS handshake: %s",
+			r == TLS_CLOSED ? "the connection ended" : tls_session_reason(p->tls));
+	return 1;
+}
+
+static int send_request(struct probe *p, struct err *e)
+{
+	while (p->sent < p->request.len) {
+		const ssize_t n = send_some(p, p->request.data + p->sent, p->request.len - p->sent, e);
+
+		if (n < 0)
+			return n == -1 ? 0 : -1;
+		p->sent += (size_t)n;
+	}
+	return 1;
+}
+
+static int read_answer(struct probe *p, struct err *e)
+{
+	enum http_check_says says = HTTP_CHECK_MORE;
+	uint8_t bytes[4096];
+
+	while (says == HTTP_CHECK_MORE) {
+		const ssize_t n = receive_some(p, bytes, sizeof bytes, e);
+
+		if (n < 0)
+			return n == -1 ? 0 : -1;
+		says = n > 0 ? http_check_feed(&p->check, bytes, (size_t)n) : http_check_eof(&p->check);
+	}
+	return says == HTTP_CHECK_GOOD ? 1 : err_set(e, ERR_UNAVAILABLE, NULL, "%s", p->check.why);
+}
+
+static int ask(struct probe *p, struct err *e)
+{
+	const struct pool_health *how = p->conf.how;
+	const bool own_host = how->host != NULL && how->host[0] != '\0';
+
+	p->question = (struct http_check_conf){ .method = how->method[0] != '\0' ? how->method : "GET",
+		.path = how->path[0] != '\0' ? how->path : "/",
+		.host = own_host ? how->host : p->conf.host,
+		.port = own_host ? 0 : p->conf.port,
+		.agent = "portway-relay",
+		.statuses = (const struct http_check_status *)how->statuses,
+		.n_statuses = how->n_statuses,
+		.text = how->body };
+	http_check_init(&p->check, &p->question);
+	http_check_request(&p->check, &p->request);
+	p->asked_ns = clock_mono_ns();
+	return p->request.failed ? err_set(e, ERR_NOMEM, NULL, "the relay is out of memory") : 1;
+}
+
+static int step(struct probe *p, struct err *e)
+{
+	int r = 1;
+
+	if (p->state == PROBE_HANDSHAKE) {
+		r = shake_hands(p, e);
+		if (r <= 0 || p->conf.how->type != POOL_CHECK_HTTP)
+			return r;
+		p->state = PROBE_ASKING;
+		r = ask(p, e);
+	}
+	if (r == 1)
+		r = send_request(p, e);
+	return r == 1 ? read_answer(p, e) : r;
+}
+
+static void on_socket(struct io *io, uint32_t events)
+{
+	struct probe *p = CONTAINER_OF(io, struct probe, io);
+	struct err e = { .code = ERR_NONE };
+	int r;
+
+	(void)events;
+	r = step(p, &e);
+	if (r != 0)
+		probe_end(p, r > 0 ? NULL : &e);
+}
+
+/* ---- the way there ---- */
+
+static void on_due(struct timer *t)
+{
+	static const char *const where[] = { [PROBE_CONNECTING] = "no connection",
+		[PROBE_HANDSHAKE] = "no TLS handshake",
+		[PROBE_ASKING] = "no answer",
+		[PROBE_OVER] = "" };
+	struct probe *p = CONTAINER_OF(t, struct probe, timer);
+	struct err e = { .code = ERR_NONE };
+
+	err_set(&e, ERR_TIMEOUT, NULL, "%s within %u ms", where[p->state], (unsigned)p->conf.how->timeout_ms);
+	probe_end(p, &e);
+}
+
+/* 0: there is more to do than to connect; 1: it works; -1 and *e. */
+static int begin(struct probe *p, struct err *e)
+{
+	const struct tls_io io = { .send = on_tls_send, .recv = on_tls_receive, .arg = p };
+
+	if (p->conf.how->type == POOL_CHECK_TCP)
+		return 1;
+	if (p->conf.tls != NULL) {
+		p->state = PROBE_HANDSHAKE;
+		p->asked_ns = clock_mono_ns();
+		if (tls_session_new(&p->tls, p->conf.tls, &io, e) != 0)
+			return -1;
+	} else {
+		p->state = PROBE_ASKING;
+		if (ask(p, e) < 0)
+			return -1;
+	}
+	if (io_add(p->worker, &p->io, IO_STREAM) != 0)
+		return err_set_sys(e, ERR_NOMEM, errno, "the relay cannot watch the check's connection");
+	return 0;
+}
+
+static void on_connected(void *arg, int fd, const struct addr *to, const struct err *why)
+{
+	struct probe *p = arg;
+	struct err e = { .code = ERR_NONE };
+	int r;
+
+	(void)to;
+	p->connector = NULL;
+	if (fd < 0) {
+		probe_end(p, why);
+		return;
+	}
+	p->result.connect_ns = MAX(1, clock_mono_ns() - p->began_ns);
+	io_init(&p->io, on_socket, fd);
+	r = begin(p, &e);
+	if (r != 0)
+		probe_end(p, r > 0 ? NULL : &e);
+}
+
+static bool on_may(const struct addr *to, void *arg)
+{
+	const struct probe *p = arg;
+
+	return p->conf.may == NULL || p->conf.may(to, p->conf.arg);
+}
+
+struct probe *probe_start(struct worker *w, const struct probe_conf *conf)
+{
+	struct probe *p = calloc(1, sizeof *p);
+	const struct connector_conf way = { .host = conf->host,
+		.port = conf->how->port != 0 ? conf->how->port : conf->port,
+		.type = SOCK_STREAM,
+		.timeout_ms = conf->how->timeout_ms,
+		.may = on_may,
+		.denied = "is not an address that its pool may be served from",
+		.on_done = on_connected,
+		.arg = p };
+
+	if (p == NULL || !fd_budget_take(w->fds, 1, FD_FOR_SESSIONS)) {
+		free(p);
+		return NULL;
+	}
+	p->worker = w;
+	p->conf = *conf;
+	p->began_ns = clock_mono_ns();
+	io_init(&p->io, on_socket, -1);
+	timer_init(&p->timer, on_due);
+	task_init(&p->grave, on_buried);
+	buf_init(&p->request, 4096);
+	p->connector = connector_start(w, &way);
+	if (p->connector == NULL) {
+		free(p);
+		fd_budget_give(w->fds, 1);
+		return NULL;
+	}
+	wheel_arm(&w->wheel, &p->timer, w->now_ns + conf->how->timeout_ms * UINT64_C(1000000));
+	return p;
+}

@@ -1,0 +1,205 @@
+/* Certificates that people bring, and requests for those that a CA is asked for. */
+#include "common/crypto/site_cert.h"
+
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/str.h"
+#include "common/crypto/tls_cert.h"
+#include "tests/unit/common/site_pki.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static struct {
+	struct site_cert root, between, rsa, ecdsa, ed;
+	char *chain; /* ecdsa, between, root */
+} pki;
+
+static char *join(const char *a, const char *b)
+{
+	size_t n = strlen(a) + strlen(b) + 1;
+	char *s = malloc(n);
+
+	snprintf(s, n, "%s%s", a, b);
+	return s;
+}
+
+static void what_is_in_a_chain(void **state)
+{
+	static struct site_cert_info info;
+
+	(void)state;
+	assert_int_equal(site_cert_inspect(pki.chain, &info, NULL), 0);
+	assert_string_equal(info.leaf.cn, "the site");
+	assert_string_equal(info.issuer, "Between");
+	assert_string_equal(info.key_type, "ECDSA P-256");
+	assert_int_equal(info.chain_n, 3);
+	assert_int_equal(info.n_names, 2);
+	assert_string_equal(info.names[0], "a.example");
+	assert_string_equal(info.names[1], "*.b.example");
+	assert_false(info.self_signed || info.must_staple);
+	assert_true(info.leaf.not_after_ms > clock_wall_ms());
+	assert_int_equal(site_cert_inspect(pki.rsa.chain, &info, NULL), 0);
+	assert_string_equal(info.key_type, "RSA 2048");
+	assert_int_equal(site_cert_inspect(pki.ed.chain, &info, NULL), 0);
+	assert_string_equal(info.key_type, "Ed25519");
+	assert_int_equal(site_cert_inspect(pki.root.chain, &info, NULL), 0);
+	assert_true(info.self_signed);
+	assert_int_equal(info.n_names, 0);
+}
+
+static void chains_that_are_none(void **state)
+{
+	static struct site_cert_info info;
+	char *wrong_order = join(pki.ecdsa.chain, pki.root.chain),
+	     *upside_down = join(pki.between.chain, pki.ecdsa.chain);
+	const struct {
+		const char *what, *chain;
+	} cases[] = {
+		{ "nothing", "" },
+		{ "no PEM", "hello" },
+		{ "only a key", pki.rsa.key },
+		{ "one is missing between", wrong_order },
+		{ "upside down", upside_down },
+	};
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		if (site_cert_inspect(cases[i].chain, &info, &e) == 0)
+			fail_msg("taken: %s", cases[i].what);
+		assert_int_equal(e.code, ERR_VALIDATION);
+		assert_string_equal(e.field, "chain");
+	}
+	free(wrong_order);
+	free(upside_down);
+}
+
+static void keys_belong_to_their_certificate(void **state)
+{
+	struct err e;
+
+	(void)state;
+	assert_int_equal(site_cert_check_key(pki.chain, pki.ecdsa.key, NULL), 0);
+	assert_int_equal(site_cert_check_key(pki.rsa.chain, pki.rsa.key, NULL), 0);
+	assert_int_equal(site_cert_check_key(pki.ed.chain, pki.ed.key, NULL), 0);
+	assert_int_equal(site_cert_check_key(pki.chain, pki.rsa.key, &e), -1);
+	assert_string_equal(e.field, "key");
+	assert_int_equal(site_cert_check_key(pki.chain, pki.chain, &e), -1);
+	assert_int_equal(e.code, ERR_VALIDATION);
+	assert_int_equal(
+		site_cert_check_key(pki.chain,
+			"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n", &e),
+		-1);
+	assert_string_equal(e.field, "key");
+}
+
+/* OpenSSL reads what we wrote: the names, and that the key signed it. */
+static void a_request_is_for_its_names(void **state)
+{
+	static const char *const names[] = { "a.example", "*.b.example" };
+	const unsigned char *p;
+	GENERAL_NAMES *got;
+	STACK_OF(X509_EXTENSION) * exts;
+	X509_REQ *req;
+	struct buf der;
+	char *key;
+
+	(void)state;
+	buf_init(&der, 16384);
+	assert_int_equal(site_cert_request(names, 2, &key, &der, NULL), 0);
+	assert_int_equal(strncmp(key, "-----BEGIN PRIVATE KEY-----", 27), 0);
+	p = der.data;
+	req = d2i_X509_REQ(NULL, &p, (long)der.len);
+	assert_non_null(req);
+	assert_int_equal(X509_REQ_verify(req, X509_REQ_get0_pubkey(req)), 1);
+	exts = X509_REQ_get_extensions(req);
+	got = X509V3_get_d2i(exts, NID_subject_alt_name, NULL, NULL);
+	assert_int_equal(sk_GENERAL_NAME_num(got), 2);
+	for (int i = 0; i < 2; i++) {
+		const ASN1_STRING *s = sk_GENERAL_NAME_value(got, i)->d.dNSName;
+
+		assert_int_equal(ASN1_STRING_length(s), strlen(names[i]));
+		assert_memory_equal(ASN1_STRING_get0_data(s), names[i], strlen(names[i]));
+	}
+	GENERAL_NAMES_free(got);
+	sk_X509_EXTENSION_pop_free(exts, X509_EXTENSION_free);
+	X509_REQ_free(req);
+	free(key);
+	buf_free(&der);
+}
+
+static void an_answer_to_a_challenge_holds_the_digest(void **state)
+{
+	static struct site_cert_info info;
+	const uint8_t digest[SHA256_SIZE] = { 0xd1, [31] = 0xd2 };
+	ASN1_OBJECT *oid = OBJ_txt2obj("1.3.6.1.5.5.7.1.31", 1);
+	char *chain, *key;
+	const ASN1_OCTET_STRING *value;
+	X509_EXTENSION *ext;
+	X509 *x;
+	BIO *bio;
+
+	(void)state;
+	assert_int_equal(site_cert_challenge("a.example", digest, clock_wall_ms(), &chain, &key, NULL), 0);
+	assert_int_equal(site_cert_check_key(chain, key, NULL), 0);
+	assert_int_equal(site_cert_inspect(chain, &info, NULL), 0);
+	assert_int_equal(info.n_names, 1);
+	assert_string_equal(info.names[0], "a.example");
+	bio = BIO_new_mem_buf(chain, -1);
+	x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+	ext = X509_get_ext(x, X509_get_ext_by_OBJ(x, oid, -1));
+	assert_int_equal(X509_EXTENSION_get_critical(ext), 1);
+	value = X509_EXTENSION_get_data(ext);
+	assert_int_equal(ASN1_STRING_length(value), 34);
+	assert_memory_equal(ASN1_STRING_get0_data(value), "\x04\x20", 2);
+	assert_memory_equal(ASN1_STRING_get0_data(value) + 2, digest, 32);
+	X509_free(x);
+	BIO_free(bio);
+	ASN1_OBJECT_free(oid);
+	free(chain);
+	free(key);
+}
+
+static int build(void **state)
+{
+	char *part;
+
+	(void)state;
+	site_make(&pki.root, SITE_ECDSA, "Root", NULL, NULL, 10);
+	site_make(&pki.between, SITE_ECDSA, "Between", NULL, &pki.root, 10);
+	site_make(&pki.ecdsa, SITE_ECDSA, "the site", "DNS:A.example,IP:127.0.0.1,DNS:*.b.example", &pki.between, 5);
+	site_make(&pki.rsa, SITE_RSA, "rsa", "DNS:a.example", &pki.root, 5);
+	site_make(&pki.ed, SITE_ED25519, "ed", "DNS:a.example", &pki.root, 5);
+	part = join(pki.ecdsa.chain, pki.between.chain);
+	pki.chain = join(part, pki.root.chain);
+	free(part);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct site_cert *all[] = { &pki.root, &pki.between, &pki.rsa, &pki.ecdsa, &pki.ed };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		site_free(all[i]);
+	free(pki.chain);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_in_a_chain),
+		cmocka_unit_test(chains_that_are_none),
+		cmocka_unit_test(keys_belong_to_their_certificate),
+		cmocka_unit_test(a_request_is_for_its_names),
+		cmocka_unit_test(an_answer_to_a_challenge_holds_the_digest),
+	};
+
+	return cmocka_run_group_tests(tests, build, tear_down);
+}
