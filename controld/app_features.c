@@ -1,6 +1,7 @@
 /* The parts that know what it is all for: identity, tunnels, and the clean-up behind them. */
 #include "common/base/err.h"
 #include "controld/app_parts.h"
+#include "controld/balancer/balancer.h"
 #include "controld/clients/client_status.h"
 #include "controld/clients/clients.h"
 #include "controld/dynamic.h"
@@ -145,6 +146,27 @@ void app_tunnels_close(struct app *a)
 	tunnels_free(a->tunnels);
 }
 
+/* ---- balancer ---------------------------------------------------------------------------------------------------- */
+
+int app_balancer_open(struct app *a, struct err *e)
+{
+	const struct settings *s = a->settings;
+	const struct balancer_conf conf = {
+		.create_wait_ms = s->tunnels.create_wait_ms,
+		.pools_max = (uint32_t)s->tunnels.pools_max,
+		.routes_max = (uint32_t)s->tunnels.routes_max,
+		.host_names_by = s->tunnels.host_names,
+		.statuses = a->statuses,
+	};
+
+	return balancer_new(&a->balancer, &conf, a->store, server_parks(a->server), fleet_relays(a->fleet), e);
+}
+
+void app_balancer_close(struct app *a)
+{
+	balancer_free(a->balancer);
+}
+
 /* ---- settings that change while it runs -------------------------------------------------------------------------- */
 
 static int on_dynamic(const struct dynamic_values *v, void *arg, struct err *e)
@@ -166,6 +188,7 @@ static int on_dynamic(const struct dynamic_values *v, void *arg, struct err *e)
 	};
 
 	tunnels_set_limits(a->tunnels, &tunnels);
+	balancer_set_create_wait(a->balancer, tunnels.create_wait_ms);
 	clients_set_limits(a->clients, &clients);
 	return anonymous_bootstrap(&clients.anonymous, a->store, e);
 }

@@ -48,6 +48,7 @@ struct app {
 	struct mapping_statuses *statuses;
 	struct fleet *fleet;
 	struct tunnels *tunnels;
+	struct balancer *balancer;
 	struct janitor *janitor;
 	struct watch *watch;
 	struct cluster *cluster;
@@ -76,6 +77,8 @@ int app_fleet_open(struct app *a, struct err *e) MUST_CHECK;
 void app_fleet_close(struct app *a);
 int app_tunnels_open(struct app *a, struct err *e) MUST_CHECK;
 void app_tunnels_close(struct app *a);
+int app_balancer_open(struct app *a, struct err *e) MUST_CHECK;
+void app_balancer_close(struct app *a);
 int app_events_open(struct app *a, struct err *e) MUST_CHECK;
 void app_events_close(struct app *a);
 int app_janitor_open(struct app *a, struct err *e) MUST_CHECK;

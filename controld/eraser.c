@@ -1,6 +1,7 @@
 #include "controld/eraser.h"
 
 #include "common/base/log.h"
+#include "controld/balancer/balancer.h"
 #include "controld/clients/clients.h"
 #include "controld/identity/service.h"
 #include "controld/jobs/jobs.h"
@@ -53,6 +54,7 @@ static const struct {
 } rooms[] = {
 	{ clients_erasures, &clients_erasures_n },
 	{ tunnels_erasures, &tunnels_erasures_n },
+	{ balancer_erasures, &balancer_erasures_n },
 	{ jobs_erasures, &jobs_erasures_n },
 	{ notify_erasures, &notify_erasures_n },
 	{ panels_erasures, &panels_erasures_n },

@@ -17,6 +17,9 @@ static const struct {
 } kinds[] = {
 	{ "mapping", PERM_READ, false },
 	{ "client", PERM_READ, false },
+	{ "pool", PERM_READ, false },
+	{ "backend", PERM_READ, false },
+	{ "route", PERM_READ, false },
 	{ "job", PERM_READ, false },
 	{ "schedule", PERM_READ, false },
 	{ "webhook", PERM_TENANT_ADMIN, false },

@@ -14,7 +14,7 @@ int errors_status(const struct err *items, size_t n)
 	bool missing = false;
 
 	for (size_t i = 0; i < n; i++) {
-		if (items[i].code == ERR_VALIDATION)
+		if (err_http(items[i].code) == err_http(ERR_VALIDATION))
 			return err_http(ERR_VALIDATION);
 		missing |= items[i].code == ERR_MISSING_FIELD;
 	}
@@ -56,6 +56,15 @@ const char *errors_phrase(int status)
 		if (phrases[i].status == status)
 			return phrases[i].phrase;
 	return "Status";
+}
+
+/* Several things that are wrong with the input, each in its own way, have the code that stands for all of these. */
+static const char *errors_code(const struct err *items, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		if (items[i].code != items[0].code && err_http(items[i].code) == err_http(ERR_VALIDATION))
+			return err_api(ERR_VALIDATION);
+	return err_api(items[0].code);
 }
 
 /* ---- envelope ---------------------------------------------------------------------------------------------------- */
@@ -104,7 +113,7 @@ static int errors_write(const char *text, size_t n, void *out)
 
 void errors_render(struct buf *out, const struct err *items, size_t n, size_t dropped, const struct errors_context *ctx)
 {
-	const char *code = err_api(items[0].code);
+	const char *code = errors_code(items, n);
 	char now[CLOCK_RFC3339_SIZE];
 	json_t *body;
 
@@ -141,6 +150,12 @@ static const struct errors_hint {
 	{ "OUTCOME_UNKNOWN",
 		"The connection to the database broke while the change was being stored: it may be there or not. "
 		"Look before you repeat it; with the same Idempotency-Key you get this answer again." },
+	{ "POOL_NOT_FOUND", "Check the spelling of the pool's name; GET /api/pools lists them." },
+	{ "POOL_ALREADY_EXISTS", "Use another name, or change that pool with PUT." },
+	{ "BACKEND_NOT_FOUND", "Check the id; GET /api/backends lists them." },
+	{ "INVALID_ALGORITHM", "Use one of round_robin, weighted_round_robin, least_connections, random_two, ip_hash, "
+			       "consistent_hash, peak_ewma, adaptive_ai." },
+	{ "HEALTH_CHECK_FAILED", "Check path, interval, timeout and expected_status of the health check." },
 	{ "PORT_ALREADY_IN_USE", "Another mapping has this port. Choose one, or 0 for a free one." },
 };
 

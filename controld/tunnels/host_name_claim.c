@@ -5,7 +5,9 @@
 
 #include <string.h>
 
-enum { SQL_HOLDER, SQL_BELOW, SQL_INSERT, SQL_RELEASE };
+#define ROUTES "routes" /* instead of a mapping's id */
+
+enum { SQL_HOLDER, SQL_BELOW, SQL_INSERT, SQL_RELEASE, SQL_RELEASE_ONE };
 static const char *const sql[] = {
 	[SQL_HOLDER] =
 		"SELECT tenant_id, mapping_id FROM host_names WHERE group_id = ?1 AND protocol = ?2 AND name = ?3",
@@ -16,12 +18,17 @@ static const char *const sql[] = {
 	[SQL_INSERT] =
 		"INSERT INTO host_names (tenant_id, group_id, protocol, name, mapping_id) VALUES (?1, ?2, ?3, ?4, ?5)",
 	[SQL_RELEASE] = "DELETE FROM host_names WHERE mapping_id = ?1",
+	[SQL_RELEASE_ONE] =
+		"DELETE FROM host_names WHERE group_id = ?1 AND protocol = ?2 AND name = ?3 AND tenant_id = "
+		"?4 AND mapping_id = '" ROUTES "'",
 };
 const struct sql_table host_name_claim_sql = { "host_name_claim", sql, ARRAY_LEN(sql) };
 
 static int fail_taken(const char *name, const char *mapping_id, struct err *e)
 {
-	if (mapping_id != NULL)
+	if (mapping_id != NULL && str_eq(mapping_id, ROUTES))
+		err_set(e, ERR_HOST_TAKEN, "host_names", "host_names: '%s' is already held by a route", name);
+	else if (mapping_id != NULL)
 		err_set(e, ERR_HOST_TAKEN, "host_names", "host_names: '%s' is already held by mapping %s", name,
 			mapping_id);
 	else
@@ -95,4 +102,44 @@ int host_name_claim(struct db *tx, const struct host_place *at, const char *mapp
 int host_name_release(struct db *tx, const char *mapping_id, struct err *e)
 {
 	return db_exec(tx, sql[SQL_RELEASE], e, bind_s(mapping_id)) < 0 ? -1 : 0;
+}
+
+/* ---- routes ------------------------------------------------------------------------------------------------------- */
+
+/* 1: the tenant's routes have it already. */
+static int routes_have(struct db *tx, const struct host_place *at, const char *name, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(tx, &q, sql[SQL_HOLDER], e, bind_s(at->group_id), bind_s(at->protocol), bind_s(name)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	if (rc == 1)
+		rc = str_eq(query_text(q, 0), at->tenant_id) && str_eq(query_text(q, 1), ROUTES);
+	query_end(q);
+	return rc;
+}
+
+int host_name_claim_for_routes(
+	struct db *tx, const struct host_place *at, const char *field, const char *name, struct err *e)
+{
+	int rc = routes_have(tx, at, name, e);
+
+	if (rc != 0)
+		return MIN(rc, 0);
+	rc = host_name_claim(tx, at, ROUTES, name, e);
+	if (rc != 0 && e != NULL && e->code == ERR_HOST_TAKEN) {
+		err_set(e, ERR_HOST_TAKEN, field, "%s: '%s' is already in use on these relays", field, name);
+		err_detail(e, "unique", name);
+	}
+	return rc;
+}
+
+int host_name_release_of_routes(struct db *tx, const struct host_place *at, const char *name, struct err *e)
+{
+	return db_exec(tx, sql[SQL_RELEASE_ONE], e, bind_s(at->group_id), bind_s(at->protocol), bind_s(name),
+		       bind_s(at->tenant_id)) < 0
+	               ? -1
+	               : 0;
 }

@@ -26,6 +26,14 @@ int host_name_claim(
 /* Every name of a mapping. */
 int host_name_release(struct db *tx, const char *mapping_id, struct err *e) MUST_CHECK;
 
+/*
+ * All routes of a tenant hold a name together, as several of them may be for one host: held once, given up when the last of them
+ * goes. field: where the name was written, for errors.
+ */
+int host_name_claim_for_routes(
+	struct db *tx, const struct host_place *at, const char *field, const char *name, struct err *e) MUST_CHECK;
+int host_name_release_of_routes(struct db *tx, const struct host_place *at, const char *name, struct err *e) MUST_CHECK;
+
 extern const struct sql_table host_name_claim_sql;
 
 #endif

@@ -124,40 +124,6 @@ void mapping_host_print(const struct mapping_hosts *h, struct buf *b)
 
 /* ---- who may have which ------------------------------------------------------------------------------------------- */
 
-static bool may_go_outside(const struct tunnels *t, const struct identity *who)
-{
-	static const enum role least[] = {
-		[HOST_NAMES_BY_OPERATOR] = ROLE_OPERATOR, [HOST_NAMES_BY_ADMIN] = ROLE_ADMIN
-	};
-
-	if (who->system_admin)
-		return true;
-	return t->conf.host_names_by != HOST_NAMES_BY_SYSTEM && who->role >= least[t->conf.host_names_by];
-}
-
-static int check_right(
-	const struct tunnels *t, const struct identity *who, const char *domain, const char *name, struct err *e)
-{
-	const bool wild = host_pattern_is_wild(name);
-	const char *why = NULL;
-
-	if (who->system_admin)
-		return 0;
-	if (host_name_is_below(name, domain))
-		why = wild ? "is for system administrators, as everybody has names there" : NULL;
-	else if (str_eq(name, domain))
-		why = "is for system administrators, as it is the domain of the group";
-	else if (!may_go_outside(t, who))
-		why = "is not below the domain of the group, and the setting tunnels.host_names lets only others have "
-		      "such a name";
-	else if (wild && who->role < ROLE_ADMIN)
-		why = "is for administrators, as it stands for all names below it";
-	if (why == NULL)
-		return 0;
-	err_set(e, ERR_FORBIDDEN, "host_names", "host_names: '%s' %s", name, why);
-	return err_detail(e, "permission", name);
-}
-
 /* Those that it has already stay whoever changes something else. */
 static int check_rights(struct tunnels *t, const struct identity *who, const struct mapping *m,
 	const struct mapping *before, const char *domain, struct err *e)
@@ -168,7 +134,8 @@ static int check_rights(struct tunnels *t, const struct identity *who, const str
 		if (before != NULL && str_eq(before->group_id, m->group_id) &&
 			holds(&before->conf.hosts, before->conf.hosts.n, h->items[i]))
 			continue;
-		if (check_right(t, who, domain, h->items[i], e) != 0)
+		if (host_name_right(
+			    (enum host_names_by)t->conf.host_names_by, who, domain, "host_names", h->items[i], e) != 0)
 			return -1;
 	}
 	return 0;

@@ -12,6 +12,7 @@
 #include "common/base/macros.h"
 #include "controld/identity/identity.h"
 #include "controld/store/store.h"
+#include "controld/tunnels/host_name_right.h"
 #include "controld/tunnels/mapping.h"
 
 #include <jansson.h>
@@ -19,9 +20,6 @@
 #define MAPPING_HOSTS_TEXT (MAPPING_HOSTS_MAX * HOST_NAME_SIZE) /* of all names, by comma */
 
 struct tunnels;
-
-/* Who may have a name outside of the group's domain. */
-enum host_names_by { HOST_NAMES_BY_OPERATOR, HOST_NAMES_BY_ADMIN, HOST_NAMES_BY_SYSTEM };
 
 /* Takes `host_names` of a body; null: a name is made up. */
 void mapping_host_take(struct mapping_conf *c, const json_t *body, struct err_list *errs);

@@ -14,8 +14,13 @@ const struct sql_table placement_sql = { "placement", sql, ARRAY_LEN(sql) };
 
 int placement_note(struct db *tx, const struct mapping *m, struct err *e)
 {
+	return placement_note_object(tx, &(struct placement_object){ m->id, m->tenant_id, m->group_id, m->node_id }, e);
+}
+
+int placement_note_object(struct db *tx, const struct placement_object *o, struct err *e)
+{
 	return db_post(
-		tx, sql[SQL_MAPPING], e, bind_s(m->tenant_id), bind_s(m->id), bind_s(m->group_id), bind_s(m->node_id));
+		tx, sql[SQL_MAPPING], e, bind_s(o->tenant_id), bind_s(o->id), bind_s(o->group_id), bind_s(o->node_id));
 }
 
 int placement_note_node(struct db *tx, const char *node_id, const char *group_id, struct err *e)

@@ -14,6 +14,12 @@
 #include "controld/tunnels/mapping.h"
 
 int placement_note(struct db *tx, const struct mapping *m, struct err *e) MUST_CHECK;
+/* The same for anything else that relays count for. */
+struct placement_object {
+	const char *id, *tenant_id;
+	const char *group_id, *node_id; /* node "": every one of the group */
+};
+int placement_note_object(struct db *tx, const struct placement_object *o, struct err *e) MUST_CHECK;
 int placement_forget_node(struct db *tx, const char *node_id, struct err *e) MUST_CHECK;
 
 /* A condition: whether the mapping was ever on the node. */

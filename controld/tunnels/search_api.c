@@ -72,7 +72,7 @@ int search_api(void *feature, struct request *rq, struct reply *rp, struct err *
 	return rc;
 }
 
-static const char *const types[] = { "user", "client", "mapping", NULL };
+static const char *const types[] = { "user", "client", "mapping", "pool", "backend", "route", NULL };
 static const struct schema_field query_fields[] = {
 	{ .name = "q",
 		.type = SCHEMA_STRING,

@@ -10,6 +10,7 @@
 #include "common/base/buf.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "controld/balancer/balancer.h"
 #include "controld/eraser.h"
 #include "controld/store/changes.h"
 #include "controld/store/erasure.h"
@@ -35,6 +36,7 @@ static struct room {
 	struct store *samples;
 	struct mapping_statuses *statuses;
 	struct tunnels *tunnels;
+	struct balancer *balancer;
 
 	/* edge-1: hears of commits, reads the log, says its word */
 	pthread_t edge;
@@ -170,8 +172,8 @@ static inline void on_commit(int64_t last_seq, void *arg)
 static inline int say_word(const struct change *c, void *arg)
 {
 	const int does = atomic_load(&room.edge_does);
-	const bool refuses =
-		does == EDGE_REFUSES && str_eq(c->kind, "mapping") && atomic_fetch_sub(&room.acknowledges_after, 1) > 0;
+	const bool refuses = does == EDGE_REFUSES && (str_eq(c->kind, "mapping") || str_eq(c->kind, "route")) &&
+	                     atomic_fetch_sub(&room.acknowledges_after, 1) > 0;
 	const struct mapping_refusal r = { c->subject, c->seq, ERR_ADDR_IN_USE, "address already in use: 0.0.0.0:80" };
 
 	(void)arg;
@@ -269,6 +271,7 @@ static inline int setup(void **state)
 	static const struct authenticator auth = { resolve, NULL };
 	static const struct relays relays = { &relays_ops, &room };
 	struct tunnels_conf conf = { .port_min = 10000, .port_max = 10009, .create_wait_ms = 3000, .mappings_max = 8 };
+	struct balancer_conf pools = { .create_wait_ms = 3000, .pools_max = 50, .routes_max = 50 };
 	struct server *s;
 	struct err e;
 
@@ -286,6 +289,9 @@ static inline int setup(void **state)
 		tunnels_new(&room.tunnels, &conf, room.server.store.store, server_parks(s), room.statuses, &relays, &e),
 		e);
 	TEST_STORE_MUST(server_add_routes(s, tunnels_routes(room.tunnels), &e), e);
+	pools.statuses = room.statuses;
+	TEST_STORE_MUST(balancer_new(&room.balancer, &pools, room.server.store.store, server_parks(s), &relays, &e), e);
+	TEST_STORE_MUST(server_add_routes(s, balancer_routes(room.balancer), &e), e);
 	changes_on_commit(room.server.store.store, on_commit, &room);
 	test_server_start(&room.server);
 	room.client.port = server_port(s);
@@ -301,6 +307,7 @@ static inline int teardown(void **state)
 	pthread_mutex_unlock(&room.lock);
 	pthread_join(room.edge, NULL);
 	test_server_stop(&room.server);
+	balancer_free(room.balancer);
 	tunnels_free(room.tunnels);
 	mapping_statuses_free(room.statuses);
 	store_close(room.samples);

@@ -1,0 +1,144 @@
+#include "controld/balancer/balancer.h"
+
+#include "common/base/str.h"
+#include "controld/balancer/lb_pool_input.h"
+#include "controld/balancer/lb_route_change.h"
+#include "controld/balancer/lb_route_claim.h"
+#include "controld/balancer/lb_route_input.h"
+#include "controld/balancer/room.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define GET    "GET"
+#define POST   "POST"
+#define PUT    "PUT"
+#define DELETE "DELETE"
+
+static const struct route routes[] = {
+	{ GET, "/api/pools", PERM_READ, LANE_DB, &lb_pool_list_query, NULL, &lb_pool_list_schema, 200, 0,
+		lb_pool_api_list, "List pools with their backends", "Pools" },
+	{ POST, "/api/pools", PERM_WRITE, LANE_DB, NULL, &lb_pool_schema, &lb_pool_schema, 201, 0, lb_pool_api_create,
+		"Create a pool; its backends are added to it", "Pools" },
+	{ GET, "/api/pools/{name}", PERM_READ, LANE_DB, NULL, NULL, &lb_pool_schema, 200, 0, lb_pool_api_get,
+		"Show one pool, by name or id", "Pools" },
+	{ PUT, "/api/pools/{name}", PERM_WRITE, LANE_DB, NULL, &lb_pool_schema, &lb_pool_schema, 200, ROUTE_PARTIAL,
+		lb_pool_api_update, "Change the members that are sent; null resets one", "Pools" },
+	{ DELETE, "/api/pools/{name}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0, lb_pool_api_delete,
+		"Delete a pool that no route uses, with its backends", "Pools" },
+	{ GET, "/api/backends", PERM_READ, LANE_DB, &lb_backend_list_query, NULL, &lb_backend_list_schema, 200, 0,
+		lb_backend_api_list, "List backends", "Backends" },
+	{ POST, "/api/backends", PERM_WRITE, LANE_DB, NULL, &lb_backend_schema, &lb_backend_schema, 201, 0,
+		lb_backend_api_create, "Add a backend to a pool", "Backends" },
+	{ GET, "/api/backends/{id}", PERM_READ, LANE_DB, NULL, NULL, &lb_backend_schema, 200, 0, lb_backend_api_get,
+		"Show one backend", "Backends" },
+	{ PUT, "/api/backends/{id}", PERM_WRITE, LANE_DB, NULL, &lb_backend_schema, &lb_backend_schema, 200,
+		ROUTE_PARTIAL, lb_backend_api_update, "Change the members that are sent; weight 0 drains it",
+		"Backends" },
+	{ DELETE, "/api/backends/{id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0, lb_backend_api_delete,
+		"Remove a backend from its pool", "Backends" },
+	{ GET, "/api/routes", PERM_READ, LANE_DB, &lb_route_list_query, NULL, &lb_route_list_schema, 200, 0,
+		lb_route_api_list, "List routes", "Routes" },
+	{ POST, "/api/routes", PERM_WRITE, LANE_DB, NULL, &lb_route_schema, &lb_route_schema, 201, 0,
+		lb_route_api_create, "Create a route from a host and a path to a pool", "Routes" },
+	{ GET, "/api/routes/{id}", PERM_READ, LANE_DB, NULL, NULL, &lb_route_schema, 200, 0, lb_route_api_get,
+		"Show one route with its status", "Routes" },
+	{ PUT, "/api/routes/{id}", PERM_WRITE, LANE_DB, NULL, &lb_route_schema, &lb_route_schema, 200, ROUTE_PARTIAL,
+		lb_route_api_update, "Change the members that are sent; null resets one", "Routes" },
+	{ DELETE, "/api/routes/{id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0, lb_route_api_delete,
+		"Delete a route; requests that it has taken are finished", "Routes" },
+};
+
+struct route_table balancer_routes(struct balancer *b)
+{
+	return (struct route_table){ routes, ARRAY_LEN(routes), b };
+}
+
+const struct sql_table *const balancer_sql[] = { &lb_pool_sql, &lb_backend_sql, &lb_route_sql, &lb_route_claim_sql };
+const size_t balancer_sql_n = ARRAY_LEN(balancer_sql);
+const struct erasure *const balancer_erasures[] = { &lb_route_erasure, &lb_pool_erasure };
+const size_t balancer_erasures_n = ARRAY_LEN(balancer_erasures);
+
+int balancer_new(struct balancer **out, const struct balancer_conf *conf, struct store *store, struct parks *parks,
+	const struct relays *relays, struct err *e)
+{
+	struct balancer *b = calloc(1, sizeof *b);
+
+	if (b == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "balancer: out of memory");
+	b->conf = *conf;
+	b->store = store;
+	b->parks = parks;
+	b->relays = *relays;
+	atomic_init(&b->create_wait_ms, conf->create_wait_ms);
+	*out = b;
+	return 0;
+}
+
+void balancer_free(struct balancer *b)
+{
+	free(b);
+}
+
+void balancer_set_create_wait(struct balancer *b, uint64_t ms)
+{
+	atomic_store(&b->create_wait_ms, ms);
+}
+
+/* ---- what the handlers share -------------------------------------------------------------------------------------- */
+
+struct lb_actor lb_actor_of(const struct request *rq, int64_t now_ms)
+{
+	return (struct lb_actor){ request_identity(rq)->actor, request_id(rq), now_ms };
+}
+
+int lb_fail_input(const struct err_list *errs, struct err *e)
+{
+	if (errs->n == 0)
+		return 0;
+	if (e != NULL)
+		*e = errs->items[0];
+	return -1;
+}
+
+int lb_match(const struct request *rq, int64_t version, struct err *e)
+{
+	char etag[32];
+
+	(void)str_fmt(etag, sizeof etag, "v%" PRId64, version);
+	return request_if_match(rq, etag, e);
+}
+
+const char *lb_query(const struct request *rq, const char *name)
+{
+	const char *s = request_query(rq, name);
+
+	return s != NULL ? s : "";
+}
+
+int lb_check_size(const struct buf *b, struct err *e)
+{
+	if (b->failed)
+		return err_set(e, ERR_NOMEM, NULL, "the answer does not fit into memory");
+	if (b->len <= LB_LIST_BYTES_MAX)
+		return 0;
+	return err_set(
+		e, ERR_VALIDATION, "limit", "the page is larger than %u bytes; ask for fewer", LB_LIST_BYTES_MAX);
+}
+
+const char *lb_health_name(const struct balancer *b, const char *backend_id)
+{
+	static const char *const names[] = {
+		[LB_HEALTH_UNKNOWN] = "unknown", [LB_HEALTH_UP] = "healthy", [LB_HEALTH_DOWN] = "unhealthy"
+	};
+	const struct lb_health_source *h = &b->conf.health;
+
+	return names[h->of != NULL ? h->of(h->self, backend_id) : LB_HEALTH_UNKNOWN];
+}
+
+int lb_group_default(struct balancer *b, struct db *db, char group_id[PROTO_ID_SIZE], struct err *e)
+{
+	char node_id[PROTO_ID_SIZE];
+
+	return b->relays.ops->place(b->relays.self, db, "", "", group_id, node_id, e);
+}

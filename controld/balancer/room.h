@@ -1,0 +1,63 @@
+/*
+ * room - the inside of struct balancer, and the handlers that its table of routes (balancer.c) names. For the files of this folder
+ * only.
+ */
+#ifndef PORTWAY_CONTROLD_BALANCER_ROOM_H
+#define PORTWAY_CONTROLD_BALANCER_ROOM_H
+
+#include "controld/balancer/balancer.h"
+#include "controld/balancer/lb_actor.h"
+#include "controld/balancer/lb_backend.h"
+#include "controld/balancer/lb_pool.h"
+#include "controld/balancer/lb_route.h"
+#include "controld/identity/identity.h"
+
+#include <stdatomic.h>
+
+#define LB_JSON_TYPE      "application/json; charset=utf-8"
+#define LB_LIST_BYTES_MAX (32u << 20)
+
+struct balancer {
+	struct balancer_conf conf;
+	struct store *store;
+	struct parks *parks;
+	struct relays relays;
+	atomic_uint_fast64_t create_wait_ms;
+};
+
+struct lb_actor lb_actor_of(const struct request *rq, int64_t now_ms);
+/* The first of them, when there are any. */
+int lb_fail_input(const struct err_list *errs, struct err *e) MUST_CHECK;
+/* If-Match against a row's version. */
+int lb_match(const struct request *rq, int64_t version, struct err *e) MUST_CHECK;
+/* Parameter of the query, "" for none. */
+const char *lb_query(const struct request *rq, const char *name);
+/* 0, or -1 when the answer has become larger than a client wants. */
+int lb_check_size(const struct buf *b, struct err *e) MUST_CHECK;
+/* "healthy", "unhealthy", "unknown". */
+const char *lb_health_name(const struct balancer *b, const char *backend_id);
+/* The id of the group `default`. */
+int lb_group_default(struct balancer *b, struct db *db, char group_id[PROTO_ID_SIZE], struct err *e) MUST_CHECK;
+
+/* lb_pool_api.c */
+int lb_pool_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int lb_pool_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int lb_pool_api_get(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int lb_pool_api_update(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int lb_pool_api_delete(void *feature, struct request *rq, struct reply *rp, struct err *e);
+
+/* lb_backend_api.c */
+int lb_backend_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int lb_backend_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int lb_backend_api_get(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int lb_backend_api_update(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int lb_backend_api_delete(void *feature, struct request *rq, struct reply *rp, struct err *e);
+
+/* lb_route_api.c */
+int lb_route_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int lb_route_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int lb_route_api_get(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int lb_route_api_update(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int lb_route_api_delete(void *feature, struct request *rq, struct reply *rp, struct err *e);
+
+#endif
