@@ -10,6 +10,7 @@ struct target {
 	pthread_t thread;
 	unsigned status; /* atomic; 0: it hangs up */
 	unsigned asked;  /* atomic */
+	unsigned bad;    /* atomic: that were answered otherwise than with 200 */
 	char request[512];
 };
 
@@ -23,6 +24,7 @@ static void *work_target(void *arg)
 		ssize_t n = recv(fd, t->request, sizeof t->request - 1, 0);
 
 		t->request[n > 0 ? n : 0] = '\0';
+		__atomic_add_fetch(&t->bad, status != 200, __ATOMIC_SEQ_CST);
 		if (status != 0)
 			dprintf(fd, "HTTP/1.1 %u whatever\r\n\r\n", status);
 		close(fd);
@@ -113,6 +115,7 @@ static void test_http(void **state)
 	assert_string_equal(l[0].health.mapping, "map_1");
 	__atomic_store_n(&t.status, 503, __ATOMIC_SEQ_CST);
 	world_run_until(w, both_down);
+	assert_in_range(__atomic_load_n(&t.bad, __ATOMIC_SEQ_CST), 2, 3); /* `fall` of them in a row */
 	assert_string_equal(l[1].health.reason, "status 503");
 	assert_int_equal(l[0].n_health, 2); /* of turns alone */
 	__atomic_store_n(&t.status, 302, __ATOMIC_SEQ_CST);

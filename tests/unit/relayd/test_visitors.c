@@ -133,6 +133,7 @@ static void test_who_gives_way(void **state)
 	assert_ptr_equal(victim, all[8]); /* silent for longest */
 	visitors_speak(&v, all[8]);
 	visitors_speak(&v, all[9]);
+	assert_non_null(visitors_next(&v)); /* the crowd is not the first of them any more */
 	assert_true(visitors_may_enter(&v, &fresh, &victim));
 	late = victim; /* the last of the largest crowd */
 	assert_ptr_equal(late, all[3]);
