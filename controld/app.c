@@ -154,6 +154,7 @@ static const struct part {
 	{ app_fleet_open, app_fleet_close },
 	{ app_tunnels_open, app_tunnels_close },
 	{ app_balancer_open, app_balancer_close },
+	{ app_certs_open, app_certs_close },
 	{ app_dynamic_open, app_dynamic_close },
 	{ app_events_open, app_events_close },
 	{ app_notify_open, app_notify_close },

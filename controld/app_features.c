@@ -2,6 +2,7 @@
 #include "common/base/err.h"
 #include "controld/app_parts.h"
 #include "controld/balancer/balancer.h"
+#include "controld/certs/certs.h"
 #include "controld/clients/client_status.h"
 #include "controld/clients/clients.h"
 #include "controld/dynamic.h"
@@ -336,6 +337,7 @@ int app_janitor_open(struct app *a, struct err *e)
 	const struct janitor_task tasks[] = {
 		{ "tunnels", 5 * 1000, tick_tunnels, a->tunnels, true },
 		{ "config", 2 * 1000, follow_dynamic, a->dynamic, false },
+		{ "ticket keys", 60 * 1000, certs_rotate_tickets, a->certs, true },
 		{ "quotas", 1000, tick_quotas, a->tunnels, true },
 		{ "clients", 5 * 1000, tick_clients, a->clients, true },
 		{ "clients seen", 5 * 1000, see_clients, a->clients, false },

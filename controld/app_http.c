@@ -6,6 +6,7 @@
 #include "controld/app_metrics.h"
 #include "controld/app_parts.h"
 #include "controld/balancer/balancer.h"
+#include "controld/certs/certs.h"
 #include "controld/clients/clients.h"
 #include "controld/dynamic.h"
 #include "controld/events/hub.h"
@@ -165,6 +166,7 @@ int app_serve_open(struct app *a, struct err *e)
 		server_add_routes(a->server, clients_routes(a->clients), e) != 0 ||
 		server_add_routes(a->server, tunnels_routes(a->tunnels), e) != 0 ||
 		server_add_routes(a->server, balancer_routes(a->balancer), e) != 0 ||
+		server_add_routes(a->server, certs_routes(a->certs), e) != 0 ||
 		server_add_routes(a->server, dynamic_routes(a->dynamic), e) != 0 ||
 		server_add_routes(a->server, platform_routes(a->platform), e) != 0 ||
 		server_add_routes(a->server, panels_routes(a->panels), e) != 0 ||

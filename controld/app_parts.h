@@ -49,6 +49,7 @@ struct app {
 	struct fleet *fleet;
 	struct tunnels *tunnels;
 	struct balancer *balancer;
+	struct certs *certs;
 	struct janitor *janitor;
 	struct watch *watch;
 	struct cluster *cluster;
@@ -83,6 +84,10 @@ int app_events_open(struct app *a, struct err *e) MUST_CHECK;
 void app_events_close(struct app *a);
 int app_janitor_open(struct app *a, struct err *e) MUST_CHECK;
 void app_janitor_close(struct app *a);
+
+/* app_certs.c */
+int app_certs_open(struct app *a, struct err *e) MUST_CHECK;
+void app_certs_close(struct app *a);
 
 /* app_panel.c */
 int app_panel_open(struct app *a, struct err *e) MUST_CHECK;

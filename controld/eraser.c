@@ -2,6 +2,7 @@
 
 #include "common/base/log.h"
 #include "controld/balancer/balancer.h"
+#include "controld/certs/certs.h"
 #include "controld/clients/clients.h"
 #include "controld/identity/service.h"
 #include "controld/jobs/jobs.h"
@@ -55,6 +56,7 @@ static const struct {
 	{ clients_erasures, &clients_erasures_n },
 	{ tunnels_erasures, &tunnels_erasures_n },
 	{ balancer_erasures, &balancer_erasures_n },
+	{ certs_erasures, &certs_erasures_n },
 	{ jobs_erasures, &jobs_erasures_n },
 	{ notify_erasures, &notify_erasures_n },
 	{ panels_erasures, &panels_erasures_n },

@@ -1,6 +1,7 @@
 #include "controld/rotate.h"
 
 #include "common/base/clock.h"
+#include "controld/certs/certificate.h"
 #include "controld/notify/notify.h"
 #include "controld/platform/setting.h"
 #include "controld/rest/idempotency.h"
@@ -19,6 +20,7 @@ static const struct {
 	{ &idempotency_sealed, &one },
 	{ &setting_sealed, &one },
 	{ webhook_sealed, &webhook_sealed_n },
+	{ certificate_sealed, &certificate_sealed_n },
 };
 
 const struct sealed_column *rotate_column(size_t i)

@@ -95,7 +95,7 @@ struct settings {
 		uint64_t access_ms, refresh_ms, api_keys_max;
 	} tokens;
 	struct {
-		uint64_t port_min, port_max, create_wait_ms, mappings_max, pools_max, routes_max;
+		uint64_t port_min, port_max, create_wait_ms, mappings_max, pools_max, routes_max, certificates_max;
 		int host_names; /* enum host_names_by */
 	} tunnels;
 	struct {

@@ -40,6 +40,13 @@ int site_cert_inspect(const char *chain_pem, struct site_cert_info *out, struct 
 /* The key is the leaf's, and strong enough. -1 with ERR_VALIDATION and the field "key". */
 int site_cert_check_key(const char *chain_pem, const char *key_pem, struct err *e) MUST_CHECK;
 
+/*
+ * What its CA says of the leaf (RFC 6960), in DER: good, signed by who may, and not over. *until_ms: when it will be, at the latest a
+ * week from now. The chain must hold who signed the leaf. -1 with ERR_VALIDATION and the field "ocsp".
+ */
+int site_cert_check_ocsp(
+	const char *chain_pem, const void *der, size_t n, int64_t now_ms, int64_t *until_ms, struct err *e) MUST_CHECK;
+
 /* A fresh ECDSA key, and the request (PKCS#10, DER, appended) for a certificate of these names. *key_pem: malloc'ed, the caller wipes and frees. */
 int site_cert_request(const char *const *names, size_t n, char **key_pem, struct buf *der, struct err *e) MUST_CHECK;
 /* The certificate that answers tls-alpn-01 (RFC 8737 section 3) for the SHA-256 of a key authorisation. Both malloc'ed PEM. */

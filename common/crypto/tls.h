@@ -64,6 +64,8 @@ ssize_t tls_session_read(struct tls_session *s, void *p, size_t n); /* > 0, or a
 /* From now on the transport is asked for n bytes at once, not for a record: for who moves many. Memory is held for
  * them only while part of a record is there. */
 void tls_session_read_ahead(struct tls_session *s, size_t n);
+/* Bytes have come from the transport that were not read yet: a read may find something without it. */
+bool tls_session_has_more(const struct tls_session *s);
 ssize_t tls_session_write(struct tls_session *s, const void *p, size_t n);
 void tls_session_shutdown(struct tls_session *s); /* sends close_notify if the handshake was done */
 /* 0 and the peer's leaf, -1 if it showed none or it was not verified. */

@@ -193,6 +193,11 @@ void tls_session_read_ahead(struct tls_session *s, size_t n)
 	SSL_set_read_ahead(s->ssl, 1);
 }
 
+bool tls_session_has_more(const struct tls_session *s)
+{
+	return SSL_has_pending(s->ssl) == 1;
+}
+
 ssize_t tls_session_write(struct tls_session *s, const void *p, size_t n)
 {
 	size_t put;

@@ -8,13 +8,14 @@
 #include "common/crypto/tls_cert.h"
 #include "tests/unit/common/site_pki.h"
 
+#include <openssl/ocsp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
 
 static struct {
-	struct site_cert root, between, rsa, ecdsa, ed;
+	struct site_cert root, between, rsa, ecdsa, ed, stranger;
 	char *chain; /* ecdsa, between, root */
 } pki;
 
@@ -97,6 +98,69 @@ static void keys_belong_to_their_certificate(void **state)
 	assert_string_equal(e.field, "key");
 }
 
+/* What a CA says, by OpenSSL: status of `about`, signed by `by`, valid from so many seconds on for so many. In DER. */
+static int say(unsigned char **der, const struct site_cert *about, const struct site_cert *by, int status, long from,
+	long seconds)
+{
+	OCSP_BASICRESP *answer = OCSP_BASICRESP_new();
+	OCSP_CERTID *id = OCSP_cert_to_id(NULL, about->x, pki.between.x);
+	ASN1_TIME *begins = X509_gmtime_adj(NULL, from), *ends = X509_gmtime_adj(NULL, from + seconds);
+	ASN1_TIME *revoked = X509_gmtime_adj(NULL, from);
+	OCSP_RESPONSE *response;
+	int n;
+
+	OCSP_basic_add1_status(
+		answer, id, status, 0, status == V_OCSP_CERTSTATUS_REVOKED ? revoked : NULL, begins, ends);
+	OCSP_basic_sign(answer, by->x, by->k, EVP_sha256(), NULL, 0);
+	response = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, answer);
+	*der = NULL;
+	n = i2d_OCSP_RESPONSE(response, der);
+	OCSP_RESPONSE_free(response);
+	OCSP_BASICRESP_free(answer);
+	OCSP_CERTID_free(id);
+	ASN1_TIME_free(begins);
+	ASN1_TIME_free(ends);
+	ASN1_TIME_free(revoked);
+	return n;
+}
+
+static void staples_that_may_be_shown(void **state)
+{
+	const struct {
+		const char *what;
+		const struct site_cert *about, *by;
+		int status;
+		long from, seconds;
+		int want;
+	} cases[] = {
+		{ "good", &pki.ecdsa, &pki.between, V_OCSP_CERTSTATUS_GOOD, -100, 5000, 0 },
+		{ "revoked", &pki.ecdsa, &pki.between, V_OCSP_CERTSTATUS_REVOKED, -100, 5000, -1 },
+		{ "over", &pki.ecdsa, &pki.between, V_OCSP_CERTSTATUS_GOOD, -5000, 1000, -1 },
+		{ "not yet", &pki.ecdsa, &pki.between, V_OCSP_CERTSTATUS_GOOD, 5000, 5000, -1 },
+		{ "of another certificate", &pki.rsa, &pki.between, V_OCSP_CERTSTATUS_GOOD, -100, 5000, -1 },
+		{ "signed by somebody else", &pki.ecdsa, &pki.stranger, V_OCSP_CERTSTATUS_GOOD, -100, 5000, -1 },
+	};
+	const int64_t now = clock_wall_ms();
+	unsigned char *der;
+	int64_t until;
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const int n = say(&der, cases[i].about, cases[i].by, cases[i].status, cases[i].from, cases[i].seconds);
+
+		if (site_cert_check_ocsp(pki.chain, der, (size_t)n, now, &until, &e) != cases[i].want)
+			fail_msg("%s", cases[i].what);
+		if (cases[i].want == 0)
+			assert_true(until > now + 4800000 && until < now + 5000000);
+		else
+			assert_string_equal(e.field, "ocsp");
+		assert_int_equal(site_cert_check_ocsp(pki.chain, der, (size_t)n - 1, now, &until, &e), -1);
+		OPENSSL_free(der);
+	}
+	assert_int_equal(site_cert_check_ocsp(pki.chain, "hello", 5, now, &until, &e), -1);
+}
+
 /* OpenSSL reads what we wrote: the names, and that the key signed it. */
 static void a_request_is_for_its_names(void **state)
 {
@@ -174,6 +238,7 @@ static int build(void **state)
 	site_make(&pki.ecdsa, SITE_ECDSA, "the site", "DNS:A.example,IP:127.0.0.1,DNS:*.b.example", &pki.between, 5);
 	site_make(&pki.rsa, SITE_RSA, "rsa", "DNS:a.example", &pki.root, 5);
 	site_make(&pki.ed, SITE_ED25519, "ed", "DNS:a.example", &pki.root, 5);
+	site_make(&pki.stranger, SITE_ECDSA, "Between", NULL, NULL, 10);
 	part = join(pki.ecdsa.chain, pki.between.chain);
 	pki.chain = join(part, pki.root.chain);
 	free(part);
@@ -197,6 +262,7 @@ int main(void)
 		cmocka_unit_test(what_is_in_a_chain),
 		cmocka_unit_test(chains_that_are_none),
 		cmocka_unit_test(keys_belong_to_their_certificate),
+		cmocka_unit_test(staples_that_may_be_shown),
 		cmocka_unit_test(a_request_is_for_its_names),
 		cmocka_unit_test(an_answer_to_a_challenge_holds_the_digest),
 	};

@@ -1,5 +1,6 @@
 /* eraser: what a user or tenant that goes leaves behind, in whatever order and however often it runs. */
 #include "controld/balancer/balancer.h"
+#include "controld/certs/certs.h"
 #include "controld/eraser.h"
 
 #include "common/base/log.h"
@@ -296,10 +297,10 @@ static bool is_registered(const char *table)
 		"controlds",         /* the platform's */
 		"idempotency_keys",  /* sealed, and gone after a day */
 	};
-	const struct erasure *const *lists[] = { clients_erasures, tunnels_erasures, balancer_erasures, jobs_erasures,
-		notify_erasures, panels_erasures, identity_erasures };
-	const size_t n[] = { clients_erasures_n, tunnels_erasures_n, balancer_erasures_n, jobs_erasures_n,
-		notify_erasures_n, panels_erasures_n, identity_erasures_n };
+	const struct erasure *const *lists[] = { clients_erasures, tunnels_erasures, balancer_erasures, certs_erasures,
+		jobs_erasures, notify_erasures, panels_erasures, identity_erasures };
+	const size_t n[] = { clients_erasures_n, tunnels_erasures_n, balancer_erasures_n, certs_erasures_n,
+		jobs_erasures_n, notify_erasures_n, panels_erasures_n, identity_erasures_n };
 
 	for (size_t i = 0; i < ARRAY_LEN(stay); i++)
 		if (str_eq(stay[i], table))

@@ -2,6 +2,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "controld/balancer/balancer.h"
+#include "controld/certs/certs.h"
 #include "controld/clients/clients.h"
 #include "controld/cluster/cluster.h"
 #include "controld/dynamic.h"
@@ -82,6 +83,7 @@ static void prepare_main(const char *database)
 	failed += prepare_tables(db, clients_sql, clients_sql_n);
 	failed += prepare_tables(db, tunnels_sql, tunnels_sql_n);
 	failed += prepare_tables(db, balancer_sql, balancer_sql_n);
+	failed += prepare_tables(db, certs_sql, certs_sql_n);
 	failed += prepare_tables(db, fleet_sql, fleet_sql_n);
 	failed += prepare_tables(db, cluster_sql, cluster_sql_n);
 	for (size_t i = 0; i < rest_sql_n; i++)

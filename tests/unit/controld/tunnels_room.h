@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "controld/balancer/balancer.h"
+#include "controld/certs/certs.h"
 #include "controld/eraser.h"
 #include "controld/store/changes.h"
 #include "controld/store/erasure.h"
@@ -37,6 +38,7 @@ static struct room {
 	struct mapping_statuses *statuses;
 	struct tunnels *tunnels;
 	struct balancer *balancer;
+	struct certs *certs;
 
 	/* edge-1: hears of commits, reads the log, says its word */
 	pthread_t edge;
@@ -272,6 +274,7 @@ static inline int setup(void **state)
 	static const struct relays relays = { &relays_ops, &room };
 	struct tunnels_conf conf = { .port_min = 10000, .port_max = 10009, .create_wait_ms = 3000, .mappings_max = 8 };
 	struct balancer_conf pools = { .create_wait_ms = 3000, .pools_max = 50, .routes_max = 50 };
+	const struct certs_conf certs = { .certificates_max = 5 };
 	struct server *s;
 	struct err e;
 
@@ -292,6 +295,8 @@ static inline int setup(void **state)
 	pools.statuses = room.statuses;
 	TEST_STORE_MUST(balancer_new(&room.balancer, &pools, room.server.store.store, server_parks(s), &relays, &e), e);
 	TEST_STORE_MUST(server_add_routes(s, balancer_routes(room.balancer), &e), e);
+	TEST_STORE_MUST(certs_new(&room.certs, &certs, room.server.store.store, &e), e);
+	TEST_STORE_MUST(server_add_routes(s, certs_routes(room.certs), &e), e);
 	changes_on_commit(room.server.store.store, on_commit, &room);
 	test_server_start(&room.server);
 	room.client.port = server_port(s);
@@ -308,6 +313,7 @@ static inline int teardown(void **state)
 	pthread_join(room.edge, NULL);
 	test_server_stop(&room.server);
 	balancer_free(room.balancer);
+	certs_free(room.certs);
 	tunnels_free(room.tunnels);
 	mapping_statuses_free(room.statuses);
 	store_close(room.samples);
