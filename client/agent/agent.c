@@ -463,6 +463,7 @@ void agent_print(const struct agent *a, struct buf *b)
 	jsonw_str(b, "allow", a->settings.allow);
 	jsonw_uint(b, "reloads", a->reloads);
 	jsonw_str_or_null(b, "settings_error", a->settings_error);
+	jsonw_time(b, "relays_told_at", a->follow.told_ms);
 	jsonw_str_or_null(b, "relays_error", a->follow.error);
 	jsonw_uint(b, "tcp", a->sessions.n_tcp);
 	jsonw_uint(b, "udp", a->sessions.n_udp);

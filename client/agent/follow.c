@@ -147,6 +147,7 @@ static void take(struct follow *f, const struct follow_job *j)
 	} else if (follow_read(j->answer.body, &list) != 0) {
 		str_copy(f->error, sizeof f->error, "no relay takes agents now");
 	} else {
+		f->told_ms = clock_wall_ms();
 		f->on_list(f->arg, &list);
 		return;
 	}

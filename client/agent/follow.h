@@ -36,6 +36,7 @@ struct follow {
 	struct follow_job *job; /* the request under way, or NULL */
 	struct timer next;
 	uint64_t asked_ns;
+	int64_t told_ms; /* wall clock, of the last list; 0: none yet */
 	bool running;
 	char error[160]; /* why the last one brought nothing; "": it did */
 };

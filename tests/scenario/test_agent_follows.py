@@ -3,7 +3,7 @@ import socket
 
 import pytest
 from agent import AgentFleet
-from portway import TcpServer, connect, echo, eventually, receive_all
+from portway import TcpServer, connect, echo, eventually, free_port, listening, program, receive_all, run
 from test_agent_certificate import Certificate, ended, keys_url, told
 
 RELAY = {"RELAYD_AGENTS_BACKOFF": "1s"}
@@ -34,6 +34,12 @@ def listed(agent):
     return {relay["relay"] for relay in agent.ask()["relays"]}
 
 
+def asked_again(agent, times):
+    for _ in range(times):
+        before = agent.ask()["relays_told_at"]
+        eventually(lambda: agent.ask()["relays_told_at"] > before, "controld has told again")
+
+
 def test_relays_come_and_go(fleet):
     client = fleet.client(name="follower")
     with TcpServer(echo) as server:
@@ -50,6 +56,7 @@ def test_relays_come_and_go(fleet):
         fleet.relays[1].kill()  # away, and still one of them
         eventually(lambda: fleet.node("edge-2")["status"] == "offline", "controld has lost sight of it", 90)
         eventually(lambda: len(agent.links()) == 2, "its links are lost")
+        asked_again(agent, 2)  # once may have been under way before
         assert listed(agent) == set(fleet.agents_at.values())
         fleet.relays[1].start()
         agent.wait_up(4)
@@ -81,6 +88,25 @@ def test_with_a_certificate(fleet):
     fleet.api.post(keys_url(client), {"pem": mine.pem})
     told(fleet, client)
     fleet.agent(client, **following(fleet, **mine.settings(fleet, client))).wait_up(2)
+
+
+def test_over_tls_by_a_certificate_of_ones_own(fleet, tmp_path):
+    """controld behind TLS: known by the authority in controld_ca, and asked by nobody who does not know it."""
+    cert, key, port = str(tmp_path / "cert"), str(tmp_path / "key"), free_port()
+    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert])
+    inner = fleet.controld.base.rsplit(":", 1)[1]
+    with program(["socat", f"OPENSSL-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,verify=0,cert={cert},key={key}",
+                  f"TCP:127.0.0.1:{inner}"], listening(port)):
+        there = {"CONTROLD": f"https://localhost:{port}"}
+        knows = fleet.agent(fleet.client(name="knows"), "knows", **following(fleet, **there, CONTROLD_CA=cert))
+        knows.wait_up(2)
+        stranger = fleet.agent(fleet.client(name="stranger"), "stranger", **following(fleet, **there))
+        eventually(lambda: "certificate" in (stranger.ask()["relays_error"] or ""), "it does not know who that is")
+        assert not stranger.links()
+        other = fleet.agent(fleet.client(name="other"), "other", **following(
+            fleet, CONTROLD=f"https://127.0.0.1:{port}", CONTROLD_CA=cert))
+        eventually(lambda: other.ask()["relays_error"], "the certificate is for another name")
 
 
 def test_refused_before_it_knows_a_relay(fleet):

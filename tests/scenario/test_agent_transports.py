@@ -226,6 +226,32 @@ def test_compressed(fleet, client, agent, transport):
         assert travelled(agent) - before < 2 * (2 * len(noise) + len(text))
 
 
+def test_compressed_by_the_client_s_config(fleet):
+    """`enable_compression` switches it on and off for mappings that do not ask for it, of connections that come then."""
+    client = fleet.client(name="squeezed", config={"enable_compression": True})
+    agent = fleet.agent(client, "squeezed")
+    agent.wait_up(WORKERS)
+    text = b"a log that says the same all the time\n" * 30_000
+    with TcpServer(echo) as server:
+        made = fleet.agent_mapping(client, server.port, transport="mux")
+
+        def pass_text():
+            before = travelled(agent)
+            with connect(made["source_port"]) as sock:
+                sock.settimeout(20)
+                thread = threading.Thread(target=lambda: (sock.sendall(text), sock.shutdown(socket.SHUT_WR)))
+                thread.start()
+                assert receive_all(sock) == text
+                thread.join()
+            return travelled(agent) - before
+
+        assert pass_text() < len(text) / 2
+        fleet.api.put(f"/api/v1/clients/{client['id']}/config", {"enable_compression": False})
+        eventually(lambda: pass_text() > 2 * len(text), "it passes as it is")
+        fleet.api.put(f"/api/v1/clients/{client['id']}/config", {"enable_compression": True})
+        eventually(lambda: pass_text() < len(text) / 2, "it is compressed again")
+
+
 @pytest.mark.parametrize("stalled", TRANSPORTS)
 def test_a_stalled_one_among_many(fleet, client, agent, stalled):
     """A reader that stops stops nobody else."""
