@@ -1,12 +1,10 @@
 #include "controld/fleet/line/roster.h"
 
-#include "common/base/buf.h"
 #include "common/base/err.h"
-#include "common/base/map.h"
 #include "common/base/str.h"
 #include "common/crypto/cert.h"
+#include "controld/fleet/line/roster_room.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,26 +12,6 @@
 #define STATE_STALE_MS 20000
 /* Reports come every 5 s; what they say of load is told on less often. */
 #define LOAD_TOLD_MS 15000
-
-struct entry {
-	struct roster_node node;
-	struct roster_serials refused;
-	uint64_t heard_ms; /* monotonic; of the last word, or when we began to wait for the first */
-	bool awaited;      /* online here, or was when it was written down or its controld was lost */
-	struct buf state;  /* encoded, for the other controlds */
-	uint64_t confirmed_ms;
-	uint64_t told_ms; /* when the others were to be told of its load; 0: it reports to one of them, or never did */
-	bool dirty;       /* to be written down */
-	bool sent_away;   /* by this controld, and no other has had it since */
-	uint64_t closed_ms; /* ... and it is not admitted before */
-};
-
-struct roster {
-	pthread_mutex_t lock;
-	uint64_t offline_ms;
-	struct map nodes; /* by id */
-	size_t online, claims;
-};
 
 int roster_new(struct roster **out, uint64_t offline_ms, struct err *e)
 {
@@ -48,7 +26,7 @@ int roster_new(struct roster **out, uint64_t offline_ms, struct err *e)
 	return 0;
 }
 
-static void entry_free(struct entry *n)
+static void entry_free(struct roster_entry *n)
 {
 	free(n->refused.items);
 	buf_free(&n->state);
@@ -57,7 +35,7 @@ static void entry_free(struct entry *n)
 
 void roster_free(struct roster *r)
 {
-	struct entry *n;
+	struct roster_entry *n;
 	size_t it = 0;
 
 	if (r == NULL)
@@ -71,7 +49,7 @@ void roster_free(struct roster *r)
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
-static void set_online(struct roster *r, struct entry *n, bool online)
+void roster_set_online(struct roster *r, struct roster_entry *n, bool online)
 {
 	if (n->node.row.online == online)
 		return;
@@ -83,9 +61,9 @@ static void set_online(struct roster *r, struct entry *n, bool online)
 		r->online--;
 }
 
-static struct entry *entry_make(struct roster *r, const struct node *row, uint64_t now_ms)
+static struct roster_entry *entry_make(struct roster *r, const struct node *row, uint64_t now_ms)
 {
-	struct entry *n = calloc(1, sizeof *n);
+	struct roster_entry *n = calloc(1, sizeof *n);
 
 	if (n == NULL)
 		return NULL;
@@ -102,7 +80,7 @@ static struct entry *entry_make(struct roster *r, const struct node *row, uint64
 }
 
 /* What the line heard is newer than what is written down about it. A node that was bound again is another machine. */
-static void entry_take(struct entry *n, const struct node *row)
+static void entry_take(struct roster_entry *n, const struct node *row)
 {
 	const struct node was = n->node.row;
 
@@ -121,7 +99,7 @@ int roster_put(
 	struct roster *r, const struct node *row, const struct roster_serials *refused, uint64_t now_ms, struct err *e)
 {
 	struct roster_serials copy = { .n = refused->n };
-	struct entry *n;
+	struct roster_entry *n;
 	int rc = 0;
 
 	if (copy.n > 0) {
@@ -141,7 +119,7 @@ int roster_put(
 		n->refused = copy;
 		if (row->standing != NODE_JOINED) {
 			n->awaited = n->node.here = false;
-			set_online(r, n, false);
+			roster_set_online(r, n, false);
 		}
 	} else {
 		free(copy.items);
@@ -153,12 +131,12 @@ int roster_put(
 
 void roster_remove(struct roster *r, const char *id)
 {
-	struct entry *n;
+	struct roster_entry *n;
 
 	pthread_mutex_lock(&r->lock);
 	n = map_remove_str(&r->nodes, id);
 	if (n != NULL) {
-		set_online(r, n, false);
+		roster_set_online(r, n, false);
 		r->claims -= n->node.claim;
 		entry_free(n);
 	}
@@ -167,7 +145,7 @@ void roster_remove(struct roster *r, const char *id)
 
 /* ---- questions --------------------------------------------------------------------------------------------------- */
 
-static bool is_refused(const struct entry *n, const char *serial)
+static bool is_refused(const struct roster_entry *n, const char *serial)
 {
 	for (size_t i = 0; i < n->refused.n; i++)
 		if (strcmp(n->refused.items[i], serial) == 0)
@@ -177,7 +155,7 @@ static bool is_refused(const struct entry *n, const char *serial)
 
 bool roster_admits(struct roster *r, const struct cert_info *cert, uint64_t now_ms)
 {
-	const struct entry *n;
+	const struct roster_entry *n;
 	bool admitted;
 
 	pthread_mutex_lock(&r->lock);
@@ -190,7 +168,7 @@ bool roster_admits(struct roster *r, const struct cert_info *cert, uint64_t now_
 
 bool roster_get(struct roster *r, const char *id, struct roster_node *out)
 {
-	const struct entry *n;
+	const struct roster_entry *n;
 
 	pthread_mutex_lock(&r->lock);
 	n = map_get_str(&r->nodes, id);
@@ -200,7 +178,7 @@ bool roster_get(struct roster *r, const char *id, struct roster_node *out)
 	return n != NULL;
 }
 
-static bool is_asked(const struct entry *n, const char *group, const char *node)
+static bool is_asked(const struct roster_entry *n, const char *group, const char *node)
 {
 	const struct node *row = &n->node.row;
 
@@ -212,7 +190,7 @@ int roster_online(
 	struct roster *r, const char *group, const char *node, struct asks_node **out, size_t *n, struct err *e)
 {
 	struct asks_node *list;
-	const struct entry *one;
+	const struct roster_entry *one;
 	size_t it = 0;
 
 	*n = 0;
@@ -234,7 +212,7 @@ int roster_online(
 
 uint16_t roster_shared_port(struct roster *r, const char *group, const char *node, bool tls)
 {
-	const struct entry *one;
+	const struct roster_entry *one;
 	uint16_t port = 0;
 	size_t it = 0;
 
@@ -248,7 +226,7 @@ uint16_t roster_shared_port(struct roster *r, const char *group, const char *nod
 
 void roster_count(struct roster *r, size_t *nodes, size_t *online)
 {
-	const struct entry *n;
+	const struct roster_entry *n;
 	size_t it = 0;
 
 	*nodes = 0;
@@ -262,7 +240,7 @@ void roster_count(struct roster *r, size_t *nodes, size_t *online)
 /* ---- what the line hears ----------------------------------------------------------------------------------------- */
 
 /* Its row says so soon; also of one that was here and comes back. */
-static void come_here(struct roster *r, struct entry *n, bool news)
+static void come_here(struct roster *r, struct roster_entry *n, bool news)
 {
 	if (n->node.here && !news)
 		return;
@@ -273,7 +251,7 @@ static void come_here(struct roster *r, struct entry *n, bool news)
 
 bool roster_heard(struct roster *r, const char *id, const char *address, uint64_t now_ms, int64_t wall_ms)
 {
-	struct entry *n;
+	struct roster_entry *n;
 	bool news = false;
 
 	pthread_mutex_lock(&r->lock);
@@ -287,7 +265,7 @@ bool roster_heard(struct roster *r, const char *id, const char *address, uint64_
 		n->dirty = true;
 		str_copy(n->node.row.address, sizeof n->node.row.address, address);
 		come_here(r, n, news);
-		set_online(r, n, true);
+		roster_set_online(r, n, true);
 	}
 	pthread_mutex_unlock(&r->lock);
 	return news;
@@ -305,7 +283,7 @@ static bool is_older(const struct roster_node *n, const struct node_state *s)
 	       s->applied.seq < n->applied.seq;
 }
 
-static void take_state(struct entry *n, const struct node_state *s)
+void roster_take_state(struct roster_entry *n, const struct node_state *s)
 {
 	n->node.applied = s->applied;
 	n->node.serial = s->serial;
@@ -323,7 +301,7 @@ static bool is_same(const struct roster_node *n, const struct node_state *s)
 enum roster_took roster_state(struct roster *r, const char *id, const struct node_state *s, uint64_t now_ms)
 {
 	enum roster_took took = ROSTER_OLD;
-	struct entry *n;
+	struct roster_entry *n;
 
 	pthread_mutex_lock(&r->lock);
 	n = map_get_str(&r->nodes, id);
@@ -331,13 +309,13 @@ enum roster_took roster_state(struct roster *r, const char *id, const struct nod
 		took = is_same(&n->node, s) && n->state.len > 0 ? ROSTER_SAME : ROSTER_NEW;
 		n->confirmed_ms = now_ms;
 		if (took == ROSTER_NEW)
-			take_state(n, s);
+			roster_take_state(n, s);
 	}
 	pthread_mutex_unlock(&r->lock);
 	return took;
 }
 
-static void take_load(struct entry *n, const struct node_load *load, int64_t seen_ms)
+void roster_take_load(struct roster_entry *n, const struct node_load *load, int64_t seen_ms)
 {
 	n->node.load = *load;
 	n->node.loaded = true;
@@ -354,7 +332,7 @@ static bool says_the_same(const struct node_load *a, const struct node_load *b)
 
 bool roster_load(struct roster *r, const char *id, const struct node_load *load, uint64_t now_ms, int64_t wall_ms)
 {
-	struct entry *n;
+	struct roster_entry *n;
 	bool news = false;
 
 	pthread_mutex_lock(&r->lock);
@@ -363,7 +341,7 @@ bool roster_load(struct roster *r, const char *id, const struct node_load *load,
 		news = n->told_ms == 0 || now_ms - n->told_ms >= LOAD_TOLD_MS || !says_the_same(&n->node.load, load);
 		if (news)
 			n->told_ms = now_ms;
-		take_load(n, load, wall_ms);
+		roster_take_load(n, load, wall_ms);
 	}
 	pthread_mutex_unlock(&r->lock);
 	return news;
@@ -371,7 +349,7 @@ bool roster_load(struct roster *r, const char *id, const struct node_load *load,
 
 int roster_ids(struct roster *r, char (**out)[PROTO_ID_SIZE], size_t *n, struct err *e)
 {
-	struct entry *one;
+	struct roster_entry *one;
 	size_t it = 0;
 
 	*n = 0;
@@ -385,7 +363,7 @@ int roster_ids(struct roster *r, char (**out)[PROTO_ID_SIZE], size_t *n, struct 
 
 void roster_want(struct roster *r, uint64_t (*fn)(const struct node *row, void *arg), void *arg)
 {
-	struct entry *n;
+	struct roster_entry *n;
 	size_t it = 0;
 
 	pthread_mutex_lock(&r->lock);
@@ -400,182 +378,15 @@ uint64_t roster_lag(const struct roster_node *n)
 	return n->wanted > n->applied.seq ? n->wanted - n->applied.seq : 0;
 }
 
-/* ---- what other controlds say ------------------------------------------------------------------------------------ */
-
-bool roster_is_elsewhere(struct roster *r, const char *id)
-{
-	const struct entry *n;
-	bool elsewhere;
-
-	pthread_mutex_lock(&r->lock);
-	n = map_get_str(&r->nodes, id);
-	elsewhere = n != NULL && !n->node.here && n->node.peer[0] != '\0' && n->node.row.online && !n->awaited;
-	pthread_mutex_unlock(&r->lock);
-	return elsewhere;
-}
-
-bool roster_peer_state(struct roster *r, const char *id, const char *peer, bool online, const struct node_state *s)
-{
-	struct entry *n;
-	bool taken;
-
-	pthread_mutex_lock(&r->lock);
-	n = map_get_str(&r->nodes, id);
-	/* that it is gone is for the one to say who has it: from any other it is old news */
-	taken = n != NULL && n->node.row.standing == NODE_JOINED &&
-	        (online || (!n->node.here && strcmp(n->node.peer, peer) == 0));
-	if (taken) {
-		str_copy(n->node.peer, sizeof n->node.peer, peer);
-		r->claims -= n->node.claim;
-		n->node.here = n->node.claim = n->awaited = false;
-		n->node.known = true;
-		set_online(r, n, online);
-		n->sent_away = n->sent_away && !online;
-		n->dirty = false; /* it is for that one to write it down */
-		take_state(n, s);
-	}
-	pthread_mutex_unlock(&r->lock);
-	return taken;
-}
-
-static bool polls_here(const struct entry *n)
-{
-	return n->node.here && n->node.row.online && n->node.row.standing == NODE_JOINED;
-}
-
-void roster_spread(struct roster *r, size_t *here, size_t *online, size_t *came_back)
-{
-	const struct entry *n;
-	size_t it = 0;
-
-	*here = *came_back = 0;
-	pthread_mutex_lock(&r->lock);
-	*online = r->online;
-	while ((n = map_next(&r->nodes, &it)) != NULL)
-		if (polls_here(n)) {
-			++*here;
-			*came_back += n->sent_away;
-		}
-	pthread_mutex_unlock(&r->lock);
-}
-
-void roster_may_leave_again(struct roster *r)
-{
-	struct entry *n;
-	size_t it = 0;
-
-	pthread_mutex_lock(&r->lock);
-	while ((n = map_next(&r->nodes, &it)) != NULL)
-		n->sent_away = false;
-	pthread_mutex_unlock(&r->lock);
-}
-
-/* Any of them is as good: the order of the map is that of a hash of their ids. */
-size_t roster_send_away(struct roster *r, uint64_t until_ms, char (*ids)[PROTO_ID_SIZE], size_t most)
-{
-	size_t chosen = 0, it = 0;
-	struct entry *n;
-
-	pthread_mutex_lock(&r->lock);
-	while (chosen < most && (n = map_next(&r->nodes, &it)) != NULL)
-		if (polls_here(n) && !n->sent_away) {
-			n->sent_away = true;
-			n->closed_ms = until_ms;
-			str_copy(ids[chosen++], sizeof ids[0], n->node.row.id);
-		}
-	pthread_mutex_unlock(&r->lock);
-	return chosen;
-}
-
-void roster_peer_heard(struct roster *r, const char *id, uint64_t now_ms)
-{
-	struct entry *n;
-
-	pthread_mutex_lock(&r->lock);
-	n = map_get_str(&r->nodes, id);
-	if (n != NULL && n->node.here && n->node.row.online)
-		n->heard_ms = now_ms;
-	pthread_mutex_unlock(&r->lock);
-}
-
-void roster_peer_load(struct roster *r, const char *id, const char *at, int64_t seen_ms, const struct node_load *load)
-{
-	struct entry *n;
-
-	pthread_mutex_lock(&r->lock);
-	n = map_get_str(&r->nodes, id);
-	if (n != NULL) {
-		n->told_ms = 0;
-		take_load(n, load, seen_ms);
-		if (!n->node.here && at[0] != '\0')
-			str_copy(n->node.row.address, sizeof n->node.row.address, at);
-	}
-	pthread_mutex_unlock(&r->lock);
-}
-
-void roster_peer_lost(struct roster *r, const char *peer, uint64_t now_ms)
-{
-	struct entry *n;
-	size_t it = 0;
-
-	pthread_mutex_lock(&r->lock);
-	while ((n = map_next(&r->nodes, &it)) != NULL) {
-		if (n->node.here || n->awaited || !n->node.row.online || strcmp(n->node.peer, peer) != 0)
-			continue;
-		n->awaited = true;
-		n->heard_ms = now_ms;
-	}
-	pthread_mutex_unlock(&r->lock);
-}
-
-void roster_forgive(struct roster *r, uint64_t ms)
-{
-	struct entry *n;
-	size_t it = 0;
-
-	pthread_mutex_lock(&r->lock);
-	while ((n = map_next(&r->nodes, &it)) != NULL)
-		n->heard_ms += ms;
-	pthread_mutex_unlock(&r->lock);
-}
-
-static void say_state(const struct entry *n, roster_state_fn fn, void *arg)
-{
-	if (n != NULL && n->node.here && n->state.len > 0)
-		fn(n->node.row.id, n->node.row.online, n->state.data, n->state.len, arg);
-}
-
-void roster_states(struct roster *r, const char *id, roster_state_fn fn, void *arg)
-{
-	const struct entry *n;
-	size_t it = 0;
-
-	pthread_mutex_lock(&r->lock);
-	if (id != NULL)
-		say_state(map_get_str(&r->nodes, id), fn, arg);
-	while (id == NULL && (n = map_next(&r->nodes, &it)) != NULL)
-		say_state(n, fn, arg);
-	pthread_mutex_unlock(&r->lock);
-}
-
-bool roster_has_claims(struct roster *r)
-{
-	bool any;
-
-	pthread_mutex_lock(&r->lock);
-	any = r->claims > 0;
-	pthread_mutex_unlock(&r->lock);
-	return any;
-}
-
 /* ---- walks ------------------------------------------------------------------------------------------------------- */
 
 /* Copies of some entries, made under the lock, used without it. */
-static struct roster_node *copy_if(struct roster *r, bool (*pick)(struct roster *r, struct entry *n, uint64_t now_ms),
-	uint64_t now_ms, void (*after)(struct roster *r), size_t *n)
+static struct roster_node *copy_if(struct roster *r,
+	bool (*pick)(struct roster *r, struct roster_entry *n, uint64_t now_ms), uint64_t now_ms,
+	void (*after)(struct roster *r), size_t *n)
 {
 	struct roster_node *list;
-	struct entry *one;
+	struct roster_entry *one;
 	size_t it = 0;
 
 	*n = 0;
@@ -597,7 +408,7 @@ static void call_all(struct roster_node *list, size_t n, roster_fn fn, void *arg
 	free(list);
 }
 
-static bool reports_here(struct roster *r, struct entry *n, uint64_t now_ms)
+static bool reports_here(struct roster *r, struct roster_entry *n, uint64_t now_ms)
 {
 	(void)r, (void)now_ms;
 	return n->told_ms != 0;
@@ -611,13 +422,13 @@ void roster_loads(struct roster *r, roster_fn fn, void *arg)
 	call_all(list, n, fn, arg);
 }
 
-static bool falls_silent(struct roster *r, struct entry *n, uint64_t now_ms)
+static bool falls_silent(struct roster *r, struct roster_entry *n, uint64_t now_ms)
 {
 	if (!n->awaited || now_ms - n->heard_ms < r->offline_ms)
 		return false;
 	n->awaited = false;
 	n->dirty = true;
-	set_online(r, n, false);
+	roster_set_online(r, n, false);
 	return true;
 }
 
@@ -629,7 +440,7 @@ void roster_tick(struct roster *r, uint64_t now_ms, roster_fn fn, void *arg)
 	call_all(list, n, fn, arg);
 }
 
-static bool is_dirty(struct roster *r, struct entry *n, uint64_t now_ms)
+static bool is_dirty(struct roster *r, struct roster_entry *n, uint64_t now_ms)
 {
 	(void)r, (void)now_ms;
 	return n->dirty && n->node.here;
@@ -637,7 +448,7 @@ static bool is_dirty(struct roster *r, struct entry *n, uint64_t now_ms)
 
 static void forget_dirty(struct roster *r)
 {
-	struct entry *n;
+	struct roster_entry *n;
 	size_t it = 0;
 
 	while ((n = map_next(&r->nodes, &it)) != NULL)

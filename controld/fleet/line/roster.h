@@ -68,9 +68,9 @@ bool roster_get(struct roster *r, const char *id, struct roster_node *out); /* w
 /* The nodes online in a group ("" = all groups), or this one node of it; malloc'ed. */
 int roster_online(struct roster *r, const char *group, const char *node, struct asks_node **out, size_t *n,
 	struct err *e) MUST_CHECK;
-/* Those that have joined, and how many of them are online. */
 /* The port for host names that one of the online nodes of a group (node "": any) tells; 0: none. */
 uint16_t roster_shared_port(struct roster *r, const char *group, const char *node, bool tls);
+/* Those that have joined, and how many of them are online. */
 void roster_count(struct roster *r, size_t *nodes, size_t *online);
 
 /* ---- what the line hears ------------------------------------------------------------------------------------------ */
