@@ -10,9 +10,10 @@
 #define NAME_MAX  100
 
 enum { SQL_ADD, SQL_RENAME, SQL_DELETE, SQL_COUNT, SQL_LIST };
+static const char add[] = "INSERT INTO platform_repos (repo, tenant_id, added_by, created_ms, updated_ms) "
+			  "VALUES (?1, '', ?2, ?3, ?3)";
 static const char *const sql[] = {
-	[SQL_ADD] = "INSERT INTO platform_repos (repo, tenant_id, added_by, created_ms, updated_ms) VALUES (?1, '', "
-		    "?2, ?3, ?3)",
+	[SQL_ADD] = add,
 	[SQL_RENAME] = "UPDATE platform_repos SET repo = ?2, updated_ms = ?3 WHERE repo = ?1",
 	[SQL_DELETE] = "DELETE FROM platform_repos WHERE repo = ?1",
 	[SQL_COUNT] = "SELECT count(*) FROM platform_repos",

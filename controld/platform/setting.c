@@ -29,17 +29,17 @@ static const struct row {
 };
 
 enum { SQL_ALL, SQL_GET, SQL_PUT, SQL_DROP, SQL_STALE, SQL_RESEAL };
+static const char put[] =
+	"INSERT INTO platform_settings (name, tenant_id, value, sealed, updated_ms, updated_by) "
+	"VALUES (?1, '', ?2, ?3, ?4, ?5) ON CONFLICT (name) DO UPDATE SET value = excluded.value, "
+	"sealed = excluded.sealed, updated_ms = excluded.updated_ms, updated_by = excluded.updated_by";
 static const char stale[] = "SELECT name, sealed FROM platform_settings WHERE length(sealed) > 0 AND "
 			    "substr(sealed, 1, 5) <> ?1 ORDER BY name LIMIT ?2";
 static const char reseal[] = "UPDATE platform_settings SET sealed = ?2 WHERE name = ?1 AND sealed = ?3";
 static const char *const sql[] = {
 	[SQL_ALL] = "SELECT name, value, sealed, updated_ms, updated_by FROM platform_settings",
 	[SQL_GET] = "SELECT name, value, sealed, updated_ms, updated_by FROM platform_settings WHERE name = ?1",
-	[SQL_PUT] =
-		"INSERT INTO platform_settings (name, tenant_id, value, sealed, updated_ms, updated_by) VALUES (?1, "
-		"'', "
-		"?2, ?3, ?4, ?5) ON CONFLICT (name) DO UPDATE SET value = excluded.value, sealed = excluded.sealed, "
-		"updated_ms = excluded.updated_ms, updated_by = excluded.updated_by",
+	[SQL_PUT] = put,
 	[SQL_DROP] = "DELETE FROM platform_settings WHERE name = ?1",
 	[SQL_STALE] = stale,
 	[SQL_RESEAL] = reseal,
