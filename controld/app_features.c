@@ -2,6 +2,7 @@
 #include "common/base/err.h"
 #include "controld/app_parts.h"
 #include "controld/balancer/balancer.h"
+#include "controld/balancer/lb_health.h"
 #include "controld/certs/certs.h"
 #include "controld/clients/client_status.h"
 #include "controld/clients/clients.h"
@@ -87,7 +88,7 @@ static void bus_send(void *watch, const void *p, size_t n)
 int app_fleet_open(struct app *a, struct err *e)
 {
 	const struct settings *s = a->settings;
-	const struct fleet_conf conf = {
+	struct fleet_conf conf = {
 		.listen = s->fleet.listen,
 		.names = s->fleet.names,
 		.offline_ms = s->fleet.offline_ms,
@@ -107,14 +108,17 @@ int app_fleet_open(struct app *a, struct err *e)
 	};
 	struct parks *parks = server_parks(a->server);
 
-	if (mapping_statuses_new(&a->statuses, parks, e) != 0 || fleet_bootstrap(a->store, e) != 0)
+	if (mapping_statuses_new(&a->statuses, parks, e) != 0 || lb_healths_new(&a->healths, a->store, e) != 0 ||
+		fleet_bootstrap(a->store, e) != 0)
 		return -1;
+	conf.backends = a->healths;
 	return fleet_new(&a->fleet, &conf, a->store, parks, a->statuses, e);
 }
 
 void app_fleet_close(struct app *a)
 {
 	fleet_free(a->fleet);
+	lb_healths_free(a->healths);
 	mapping_statuses_free(a->statuses);
 }
 
@@ -149,6 +153,18 @@ void app_tunnels_close(struct app *a)
 
 /* ---- balancer ---------------------------------------------------------------------------------------------------- */
 
+static enum lb_health health_of(void *self, const char *backend_id)
+{
+	switch (lb_healths_of(self, backend_id)) {
+	case BACKEND_HEALTHY:
+		return LB_HEALTH_UP;
+	case BACKEND_UNKNOWN:
+		return LB_HEALTH_UNKNOWN;
+	default:
+		return LB_HEALTH_DOWN;
+	}
+}
+
 int app_balancer_open(struct app *a, struct err *e)
 {
 	const struct settings *s = a->settings;
@@ -158,6 +174,7 @@ int app_balancer_open(struct app *a, struct err *e)
 		.routes_max = (uint32_t)s->tunnels.routes_max,
 		.host_names_by = s->tunnels.host_names,
 		.statuses = a->statuses,
+		.health = { health_of, a->healths },
 	};
 
 	return balancer_new(&a->balancer, &conf, a->store, server_parks(a->server), fleet_relays(a->fleet), e);
@@ -340,6 +357,7 @@ int app_janitor_open(struct app *a, struct err *e)
 		{ "ticket keys", 60 * 1000, certs_rotate_tickets, a->certs, true },
 		{ "quotas", 1000, tick_quotas, a->tunnels, true },
 		{ "clients", 5 * 1000, tick_clients, a->clients, true },
+		{ "backends", 1000, lb_healths_write, a->healths, false },
 		{ "clients seen", 5 * 1000, see_clients, a->clients, false },
 		{ "eraser", 5 * 1000, erase_leaving, a, true },
 		{ "jobs", 60 * 1000, clean_jobs, a->jobs, true },

@@ -44,6 +44,7 @@ struct app {
 	struct hub *events;
 	struct dynamic *dynamic;
 	struct client_statuses *client_statuses;
+	struct lb_healths *healths; /* of backends */
 	struct clients *clients;
 	struct mapping_statuses *statuses;
 	struct fleet *fleet;

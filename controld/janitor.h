@@ -27,7 +27,7 @@ struct janitor_task {
 	bool shared;
 };
 
-#define JANITOR_TASKS_MAX 16
+#define JANITOR_TASKS_MAX 24
 
 struct janitor_conf {
 	const struct janitor_task *tasks; /* copied */

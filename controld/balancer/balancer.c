@@ -5,6 +5,7 @@
 #include "controld/balancer/lb_route_change.h"
 #include "controld/balancer/lb_route_claim.h"
 #include "controld/balancer/lb_route_input.h"
+#include "controld/balancer/lb_standing.h"
 #include "controld/balancer/room.h"
 
 #include <inttypes.h>
@@ -54,9 +55,10 @@ struct route_table balancer_routes(struct balancer *b)
 	return (struct route_table){ routes, ARRAY_LEN(routes), b };
 }
 
-const struct sql_table *const balancer_sql[] = { &lb_pool_sql, &lb_backend_sql, &lb_route_sql, &lb_route_claim_sql };
+const struct sql_table *const balancer_sql[] = { &lb_pool_sql, &lb_backend_sql, &lb_route_sql, &lb_route_claim_sql,
+	&lb_standing_sql };
 const size_t balancer_sql_n = ARRAY_LEN(balancer_sql);
-const struct erasure *const balancer_erasures[] = { &lb_route_erasure, &lb_pool_erasure };
+const struct erasure *const balancer_erasures[] = { &lb_route_erasure, &lb_standing_erasure, &lb_pool_erasure };
 const size_t balancer_erasures_n = ARRAY_LEN(balancer_erasures);
 
 int balancer_new(struct balancer **out, const struct balancer_conf *conf, struct store *store, struct parks *parks,

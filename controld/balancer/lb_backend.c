@@ -3,6 +3,7 @@
 #include "common/base/jsonw.h"
 #include "common/base/str.h"
 #include "controld/balancer/lb_pool_input.h"
+#include "controld/balancer/lb_standing.h"
 #include "controld/store/changes.h"
 #include "controld/store/search.h"
 
@@ -239,5 +240,7 @@ int lb_backend_update(struct db *tx, const struct lb_backend *b, struct err *e)
 
 int lb_backend_delete(struct db *tx, const char *id, struct err *e)
 {
-	return db_exec(tx, sql[SQL_DELETE], e, bind_s(id)) < 0 ? -1 : search_drop(tx, "backend", id, e);
+	if (db_exec(tx, sql[SQL_DELETE], e, bind_s(id)) < 0 || lb_standing_forget(tx, id, e) != 0)
+		return -1;
+	return search_drop(tx, "backend", id, e);
 }

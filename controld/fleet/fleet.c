@@ -330,6 +330,7 @@ static int make_line(struct fleet *f, const char *const *names, struct err *e)
 		.self = f->conf.self,
 		.bus = f->conf.bus,
 		.clients = f->conf.clients,
+		.backends = f->conf.backends,
 	};
 
 	return line_new(&f->line, &c, e) != 0 || line_start(f->line, e) != 0 ? -1 : 0;

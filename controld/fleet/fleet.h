@@ -21,6 +21,7 @@
 struct err;
 struct fleet;
 struct client_statuses;
+struct lb_healths;
 struct mapping_statuses;
 struct parks;
 
@@ -39,6 +40,7 @@ struct fleet_conf {
 	const char *self;                              /* id of this run of controld (controlds.id) */
 	struct fleet_bus bus;                          /* to the others on the same database */
 	struct client_statuses *clients;               /* told what relays say about clients; NULL: nobody is */
+	struct lb_healths *backends;                   /* the same about backends */
 };
 /* What the numbers above say. */
 extern const struct fleet_conf fleet_conf_default;
@@ -63,10 +65,8 @@ void fleet_peer_gap(struct fleet *f);
 /* Closes the connections of all relays if there are other controlds for them to go to. */
 void fleet_send_away(struct fleet *f);
 void fleet_leave(struct fleet *f); /* tells them that this one goes */
-
 /* The line's thread is alive: it has turned within the last seconds. */
 int fleet_check(struct fleet *f, struct err *e) MUST_CHECK;
-
 struct route_table fleet_routes(struct fleet *f);
 const struct relays *fleet_relays(struct fleet *f); /* as long as the fleet lives, also before its start */
 extern const struct sql_table *const fleet_sql[];

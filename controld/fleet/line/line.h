@@ -26,6 +26,7 @@ struct asks;
 struct ca;
 struct client_statuses;
 struct err;
+struct lb_healths;
 struct line;
 struct mapping_statuses;
 struct roster;
@@ -51,7 +52,8 @@ struct line_conf {
 	struct mapping_statuses *statuses;
 	const char *self; /* controlds.id; borrowed */
 	struct fleet_bus bus;
-	struct client_statuses *clients; /* may be NULL */
+	struct client_statuses *clients; /* may be NULL, as the next */
+	struct lb_healths *backends;
 };
 
 /* Makes the thread-less part: from here on changes of the log are noted. */

@@ -1,6 +1,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "controld/balancer/lb_health.h"
 #include "controld/fleet/line/asks.h"
 #include "controld/fleet/line/gate.h"
 #include "controld/fleet/line/grants.h"
@@ -76,6 +77,8 @@ void line_on_offline(const struct roster_node *n, void *arg)
 	asks_node_lost(l->conf.asks, n->row.id);
 	line_tell_statuses(l, n, &nothing);
 	line_clients_gone(l, n->row.id);
+	if (l->conf.backends != NULL)
+		lb_healths_node_gone(l->conf.backends, n->row.id);
 	link_server_close_node(l->link, n->row.id); /* if it lives it dials again, and what hung is gone */
 }
 
@@ -121,6 +124,12 @@ static int on_poll(struct line *l, struct link_request *rq, const struct roster_
 	return 0;
 }
 
+static void take_backends(const struct line *l, const struct roster_node *n, const struct backend_states *list)
+{
+	if (l->conf.backends != NULL && lb_healths_node(l->conf.backends, n->row.id, list) != 0)
+		log_warn("backends_not_taken", log_s("node", n->row.id));
+}
+
 static int on_report(struct line *l, struct link_request *rq, const struct roster_node *n, uint64_t now_ms)
 {
 	const struct msg_report_ack ack = { .boot = "" };
@@ -134,6 +143,7 @@ static int on_report(struct line *l, struct link_request *rq, const struct roste
 		line_peers_load(l, n->row.id);
 	take_state(l, n, &m.state, now_ms);
 	line_clients_take(l, n, &m.clients);
+	take_backends(l, n, &m.backends);
 	if (m.boot[0] != '\0') {
 		reports_take(l->reports, n->row.id, &m, rq);
 	} else {
