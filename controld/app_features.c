@@ -177,6 +177,8 @@ int app_balancer_open(struct app *a, struct err *e)
 		.health = { health_of, a->healths },
 	};
 
+	if (balancer_bootstrap(a->store, e) != 0)
+		return -1;
 	return balancer_new(&a->balancer, &conf, a->store, server_parks(a->server), fleet_relays(a->fleet), e);
 }
 

@@ -6,6 +6,7 @@
 #include "controld/balancer/lb_route_claim.h"
 #include "controld/balancer/lb_route_input.h"
 #include "controld/balancer/lb_standing.h"
+#include "controld/balancer/lb_sticky.h"
 #include "controld/balancer/room.h"
 
 #include <inttypes.h>
@@ -60,6 +61,17 @@ const struct sql_table *const balancer_sql[] = { &lb_pool_sql, &lb_backend_sql, 
 const size_t balancer_sql_n = ARRAY_LEN(balancer_sql);
 const struct erasure *const balancer_erasures[] = { &lb_route_erasure, &lb_standing_erasure, &lb_pool_erasure };
 const size_t balancer_erasures_n = ARRAY_LEN(balancer_erasures);
+
+static int work_bootstrap(struct db *tx, void *arg, struct err *e)
+{
+	(void)arg;
+	return lb_sticky_bootstrap(tx, e);
+}
+
+int balancer_bootstrap(struct store *store, struct err *e)
+{
+	return store_write(store, STORE_LOGGED, work_bootstrap, NULL, e);
+}
 
 int balancer_new(struct balancer **out, const struct balancer_conf *conf, struct store *store, struct parks *parks,
 	const struct relays *relays, struct err *e)

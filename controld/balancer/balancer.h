@@ -33,6 +33,8 @@ struct balancer_conf {
 	struct lb_health_source health;
 };
 
+/* What the first start makes. */
+int balancer_bootstrap(struct store *store, struct err *e) MUST_CHECK;
 int balancer_new(struct balancer **out, const struct balancer_conf *conf, struct store *store, struct parks *parks,
 	const struct relays *relays, struct err *e) MUST_CHECK;
 void balancer_free(struct balancer *b);

@@ -18,6 +18,8 @@ enum {
 	SQL_GROUPS,
 	SQL_ROUTES_IN,
 	SQL_BY_ID,
+	SQL_ID,
+	SQL_IDS_OF_TENANT,
 	SQL_OF_USER,
 	SQL_OF_TENANT,
 	SQL_INSERT,
@@ -35,6 +37,8 @@ static const char *const sql[] = {
 	[SQL_GROUPS] = "SELECT DISTINCT group_id FROM lb_route_pools WHERE pool_id = ?1",
 	[SQL_ROUTES_IN] = "SELECT count(*) FROM lb_route_pools WHERE pool_id = ?1 AND group_id = ?2",
 	[SQL_BY_ID] = "SELECT " COLUMNS " FROM lb_pools p WHERE p.id = ?1",
+	[SQL_ID] = "SELECT id FROM lb_pools WHERE tenant_id = ?1 AND name = ?2",
+	[SQL_IDS_OF_TENANT] = "SELECT id FROM lb_pools WHERE tenant_id = ?1",
 	[SQL_OF_USER] = "SELECT " COLUMNS " FROM lb_pools p WHERE p.user_id = ?1 LIMIT 1",
 	[SQL_OF_TENANT] = "SELECT " COLUMNS " FROM lb_pools p WHERE p.tenant_id = ?1 LIMIT 1",
 	[SQL_INSERT] = "INSERT INTO lb_pools (id, tenant_id, user_id, name, algorithm, settings, version, seq, "
@@ -200,13 +204,26 @@ int lb_pool_routes_in(struct db *db, const char *id, const char *group_id, int64
 	return read_count(q, n, e);
 }
 
-int lb_pool_groups(struct db *db, const char *id, int (*fn)(const char *group_id, void *arg), void *arg, struct err *e)
+int lb_pool_id(struct db *db, const char *tenant_id, const char *name, char id[PROTO_ID_SIZE], struct err *e)
 {
 	struct query *q;
 	int rc;
 
-	if (db_query(db, &q, sql[SQL_GROUPS], e, bind_s(id)) != 0)
+	if (db_query(db, &q, sql[SQL_ID], e, bind_s(tenant_id), bind_s(name)) != 0)
 		return -1;
+	rc = query_next(q, e);
+	if (rc == 1)
+		load_text(id, PROTO_ID_SIZE, q, 0);
+	query_end(q);
+	if (rc == 0)
+		return err_set(e, ERR_POOL_NOT_FOUND, NULL, "there is no pool '%s'", name);
+	return rc == 1 ? 0 : -1;
+}
+
+static int give_ids(struct query *q, int (*fn)(const char *id, void *arg), void *arg, struct err *e)
+{
+	int rc;
+
 	while ((rc = query_next(q, e)) == 1) {
 		rc = fn(query_text(q, 0), arg);
 		if (rc != 0)
@@ -214,6 +231,23 @@ int lb_pool_groups(struct db *db, const char *id, int (*fn)(const char *group_id
 	}
 	query_end(q);
 	return rc;
+}
+
+int lb_pool_ids_of(
+	struct db *db, const char *kind, const char *id, int (*fn)(const char *id, void *arg), void *arg, struct err *e)
+{
+	struct query *q;
+
+	if (!str_eq(kind, "tenant"))
+		return 0;
+	return db_query(db, &q, sql[SQL_IDS_OF_TENANT], e, bind_s(id)) != 0 ? -1 : give_ids(q, fn, arg, e);
+}
+
+int lb_pool_groups(struct db *db, const char *id, int (*fn)(const char *group_id, void *arg), void *arg, struct err *e)
+{
+	struct query *q;
+
+	return db_query(db, &q, sql[SQL_GROUPS], e, bind_s(id)) != 0 ? -1 : give_ids(q, fn, arg, e);
 }
 
 int lb_pool_find_owned(struct db *db, bool tenant, const char *owner, struct lb_pool *p, struct err *e)

@@ -54,6 +54,13 @@ int lb_pool_log(struct db *tx, struct lb_pool *p, const char *op, const char *fi
 /* By name, or by id; ERR_POOL_NOT_FOUND. *p is released by the caller on success. */
 int lb_pool_get(struct db *db, const char *tenant_id, const char *name, struct lb_pool *p, struct err *e) MUST_CHECK;
 
+/* Its id alone; ERR_POOL_NOT_FOUND. */
+int lb_pool_id(
+	struct db *db, const char *tenant_id, const char *name, char id[PROTO_ID_SIZE], struct err *e) MUST_CHECK;
+/* Ids of those of a tenant (kind "tenant"); fn: 0 goes on. */
+int lb_pool_ids_of(struct db *db, const char *kind, const char *id, int (*fn)(const char *id, void *arg), void *arg,
+	struct err *e) MUST_CHECK;
+
 struct lb_pool_filter {
 	const char *tenant_id; /* "": all */
 	const char *id;        /* "": all */

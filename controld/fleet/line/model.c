@@ -218,7 +218,7 @@ int model_spread(
 		return -1;
 	for (size_t i = 0; i < n; i++) {
 		there.group = groups[i];
-		if (!model_has(m, &there, 0) && model_put(m, &there, rev, e) != 0)
+		if (!model_has(m, &there, from->since) && model_put(m, &there, rev, e) != 0)
 			return -1;
 	}
 	return 0;

@@ -40,6 +40,7 @@ struct model_put {
 	uint64_t seq;
 	const void *body; /* NULL: no wire entry */
 	size_t n;
+	uint64_t since; /* of one that is spread: where it is as it is, but older than this, it is new all the same */
 };
 
 int model_object_new(struct model_object **out, const struct model_put *from, struct err *e) MUST_CHECK;

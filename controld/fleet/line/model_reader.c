@@ -7,9 +7,11 @@
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/base/str.h"
+#include "controld/balancer/lb_placed.h"
 #include "controld/clients/clients.h"
 #include "controld/fleet/group.h"
 #include "controld/fleet/line/model.h"
+#include "controld/fleet/line/model_balancer.h"
 #include "controld/fleet/line/roster.h"
 #include "controld/fleet/node.h"
 #include "controld/fleet/node_cert.h"
@@ -25,7 +27,7 @@
 
 #define CHUNK      1000 /* rows of the log taken at a time */
 #define PAGE_NODES 1000
-#define BODY_MAX   (256 * 1024)
+#define BODY_MAX   (MODEL_PAGE_MAX - 1024) /* with its head it fits into a message */
 
 struct model_reader {
 	struct model_reader_conf conf;
@@ -36,7 +38,7 @@ struct model_reader {
 
 /* ---- what a part of the log touched ------------------------------------------------------------------------------ */
 
-enum touched_kind { TOUCHED_MAPPING, TOUCHED_CLIENT, TOUCHED_OWNER, TOUCHED_NODE };
+enum touched_kind { TOUCHED_MAPPING, TOUCHED_CLIENT, TOUCHED_POOL, TOUCHED_ROUTE, TOUCHED_OWNER, TOUCHED_NODE };
 
 struct touched {
 	struct list link;
@@ -107,6 +109,8 @@ static int on_change(const struct change *c, void *arg)
 	} kinds[] = {
 		{ "mapping", TOUCHED_MAPPING, "mapping" },
 		{ "client", TOUCHED_CLIENT, "client" },
+		{ "pool", TOUCHED_POOL, NULL },
+		{ "route", TOUCHED_ROUTE, NULL },
 		{ "user", TOUCHED_OWNER, "user" },
 		{ "quota", TOUCHED_OWNER, "user" },
 		{ "tenant", TOUCHED_OWNER, "tenant" },
@@ -125,6 +129,8 @@ static int on_change(const struct change *c, void *arg)
 
 struct owned {
 	struct touches *touches;
+	enum touched_kind kind;
+	const char *log_kind;
 	int64_t seq;
 };
 
@@ -132,30 +138,26 @@ static int on_owned(const char *id, void *arg)
 {
 	const struct owned *o = arg;
 
-	touches_add(o->touches, TOUCHED_MAPPING, NULL, id, o->seq);
+	touches_add(o->touches, o->kind, o->log_kind, id, o->seq);
 	return 0;
 }
 
-static int on_owned_client(const char *id, void *arg)
-{
-	const struct owned *o = arg;
-
-	touches_add(o->touches, TOUCHED_CLIENT, "client", id, o->seq);
-	return 0;
-}
-
-/* Mappings and clients of the owners among them; they are appended, so the walk meets them, too. */
+/* What the owners among them have; it is appended, so the walk meets it, too. */
 static int touches_resolve(struct touches *t, struct db *db, struct err *e)
 {
 	LIST_FOREACH (it, &t->all) {
 		struct touched *one = CONTAINER_OF(it, struct touched, link);
-		struct owned o = { t, one->seq };
+		struct owned mappings = { t, TOUCHED_MAPPING, NULL, one->seq };
+		struct owned clients = { t, TOUCHED_CLIENT, "client", one->seq };
+		struct owned pools = { t, TOUCHED_POOL, NULL, one->seq }, routes = { t, TOUCHED_ROUTE, NULL, one->seq };
 
 		if (one->kind == TOUCHED_OWNER &&
-			client_ids_of(db, one->log_kind, one->id, on_owned_client, &o, e) != 0)
+			(client_ids_of(db, one->log_kind, one->id, on_owned, &clients, e) != 0 ||
+				lb_placed_pools_of(db, one->log_kind, one->id, on_owned, &pools, e) != 0 ||
+				lb_placed_routes_of(db, one->log_kind, one->id, on_owned, &routes, e) != 0))
 			return -1;
 		if ((one->kind == TOUCHED_OWNER || one->kind == TOUCHED_CLIENT) &&
-			mapping_ids_of(db, one->log_kind, one->id, on_owned, &o, e) != 0)
+			mapping_ids_of(db, one->log_kind, one->id, on_owned, &mappings, e) != 0)
 			return -1;
 	}
 	return t->no_memory ? err_set(e, ERR_NOMEM, NULL, "change log: out of memory") : 0;
@@ -293,6 +295,15 @@ static int read_client(struct model_reader *r, struct db *db, const struct touch
 	return client_placed_get(db, one->id, on_client, &p, e) != 0 || p.rc != 0 ? -1 : 0;
 }
 
+/* ---- pools and routes -------------------------------------------------------------------------------------------- */
+
+static int read_balanced(struct model_reader *r, struct db *db, const struct touched *one, int64_t rev, struct err *e)
+{
+	const struct model_balancer m = { r->model, db, &r->body, (uint64_t)one->seq, (uint64_t)rev };
+
+	return one->kind == TOUCHED_POOL ? model_balancer_pool(&m, one->id, e) : model_balancer_route(&m, one->id, e);
+}
+
 /* ---- nodes ------------------------------------------------------------------------------------------------------- */
 
 static int on_refused(const char *serial, void *arg)
@@ -349,6 +360,9 @@ static int apply(struct model_reader *r, struct db *db, struct touches *t, struc
 		if (one->kind == TOUCHED_MAPPING && read_mapping(r, db, one, t->last, e) != 0)
 			return -1;
 		if (one->kind == TOUCHED_CLIENT && read_client(r, db, one, t->last, e) != 0)
+			return -1;
+		if ((one->kind == TOUCHED_POOL || one->kind == TOUCHED_ROUTE) &&
+			read_balanced(r, db, one, t->last, e) != 0)
 			return -1;
 		if (one->kind == TOUCHED_NODE && read_node(r, db, one->id, e) != 0)
 			return -1;
@@ -419,19 +433,23 @@ static int load_objects(struct model_reader *r, struct db *db, struct err *e)
 		return -1;
 	if (mapping_placed_all(db, on_placed, &p, e) != 0 || p.rc != 0)
 		return -1;
+	if (model_balancer_load(&(struct model_balancer){ r->model, db, &r->body, 0, 0 }, e) != 0)
+		return -1;
 	return client_placed_all(db, on_client, &p, e) != 0 || p.rc != 0 ? -1 : 0;
 }
 
 static int recall_one(struct model_reader *r, const struct touched *one, struct err *e)
 {
-	const struct model_put which = {
-		.kind = one->kind == TOUCHED_CLIENT ? OBJECT_CLIENT : OBJECT_MAPPING,
-		.id = one->id,
-		.spread = one->kind == TOUCHED_CLIENT,
-	};
+	static const uint8_t kinds[] = { [TOUCHED_MAPPING] = OBJECT_MAPPING,
+		[TOUCHED_CLIENT] = OBJECT_CLIENT,
+		[TOUCHED_POOL] = OBJECT_POOL,
+		[TOUCHED_ROUTE] = OBJECT_ROUTE };
+	struct model_put which = { .id = one->id };
 
-	if (one->kind != TOUCHED_CLIENT && one->kind != TOUCHED_MAPPING)
+	if (one->kind >= ARRAY_LEN(kinds))
 		return 0;
+	which.kind = kinds[one->kind];
+	which.spread = one->kind == TOUCHED_CLIENT || one->kind == TOUCHED_POOL;
 	return model_recall(r->model, &which, (uint64_t)one->seq, e);
 }
 

@@ -28,7 +28,7 @@ static struct model *model_make(uint64_t rev, uint64_t floor, size_t changes_max
 
 static struct model_put placed(const char *id, const char *group, const char *node, uint64_t seq, const char *body)
 {
-	return (struct model_put){ OBJECT_MAPPING, id, group, node, false, seq, body, strlen(body) };
+	return (struct model_put){ OBJECT_MAPPING, id, group, node, false, seq, body, strlen(body), 0 };
 }
 
 static void load(struct model *m, const char *id, const char *group, const char *node, uint64_t seq, const char *body)
@@ -284,7 +284,7 @@ static void test_recall(void **state)
 
 static void spread(struct model *m, const char *id, const char *groups, uint64_t rev, const char *body)
 {
-	const struct model_put p = { OBJECT_CLIENT, id, "", "", true, rev, body, strlen(body) };
+	const struct model_put p = { OBJECT_CLIENT, id, "", "", true, rev, body, strlen(body), 0 };
 	static const char *const all[] = { "g", "h", "i" };
 	const char *list[ARRAY_LEN(all)];
 	size_t n = 0;
@@ -325,7 +325,7 @@ static void test_spread(void **state)
 
 static void test_spread_is_recalled(void **state)
 {
-	const struct model_put c = { OBJECT_CLIENT, "7", "g", "", true, 60, "A", 1 };
+	const struct model_put c = { OBJECT_CLIENT, "7", "g", "", true, 60, "A", 1, 0 };
 	const struct model_put gone = { .kind = OBJECT_CLIENT, .id = "8", .spread = true };
 	struct model *m = model_make(100, 50, 16);
 
