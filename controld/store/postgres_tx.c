@@ -68,7 +68,7 @@ int postgres_begin(struct driver_conn *c, enum driver_tx kind, struct err *e)
 	for (int i = 0; i < 2 && rc != 0; i++) {
 		if (postgres_ready(c, e) != 0)
 			return -1;
-		c->failed = c->again = false;
+		c->failed = c->again = c->undone = false;
 		c->part_at = SIZE_MAX;
 		rc = kind == DRIVER_TX_READ ? begin_reading(c, e) : begin_writing(c, kind == DRIVER_TX_LOGGED, e);
 		if (c->pg != NULL)

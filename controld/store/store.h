@@ -58,6 +58,7 @@ void store_set_master_key(struct store *s, const uint8_t *key);
 #define STORE_KEYS_MAX 4
 int store_add_master_key(struct store *s, const uint8_t *key) MUST_CHECK;
 
+/* May be run again, even after it was done once: it sets what it answers, and does nothing outside of tx. */
 typedef int (*store_fn)(struct db *tx, void *arg, struct err *e);
 /* LOGGED writes may append to the change log; OPERATIONAL ones may not and never wait for its readers. */
 enum store_class { STORE_LOGGED, STORE_OPERATIONAL };
