@@ -38,6 +38,8 @@ enum {
 #define LIST_FILTER                                                                                                    \
 	"(?1 = '' OR r.tenant_id = ?1) AND r.id > ?2 AND (?3 = '' OR r.host = ?3) AND (?4 = '' OR r.group_id = ?4 OR " \
 	"r.group_name = ?4) AND (?5 = '' OR r.id = ?5) "
+static const char use[] = "INSERT INTO lb_route_pools (tenant_id, route_id, pool_id, group_id) SELECT p.tenant_id, "
+			  "?2, p.id, ?3 FROM lb_pools p WHERE p.tenant_id = ?1 AND p.name = ?4";
 static const char *const sql[] = {
 	[SQL_GET] = "SELECT " COLUMNS " FROM lb_routes r WHERE r.id = ?2 AND r.tenant_id = ?1",
 	[SQL_LIST] = "SELECT " COLUMNS " FROM lb_routes r WHERE " LIST_FILTER "ORDER BY r.id LIMIT ?6",
@@ -61,8 +63,7 @@ static const char *const sql[] = {
 		"group_id = ?7, group_name = ?8, node_id = ?9, node_name = ?10, active = ?11, ssl_enabled = "
 		"?12, settings = ?13, version = ?14, seq = ?15, created_ms = ?16, updated_ms = ?17 WHERE id = ?1",
 	[SQL_DELETE] = "DELETE FROM lb_routes WHERE id = ?1",
-	[SQL_USE] = "INSERT INTO lb_route_pools (tenant_id, route_id, pool_id, group_id) SELECT p.tenant_id, ?2, p.id, "
-		    "?3 FROM lb_pools p WHERE p.tenant_id = ?1 AND p.name = ?4",
+	[SQL_USE] = use,
 	[SQL_UNUSE] = "DELETE FROM lb_route_pools WHERE route_id = ?1",
 };
 const struct sql_table lb_route_sql = { "lb_route", sql, ARRAY_LEN(sql) };
