@@ -150,6 +150,7 @@ static const struct part {
 	{ app_platform_open, app_platform_close },
 	{ app_jobs_open, app_jobs_close },
 	{ app_panel_open, app_panel_close },
+	{ app_mail_open, app_mail_close },
 	{ app_clients_open, app_clients_close },
 	{ app_fleet_open, app_fleet_close },
 	{ app_tunnels_open, app_tunnels_close },

@@ -13,6 +13,7 @@
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
 #include "controld/jobs/jobs.h"
+#include "controld/mail/mail.h"
 #include "controld/notify/notify.h"
 #include "controld/panel/panels.h"
 #include "controld/platform/platform.h"
@@ -170,6 +171,7 @@ int app_serve_open(struct app *a, struct err *e)
 		server_add_routes(a->server, dynamic_routes(a->dynamic), e) != 0 ||
 		server_add_routes(a->server, platform_routes(a->platform), e) != 0 ||
 		server_add_routes(a->server, panels_routes(a->panels), e) != 0 ||
+		server_add_routes(a->server, mail_routes(a->mail), e) != 0 ||
 		server_add_routes(a->server, fleet_routes(a->fleet), e) != 0 ||
 		server_add_routes(a->server, jobs_routes(a->jobs), e) != 0 ||
 		server_add_metrics(a->server, jobs_metrics(a->jobs), e) != 0 || add_notify(a, e) != 0 ||

@@ -3,6 +3,7 @@
 #include "controld/app_parts.h"
 #include "controld/erase_job.h"
 #include "controld/jobs/jobs.h"
+#include "controld/mail/mail.h"
 #include "controld/notify/notify.h"
 #include "controld/out/outbound.h"
 #include "controld/panel/panels.h"
@@ -88,6 +89,7 @@ int app_work_open(struct app *a, struct err *e)
 {
 	jobs_add_kinds(a->jobs, (struct job_kinds){ erase_job_kinds, erase_job_kinds_n, a->store });
 	jobs_add_kinds(a->jobs, panels_kinds(a->panels));
+	jobs_add_kinds(a->jobs, mail_kinds(a->mail));
 	return jobs_start(a->jobs, e) != 0 ? -1 : notify_start(a->notify, e);
 }
 

@@ -39,6 +39,7 @@ struct app {
 	struct outbound *outbound;
 	struct platform *platform;
 	struct panels *panels;
+	struct mail *mail;
 	struct jobs *jobs;
 	struct notify *notify;
 	struct hub *events;
@@ -86,15 +87,13 @@ void app_events_close(struct app *a);
 int app_janitor_open(struct app *a, struct err *e) MUST_CHECK;
 void app_janitor_close(struct app *a);
 
-/* app_certs.c */
+/* app_certs.c, app_mail.c, app_panel.c, app_platform.c */
 int app_certs_open(struct app *a, struct err *e) MUST_CHECK;
 void app_certs_close(struct app *a);
-
-/* app_panel.c */
+int app_mail_open(struct app *a, struct err *e) MUST_CHECK;
+void app_mail_close(struct app *a);
 int app_panel_open(struct app *a, struct err *e) MUST_CHECK;
 void app_panel_close(struct app *a);
-
-/* app_platform.c */
 int app_platform_open(struct app *a, struct err *e) MUST_CHECK;
 void app_platform_close(struct app *a);
 

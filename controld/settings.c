@@ -268,8 +268,16 @@ static const struct conf_key settings_keys[] = {
 		"The least important events that are logged."),
 	TEXT("mail.from", "CONTROLD_MAIL_FROM", "EMAIL_FROM", mail.from, "", 0, 254, 0,
 		"Sender of mail: name@host, or Name <name@host>; empty for no mail."),
+	NUMBER("mail.rate", "CONTROLD_MAIL_RATE", NULL, mail.rate, "2", 0, 1000, 0, "mails/s",
+		"That the mail service takes; 0 for as many as there are."),
 	TEXT("mail.resend_key", "CONTROLD_MAIL_RESEND_KEY", "RESEND_API_KEY", mail.resend_key, "", 0, 512, CONF_SECRET,
 		"API key of the mail service (Resend)."),
+	TIME("mail.timeout", "CONTROLD_MAIL_TIMEOUT", NULL, mail.timeout_ms, "30s", 100, 5 * MINUTE, 0,
+		"How long the mail service may take for one mail."),
+	TEXT("mail.url", "CONTROLD_MAIL_URL", NULL, mail.url, "https://api.resend.com", 1, 512, 0,
+		"The mail service."),
+	TEXT("mail.webhook_secret", "CONTROLD_MAIL_WEBHOOK_SECRET", "RESEND_WEBHOOK_SECRET", mail.webhook_secret, "", 0, 170, CONF_SECRET,
+		"What the mail service signs its events with (whsec_...); they go to /api/v1/email/events."),
 	TEXT("master_key", "CONTROLD_MASTER_KEY", "ENCRYPTION_KEY", master_key, "", 0, 64, CONF_SECRET,
 		"32 bytes in hex that secrets in the database are sealed with; empty for the file master.key in data_dir."),
 	TEXT("master_keys_also", "CONTROLD_MASTER_KEYS_ALSO", "ENCRYPTION_KEY_OLD", master_keys_also, "", 0, 256, CONF_SECRET,
@@ -509,6 +517,7 @@ void settings_free(struct settings *s)
 	wipe_text(s->panel.virtfusion_key);
 	wipe_text(s->panel.cf_access_secret);
 	wipe_text(s->mail.resend_key);
+	wipe_text(s->mail.webhook_secret);
 	conf_free(&settings_table, s);
 	free(s);
 }

@@ -74,7 +74,8 @@ struct settings {
 		int level, format;
 	} log;
 	struct {
-		char *resend_key, *from;
+		char *resend_key, *from, *url, *webhook_secret;
+		uint64_t rate, timeout_ms;
 	} mail;
 	struct {
 		char *allow, *ca_file;

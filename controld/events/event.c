@@ -28,6 +28,7 @@ static const struct {
 	{ "api_key", PERM_TENANT_ADMIN, true },
 	{ "login", PERM_TENANT_ADMIN, false },
 	{ "sync", PERM_READ, false },
+	{ "email_suppression", PERM_SYSTEM, false },
 	{ "node", PERM_SYSTEM, false },
 	{ "group", PERM_SYSTEM, false },
 	{ "join_token", PERM_SYSTEM, false },

@@ -45,6 +45,12 @@ const json_t *request_body(const struct request *rq)
 	return rq->body;
 }
 
+const void *request_raw_body(const struct request *rq, size_t *n)
+{
+	*n = rq->in.body != NULL ? rq->in.body_len : 0;
+	return rq->in.body != NULL ? (const void *)rq->in.body : "";
+}
+
 const char *request_id(const struct request *rq)
 {
 	return rq->id;

@@ -78,6 +78,7 @@ const char *request_param(const struct request *rq, const char *name);
 const char *request_query(const struct request *rq, const char *name);  /* decoded, or NULL */
 const char *request_header(const struct request *rq, const char *name); /* or NULL */
 const json_t *request_body(const struct request *rq);                   /* validated object; {} when absent */
+const void *request_raw_body(const struct request *rq, size_t *n);      /* of ROUTE_RAW_BODY; NUL-terminated */
 const char *request_id(const struct request *rq);
 /* The client; X-Forwarded-For is honoured from trusted proxies only. */
 const struct addr *request_peer(const struct request *rq);

@@ -281,6 +281,7 @@ static bool is_registered(const char *table)
 		"dynamic_config",    /* the platform's */
 		"platform_settings", /* the platform's */
 		"platform_repos",    /* the platform's */
+		"mail_suppressions", /* the platform's */
 		"panel_objects",     /* the platform's */
 		"panel_pages",       /* the platform's */
 		"traffic",           /* totals by id, for billing */

@@ -9,6 +9,7 @@
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
 #include "controld/jobs/jobs.h"
+#include "controld/mail/mail.h"
 #include "controld/notify/notify.h"
 #include "controld/panel/panels.h"
 #include "controld/platform/platform.h"
@@ -80,6 +81,7 @@ static void prepare_main(const char *database)
 	failed += prepare_tables(db, notify_sql, notify_sql_n);
 	failed += prepare_tables(db, platform_sql, platform_sql_n);
 	failed += prepare_tables(db, panels_sql, panels_sql_n);
+	failed += prepare_tables(db, mail_sql, mail_sql_n);
 	failed += prepare_tables(db, clients_sql, clients_sql_n);
 	failed += prepare_tables(db, tunnels_sql, tunnels_sql_n);
 	failed += prepare_tables(db, balancer_sql, balancer_sql_n);
