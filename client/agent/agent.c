@@ -1,13 +1,13 @@
 #define _GNU_SOURCE
 #include "client/agent/agent.h"
 
-#include "client/agent/checks.h"
 #include "client/agent/credential.h"
-#include "client/agent/follow.h"
-#include "client/agent/http_proxy.h"
 #include "client/agent/instance.h"
-#include "client/agent/relay.h"
-#include "client/agent/sessions.h"
+#include "client/agent/relay/follow.h"
+#include "client/agent/relay/http_proxy.h"
+#include "client/agent/relay/relay.h"
+#include "client/agent/target/checks.h"
+#include "client/agent/target/sessions.h"
 #include "client/agent/visit/visit_socket.h"
 #include "client/agent/visit/visits.h"
 #include "common/base/clock.h"

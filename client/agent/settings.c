@@ -2,8 +2,8 @@
 #include "client/agent/settings.h"
 
 #include "client/agent/credential.h"
-#include "client/agent/http_proxy.h"
 #include "client/agent/instance.h"
+#include "client/agent/relay/http_proxy.h"
 #include "common/base/err.h"
 #include "common/base/file.h"
 #include "common/base/str.h"

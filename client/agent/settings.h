@@ -6,7 +6,7 @@
 #ifndef PORTWAY_CLIENT_AGENT_SETTINGS_H
 #define PORTWAY_CLIENT_AGENT_SETTINGS_H
 
-#include "client/agent/relay_url.h"
+#include "client/agent/relay/relay_url.h"
 #include "common/conf/conf.h"
 
 #include <stdint.h>

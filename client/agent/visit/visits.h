@@ -10,7 +10,7 @@
 #ifndef PORTWAY_CLIENT_AGENT_VISIT_VISITS_H
 #define PORTWAY_CLIENT_AGENT_VISIT_VISITS_H
 
-#include "client/agent/sessions.h"
+#include "client/agent/target/sessions.h"
 #include "common/base/list.h"
 #include "common/base/macros.h"
 #include "common/base/map.h"

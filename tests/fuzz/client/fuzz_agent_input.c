@@ -1,6 +1,6 @@
 /* What an agent reads of people and proxies: the first byte picks the reader. */
 #include "client/agent/credential.h"
-#include "client/agent/http_proxy.h"
+#include "client/agent/relay/http_proxy.h"
 #include "client/agent/settings.h"
 #include "common/base/buf.h"
 #include "common/net/addr.h"

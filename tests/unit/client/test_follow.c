@@ -1,5 +1,5 @@
 /* follow: what controld says of the relays. */
-#include "client/agent/follow.h"
+#include "client/agent/relay/follow.h"
 
 #include "common/base/err.h"
 

@@ -1,6 +1,6 @@
 /* http_proxy: where it is, what passes by it, what is asked of it, what it answers. */
 #define _GNU_SOURCE
-#include "client/agent/http_proxy.h"
+#include "client/agent/relay/http_proxy.h"
 
 #include "common/base/buf.h"
 #include "common/base/err.h"

@@ -4,8 +4,8 @@
  *
  * Pure.
  */
-#ifndef PORTWAY_CLIENT_AGENT_RELAY_URL_H
-#define PORTWAY_CLIENT_AGENT_RELAY_URL_H
+#ifndef PORTWAY_CLIENT_AGENT_RELAY_RELAY_URL_H
+#define PORTWAY_CLIENT_AGENT_RELAY_RELAY_URL_H
 
 #include "common/base/macros.h"
 #include "common/tunnel/frame.h"

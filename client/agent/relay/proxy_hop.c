@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
-#include "client/agent/proxy_hop.h"
+#include "client/agent/relay/proxy_hop.h"
 
-#include "client/agent/http_proxy.h"
+#include "client/agent/relay/http_proxy.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/uv/sys.h"

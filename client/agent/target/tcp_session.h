@@ -4,8 +4,8 @@
  * What comes before the target is connected waits in the stream, which holds at most its window. Half-close and reset pass
  * through both ways. See agent_session.h for owner and end.
  */
-#ifndef PORTWAY_CLIENT_AGENT_TCP_SESSION_H
-#define PORTWAY_CLIENT_AGENT_TCP_SESSION_H
+#ifndef PORTWAY_CLIENT_AGENT_TARGET_TCP_SESSION_H
+#define PORTWAY_CLIENT_AGENT_TARGET_TCP_SESSION_H
 
 #include "common/base/macros.h"
 

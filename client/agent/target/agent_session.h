@@ -4,10 +4,10 @@
  * Owner:  sessions. Thread: the worker's.
  * Ends:   by itself, with its link, or by agent_session_cut(); the first reason wins. Memory goes at the end of the round.
  */
-#ifndef PORTWAY_CLIENT_AGENT_AGENT_SESSION_H
-#define PORTWAY_CLIENT_AGENT_AGENT_SESSION_H
+#ifndef PORTWAY_CLIENT_AGENT_TARGET_AGENT_SESSION_H
+#define PORTWAY_CLIENT_AGENT_TARGET_AGENT_SESSION_H
 
-#include "client/agent/sessions.h"
+#include "client/agent/target/sessions.h"
 #include "common/base/list.h"
 #include "common/base/macros.h"
 #include "common/net/addr.h"

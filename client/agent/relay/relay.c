@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "client/agent/relay.h"
+#include "client/agent/relay/relay.h"
 
 #include "common/base/clock.h"
 #include "common/base/err.h"

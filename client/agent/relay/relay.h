@@ -9,12 +9,12 @@
  * Owner:  the agent. Thread: the worker's.
  * Ends:   relay_close() or relay_retire(); on_change tells, and relay_is_over() then answers true: the owner frees it.
  */
-#ifndef PORTWAY_CLIENT_AGENT_RELAY_H
-#define PORTWAY_CLIENT_AGENT_RELAY_H
+#ifndef PORTWAY_CLIENT_AGENT_RELAY_RELAY_H
+#define PORTWAY_CLIENT_AGENT_RELAY_RELAY_H
 
+#include "client/agent/relay/spares.h"
+#include "client/agent/relay/uplink.h"
 #include "client/agent/settings.h"
-#include "client/agent/spares.h"
-#include "client/agent/uplink.h"
 
 struct buf;
 

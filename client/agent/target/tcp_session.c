@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
-#include "client/agent/tcp_session.h"
+#include "client/agent/target/tcp_session.h"
 
-#include "client/agent/agent_session.h"
+#include "client/agent/target/agent_session.h"
 #include "client/agent/tcp_pair.h"
 #include "common/base/err.h"
 #include "common/base/sm.h"

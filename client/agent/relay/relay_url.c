@@ -1,4 +1,4 @@
-#include "client/agent/relay_url.h"
+#include "client/agent/relay/relay_url.h"
 
 #include "common/base/str.h"
 #include "common/net/addr.h"

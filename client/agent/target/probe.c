@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "client/agent/probe.h"
+#include "client/agent/target/probe.h"
 
 #include "common/base/buf.h"
 #include "common/base/err.h"

@@ -1,9 +1,9 @@
 #define _GNU_SOURCE
-#include "client/agent/sessions.h"
+#include "client/agent/target/sessions.h"
 
-#include "client/agent/agent_session.h"
-#include "client/agent/tcp_session.h"
-#include "client/agent/udp_session.h"
+#include "client/agent/target/agent_session.h"
+#include "client/agent/target/tcp_session.h"
+#include "client/agent/target/udp_session.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/net/allow.h"

@@ -5,8 +5,8 @@
  * Owner: the agent. Thread: the worker's.
  * Limit: CHECKS_MAX wishes of all links; what comes beyond is not watched, and its relay goes on without.
  */
-#ifndef PORTWAY_CLIENT_AGENT_CHECKS_H
-#define PORTWAY_CLIENT_AGENT_CHECKS_H
+#ifndef PORTWAY_CLIENT_AGENT_TARGET_CHECKS_H
+#define PORTWAY_CLIENT_AGENT_TARGET_CHECKS_H
 
 #include "common/base/list.h"
 

@@ -1,7 +1,7 @@
-#include "client/agent/checks.h"
+#include "client/agent/target/checks.h"
 
-#include "client/agent/probe.h"
-#include "client/agent/sessions.h"
+#include "client/agent/target/probe.h"
+#include "client/agent/target/sessions.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/jsonw.h"

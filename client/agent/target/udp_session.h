@@ -4,8 +4,8 @@
  * Datagrams that come while the target's name is being resolved wait, a few of them, and the oldest is dropped for a newer
  * one; afterwards what a socket or a link does not take is dropped and counted. See agent_session.h for owner and end.
  */
-#ifndef PORTWAY_CLIENT_AGENT_UDP_SESSION_H
-#define PORTWAY_CLIENT_AGENT_UDP_SESSION_H
+#ifndef PORTWAY_CLIENT_AGENT_TARGET_UDP_SESSION_H
+#define PORTWAY_CLIENT_AGENT_TARGET_UDP_SESSION_H
 
 #include "common/base/macros.h"
 

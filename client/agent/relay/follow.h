@@ -7,8 +7,8 @@
  * Owner:  the agent. Thread: the worker's; the request itself blocks one of libuv's.
  * Ends:   follow_stop(); an answer that is still under way is thrown away when it comes.
  */
-#ifndef PORTWAY_CLIENT_AGENT_FOLLOW_H
-#define PORTWAY_CLIENT_AGENT_FOLLOW_H
+#ifndef PORTWAY_CLIENT_AGENT_RELAY_FOLLOW_H
+#define PORTWAY_CLIENT_AGENT_RELAY_FOLLOW_H
 
 #include "client/agent/settings.h"
 #include "common/uv/wheel.h"

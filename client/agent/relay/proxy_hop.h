@@ -4,8 +4,8 @@
  * Owner: who started it, until on_done. Thread: the worker's.
  * Ends:  on_done exactly once and never inside proxy_hop_start(), or proxy_hop_cancel() before it. It frees itself.
  */
-#ifndef PORTWAY_CLIENT_AGENT_PROXY_HOP_H
-#define PORTWAY_CLIENT_AGENT_PROXY_HOP_H
+#ifndef PORTWAY_CLIENT_AGENT_RELAY_PROXY_HOP_H
+#define PORTWAY_CLIENT_AGENT_RELAY_PROXY_HOP_H
 
 #include "common/base/macros.h"
 

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "client/agent/agent_session.h"
+#include "client/agent/target/agent_session.h"
 
 #include "common/base/err.h"
 #include "common/net/allow.h"

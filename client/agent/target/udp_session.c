@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
-#include "client/agent/udp_session.h"
+#include "client/agent/target/udp_session.h"
 
-#include "client/agent/agent_session.h"
+#include "client/agent/target/agent_session.h"
 #include "common/base/err.h"
 #include "common/base/sm.h"
 #include "common/tunnel/tunnel_link.h"

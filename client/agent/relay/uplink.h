@@ -5,8 +5,8 @@
  * Ends:   by itself or by uplink_close(), any number of times; on_over exactly once, at the end of a round, and the owner
  *         frees it there. uplink_retire() lets its streams end first.
  */
-#ifndef PORTWAY_CLIENT_AGENT_UPLINK_H
-#define PORTWAY_CLIENT_AGENT_UPLINK_H
+#ifndef PORTWAY_CLIENT_AGENT_RELAY_UPLINK_H
+#define PORTWAY_CLIENT_AGENT_RELAY_UPLINK_H
 
 #include "common/net/addr.h"
 #include "common/tunnel/tunnel_link.h"

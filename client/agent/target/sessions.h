@@ -3,8 +3,8 @@
  *
  * Owner: the agent. Thread: the worker's.
  */
-#ifndef PORTWAY_CLIENT_AGENT_SESSIONS_H
-#define PORTWAY_CLIENT_AGENT_SESSIONS_H
+#ifndef PORTWAY_CLIENT_AGENT_TARGET_SESSIONS_H
+#define PORTWAY_CLIENT_AGENT_TARGET_SESSIONS_H
 
 #include "common/base/list.h"
 #include "common/base/macros.h"

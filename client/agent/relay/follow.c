@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "client/agent/follow.h"
+#include "client/agent/relay/follow.h"
 
 #include "client/agent/credential.h"
 #include "client/api/http.h"

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "client/agent/http_proxy.h"
+#include "client/agent/relay/http_proxy.h"
 
 #include "common/base/buf.h"
 #include "common/base/err.h"

@@ -4,8 +4,8 @@
  * Owner: who started it, until on_done. Thread: the worker's.
  * Ends:  on_done exactly once and never inside probe_start(), or probe_cancel() before it. It frees itself.
  */
-#ifndef PORTWAY_CLIENT_AGENT_PROBE_H
-#define PORTWAY_CLIENT_AGENT_PROBE_H
+#ifndef PORTWAY_CLIENT_AGENT_TARGET_PROBE_H
+#define PORTWAY_CLIENT_AGENT_TARGET_PROBE_H
 
 #include "common/base/macros.h"
 

@@ -1,6 +1,6 @@
-#include "client/agent/spares.h"
+#include "client/agent/relay/spares.h"
 
-#include "client/agent/relay.h"
+#include "client/agent/relay/relay.h"
 #include "common/base/log.h"
 #include "common/base/rand.h"
 

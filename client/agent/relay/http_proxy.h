@@ -2,8 +2,8 @@
  * http_proxy - an HTTP proxy that lets the agent out: where it is, and the CONNECT that goes through it (RFC 9110 section 9.3.6).
  * Pure: bytes in, bytes out.
  */
-#ifndef PORTWAY_CLIENT_AGENT_HTTP_PROXY_H
-#define PORTWAY_CLIENT_AGENT_HTTP_PROXY_H
+#ifndef PORTWAY_CLIENT_AGENT_RELAY_HTTP_PROXY_H
+#define PORTWAY_CLIENT_AGENT_RELAY_HTTP_PROXY_H
 
 #include "common/base/macros.h"
 #include "common/tunnel/frame.h"

@@ -4,8 +4,8 @@
  * Owner:  relay embeds it. Thread: the worker's.
  * Ends:   as the relay's other links: spares_retire() or spares_close(), and spares_are_over() after on_change.
  */
-#ifndef PORTWAY_CLIENT_AGENT_SPARES_H
-#define PORTWAY_CLIENT_AGENT_SPARES_H
+#ifndef PORTWAY_CLIENT_AGENT_RELAY_SPARES_H
+#define PORTWAY_CLIENT_AGENT_RELAY_SPARES_H
 
 #include "common/base/list.h"
 
