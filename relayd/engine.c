@@ -136,6 +136,7 @@ static void init_budget(struct engine *g, const struct settings *s)
 static int start_agents(struct engine *g, const struct settings *s, struct service_env *env, struct err *e)
 {
 	const struct agents_conf conf = { .listen = s->agents_listen,
+		.proxies = s->agents_proxies,
 		.handshakes_per_s = s->agents_handshakes,
 		.guests_max = s->agents_guests,
 		.ping_ms = (uint32_t)s->agents_ping_ms,

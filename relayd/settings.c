@@ -4,6 +4,7 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/net/addr.h"
+#include "common/net/allow.h"
 #include "proto/join.h"
 #include "proto/report.h"
 #include "relayd/vhost/front.h"
@@ -74,6 +75,14 @@ static const struct conf_key keys[] = {
 		.unit = "duration",
 		.help = "How long a link to an agent may be silent before it is tried, unless the client sets "
 			"heartbeat_interval; three times that ends it." },
+	{ .key = "agents.proxies",
+		.env = "RELAYD_AGENTS_PROXIES",
+		.type = CONF_STR,
+		.offset = AT(agents_proxies),
+		.def = "",
+		.unit = "addresses or ranges",
+		.help = "Web servers in front of agents.listen, several by comma: of an agent that comes through one "
+			"of these in a WebSocket, the last address in X-Forwarded-For is its own." },
 	{ .key = "agents.reserve",
 		.env = "RELAYD_AGENTS_RESERVE",
 		.type = CONF_U64,
@@ -418,6 +427,18 @@ static int settle_name(struct settings *s, struct err_list *errs)
 		"name (RELAYD_NAME): '%s' must have 1 to %d bytes of UTF-8", s->name, PROTO_NAME_SIZE - 1);
 }
 
+static int check_proxies(const char *text, struct err_list *errs)
+{
+	struct allow *allow;
+	struct err e;
+
+	if (allow_parse(&allow, "agents.proxies", text, &e) != 0)
+		return err_list_add(errs, ERR_VALIDATION, "agents.proxies", "format", text,
+			"agents.proxies (RELAYD_AGENTS_PROXIES): %s", e.msg);
+	allow_unref(allow);
+	return 0;
+}
+
 int settings_load(struct settings *out, const struct conf_source *src, struct err_list *errs)
 {
 	struct settings s = { 0 };
@@ -430,6 +451,8 @@ int settings_load(struct settings *out, const struct conf_source *src, struct er
 		r |= check_listen("metrics.listen", "RELAYD_METRICS_LISTEN", s.metrics_listen, errs);
 	if (s.agents_listen != NULL)
 		r |= check_listen("agents.listen", "RELAYD_AGENTS_LISTEN", s.agents_listen, errs);
+	if (s.agents_proxies != NULL && s.agents_proxies[0] != '\0')
+		r |= check_proxies(s.agents_proxies, errs);
 	if (s.http_listen != NULL)
 		r |= check_listens("http.listen", s.http_listen, errs);
 	if (s.tls_listen != NULL)

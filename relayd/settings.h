@@ -18,6 +18,7 @@ struct settings {
 	uint64_t agents_handshakes;
 	uint64_t agents_guests;
 	uint64_t agents_ping_ms;
+	char *agents_proxies;
 	uint64_t agents_reserve;
 	uint64_t agents_backoff_ms;
 	char *controld;                             /* host:port, several by comma */

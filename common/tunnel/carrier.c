@@ -164,3 +164,8 @@ int carrier_put(struct carrier *c, const uint8_t *p, size_t n, struct buf *wire)
 	websocket_put(c->ws, p, n, begin(c, wire));
 	return end(c);
 }
+
+const char *carrier_forwarded(const struct carrier *c)
+{
+	return websocket_forwarded(c->ws);
+}

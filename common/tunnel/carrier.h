@@ -37,5 +37,7 @@ ssize_t carrier_recv(struct carrier *c, void *p, size_t n, struct buf *wire) MUS
 int carrier_put(struct carrier *c, const uint8_t *p, size_t n, struct buf *wire) MUST_CHECK;
 /* Why the last call answered TLS_CLOSED or TLS_FAILED, if it was not the socket. */
 const char *carrier_reason(const struct carrier *c);
+/* As websocket_forwarded(). */
+const char *carrier_forwarded(const struct carrier *c);
 
 #endif

@@ -5,6 +5,7 @@
 #include "common/base/str.h"
 #include "common/crypto/sha1.h"
 #include "common/http/http_reader.h"
+#include "common/net/addr.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ struct websocket {
 	uint8_t ping[PING_MAX]; /* that comes in pieces */
 	size_t ping_n;
 	const char *reason;
+	char forwarded[ADDR_STRLEN];
 };
 
 /* ---- what wslay asks for ------------------------------------------------------------------------------------------ */
@@ -169,6 +171,37 @@ static bool has_value(const struct http_head *h, const struct http_field *f, con
 	return v.n == strlen(value) && strncasecmp(v.p, value, v.n) == 0;
 }
 
+const char *websocket_forwarded(const struct websocket *w)
+{
+	return w->forwarded;
+}
+
+static bool is_named(const struct http_head *h, const struct http_field *f, const char *name)
+{
+	struct http_span n = http_field_name(h, f);
+
+	return n.n == strlen(name) && strncasecmp(n.p, name, n.n) == 0;
+}
+
+/* Others before it may say what they like; who is in front adds to the end, of the last field or in one more. */
+static void note_forwarded(struct websocket *w, const struct http_head *h)
+{
+	struct http_span v = { "", 0 };
+
+	for (uint16_t i = 0; i < h->n; i++)
+		if (is_named(h, &h->fields[i], "x-forwarded-for"))
+			v = http_field_value(h, &h->fields[i]);
+	for (size_t i = v.n; i > 0; i--) {
+		if (v.p[i - 1] != ',' && v.p[i - 1] != ' ')
+			continue;
+		v.p += i;
+		v.n -= i;
+		break;
+	}
+	if (v.n < sizeof w->forwarded)
+		str_fmt(w->forwarded, sizeof w->forwarded, "%.*s", (int)v.n, v.p);
+}
+
 static int let_in(struct websocket *w, struct buf *out)
 {
 	const struct http_field *key;
@@ -189,6 +222,7 @@ static int let_in(struct websocket *w, struct buf *out)
 		buf_put(out, refusal, sizeof refusal - 1);
 		return fault(w, "a request for something else than a WebSocket");
 	}
+	note_forwarded(w, &h);
 	buf_printf(out,
 		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 		"Sec-WebSocket-Accept: %s\r\n\r\n",

@@ -34,5 +34,7 @@ ssize_t websocket_take(struct websocket *w, uint8_t *p, size_t n, struct buf *ou
 /* One frame with these bytes, appended to out. */
 void websocket_put(struct websocket *w, const uint8_t *p, size_t n, struct buf *out);
 const char *websocket_reason(const struct websocket *w);
+/* Who asked, in the words of whoever is in front (the last of X-Forwarded-For, which that one has added); "": nobody said. */
+const char *websocket_forwarded(const struct websocket *w);
 
 #endif

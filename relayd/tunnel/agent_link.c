@@ -5,6 +5,8 @@
 #include "common/base/log.h"
 #include "common/base/rand.h"
 #include "common/base/str.h"
+#include "common/net/allow.h"
+#include "common/tunnel/carrier.h"
 #include "relayd/tunnel/friends.h"
 #include "relayd/tunnel/registry.h"
 #include "relayd/tunnel/visits.h"
@@ -334,6 +336,17 @@ static void refuse_version(struct agent_link *a, int version)
 	agent_link_refuse(a, ERR_PROTOCOL, RETRY_LATER_MS, reason);
 }
 
+/* Through a web server in front, if it is one of ours: where the agent is, in its words. */
+static void settle_address(struct agent_link *a)
+{
+	struct addr real;
+
+	if (a->link.carrier == NULL || a->table->proxies == NULL || !allow_has_addr(a->table->proxies, &a->from))
+		return;
+	if (addr_parse_ip(&real, carrier_forwarded(a->link.carrier), addr_port(&a->from)) == 0)
+		a->from = real;
+}
+
 static int take_hello(struct agent_link *a, const struct frame_head *h, const uint8_t *payload)
 {
 	int version = frame_hello_version(payload, h->n);
@@ -346,6 +359,7 @@ static int take_hello(struct agent_link *a, const struct frame_head *h, const ui
 	}
 	if (frame_hello_get(&a->hello, payload, h->n) != 0)
 		return -1;
+	settle_address(a);
 	on_hello(a);
 	return 0;
 }

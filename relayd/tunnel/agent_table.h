@@ -40,6 +40,7 @@ struct agent_table {
 	unsigned n_all;
 	struct registry *registry;
 	const struct agents_conf *conf;
+	const struct allow *proxies; /* the service's; NULL: none */
 	char node[PROTO_ID_SIZE];
 	struct tls_ctx *tls; /* NULL: not a member of the fleet yet */
 	struct tunnel_desk desk;

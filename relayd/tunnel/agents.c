@@ -7,6 +7,7 @@
 #include "common/base/str.h"
 #include "common/crypto/tls.h"
 #include "common/net/addr.h"
+#include "common/net/allow.h"
 #include "relayd/conf/snapshot.h"
 #include "relayd/loop/workers.h"
 #include "relayd/tunnel/agent_door.h"
@@ -35,6 +36,7 @@
 struct agents {
 	struct service_env env;
 	struct agents_conf conf;
+	struct allow *proxies;
 	struct registry *registry;
 	struct agent_table *tables; /* by worker */
 	unsigned n;
@@ -331,6 +333,7 @@ static void agents_stop(void *self)
 	registry_free(a->registry);
 	target_view_free(a->view);
 	friends_free(a->friends);
+	allow_unref(a->proxies);
 	while ((g = map_next(&a->gates, &it)) != NULL)
 		client_gate_unref(map_remove_str(&a->gates, g->id));
 	map_free(&a->gates);
@@ -426,6 +429,11 @@ int agents_new(struct agents **out, struct service *service, const struct servic
 	a->env = *env;
 	a->conf = *conf;
 	a->fd = -1;
+	if (conf->proxies != NULL && conf->proxies[0] != '\0' &&
+		allow_parse(&a->proxies, "agents.proxies", conf->proxies, e) != 0) {
+		free(a);
+		return -1;
+	}
 	uv_mutex_init(&a->lock);
 	map_init(&a->gates);
 	a->n = workers_count(env->workers);
@@ -440,6 +448,7 @@ int agents_new(struct agents **out, struct service *service, const struct servic
 		a->tables[i].n_all = a->n;
 		a->tables[i].news = &a->changed;
 		a->tables[i].friends = a->friends;
+		a->tables[i].proxies = a->proxies;
 	}
 	a->retry.data = a->look.data = a->changed.data = a;
 	if (uv_timer_init(env->loop, &a->retry) != 0 || uv_timer_init(env->loop, &a->look) != 0)

@@ -25,6 +25,7 @@ struct worker;
 
 struct agents_conf {
 	const char *listen;        /* address:port; borrowed */
+	const char *proxies;       /* rules (common/net/allow.h): web servers in front that say who asks; borrowed */
 	uint64_t handshakes_per_s; /* of the whole relay */
 	uint64_t guests_max;       /* connections that have not begun TLS, of one worker */
 	uint32_t ping_ms;          /* for clients that set no heartbeat */

@@ -52,6 +52,7 @@ def nginx(tmp_path_factory, relay_at, certificate):
                     proxy_http_version 1.1;
                     proxy_set_header Upgrade $http_upgrade;
                     proxy_set_header Connection "upgrade";
+                    proxy_set_header X-Forwarded-For "203.0.113.9, 198.51.100.7";
                     proxy_read_timeout 60s;
                 }}
             }}
@@ -166,3 +167,23 @@ def test_who_asks_for_a_page_is_told(fleet, relay_at):
         sock.settimeout(10)
         sock.sendall(b"GET / HTTP/1.1\r\nHost: relay\r\n\r\n")
         assert receive_all(sock).startswith(b"HTTP/1.1 426 ")
+
+
+def test_who_is_behind_a_web_server(fleet, nginx):
+    """What the web server says counts where the relay was told to believe it, and from nowhere else."""
+    def seen_at(settings):
+        fleet.relay.stop()
+        fleet.relay.env.pop("RELAYD_AGENTS_PROXIES", None)
+        fleet.relay.env.update(settings)
+        fleet.relay.start()
+        fleet.wait_online()
+        client = fleet.client(name="behind")
+        agent = fleet.agent(client, f"behind-{client['id']}", RELAYS=f"ws://localhost:{nginx[0]}/portway")
+        agent.wait_up(WORKERS)
+        found = eventually(lambda: fleet.api.get(f"/api/v1/clients/{client['id']}")["instances"], "seen by controld")
+        agent.stop()
+        return found[0]["remote_addr"].rsplit(":", 1)[0]
+
+    assert seen_at({}) == "127.0.0.1"
+    assert seen_at({"RELAYD_AGENTS_PROXIES": "192.0.2.1"}) == "127.0.0.1"
+    assert seen_at({"RELAYD_AGENTS_PROXIES": "192.0.2.1,127.0.0.0/8"}) == "198.51.100.7"

@@ -110,6 +110,45 @@ static void test_requests_refused(void **state)
 	}
 }
 
+/* Whoever is in front has the last word. */
+static void test_forwarded(void **state)
+{
+	static const struct {
+		const char *fields, *from;
+	} cases[] = {
+		{ "", "" },
+		{ "X-Forwarded-For: 192.0.2.1\r\n", "192.0.2.1" },
+		{ "x-forwarded-for: 203.0.113.9, 192.0.2.1\r\n", "192.0.2.1" },
+		{ "X-Forwarded-For: 203.0.113.9,2001:db8::1\r\n", "2001:db8::1" },
+		{ "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-For: 192.0.2.1\r\n", "192.0.2.1" },
+		{ "X-Forwarded-For: 192.0.2.1,\r\n", "" },
+		{ "X-Forwarded-For: 012345678901234567890123456789012345678901234567890123456789"
+		  "01234567890123456789012345678901234567890123456789012345678901234567890123456789"
+		  "01234567890123456789012345678901234567890123456789012345678901234567890123456789\r\n",
+			"" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct websocket *w;
+		struct buf out, request;
+
+		buf_init(&out, 4096);
+		buf_init(&request, 4096);
+		buf_printf(&request,
+			"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n%s"
+			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+			cases[i].fields);
+		assert_int_equal(websocket_new(&w, NULL, NULL), 0);
+		websocket_feed(w, request.data, request.len);
+		assert_int_equal(websocket_shake(w, &out), 1);
+		assert_string_equal(websocket_forwarded(w), cases[i].from);
+		websocket_free(w);
+		buf_free(&request);
+		buf_free(&out);
+	}
+}
+
 static void test_a_head_without_end(void **state)
 {
 	struct pair *p = *state;
@@ -247,6 +286,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_the_rfc_s_example, set_up, tear_down),
 		cmocka_unit_test(test_requests_refused),
+		cmocka_unit_test(test_forwarded),
 		cmocka_unit_test_setup_teardown(test_a_head_without_end, set_up, tear_down),
 		cmocka_unit_test(test_answers_refused),
 		cmocka_unit_test_setup_teardown(test_bytes_both_ways, set_up, tear_down),
