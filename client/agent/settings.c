@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "client/agent/settings.h"
 
 #include "client/agent/credential.h"

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "relayd/tunnel/agents.h"
 
 #include "common/base/clock.h"

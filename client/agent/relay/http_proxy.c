@@ -1,4 +1,4 @@
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include "client/agent/relay/http_proxy.h"
 
 #include "common/base/buf.h"

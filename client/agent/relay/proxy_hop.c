@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "client/agent/relay/proxy_hop.h"
 
 #include "client/agent/relay/http_proxy.h"

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "client/agent/relay/relay.h"
 
 #include "common/base/clock.h"

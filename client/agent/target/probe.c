@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "client/agent/target/probe.h"
 
 #include "common/base/buf.h"

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "client/agent/target/sessions.h"
 
 #include "client/agent/target/agent_session.h"

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "client/agent/target/udp_session.h"
 
 #include "client/agent/target/agent_session.h"
