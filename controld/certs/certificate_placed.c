@@ -14,12 +14,14 @@
 	"(h.name = n.name OR h.name = '*' OR (n.name LIKE '*.%' AND h.name LIKE '%' || substr(n.name, 2)) OR " \
 	"(h.name LIKE '*.%' AND n.name LIKE '%' || substr(h.name, 2)))"
 
-enum { SQL_GROUPS, SQL_ALL, SQL_IDS };
+enum { SQL_GROUPS, SQL_ALL, SQL_OF_ROUTE };
 static const char *const sql[] = {
 	[SQL_GROUPS] = "SELECT DISTINCT h.group_id FROM certificate_names n JOIN lb_route_hosts h ON h.tenant_id = "
 		       "n.tenant_id AND h.protocol = 'tls' AND " COVERS " WHERE n.certificate_id = ?1",
 	[SQL_ALL] = "SELECT id FROM certificates WHERE id > ?1 ORDER BY id LIMIT 100",
-	[SQL_IDS] = "SELECT id FROM certificates WHERE tenant_id = ?1",
+	[SQL_OF_ROUTE] =
+		"SELECT DISTINCT n.certificate_id FROM lb_route_hosts h JOIN certificate_names n ON n.tenant_id = "
+		"h.tenant_id AND " COVERS " WHERE h.route_id = ?1 AND h.protocol = 'tls'",
 };
 const struct sql_table certificate_placed_sql = { "certificate_placed", sql, ARRAY_LEN(sql) };
 
@@ -167,8 +169,8 @@ int certificate_groups(
 	return give_column(db, sql[SQL_GROUPS], id, fn, arg, e);
 }
 
-int certificate_ids_of(
-	struct db *db, const char *tenant_id, int (*fn)(const char *id, void *arg), void *arg, struct err *e)
+int certificate_ids_of_route(
+	struct db *db, const char *route_id, int (*fn)(const char *id, void *arg), void *arg, struct err *e)
 {
-	return give_column(db, sql[SQL_IDS], tenant_id, fn, arg, e);
+	return give_column(db, sql[SQL_OF_ROUTE], route_id, fn, arg, e);
 }

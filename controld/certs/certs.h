@@ -43,8 +43,9 @@ int certificate_placed_all(struct db *db, certificate_placed_fn fn, void *arg, s
 /* The groups in which a route of its tenant ends TLS for one of its names, or below one. */
 int certificate_groups(
 	struct db *db, const char *id, int (*fn)(const char *group_id, void *arg), void *arg, struct err *e) MUST_CHECK;
-int certificate_ids_of(struct db *db, const char *tenant_id, int (*fn)(const char *id, void *arg), void *arg,
-	struct err *e) MUST_CHECK;
+/* Those that a route, as it is now, brings to its group. */
+int certificate_ids_of_route(
+	struct db *db, const char *route_id, int (*fn)(const char *id, void *arg), void *arg, struct err *e) MUST_CHECK;
 /* The keys as they are, none if there are none; *seq: of the newest change of them. */
 int ticket_keys_placed(struct db *db, struct ticket_conf *out, int64_t *seq, struct err *e) MUST_CHECK;
 

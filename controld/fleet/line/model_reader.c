@@ -8,10 +8,12 @@
 #include "common/base/map.h"
 #include "common/base/str.h"
 #include "controld/balancer/lb_placed.h"
+#include "controld/certs/certs.h"
 #include "controld/clients/clients.h"
 #include "controld/fleet/group.h"
 #include "controld/fleet/line/model.h"
 #include "controld/fleet/line/model_balancer.h"
+#include "controld/fleet/line/model_certs.h"
 #include "controld/fleet/line/roster.h"
 #include "controld/fleet/node.h"
 #include "controld/fleet/node_cert.h"
@@ -38,7 +40,16 @@ struct model_reader {
 
 /* ---- what a part of the log touched ------------------------------------------------------------------------------ */
 
-enum touched_kind { TOUCHED_MAPPING, TOUCHED_CLIENT, TOUCHED_POOL, TOUCHED_ROUTE, TOUCHED_OWNER, TOUCHED_NODE };
+enum touched_kind {
+	TOUCHED_MAPPING,
+	TOUCHED_CLIENT,
+	TOUCHED_POOL,
+	TOUCHED_ROUTE,
+	TOUCHED_CERT,
+	TOUCHED_TICKETS,
+	TOUCHED_OWNER,
+	TOUCHED_NODE
+};
 
 struct touched {
 	struct list link;
@@ -111,6 +122,9 @@ static int on_change(const struct change *c, void *arg)
 		{ "client", TOUCHED_CLIENT, "client" },
 		{ "pool", TOUCHED_POOL, NULL },
 		{ "route", TOUCHED_ROUTE, NULL },
+		{ "certificate", TOUCHED_CERT, NULL },
+		{ "ticket_keys", TOUCHED_TICKETS, NULL },
+		{ "group", TOUCHED_TICKETS, NULL }, /* a new one needs them, too */
 		{ "user", TOUCHED_OWNER, "user" },
 		{ "quota", TOUCHED_OWNER, "user" },
 		{ "tenant", TOUCHED_OWNER, "tenant" },
@@ -151,6 +165,10 @@ static int touches_resolve(struct touches *t, struct db *db, struct err *e)
 		struct owned clients = { t, TOUCHED_CLIENT, "client", one->seq };
 		struct owned pools = { t, TOUCHED_POOL, NULL, one->seq }, routes = { t, TOUCHED_ROUTE, NULL, one->seq };
 
+		struct owned certs = { t, TOUCHED_CERT, NULL, one->seq };
+
+		if (one->kind == TOUCHED_ROUTE && certificate_ids_of_route(db, one->id, on_owned, &certs, e) != 0)
+			return -1;
 		if (one->kind == TOUCHED_OWNER &&
 			(client_ids_of(db, one->log_kind, one->id, on_owned, &clients, e) != 0 ||
 				lb_placed_pools_of(db, one->log_kind, one->id, on_owned, &pools, e) != 0 ||
@@ -295,13 +313,22 @@ static int read_client(struct model_reader *r, struct db *db, const struct touch
 	return client_placed_get(db, one->id, on_client, &p, e) != 0 || p.rc != 0 ? -1 : 0;
 }
 
-/* ---- pools and routes -------------------------------------------------------------------------------------------- */
+/* ---- pools, routes, certificates -------------------------------------------------------------------------------------------- */
 
 static int read_balanced(struct model_reader *r, struct db *db, const struct touched *one, int64_t rev, struct err *e)
 {
 	const struct model_balancer m = { r->model, db, &r->body, (uint64_t)one->seq, (uint64_t)rev };
 
-	return one->kind == TOUCHED_POOL ? model_balancer_pool(&m, one->id, e) : model_balancer_route(&m, one->id, e);
+	switch (one->kind) {
+	case TOUCHED_POOL:
+		return model_balancer_pool(&m, one->id, e);
+	case TOUCHED_ROUTE:
+		return model_balancer_route(&m, one->id, e);
+	case TOUCHED_CERT:
+		return model_certs_one(&m, one->id, e);
+	default:
+		return model_certs_tickets(&m, e);
+	}
 }
 
 /* ---- nodes ------------------------------------------------------------------------------------------------------- */
@@ -361,7 +388,7 @@ static int apply(struct model_reader *r, struct db *db, struct touches *t, struc
 			return -1;
 		if (one->kind == TOUCHED_CLIENT && read_client(r, db, one, t->last, e) != 0)
 			return -1;
-		if ((one->kind == TOUCHED_POOL || one->kind == TOUCHED_ROUTE) &&
+		if (one->kind >= TOUCHED_POOL && one->kind <= TOUCHED_TICKETS &&
 			read_balanced(r, db, one, t->last, e) != 0)
 			return -1;
 		if (one->kind == TOUCHED_NODE && read_node(r, db, one->id, e) != 0)
@@ -428,12 +455,13 @@ static int load_objects(struct model_reader *r, struct db *db, struct err *e)
 {
 	const struct group_query all = { .after = "", .name = "", .limit = UINT32_MAX };
 	struct placing p = { .reader = r, .db = db, .e = e };
+	const struct model_balancer balanced = { r->model, db, &r->body, 0, 0 };
 
 	if (group_list(db, &all, on_group, &p, e) != 0 || p.rc != 0)
 		return -1;
 	if (mapping_placed_all(db, on_placed, &p, e) != 0 || p.rc != 0)
 		return -1;
-	if (model_balancer_load(&(struct model_balancer){ r->model, db, &r->body, 0, 0 }, e) != 0)
+	if (model_balancer_load(&balanced, e) != 0 || model_certs_load(&balanced, e) != 0)
 		return -1;
 	return client_placed_all(db, on_client, &p, e) != 0 || p.rc != 0 ? -1 : 0;
 }
@@ -443,13 +471,15 @@ static int recall_one(struct model_reader *r, const struct touched *one, struct 
 	static const uint8_t kinds[] = { [TOUCHED_MAPPING] = OBJECT_MAPPING,
 		[TOUCHED_CLIENT] = OBJECT_CLIENT,
 		[TOUCHED_POOL] = OBJECT_POOL,
-		[TOUCHED_ROUTE] = OBJECT_ROUTE };
-	struct model_put which = { .id = one->id };
+		[TOUCHED_ROUTE] = OBJECT_ROUTE,
+		[TOUCHED_CERT] = OBJECT_CERT,
+		[TOUCHED_TICKETS] = OBJECT_TICKETS };
+	struct model_put which = { .id = one->kind == TOUCHED_TICKETS ? TICKETS_ID : one->id };
 
 	if (one->kind >= ARRAY_LEN(kinds))
 		return 0;
 	which.kind = kinds[one->kind];
-	which.spread = one->kind == TOUCHED_CLIENT || one->kind == TOUCHED_POOL;
+	which.spread = one->kind != TOUCHED_MAPPING && one->kind != TOUCHED_ROUTE;
 	return model_recall(r->model, &which, (uint64_t)one->seq, e);
 }
 
