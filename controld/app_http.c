@@ -162,6 +162,9 @@ int app_serve_open(struct app *a, struct err *e)
 	const struct health_probe database = { "database", database_check, a->store, true };
 	const struct health_probe fleet = { "fleet", line_check, a->fleet, true };
 
+	const struct rate_plans plans = { identity_plan_per_hour, a->identity };
+
+	server_set_plans(a->server, &plans);
 	if (app_metrics_new(&a->metrics, &sources, e) != 0 ||
 		server_add_routes(a->server, identity_routes(a->identity), e) != 0 ||
 		server_add_routes(a->server, clients_routes(a->clients), e) != 0 ||

@@ -21,6 +21,8 @@ struct identity_service {
 	uint8_t refresh_key[SHA256_SIZE]; /* made by identity_bootstrap() */
 	struct route *rows;               /* of all nouns */
 	size_t rows_n;
+	struct tenant_plans *plans;
+	struct tenant_usage_source usage;
 	atomic_uint_fast64_t logins, logins_failed, refreshes, token_reuses;
 };
 
@@ -34,6 +36,7 @@ int identity_match(const struct request *rq, int64_t version, struct err *e) MUS
 const char *identity_query(const struct request *rq, const char *name);
 /* One page of a list while it is read: one row more than it holds, which is dropped and says that there is a next. */
 struct identity_list {
+	struct identity_service *service;
 	const struct request *rq;
 	struct page page;
 	unsigned rows; /* to read */
@@ -43,6 +46,10 @@ struct identity_list {
 typedef int (*identity_read_fn)(struct db *db, struct identity_list *l, struct err *e);
 /* Answers with a page; its cursor is the last item's id_member. */
 int identity_list(struct request *rq, struct reply *rp, struct identity_service *s, const char *id_member,
+	identity_read_fn read, struct err *e) MUST_CHECK;
+
+/* The same for paths whose lists are called by what is in them: {"users": [...], "next_cursor"}; the cursor is an id. */
+int identity_list_as(const char *plural, struct request *rq, struct reply *rp, struct identity_service *s,
 	identity_read_fn read, struct err *e) MUST_CHECK;
 
 /* Rows of each noun. */

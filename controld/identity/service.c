@@ -9,6 +9,7 @@
 #include "controld/identity/room.h"
 #include "controld/identity/session.h"
 #include "controld/identity/tenant.h"
+#include "controld/identity/tenant_plan.h"
 #include "controld/identity/user.h"
 
 #include <inttypes.h>
@@ -62,7 +63,8 @@ int identity_new(struct identity_service **out, const struct identity_conf *conf
 	}
 	if (signing_keys_new(&s->keys, store, (int64_t)conf->access_ms, e) != 0 ||
 		throttle_new(&s->throttle, store, s->refresh_key, e) != 0 ||
-		resolver_new(&s->resolver, store, s->keys, conf->issuer, e) != 0)
+		resolver_new(&s->resolver, store, s->keys, conf->issuer, e) != 0 ||
+		tenant_plans_new(&s->plans, store, e) != 0)
 		goto fail;
 	*out = s;
 	return 0;
@@ -75,6 +77,7 @@ void identity_free(struct identity_service *s)
 {
 	if (s == NULL)
 		return;
+	tenant_plans_free(s->plans);
 	resolver_free(s->resolver);
 	throttle_free(s->throttle);
 	signing_keys_free(s->keys);
@@ -187,6 +190,24 @@ const char *identity_issuer(const struct identity_service *s)
 void identity_forget(struct identity_service *s)
 {
 	resolver_forget(s->resolver);
+	tenant_plan_forget(s);
+}
+
+uint64_t identity_plan_per_hour(void *service, const char *tenant_id)
+{
+	struct identity_service *s = service;
+
+	return tenant_plans_per_hour(s->plans, tenant_id);
+}
+
+void tenant_plan_forget(struct identity_service *s)
+{
+	tenant_plans_forget(s->plans);
+}
+
+void identity_set_usage(struct identity_service *s, const struct tenant_usage_source *source)
+{
+	s->usage = *source;
 }
 
 int identity_rotate(struct identity_service *s, struct err *e)
@@ -274,7 +295,7 @@ const char *identity_query(const struct request *rq, const char *name)
 	return value != NULL ? value : "";
 }
 
-static void reply_page(struct reply *rp, json_t *items, unsigned limit, const char *id_member)
+static void reply_page(struct reply *rp, json_t *items, unsigned limit, const char *id_member, const char *plural)
 {
 	const json_t *last;
 	char cursor[RAND_ID_SIZE] = "";
@@ -287,13 +308,19 @@ static void reply_page(struct reply *rp, json_t *items, unsigned limit, const ch
 		else
 			(void)str_copy(cursor, sizeof cursor, json_string_value(last));
 	}
-	reply_list(rp, items, cursor[0] != '\0' ? cursor : NULL);
+	reply_json(rp, 200,
+		json_pack("{s:o, s:o}", plural, items, "next_cursor",
+			cursor[0] != '\0' ? json_string(cursor) : json_null()));
 }
 
-int identity_list(struct request *rq, struct reply *rp, struct identity_service *s, const char *id_member,
+struct list_form {
+	const char *id_member, *plural;
+};
+
+static int list(const struct list_form *form, struct request *rq, struct reply *rp, struct identity_service *s,
 	identity_read_fn read, struct err *e)
 {
-	struct identity_list l = { .rq = rq };
+	struct identity_list l = { .service = s, .rq = rq };
 	struct db *db;
 	int rc;
 
@@ -307,6 +334,22 @@ int identity_list(struct request *rq, struct reply *rp, struct identity_service 
 		json_decref(l.items);
 		return -1;
 	}
-	reply_page(rp, l.items, l.page.limit, id_member);
+	reply_page(rp, l.items, l.page.limit, form->id_member, form->plural);
 	return 0;
+}
+
+int identity_list(struct request *rq, struct reply *rp, struct identity_service *s, const char *id_member,
+	identity_read_fn read, struct err *e)
+{
+	const struct list_form form = { id_member, "items" };
+
+	return list(&form, rq, rp, s, read, e);
+}
+
+int identity_list_as(const char *plural, struct request *rq, struct reply *rp, struct identity_service *s,
+	identity_read_fn read, struct err *e)
+{
+	const struct list_form form = { "id", plural };
+
+	return list(&form, rq, rp, s, read, e);
 }

@@ -45,6 +45,19 @@ int identity_bootstrap(struct identity_service *s, struct err *e) MUST_CHECK;
 struct route_table identity_routes(struct identity_service *s);
 struct authenticator identity_authenticator(struct identity_service *s);
 
+/* Requests per hour that each token of a tenant has, by its plan; 0: no limit. For the server (struct rate_plans). */
+uint64_t identity_plan_per_hour(void *service, const char *tenant_id);
+
+/* What a tenant's routes passed in this month; who counts that is told later, before threads start. */
+struct tenant_usage {
+	int64_t requests, bytes;
+};
+struct tenant_usage_source {
+	int (*read)(void *self, struct db *db, const char *tenant_id, struct tenant_usage *out, struct err *e);
+	void *self;
+};
+void identity_set_usage(struct identity_service *s, const struct tenant_usage_source *source);
+
 /* ---- for clients/: tokens of clients ------------------------------------------------------------------------------- */
 /*
  * Who stands behind a token whose claims (JSON text, signed by us) are those of a client: 0 and *out with the end of the

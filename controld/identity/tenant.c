@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TENANT_COLUMNS "id, name, status, dial_allow, version, created_ms, updated_ms"
+#define TENANT_COLUMNS                                                                                             \
+	"id, name, status, dial_allow, version, created_ms, updated_ms, plan, max_users, max_requests_per_month, " \
+	"(SELECT count(*) FROM users u WHERE u.tenant_id = tenants.id AND u.status <> 'deleting')"
 
 enum { SQL_GET, SQL_FIND, SQL_ANY, SQL_LIST, SQL_INSERT, SQL_UPDATE, SQL_LEAVING, SQL_ERASE };
 static const char *const sql[] = {
@@ -20,12 +22,14 @@ static const char *const sql[] = {
 	[SQL_LIST] = "SELECT " TENANT_COLUMNS " FROM tenants WHERE (?1 = '' OR tenant_id = ?1) AND id > ?2 "
 		     "AND (?3 = '' OR status = ?3) AND status <> 'deleting' ORDER BY id LIMIT ?4",
 	[SQL_INSERT] = "INSERT INTO tenants (id, tenant_id, name, name_key, status, dial_allow, version, created_ms, "
-		       "updated_ms) VALUES (?1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+		       "updated_ms, plan, max_users, max_requests_per_month) VALUES (?1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, "
+		       "?8, ?9, ?10, ?11)",
 	[SQL_UPDATE] = "UPDATE tenants SET name = ?2, name_key = ?3, status = ?4, dial_allow = ?5, version = ?6, "
-		       "updated_ms = ?7 WHERE id = ?1 AND tenant_id = ?1",
+		       "updated_ms = ?7, plan = ?8, max_users = ?9, max_requests_per_month = ?10 WHERE id = ?1 AND "
+		       "tenant_id = ?1",
 	[SQL_LEAVING] = "SELECT id, updated_ms FROM tenants WHERE status = 'deleting' ORDER BY id LIMIT ?1",
-	[SQL_ERASE] = "DELETE FROM tenants WHERE id = ?1 AND status = 'deleting' AND NOT EXISTS (SELECT 1 FROM users "
-		      "WHERE tenant_id = ?1)",
+	[SQL_ERASE] = ("DELETE FROM tenants WHERE id = ?1 AND status = 'deleting' AND NOT EXISTS (SELECT 1 FROM users "
+		       "WHERE tenant_id = ?1)"),
 };
 const struct sql_table tenant_sql = { "tenant", sql, ARRAY_LEN(sql) };
 
@@ -50,6 +54,49 @@ static int tenant_apply_dial_allow(struct tenant *t, const json_t *list, struct 
 				 TENANT_DIAL_ALLOW_MAX);
 }
 
+/* What each token may ask in an hour. */
+static const struct {
+	const char *name;
+	uint64_t per_hour;
+} plans[] = { { "free", 100 }, { "professional", 1000 }, { "enterprise", 10000 } };
+const char *const tenant_plans[] = { "free", "professional", "enterprise", NULL };
+
+uint64_t tenant_plan_per_hour(const char *plan)
+{
+	for (size_t i = 0; i < ARRAY_LEN(plans); i++)
+		if (str_eq(plans[i].name, plan))
+			return plans[i].per_hour;
+	return 0;
+}
+
+int tenant_check_users(const struct tenant *t, struct err *e)
+{
+	if (t->max_users == 0 || t->user_count < t->max_users)
+		return 0;
+	return err_set(e, ERR_CONFLICT, "settings.max_users",
+		"the tenant has %lld users, which is the most that it may have", (long long)t->user_count);
+}
+
+static void take_limit(const json_t *settings, const char *name, int64_t *limit)
+{
+	const json_t *v = json_object_get(settings, name);
+
+	if (v != NULL)
+		*limit = json_integer_value(v);
+}
+
+static void tenant_apply_settings(struct tenant *t, const json_t *body)
+{
+	const json_t *settings = json_object_get(body, "settings"), *plan = json_object_get(body, "plan");
+
+	if (json_is_null(settings))
+		t->max_users = t->max_requests_per_month = 0;
+	take_limit(settings, "max_users", &t->max_users);
+	take_limit(settings, "max_requests_per_month", &t->max_requests_per_month);
+	if (plan != NULL)
+		(void)str_copy(t->plan, sizeof t->plan, json_is_string(plan) ? json_string_value(plan) : "");
+}
+
 int tenant_apply(struct tenant *t, const json_t *body, char *names, size_t size, struct err *e)
 {
 	const struct tenant old = *t;
@@ -59,19 +106,25 @@ int tenant_apply(struct tenant *t, const json_t *body, char *names, size_t size,
 	names[0] = '\0';
 	fold_take(body, "name", t->name, sizeof t->name);
 	fold_take(body, "status", t->status, sizeof t->status);
+	tenant_apply_settings(t, body);
 	if (dial_allow != NULL && tenant_apply_dial_allow(t, dial_allow, e) != 0)
 		return -1;
 	fold_note(&changed, "name", strcmp(old.name, t->name) != 0);
 	fold_note(&changed, "status", strcmp(old.status, t->status) != 0);
+	fold_note(&changed, "plan", strcmp(old.plan, t->plan) != 0);
+	fold_note(&changed, "settings",
+		old.max_users != t->max_users || old.max_requests_per_month != t->max_requests_per_month);
 	fold_note(&changed, "dial_allow", strcmp(old.dial_allow, t->dial_allow) != 0);
 	return 0;
 }
 
 json_t *tenant_json(const struct tenant *t)
 {
-	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "id", t->id, "name", t->name, "status", t->status,
-		"dial_allow", json_loads(t->dial_allow, 0, NULL), "created_at", fold_time(t->created_ms), "updated_at",
-		fold_time(t->updated_ms));
+	return json_pack("{s:s, s:s, s:s, s:o, s:{s:I, s:I}, s:o, s:I, s:o, s:o}", "id", t->id, "name", t->name,
+		"status", t->status, "plan", t->plan[0] != '\0' ? json_string(t->plan) : json_null(), "settings",
+		"max_users", (json_int_t)t->max_users, "max_requests_per_month", (json_int_t)t->max_requests_per_month,
+		"dial_allow", json_loads(t->dial_allow, 0, NULL), "user_count", (json_int_t)t->user_count, "created_at",
+		fold_time(t->created_ms), "updated_at", fold_time(t->updated_ms));
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
@@ -85,6 +138,10 @@ static void tenant_load(struct tenant *t, struct query *q)
 	t->version = query_int(q, 4);
 	t->created_ms = query_int(q, 5);
 	t->updated_ms = query_int(q, 6);
+	(void)str_copy(t->plan, sizeof t->plan, query_text(q, 7));
+	t->max_users = query_int(q, 8);
+	t->max_requests_per_month = query_int(q, 9);
+	t->user_count = query_int(q, 10);
 }
 
 /* The single row of a query that was begun; ends it. 1, 0 or -1. */
@@ -137,7 +194,8 @@ int tenant_insert(struct db *tx, const struct tenant *t, struct err *e)
 
 	fold_key(key, sizeof key, t->name);
 	if (db_exec(tx, sql[SQL_INSERT], e, bind_s(t->id), bind_s(t->name), bind_s(key), bind_s(t->status),
-		    bind_s(t->dial_allow), bind_i(t->version), bind_i(t->created_ms), bind_i(t->updated_ms)) < 0)
+		    bind_s(t->dial_allow), bind_i(t->version), bind_i(t->created_ms), bind_i(t->updated_ms),
+		    bind_s(t->plan), bind_i(t->max_users), bind_i(t->max_requests_per_month)) < 0)
 		return fold_taken(e, "name", t->name);
 	return 0;
 }
@@ -151,7 +209,8 @@ int tenant_update(struct db *tx, struct tenant *t, int64_t now_ms, struct err *e
 	t->version++;
 	t->updated_ms = now_ms;
 	if (db_exec(tx, sql[SQL_UPDATE], e, bind_s(t->id), bind_s(t->name), bind_s(key), bind_s(t->status),
-		    bind_s(t->dial_allow), bind_i(t->version), bind_i(t->updated_ms)) < 0)
+		    bind_s(t->dial_allow), bind_i(t->version), bind_i(t->updated_ms), bind_s(t->plan),
+		    bind_i(t->max_users), bind_i(t->max_requests_per_month)) < 0)
 		return fold_taken(e, "name", t->name);
 	return 0;
 }

@@ -25,7 +25,10 @@ struct tenant {
 	char id[RAND_ID_SIZE];
 	char name[4 * TENANT_NAME_MAX + 1];
 	char status[16];
+	char plan[16];                                        /* "": none, and so nothing is limited by it */
 	char dial_allow[CIDR_STRLEN * TENANT_DIAL_ALLOW_MAX]; /* JSON array */
+	int64_t max_users, max_requests_per_month;            /* 0: no limit */
+	int64_t user_count;                                   /* reading only */
 	int64_t version;
 	int64_t created_ms, updated_ms;
 };
@@ -35,6 +38,12 @@ void tenant_init(struct tenant *t, const char *name, int64_t now_ms);
 /* Takes the members of a validated body. names (size bytes) gets those that changed, by comma. */
 int tenant_apply(struct tenant *t, const json_t *body, char *names, size_t size, struct err *e) MUST_CHECK;
 json_t *tenant_json(const struct tenant *t);
+/* NULL-terminated: what `plan` may be. */
+extern const char *const tenant_plans[];
+/* Requests per hour that each token of a plan has; 0: no limit. */
+uint64_t tenant_plan_per_hour(const char *plan);
+/* ERR_CONFLICT when it has as many users as it may. */
+int tenant_check_users(const struct tenant *t, struct err *e) MUST_CHECK;
 
 /* scope: the tenant that asks, "" for the platform. ERR_TENANT_NOT_FOUND. */
 int tenant_get(struct db *db, const char *scope, const char *id, struct tenant *out, struct err *e) MUST_CHECK;

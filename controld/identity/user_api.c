@@ -16,6 +16,7 @@ enum { USER_FIELDS_SIZE = 128 };
 struct user_change {
 	struct identity_service *s;
 	const struct request *rq;
+	const char *scope; /* the tenant whose users there are; "": all */
 	const char *id;
 	const json_t *body;            /* members to take */
 	char hash[PASSWORD_HASH_SIZE]; /* "": the password stays */
@@ -86,7 +87,7 @@ static int work_user_create(struct db *tx, void *arg, struct err *e)
 	struct user_change *c = arg;
 	struct tenant t;
 
-	if (tenant_get(tx, identity_scope(request_identity(c->rq)), c->user.tenant_id, &t, e) != 0 ||
+	if (tenant_get(tx, c->scope, c->user.tenant_id, &t, e) != 0 || tenant_check_users(&t, e) != 0 ||
 		user_insert(tx, &c->user, e) != 0)
 		return -1;
 	return user_audit(tx, c, "create", e);
@@ -99,12 +100,14 @@ static int user_hash_body(struct user_change *c, struct err *e)
 	return password != NULL ? password_hash(c->hash, password, e) : 0;
 }
 
-static int on_user_create(void *feature, struct request *rq, struct reply *rp, struct err *e)
+static int user_create_in(
+	struct identity_service *s, struct request *rq, const char *tenant_id, struct reply *rp, struct err *e)
 {
-	struct identity_service *s = feature;
-	struct user_change c = { .s = s, .rq = rq, .body = request_body(rq) };
+	struct user_change c = {
+		.s = s, .rq = rq, .scope = identity_scope(request_identity(rq)), .body = request_body(rq)
+	};
 
-	user_init(&c.user, user_create_tenant(rq), clock_wall_ms());
+	user_init(&c.user, tenant_id, clock_wall_ms());
 	user_apply(&c.user, c.body, c.fields, sizeof c.fields);
 	if (!user_may_manage(request_identity(rq), c.user.role, c.user.system_admin))
 		return user_refuse(e);
@@ -118,24 +121,33 @@ static int on_user_create(void *feature, struct request *rq, struct reply *rp, s
 	return 0;
 }
 
+static int on_user_create(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	return user_create_in(feature, rq, user_create_tenant(rq), rp, e);
+}
+
 /* ---- GET --------------------------------------------------------------------------------------------------------- */
 
-static int on_user_get(void *feature, struct request *rq, struct reply *rp, struct err *e)
+static int user_reply(struct identity_service *s, const char *scope, const char *id, struct reply *rp, struct err *e)
 {
-	struct identity_service *s = feature;
 	struct user u;
 	struct db *db;
 	int rc;
 
 	if (store_read_begin(s->store, &db, e) != 0)
 		return -1;
-	rc = user_get(db, identity_scope(request_identity(rq)), request_param(rq, "id"), &u, e);
+	rc = user_get(db, scope, id, &u, e);
 	store_read_end(db);
 	if (rc != 0)
 		return -1;
 	reply_etag(rp, u.version);
 	reply_json(rp, 200, user_json(&u));
 	return 0;
+}
+
+static int on_user_get(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	return user_reply(feature, identity_scope(request_identity(rq)), request_param(rq, "id"), rp, e);
 }
 
 static int on_user_row(const struct user *u, void *items)
@@ -173,7 +185,7 @@ static int work_user_update(struct db *tx, void *arg, struct err *e)
 	const struct identity *who = request_identity(c->rq);
 	struct user before;
 
-	if (user_get(tx, identity_scope(who), c->id, &before, e) != 0 || identity_match(c->rq, before.version, e) != 0)
+	if (user_get(tx, c->scope, c->id, &before, e) != 0 || identity_match(c->rq, before.version, e) != 0)
 		return -1;
 	c->user = before;
 	user_apply(&c->user, c->body, c->fields, sizeof c->fields);
@@ -203,14 +215,20 @@ static int user_change_run(struct user_change *c, struct reply *rp, struct err *
 
 static int on_user_update(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
-	struct user_change c = { .s = feature, .rq = rq, .id = request_param(rq, "id"), .body = request_body(rq) };
+	struct user_change c = { .s = feature,
+		.rq = rq,
+		.scope = identity_scope(request_identity(rq)),
+		.id = request_param(rq, "id"),
+		.body = request_body(rq) };
 
 	return user_change_run(&c, rp, e);
 }
 
 static int user_set_status(void *feature, struct request *rq, struct reply *rp, const char *status, struct err *e)
 {
-	struct user_change c = { .s = feature, .rq = rq, .id = request_param(rq, "id") };
+	struct user_change c = {
+		.s = feature, .rq = rq, .scope = identity_scope(request_identity(rq)), .id = request_param(rq, "id")
+	};
 	json_t *body = json_pack("{s:s}", "status", status);
 	int rc;
 
@@ -239,7 +257,7 @@ static int work_user_delete(struct db *tx, void *arg, struct err *e)
 	const struct identity *who = request_identity(c->rq);
 	struct user before;
 
-	if (user_get(tx, identity_scope(who), c->id, &before, e) != 0 || identity_match(c->rq, before.version, e) != 0)
+	if (user_get(tx, c->scope, c->id, &before, e) != 0 || identity_match(c->rq, before.version, e) != 0)
 		return -1;
 	if (!user_may_manage(who, before.role, before.system_admin))
 		return user_refuse(e);
@@ -251,16 +269,90 @@ static int work_user_delete(struct db *tx, void *arg, struct err *e)
 	return user_write(tx, c, "delete", e);
 }
 
-static int on_user_delete(void *feature, struct request *rq, struct reply *rp, struct err *e)
+static int user_delete_run(struct user_change *c, struct reply *rp, struct err *e)
 {
-	struct identity_service *s = feature;
-	struct user_change c = { .s = s, .rq = rq, .id = request_param(rq, "id") };
-
-	if (store_write(s->store, STORE_LOGGED, work_user_delete, &c, e) != 0)
+	if (store_write(c->s->store, STORE_LOGGED, work_user_delete, c, e) != 0)
 		return -1;
-	resolver_forget(s->resolver);
+	resolver_forget(c->s->resolver);
 	reply_empty(rp, 204);
 	return 0;
+}
+
+static int on_user_delete(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct user_change c = {
+		.s = feature, .rq = rq, .scope = identity_scope(request_identity(rq)), .id = request_param(rq, "id")
+	};
+
+	return user_delete_run(&c, rp, e);
+}
+
+/* ---- the same below a tenant: /api/tenants/{tenant_id}/users ------------------------------------------------------- */
+
+/* Another tenant's do not exist, but for system administrators. */
+static int tenant_scope(struct request *rq, const char **scope, struct err *e)
+{
+	const struct identity *who = request_identity(rq);
+
+	*scope = request_param(rq, "tenant_id");
+	if (who->system_admin || strcmp(*scope, who->tenant_id) == 0)
+		return 0;
+	return err_set(e, ERR_TENANT_NOT_FOUND, NULL, "there is no tenant %s", *scope);
+}
+
+static int on_member_create(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	const char *scope;
+
+	return tenant_scope(rq, &scope, e) != 0 ? -1 : user_create_in(feature, rq, scope, rp, e);
+}
+
+static int member_read(struct db *db, struct identity_list *l, struct err *e)
+{
+	struct tenant t;
+	const struct user_filter f = {
+		.scope = request_param(l->rq, "tenant_id"),
+		.tenant_id = "",
+		.status = identity_query(l->rq, "status"),
+		.role = identity_query(l->rq, "role"),
+		.email = "",
+		.username = "",
+		.search = identity_query(l->rq, "q"),
+		.after = l->page.after,
+		.limit = l->rows,
+	};
+
+	if (tenant_get(db, "", f.scope, &t, e) != 0)
+		return -1;
+	return user_list(db, &f, on_user_row, l->items, e);
+}
+
+static int on_member_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	const char *scope;
+
+	return tenant_scope(rq, &scope, e) != 0 ? -1 : identity_list_as("users", rq, rp, feature, member_read, e);
+}
+
+static int on_member_get(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	const char *scope;
+
+	return tenant_scope(rq, &scope, e) != 0 ? -1 : user_reply(feature, scope, request_param(rq, "user_id"), rp, e);
+}
+
+static int on_member_update(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct user_change c = { .s = feature, .rq = rq, .id = request_param(rq, "user_id"), .body = request_body(rq) };
+
+	return tenant_scope(rq, &c.scope, e) != 0 ? -1 : user_change_run(&c, rp, e);
+}
+
+static int on_member_delete(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct user_change c = { .s = feature, .rq = rq, .id = request_param(rq, "user_id") };
+
+	return tenant_scope(rq, &c.scope, e) != 0 ? -1 : user_delete_run(&c, rp, e);
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
@@ -349,6 +441,15 @@ static const struct schema_field user_query_fields[] = {
 };
 static const struct schema user_query_schema = { NULL, user_query_fields, ARRAY_LEN(user_query_fields), false };
 
+static const struct schema_field member_query_fields[] = {
+	{ .name = "limit", .type = SCHEMA_INT, .min = 1, .max = 200 },
+	{ .name = "cursor", .type = SCHEMA_STRING },
+	{ .name = "status", .type = SCHEMA_STRING, .choices = status_choices },
+	{ .name = "role", .type = SCHEMA_STRING, .choices = role_choices },
+	{ .name = "q", .type = SCHEMA_STRING, .max = USER_EMAIL_MAX, .help = "beginning of email, username or a name" },
+};
+static const struct schema member_query_schema = { NULL, member_query_fields, ARRAY_LEN(member_query_fields), false };
+
 const struct route user_routes[] = {
 	{ "POST", "/api/v1/users", PERM_TENANT_ADMIN, LANE_SLOW, NULL, &user_create_schema, &user_schema, 201, 0,
 		on_user_create, "Create a user", "users" },
@@ -364,5 +465,15 @@ const struct route user_routes[] = {
 		on_user_suspend, "Switch a user and its mappings off", "users" },
 	{ "POST", "/api/v1/users/{id}/activate", PERM_TENANT_ADMIN, LANE_DB, NULL, NULL, &user_schema, 200, 0,
 		on_user_activate, "Switch a user and its mappings on again", "users" },
+	{ "GET", "/api/tenants/{tenant_id}/users", PERM_TENANT_ADMIN, LANE_DB, &member_query_schema, NULL, NULL, 200, 0,
+		on_member_list, "List the users of a tenant", "tenants" },
+	{ "POST", "/api/tenants/{tenant_id}/users", PERM_TENANT_ADMIN, LANE_SLOW, NULL, &user_create_schema,
+		&user_schema, 201, 0, on_member_create, "Add a user to a tenant", "tenants" },
+	{ "GET", "/api/tenants/{tenant_id}/users/{user_id}", PERM_TENANT_ADMIN, LANE_DB, NULL, NULL, &user_schema, 200,
+		0, on_member_get, "Show a user of a tenant", "tenants" },
+	{ "PUT", "/api/tenants/{tenant_id}/users/{user_id}", PERM_TENANT_ADMIN, LANE_SLOW, NULL, &user_update_schema,
+		&user_schema, 200, ROUTE_PARTIAL, on_member_update, "Change a user of a tenant", "tenants" },
+	{ "DELETE", "/api/tenants/{tenant_id}/users/{user_id}", PERM_TENANT_ADMIN, LANE_DB, NULL, NULL, NULL, 204, 0,
+		on_member_delete, "Remove a user of a tenant", "tenants" },
 };
 const size_t user_routes_n = ARRAY_LEN(user_routes);

@@ -211,7 +211,7 @@ static void call_header_u64(struct call *c, const char *name, uint64_t v)
 	reply_header(&c->rp, name, text);
 }
 
-/* The hour of a tenant's plan; tenants without one get no header. */
+/* The hour of a tenant's plan; tenants without one get no header, and agents are not counted. */
 static int call_count_plan(struct call *c, const char *key, struct err *e)
 {
 	struct dispatch *d = c->dispatch;
@@ -219,7 +219,7 @@ static int call_count_plan(struct call *c, const char *key, struct err *e)
 	struct rate_window w;
 	uint64_t per_hour;
 
-	if (d->plans.per_hour == NULL)
+	if (d->plans.per_hour == NULL || identity_client(&c->rq.identity) != 0)
 		return 0;
 	per_hour = d->plans.per_hour(d->plans.self, c->rq.identity.tenant_id);
 	if (per_hour == 0)

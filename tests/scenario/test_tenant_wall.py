@@ -23,14 +23,20 @@ def two(fleet):
                                                     "target_port": server.port}, expect=201)
             client = api.post("/api/v1/clients", {"name": f"client of {name}"}, expect=201)
             key = api.post("/api/v1/api-keys", {"name": "k", "role": "viewer"}, expect=201)
-            sides[name] = {"tenant": tenant, "user": user, "api": api, "mapping": mapping, "key": key, "client": client}
+            pool = api.post("/api/pools", {"name": f"pool-of-{name}"}, expect=201)
+            backend = api.post("/api/backends", {"address": f"127.0.0.1:{server.port}", "pool": pool["name"]}, expect=201)
+            route = api.post("/api/routes", {"host": f"{name}.example", "pool": pool["name"]}, expect=201)
+            sides[name] = {"tenant": tenant, "user": user, "api": api, "mapping": mapping, "key": key, "client": client,
+                           "pool": pool, "backend": backend, "route": route}
         yield sides
 
 
 def test_every_row_with_a_foreign_id(fleet, two):
     red, blue = two["red"]["api"], two["blue"]
-    ids = [blue["mapping"]["id"], blue["user"]["id"], blue["tenant"]["id"], blue["key"]["id"], str(blue["client"]["id"])]
+    ids = [blue["mapping"]["id"], blue["user"]["id"], blue["tenant"]["id"], blue["key"]["id"], str(blue["client"]["id"]),
+           blue["pool"]["id"], blue["pool"]["name"], blue["backend"]["id"], blue["route"]["id"]]
     before = blue["api"].get(f"/api/v1/mappings/{blue['mapping']['id']}")
+    balanced = [blue["api"].get(path) for path in ("/api/pools", "/api/backends", "/api/routes")]
     description = requests.get(fleet.controld.base + "/openapi.json", timeout=10).json()
     knocked = 0
     for path, methods in description["paths"].items():
@@ -43,6 +49,7 @@ def test_every_row_with_a_foreign_id(fleet, two):
                 assert blue["user"]["email"] not in red.last.text
                 knocked += 1
     assert knocked > 20
+    assert balanced == [blue["api"].get(path) for path in ("/api/pools", "/api/backends", "/api/routes")]
     after = blue["api"].get(f"/api/v1/mappings/{blue['mapping']['id']}")
     assert (before["updated_at"], before["name"]) == (after["updated_at"], after["name"])
     blue["api"].get("/auth/me")
@@ -52,9 +59,11 @@ def test_lists_show_only_the_own_tenant(two):
     for mine, other in (("red", "blue"), ("blue", "red")):
         api = two[mine]["api"]
         for path in ("/api/v1/mappings", "/api/v1/users", "/api/v1/api-keys", "/api/v1/audit", "/api/v1/connections",
-                     "/api/v1/clients"):
+                     "/api/v1/clients", "/api/pools", "/api/backends", "/api/routes", "/api/tenants",
+                     f"/api/tenants/{two[mine]['tenant']['id']}/users"):
             api.get(path)
-            for secret in (two[other]["mapping"]["id"], two[other]["user"]["id"], two[other]["key"]["id"],
+            for secret in (two[other]["pool"]["id"], two[other]["backend"]["id"], two[other]["route"]["id"],
+                           two[other]["tenant"]["id"], two[other]["mapping"]["id"], two[other]["user"]["id"], two[other]["key"]["id"],
                            str(two[other]["client"]["id"])):
                 assert secret not in api.last.text, path
         for spoof in (f"tenant_id={two[other]['tenant']['id']}", f"user_id={two[other]['user']['id']}"):
