@@ -86,6 +86,21 @@ static int rows_add(struct rows *r, const struct presence *p, const struct roste
 
 /* ---- on the worker ----------------------------------------------------------------------------------------------- */
 
+/* One that came here and went again before that was written down did both: else its row would stay with who had it before. */
+static int write_row(
+	struct db *tx, const struct presence *p, const struct row *row, const struct who *who, struct err *e)
+{
+	struct node node = row->node;
+
+	if (!row->claim)
+		return node_seen(tx, &node, e);
+	node.online = true;
+	if (node_come(tx, &node, who, e) != 0)
+		return -1;
+	node.online = row->node.online;
+	return node.online ? 0 : node_gone(tx, &node, p->conf.self, who, e);
+}
+
 /* What has gone comes first: a node may have come back since. */
 static int work_tx(struct db *tx, void *arg, struct err *e)
 {
@@ -95,12 +110,9 @@ static int work_tx(struct db *tx, void *arg, struct err *e)
 	for (size_t i = 0; i < p->writing_events.n; i++)
 		if (node_gone(tx, &p->writing_events.items[i].node, p->conf.self, &who, e) != 0)
 			return -1;
-	for (size_t i = 0; i < p->writing_seen.n; i++) {
-		const struct row *row = &p->writing_seen.items[i];
-
-		if ((row->claim ? node_come(tx, &row->node, &who, e) : node_seen(tx, &row->node, e)) != 0)
+	for (size_t i = 0; i < p->writing_seen.n; i++)
+		if (write_row(tx, p, &p->writing_seen.items[i], &who, e) != 0)
 			return -1;
-	}
 	return 0;
 }
 
