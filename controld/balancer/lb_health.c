@@ -186,7 +186,20 @@ struct batch {
 	bool failed;                    /* no memory */
 };
 
-/* Copies of what is dirty, which is clean from now on. */
+static int copy(struct told *to, const struct told *t)
+{
+	*to = *t;
+	to->items = NULL;
+	if (t->n == 0)
+		return 0;
+	to->items = malloc(t->n * sizeof *to->items);
+	if (to->items == NULL)
+		return -1;
+	memcpy(to->items, t->items, t->n * sizeof *to->items);
+	return 0;
+}
+
+/* Copies of what is dirty, which is clean from now on. What there is no memory for stays dirty. */
 static void gather(struct batch *b)
 {
 	struct lb_healths *h = b->h;
@@ -194,20 +207,11 @@ static void gather(struct batch *b)
 	size_t it = 0;
 
 	pthread_mutex_lock(&h->lock);
-	while (b->n < NODES_BATCH && (t = map_next(&h->nodes, &it)) != NULL) {
-		struct told *to = &b->nodes[b->n];
-
-		if (!t->dirty)
-			continue;
-		*to = *t;
-		to->items = t->n > 0 ? malloc(t->n * sizeof *to->items) : NULL;
-		if (t->n > 0 && to->items == NULL)
-			break; /* the next time */
-		if (t->n > 0)
-			memcpy(to->items, t->items, t->n * sizeof *to->items);
-		t->dirty = false;
-		b->n++;
-	}
+	while (b->n < NODES_BATCH && (t = map_next(&h->nodes, &it)) != NULL)
+		if (t->dirty && copy(&b->nodes[b->n], t) == 0) {
+			t->dirty = false;
+			b->n++;
+		}
 	pthread_mutex_unlock(&h->lock);
 }
 

@@ -18,9 +18,8 @@ static const char *const sql[] = {
 	[SQL_INSERT] =
 		"INSERT INTO host_names (tenant_id, group_id, protocol, name, mapping_id) VALUES (?1, ?2, ?3, ?4, ?5)",
 	[SQL_RELEASE] = "DELETE FROM host_names WHERE mapping_id = ?1",
-	[SQL_RELEASE_ONE] =
-		"DELETE FROM host_names WHERE group_id = ?1 AND protocol = ?2 AND name = ?3 AND tenant_id = "
-		"?4 AND mapping_id = '" ROUTES "'",
+	[SQL_RELEASE_ONE] = ("DELETE FROM host_names WHERE group_id = ?1 AND protocol = ?2 AND name = ?3 AND "
+			     "tenant_id = ?4 AND mapping_id = '" ROUTES "'"),
 };
 const struct sql_table host_name_claim_sql = { "host_name_claim", sql, ARRAY_LEN(sql) };
 
