@@ -1,6 +1,7 @@
 /* The job that syncs: each panel in turn, whatever becomes of the others. */
 #include "common/base/clock.h"
 #include "common/base/err.h"
+#include "common/base/log.h"
 #include "common/base/str.h"
 #include "controld/identity/tenant.h"
 #include "controld/jobs/job_run.h"
@@ -72,6 +73,9 @@ int sync_start(struct panels *p, const struct sync_order *o, struct sync_log *s,
 	                            : err_set(e, ERR_NOMEM, NULL, "sync: out of memory");
 
 	json_decref(args);
+	if (rc == 0)
+		log_info("sync_queued", log_s("sync_log_id", s->id), log_s("task_id", s->job_id),
+			log_s("type", s->type));
 	return rc;
 }
 

@@ -17,7 +17,8 @@
 	"SELECT s.id, s.tenant_id, s.job_id, s.type, " STATE                                                 \
 	", s.requested_by, CASE WHEN s.completed_ms <> 0 OR j.error IS NULL THEN s.error ELSE j.error END, " \
 	"s.items_total, s.items_synced, s.items_failed, s.written, s.removed, s.created_ms, s.started_ms, "  \
-	"CASE WHEN s.completed_ms = 0 AND j.ended_ms IS NOT NULL THEN j.ended_ms ELSE s.completed_ms END "   \
+	"CASE WHEN s.completed_ms = 0 AND j.ended_ms IS NOT NULL THEN j.ended_ms ELSE s.completed_ms END, "  \
+	"CASE WHEN s.completed_ms = 0 AND j.state = 'running' THEN j.rate ELSE 0.0 END "                     \
 	"FROM sync_logs s LEFT JOIN jobs j ON j.id = s.job_id "
 #define UNSETTLED "s.completed_ms = 0 AND (j.id IS NULL OR j.ended_ms <> 0) "
 
@@ -90,7 +91,8 @@ static void load(struct sync_log *s, struct query *q)
 	s->removed = query_int(q, c++);
 	s->created_ms = query_int(q, c++);
 	s->started_ms = query_int(q, c++);
-	s->completed_ms = query_int(q, c);
+	s->completed_ms = query_int(q, c++);
+	s->rate = query_real(q, c);
 }
 
 static int read_one(struct query *q, struct sync_log *out, bool *found, struct err *e)
@@ -258,6 +260,14 @@ const struct erasure sync_log_erasure = { "sync", "sync_logs", erase };
 
 /* ---- printing ------------------------------------------------------------------------------------------------------ */
 
+static void print_time_left(struct buf *b, const struct sync_log *s)
+{
+	if (s->rate > 0 && s->total >= s->synced + s->failed)
+		jsonw_int(b, "secondsLeft", (int64_t)((double)(s->total - s->synced - s->failed) / s->rate) + 1);
+	else
+		jsonw_null(b, "secondsLeft");
+}
+
 void sync_log_print(struct buf *b, const char *key, const struct sync_log *s)
 {
 	jsonw_object(b, key);
@@ -269,6 +279,7 @@ void sync_log_print(struct buf *b, const char *key, const struct sync_log *s)
 	jsonw_int(b, "itemsFailed", s->failed);
 	jsonw_int(b, "itemsChanged", s->written);
 	jsonw_int(b, "itemsRemoved", s->removed);
+	print_time_left(b, s);
 	jsonw_str_or_null(b, "error", s->error);
 	jsonw_str_or_null(b, "requestedBy", s->requested_by);
 	jsonw_str(b, "taskId", s->job_id);

@@ -38,6 +38,7 @@ struct sync_log {
 	char error[SYNC_ERROR_SIZE];
 	int64_t total, synced, failed, written, removed;
 	int64_t created_ms, started_ms, completed_ms;
+	double rate; /* objects a second; 0: not known, or it does not run */
 };
 
 /* Of a job that has been queued: with s->job_id, type, tenant and who asked. There may be one already; *s gets it. */

@@ -1,9 +1,10 @@
 """What a hosting panel has is read and kept: all of it, nothing twice, whatever the panel does meanwhile, at the rate it allows."""
+import json
 import random
 
 import portway
 import pytest
-from fake_http import Answer, Gate
+from fake_http import Answer, Fake, Gate
 from panels import Pterodactyl, VirtFusion
 from portway import eventually
 from sync import KINDS, change_at_random, check_same, kept, point_at, start, status, sync, wait
@@ -277,7 +278,7 @@ def test_one_at_a_time(api, panel):
     gate = Gate(panel, 2)
     first = start(api)
     gate.wait_full()
-    assert status(api, first)["status"] == "RUNNING"
+    assert status(api, first)["status"] == "RUNNING" and "secondsLeft" in status(api, first)
     assert start(api) == first, "the same is done once"
     other = start(api, "users")
     assert other != first and status(api, other)["status"] in ("PENDING", "RUNNING")
@@ -329,8 +330,20 @@ def test_by_the_clock(api, panel):
     api.post("/api/admin/sync/settings", {"autoSyncInterval": 5}, expect=422)
 
 
+class Hook(Fake):
+    def answer(self, request):
+        return Answer(204)
+
+
 def test_it_is_told(api, panel):
-    done = sync(api, "locations")
-    del panel
+    with Hook() as hook:
+        made = api.post("/api/webhooks", {"url": hook.url, "events": ["sync.completed"]}, expect=201)
+        done = sync(api, "locations")
+        del panel
+        eventually(lambda: hook.requests, "the webhook")
+        said = json.loads(hook.requests[0].body)
+        assert said["event"] == "sync.completed" and said["data"]["sync"]["id"] == done["id"]
+        assert said["data"]["sync"]["status"] == "COMPLETED"
+        api.delete(f"/api/webhooks/{made['id']}")
     told = [c["op"] for c in api.get("/api/v1/audit?limit=200")["items"] if c["subject"] == done["id"]]
     assert sorted(told) == ["completed", "queued", "started"]
