@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* strptime */
+#define _GNU_SOURCE 1 /* strptime */
 #include "controld/panel/panel_call.h"
 
 #include "common/base/clock.h"
@@ -227,14 +227,18 @@ static enum step ask(const struct panel_call *c, struct attempt *t, unsigned tim
 		.arg = c->arg };
 	struct outbound_answer answer;
 	enum step step;
+	int sent;
 
 	t->status = 0;
 	set_headers(&a, c->access);
 	if (set_url(&a, c, t->list, t->parent_id, t->page) != 0) {
+		rate_done(c->rate, clock_mono_ms());
 		err_set(e, ERR_VALIDATION, NULL, "%s: its URL is too long", c->driver->name);
 		return STEP_REFUSED;
 	}
-	if (outbound_send(c->outbound, &rq, &answer, e) != 0)
+	sent = outbound_send(c->outbound, &rq, &answer, e);
+	rate_done(c->rate, clock_mono_ms());
+	if (sent != 0)
 		return fail_of(e);
 	t->status = answer.status;
 	hear_rate(c, &answer);

@@ -5,9 +5,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define ROOM        4096 /* requests that are remembered: a higher limit counts as none */
-#define HELD_PART   8    /* none are left: a look after this part of a window, since we do not know where it ends */
-#define MARGIN_PART 50   /* a request arrives a little after it was sent */
+#define ROOM      4096 /* requests that are remembered: a higher limit counts as none */
+#define HELD_PART 8    /* none are left: a look after this part of a window, since we do not know where it ends */
+#define FLYING_MS 20   /* all that is allowed is on its way: a look after this */
 
 struct rate {
 	pthread_mutex_t lock;
@@ -15,7 +15,8 @@ struct rate {
 	unsigned told;  /* the panel's; 0: unknown */
 	uint64_t window_ms;
 	uint64_t held_until_ms;
-	uint64_t sent_ms[ROOM]; /* a ring: when requests were sent */
+	unsigned flying;        /* sent, and not answered */
+	uint64_t done_ms[ROOM]; /* a ring: when requests were answered */
 	unsigned first, n;
 	uint64_t requests;
 };
@@ -44,7 +45,7 @@ void rate_set(struct rate *r, unsigned limit, uint64_t window_ms)
 {
 	pthread_mutex_lock(&r->lock);
 	r->limit = limit > ROOM ? 0 : limit;
-	r->window_ms = window_ms + window_ms / MARGIN_PART;
+	r->window_ms = window_ms + 1; /* times are cut to whole milliseconds */
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -59,20 +60,18 @@ static unsigned limit_of(const struct rate *r)
 
 static void forget_old(struct rate *r, uint64_t now_ms)
 {
-	while (r->n > 0 && r->sent_ms[r->first] + r->window_ms <= now_ms) {
+	while (r->n > 0 && r->done_ms[r->first] + r->window_ms <= now_ms) {
 		r->first = (r->first + 1) % ROOM;
 		r->n--;
 	}
 }
 
-static void remember(struct rate *r, uint64_t now_ms)
+/* Of the oldest that must be over before another one may be sent. */
+static uint64_t wait_of(const struct rate *r, unsigned limit, uint64_t now_ms)
 {
-	if (r->n == ROOM) { /* only without a limit */
-		r->first = (r->first + 1) % ROOM;
-		r->n--;
-	}
-	r->sent_ms[(r->first + r->n++) % ROOM] = now_ms;
-	r->requests++;
+	const unsigned over = r->flying + r->n - limit;
+
+	return over < r->n ? r->done_ms[(r->first + over) % ROOM] + r->window_ms - now_ms : FLYING_MS;
 }
 
 /* ---- calls -------------------------------------------------------------------------------------------------------- */
@@ -85,14 +84,28 @@ uint64_t rate_take(struct rate *r, uint64_t now_ms)
 	pthread_mutex_lock(&r->lock);
 	forget_old(r, now_ms);
 	limit = limit_of(r);
-	if (r->held_until_ms > now_ms)
+	if (r->held_until_ms > now_ms) {
 		wait = r->held_until_ms - now_ms;
-	else if (limit > 0 && r->n >= limit)
-		wait = r->sent_ms[(r->first + r->n - limit) % ROOM] + r->window_ms - now_ms;
-	else
-		remember(r, now_ms);
+	} else if (limit > 0 && r->flying + r->n >= limit) {
+		wait = wait_of(r, limit, now_ms);
+	} else {
+		r->flying++;
+		r->requests++;
+	}
 	pthread_mutex_unlock(&r->lock);
 	return wait;
+}
+
+void rate_done(struct rate *r, uint64_t now_ms)
+{
+	pthread_mutex_lock(&r->lock);
+	r->flying--;
+	if (r->n == ROOM) { /* only without a limit */
+		r->first = (r->first + 1) % ROOM;
+		r->n--;
+	}
+	r->done_ms[(r->first + r->n++) % ROOM] = now_ms;
+	pthread_mutex_unlock(&r->lock);
 }
 
 void rate_heard(struct rate *r, uint64_t now_ms, unsigned limit, int64_t left)
@@ -117,7 +130,7 @@ void rate_state(struct rate *r, uint64_t now_ms, struct rate_state *out)
 	pthread_mutex_lock(&r->lock);
 	forget_old(r, now_ms);
 	out->limit = limit_of(r);
-	out->used = r->n;
+	out->used = r->flying + r->n;
 	out->held_ms = r->held_until_ms > now_ms ? r->held_until_ms - now_ms : 0;
 	out->requests = r->requests;
 	pthread_mutex_unlock(&r->lock);

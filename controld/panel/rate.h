@@ -1,8 +1,9 @@
 /*
  * rate - how often a panel may be asked: what it allows in a window, shared by all who ask it, and what it says itself.
  *
- * A panel counts in fixed windows whose beginnings nobody knows. So each request is worth its token until one window after
- * it was sent: then no window of the panel's, wherever it begins, sees more than the limit.
+ * A panel counts in fixed windows whose beginnings nobody knows, and it counts a request somewhere between its sending and
+ * its answer. So a request holds its token from its sending until one window after its answer: then no window of the
+ * panel's, wherever it begins, sees more than the limit, however long requests are on their way.
  *
  * Owner:  who made it. Thread: any (one lock inside); time is passed in.
  */
@@ -24,8 +25,10 @@ void rate_free(struct rate *r);
 /* Another limit from now on; what was sent stays counted. */
 void rate_set(struct rate *r, unsigned limit, uint64_t window_ms);
 
-/* 0: a request may be sent now, and is counted; else after so many milliseconds it is worth to ask again. */
+/* 0: a request is to be sent now, and rate_done() to follow; else after so many milliseconds it is worth to ask again. */
 uint64_t rate_take(struct rate *r, uint64_t now_ms);
+/* A request was answered, or will not be. */
+void rate_done(struct rate *r, uint64_t now_ms);
 /* What an answer said: of how many in a window (0: nothing), how many are left (-1: nothing). */
 void rate_heard(struct rate *r, uint64_t now_ms, unsigned limit, int64_t left);
 /* Nothing is sent for so long: 429. */

@@ -2,6 +2,7 @@
 #include "controld/panel/panel.h"
 
 #include "common/base/err.h"
+#include "common/base/rand.h"
 #include "common/base/str.h"
 #include "controld/panel/panel_call.h"
 #include "controld/panel/pick.h"
@@ -165,27 +166,34 @@ static void test_long_texts_are_cut_between_characters(void **state)
 
 /* ---- the rate ---------------------------------------------------------------------------------------------------------- */
 
+/* Several at once, each as long on its way as it likes, and counted by the panel at any moment of that. */
 static void test_no_window_sees_more(void **state)
 {
-	enum { LIMIT = 7, WINDOW = 1000, SPAN = 20000 };
-	uint64_t sent[SPAN / WINDOW * LIMIT + LIMIT];
+	enum { LIMIT = 7, WINDOW = 1000, SPAN = 60000, AT_ONCE = 4 };
+	uint64_t counted[SPAN / WINDOW * LIMIT + LIMIT], until[AT_ONCE] = { 0 };
 	size_t n = 0;
 	struct rate *r;
 	struct err e;
 
 	(void)state;
 	assert_int_equal(rate_new(&r, LIMIT, WINDOW, &e), 0);
-	for (uint64_t now = 5; now < SPAN; now++) {
-		const uint64_t wait = rate_take(r, now);
+	for (uint64_t now = 1; now < SPAN; now++)
+		for (size_t i = 0; i < AT_ONCE; i++) {
+			if (until[i] == now)
+				rate_done(r, now);
+			if (until[i] > now || rate_take(r, now) != 0)
+				continue;
+			until[i] = now + 1 + rand_below(300);
+			counted[n++] = now + rand_below(until[i] - now + 1);
+		}
+	assert_true(n > SPAN / WINDOW * LIMIT / 2);
+	for (size_t i = 0; i < n; i++) {
+		size_t in = 0;
 
-		if (wait == 0)
-			sent[n++] = now;
-		else
-			assert_true(wait <= WINDOW + WINDOW / 10);
+		for (size_t k = 0; k < n; k++)
+			in += counted[k] >= counted[i] && counted[k] < counted[i] + WINDOW;
+		assert_true(in <= LIMIT);
 	}
-	assert_true(n > SPAN / WINDOW * LIMIT * 9 / 10);
-	for (size_t i = LIMIT; i < n; i++)
-		assert_true(sent[i] - sent[i - LIMIT] >= WINDOW);
 	rate_free(r);
 }
 
@@ -198,11 +206,29 @@ static void test_waiting_is_enough(void **state)
 	(void)state;
 	assert_int_equal(rate_new(&r, 3, 1000, &e), 0);
 	for (int i = 0; i < 30; i++) {
-		if ((wait = rate_take(r, now)) == 0)
-			continue;
-		now += wait;
-		assert_int_equal(rate_take(r, now), 0);
+		if ((wait = rate_take(r, now)) > 0) {
+			now += wait;
+			assert_int_equal(rate_take(r, now), 0);
+		}
+		rate_done(r, now);
 	}
+	assert_true(now > 9000 && now < 9200);
+	rate_free(r);
+}
+
+static void test_those_on_their_way_count(void **state)
+{
+	struct rate *r;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(rate_new(&r, 2, 1000, &e), 0);
+	assert_int_equal(rate_take(r, 0), 0);
+	assert_int_equal(rate_take(r, 0), 0);
+	assert_true(rate_take(r, 5000) > 0); /* nobody knows whether they were counted */
+	rate_done(r, 5000);
+	assert_true(rate_take(r, 5999) > 0);
+	assert_int_equal(rate_take(r, 6001), 0);
 	rate_free(r);
 }
 
@@ -218,6 +244,8 @@ static void test_what_the_panel_says(void **state)
 	assert_int_equal(rate_take(r, 0), 0);
 	assert_int_equal(rate_take(r, 0), 0);
 	assert_true(rate_take(r, 0) > 0);
+	rate_done(r, 0);
+	rate_done(r, 0);
 	rate_state(r, 0, &s);
 	assert_int_equal(s.limit, 2);
 	assert_int_equal(s.used, 2);
@@ -273,6 +301,7 @@ int main(void)
 		cmocka_unit_test(test_long_texts_are_cut_between_characters),
 		cmocka_unit_test(test_no_window_sees_more),
 		cmocka_unit_test(test_waiting_is_enough),
+		cmocka_unit_test(test_those_on_their_way_count),
 		cmocka_unit_test(test_what_the_panel_says),
 		cmocka_unit_test(test_retry_after),
 	};
