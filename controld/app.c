@@ -159,6 +159,7 @@ static const struct part {
 	{ app_dynamic_open, app_dynamic_close },
 	{ app_events_open, app_events_close },
 	{ app_notify_open, app_notify_close },
+	{ app_device_login_open, app_device_login_close },
 	{ app_serve_open, app_serve_close },
 	{ app_company_open, app_company_close },
 	{ app_work_open, app_work_close },

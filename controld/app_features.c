@@ -6,6 +6,7 @@
 #include "controld/certs/certs.h"
 #include "controld/clients/client_status.h"
 #include "controld/clients/clients.h"
+#include "controld/device_login/device_login.h"
 #include "controld/dynamic.h"
 #include "controld/erase_job.h"
 #include "controld/events/hub.h"
@@ -315,6 +316,11 @@ static int clean_deliveries(void *arg, int64_t now_ms, struct err *e)
 	return notify_clean(arg, now_ms, e);
 }
 
+static int tick_device_logins(void *arg, int64_t now_ms, struct err *e)
+{
+	return device_login_tick(arg, now_ms, e);
+}
+
 static int tick_tunnels(void *arg, int64_t now_ms, struct err *e)
 {
 	return tunnels_tick(arg, now_ms, e);
@@ -364,6 +370,7 @@ int app_janitor_open(struct app *a, struct err *e)
 		{ "eraser", 5 * 1000, erase_leaving, a, true },
 		{ "jobs", 60 * 1000, clean_jobs, a->jobs, true },
 		{ "deliveries", 60 * 1000, clean_deliveries, a->notify, true },
+		{ "device logins", 10 * 1000, tick_device_logins, a->device_login, true },
 		{ "signing keys", 60 * 1000, rotate_identity, a->identity, false },
 		{ "identity", 60 * 1000, clean_identity, a->identity, true },
 		{ "panels", 5 * 1000, tick_panels, a->panels, true },

@@ -8,6 +8,7 @@
 #include "controld/balancer/balancer.h"
 #include "controld/certs/certs.h"
 #include "controld/clients/clients.h"
+#include "controld/device_login/device_login.h"
 #include "controld/dynamic.h"
 #include "controld/events/hub.h"
 #include "controld/fleet/fleet.h"
@@ -96,6 +97,7 @@ static struct server_conf conf_of(const struct settings *s, struct tls_ctx *tls)
 		.parked_max = s->workers.parked,
 		.per_identity = { s->http.rate, s->http.rate_burst },
 		.per_address = { s->http.rate * HTTP_ADDRESS_TIMES, s->http.rate_burst * HTTP_ADDRESS_TIMES },
+		.row_rate_percent = s->http.row_rate,
 		.login_per_address = { s->http.login_rate, s->http.login_rate * 2 },
 	};
 }
@@ -178,6 +180,7 @@ int app_serve_open(struct app *a, struct err *e)
 		server_add_routes(a->server, fleet_routes(a->fleet), e) != 0 ||
 		server_add_routes(a->server, jobs_routes(a->jobs), e) != 0 ||
 		server_add_metrics(a->server, jobs_metrics(a->jobs), e) != 0 || add_notify(a, e) != 0 ||
+		server_add_routes(a->server, device_login_routes(a->device_login), e) != 0 ||
 		server_add_metrics(a->server, notify_metrics(a->notify), e) != 0 ||
 		server_add_routes(a->server, hub_routes(a->events), e) != 0 ||
 		server_add_metrics(a->server, hub_metrics(a->events), e) != 0 ||

@@ -40,6 +40,7 @@ struct app {
 	struct platform *platform;
 	struct panels *panels;
 	struct mail *mail;
+	struct device_login *device_login;
 	struct jobs *jobs;
 	struct notify *notify;
 	struct hub *events;
@@ -96,8 +97,10 @@ int app_panel_open(struct app *a, struct err *e) MUST_CHECK;
 void app_panel_close(struct app *a);
 int app_platform_open(struct app *a, struct err *e) MUST_CHECK;
 void app_platform_close(struct app *a);
+int app_device_login_open(struct app *a, struct err *e) MUST_CHECK;
+void app_device_login_close(struct app *a);
 
-/* app_jobs.c */
+/* app_jobs.c, app_cluster.c */
 int app_outbound_open(struct app *a, struct err *e) MUST_CHECK;
 void app_outbound_close(struct app *a);
 int app_jobs_open(struct app *a, struct err *e) MUST_CHECK;
@@ -108,8 +111,6 @@ int app_notify_open(struct app *a, struct err *e) MUST_CHECK;
 void app_notify_close(struct app *a);
 int app_work_open(struct app *a, struct err *e) MUST_CHECK;
 void app_work_close(struct app *a);
-
-/* app_cluster.c */
 int app_cluster_open(struct app *a, struct err *e) MUST_CHECK;
 void app_cluster_close(struct app *a);
 int app_company_open(struct app *a, struct err *e) MUST_CHECK;

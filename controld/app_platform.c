@@ -1,5 +1,6 @@
-/* The part that system administrators set: which setting of the file stands behind which of theirs. */
+/* What system administrators set, with the settings of the file behind it; device logins, which read it. */
 #include "controld/app_parts.h"
+#include "controld/device_login/device_login.h"
 #include "controld/platform/platform.h"
 
 int app_platform_open(struct app *a, struct err *e)
@@ -33,4 +34,27 @@ int app_platform_open(struct app *a, struct err *e)
 void app_platform_close(struct app *a)
 {
 	platform_free(a->platform);
+}
+
+int app_device_login_open(struct app *a, struct err *e)
+{
+	const struct settings *s = a->settings;
+	const struct device_login_conf conf = {
+		.store = a->store,
+		.outbound = a->outbound,
+		.platform = a->platform,
+		.jobs = a->jobs,
+		.oauth_url = s->hytale.oauth_url,
+		.accounts_url = s->hytale.accounts_url,
+		.sessions_url = s->hytale.sessions_url,
+		.open = s->hytale.open,
+		.sessions_max = s->hytale.sessions_max,
+	};
+
+	return device_login_new(&a->device_login, &conf, e);
+}
+
+void app_device_login_close(struct app *a)
+{
+	device_login_free(a->device_login);
 }

@@ -4,6 +4,7 @@
 #include "controld/balancer/balancer.h"
 #include "controld/certs/certs.h"
 #include "controld/clients/clients.h"
+#include "controld/device_login/device_login.h"
 #include "controld/identity/service.h"
 #include "controld/jobs/jobs.h"
 #include "controld/notify/notify.h"
@@ -60,6 +61,7 @@ static const struct {
 	{ jobs_erasures, &jobs_erasures_n },
 	{ notify_erasures, &notify_erasures_n },
 	{ panels_erasures, &panels_erasures_n },
+	{ device_login_erasures, &device_login_erasures_n },
 	{ identity_erasures, &identity_erasures_n },
 };
 

@@ -2,6 +2,7 @@
 
 #include "common/base/clock.h"
 #include "controld/certs/certificate.h"
+#include "controld/device_login/device_login.h"
 #include "controld/notify/notify.h"
 #include "controld/platform/setting.h"
 #include "controld/rest/idempotency.h"
@@ -10,7 +11,9 @@
 #include "controld/store/secrets.h"
 #include "controld/store/store.h"
 
-static const size_t one = 1;
+static const size_t one = 1, two = 2;
+
+_Static_assert(ACCOUNT_SEALED_N == 2 && GAME_SESSION_SEALED_N == 2, "as `two` says");
 
 static const struct {
 	const struct sealed_column *all;
@@ -21,6 +24,8 @@ static const struct {
 	{ &setting_sealed, &one },
 	{ webhook_sealed, &webhook_sealed_n },
 	{ certificate_sealed, &certificate_sealed_n },
+	{ account_sealed, &two },
+	{ game_session_sealed, &two },
 };
 
 const struct sealed_column *rotate_column(size_t i)

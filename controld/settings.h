@@ -59,7 +59,7 @@ struct settings {
 		int access_log;
 		uint64_t connections_max, connections_per_address_max, requests_per_connection;
 		uint64_t header_max, body_max, header_ms, body_ms, idle_ms, write_ms, stop_ms;
-		uint64_t rate, rate_burst, login_rate;
+		uint64_t rate, rate_burst, login_rate, row_rate;
 	} http;
 	struct {
 		char *oauth_url, *accounts_url, *sessions_url; /* "" for the environment's */

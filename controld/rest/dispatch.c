@@ -165,10 +165,10 @@ static bool call_lost_its_session(const struct err *e)
 	return e->code == ERR_UNAVAILABLE;
 }
 
-static int call_resolve(struct call *c, const char *api_key, struct err *e)
+/* bearer: of the Authorization header, or NULL where that is not for us. */
+static int call_resolve(struct call *c, const char *bearer, const char *api_key, struct err *e)
 {
 	const struct authenticator *auth = c->dispatch->parts.auth;
-	const char *bearer = request_header(&c->rq, "Authorization");
 	int rc = auth->resolve(auth->self, bearer, api_key, &c->rq.identity, e);
 
 	if (rc != 0 && call_lost_its_session(e)) {
@@ -181,18 +181,26 @@ static int call_resolve(struct call *c, const char *api_key, struct err *e)
 static int call_identify(struct call *c, struct err *e)
 {
 	const char *api_key = request_header(&c->rq, "X-API-Key");
+	const bool foreign = (c->entry->route->flags & ROUTE_FOREIGN_BEARER) != 0;
 
-	if (c->entry->route->permission == PERM_PUBLIC)
+	if (c->entry->route->permission == PERM_PUBLIC && !foreign)
 		return 0;
 	if (api_key == NULL)
 		api_key = request_query(&c->rq, "api_key");
-	if (call_resolve(c, api_key, e) != 0)
+	if (foreign && api_key == NULL)
+		return 0;
+	if (call_resolve(c, foreign ? NULL : request_header(&c->rq, "Authorization"), api_key, e) != 0)
 		return -1;
 	c->rq.has_identity = true;
 	if (!identity_allows(&c->rq.identity, c->entry->route->permission))
 		return err_set(e, ERR_FORBIDDEN, NULL, "your role does not allow %s %s", c->entry->route->method,
 			c->entry->route->path);
 	return 0;
+}
+
+static const char *call_who(const struct identity *id)
+{
+	return id->api_key || id->user_id[0] == '\0' ? id->token_id : id->user_id;
 }
 
 static int call_limited(struct call *c, uint64_t wait_ms, struct err *e)
@@ -232,6 +240,26 @@ static int call_count_plan(struct call *c, const char *key, struct err *e)
 	return w.refused ? call_limited(c, (uint64_t)(w.reset_s - now_s) * 1000, e) : 0;
 }
 
+/* What a row says of itself: known callers by who they are, the others by their address. */
+static int call_limit_row(struct call *c, struct err *e)
+{
+	const struct identity *id = &c->rq.identity;
+	const uint64_t per_minute = ROUTE_PER_MINUTE_OF(c->entry->route) * c->conf->row_rate_percent / 100;
+	char who[ADDR_STRLEN], key[RATE_LIMIT_KEY_MAX];
+	struct rate_left left;
+
+	if (per_minute == 0)
+		return 0;
+	addr_print_site(&c->rq.peer, who);
+	(void)str_fmt(key, sizeof key, "r%zx:%s", c->entry->index, c->rq.has_identity ? call_who(id) : who);
+	rate_limit_take_of(c->dispatch->rates, key, per_minute, clock_mono_ns(), &left);
+	call_header_u64(c, "X-RateLimit-Limit", per_minute);
+	call_header_u64(c, "X-RateLimit-Remaining", left.remaining);
+	call_header_u64(c, "X-RateLimit-Reset", (uint64_t)(clock_wall_ms() / 1000) + (left.full_ms + 999) / 1000);
+	call_header_u64(c, "X-RateLimit-Window", 60);
+	return left.wait_ms > 0 ? call_limited(c, left.wait_ms, e) : 0;
+}
+
 static int call_limit_identity(struct call *c, struct err *e)
 {
 	struct dispatch *d = c->dispatch;
@@ -241,7 +269,7 @@ static int call_limit_identity(struct call *c, struct err *e)
 
 	if (!c->rq.has_identity)
 		return 0;
-	(void)str_fmt(key, sizeof key, "i:%s", id->api_key || id->user_id[0] == '\0' ? id->token_id : id->user_id);
+	(void)str_fmt(key, sizeof key, "i:%s", call_who(id));
 	wait_ms = rate_limit_take(d->rates, key, c->rate.rate, c->rate.burst, clock_mono_ns());
 	if (wait_ms > 0)
 		return call_limited(c, wait_ms, e);
@@ -251,7 +279,8 @@ static int call_limit_identity(struct call *c, struct err *e)
 /* 0: the handler may run. 1: the answer is there already. */
 static int call_prepare(struct call *c, struct err *e)
 {
-	if (call_identify(c, e) != 0 || call_limit_identity(c, e) != 0 || input_read(&c->rq, c->conf->body_max, e) != 0)
+	if (call_identify(c, e) != 0 || call_limit_identity(c, e) != 0 || call_limit_row(c, e) != 0 ||
+		input_read(&c->rq, c->conf->body_max, e) != 0)
 		return -1;
 	if (c->errors.n > 0)
 		return -1;

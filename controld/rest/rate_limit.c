@@ -109,6 +109,32 @@ uint64_t rate_limit_take(struct rate_limit *r, const char *key, uint64_t rate, u
 	return wait_ms;
 }
 
+#define MINUTE_S 60 /* a request costs as many tokens, so that rates of less than one a second are whole numbers */
+
+void rate_limit_take_of(
+	struct rate_limit *r, const char *key, uint64_t per_minute, uint64_t now_ns, struct rate_left *out)
+{
+	const uint64_t burst = MINUTE_S * per_minute;
+	struct rate_limit_entry *entry;
+	struct bucket *b;
+
+	*out = (struct rate_left){ .remaining = per_minute };
+	pthread_mutex_lock(&r->lock);
+	if (per_minute > 0 && (entry = rate_limit_find(r, key)) != NULL) {
+		b = &entry->bucket;
+		if (!entry->has_bucket)
+			bucket_init(b, per_minute, burst, now_ns);
+		else if (b->rate != per_minute || b->burst != burst)
+			bucket_set(b, per_minute, burst, now_ns);
+		entry->has_bucket = true;
+		if (bucket_take(b, MINUTE_S, MINUTE_S, now_ns) != MINUTE_S)
+			out->wait_ms = bucket_wait_ns(b, MINUTE_S, now_ns) / 1000000 + 1;
+		out->remaining = b->tokens / MINUTE_S;
+		out->full_ms = bucket_wait_ns(b, burst, now_ns) / 1000000;
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
 void rate_limit_count(struct rate_limit *r, const char *key, uint64_t per_hour, int64_t now_s, struct rate_window *out)
 {
 	struct rate_limit_entry *entry;

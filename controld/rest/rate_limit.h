@@ -26,6 +26,15 @@ void rate_limit_free(struct rate_limit *r);
 /* Takes one token of key's bucket. 0, or the milliseconds until there is one. rate 0 never refuses. */
 uint64_t rate_limit_take(struct rate_limit *r, const char *key, uint64_t rate, uint64_t burst, uint64_t now_ns);
 
+/* The same of a bucket of so many a minute, all of which may be spent at once. */
+struct rate_left {
+	uint64_t wait_ms; /* 0: the token was there */
+	uint64_t remaining;
+	uint64_t full_ms; /* until the bucket is full again */
+};
+void rate_limit_take_of(
+	struct rate_limit *r, const char *key, uint64_t per_minute, uint64_t now_ns, struct rate_left *out);
+
 /* Counts one request in key's hour, which starts with its first request. */
 struct rate_window {
 	uint64_t limit;

@@ -46,7 +46,12 @@ enum route_flags {
 	ROUTE_PARTIAL = 2,  /* body is a partial object (PUT, PATCH) */
 	ROUTE_LOGIN = 4,    /* counts for login throttling: stricter rate limit per address */
 	ROUTE_STREAM = 8,   /* the answer goes on (stream.h): text/event-stream */
+	/* With PERM_PUBLIC: an API key may be shown, and says who asks; Authorization is for somebody else (the handler). */
+	ROUTE_FOREIGN_BEARER = 16,
 };
+/* Of one key, user or address, on this row alone: a token bucket of n, told in X-RateLimit-*; in flags. */
+#define ROUTE_PER_MINUTE(n)      ((unsigned)(n) << 16)
+#define ROUTE_PER_MINUTE_OF(row) ((row)->flags >> 16)
 
 typedef int (*route_fn)(void *feature, struct request *rq, struct reply *rp, struct err *e);
 
@@ -82,7 +87,7 @@ const void *request_raw_body(const struct request *rq, size_t *n);      /* of RO
 const char *request_id(const struct request *rq);
 /* The client; X-Forwarded-For is honoured from trusted proxies only. */
 const struct addr *request_peer(const struct request *rq);
-const struct identity *request_identity(const struct request *rq); /* NULL on PERM_PUBLIC rows */
+const struct identity *request_identity(const struct request *rq); /* NULL on PERM_PUBLIC rows without a key */
 /* All errors of one input; reported together when the handler returns -1. */
 struct err_list *request_errors(struct request *rq);
 /* limit (1..200, default 50) and cursor of a list, validated. */

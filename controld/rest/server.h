@@ -59,6 +59,7 @@ struct server_conf {
 	struct server_rate per_identity;      /* all requests of one user or API key */
 	struct server_rate per_address;       /* all requests of one client address */
 	struct server_rate login_per_address; /* ROUTE_LOGIN rows of one client address */
+	uint64_t row_rate_percent;            /* of what rows say (ROUTE_PER_MINUTE); 0: they are not limited */
 };
 
 /* store: for Idempotency-Key (NULL: the header is ignored). auth: borrowed. */

@@ -5,6 +5,7 @@
 
 #include "common/base/log.h"
 #include "controld/clients/clients.h"
+#include "controld/device_login/device_login.h"
 #include "controld/identity/service.h"
 #include "controld/jobs/jobs.h"
 #include "controld/notify/notify.h"
@@ -299,9 +300,9 @@ static bool is_registered(const char *table)
 		"idempotency_keys",  /* sealed, and gone after a day */
 	};
 	const struct erasure *const *lists[] = { clients_erasures, tunnels_erasures, balancer_erasures, certs_erasures,
-		jobs_erasures, notify_erasures, panels_erasures, identity_erasures };
+		jobs_erasures, notify_erasures, panels_erasures, device_login_erasures, identity_erasures };
 	const size_t n[] = { clients_erasures_n, tunnels_erasures_n, balancer_erasures_n, certs_erasures_n,
-		jobs_erasures_n, notify_erasures_n, panels_erasures_n, identity_erasures_n };
+		jobs_erasures_n, notify_erasures_n, panels_erasures_n, device_login_erasures_n, identity_erasures_n };
 
 	for (size_t i = 0; i < ARRAY_LEN(stay); i++)
 		if (str_eq(stay[i], table))

@@ -131,9 +131,37 @@ static void test_hour(void **state)
 	rate_limit_free(r);
 }
 
+/* So many a minute, all at once if need be; what is left is told. */
+static void of_a_row(void **state)
+{
+	const uint64_t second = UINT64_C(1000000000);
+	struct rate_limit *r;
+	struct rate_left left;
+
+	(void)state;
+	assert_int_equal(rate_limit_new(&r, 10, NULL), 0);
+	for (uint64_t n = 0; n < 5; n++) {
+		rate_limit_take_of(r, "k", 5, second, &left);
+		assert_int_equal(left.wait_ms, 0);
+		assert_int_equal(left.remaining, 4 - n);
+		assert_int_equal(left.full_ms, (n + 1) * 12000);
+	}
+	rate_limit_take_of(r, "k", 5, 2 * second, &left);
+	assert_true(left.wait_ms > 10900 && left.wait_ms <= 11001);
+	assert_int_equal(left.remaining, 0);
+	rate_limit_take_of(r, "k", 5, 13 * second, &left); /* 12 s for one */
+	assert_int_equal(left.wait_ms, 0);
+	rate_limit_take_of(r, "other", 5, 13 * second, &left);
+	assert_int_equal(left.remaining, 4);
+	rate_limit_take_of(r, "k", 5, 1000 * second, &left);
+	assert_int_equal(left.remaining, 4); /* no more than are in a minute */
+	rate_limit_free(r);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(of_a_row),
 		cmocka_unit_test(test_burst_then_rate),
 		cmocka_unit_test(test_long_run_is_the_rate),
 		cmocka_unit_test(test_rate_0_is_no_limit),

@@ -5,6 +5,7 @@
 #include "controld/certs/certs.h"
 #include "controld/clients/clients.h"
 #include "controld/cluster/cluster.h"
+#include "controld/device_login/device_login.h"
 #include "controld/dynamic.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
@@ -82,6 +83,7 @@ static void prepare_main(const char *database)
 	failed += prepare_tables(db, platform_sql, platform_sql_n);
 	failed += prepare_tables(db, panels_sql, panels_sql_n);
 	failed += prepare_tables(db, mail_sql, mail_sql_n);
+	failed += prepare_tables(db, device_login_sql, device_login_sql_n);
 	failed += prepare_tables(db, clients_sql, clients_sql_n);
 	failed += prepare_tables(db, tunnels_sql, tunnels_sql_n);
 	failed += prepare_tables(db, balancer_sql, balancer_sql_n);
