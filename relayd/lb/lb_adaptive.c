@@ -61,7 +61,8 @@ static void adaptive_init(void *own, const struct lb_set *s, struct lb_rand *r)
 /* In flight now, not when the probe was sent: this relay's own part of it is known exactly. */
 static double crowd(const struct adaptive *a, const struct probe *p)
 {
-	return ((double)upstream_in_flight(p->u) + p->others) * a->mean_weight / MAX(1, p->u->conf.weight);
+	return ((double)upstream_in_flight(p->u) + p->others) * a->mean_weight /
+	       MAX(1, upstream_configured_weight(p->u));
 }
 
 static void drop(struct adaptive *a, unsigned i)

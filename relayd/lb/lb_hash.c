@@ -118,10 +118,10 @@ static struct upstream *consistent_pick(const struct lb_set *s, void *own, const
 		first = first != NULL ? first : u;
 		seen[n++] = u;
 		load += upstream_in_flight(u);
-		weight += u->conf.weight;
+		weight += upstream_configured_weight(u);
 	}
 	for (unsigned i = 0; i < n; i++) {
-		const uint64_t mine = seen[i]->conf.weight;
+		const uint64_t mine = upstream_configured_weight(seen[i]);
 
 		/* (in flight + 1) / weight <= mean * LOAD_PERCENT, the new request counted */
 		if (((uint64_t)upstream_in_flight(seen[i]) + 1) * weight * 100 <= (load + n) * mine * LOAD_PERCENT)

@@ -10,7 +10,9 @@
 
 static unsigned tier_of(const struct upstream *u)
 {
-	return u->conf.backup ? LB_TIERS_MAX - 1 : MIN(u->conf.tier, LB_TIERS_MAX - 2);
+	const uint8_t tier = __atomic_load_n(&u->conf.tier, __ATOMIC_RELAXED);
+
+	return __atomic_load_n(&u->conf.backup, __ATOMIC_RELAXED) ? LB_TIERS_MAX - 1 : MIN(tier, LB_TIERS_MAX - 2);
 }
 
 /* ---- building ---- */
@@ -78,7 +80,7 @@ static uint64_t weight_up(const struct lb_set *s)
 	uint64_t up = 0;
 
 	for (uint32_t i = 0; i < s->n; i++)
-		up += upstream_is_up(s->ups[i]) ? s->ups[i]->conf.weight : 0;
+		up += upstream_is_up(s->ups[i]) ? upstream_configured_weight(s->ups[i]) : 0;
 	return up;
 }
 
@@ -234,7 +236,8 @@ bool lb_worker_take(struct lb_worker *w, struct lb_ask *ask, uint64_t key, struc
 	ask->rand = &w->rand;
 	ask->panic = lb_pool_panics(p);
 	found = bsearch(&key, p->by_key, p->n_by_key, sizeof *p->by_key, compare_key);
-	if (found == NULL || (*found)->conf.weight == 0 || !lb_usable(*found, ask) || !upstream_acquire(*found))
+	if (found == NULL || upstream_configured_weight(*found) == 0 || !lb_usable(*found, ask) ||
+		!upstream_acquire(*found))
 		return false;
 	*out = *found;
 	return true;

@@ -90,7 +90,7 @@ static void due_init(void *own, const struct lb_set *s, struct lb_rand *r)
 	struct due *heap = own;
 
 	for (uint32_t i = 0; i < s->n; i++) {
-		const uint64_t turn = TURN / ((uint64_t)s->ups[i]->conf.weight << 8);
+		const uint64_t turn = TURN / MAX(1, (uint64_t)upstream_configured_weight(s->ups[i]) << 8);
 
 		heap[i] = (struct due){ turn, i, (uint32_t)lb_rand_next(r) };
 	}
@@ -105,7 +105,7 @@ static struct upstream *due_pick(const struct lb_set *s, void *own, const struct
 	for (unsigned i = 0; i < TRIES; i++) {
 		struct upstream *u = s->ups[heap[0].index];
 
-		heap[0].at += TURN / upstream_weight(u, ask->now_ns);
+		heap[0].at += TURN / MAX(1, upstream_weight(u, ask->now_ns));
 		sink(heap, s->n, 0);
 		if (lb_usable(u, ask))
 			return u;

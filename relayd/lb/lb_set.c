@@ -19,7 +19,7 @@ bool lb_usable(const struct upstream *u, const struct lb_ask *ask)
 {
 	if (!ask->panic && !upstream_is_up(u))
 		return false;
-	if (u->conf.max_in_flight != 0 && upstream_in_flight(u) >= u->conf.max_in_flight)
+	if (upstream_max_in_flight(u) != 0 && upstream_in_flight(u) >= upstream_max_in_flight(u))
 		return false;
 	for (unsigned i = 0; i < ask->n_tried; i++)
 		if (ask->tried[i] == u)

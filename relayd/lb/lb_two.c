@@ -17,8 +17,8 @@ static struct upstream *draw_usable(const struct lb_set *s, const struct lb_ask 
 
 		if (u == other || !lb_usable(u, ask))
 			continue;
-		if (u->conf.slow_start_ns != 0 &&
-			lb_rand_below(ask->rand, u->conf.weight << 8) >= upstream_weight(u, ask->now_ns))
+		if (upstream_slow_start_ns(u) != 0 &&
+			lb_rand_below(ask->rand, upstream_configured_weight(u) << 8) >= upstream_weight(u, ask->now_ns))
 			continue;
 		return u;
 	}

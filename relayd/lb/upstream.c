@@ -13,11 +13,21 @@ void upstream_init(struct upstream *u, const struct upstream_conf *conf)
 	u->conf.weight = MIN(conf->weight, UPSTREAM_WEIGHT_MAX);
 }
 
+void upstream_reconfigure(struct upstream *u, const struct upstream_conf *conf)
+{
+	__atomic_store_n(&u->conf.weight, MIN(conf->weight, UPSTREAM_WEIGHT_MAX), __ATOMIC_RELAXED);
+	__atomic_store_n(&u->conf.max_in_flight, conf->max_in_flight, __ATOMIC_RELAXED);
+	__atomic_store_n(&u->conf.slow_start_ns, conf->slow_start_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&u->conf.tier, conf->tier, __ATOMIC_RELAXED);
+	__atomic_store_n(&u->conf.backup, conf->backup, __ATOMIC_RELAXED);
+}
+
 bool upstream_acquire(struct upstream *u)
 {
 	const uint32_t before = __atomic_fetch_add(&u->in_flight, 1, __ATOMIC_RELAXED);
+	const uint32_t most = upstream_max_in_flight(u);
 
-	if (u->conf.max_in_flight == 0 || before < u->conf.max_in_flight)
+	if (most == 0 || before < most)
 		return true;
 	__atomic_fetch_sub(&u->in_flight, 1, __ATOMIC_RELAXED);
 	return false;
@@ -43,8 +53,8 @@ bool upstream_set_down(struct upstream *u, uint32_t reason, bool down, uint64_t 
 
 uint64_t upstream_weight(const struct upstream *u, uint64_t now_ns)
 {
-	const uint64_t since = __atomic_load_n(&u->up_since_ns, __ATOMIC_RELAXED), span = u->conf.slow_start_ns;
-	const uint64_t full = (uint64_t)u->conf.weight << 8;
+	const uint64_t since = __atomic_load_n(&u->up_since_ns, __ATOMIC_RELAXED), span = upstream_slow_start_ns(u);
+	const uint64_t full = (uint64_t)upstream_configured_weight(u) << 8;
 	uint64_t up;
 
 	if (since == 0 || span == 0 || now_ns - since >= span || full == 0)

@@ -2,7 +2,8 @@
  * upstream - one target of a pool: what was configured, and what all workers know about it.
  *
  * Owner:  the pool's object; workers borrow it as long as they hold the pool.
- * Thread: what is configured never changes. What is known is atomics, each right by itself and read as it comes: a choice made
+ * Thread: what is configured is changed by the control thread (upstream_reconfigure()), while workers still choose by tables of
+ *         before. What is known is atomics, each right by itself and read as it comes: a choice made
  *         on a value that has just changed is a little worse, never wrong. The atomics begin a
  *         cache line, so that two targets do not disturb each other: aligned_alloc(), not malloc().
  */
@@ -44,6 +45,22 @@ struct upstream {
 #define UPSTREAM_EJECTED   2u /* its answers say so */
 
 void upstream_init(struct upstream *u, const struct upstream_conf *conf);
+/* All but the key; sets and pools that it is in are made anew afterwards. */
+void upstream_reconfigure(struct upstream *u, const struct upstream_conf *conf);
+
+/* For workers. */
+static inline uint32_t upstream_configured_weight(const struct upstream *u)
+{
+	return __atomic_load_n(&u->conf.weight, __ATOMIC_RELAXED);
+}
+static inline uint32_t upstream_max_in_flight(const struct upstream *u)
+{
+	return __atomic_load_n(&u->conf.max_in_flight, __ATOMIC_RELAXED);
+}
+static inline uint64_t upstream_slow_start_ns(const struct upstream *u)
+{
+	return __atomic_load_n(&u->conf.slow_start_ns, __ATOMIC_RELAXED);
+}
 
 static inline uint32_t upstream_in_flight(const struct upstream *u)
 {
