@@ -54,6 +54,14 @@ void http_writer_request(struct http_writer *w, struct http_span method, struct 
 	put_str(w, " HTTP/1.1\r\n");
 }
 
+void http_writer_connect(struct http_writer *w, struct http_span authority)
+{
+	must(w, authority.n > 0 && all(authority, HTTP_IS_TARGET));
+	put_str(w, "CONNECT ");
+	put(w, authority.p, authority.n);
+	put_str(w, " HTTP/1.1\r\n");
+}
+
 const char *http_writer_reason(unsigned status)
 {
 	static const struct {
@@ -151,13 +159,23 @@ static bool stays(const struct http_field *f, uint64_t without)
 	return f->flags == 0 && (without >> f->id & 1) == 0;
 }
 
+#define WRITTEN_HERE (HTTP_SET(CONTENT_LENGTH) | HTTP_SET(TRANSFER_ENCODING))
+
+void http_writer_line(struct http_writer *w, const struct http_head *h, uint16_t field, uint64_t without)
+{
+	const struct http_span line = http_head_line(h, field);
+
+	if (stays(&h->fields[field], (without | WRITTEN_HERE) & ~UINT64_C(1)))
+		put(w, line.p, line.n);
+}
+
 /*
  * The lines were checked when they were read, so they are copied as they stand, neighbours at once. In a trailer section
  * lines may be missing between two fields; there each goes by itself.
  */
 void http_writer_fields(struct http_writer *w, const struct http_head *h, uint64_t without)
 {
-	without = (without | HTTP_SET(CONTENT_LENGTH) | HTTP_SET(TRANSFER_ENCODING)) & ~UINT64_C(1);
+	without = (without | WRITTEN_HERE) & ~UINT64_C(1);
 	for (uint16_t i = 0; i < h->n; i++) {
 		uint16_t last = i;
 		struct http_span line;

@@ -20,6 +20,8 @@ struct http_writer {
 void http_writer_init(struct http_writer *w, void *dst, size_t cap);
 /* "GET /path?query HTTP/1.1"; always origin-form, or '*'. query with its '?', may be empty. */
 void http_writer_request(struct http_writer *w, struct http_span method, struct http_span path, struct http_span query);
+/* "CONNECT host:port HTTP/1.1". */
+void http_writer_connect(struct http_writer *w, struct http_span authority);
 /* reason NULL: the usual one. */
 void http_writer_status(struct http_writer *w, unsigned status, const char *reason);
 void http_writer_field(struct http_writer *w, const char *name, struct http_span value);
@@ -33,6 +35,8 @@ void http_writer_field_u64(struct http_writer *w, const char *name, uint64_t val
  * `without`, and what says the length of the content, which http_writer_framing() writes.
  */
 void http_writer_fields(struct http_writer *w, const struct http_head *h, uint64_t without);
+/* One of them, unless it is one of those. */
+void http_writer_line(struct http_writer *w, const struct http_head *h, uint16_t field, uint64_t without);
 /*
  * Content-Length or Transfer-Encoding, for content that is passed on as it comes in. What came until the end of its
  * connection goes out chunked, or, to HTTP/1.0, until the end again (*until_close true then).
