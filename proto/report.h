@@ -41,7 +41,14 @@
 	X(connect_us, "microseconds from dialling those targets until they were, in sum") \
 	X(refused_login, "refused: no login, or a wrong one (SOCKS5)")                    \
 	X(refused_destination, "refused: where to is not on the mapping's list (SOCKS5)") \
-	X(refused_protocol, "refused: not what the mapping's protocol says (SOCKS5)")
+	X(refused_protocol, "refused: not what the mapping's protocol says (SOCKS5)")     \
+	X(requests, "HTTP requests")                                                      \
+	X(answers_2xx, "answers of 200 to 299")                                           \
+	X(answers_3xx, "answers of 300 to 399")                                           \
+	X(answers_4xx, "answers of 400 to 499")                                           \
+	X(answers_5xx, "answers of 500 to 599")                                           \
+	X(retries, "requests sent again, to another target")                              \
+	X(answer_us, "microseconds from sending requests until their answers began, in sum")
 
 enum meter_counter {
 #define X(name, what) METER_##name,

@@ -8,6 +8,7 @@
 #include "relayd/conf/refusals.h"
 #include "relayd/conf/snapshot.h"
 #include "relayd/data_dir.h"
+#include "relayd/http_setup.h"
 #include "relayd/limit/quotas.h"
 #include "relayd/loop/workers.h"
 #include "relayd/meter/meter.h"
@@ -195,6 +196,7 @@ static int start_forwarding(struct engine *g, const struct settings *s, struct e
 		.refusals = g->refusals,
 		.loop = g->loop,
 		.fronts = g->fronts,
+		.http = &g->http,
 		.quotas = g->quotas };
 	const struct running_conf conf = { .services = &g->services,
 		.refusals = g->refusals,
@@ -209,6 +211,8 @@ static int start_forwarding(struct engine *g, const struct settings *s, struct e
 		.hurry = on_refusals,
 		.arg = g };
 
+	if (http_setup_init(&g->http, s) != 0)
+		return err_set(e, ERR_NOMEM, NULL, "routes: out of memory");
 	if (start_agents(g, s, &env, e) != 0 || make_fronts(g, s, &env, e) != 0 ||
 		services_init(&g->services, &env, e) != 0 || workers_start(g->workers, e) != 0)
 		return -1;
@@ -269,6 +273,7 @@ void engine_fini(struct engine *g)
 	for (int i = 0; i < FRONTS_N; i++)
 		front_free(g->fronts[i]);
 	workers_free(g->workers);
+	http_setup_fini(&g->http);
 	meter_close(g->meter);
 	quotas_free(g->quotas);
 	refusals_free(g->refusals);

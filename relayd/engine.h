@@ -11,6 +11,7 @@
 #include "common/base/macros.h"
 #include "common/uv/fd_budget.h"
 #include "proto/report.h"
+#include "relayd/http/http_conf.h"
 #include "relayd/load.h"
 #include "relayd/services.h"
 
@@ -43,6 +44,7 @@ struct engine {
 	struct services services;
 	char agents_at[NODE_AGENTS_SIZE]; /* where controld tells them to connect; "": nowhere */
 	struct agents *agents;            /* one of the services; NULL: agents.listen is off */
+	struct http_conf http;            /* of the service of routes */
 	struct front *fronts[2];          /* the shared ports, by enum front_kind */
 	struct running *running;
 	struct quotas *quotas;

@@ -1,6 +1,7 @@
 #include "relayd/services.h"
 
 #include "relayd/datagram/datagram_service.h"
+#include "relayd/http/http_service.h"
 #include "relayd/stream/stream_service.h"
 #include "relayd/vhost/vhost_service.h"
 
@@ -12,6 +13,7 @@ int services_init(struct services *s, const struct service_env *env, struct err 
 	static int (*const makers[])(struct service * out, const struct service_env *env, struct err *e) = {
 		stream_service_new,
 		datagram_service_new,
+		http_service_new, /* before those that open the shared ports: a host must not be unknown only because it comes next */
 		vhost_http_service_new,
 		vhost_tls_service_new,
 	};

@@ -7,6 +7,7 @@
 #include "common/net/allow.h"
 #include "proto/join.h"
 #include "proto/report.h"
+#include "relayd/http_setup.h"
 #include "relayd/vhost/front.h"
 
 #include <stdlib.h>
@@ -92,6 +93,25 @@ static const struct conf_key keys[] = {
 		.max = 16,
 		.help = "Links that an agent has ready for each of this relay's workers, while its client's mappings "
 			"want a link for each connection, or carry so much that they get one; 0 for none." },
+	{ .key = "backends.idle_max",
+		.env = "RELAYD_BACKENDS_IDLE_MAX",
+		.type = CONF_U64,
+		.offset = AT(backends_idle_max),
+		.def = "64",
+		.min = 0,
+		.max = 65536,
+		.unit = "connections",
+		.help = "Connections to a backend that wait for a next request, for each backend and worker, where its "
+			"pool does not say it; 0 for none." },
+	{ .key = "backends.idle_timeout",
+		.env = "RELAYD_BACKENDS_IDLE_TIMEOUT",
+		.type = CONF_DURATION,
+		.offset = AT(backends_idle_ms),
+		.def = "30s",
+		.min = 100,
+		.max = 3600000,
+		.unit = "duration",
+		.help = "How long one of them waits, where its pool does not say it; less than the backends do." },
 	{ .key = "controld",
 		.env = "RELAYD_CONTROLD",
 		.type = CONF_STR,
@@ -167,6 +187,60 @@ static const struct conf_key keys[] = {
 		.max = 1000000,
 		.unit = "connections",
 		.help = "Of these from one source address; 0 for no limit, as behind a load balancer." },
+	{ .key = "http.body_max",
+		.env = "RELAYD_HTTP_BODY_MAX",
+		.type = CONF_SIZE,
+		.offset = AT(http_body_max),
+		.def = "0",
+		.min = 0,
+		.max = 1125899906842624,
+		.unit = "bytes",
+		.help = "Content of a request to a route that has no limit of its own; 0 for no limit." },
+	{ .key = "http.body_timeout",
+		.env = "RELAYD_HTTP_BODY_TIMEOUT",
+		.type = CONF_DURATION,
+		.offset = AT(http_body_timeout_ms),
+		.def = "60s",
+		.min = 100,
+		.max = 3600000,
+		.unit = "duration",
+		.help = "How long the content of a request may be silent." },
+	{ .key = "http.fields_max",
+		.env = "RELAYD_HTTP_FIELDS_MAX",
+		.type = CONF_U64,
+		.offset = AT(http_fields_max),
+		.def = "100",
+		.min = 10,
+		.max = 128,
+		.unit = "fields",
+		.help = "Fields in the head of a request or an answer." },
+	{ .key = "http.head_max",
+		.env = "RELAYD_HTTP_HEAD_MAX",
+		.type = CONF_SIZE,
+		.offset = AT(http_head_max),
+		.def = "32KiB",
+		.min = 1024,
+		.max = 65535,
+		.unit = "bytes",
+		.help = "The head of a request or an answer." },
+	{ .key = "http.head_timeout",
+		.env = "RELAYD_HTTP_HEAD_TIMEOUT",
+		.type = CONF_DURATION,
+		.offset = AT(http_head_timeout_ms),
+		.def = "10s",
+		.min = 100,
+		.max = 600000,
+		.unit = "duration",
+		.help = "How long the head of a request may take, from its first byte." },
+	{ .key = "http.idle_timeout",
+		.env = "RELAYD_HTTP_IDLE_TIMEOUT",
+		.type = CONF_DURATION,
+		.offset = AT(http_idle_timeout_ms),
+		.def = "60s",
+		.min = 100,
+		.max = 3600000,
+		.unit = "duration",
+		.help = "How long a client's connection waits for a next request." },
 	{ .key = "http.listen",
 		.env = "RELAYD_HTTP_LISTEN",
 		.type = CONF_STR,
@@ -185,6 +259,33 @@ static const struct conf_key keys[] = {
 		.unit = "port",
 		.help = "The port that clients are told, when another machine in front passes it on to http.listen; 0 "
 			"for the first of those." },
+	{ .key = "http.response_timeout",
+		.env = "RELAYD_HTTP_RESPONSE_TIMEOUT",
+		.type = CONF_DURATION,
+		.offset = AT(http_response_timeout_ms),
+		.def = "60s",
+		.min = 100,
+		.max = 86400000,
+		.unit = "duration",
+		.help = "How long a backend may take to begin its answer, and be silent within it, where neither the "
+			"route nor the pool says it." },
+	{ .key = "http.trusted_proxies",
+		.env = "RELAYD_HTTP_TRUSTED_PROXIES",
+		.type = CONF_STR,
+		.offset = AT(http_trusted_proxies),
+		.def = "",
+		.unit = "ranges",
+		.help = "Load balancers in front, as address ranges by comma: what they say of their clients (PROXY "
+			"header, X-Forwarded-For and the like) is believed; of others it is dropped." },
+	{ .key = "http.tunnel_timeout",
+		.env = "RELAYD_HTTP_TUNNEL_TIMEOUT",
+		.type = CONF_DURATION,
+		.offset = AT(http_tunnel_timeout_ms),
+		.def = "1h",
+		.min = 1000,
+		.max = 86400000,
+		.unit = "duration",
+		.help = "How long a connection that changed its protocol (WebSocket) may be silent." },
 	{ .key = "join.token",
 		.env = "RELAYD_JOIN_TOKEN",
 		.type = CONF_STR,
@@ -283,6 +384,13 @@ static const struct conf_key keys[] = {
 		.unit = "bytes",
 		.help = "How much more of each quota may pass here than controld has granted, while it does not "
 			"answer." },
+	{ .key = "region",
+		.env = "RELAYD_REGION",
+		.type = CONF_STR,
+		.offset = AT(region),
+		.def = "",
+		.unit = "name",
+		.help = "Where this relay is: backends of the same region are nearer than others." },
 	{ .key = "report.heartbeat_interval",
 		.env = "RELAYD_HEARTBEAT_INTERVAL",
 		.type = CONF_DURATION,
@@ -386,6 +494,17 @@ static int check_listens(const char *key, const char *listen, struct err_list *e
 		FRONT_LISTEN_MAX);
 }
 
+static int check_ranges(const char *key, const char *list, struct err_list *errs)
+{
+	struct mapping_cidrs none = { .items = NULL };
+
+	if (http_setup_ranges(&none, list) != 0)
+		return err_list_add(errs, ERR_VALIDATION, key, "format", list,
+			"%s: '%s' is not a list of at most %d address ranges by comma", key, list, MAPPING_CIDRS_MAX);
+	mapping_cidrs_fini(&none);
+	return 0;
+}
+
 static int check_advertise(const char *at, struct err_list *errs)
 {
 	char host[NODE_AGENTS_SIZE];
@@ -457,6 +576,8 @@ int settings_load(struct settings *out, const struct conf_source *src, struct er
 		r |= check_listens("http.listen", s.http_listen, errs);
 	if (s.tls_listen != NULL)
 		r |= check_listens("tls.listen", s.tls_listen, errs);
+	if (s.http_trusted_proxies != NULL)
+		r |= check_ranges("http.trusted_proxies", s.http_trusted_proxies, errs);
 	if (s.agents_advertise != NULL)
 		r |= check_advertise(s.agents_advertise, errs);
 	if (s.join_token != NULL)

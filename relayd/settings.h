@@ -21,6 +21,12 @@ struct settings {
 	char *agents_proxies;
 	uint64_t agents_reserve;
 	uint64_t agents_backoff_ms;
+	uint64_t backends_idle_max, backends_idle_ms;
+	uint64_t http_body_max, http_fields_max, http_head_max;
+	uint64_t http_body_timeout_ms, http_head_timeout_ms, http_idle_timeout_ms;
+	uint64_t http_response_timeout_ms, http_tunnel_timeout_ms;
+	char *http_trusted_proxies;                 /* ranges by comma */
+	char *region;                               /* "": none */
 	char *controld;                             /* host:port, several by comma */
 	char *http_listen, *tls_listen;             /* address:port, several by comma, or "off" */
 	uint64_t http_public_port, tls_public_port; /* 0: as listen */

@@ -16,14 +16,15 @@
 	" + excluded." #name " < -" TOTAL_MAX " THEN -" TOTAL_MAX " ELSE traffic." #name " + excluded." #name " END"
 #define ADD_NAME(name, what) ", " #name " = " ADDED(name)
 
-_Static_assert(METER_COUNTERS_N == 23, "SQL_ADD binds one value for each counter, and a migration adds its column");
+_Static_assert(METER_COUNTERS_N == 30, "SQL_ADD binds one value for each counter, and a migration adds its column");
 
 enum { SQL_ADD, SQL_OPEN, SQL_SERVE, SQL_GET };
 static const char *const sql[] = {
 	[SQL_ADD] = "INSERT INTO traffic (scope, tenant_id, id, user_id, updated_ms, active" METER_COUNTERS(
 		COMMA_NAME) ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
 			    "?18, ?19, ?20, ?21, "
-			    "?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29) ON CONFLICT (scope, id, tenant_id) DO UPDATE SET "
+			    "?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36) ON CONFLICT "
+			    "(scope, id, tenant_id) DO UPDATE SET "
 			    "updated_ms = "
 			    "excluded.updated_ms, "
 			    "active = " ADDED(active) METER_COUNTERS(ADD_NAME),

@@ -60,10 +60,11 @@ struct service_env {
 	struct fd_budget *fds;
 	struct meter *meter;
 	struct refusals *refusals;
-	struct uv_loop_s *loop; /* the control thread's */
-	struct agents *agents;  /* NULL: this relay takes none */
-	struct front **fronts;  /* the shared ports, by enum front_kind (relayd/vhost/front.h) */
-	struct quotas *quotas;  /* NULL: mappings are not metered by one */
+	struct uv_loop_s *loop;       /* the control thread's */
+	struct agents *agents;        /* NULL: this relay takes none */
+	struct front **fronts;        /* the shared ports, by enum front_kind (relayd/vhost/front.h) */
+	const struct http_conf *http; /* NULL: no routes (relayd/http/http_conf.h) */
+	struct quotas *quotas;        /* NULL: mappings are not metered by one */
 };
 
 #endif

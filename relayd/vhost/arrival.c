@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "relayd/vhost/arrival.h"
 
 #include "common/base/sm.h"
@@ -156,6 +155,8 @@ static void conclude(struct arrival *a, enum opening_kind kind, const struct ope
 	struct front_seat *s = a->seat;
 	struct vhost *v = kind == OPENING_FOUND ? host_map_find(&s->hosts, o->host) : NULL;
 
+	if (v == NULL && (kind == OPENING_FOUND || kind == OPENING_NO_HOST || kind == OPENING_BAD))
+		v = s->other;
 	if (v != NULL) {
 		serve(a, v, proxied);
 		return;

@@ -54,6 +54,7 @@ struct front_seat {
 	struct source_table *sources; /* all seats share it */
 	unsigned waiting_max;         /* of this worker */
 	struct host_map hosts;
+	struct vhost *other; /* takes the HTTP connections that are nobody's, and answers them; NULL: arrival.c does */
 	struct slab arrivals;
 	struct list waiting, leaving; /* arrivals, oldest first */
 	struct front_doors *doors;    /* NULL: not accepting */

@@ -1,0 +1,9 @@
+-- compatible: 34
+-- What relays count of the requests of routes and backends.
+ALTER TABLE traffic ADD COLUMN requests BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE traffic ADD COLUMN answers_2xx BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE traffic ADD COLUMN answers_3xx BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE traffic ADD COLUMN answers_4xx BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE traffic ADD COLUMN answers_5xx BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE traffic ADD COLUMN retries BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE traffic ADD COLUMN answer_us BIGINT NOT NULL DEFAULT 0;

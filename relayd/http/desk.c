@@ -1,0 +1,45 @@
+#include "relayd/http/desk.h"
+
+#include "common/base/rand.h"
+#include "relayd/http/exchange_inside.h"
+#include "relayd/http/h1_back.h"
+#include "relayd/http/h1_front.h"
+#include "relayd/loop/service.h"
+#include "relayd/vhost/front.h"
+
+#include <stdlib.h>
+
+struct http_desk *desk_new(struct worker *w, const struct service_env *env, const struct http_conf *conf)
+{
+	struct http_desk *d = calloc(1, sizeof *d);
+	uint64_t seed;
+
+	if (d == NULL)
+		return NULL;
+	d->worker = w;
+	d->conf = conf;
+	d->agents = env->agents;
+	d->filters = conf->filters;
+	for (int i = 0; i < FRONTS_N; i++)
+		d->seats[i] = front_seat(env->fronts[i], w);
+	slab_init(&d->exchanges, sizeof(struct exchange) + (d->filters != NULL ? d->filters->state_size : 0));
+	slab_init(&d->fronts, h1_front_size());
+	slab_init(&d->backs, h1_back_size());
+	list_init(&d->connections);
+	list_init(&d->backs_all);
+	rand_bytes(&seed, sizeof seed);
+	rand_bytes(&d->id_prefix, sizeof d->id_prefix);
+	lb_rand_init(&d->rand, seed);
+	return d;
+}
+
+void desk_free(struct http_desk *d)
+{
+	if (d == NULL)
+		return;
+	slab_fini(&d->exchanges);
+	slab_fini(&d->fronts);
+	slab_fini(&d->backs);
+	blocks_fini(&d->blocks);
+	free(d);
+}

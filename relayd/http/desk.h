@@ -1,0 +1,59 @@
+/*
+ * desk - what the HTTP engine keeps on one worker: its connections and exchanges, memory for them, and what a callback works with.
+ *
+ * Owner: the service; used by everything in this folder. Thread: the worker's; counts may be read by any.
+ */
+#ifndef PORTWAY_RELAYD_HTTP_DESK_H
+#define PORTWAY_RELAYD_HTTP_DESK_H
+
+#include "common/uv/slab.h"
+#include "common/uv/worker.h"
+#include "relayd/http/block.h"
+#include "relayd/http/edit.h"
+#include "relayd/http/http_conf.h"
+#include "relayd/http/where.h"
+#include "relayd/lb/lb_rand.h"
+
+struct agents;
+struct front_seat;
+struct http_filters;
+struct service_env;
+
+struct http_desk {
+	struct worker *worker;
+	const struct http_conf *conf;
+	const struct http_filters *filters; /* NULL: none */
+	struct agents *agents;              /* NULL: this relay takes none */
+	struct where stranger;              /* takes connections that are nobody's, while there are sites */
+	struct site_seat *any;              /* of "*"; NULL: there is none */
+	unsigned sites;                     /* that are open here */
+	struct front_seat *seats[2];        /* by enum front_kind: whose hosts lead here */
+	struct slab exchanges, fronts, backs;
+	struct blocks blocks;
+	struct list connections; /* of clients */
+	struct list backs_all;
+	struct lb_rand rand;
+	uint64_t id_prefix, id_last; /* of requests */
+	bool closing;                /* connections end with the answer under way */
+	struct http_counts counts;
+	/* of the running callback */
+	struct http_head asked, answered; /* tables for heads that come whole */
+	struct edit request_edit, response_edit;
+	char path[HTTP_HEAD_MAX + 1];
+};
+
+/* NULL: out of memory. */
+struct http_desk *desk_new(struct worker *w, const struct service_env *env, const struct http_conf *conf);
+/* Everything was closed, and is buried. */
+void desk_free(struct http_desk *d);
+
+static inline void desk_count(struct http_desk *d, enum http_counter c)
+{
+	__atomic_store_n(&d->counts.value[c], d->counts.value[c] + 1, __ATOMIC_RELAXED);
+}
+static inline void desk_now(uint64_t *gauge, int by)
+{
+	__atomic_store_n(gauge, *gauge + (uint64_t)(int64_t)by, __ATOMIC_RELAXED);
+}
+
+#endif

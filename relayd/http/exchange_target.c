@@ -1,0 +1,329 @@
+#include "relayd/conf/object.h"
+#include "relayd/http/exchange_inside.h"
+#include "relayd/lb/lb_outlier.h"
+#include "relayd/site/site_env.h"
+
+#include <string.h>
+
+#define LOOK_NS UINT64_C(20000000) /* for places that other workers gave back */
+
+static struct pool_seat *seat_of(const struct exchange *x)
+{
+	return &x->pool->seats[exchange_worker(x)->index];
+}
+
+/* ---- the choice ----------------------------------------------------------------------------------------------------- */
+
+static uint64_t source_key(const struct addr *a)
+{
+	if (a->sa.sa_family == AF_INET)
+		return site_hash(&a->v4.sin_addr, sizeof a->v4.sin_addr);
+	return site_hash(&a->v6.sin6_addr, sizeof a->v6.sin6_addr);
+}
+
+static enum lb_verdict pick(struct exchange *x, struct pool_seat *s, struct upstream **up)
+{
+	const unsigned worker = exchange_worker(x)->index;
+	struct lb_worker *lb = pool_lb(s, worker);
+	struct lb_ask ask = { .now_ns = exchange_worker(x)->now_ns, .n_tried = x->n_tried };
+
+	memcpy(ask.tried, x->tried, sizeof ask.tried);
+	if (x->sticky && lb_worker_take(lb, &ask, x->sticky_key, up))
+		return LB_CHOSEN;
+	if (s->now->lb.conf.algorithm->uses_key)
+		ask.key = source_key(&x->origin.from);
+	return lb_worker_pick(lb, &ask, up);
+}
+
+/* The place is taken. */
+static void start(struct exchange *x, struct backend *b)
+{
+	const unsigned worker = exchange_worker(x)->index;
+
+	x->backend = b;
+	x->placed = true;
+	backend_enter(&b->seats[worker]);
+	tally_count(b->tally, worker, METER_requests, 1);
+	if (x->attempts++ == 0)
+		lb_retry_request(&seat_of(x)->retry);
+	x->back = back_start(x->desk, b, x);
+	if (x->back == NULL) {
+		desk_count(x->desk, HTTP_COUNT_resource);
+		exchange_leave_back(x);
+		exchange_answer_own(x, 503, "no memory or descriptor for a connection");
+		return;
+	}
+	x->back->ops->go(x->back);
+}
+
+static void refuse(struct exchange *x, const char *why)
+{
+	desk_count(x->desk, HTTP_COUNT_unavailable);
+	exchange_count(x, METER_refused_limit, 1);
+	exchange_answer_own(x, 503, why);
+}
+
+static void on_serve(struct task *t)
+{
+	struct pool_seat *s = CONTAINER_OF(t, struct pool_seat, serve);
+
+	while (!list_empty(&s->queue.waiters)) {
+		struct exchange *x = CONTAINER_OF(s->queue.waiters.next, struct exchange, waiter.node);
+		struct upstream *up;
+
+		if (s->now != NULL && pick(x, s, &up) != LB_CHOSEN)
+			return;
+		lb_queue_remove(&s->queue, &x->waiter);
+		x->queued = false;
+		if (s->now == NULL)
+			refuse(x, "the pool is gone");
+		else
+			start(x, backend_of(up));
+	}
+}
+
+static void on_look(struct timer *t)
+{
+	struct pool_seat *s = CONTAINER_OF(t, struct pool_seat, look);
+	struct worker *w = s->worker;
+
+	on_serve(&s->serve);
+	if (s->queue.n > 0)
+		wheel_arm(&w->wheel, &s->look, w->now_ns + LOOK_NS);
+}
+
+static void wait_for_place(struct exchange *x, struct pool_seat *s)
+{
+	struct worker *w = exchange_worker(x);
+
+	if (s->worker == NULL) {
+		s->worker = w;
+		timer_init(&s->look, on_look);
+		task_init(&s->serve, on_serve);
+	}
+	if (!lb_queue_push(&s->queue, &x->waiter, w->now_ns)) {
+		refuse(x, "no backend has a free place");
+		return;
+	}
+	x->queued = true;
+	exchange_set_timer(x);
+	if (!timer_armed(&s->look))
+		wheel_arm(&w->wheel, &s->look, w->now_ns + LOOK_NS);
+}
+
+void exchange_choose(struct exchange *x)
+{
+	struct pool_seat *s = seat_of(x);
+	struct upstream *up;
+
+	if (s->now == NULL) {
+		refuse(x, "the pool is not here");
+		return;
+	}
+	switch (pick(x, s, &up)) {
+	case LB_CHOSEN:
+		start(x, backend_of(up));
+		return;
+	case LB_FULL:
+		wait_for_place(x, s);
+		return;
+	case LB_NONE:
+		refuse(x, "no backend is up");
+	}
+}
+
+/* ---- letting go ----------------------------------------------------------------------------------------------------- */
+
+static void give_place_back(struct exchange *x)
+{
+	struct pool_seat *s;
+
+	if (!x->placed)
+		return;
+	x->placed = false;
+	upstream_release(&x->backend->up);
+	s = seat_of(x);
+	if (s->queue.n > 0)
+		worker_finish(exchange_worker(x), &s->serve);
+}
+
+static void release_back(struct exchange *x, bool whole)
+{
+	struct back *b = x->back;
+
+	x->back = NULL;
+	if (b != NULL)
+		b->ops->release(b, whole);
+	give_place_back(x);
+}
+
+void exchange_leave_back(struct exchange *x)
+{
+	struct backend *b = x->backend;
+
+	if (x->queued)
+		lb_queue_remove(&seat_of(x)->queue, &x->waiter);
+	x->queued = false;
+	release_back(x, false);
+	x->backend = NULL;
+	if (b != NULL)
+		backend_exit(b, exchange_worker(x)->index);
+}
+
+/* How it answered, for passive health and for those who choose by it. */
+static void judge(struct exchange *x, bool failed)
+{
+	struct pool_seat *s = seat_of(x);
+	const uint64_t now = exchange_worker(x)->now_ns;
+
+	if (s->now == NULL || x->backend->seats[exchange_worker(x)->index].left)
+		return;
+	lb_outlier_answer(&s->now->outlier, &x->backend->up, failed, now);
+	if (failed)
+		return;
+	upstream_observe(&x->backend->up, now - x->sent_ns, now);
+	lb_worker_probed(pool_lb(s, exchange_worker(x)->index), &x->backend->up, now - x->sent_ns, 0, now);
+}
+
+/* ---- another attempt ------------------------------------------------------------------------------------------------ */
+
+static bool may_try_again(const struct exchange *x, uint32_t reason, bool sent)
+{
+	const struct route_conf *c = x->route->conf;
+
+	return x->response == ANSWER_NONE && !x->closed && !x->given && x->attempts <= c->retries &&
+	       (c->retry_on & reason) != 0 && x->n_tried < LB_TRIED_MAX && (!sent || exchange_is_idempotent(x)) &&
+	       exchange_worker(x)->now_ns < x->total_due_ns &&
+	       lb_retry_take(&seat_of(x)->retry, exchange_worker(x)->now_ns);
+}
+
+/* The one that failed has been left. */
+static void begin_again(struct exchange *x)
+{
+	x->sent_ns = 0;
+	if (x->request != ASK_WAIT)
+		exchange_ask_move(x, ASK_WAIT);
+	exchange_choose(x);
+}
+
+static void try_again(struct exchange *x)
+{
+	desk_count(x->desk, HTTP_COUNT_retried);
+	exchange_count(x, METER_retries, 1);
+	x->tried[x->n_tried++] = &x->backend->up;
+	exchange_leave_back(x);
+	begin_again(x);
+}
+
+struct failure {
+	uint32_t retry;
+	uint16_t status;
+	bool health; /* it says something of the backend */
+	const char *why;
+};
+static const struct failure failures[] = {
+	[BACK_NO_CONNECTION] = { ROUTE_RETRY_CONNECT, 502, true, "the backend could not be reached" },
+	[BACK_FORBIDDEN] = { ROUTE_RETRY_CONNECT, 502, false, "the backend's address may not be dialled" },
+	[BACK_RESET] = { ROUTE_RETRY_RESET, 502, true, "the backend ended before its answer was whole" },
+	[BACK_TIMED_OUT] = { ROUTE_RETRY_TIMEOUT, 504, true, "the backend did not answer in time" },
+	[BACK_BAD] = { 0, 502, true, "the backend's answer breaks the rules of HTTP" },
+	[BACK_RESOURCE] = { 0, 503, false, "no memory or descriptor for a connection" },
+};
+
+/* A connection that waited may have been ended by the backend the moment it was used: that says nothing about the backend. */
+static bool lost_race(struct exchange *x, enum back_failure why)
+{
+	return why == BACK_RESET && x->back->reused && !x->races && !x->given && x->response == ANSWER_NONE &&
+	       exchange_is_idempotent(x);
+}
+
+static void tell_failure(struct exchange *x, const struct failure *f)
+{
+	if (x->response != ANSWER_NONE) {
+		exchange_fail(x, f->why);
+		return;
+	}
+	desk_count(x->desk, f->status == 504   ? HTTP_COUNT_gateway_timeout
+			    : f->status == 502 ? HTTP_COUNT_bad_gateway
+					       : HTTP_COUNT_unavailable);
+	exchange_count(x, METER_refused_dial, f->retry == ROUTE_RETRY_CONNECT);
+	exchange_leave_back(x);
+	exchange_answer_own(x, f->status, f->why);
+}
+
+void exchange_on_failed(struct exchange *x, enum back_failure why)
+{
+	const struct failure *f = &failures[why];
+
+	if (lost_race(x, why)) {
+		x->races = true;
+		x->attempts--;
+		exchange_leave_back(x);
+		begin_again(x);
+		return;
+	}
+	if (f->health)
+		judge(x, true);
+	if (may_try_again(x, f->retry, x->sent_ns != 0))
+		try_again(x);
+	else
+		tell_failure(x, f);
+}
+
+/* ---- what the backend says ------------------------------------------------------------------------------------------ */
+
+struct exchange_sending exchange_sending(const struct exchange *x)
+{
+	return (struct exchange_sending){
+		.head = { (const char *)x->head->bytes, x->head->n },
+		.asked = { .head = x->method == HTTP_HEAD,
+			.connect = x->method == HTTP_CONNECT,
+			.upgrade = x->upgrade },
+		.content = x->has_content,
+		.chunked = x->chunked,
+	};
+}
+
+void exchange_on_sent(struct exchange *x)
+{
+	x->sent_ns = exchange_worker(x)->now_ns;
+	exchange_ask_move(x, ASK_CONTENT);
+	exchange_set_timer(x);
+}
+
+static bool is_passing_failure(unsigned status)
+{
+	return status >= 502 && status <= 504;
+}
+
+void exchange_on_head(struct exchange *x, const struct http_head *head)
+{
+	const bool final = head->status >= 200 || head->switches;
+
+	if (final) {
+		judge(x, head->status >= 500);
+		if (is_passing_failure(head->status) && may_try_again(x, ROUTE_RETRY_5XX, true)) {
+			try_again(x);
+			return;
+		}
+		x->backend_us = (exchange_worker(x)->now_ns - x->began_ns) / 1000;
+		exchange_count(x, METER_answer_us, (exchange_worker(x)->now_ns - x->sent_ns) / 1000);
+	}
+	x->active_ns = exchange_worker(x)->now_ns;
+	exchange_answer_head(x, head);
+}
+
+void exchange_on_end(struct exchange *x, const struct http_head *trailers)
+{
+	if (x->response == ANSWER_RAW) { /* the way back has ended; the other one may go on */
+		x->origin.ops->end(x, NULL);
+		return;
+	}
+	exchange_answer_end(x, trailers);
+}
+
+/* The answer is with the client: nothing more is wanted of the backend. */
+void exchange_done_with_back(struct exchange *x)
+{
+	release_back(x, x->request == ASK_DONE);
+}

@@ -1,0 +1,67 @@
+/*
+ * filter - where what is done to messages comes in: one table of functions for the whole chain (relayd/filter), in its fixed order.
+ *
+ *   request() -> [ the request goes to a backend ] -> response() -> content()... -> end()
+ *
+ * request() may answer itself (edit.status). response() also sees answers of the relay's own, with head NULL, so error pages are made there.
+ * content() is called only after response() has set edit.recoded. end() is called once for each request() that was called.
+ *
+ * Thread: route_new(), route_free(): control thread; the others: a worker.
+ */
+#ifndef PORTWAY_RELAYD_HTTP_FILTER_H
+#define PORTWAY_RELAYD_HTTP_FILTER_H
+
+#include "common/http/http_head.h"
+#include "relayd/http/edit.h"
+
+#include <stdint.h>
+
+struct addr;
+struct block;
+struct blocks;
+struct err;
+struct route_conf;
+struct worker;
+
+/* What a filter may know of a request; all borrowed for the call, but for what it copies. */
+struct filter_request {
+	struct worker *worker;
+	const struct http_head *head;
+	const struct addr *client;   /* who sent it, behind the proxies that are trusted */
+	const char *host;            /* in the spelling of host_name_take(); "": an address */
+	struct http_span path;       /* in the spelling of route_path_take() */
+	struct http_span request_id; /* as it goes to the backend */
+	bool tls;
+	void *route; /* what route_new() made */
+	void *state; /* state_size bytes of this request, zeroed before request() */
+};
+
+/* How it went; complete when end() is called. */
+struct filter_outcome {
+	uint16_t status; /* 0: the client was gone before there was any */
+	bool aborted;    /* the answer is not whole */
+	bool own;        /* the relay's own answer */
+	unsigned attempts;
+	const char *backend;          /* its id; "": none */
+	const char *why;              /* of an own answer, or an abort; "": nothing was wrong */
+	uint64_t bytes_in, bytes_out; /* of content and heads */
+	uint64_t took_us, backend_us; /* in all; until the backend's head */
+};
+
+enum filter_verdict { FILTER_PASS, FILTER_ANSWER };
+
+struct http_filters {
+	size_t state_size;
+	/* *out NULL: no filter looks at this route. */
+	int (*route_new)(void **out, const struct route_conf *conf, struct err *e);
+	void (*route_free)(void *route);
+	enum filter_verdict (*request)(const struct filter_request *r, struct edit *e);
+	/* status and head of what goes to the client; head NULL: an answer of the relay's own, whose body is e->body. */
+	void (*response)(const struct filter_request *r, unsigned status, const struct http_head *head, struct edit *e);
+	/* Content in, content out (appended to *out); last: no more comes. -1: it failed, and the answer is aborted. */
+	int (*content)(
+		const struct filter_request *r, struct http_span in, bool last, struct blocks *bs, struct block **out);
+	void (*end)(const struct filter_request *r, const struct filter_outcome *how);
+};
+
+#endif

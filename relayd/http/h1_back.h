@@ -1,0 +1,74 @@
+/*
+ * h1_back - a connection to a backend that speaks HTTP/1.1: what its parts share. h1_back.c: requests out, answers in; h1_dial.c: the way
+ * there.
+ *
+ *   NAME --> DIAL --> BUSY <--> IDLE          NAME: the target's name, or a link of its agent, is awaited
+ *     |        |       |  `--> RAW  |         RAW: no messages any more
+ *     +--------+-------+--------+---+--> CLOSED
+ *
+ * Owner: the desk (backs_all). Thread: the worker's.
+ * Ends:  by itself, or h1_back_close(); the memory goes at the end of the round.
+ */
+#ifndef PORTWAY_RELAYD_HTTP_H1_BACK_H
+#define PORTWAY_RELAYD_HTTP_H1_BACK_H
+
+#include "common/http/http_reader.h"
+#include "relayd/http/back.h"
+#include "relayd/http/desk.h"
+#include "relayd/http/inbox.h"
+#include "relayd/http/outbox.h"
+#include "relayd/stream/dial.h"
+#include "relayd/tunnel/agents.h"
+
+enum h1_back_state { H1_BACK_NAME, H1_BACK_DIAL, H1_BACK_BUSY, H1_BACK_RAW, H1_BACK_IDLE, H1_BACK_CLOSED };
+
+struct h1_back {
+	struct back base; /* first */
+	int state;
+	struct http_desk *desk;
+	struct wire wire;
+	struct inbox in;
+	struct outbox out;
+	struct http_reader reader;
+	uint64_t told;  /* of out.sent */
+	bool chunked;   /* the request's content goes in chunks */
+	bool interim;   /* the head that was read last is not the answer's own */
+	bool keeps;     /* the backend would keep the connection */
+	bool answered;  /* the answer is whole */
+	bool finishing; /* RAW: no more will be written behind what waits */
+	bool fd_taken;
+	int failure; /* enum back_failure to be told, or -1 */
+	uint64_t idle_until_ns;
+	struct timer timer;
+	struct task task; /* another turn; the wait for a name; a failure to be told */
+	struct task grave;
+	struct list idle; /* in the seat's */
+	struct list all;  /* in the desk's */
+	struct dial dial;
+	struct agents_tried tried;
+	struct client_gate *gate; /* entered; NULL: no agent's */
+};
+
+size_t h1_back_size(void);
+/* By its link in a seat's list of those that wait; in the desk's list of all. */
+static inline struct h1_back *h1_back_of_idle(struct list *idle)
+{
+	return CONTAINER_OF(idle, struct h1_back, idle);
+}
+static inline struct h1_back *h1_back_of_all(struct list *all)
+{
+	return CONTAINER_OF(all, struct h1_back, all);
+}
+void h1_back_close(struct h1_back *b, bool reset);
+
+/* ---- between the two files ------------------------------------------------------------------------------------------ */
+void h1_back_move(struct h1_back *b, enum h1_back_state to);
+void h1_back_fail(struct h1_back *b, enum back_failure why); /* told later in this round */
+void h1_back_on_connected(struct h1_back *b);
+void h1_dial_begin(struct h1_back *b);
+void h1_dial_find(struct h1_back *b); /* again, when the name is known or a link is there */
+void h1_dial_on_event(struct h1_back *b, uint32_t events);
+void h1_dial_on_due(struct h1_back *b);
+void h1_dial_end(struct h1_back *b); /* what it held */
+
+#endif

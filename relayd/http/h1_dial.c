@@ -1,0 +1,231 @@
+#include "common/base/str.h"
+#include "common/net/proxy_protocol.h"
+#include "common/tunnel/stream_side.h"
+#include "common/uv/fd_budget.h"
+#include "relayd/http/h1_back.h"
+#include "relayd/tunnel/client_gate.h"
+
+static const struct mapping_conf *dial_of(const struct h1_back *b)
+{
+	return &b->base.backend->dial;
+}
+
+static struct backend_seat *seat_of(const struct h1_back *b)
+{
+	return &b->base.backend->seats[b->desk->worker->index];
+}
+
+static void set_timer(struct h1_back *b)
+{
+	if (b->dial.due_ns == UINT64_MAX)
+		wheel_disarm(&b->timer);
+	else
+		wheel_arm(&b->desk->worker->wheel, &b->timer, b->dial.due_ns);
+}
+
+void h1_dial_end(struct h1_back *b)
+{
+	dial_fini(&b->dial);
+	if (b->gate != NULL) {
+		client_gate_leave(b->gate);
+		client_gate_unref(b->gate);
+		b->gate = NULL;
+	}
+}
+
+static void connected(struct h1_back *b)
+{
+	dial_fini(&b->dial);
+	wheel_disarm(&b->timer);
+	wire_open_clear(&b->wire);
+	h1_back_on_connected(b);
+}
+
+/* ---- a socket of this relay ------------------------------------------------------------------------------------------ */
+
+/* The next of the target's addresses, or the end. */
+static void dial_some(struct h1_back *b)
+{
+	struct worker *w = b->desk->worker;
+	const int fd = dial_next(&b->dial, dial_of(b), w->now_ns);
+	io_event_fn on_event = b->wire.side.io.on_event;
+
+	if (fd < 0) {
+		h1_back_fail(b, BACK_NO_CONNECTION);
+		return;
+	}
+	side_init(&b->wire.side, on_event, fd);
+	if (io_add(w, &b->wire.side.io, IO_STREAM) != 0) {
+		io_close(&b->wire.side.io);
+		h1_back_fail(b, BACK_RESOURCE);
+		return;
+	}
+	set_timer(b);
+}
+
+/* ---- an agent that dials --------------------------------------------------------------------------------------------- */
+
+static int open_stream(struct h1_back *b, const struct agents_found *found)
+{
+	struct frame_open open = { .kind = FRAME_TCP, .port = dial_of(b)->target_port, .zip = found->zip };
+
+	str_copy(open.mapping, sizeof open.mapping, backend_id(b->base.backend));
+	str_copy(open.host, sizeof open.host, dial_of(b)->target_host);
+	if (stream_side_open(&b->wire.side, found->link, &open) != 0)
+		return -1;
+	b->wire.side.writable = true;
+	if (b->fd_taken)
+		fd_budget_give(b->desk->worker->fds, 1);
+	b->fd_taken = false;
+	return 0;
+}
+
+static struct agents_ask ask_of(struct h1_back *b)
+{
+	return (struct agents_ask){ .client = dial_of(b)->target_client,
+		.mapping = backend_id(b->base.backend),
+		.port = dial_of(b)->target_port,
+		.wait = &b->task,
+		.tried = &b->tried };
+}
+
+static bool enter_client(struct h1_back *b)
+{
+	struct client_gate *g;
+
+	if (b->gate != NULL)
+		return true;
+	g = agents_gate(b->desk->agents, dial_of(b)->target_client);
+	if (g == NULL || !client_gate_enter(g)) {
+		client_gate_unref(g);
+		return false;
+	}
+	b->gate = g;
+	return true;
+}
+
+static void go_to_agent(struct h1_back *b, const struct agents_found *to)
+{
+	const uint64_t now = b->desk->worker->now_ns;
+
+	b->tried.agent[b->tried.n++] = to->agent;
+	if (open_stream(b, to) != 0) {
+		h1_back_fail(b, BACK_RESOURCE);
+		return;
+	}
+	b->dial.due_ns = b->dial.ends_ns;
+	if (to->others && b->dial.ends_ns != UINT64_MAX)
+		b->dial.due_ns = now + (b->dial.ends_ns - now) / 2;
+	set_timer(b);
+}
+
+static void find_agent(struct h1_back *b)
+{
+	const struct agents_ask ask = ask_of(b);
+	struct agents_found found;
+
+	if (b->desk->agents == NULL) {
+		h1_back_fail(b, BACK_NO_CONNECTION);
+		return;
+	}
+	switch (agents_find(b->desk->agents, b->desk->worker, &ask, &found)) {
+	case AGENTS_HERE:
+		if (b->state == H1_BACK_NAME)
+			h1_back_move(b, H1_BACK_DIAL);
+		if (enter_client(b))
+			go_to_agent(b, &found);
+		else
+			h1_back_fail(b, BACK_RESOURCE);
+		return;
+	case AGENTS_WAIT:
+		set_timer(b);
+		return;
+	default:
+		h1_back_fail(b, BACK_NO_CONNECTION);
+	}
+}
+
+static void tell_of_agent(struct h1_back *b, bool reached)
+{
+	const struct agents_ask ask = ask_of(b);
+
+	agents_tell(b->desk->agents, b->desk->worker, &ask, reached);
+}
+
+/* It did not reach the target: nothing was sent there, so the next one may be asked. */
+static void leave_agent(struct h1_back *b)
+{
+	io_event_fn on_event = b->wire.side.io.on_event;
+
+	tell_of_agent(b, false);
+	side_close(&b->wire.side, true);
+	side_init(&b->wire.side, on_event, -1);
+	if (b->desk->worker->now_ns >= b->dial.ends_ns || b->tried.n == AGENTS_TRIES_MAX)
+		h1_back_fail(b, BACK_NO_CONNECTION);
+	else
+		find_agent(b);
+}
+
+/* ---- the way --------------------------------------------------------------------------------------------------------- */
+
+void h1_dial_find(struct h1_back *b)
+{
+	if (dial_of(b)->target_client[0] != '\0') {
+		find_agent(b);
+		return;
+	}
+	switch (target_get(&seat_of(b)->target, &b->task, &b->dial.targets)) {
+	case TARGET_KNOWN:
+		h1_back_move(b, H1_BACK_DIAL);
+		dial_some(b);
+		return;
+	case TARGET_WAIT:
+		set_timer(b);
+		return;
+	case TARGET_FAILED:
+		h1_back_fail(b, BACK_NO_CONNECTION);
+	}
+}
+
+void h1_dial_begin(struct h1_back *b)
+{
+	dial_init(&b->dial, dial_of(b)->target_port, dial_of(b)->connect_timeout_ms, b->desk->worker->now_ns);
+	h1_dial_find(b);
+}
+
+void h1_dial_on_event(struct h1_back *b, uint32_t events)
+{
+	struct side *s = &b->wire.side;
+
+	if (s->ops != NULL) {
+		if (events & EPOLLERR) {
+			leave_agent(b);
+			return;
+		}
+		side_hear(s, b->desk->worker, events);
+		if (stream_side_stream(s)->opened) {
+			tell_of_agent(b, true);
+			connected(b);
+		}
+		return;
+	}
+	side_hear(s, b->desk->worker, events);
+	if (events & (EPOLLERR | EPOLLHUP)) {
+		io_close(&s->io);
+		dial_some(b);
+	} else if (events & EPOLLOUT) {
+		connected(b);
+	}
+}
+
+void h1_dial_on_due(struct h1_back *b)
+{
+	if (b->state == H1_BACK_DIAL && b->wire.side.ops != NULL) {
+		leave_agent(b);
+	} else if (b->state == H1_BACK_DIAL) {
+		io_close(&b->wire.side.io);
+		dial_some(b);
+	} else {
+		h1_back_fail(b, BACK_NO_CONNECTION);
+	}
+}

@@ -1,0 +1,562 @@
+#include "relayd/http/h1_front.h"
+
+#include "common/base/clock.h"
+#include "common/base/sm.h"
+#include "common/base/str.h"
+#include "common/net/cidr.h"
+#include "common/net/proxy_protocol.h"
+#include "common/uv/fd_budget.h"
+#include "proto/answer.h"
+#include "proto/mapping_conf.h"
+#include "relayd/http/h1_front_inside.h"
+#include "relayd/http/where.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const struct sm_state states[] = {
+	[FRONT_OPEN] = { "open", BIT(FRONT_LINGER) | BIT(FRONT_CLOSED) },
+	[FRONT_LINGER] = { "linger", BIT(FRONT_CLOSED) },
+	[FRONT_CLOSED] = { "closed", 0 },
+};
+
+size_t h1_front_size(void)
+{
+	return sizeof(struct h1_front);
+}
+
+struct h1_front *h1_front_of(struct list *link)
+{
+	return CONTAINER_OF(link, struct h1_front, link);
+}
+
+struct wire *h1_front_wire(struct h1_front *f)
+{
+	return &f->wire;
+}
+
+/* ---- time ----------------------------------------------------------------------------------------------------------- */
+
+/* The timer is moved only when it would come too late: most of what is awaited comes before. */
+void h1_front_due_in(struct h1_front *f, uint64_t ms)
+{
+	struct worker *w = f->desk->worker;
+
+	f->due_ns = ms != 0 ? w->now_ns + ms * UINT64_C(1000000) : UINT64_MAX;
+	if (ms != 0 && (!timer_armed(&f->timer) || f->due_ns >> WHEEL_TICK_SHIFT < f->timer.due))
+		wheel_arm(&w->wheel, &f->timer, f->due_ns);
+}
+
+/* ---- the end -------------------------------------------------------------------------------------------------------- */
+
+static void on_buried(struct task *t)
+{
+	struct h1_front *f = CONTAINER_OF(t, struct h1_front, grave);
+
+	slab_put(&f->desk->fronts, f);
+}
+
+void h1_front_drop_exchange(struct h1_front *f)
+{
+	struct exchange *x = f->x;
+
+	f->x = NULL;
+	if (x != NULL)
+		exchange_close(x);
+}
+
+void h1_front_close(struct h1_front *f, bool reset)
+{
+	struct http_desk *d = f->desk;
+
+	if (f->state == FRONT_CLOSED)
+		return;
+	sm_move(states, &f->state, FRONT_CLOSED);
+	h1_front_drop_exchange(f);
+	wire_close(&f->wire, reset);
+	inbox_fini(&f->in, &d->blocks);
+	outbox_fini(&f->out, &d->blocks);
+	wheel_disarm(&f->timer);
+	list_remove(&f->task.link);
+	list_remove(&f->link);
+	fd_budget_give(d->worker->fds, 1);
+	desk_now(&d->counts.connections_now, -1);
+	worker_bury(d->worker, &f->grave);
+}
+
+static void throw_away(struct h1_front *f)
+{
+	struct worker *w = f->desk->worker;
+	ssize_t r = 1;
+
+	for (unsigned i = 0; i < 4 && r > 0 && f->wire.side.readable; i++)
+		r = wire_read(&f->wire, w, w->scratch, INBOX_READ);
+	if (r == 0 || r == WIRE_FAILED)
+		h1_front_close(f, false);
+	else if (r > 0 && f->wire.side.readable)
+		worker_again(w, &f->task);
+}
+
+/* Nothing will be read any more: at once if there is nothing to read, else in two steps. */
+void h1_front_leave(struct h1_front *f, bool unread)
+{
+	h1_front_drop_exchange(f);
+	if (!unread && !f->unparsed && !f->wire.side.readable) {
+		h1_front_close(f, false);
+		return;
+	}
+	if (wire_finish(&f->wire) != 0) {
+		h1_front_close(f, true);
+		return;
+	}
+	sm_move(states, &f->state, FRONT_LINGER);
+	inbox_fini(&f->in, &f->desk->blocks);
+	h1_front_due_in(f, f->desk->conf->drain_ms);
+	worker_finish(f->desk->worker, &f->task);
+}
+
+/* ---- the request ---------------------------------------------------------------------------------------------------- */
+
+static bool begin_exchange(struct h1_front *f)
+{
+	const struct exchange_origin origin = {
+		.ops = &h1_answer_ops, .client = f, .from = f->from, .peer = &f->from, .tls = f->tls, .proto = "1.1"
+	};
+
+	f->answered = f->finishing = false;
+	f->x = exchange_open(f->desk, &origin);
+	if (f->x != NULL)
+		return true;
+	desk_count(f->desk, HTTP_COUNT_resource);
+	h1_front_close(f, true);
+	return false;
+}
+
+static void take_request(struct h1_front *f, const struct http_head *h)
+{
+	struct http_desk *d = f->desk;
+	char host[HOST_NAME_SIZE];
+	const struct site_seat *where;
+	unsigned status;
+
+	desk_count(d, HTTP_COUNT_requests);
+	f->http10 = h->version == 10;
+	f->keeps = h->keep_alive && !d->closing;
+	if (!begin_exchange(f))
+		return;
+	where = where_find(d, f->seat, http_head_part(h, h->host), host, &status);
+	if (where == NULL && status == 421) {
+		desk_count(d, HTTP_COUNT_no_route);
+		exchange_refuse(f->x, 421, "the host is served on connections of its own");
+		return;
+	}
+	exchange_request(f->x, where, host, h);
+	if (f->x == NULL)
+		return;
+	exchange_route_id(f->x, f->route);
+	http_reader_limit_body(&f->reader, exchange_body_max(f->x));
+	if (h->body != HTTP_NO_BODY)
+		h1_front_due_in(f, d->conf->body_timeout_ms);
+}
+
+static void take_end(struct h1_front *f, const struct http_head *trailers)
+{
+	f->due_ns = UINT64_MAX;
+	if (f->x == NULL)
+		return;
+	exchange_content_end(f->x, trailers);
+	h1_answer_try_finish(f);
+}
+
+static void take_trailers(struct h1_front *f, const struct http_head *trailers)
+{
+	struct http_head none;
+	struct http_piece piece;
+
+	if (http_reader_next(&f->reader, &none, f->in.p, f->in.n, &piece) == HTTP_END)
+		take_end(f, trailers);
+}
+
+static void count_fault(struct h1_front *f, unsigned status)
+{
+	desk_count(f->desk,
+		status == 413 || status == 414 || status == 431 ? HTTP_COUNT_too_large : HTTP_COUNT_bad_request);
+}
+
+static void take_fault(struct h1_front *f, enum http_fault fault)
+{
+	const unsigned status = http_fault_status(fault);
+
+	count_fault(f, status);
+	f->keeps = false;
+	if (f->x == NULL && begin_exchange(f)) {
+		f->http10 = false;
+		exchange_refuse(f->x, status, http_fault_text(fault));
+	} else if (f->x != NULL) {
+		exchange_content_bad(f->x, status, http_fault_text(fault));
+	}
+}
+
+/* The reader has something to do: a head is awaited, or content that somebody takes. */
+static bool may_parse(const struct h1_front *f)
+{
+	if (f->state != FRONT_OPEN || f->out.failed)
+		return false;
+	if (f->x == NULL)
+		return true;
+	if (exchange_is_raw(f->x))
+		return exchange_takes(f->x);
+	/* What came to its end must be read to it: that of a request without content comes with its head. */
+	return !exchange_request_done(f->x) && (!exchange_has_content(f->x) || exchange_takes(f->x));
+}
+
+/* False: the turn is over. */
+static bool take_event(struct h1_front *f, enum http_event event, struct http_head *h, const struct http_piece *piece)
+{
+	switch (event) {
+	case HTTP_HEAD_IN:
+		take_request(f, h);
+		return true;
+	case HTTP_DATA:
+		h1_front_due_in(f, f->desk->conf->body_timeout_ms);
+		if (f->x != NULL)
+			exchange_content(f->x, piece->data);
+		return true;
+	case HTTP_TRAILERS:
+		take_trailers(f, h);
+		return true;
+	case HTTP_END:
+		take_end(f, NULL);
+		return true;
+	case HTTP_FAULT:
+		take_fault(f, piece->fault);
+		return false;
+	default:
+		return false;
+	}
+}
+
+static void begin_head(struct h1_front *f)
+{
+	if (f->in.partial == NULL)
+		h1_front_due_in(f, f->desk->conf->head_timeout_ms);
+}
+
+/* Of bytes that are there: all that may be told now. */
+static void parse(struct h1_front *f)
+{
+	struct http_head *partial = NULL;
+	struct http_piece piece;
+	enum http_event event = HTTP_MORE;
+	bool more = true;
+
+	f->parsing = true;
+	while (more && may_parse(f) && !(f->x != NULL && exchange_is_raw(f->x))) {
+		struct http_head *h = inbox_head(&f->in, &f->desk->asked);
+
+		event = http_reader_next(&f->reader, h, f->in.p, f->in.n, &piece);
+		inbox_use(&f->in, piece.used);
+		more = take_event(f, event, h, &piece);
+		if (event == HTTP_MORE && f->in.n > 0)
+			partial = h;
+	}
+	f->parsing = false;
+	if (f->state != FRONT_OPEN)
+		return;
+	f->unparsed = f->in.n > 0 && partial == NULL;
+	if (partial != NULL)
+		begin_head(f);
+	if (f->in.n > INBOX_MAX || inbox_keep(&f->in, &f->desk->blocks, partial) != 0)
+		h1_front_close(f, true);
+}
+
+static void take_eof(struct h1_front *f)
+{
+	struct http_piece piece;
+
+	f->wire.side.readable = false;
+	f->in_ended = true;
+	if (f->x == NULL) {
+		h1_front_close(f, false);
+	} else if (exchange_is_raw(f->x)) {
+		exchange_content_end(f->x, NULL);
+		h1_answer_try_finish(f);
+	} else if (http_reader_eof(&f->reader, &piece) == HTTP_FAULT && !exchange_request_done(f->x)) {
+		take_fault(f, piece.fault);
+	}
+}
+
+/* What came behind a request that changed the protocol is the other side's. */
+static void pass_kept(struct h1_front *f)
+{
+	struct blocks *bs = &f->desk->blocks;
+	struct block *b = f->in.kept;
+
+	f->in.kept = NULL;
+	f->unparsed = false;
+	exchange_content(f->x, (struct http_span){ (char *)b->bytes + b->at, block_waiting(b) });
+	block_put(bs, b);
+}
+
+static void read_raw(struct h1_front *f)
+{
+	struct worker *w = f->desk->worker;
+	ssize_t r;
+
+	if (f->in.kept != NULL) {
+		pass_kept(f);
+		return;
+	}
+	r = wire_read(&f->wire, w, w->scratch, INBOX_READ);
+	if (r > 0)
+		exchange_content(f->x, (struct http_span){ (const char *)w->scratch, (size_t)r });
+	else if (r == 0)
+		take_eof(f);
+	else if (r == WIRE_FAILED)
+		h1_front_close(f, true);
+}
+
+static void read_messages(struct h1_front *f)
+{
+	ssize_t r;
+
+	if (f->unparsed) {
+		inbox_look(&f->in, f->desk->worker);
+		parse(f);
+		return;
+	}
+	r = inbox_fill(&f->in, &f->wire, f->desk->worker);
+	if (r > 0)
+		parse(f);
+	else if (r == 0)
+		take_eof(f);
+	else if (r == WIRE_FAILED)
+		h1_front_close(f, true);
+}
+
+static bool may_read(const struct h1_front *f)
+{
+	return may_parse(f) && (f->wire.side.readable || f->unparsed);
+}
+
+static void read_some(struct h1_front *f)
+{
+	struct worker *w = f->desk->worker;
+	size_t moved = 0;
+
+	while (may_read(f) && moved < w->turn) {
+		if (f->x != NULL && exchange_is_raw(f->x))
+			read_raw(f);
+		else
+			read_messages(f);
+		moved += INBOX_READ;
+	}
+	if (f->state != FRONT_OPEN)
+		return;
+	if (f->x != NULL)
+		exchange_flush(f->x);
+	if (!f->out.blocked)
+		h1_answer_flush(f);
+	if (may_read(f))
+		worker_again(w, &f->task);
+}
+
+/* ---- a PROXY header in front ---------------------------------------------------------------------------------------- */
+
+/* Looked at where it lies, and taken only when it is whole. True: it was. */
+static bool read_proxy_header(struct h1_front *f)
+{
+	struct worker *w = f->desk->worker;
+	const int fd = f->wire.side.io.fd;
+	const ssize_t n = recv(fd, w->scratch, PROXY_V2_MAX, MSG_PEEK);
+	struct proxy_header h;
+	int used = n > 0 ? proxy_parse(&h, w->scratch, (size_t)n) : -1;
+
+	if (n < 0 || (used == 0 && n < PROXY_V2_MAX && !f->wire.side.fin)) {
+		side_drained(&f->wire.side, w);
+		return false;
+	}
+	if (used <= 0 || recv(fd, w->scratch, (size_t)used, 0) != used) {
+		h1_front_close(f, true);
+		return false;
+	}
+	if (!h.local)
+		f->from = h.src;
+	f->proxied = false;
+	return true;
+}
+
+/* ---- events --------------------------------------------------------------------------------------------------------- */
+
+static void on_writable(struct h1_front *f)
+{
+	h1_answer_flush(f);
+	if (outbox_is_full(&f->out) || f->x == NULL)
+		return;
+	if (f->answered)
+		h1_answer_try_finish(f);
+	else
+		exchange_drained(f->x);
+}
+
+static void go_on(struct h1_front *f)
+{
+	if (f->out.failed)
+		h1_front_close(f, true);
+	else if (f->state == FRONT_LINGER)
+		throw_away(f);
+	else if (!f->proxied || read_proxy_header(f)) {
+		read_some(f);
+		if (f->state == FRONT_OPEN && f->x != NULL && f->in_ended)
+			h1_answer_try_finish(f);
+	}
+}
+
+static void on_event(struct io *io, uint32_t events)
+{
+	struct h1_front *f = CONTAINER_OF(io, struct h1_front, wire.side.io);
+
+	if (f->state == FRONT_CLOSED)
+		return;
+	side_hear(&f->wire.side, f->desk->worker, events);
+	if (events & (EPOLLERR | EPOLLHUP) && !(f->x == NULL && f->wire.side.fin)) {
+		h1_front_close(f, true);
+		return;
+	}
+	if (f->out.blocked && f->wire.side.writable)
+		on_writable(f);
+	if (f->state != FRONT_CLOSED)
+		go_on(f);
+}
+
+static void on_task(struct task *t)
+{
+	struct h1_front *f = CONTAINER_OF(t, struct h1_front, task);
+
+	if (f->state != FRONT_CLOSED)
+		go_on(f);
+}
+
+static void on_due(struct timer *t)
+{
+	struct h1_front *f = CONTAINER_OF(t, struct h1_front, timer);
+	struct http_desk *d = f->desk;
+
+	if (f->due_ns == UINT64_MAX)
+		return;
+	if (d->worker->now_ns < f->due_ns) {
+		wheel_arm(&d->worker->wheel, t, f->due_ns);
+		return;
+	}
+	f->due_ns = UINT64_MAX;
+	if (f->state == FRONT_LINGER) {
+		h1_front_close(f, true);
+	} else if (f->x != NULL && !exchange_takes(f->x)) {
+		h1_front_due_in(f, d->conf->body_timeout_ms); /* it is not the client that is slow */
+	} else if (f->x != NULL) {
+		desk_count(d, HTTP_COUNT_slow_body);
+		f->keeps = false;
+		exchange_content_bad(f->x, 408, "the content did not come in time");
+	} else if (f->in.kept != NULL || f->proxied) {
+		desk_count(d, HTTP_COUNT_slow_head);
+		f->keeps = false;
+		if (begin_exchange(f))
+			exchange_refuse(f->x, 408, "the head did not come in time");
+	} else {
+		desk_count(d, HTTP_COUNT_idle_closed);
+		h1_front_close(f, false);
+	}
+}
+
+/* ---- the begin ------------------------------------------------------------------------------------------------------ */
+
+struct h1_front *h1_front_new(struct http_desk *d, struct front_seat *seat, int fd, const struct addr *from)
+{
+	struct h1_front *f = fd_budget_take(d->worker->fds, 1, FD_FOR_SESSIONS) ? slab_get(&d->fronts) : NULL;
+
+	desk_count(d, HTTP_COUNT_connections);
+	if (f == NULL) {
+		desk_count(d, HTTP_COUNT_resource);
+		side_reset_on_close(fd);
+		close(fd);
+		return NULL;
+	}
+	f->state = FRONT_OPEN;
+	f->desk = d;
+	f->seat = seat;
+	f->from = *from;
+	f->id = worker_next_id(d->worker);
+	f->opened_ns = d->worker->now_ns;
+	side_init(&f->wire.side, on_event, fd);
+	f->wire.side.writable = true;
+	f->wire.side.nodelay = true; /* of the listening socket */
+	http_reader_init_request(&f->reader, &d->conf->limits);
+	timer_init(&f->timer, on_due);
+	task_init(&f->task, on_task);
+	task_init(&f->grave, on_buried);
+	list_push_back(&d->connections, &f->link);
+	desk_now(&d->counts.connections_now, 1);
+	return f;
+}
+
+void h1_front_begin(struct h1_front *f, bool tls)
+{
+	f->tls = tls;
+	h1_front_due_in(f, f->desk->conf->head_timeout_ms);
+	if (io_add(f->desk->worker, &f->wire.side.io, IO_STREAM) != 0) {
+		h1_front_close(f, true);
+		return;
+	}
+	f->wire.side.readable = true;
+	go_on(f);
+}
+
+void h1_front_open(struct http_desk *d, struct front_seat *seat, int fd, const struct addr *from, bool proxied)
+{
+	const struct mapping_cidrs *t = &d->conf->trusted;
+	struct h1_front *f;
+
+	if (proxied && !cidr_match_any(t->items, t->n, from)) { /* anybody may have written it */
+		desk_count(d, HTTP_COUNT_bad_request);
+		side_reset_on_close(fd);
+		close(fd);
+		return;
+	}
+	f = h1_front_new(d, seat, fd, from);
+	if (f == NULL)
+		return;
+	f->proxied = proxied;
+	wire_open_clear(&f->wire);
+	h1_front_begin(f, false);
+}
+
+void h1_front_drain(struct h1_front *f)
+{
+	if (f->x == NULL && f->in.kept == NULL)
+		h1_front_close(f, false);
+}
+
+/* ---- for people ----------------------------------------------------------------------------------------------------- */
+
+uint64_t h1_front_id(const struct h1_front *f)
+{
+	return f->id;
+}
+
+void h1_front_info(const struct h1_front *f, struct conn_info *out)
+{
+	struct addr to;
+
+	*out = (struct conn_info){
+		.id = f->id,
+		.protocol = MAPPING_TCP,
+		.bytes_out = f->out.sent,
+		.opened_ms = clock_wall_ms() - (int64_t)((f->desk->worker->now_ns - f->opened_ns) / 1000000),
+	};
+	str_copy(out->mapping, sizeof out->mapping, f->route);
+	addr_print(&f->from, out->remote);
+	if (side_local(&f->wire.side, &to) == 0)
+		addr_print(&to, out->local);
+	if (f->x != NULL)
+		exchange_target_text(f->x, out->target, sizeof out->target);
+}

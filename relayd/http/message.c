@@ -1,0 +1,215 @@
+#include "relayd/http/message.h"
+
+#include "common/base/str.h"
+#include "common/net/addr.h"
+
+#include <string.h>
+
+#define WAY_TEXT_MAX 512
+#define WAY_OF_REQUEST                                                                                                \
+	(HTTP_SET(FORWARDED) | HTTP_SET(X_FORWARDED_FOR) | HTTP_SET(X_FORWARDED_PROTO) | HTTP_SET(X_FORWARDED_HOST) | \
+		HTTP_SET(X_FORWARDED_PORT) | HTTP_SET(X_REAL_IP) | HTTP_SET(X_REQUEST_ID) | HTTP_SET(VIA) |           \
+		HTTP_SET(HOST))
+
+bool message_id_is_sound(struct http_span id)
+{
+	for (size_t i = 0; i < id.n; i++) {
+		const char c = id.p[i];
+
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+			    c == '_' || c == '.'))
+			return false;
+	}
+	return id.n > 0 && id.n < MESSAGE_REQUEST_ID;
+}
+
+/* ---- a request ------------------------------------------------------------------------------------------------------ */
+
+size_t message_request_room(const struct message_request *m)
+{
+	size_t room = m->head->pos + m->path.n + MESSAGE_ADDED;
+
+	if (m->edit != NULL)
+		room += m->edit->used + m->edit->n_added * (size_t)(HTTP_NAME_MAX + 4);
+	return room;
+}
+
+static struct http_span host_of(const struct message_request *m)
+{
+	const struct http_field *f = http_head_find(m->head, HTTP_NAME_HOST);
+
+	if (m->edit != NULL && m->edit->host.n > 0)
+		return m->edit->host;
+	/* An absolute target is what counts, and its host is the same (http_target.c). */
+	return f != NULL ? http_field_value(m->head, f) : http_head_part(m->head, m->head->host);
+}
+
+/* "old, new" where a trusted proxy has said something already. */
+static void put_chain(struct http_writer *w, const struct message_request *m, enum http_name id, const char *value)
+{
+	const struct http_field *f = m->trusted ? http_head_find(m->head, id) : NULL;
+	char text[1024];
+
+	if (f == NULL || f->value_len + strlen(value) + 3 > sizeof text) {
+		http_writer_field_str(w, http_name_text(id), value);
+		return;
+	}
+	(void)str_fmt(text, sizeof text, "%.*s, %s", (int)f->value_len, http_field_value(m->head, f).p, value);
+	http_writer_field_str(w, http_name_text(id), text);
+}
+
+/* What the nearest trusted proxy said stays, as it knows better. */
+static void put_once(struct http_writer *w, const struct message_request *m, enum http_name id, struct http_span value)
+{
+	const struct http_field *f = m->trusted ? http_head_find(m->head, id) : NULL;
+
+	http_writer_field(w, http_name_text(id), f != NULL ? http_field_value(m->head, f) : value);
+}
+
+static void put_way(struct http_writer *w, const struct message_request *m, struct http_span host)
+{
+	const struct exchange_origin *o = m->from;
+	const char *proto = o->tls ? "https" : "http";
+	const bool v6 = o->from.sa.sa_family == AF_INET6;
+	char ip[ADDR_STRLEN], text[WAY_TEXT_MAX];
+
+	addr_print_ip(m->trusted ? o->peer : &o->from, ip);
+	put_chain(w, m, HTTP_NAME_X_FORWARDED_FOR, ip);
+	put_once(w, m, HTTP_NAME_X_FORWARDED_PROTO, (struct http_span){ proto, strlen(proto) });
+	if (host.n > 0)
+		put_once(w, m, HTTP_NAME_X_FORWARDED_HOST, host);
+	(void)str_fmt(text, sizeof text, "%u", m->head->port != 0 ? m->head->port : o->tls ? 443 : 80);
+	put_once(w, m, HTTP_NAME_X_FORWARDED_PORT, (struct http_span){ text, strlen(text) });
+	if (str_fmt(text, sizeof text, v6 ? "for=\"[%s]\";proto=%s;host=\"%.*s\"" : "for=%s;proto=%s;host=\"%.*s\"", ip,
+		    proto, (int)host.n, host.p) == 0)
+		put_chain(w, m, HTTP_NAME_FORWARDED, text);
+	addr_print_ip(&o->from, ip);
+	http_writer_field_str(w, "x-real-ip", ip);
+	(void)str_fmt(text, sizeof text, "%s portway", o->proto);
+	put_chain(w, m, HTTP_NAME_VIA, text);
+}
+
+/* Another protocol is asked for between these two as well. */
+static void put_upgrade(struct http_writer *w, const struct http_head *h)
+{
+	const struct http_field *f = http_head_find(h, HTTP_NAME_UPGRADE);
+
+	if (f == NULL)
+		return;
+	http_writer_field_str(w, "connection", "upgrade");
+	http_writer_field(w, "upgrade", http_field_value(h, f));
+}
+
+static void put_request_line(struct http_writer *w, const struct message_request *m)
+{
+	const struct http_head *h = m->head;
+	const struct edit *e = m->edit;
+
+	if (h->method == HTTP_CONNECT) {
+		http_writer_connect(w, http_head_part(h, h->target));
+		return;
+	}
+	http_writer_request(w, http_head_part(h, h->method_at), e != NULL && e->path.n > 0 ? e->path : m->path,
+		e != NULL && e->query.p != NULL ? e->query : http_head_part(h, h->query));
+}
+
+int message_request_write(const struct message_request *m, void *dst, size_t cap)
+{
+	const struct http_head *h = m->head;
+	const struct http_span host = host_of(m);
+	struct http_writer w;
+	bool until_close;
+
+	http_writer_init(&w, dst, cap);
+	put_request_line(&w, m);
+	http_writer_field(&w, "host", host);
+	edit_write_fields(m->edit, &w, h, WAY_OF_REQUEST);
+	put_way(&w, m, host);
+	http_writer_field_str(&w, "x-request-id", m->request_id);
+	edit_write_added(m->edit, &w);
+	if (h->upgrade)
+		put_upgrade(&w, h);
+	else if (h->takes_trailers)
+		http_writer_field_str(&w, "te", "trailers");
+	http_writer_framing(&w, h, false, &until_close);
+	return http_writer_done(&w);
+}
+
+/* ---- an answer ------------------------------------------------------------------------------------------------------ */
+
+size_t message_answer_room(const struct message_answer *m)
+{
+	const struct answer *a = m->answer;
+	size_t room = MESSAGE_ADDED + (a->head != NULL ? a->head->pos : 0);
+
+	if (a->edit != NULL)
+		room += a->edit->used + a->edit->n_added * (size_t)(HTTP_NAME_MAX + 4);
+	return room;
+}
+
+static void put_connection(struct http_writer *w, const struct message_answer *m, bool until_close)
+{
+	const struct answer *a = m->answer;
+
+	if (a->interim)
+		return;
+	if (a->raw && a->status == 101)
+		put_upgrade(w, a->head);
+	else if (!a->raw && (!m->keep_alive || until_close))
+		http_writer_field_str(w, "connection", "close");
+	else if (!a->raw && m->asked_keep)
+		http_writer_field_str(w, "connection", "keep-alive");
+}
+
+/* Content of unknown length: in chunks, or to an HTTP/1.0 client until the end. */
+static void put_framing(struct http_writer *w, const struct message_answer *m, bool *chunked, bool *until_close)
+{
+	const struct answer *a = m->answer;
+
+	*chunked = *until_close = false;
+	if (a->interim || a->raw)
+		return;
+	if (a->body == HTTP_CHUNKED || a->body == HTTP_UNTIL_CLOSE) {
+		*until_close = m->to_http10;
+		*chunked = !m->to_http10;
+		if (*chunked)
+			http_writer_field_str(w, "transfer-encoding", "chunked");
+	} else if (a->has_length && a->status != 204) {
+		http_writer_field_u64(w, "content-length", a->length);
+	}
+}
+
+static void put_status(struct http_writer *w, const struct answer *a)
+{
+	char reason[128];
+	struct http_span text;
+
+	if (a->head == NULL) {
+		http_writer_status(w, a->status, NULL);
+		return;
+	}
+	text = http_head_part(a->head, a->head->reason);
+	http_writer_status(
+		w, a->status, str_fmt(reason, sizeof reason, "%.*s", (int)text.n, text.p) == 0 ? reason : NULL);
+}
+
+int message_answer_write(const struct message_answer *m, void *dst, size_t cap, bool *chunked, bool *until_close)
+{
+	const struct answer *a = m->answer;
+	struct http_writer w;
+
+	http_writer_init(&w, dst, cap);
+	put_status(&w, a);
+	if (a->head != NULL)
+		edit_write_fields(a->edit, &w, a->head, HTTP_SET(X_REQUEST_ID));
+	edit_write_added(a->edit, &w);
+	if (!a->interim) {
+		if (a->head != NULL)
+			http_writer_field_str(&w, "via", "1.1 portway");
+		if (a->request_id != NULL)
+			http_writer_field_str(&w, "x-request-id", a->request_id);
+	}
+	put_framing(&w, m, chunked, until_close);
+	put_connection(&w, m, *until_close);
+	return http_writer_done(&w);
+}

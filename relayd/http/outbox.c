@@ -1,0 +1,111 @@
+#include "relayd/http/outbox.h"
+
+#include "common/http/http_writer.h"
+
+#define PIECES_MAX 4 /* what waits; head of a chunk, content, its end */
+
+uint8_t *outbox_room(struct outbox *o, struct blocks *bs, size_t n)
+{
+	if (o->failed || block_grow(bs, &o->kept, n) != 0) {
+		o->failed = true;
+		return NULL;
+	}
+	return o->kept->bytes + o->kept->n;
+}
+
+void outbox_wrote(struct outbox *o, size_t n)
+{
+	o->kept->n += n;
+}
+
+/* Behind what waits: the pieces from byte `done` on. */
+static void keep_rest(struct outbox *o, struct blocks *bs, const struct iovec *pieces, int n, size_t done)
+{
+	for (int i = 0; i < n; i++) {
+		const size_t skip = MIN(done, pieces[i].iov_len);
+
+		done -= skip;
+		if (block_append(bs, &o->kept, (const uint8_t *)pieces[i].iov_base + skip, pieces[i].iov_len - skip) !=
+			0)
+			o->failed = true;
+	}
+	o->blocked = true;
+}
+
+/* How many of the bytes that the wire took were the pieces' and not those that waited. */
+static size_t take_waiting(struct outbox *o, struct blocks *bs, size_t taken)
+{
+	const size_t gone = MIN(taken, block_waiting(o->kept));
+
+	if (o->kept == NULL)
+		return taken;
+	o->kept->at += gone;
+	if (o->kept->at == o->kept->n) {
+		block_put(bs, o->kept);
+		o->kept = NULL;
+	}
+	return taken - gone;
+}
+
+/* pieces[0] is for what waits. */
+static void send_all(struct outbox *o, struct blocks *bs, struct wire *w, struct iovec *pieces, int n)
+{
+	const size_t waiting = block_waiting(o->kept);
+	const int from = waiting > 0 ? 0 : 1;
+	size_t all = 0, taken;
+	ssize_t r;
+
+	if (o->failed || !wire_is_open(w))
+		return;
+	pieces[0] = (struct iovec){ waiting > 0 ? o->kept->bytes + o->kept->at : NULL, waiting };
+	for (int i = 0; i < n; i++)
+		all += pieces[i].iov_len;
+	if (all == 0)
+		return;
+	r = o->blocked && !w->side.writable ? WIRE_AGAIN : wire_writev(w, &pieces[from], n - from);
+	if (r == WIRE_FAILED) {
+		o->failed = true;
+		return;
+	}
+	taken = r > 0 ? (size_t)r : 0;
+	o->sent += taken;
+	o->blocked = false;
+	if (taken < all)
+		keep_rest(o, bs, &pieces[1], n - 1, take_waiting(o, bs, taken));
+	else
+		take_waiting(o, bs, taken);
+}
+
+void outbox_put(struct outbox *o, struct blocks *bs, struct wire *w, struct http_span p)
+{
+	struct iovec pieces[PIECES_MAX];
+
+	pieces[1] = (struct iovec){ (void *)(uintptr_t)p.p, p.n };
+	send_all(o, bs, w, pieces, 2);
+}
+
+void outbox_put_chunk(struct outbox *o, struct blocks *bs, struct wire *w, struct http_span p)
+{
+	uint8_t head[HTTP_CHUNK_HEAD_MAX];
+	struct iovec pieces[PIECES_MAX];
+
+	if (p.n == 0)
+		return;
+	pieces[1] = (struct iovec){ head, http_writer_chunk_head(head, p.n) };
+	pieces[2] = (struct iovec){ (void *)(uintptr_t)p.p, p.n };
+	pieces[3] = (struct iovec){ (void *)(uintptr_t)HTTP_CHUNK_CRLF, 2 };
+	send_all(o, bs, w, pieces, 4);
+}
+
+void outbox_flush(struct outbox *o, struct blocks *bs, struct wire *w)
+{
+	struct iovec pieces[PIECES_MAX];
+
+	send_all(o, bs, w, pieces, 1);
+}
+
+void outbox_fini(struct outbox *o, struct blocks *bs)
+{
+	block_put(bs, o->kept);
+	o->kept = NULL;
+}

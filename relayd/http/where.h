@@ -1,0 +1,37 @@
+/*
+ * where - the virtual hosts of routes on a shared port, and which one a request is for.
+ *
+ * Owner: one for each site, front and worker; made and ended by the service on the worker's thread. Thread: the worker's.
+ */
+#ifndef PORTWAY_RELAYD_HTTP_WHERE_H
+#define PORTWAY_RELAYD_HTTP_WHERE_H
+
+#include "common/http/http.h"
+#include "common/net/host_name.h"
+#include "relayd/site/site.h"
+#include "relayd/vhost/vhost.h"
+
+struct front_seat;
+struct http_desk;
+
+struct where {
+	struct vhost vhost;
+	struct site_seat *site;
+	struct http_desk *desk;
+	struct front_seat *seat;
+};
+
+/*
+ * The site of a request's host, or NULL: *status says whether it is nobody's (404) or a mapping's (421), whose connections are not
+ * shared. host: in its one spelling, "" for an address.
+ */
+const struct site_seat *where_find(const struct http_desk *d, struct front_seat *seat, struct http_span asked,
+	char host[HOST_NAME_SIZE], unsigned *status);
+/*
+ * From now on the site takes connections of its host on this seat; those that are nobody's come here, too, as long as there is any site,
+ * and are answered as the engine answers. -1: out of memory.
+ */
+int where_open(struct where *w, struct site_seat *site, struct http_desk *d, struct front_seat *seat) MUST_CHECK;
+void where_close(struct where *w);
+
+#endif
