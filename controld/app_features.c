@@ -180,7 +180,10 @@ int app_balancer_open(struct app *a, struct err *e)
 
 	if (balancer_bootstrap(a->store, e) != 0)
 		return -1;
-	return balancer_new(&a->balancer, &conf, a->store, server_parks(a->server), fleet_relays(a->fleet), e);
+	if (balancer_new(&a->balancer, &conf, a->store, server_parks(a->server), fleet_relays(a->fleet), e) != 0)
+		return -1;
+	identity_set_usage(a->identity, &(struct tenant_usage_source){ balancer_usage, a->balancer });
+	return 0;
 }
 
 void app_balancer_close(struct app *a)
@@ -366,6 +369,8 @@ int app_janitor_open(struct app *a, struct err *e)
 		{ "quotas", 1000, tick_quotas, a->tunnels, true },
 		{ "clients", 5 * 1000, tick_clients, a->clients, true },
 		{ "backends", 1000, lb_healths_write, a->healths, false },
+		{ "rates", 10 * 1000, balancer_tick, a->balancer, false },
+		{ "months", 60 * 1000, balancer_months, a->balancer, true },
 		{ "clients seen", 5 * 1000, see_clients, a->clients, false },
 		{ "eraser", 5 * 1000, erase_leaving, a, true },
 		{ "jobs", 60 * 1000, clean_jobs, a->jobs, true },

@@ -157,8 +157,14 @@ static int add_notify(struct app *a, struct err *e)
 	return 0;
 }
 
+static int balancer_probe(void *self, struct err *e)
+{
+	return balancer_check(self, e);
+}
+
 int app_serve_open(struct app *a, struct err *e)
 {
+	const struct health_probe balancer = { "load_balancer", balancer_probe, a->balancer, false };
 	const struct app_metrics_sources sources = { a->store, a->samples, a->identity, a->fleet, a->watch, a->cluster,
 		a->outbound };
 	const struct health_probe database = { "database", database_check, a->store, true };
@@ -184,7 +190,8 @@ int app_serve_open(struct app *a, struct err *e)
 		server_add_metrics(a->server, notify_metrics(a->notify), e) != 0 ||
 		server_add_routes(a->server, hub_routes(a->events), e) != 0 ||
 		server_add_metrics(a->server, hub_metrics(a->events), e) != 0 ||
-		server_add_health(a->server, &fleet, e) != 0 || server_add_health(a->server, &database, e) != 0 ||
+		server_add_health(a->server, &fleet, e) != 0 || server_add_health(a->server, &balancer, e) != 0 ||
+		server_add_health(a->server, &database, e) != 0 ||
 		server_add_metrics(a->server, app_metrics_registry(a->metrics), e) != 0)
 		return -1;
 	return fleet_start(a->fleet, e) != 0 ? -1 : server_start(a->server, e);

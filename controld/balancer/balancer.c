@@ -1,6 +1,8 @@
 #include "controld/balancer/balancer.h"
 
+#include "common/base/clock.h"
 #include "common/base/str.h"
+#include "controld/balancer/ai_config.h"
 #include "controld/balancer/lb_pool_input.h"
 #include "controld/balancer/lb_route_change.h"
 #include "controld/balancer/lb_route_claim.h"
@@ -8,6 +10,8 @@
 #include "controld/balancer/lb_standing.h"
 #include "controld/balancer/lb_sticky.h"
 #include "controld/balancer/room.h"
+#include "controld/balancer/tenant_month.h"
+#include "controld/balancer/tenant_rate.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -49,6 +53,28 @@ static const struct route routes[] = {
 		lb_route_api_update, "Change the members that are sent; null resets one", "Routes" },
 	{ DELETE, "/api/routes/{id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0, lb_route_api_delete,
 		"Delete a route; requests that it has taken are finished", "Routes" },
+	{ GET, "/api/tenants/{id}/metrics", PERM_READ, LANE_DB, NULL, NULL, NULL, 200, 0, tenant_api_metrics,
+		"How much a tenant's routes have to do", "tenants" },
+	{ GET, "/api/tenants/{id}/logs", PERM_TENANT_ADMIN, LANE_DB, &tenant_logs_query, NULL, NULL, 200, 0,
+		tenant_api_logs, "What happened in a tenant, newest first", "tenants" },
+	{ GET, "/api/tenants/{id}/usage", PERM_READ, LANE_DB, NULL, NULL, NULL, 200, 0, tenant_api_usage,
+		"What a tenant used in this month", "tenants" },
+	{ GET, "/api/tenants/{id}/status", PERM_READ, LANE_DB, NULL, NULL, NULL, 200, 0, tenant_api_status,
+		"What a tenant has and how it is", "tenants" },
+	{ GET, "/api/status", PERM_SELF, LANE_DB, NULL, NULL, NULL, 200, 0, status_api_get,
+		"What this controld is and can do", "System" },
+	{ GET, "/api/ai/metrics", PERM_READ, LANE_DB, NULL, NULL, NULL, 200, 0, ai_api_metrics,
+		"The forecast, and how good the models are", "AI" },
+	{ GET, "/api/ai/status", PERM_READ, LANE_DB, NULL, NULL, NULL, 200, 0, ai_api_status, "Which models there are",
+		"AI" },
+	{ GET, "/api/ai/predictions", PERM_READ, LANE_DB, NULL, NULL, NULL, 200, 0, ai_api_predictions, "The forecasts",
+		"AI" },
+	{ GET, "/api/ai/config", PERM_READ, LANE_DB, NULL, NULL, &ai_config_schema, 200, 0, ai_api_config,
+		"What is wanted of forecasts", "AI" },
+	{ PUT, "/api/ai/config", PERM_TENANT_ADMIN, LANE_DB, NULL, &ai_config_schema, &ai_config_schema, 200,
+		ROUTE_PARTIAL, ai_api_put_config, "Change it; null resets a member", "AI" },
+	{ POST, "/api/ai/models/{model_type}/retrain", PERM_TENANT_ADMIN, LANE_DB, NULL, NULL, NULL, 202, 0,
+		ai_api_retrain, "Train a model anew", "AI" },
 };
 
 struct route_table balancer_routes(struct balancer *b)
@@ -57,9 +83,10 @@ struct route_table balancer_routes(struct balancer *b)
 }
 
 const struct sql_table *const balancer_sql[] = { &lb_pool_sql, &lb_backend_sql, &lb_route_sql, &lb_route_claim_sql,
-	&lb_standing_sql };
+	&lb_standing_sql, &tenant_month_sql, &tenant_rate_sql, &tenant_api_sql, &ai_config_sql };
 const size_t balancer_sql_n = ARRAY_LEN(balancer_sql);
-const struct erasure *const balancer_erasures[] = { &lb_route_erasure, &lb_standing_erasure, &lb_pool_erasure };
+const struct erasure *const balancer_erasures[] = { &lb_route_erasure, &lb_standing_erasure, &lb_pool_erasure,
+	&tenant_month_erasure, &ai_config_erasure };
 const size_t balancer_erasures_n = ARRAY_LEN(balancer_erasures);
 
 static int work_bootstrap(struct db *tx, void *arg, struct err *e)
@@ -84,14 +111,70 @@ int balancer_new(struct balancer **out, const struct balancer_conf *conf, struct
 	b->store = store;
 	b->parks = parks;
 	b->relays = *relays;
+	b->started_ms = clock_wall_ms();
 	atomic_init(&b->create_wait_ms, conf->create_wait_ms);
+	if (tenant_rates_new(&b->rates, e) != 0)
+		goto fail;
 	*out = b;
 	return 0;
+fail:
+	balancer_free(b);
+	return -1;
 }
 
 void balancer_free(struct balancer *b)
 {
+	if (b == NULL)
+		return;
+	tenant_rates_free(b->rates);
 	free(b);
+}
+
+int balancer_check(struct balancer *b, struct err *e)
+{
+	size_t nodes = 0, online = 0;
+
+	if (b->relays.ops->count != NULL)
+		b->relays.ops->count(b->relays.self, &nodes, &online);
+	if (nodes == 0 || online > 0)
+		return 0;
+	return err_set(e, ERR_UNAVAILABLE, NULL, "none of %zu relays is online", nodes);
+}
+
+int balancer_tick(void *balancer, int64_t now_ms, struct err *e)
+{
+	struct balancer *b = balancer;
+	struct db *db;
+	int rc;
+
+	if (store_read_begin(b->store, &db, e) != 0)
+		return -1;
+	rc = tenant_rates_tick(b->rates, db, now_ms, e);
+	store_read_end(db);
+	return rc;
+}
+
+static int work_months(struct db *tx, void *arg, struct err *e)
+{
+	return tenant_month_begin(tx, *(const int64_t *)arg, e);
+}
+
+int balancer_months(void *balancer, int64_t now_ms, struct err *e)
+{
+	struct balancer *b = balancer;
+
+	return store_write(b->store, STORE_OPERATIONAL, work_months, &now_ms, e);
+}
+
+int balancer_usage(void *balancer, struct db *db, const char *tenant_id, struct tenant_usage *out, struct err *e)
+{
+	struct tenant_month m;
+
+	(void)balancer;
+	if (tenant_month_read(db, tenant_id, clock_wall_ms(), &m, e) != 0)
+		return -1;
+	*out = (struct tenant_usage){ m.requests, m.bytes_in + m.bytes_out };
+	return 0;
 }
 
 void balancer_set_create_wait(struct balancer *b, uint64_t ms)

@@ -6,6 +6,7 @@
 
 #include "common/base/err.h"
 #include "common/base/macros.h"
+#include "controld/identity/service.h"
 #include "controld/rest/route.h"
 #include "controld/store/store.h"
 #include "controld/tunnels/relays.h"
@@ -41,6 +42,15 @@ void balancer_free(struct balancer *b);
 /* May change while it serves. Any thread. */
 void balancer_set_create_wait(struct balancer *b, uint64_t ms);
 struct route_table balancer_routes(struct balancer *b);
+
+/* -1 when relays have joined and none of them is online: then nobody balances anything. */
+int balancer_check(struct balancer *b, struct err *e) MUST_CHECK;
+/* For the janitor: rates, about every 10 s, each controld; months, about every minute, one for all. */
+int balancer_tick(void *balancer, int64_t now_ms, struct err *e) MUST_CHECK;
+int balancer_months(void *balancer, int64_t now_ms, struct err *e) MUST_CHECK;
+/* What a tenant passed in this month (struct tenant_usage_source). */
+int balancer_usage(
+	void *balancer, struct db *db, const char *tenant_id, struct tenant_usage *out, struct err *e) MUST_CHECK;
 
 extern const struct sql_table *const balancer_sql[];
 extern const size_t balancer_sql_n;

@@ -22,6 +22,8 @@ struct balancer {
 	struct store *store;
 	struct parks *parks;
 	struct relays relays;
+	struct tenant_rates *rates;
+	int64_t started_ms; /* wall clock */
 	atomic_uint_fast64_t create_wait_ms;
 };
 
@@ -59,5 +61,24 @@ int lb_route_api_create(void *feature, struct request *rq, struct reply *rp, str
 int lb_route_api_get(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int lb_route_api_update(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int lb_route_api_delete(void *feature, struct request *rq, struct reply *rp, struct err *e);
+
+/* tenant_api.c */
+int tenant_api_metrics(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int tenant_api_logs(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int tenant_api_usage(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int tenant_api_status(void *feature, struct request *rq, struct reply *rp, struct err *e);
+extern const struct schema tenant_logs_query;
+extern const struct sql_table tenant_api_sql;
+
+/* status_api.c */
+int status_api_get(void *feature, struct request *rq, struct reply *rp, struct err *e);
+
+/* ai_api.c */
+int ai_api_metrics(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int ai_api_status(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int ai_api_predictions(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int ai_api_config(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int ai_api_put_config(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int ai_api_retrain(void *feature, struct request *rq, struct reply *rp, struct err *e);
 
 #endif

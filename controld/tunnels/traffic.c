@@ -50,6 +50,18 @@ const char *traffic_scope_name(enum traffic_scope scope)
 	return scope_names[scope];
 }
 
+int64_t traffic_value(const struct traffic *t, const char *counter)
+{
+#define X(name, what) #name,
+	static const char *const names[] = { METER_COUNTERS(X) };
+#undef X
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (str_eq(names[i], counter))
+			return t->value[i];
+	return 0;
+}
+
 /* ---- increases, summed up by total -------------------------------------------------------------------------------- */
 
 /*

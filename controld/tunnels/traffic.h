@@ -37,6 +37,8 @@ const char *traffic_scope_name(enum traffic_scope scope);
 #define TRAFFIC_COLUMN_(name, what) ", t." #name
 #define TRAFFIC_COLUMNS             "t.active, t.updated_ms" METER_COUNTERS(TRAFFIC_COLUMN_)
 void traffic_load(struct traffic *t, struct query *q, int col);
+/* By the counter's name; 0 for one that there is not. */
+int64_t traffic_value(const struct traffic *t, const char *counter);
 
 /* Whose a meter is; all "" when nobody knows the mapping. */
 struct traffic_owner {
