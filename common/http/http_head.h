@@ -11,8 +11,7 @@
 #include "common/http/http.h"
 #include "common/http/http_names.h"
 
-#define HTTP_FIELD_HOP  1 /* for the next neighbour only: a HTTP_NAME_HOP, or named by Connection */
-#define HTTP_FIELD_GONE 2 /* set by whoever changes a head on its way: it is not written */
+#define HTTP_FIELD_HOP 1 /* for the next neighbour only: a HTTP_NAME_HOP, or named by Connection */
 
 struct http_field {
 	uint16_t name; /* offset; its line begins here, too */

@@ -31,7 +31,7 @@ void http_writer_field_u64(struct http_writer *w, const char *name, uint64_t val
 /* A set of known names: HTTP_SET(HOST) | HTTP_SET(VIA). */
 #define HTTP_SET(id) (UINT64_C(1) << HTTP_NAME_##id)
 /*
- * The fields of a head, or of a trailer section, as they came: without those for one hop only (HTTP_FIELD_HOP) or taken out (HTTP_FIELD_GONE), those of
+ * The fields of a head, or of a trailer section, as they came: without those for one hop only (HTTP_FIELD_HOP), those of
  * `without`, and what says the length of the content, which http_writer_framing() writes.
  */
 void http_writer_fields(struct http_writer *w, const struct http_head *h, uint64_t without);

@@ -29,9 +29,9 @@ static void ask_filters(struct exchange *x, const struct http_head *head, struct
 {
 	struct filter_request view;
 
-	if (x->desk->filters == NULL || x->route == NULL || x->route->filters == NULL)
+	if (!x->filtered)
 		return;
-	view = exchange_filter_view(x, head);
+	view = exchange_filter_view(x, NULL);
 	x->desk->filters->response(&view, head != NULL ? head->status : e->status, head, e);
 }
 

@@ -79,6 +79,7 @@ static void find_client(struct exchange *x, const struct http_head *h)
 struct filter_request exchange_filter_view(struct exchange *x, const struct http_head *head)
 {
 	return (struct filter_request){
+		.arg = x->desk->filters->arg,
 		.worker = exchange_worker(x),
 		.head = head,
 		.client = &x->origin.from,
@@ -143,17 +144,35 @@ static bool is_stopped(struct exchange *x, const struct http_head *h, struct htt
 	return true;
 }
 
+static struct filter_request view_of(
+	struct exchange *x, const struct http_head *h, const char *host, struct http_span path)
+{
+	struct filter_request view = exchange_filter_view(x, h);
+
+	view.host = host;
+	view.path = path;
+	return view;
+}
+
+static void begin_filters(struct exchange *x, const struct http_head *h, const char *host, struct http_span path)
+{
+	struct filter_request view;
+
+	if (x->desk->filters == NULL || x->route->filters == NULL)
+		return;
+	view = view_of(x, h, host, path);
+	x->filtered = true;
+	x->desk->filters->begin(&view);
+}
+
 static bool is_answered_by_filter(
 	struct exchange *x, const struct http_head *h, const char *host, struct http_span path, struct edit *e)
 {
 	struct filter_request view;
 
-	if (x->desk->filters == NULL || x->route->filters == NULL)
+	if (!x->filtered)
 		return false;
-	view = exchange_filter_view(x, h);
-	view.host = host;
-	view.path = path;
-	x->filtered = true;
+	view = view_of(x, h, host, path);
 	if (x->desk->filters->request(&view, e) == FILTER_PASS)
 		return false;
 	exchange_answer_edit(x, e, "");
@@ -278,6 +297,7 @@ void exchange_request(struct exchange *x, const struct site_seat *where, const c
 	exchange_count(x, METER_requests, 1);
 	if (r->conf->request_timeout_ms != 0)
 		x->total_due_ns = x->began_ns + r->conf->request_timeout_ms * UINT64_C(1000000);
+	begin_filters(x, h, host, path);
 	edit_reset(e);
 	if (!is_stopped(x, h, path) && !is_answered_by_filter(x, h, host, path, e))
 		go_on(x, h, path, e);

@@ -1,10 +1,11 @@
 /*
  * filter - where what is done to messages comes in: one table of functions for the whole chain (relayd/filter), in its fixed order.
  *
- *   request() -> [ the request goes to a backend ] -> response() -> content()... -> end()
+ *   begin() -> request() -> [ the request goes to a backend ] -> response() -> content()... -> end()
  *
+ * begin() is told each request that a route takes, also one that is refused before request() is asked.
  * request() may answer itself (edit.status). response() also sees answers of the relay's own, with head NULL, so error pages are made there.
- * content() is called only after response() has set edit.recoded. end() is called once for each request() that was called.
+ * content() is called only after response() has set edit.recoded. end() is called once for each begin().
  *
  * Thread: route_new(), route_free(): control thread; the others: a worker.
  */
@@ -25,12 +26,13 @@ struct worker;
 
 /* What a filter may know of a request; all borrowed for the call, but for what it copies. */
 struct filter_request {
+	void *arg; /* the table's */
 	struct worker *worker;
-	const struct http_head *head;
-	const struct addr *client;   /* who sent it, behind the proxies that are trusted */
-	const char *host;            /* in the spelling of host_name_take(); "": an address */
-	struct http_span path;       /* in the spelling of route_path_take() */
-	struct http_span request_id; /* as it goes to the backend */
+	const struct http_head *head; /* of the request: in begin() and request() alone, then its bytes are gone */
+	const struct addr *client;    /* who sent it, behind the proxies that are trusted */
+	const char *host;             /* in the spelling of host_name_take(); "": an address */
+	struct http_span path;        /* in the spelling of route_path_take() */
+	struct http_span request_id;  /* as it goes to the backend */
 	bool tls;
 	void *route; /* what route_new() made */
 	void *state; /* state_size bytes of this request, zeroed before request() */
@@ -42,19 +44,29 @@ struct filter_outcome {
 	bool aborted;    /* the answer is not whole */
 	bool own;        /* the relay's own answer */
 	unsigned attempts;
-	const char *backend;          /* its id; "": none */
+	const char *pool, *backend;   /* ids; "": none */
+	const char *upstream;         /* host:port of the backend; "": none */
+	const char *protocol;         /* of the client: "HTTP/1.1" */
 	const char *why;              /* of an own answer, or an abort; "": nothing was wrong */
 	uint64_t bytes_in, bytes_out; /* of content and heads */
 	uint64_t took_us, backend_us; /* in all; until the backend's head */
 };
 
+struct http_filter_route {
+	const char *id;
+	const struct route_conf *conf; /* both borrowed as long as what is made of them */
+	const void *before;
+};
+
 enum filter_verdict { FILTER_PASS, FILTER_ANSWER };
 
 struct http_filters {
+	void *arg;
 	size_t state_size;
-	/* *out NULL: no filter looks at this route. */
-	int (*route_new)(void **out, const struct route_conf *conf, struct err *e);
+	/* *out NULL: no filter looks at this route. before: of the route as it was, or NULL: what it has counted goes on. */
+	int (*route_new)(void *arg, void **out, const struct http_filter_route *route, struct err *e);
 	void (*route_free)(void *route);
+	void (*begin)(const struct filter_request *r);
 	enum filter_verdict (*request)(const struct filter_request *r, struct edit *e);
 	/* status and head of what goes to the client; head NULL: an answer of the relay's own, whose body is e->body. */
 	void (*response)(const struct filter_request *r, unsigned status, const struct http_head *head, struct edit *e);

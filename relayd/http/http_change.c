@@ -120,16 +120,23 @@ static void remove_route(struct http_service *s, const char *id)
 	list_push_back(&s->routes_gone, &r->todo);
 }
 
-static int make_filters(const struct http_service *s, struct http_route *r, struct err *e)
+static int make_filters(
+	const struct http_service *s, struct http_route *r, const struct http_route *before, struct err *e)
 {
+	const struct http_filter_route route = {
+		.id = http_route_id(r), .conf = r->conf, .before = before != NULL ? before->filters : NULL
+	};
+
 	if (s->conf->filters == NULL)
 		return 0;
 	r->filters_free = s->conf->filters->route_free;
-	return s->conf->filters->route_new(&r->filters, r->conf, e);
+	return s->conf->filters->route_new(s->conf->filters->arg, &r->filters, &route, e);
 }
 
 static void set_route(struct http_service *s, const struct object *o)
 {
+	const struct http_route *const before =
+		map_get_str(&s->routes, o->id); /* goes when the change is carried out */
 	struct err why = { .code = ERR_NONE };
 	struct http_route *r;
 
@@ -138,7 +145,7 @@ static void set_route(struct http_service *s, const struct object *o)
 		refuse(s, o, &why);
 		return;
 	}
-	if (make_filters(s, r, &why) != 0) {
+	if (make_filters(s, r, before, &why) != 0) {
 		refuse(s, o, &why);
 	} else if (join_sites(s, r) != 0 || map_put_str(&s->routes, http_route_id(r), r, NULL) != 0) {
 		err_set(&why, ERR_NOMEM, NULL, "out of memory for this route");

@@ -294,7 +294,7 @@ static void stop(void *self)
 }
 
 static const struct service_ops ops = {
-	.name = "routes",
+	.name = HTTP_SERVICE_NAME,
 	.apply = apply,
 	.quiesce = quiesce,
 	.drain = drain,

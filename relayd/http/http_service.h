@@ -10,6 +10,8 @@
 #include "relayd/lb/lb_outlier.h"
 #include "relayd/loop/service.h"
 
+#define HTTP_SERVICE_NAME "routes" /* as services_find() and a handover know it */
+
 struct backend;
 struct err;
 struct http_service;
