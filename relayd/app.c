@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "relayd/app.h"
 
 #include "common/base/clock.h"
@@ -91,6 +90,11 @@ static void on_agents(void *arg)
 	on_refusals(arg); /* the same haste */
 }
 
+static void on_backends(void *arg)
+{
+	on_refusals(arg);
+}
+
 static int on_send(void *arg, struct buf *message, void (*on_reply)(void *arg, const void *msg, size_t n), void *of)
 {
 	struct app *a = arg;
@@ -122,6 +126,13 @@ static void on_clients(void *arg, struct client_states *out)
 
 	if (a->engine.agents != NULL)
 		agents_states(a->engine.agents, out);
+}
+
+static void on_backend_states(void *arg, struct backend_states *out)
+{
+	struct app *a = arg;
+
+	pool_watch_states(&a->engine.health, out);
 }
 
 static void on_identity(void *arg, const char *node, const char *cert, const char *ca, const char *key)
@@ -332,6 +343,7 @@ static int app_open_uplink(struct app *a, struct err *e)
 		.spending = a->engine.spending,
 		.load = on_load,
 		.clients = on_clients,
+		.backends = on_backend_states,
 		.identity = on_identity,
 		.arg = a };
 
@@ -549,7 +561,7 @@ static void on_go(void *arg, bool ok)
 
 static int app_start(struct app *a, struct err *e)
 {
-	static const struct engine_events events = { on_refusals, on_agents, on_current, on_send };
+	static const struct engine_events events = { on_refusals, on_agents, on_backends, on_current, on_send };
 	ssize_t n = readlink("/proc/self/exe", a->program, sizeof a->program - 1);
 
 	a->program[MAX(n, 0)] = '\0';

@@ -8,6 +8,8 @@
 #include "relayd/conf/refusals.h"
 #include "relayd/conf/snapshot.h"
 #include "relayd/data_dir.h"
+#include "relayd/filter/access_log.h"
+#include "relayd/filter/chain.h"
 #include "relayd/http_setup.h"
 #include "relayd/limit/quotas.h"
 #include "relayd/loop/workers.h"
@@ -49,6 +51,13 @@ static void on_agents(void *arg)
 	struct engine *g = arg;
 
 	g->events.on_agents(g->arg);
+}
+
+static void on_backends(void *arg)
+{
+	struct engine *g = arg;
+
+	g->events.on_backends(g->arg);
 }
 
 static void on_current(void *arg, struct snapshot *s)
@@ -188,6 +197,18 @@ void engine_set_identity(struct engine *g, const char *node, const char *cert, c
 		log_error("agents_not_accepted", log_err(&e));
 }
 
+static int make_filters(struct engine *g, const struct settings *s, struct err *e)
+{
+	const unsigned workers = workers_count(g->workers);
+
+	if (!str_eq(s->access_log, "off") && access_log_new(&g->access_log, s->access_log, workers, e) != 0)
+		return -1;
+	if (chain_new(&g->filters, g->access_log, workers, e) != 0)
+		return -1;
+	g->http.filters = chain_filters(g->filters);
+	return 0;
+}
+
 static int start_forwarding(struct engine *g, const struct settings *s, struct err *e)
 {
 	struct service_env env = { .workers = g->workers,
@@ -213,8 +234,12 @@ static int start_forwarding(struct engine *g, const struct settings *s, struct e
 
 	if (http_setup_init(&g->http, s) != 0)
 		return err_set(e, ERR_NOMEM, NULL, "routes: out of memory");
-	if (start_agents(g, s, &env, e) != 0 || make_fronts(g, s, &env, e) != 0 ||
-		services_init(&g->services, &env, e) != 0 || workers_start(g->workers, e) != 0)
+	g->health.hurry = on_backends;
+	g->health.arg = g;
+	if (make_filters(g, s, e) != 0 || start_agents(g, s, &env, e) != 0 || make_fronts(g, s, &env, e) != 0 ||
+		services_init(&g->services, &env, e) != 0 ||
+		pool_watch_open(&g->health, &g->services, workers_at(g->workers, 0), g->loop, e) != 0 ||
+		workers_start(g->workers, e) != 0)
 		return -1;
 	if (running_new(&g->running, &conf, e) != 0)
 		return -1;
@@ -260,6 +285,7 @@ void engine_stop(struct engine *g)
 {
 	engine_halt(g);
 	services_stop(&g->services);
+	pool_watch_close(&g->health);
 	spending_close(g->spending);
 	g->spending = NULL;
 	if (g->sync_timer_open)
@@ -272,6 +298,8 @@ void engine_fini(struct engine *g)
 	running_free(g->running);
 	for (int i = 0; i < FRONTS_N; i++)
 		front_free(g->fronts[i]);
+	chain_free(g->filters);
+	access_log_free(g->access_log);
 	workers_free(g->workers);
 	http_setup_fini(&g->http);
 	meter_close(g->meter);
@@ -321,5 +349,7 @@ void engine_view(struct engine *g, struct pages_view *out)
 	out->refusals = refusals_count(g->refusals);
 	out->cpu_ns = load_cpu_ns();
 	out->meter = g->meter;
+	if (g->access_log != NULL)
+		access_log_counts(g->access_log, &out->access_log);
 	out->has_snapshot = running_has_snapshot(g->running);
 }

@@ -13,13 +13,16 @@
 #include "proto/report.h"
 #include "relayd/http/http_conf.h"
 #include "relayd/load.h"
+#include "relayd/pool_watch.h"
 #include "relayd/services.h"
 
 #include <stdbool.h>
 #include <uv.h>
 
+struct access_log;
 struct agents;
 struct buf;
+struct chain;
 struct data_dir;
 struct err;
 struct front;
@@ -30,6 +33,7 @@ struct snapshot;
 struct engine_events {
 	void (*on_refusals)(void *arg); /* their list changed */
 	void (*on_agents)(void *arg);   /* some came or went */
+	void (*on_backends)(void *arg); /* some went down or came up */
 	void (*on_current)(void *arg, struct snapshot *s);
 	/* A message to controld: spending_conf.send. */
 	int (*send)(void *arg, struct buf *message, void (*on_reply)(void *arg, const void *msg, size_t n), void *of);
@@ -45,7 +49,10 @@ struct engine {
 	char agents_at[NODE_AGENTS_SIZE]; /* where controld tells them to connect; "": nowhere */
 	struct agents *agents;            /* one of the services; NULL: agents.listen is off */
 	struct http_conf http;            /* of the service of routes */
-	struct front *fronts[2];          /* the shared ports, by enum front_kind */
+	struct access_log *access_log;    /* NULL: off */
+	struct chain *filters;
+	struct pool_watch health; /* of the backends of pools */
+	struct front *fronts[2];  /* the shared ports, by enum front_kind */
 	struct running *running;
 	struct quotas *quotas;
 	struct spending *spending;

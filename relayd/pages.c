@@ -110,6 +110,13 @@ static void agents_metrics(const struct agent_counts *c, struct buf *out)
 		"Links that came or went and are not in the log, as there were too many at once.", c->untold);
 }
 
+static void access_log_metrics(const struct access_log_counts *c, struct buf *out)
+{
+	counter(out, "access_log_lines_total", "Lines of requests that were left to be written.", c->lines);
+	counter(out, "access_log_dropped_total", "Lines for which there was no room.", c->dropped);
+	counter(out, "access_log_failed_bytes_total", "What the file did not take.", c->failed);
+}
+
 static const struct {
 	const char *name, *what;
 } front_counters[] = {
@@ -166,6 +173,7 @@ void pages_metrics(const struct pages_view *v, struct buf *out)
 	buf_printf(out, "relayd_cpu_seconds_total %.6f\n", (double)v->cpu_ns / 1e9);
 	if (v->takes_agents)
 		agents_metrics(&v->agents, out);
+	access_log_metrics(&v->access_log, out);
 	fronts_metrics(v, out);
 	mapping_counters(v, out);
 }

@@ -7,6 +7,7 @@
 #define PORTWAY_RELAYD_PAGES_H
 
 #include "proto/report.h"
+#include "relayd/filter/access_log.h"
 #include "relayd/loop/service.h"
 #include "relayd/tunnel/agents.h"
 #include "relayd/uplink.h"
@@ -22,6 +23,7 @@ struct pages_view {
 	struct node_load load;
 	struct service_stats services;
 	struct agent_counts agents;
+	struct access_log_counts access_log;
 	struct pages_front {
 		const char *name;
 		bool open; /* the relay has it */

@@ -26,6 +26,14 @@ int services_init(struct services *s, const struct service_env *env, struct err 
 	return 0;
 }
 
+struct service *services_find(struct services *s, const char *name)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (strcmp(s->list[i].ops->name, name) == 0)
+			return &s->list[i];
+	return NULL;
+}
+
 void services_apply(struct services *s, struct snapshot *old, struct snapshot *new_)
 {
 	for (size_t i = 0; i < s->n; i++)
@@ -128,10 +136,10 @@ int services_hand_over(struct services *s, services_socket_fn fn, void *arg)
 
 void services_adopt(struct services *s, const char *service, const struct handover_socket *socket)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (strcmp(s->list[i].ops->name, service) == 0) {
-			s->list[i].ops->adopt(s->list[i].self, socket);
-			return;
-		}
-	close(socket->fd);
+	const struct service *to = services_find(s, service);
+
+	if (to != NULL)
+		to->ops->adopt(to->self, socket);
+	else
+		close(socket->fd);
 }

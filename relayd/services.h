@@ -17,6 +17,8 @@ struct services {
 	size_t n;
 };
 
+/* By the name of its ops; NULL: there is none. */
+struct service *services_find(struct services *s, const char *name);
 /* Adds every service that needs no more than env to those that are there. On error those that were made are there, for services_stop(). */
 int services_init(struct services *s, const struct service_env *env, struct err *e) MUST_CHECK;
 void services_apply(struct services *s, struct snapshot *old, struct snapshot *new_);

@@ -21,6 +21,15 @@ static const char *const log_formats[] = { "text", "json", NULL };
 
 /* Sorted by key. */
 static const struct conf_key keys[] = {
+	{ .key = "access_log",
+		.env = "RELAYD_ACCESS_LOG",
+		.type = CONF_STR,
+		.offset = AT(access_log),
+		.def = "off",
+		.unit = "path",
+		.help = "File with a line of JSON for each request that a route took; stdout; off for none. It is made "
+			"anew "
+			"when it was moved away." },
 	{ .key = "agents.advertise",
 		.env = "RELAYD_AGENTS_ADVERTISE",
 		.type = CONF_STR,

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 struct settings {
+	char *access_log;       /* path, "stdout", or "off" */
 	char *agents_advertise; /* host:port; "": agents_listen */
 	char *agents_listen;    /* address:port or "off" */
 	uint64_t agents_handshakes;

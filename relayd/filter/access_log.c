@@ -1,4 +1,4 @@
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include "relayd/filter/access_log.h"
 
 #include "common/base/err.h"

@@ -1,0 +1,149 @@
+"""What routes do to requests and answers on their way: headers, paths, CORS, compression, limits, pages, the log."""
+import gzip
+import http.client
+import json
+import os
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import portway
+import pytest
+from portway import eventually
+
+TEXT = b"What is said twice is said twice. " * 400
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Says what it was asked; /text is text, /slow comes in pieces."""
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        body = TEXT if self.path.startswith("/text") else json.dumps({"path": self.path, "headers": dict(self.headers)}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain" if self.path.startswith("/text") else "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Server", "secret/1.0")
+        self.send_header("Access-Control-Allow-Origin", "*")
+        self.send_header("ETag", '"strong"')
+        if self.path.endswith("no-transform"):
+            self.send_header("Cache-Control", "no-transform")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(name="site", scope="module")
+def served():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    fleet = portway.Fleet()
+    fleet.http_port = portway.free_port()
+    fleet.access_log = os.path.join(fleet.folder, "access.log")
+    fleet.start(relay_env={"RELAYD_HTTP_LISTEN": f"127.0.0.1:{fleet.http_port}", "RELAYD_ACCESS_LOG": fleet.access_log})
+    fleet.api.post("/api/pools", {"name": "web", "health_check": {"enabled": False}}, expect=201)
+    fleet.api.post("/api/backends", {"address": f"127.0.0.1:{server.server_port}", "pool": "web"}, expect=201)
+    yield fleet
+    fleet.stop()
+    server.shutdown()
+
+
+def ask(site, host, path="/", method="GET", **headers):
+    conn = http.client.HTTPConnection("127.0.0.1", site.http_port, timeout=20)
+    conn.request(method, path, headers={"Host": host, **{k.replace("_", "-"): v for k, v in headers.items()}})
+    answer = conn.getresponse()
+    answer.body = answer.read()
+    conn.close()
+    return answer
+
+
+def route(site, host, **fields):
+    made = site.api.post("/api/routes", {"host": host, "path_prefix": "/", "pool": "web", **fields}, expect=201)
+    eventually(lambda: ask(site, host, made["path_prefix"]).status not in (404, 503), f"{host} is served")
+    return made
+
+
+def test_names_of_a_request(site):
+    route(site, "names.example")
+    said = ask(site, "names.example")
+    seen = json.loads(said.body)["headers"]
+    seen = {k.lower(): v for k, v in seen.items()}
+    assert re.fullmatch(r"[0-9a-f-]{32,36}", seen["x-request-id"]) and said.headers["X-Request-ID"] == seen["x-request-id"], seen
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", seen["traceparent"]), seen
+    seen = json.loads(ask(site, "names.example", traceparent=TRACE, tracestate="a=b").body)["headers"]
+    assert {k.lower(): v for k, v in seen.items()}["traceparent"] == TRACE
+    seen = {k.lower(): v for k, v in json.loads(ask(site, "names.example", traceparent="nonsense", tracestate="a=b").body)["headers"].items()}
+    assert seen["traceparent"].startswith("00-") and "tracestate" not in seen
+
+
+def test_headers_and_paths(site):
+    route(site, "headers.example", path_prefix="/api", rewrite={"prefix": "/v2", "host": "inner.example"},
+          request_headers={"set": {"X-From": "{client_ip} {host}"}, "remove": ["X-Secret"]},
+          response_headers={"set": {"X-Route": "{route}"}, "remove": ["Server"]})
+    said = ask(site, "headers.example", "/api/x?y=1", X_Secret="s")
+    seen = json.loads(said.body)
+    headers = {k.lower(): v for k, v in seen["headers"].items()}
+    assert seen["path"] == "/v2/x?y=1" and headers["host"] == "inner.example", seen
+    assert headers["x-from"] == "127.0.0.1 headers.example" and "x-secret" not in headers
+    assert said.headers["X-Route"].startswith("rte_") and said.headers["Server"] is None
+
+
+def test_redirect(site):
+    route(site, "moved.example", redirect={"status": 301, "location": "https://new.example{path}{query}"}, pool=None)
+    said = ask(site, "moved.example", "/a?b=c")
+    assert said.status == 301 and said.headers["Location"] == "https://new.example/a?b=c"
+
+
+def test_cors(site):
+    route(site, "cors.example", cors={"origins": ["https://app.example"], "methods": ["GET", "PUT"], "max_age": 600})
+    said = ask(site, "cors.example", method="OPTIONS", Origin="https://app.example", Access_Control_Request_Method="PUT")
+    assert said.status == 204 and said.headers["Access-Control-Allow-Origin"] == "https://app.example", said.headers
+    said = ask(site, "cors.example", Origin="https://app.example")
+    assert said.headers.get_all("Access-Control-Allow-Origin") == ["https://app.example"] and "Origin" in said.headers["Vary"]
+    assert ask(site, "cors.example", Origin="https://other.example").headers["Access-Control-Allow-Origin"] is None
+
+
+def test_gzip(site):
+    route(site, "gzip.example", gzip={"enabled": True, "min_size": 100})
+    said = ask(site, "gzip.example", "/text", Accept_Encoding="gzip")
+    assert said.headers["Content-Encoding"] == "gzip" and gzip.decompress(said.body) == TEXT and len(said.body) < len(TEXT) / 5
+    assert said.headers["ETag"] == 'W/"strong"' and "Accept-Encoding" in said.headers["Vary"]
+    said = ask(site, "gzip.example", "/text")
+    assert said.headers["Content-Encoding"] is None and said.body == TEXT and "Accept-Encoding" in said.headers["Vary"]
+    said = ask(site, "gzip.example", "/text/no-transform", Accept_Encoding="gzip")
+    assert said.headers["Content-Encoding"] is None and said.body == TEXT
+
+
+def test_rate_limit(site):
+    route(site, "rate.example", rate_limit={"per_second": 1, "burst": 20, "key": "header", "header": "X-Key"})
+    for _ in range(20):
+        assert ask(site, "rate.example", X_Key="one").status == 200
+    statuses = [ask(site, "rate.example", X_Key="one") for _ in range(15)]
+    refused = [s for s in statuses if s.status == 429]
+    assert refused and int(refused[0].headers["Retry-After"]) >= 1
+    assert ask(site, "rate.example", X_Key="two").status == 200
+
+
+def test_error_pages(site):
+    site.api.post("/api/pools", {"name": "empty", "health_check": {"enabled": False}}, expect=201)
+    site.api.post("/api/routes", {"host": "page.example", "path_prefix": "/", "pool": "empty",
+                                  "error_pages": [{"status": 503, "content_type": "text/html", "body": "<h1>{status}, {request_id}</h1>"}]}, expect=201)
+    said = eventually(lambda: next((a for a in [ask(site, "page.example")] if a.status == 503), None), "nobody serves it")
+    assert said.body.decode() == f"<h1>503, {said.headers['X-Request-ID']}</h1>", said.body
+
+
+def test_access_log(site):
+    route(site, "log.example")
+    ask(site, "log.example", "/x?y=1", User_Agent="probe", X_Request_ID="find-me")
+
+    def line():
+        with open(site.access_log, encoding="utf-8") as log:
+            return next((json.loads(one) for one in log if "find-me" in one), None)
+    seen = eventually(line, "its line")
+    wanted = {"request_id": "find-me", "method": "GET", "host": "log.example", "path": "/x", "query": "y=1", "status": 200, "upstream_status": 200,
+              "client": "127.0.0.1", "scheme": "http", "protocol": "HTTP/1.1", "user_agent": "probe", "attempts": 1}
+    assert {k: seen.get(k) for k in wanted} == wanted, seen
+    assert seen["route"].startswith("rte_") and seen["pool"].startswith("pol_") and seen["backend"].startswith("bck_") and seen["bytes_out"] > 0
