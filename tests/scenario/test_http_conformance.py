@@ -1,4 +1,4 @@
-"""HTTP/1.1 to the letter: each row of tests/conformance/http1.txt, as the codec, haproxy and nginx read it."""
+"""HTTP/1.1 to the letter: each row of tests/conformance/http1.txt, as the codec, a real relay, haproxy and nginx read it."""
 import shutil
 import subprocess
 
@@ -26,8 +26,16 @@ def test_the_table():
     names = [row.name for row in TABLE]
     assert len(names) == len(set(names)) and len(names) >= 150
     silent = [row.name for row in TABLE if not row.why
-              and any(refuses(row.portway) != refuses(row.fields[peer]) for peer in http_table.PEERS if peer in row.fields)]
+              and any(refuses(row.portway) != refuses(row.fields[peer]) for peer in http_table.ASKED if peer in row.fields)]
     assert not silent, f"one refuses what another takes, and nothing says why: {silent}"
+
+
+def test_a_relay():
+    """The same rows sent to a relay, in front of a backend that records, or as the answer of one."""
+    said = http_table.peer_answers(TABLE, "relay")
+    assert len(said) == len([row for row in TABLE if "relay" in row.fields]) >= 250
+    wrong = [f"{TABLE[i].name}: {got}, not {TABLE[i].relay}" for i, got in said.items() if got != http_table.spread(TABLE[i].relay)]
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("peer", http_table.PEERS)
