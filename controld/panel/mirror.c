@@ -12,7 +12,25 @@
 
 #define KEY "tenant_id = '' AND panel = ?1 AND kind = ?2"
 
-enum { SQL_PUT, SQL_LIVE, SQL_REMOVE, SQL_PRUNE, SQL_LIST, SQL_COUNT, SQL_OWNERS };
+/* Servers by what one of their columns names: its number, its name, how many, how many of these are active. */
+#define SERVERS_BY(kind, column)                                                                            \
+	"SELECT s.panel, s." column ", coalesce(o.name, ''), count(*), CAST(sum(s.active) AS BIGINT) FROM " \
+	"panel_objects s LEFT JOIN panel_objects o ON o.tenant_id = s.tenant_id AND o.panel = s.panel AND " \
+	"o.kind = '" kind "' AND o.id = s." column " WHERE s.kind = 'server' AND s.removed_ms = 0 AND "     \
+	"s." column " <> 0 GROUP BY s.panel, s." column ", o.name ORDER BY 4 DESC, 1, 2 LIMIT ?1"
+
+enum {
+	SQL_PUT,
+	SQL_LIVE,
+	SQL_REMOVE,
+	SQL_RETIRE,
+	SQL_PRUNE,
+	SQL_LIST,
+	SQL_COUNT,
+	SQL_OWNERS,
+	SQL_BY_NODE,
+	SQL_BY_USER
+};
 static const char *const sql[] = {
 	[SQL_PUT] =
 		"INSERT INTO panel_objects (tenant_id, panel, kind, id, uuid, name, parent_id, owner_id, active, body, "
@@ -25,6 +43,8 @@ static const char *const sql[] = {
 	[SQL_LIVE] = "SELECT id FROM panel_objects WHERE " KEY " AND removed_ms = 0 AND changed_ms <= ?3 ORDER BY id",
 	[SQL_REMOVE] = "UPDATE panel_objects SET removed_ms = ?4, changed_ms = ?4 WHERE " KEY
 		       " AND id = ?3 AND removed_ms = 0 AND changed_ms <= ?5 RETURNING id",
+	[SQL_RETIRE] = "UPDATE panel_objects SET removed_ms = ?1, changed_ms = ?1 WHERE removed_ms = 0 AND panel <> ?2 "
+		       "AND panel <> ?3",
 	[SQL_PRUNE] =
 		"DELETE FROM panel_objects WHERE (tenant_id, panel, kind, id) IN (SELECT tenant_id, panel, kind, id "
 		"FROM panel_objects WHERE removed_ms > 0 AND removed_ms < ?1 LIMIT ?2)",
@@ -39,6 +59,8 @@ static const char *const sql[] = {
 	[SQL_OWNERS] =
 		"SELECT count(DISTINCT owner_id) FROM panel_objects WHERE removed_ms = 0 AND kind = 'server' AND "
 		"owner_id <> 0",
+	[SQL_BY_NODE] = SERVERS_BY("node", "parent_id"),
+	[SQL_BY_USER] = SERVERS_BY("user", "owner_id"),
 };
 const struct sql_table mirror_sql = { "mirror", sql, ARRAY_LEN(sql) };
 
@@ -177,6 +199,14 @@ int mirror_remove(struct db *tx, const struct mirror_removal *r, size_t *removed
 	return rc;
 }
 
+int mirror_retire(struct db *tx, const char *panel, const char *other, int64_t now_ms, size_t *removed, struct err *e)
+{
+	const int rc = db_exec(tx, sql[SQL_RETIRE], e, bind_i(now_ms), bind_s(panel), bind_s(other));
+
+	*removed = rc > 0 ? (size_t)rc : 0;
+	return MIN(rc, 0);
+}
+
 int mirror_prune(struct db *tx, int64_t before_ms, unsigned limit, unsigned *n, struct err *e)
 {
 	const int rc = db_exec(tx, sql[SQL_PRUNE], e, bind_i(before_ms), bind_i(limit));
@@ -275,4 +305,24 @@ int mirror_count(struct db *db, struct mirror_counts *out, struct err *e)
 		out->owners = query_int(q, 0);
 	query_end(q);
 	return MIN(rc, 0);
+}
+
+int mirror_print_servers_by(struct db *db, enum mirror_by by, unsigned limit, struct buf *out, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql[by == MIRROR_BY_NODE ? SQL_BY_NODE : SQL_BY_USER], e, bind_i(limit)) != 0)
+		return -1;
+	while ((rc = query_next(q, e)) == 1) {
+		jsonw_object(out, NULL);
+		jsonw_str(out, "panel", query_text(q, 0));
+		jsonw_int(out, "id", query_int(q, 1));
+		jsonw_str_or_null(out, "name", query_text(q, 2));
+		jsonw_int(out, "servers", query_int(q, 3));
+		jsonw_int(out, "activeServers", query_int(q, 4));
+		jsonw_end_object(out);
+	}
+	query_end(q);
+	return rc;
 }

@@ -40,6 +40,9 @@ struct mirror_removal {
 	int64_t until_ms, now_ms; /* what was written later stays */
 };
 int mirror_remove(struct db *tx, const struct mirror_removal *r, size_t *removed, struct err *e) MUST_CHECK;
+/* All of panels but these two ("": none): nobody reads them any more. *removed: how many. */
+int mirror_retire(
+	struct db *tx, const char *panel, const char *other, int64_t now_ms, size_t *removed, struct err *e) MUST_CHECK;
 /* Those that were removed before that are forgotten, at most limit. *n: how many. */
 int mirror_prune(struct db *tx, int64_t before_ms, unsigned limit, unsigned *n, struct err *e) MUST_CHECK;
 
@@ -63,6 +66,11 @@ struct mirror_counts {
 	int64_t owners; /* users that have a server */
 };
 int mirror_count(struct db *db, struct mirror_counts *out, struct err *e) MUST_CHECK;
+
+/* Servers by their node or their user, those with most first: objects into an array that is open. */
+enum mirror_by { MIRROR_BY_NODE, MIRROR_BY_USER };
+int mirror_print_servers_by(
+	struct db *db, enum mirror_by by, unsigned limit, struct buf *out, struct err *e) MUST_CHECK;
 
 extern const struct sql_table mirror_sql;
 

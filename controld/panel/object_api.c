@@ -75,31 +75,3 @@ int object_api_list(void *feature, struct request *rq, struct reply *rp, struct 
 	jsonw_end_object(b);
 	return rc;
 }
-
-int object_api_counts(void *feature, struct request *rq, struct reply *rp, struct err *e)
-{
-	struct mirror_counts c;
-	struct buf *b;
-
-	(void)rq;
-	if (panels_counts(feature, &c, e) != 0)
-		return -1;
-	b = reply_open(rp, 200, JSON_TYPE);
-	jsonw_object(b, NULL);
-	jsonw_bool(b, "success", true);
-	jsonw_object(b, "data");
-	jsonw_int(b, "totalServers", c.total[PANEL_SERVER]);
-	jsonw_int(b, "totalUsers", c.total[PANEL_USER]);
-	jsonw_int(b, "activeUsers", c.owners);
-	jsonw_int(b, "totalAllocations", c.total[PANEL_ALLOCATION]);
-	jsonw_int(b, "totalLocations", c.total[PANEL_LOCATION]);
-	jsonw_int(b, "totalNodes", c.total[PANEL_NODE]);
-	jsonw_int(b, "totalNests", c.total[PANEL_NEST]);
-	jsonw_int(b, "totalEggs", c.total[PANEL_EGG]);
-	jsonw_int(b, "totalDatabases", c.total[PANEL_DATABASE]);
-	jsonw_int(b, "activeServers", c.active[PANEL_SERVER]);
-	jsonw_int(b, "assignedAllocations", c.active[PANEL_ALLOCATION]);
-	jsonw_end_object(b);
-	jsonw_end_object(b);
-	return 0;
-}

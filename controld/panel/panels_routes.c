@@ -84,7 +84,17 @@ const struct route panels_rows[] = {
 	{ GET, "/api/v1/panel/{kind}", SYS, LANE_DB, &objects_query, NULL, NULL, 200, 0, object_api_list,
 		"List what panels have: locations, nodes, allocations, nests, eggs, servers, users, databases",
 		"Panels" },
-	{ GET, "/api/panel/counts", PERM_PUBLIC, LANE_DB, NULL, NULL, NULL, 200, 0, object_api_counts,
+	{ GET, "/api/panel/counts", PERM_PUBLIC, LANE_DB, NULL, NULL, NULL, 200, 0, stats_api_public,
 		"How much panels have", "Panels" },
+	{ GET, "/api/stats", PERM_PUBLIC, LANE_DB, NULL, NULL, NULL, 200, 0, stats_api_public, "How much panels have",
+		"Panels" },
+	{ GET, "/api/v1/stats/overview", SYS, LANE_DB, NULL, NULL, NULL, 200, 0, stats_api_overview,
+		"How much panels have, and how syncs went", "Panels" },
+	{ GET, "/api/v1/stats/servers", SYS, LANE_DB, NULL, NULL, NULL, 200, 0, stats_api_servers,
+		"Servers of panels, by node", "Panels" },
+	{ GET, "/api/v1/stats/users", SYS, LANE_DB, NULL, NULL, NULL, 200, 0, stats_api_users,
+		"Users of panels, those with most servers first", "Panels" },
+	{ GET, "/api/admin/stats", SYS, LANE_DB, NULL, NULL, NULL, 200, 0, stats_api_overview,
+		"How much panels have, and how syncs went", "Panels" },
 };
 const size_t panels_rows_n = ARRAY_LEN(panels_rows);

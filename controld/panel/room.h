@@ -80,7 +80,7 @@ int sync_start(struct panels *p, const struct sync_order *o, struct sync_log *s,
 /* sync_schedule.c: the schedule is made, changed or paused, so that it is what the settings say. */
 int sync_schedule_follow(struct panels *p, const struct sync_settings *s, int64_t now_ms, struct err *e) MUST_CHECK;
 
-/* panels_routes.c, sync_api.c, object_api.c */
+/* panels_routes.c, sync_api.c, object_api.c, stats_api.c */
 extern const struct route panels_rows[];
 extern const size_t panels_rows_n;
 int sync_api_start(void *feature, struct request *rq, struct reply *rp, struct err *e);
@@ -93,6 +93,9 @@ int sync_api_cancel_admin(void *feature, struct request *rq, struct reply *rp, s
 int sync_api_settings(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int sync_api_set_settings(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int object_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e);
-int object_api_counts(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int stats_api_public(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int stats_api_overview(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int stats_api_servers(void *feature, struct request *rq, struct reply *rp, struct err *e);
+int stats_api_users(void *feature, struct request *rq, struct reply *rp, struct err *e);
 
 #endif

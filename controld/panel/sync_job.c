@@ -87,6 +87,7 @@ struct sync {
 	struct sync_log log;
 	int64_t others;
 	char remark[SYNC_ERROR_SIZE];
+	const char *read[PANEL_SLOTS]; /* names of the panels that there are; "" */
 };
 
 static const char *arg_of(const struct sync *s, const char *name, const char *otherwise)
@@ -130,12 +131,27 @@ static int work_begin(struct db *tx, void *arg, struct err *e)
 	return again ? 0 : sync_log_change(tx, &s->log, "system", "started", now_ms, e);
 }
 
+/* What was kept of a panel that is not in the settings any more. */
+static int retire_others(struct db *tx, const struct sync *s, int64_t now_ms, struct err *e)
+{
+	struct sync_log_progress p = { s->log.total, s->log.synced, s->log.failed, 0, 0 };
+	size_t n;
+
+	if (!str_eq(s->log.type, SYNC_FULL))
+		return 0;
+	if (mirror_retire(tx, s->read[0], s->read[1], now_ms, &n, e) != 0)
+		return -1;
+	p.removed = (int64_t)n;
+	return n > 0 ? sync_log_progress(tx, s->log.id, &p, e) : 0;
+}
+
 static int work_end(struct db *tx, void *arg, struct err *e)
 {
 	struct sync *s = arg;
 	const int64_t now_ms = clock_wall_ms();
 
 	if (job_run_save_in(tx, s->job, "completed", e) != 0 || walk_forget(tx, s->log.job_id, e) != 0 ||
+		sync_log_get(tx, s->log.id, &s->log, e) != 0 || retire_others(tx, s, now_ms, e) != 0 ||
 		sync_log_complete(tx, s->log.id, s->remark, now_ms, e) != 0 ||
 		sync_log_get(tx, s->log.id, &s->log, e) != 0)
 		return -1;
@@ -196,6 +212,7 @@ static void sync_slot(struct sync *s, enum panel_slot slot, const struct sync_se
 			return;
 		o->panels++;
 		if (sync_panel_run(&p, &e) == 0) {
+			s->read[slot] = p.driver->name;
 			remark(s, &p);
 			return;
 		}
@@ -237,7 +254,7 @@ static int sync_all(struct sync *s, struct err *e)
 
 static int run_sync(void *feature, struct job_run *r, struct err *e)
 {
-	struct sync s = { .panels = feature, .job = r };
+	struct sync s = { .panels = feature, .job = r, .read = { "", "" } };
 
 	if (store_write(job_run_store(r), STORE_LOGGED, work_begin, &s, e) != 0)
 		return -1;

@@ -36,6 +36,7 @@ enum {
 	SQL_END,
 	SQL_UNSETTLED,
 	SQL_ANY_UNSETTLED,
+	SQL_COUNTS,
 	SQL_PRUNE,
 	SQL_ERASE,
 };
@@ -62,6 +63,10 @@ static const char *const sql[] = {
 	[SQL_END] = "UPDATE sync_logs SET state = ?2, error = ?3, completed_ms = ?4 WHERE id = ?1",
 	[SQL_UNSETTLED] = ROWS "WHERE " UNSETTLED "ORDER BY s.id LIMIT 100",
 	[SQL_ANY_UNSETTLED] = "SELECT count(*) FROM sync_logs s LEFT JOIN jobs j ON j.id = s.job_id WHERE " UNSETTLED,
+	[SQL_COUNTS] =
+		"SELECT count(CASE WHEN state = 'COMPLETED' THEN 1 END), count(CASE WHEN state = 'FAILED' THEN 1 END), "
+		"count(CASE WHEN state = 'CANCELLED' THEN 1 END), count(CASE WHEN completed_ms = 0 THEN 1 END) FROM "
+		"sync_logs",
 	[SQL_PRUNE] =
 		"DELETE FROM sync_logs WHERE id IN (SELECT id FROM sync_logs WHERE completed_ms > 0 AND completed_ms < "
 		"?1 LIMIT ?2)",
@@ -243,6 +248,21 @@ int sync_log_prune(struct db *tx, int64_t before_ms, unsigned limit, unsigned *n
 	const int rc = db_exec(tx, sql[SQL_PRUNE], e, bind_i(before_ms), bind_i(limit));
 
 	*n = rc > 0 ? (unsigned)rc : 0;
+	return MIN(rc, 0);
+}
+
+int sync_log_print_counts(struct db *db, struct buf *out, struct err *e)
+{
+	static const char *const names[] = { "completed", "failed", "cancelled", "underWay" };
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql[SQL_COUNTS], e) != 0)
+		return -1;
+	if ((rc = query_next(q, e)) == 1)
+		for (int i = 0; i < (int)ARRAY_LEN(names); i++)
+			jsonw_int(out, names[i], query_int(q, i));
+	query_end(q);
 	return MIN(rc, 0);
 }
 

@@ -68,6 +68,8 @@ int sync_log_complete(struct db *tx, const char *id, const char *remark, int64_t
 /* Writes down how those ended whose jobs have ended otherwise; fn gets each. */
 int sync_log_settle(struct db *tx, int64_t now_ms, sync_log_fn fn, void *arg, struct err *e) MUST_CHECK;
 int sync_log_unsettled(struct db *db, int64_t *n, struct err *e) MUST_CHECK;
+/* How many ended how: members of an object that is open. */
+int sync_log_print_counts(struct db *db, struct buf *out, struct err *e) MUST_CHECK;
 int sync_log_prune(struct db *tx, int64_t before_ms, unsigned limit, unsigned *n, struct err *e) MUST_CHECK;
 
 /* As the API prints it, an object. */

@@ -207,6 +207,10 @@ def test_virtfusion(api):
         p.remove("servers", 1)
         assert "API key" in wait(api, start(api), "FAILED")["error"]
         check_same(api, p)
+        # one that is there no more leaves nothing behind
+        point_at(api, p, virtfusionUrl=None)
+        assert kept(api, "servers", "&panel=virtfusion")
+        assert sync(api)["itemsRemoved"] >= 45 and not kept(api, "servers", "&panel=virtfusion")
 
 
 def test_what_is_public_and_what_is_not(control, api):
@@ -217,6 +221,31 @@ def test_what_is_public_and_what_is_not(control, api):
     stranger.post("/api/v1/sync/full", {}, expect=401)
     api.get("/api/v1/panel/horses", expect=404)
     api.get("/api/v1/panel/servers?cursor=nonsense", expect=422)
+
+
+def test_statistics(control, api, panel):
+    done = sync(api)
+    stranger = portway.Api(control.controld.base)
+
+    def fresh():  # they are some seconds old at most
+        told = stranger.get("/api/stats")["data"]
+        return {k: told["total" + k] for k in ("Servers", "Users", "Databases", "Eggs")} == {"Servers": 250, "Users": 120, "Databases": 70,
+                                                                                            "Eggs": 25}
+    eventually(fresh, "numbers of now")
+    assert stranger.get("/api/stats")["success"] and "activeUsers" in stranger.get("/api/panel/counts")["data"]
+    servers = panel.has["servers"].values()
+    rows = api.get("/api/v1/stats/servers")["data"]
+    assert rows["suspended"] == len([s for s in servers if s["suspended"]]) and rows["databases"] == 70
+    assert sum(n["servers"] for n in rows["byNode"]) == rows["total"] == 250
+    top = rows["byNode"][0]
+    assert top["servers"] == max(n["servers"] for n in rows["byNode"]) == len([s for s in servers if s["node"] == top["id"]])
+    assert top["name"] == panel.has["nodes"][top["id"]]["name"]
+    users = api.get("/api/v1/stats/users")["data"]
+    assert users["total"] == 120 and users["active"] == len({s["user"] for s in servers}) and len(users["byServers"]) == 50
+    overview = api.get("/api/v1/stats/overview")["data"]
+    assert overview["lastSync"]["id"] == done["id"] and overview["syncs"]["completed"] >= 1 and overview["totalEggs"] == 25
+    assert api.get("/api/admin/stats")["data"]["totalServers"] == 250
+    stranger.get("/api/admin/stats", expect=401)
 
 
 def test_logs(api, panel):
