@@ -6,6 +6,7 @@
 #include "common/base/str.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #define PAGE_MAX       200 /* items that controld gives at once */
 #define PATH_MAX_BYTES 8192
@@ -26,6 +27,21 @@ static int read_page(
 	rc = b.failed ? failure_set(f, EXIT_USAGE, "the filters are too long") : api_get(a, buf_cstr(&b), out, f);
 	buf_free(&b);
 	return rc;
+}
+
+/* A list calls what is in it `items`, or as its path does: {"pools": [...]} of /api/pools. */
+static const json_t *items_of(const json_t *body, const char *path)
+{
+	const json_t *items = json_object_get(body, "items");
+	const size_t n = strcspn(path, "?");
+	size_t from = n;
+	char name[64];
+
+	while (from > 0 && path[from - 1] != '/')
+		from--;
+	if (items == NULL && str_fmt(name, sizeof name, "%.*s", (int)(n - from), path + from) == 0)
+		items = json_object_get(body, name);
+	return items;
 }
 
 /* The next cursor, or "" after the last page. One that comes again would go round for ever. */
@@ -54,7 +70,7 @@ int pages_each(struct api *a, struct pages *p, pages_fn fn, void *arg, struct fa
 
 		if (read_page(a, p->path, want, cursor, &answer, f) != 0)
 			return -1;
-		items = json_object_get(answer.body, "items");
+		items = items_of(answer.body, p->path);
 		if (!json_is_array(items))
 			rc = failure_set(f, EXIT_BAD_NEWS, "%s is no list", p->path);
 		else

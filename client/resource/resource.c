@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#define API "/api/v1/"
+#define API      "/api/v1/"
+#define BALANCER "/api/"
 
 static const struct column api_key_columns[] = {
 	{ "ID", "id", CELL_TEXT },
@@ -23,6 +24,17 @@ static const struct column audit_columns[] = {
 	{ "OP", "op", CELL_TEXT },
 	{ "SUBJECT", "subject", CELL_TEXT },
 	{ "FIELDS", "fields", CELL_TEXT },
+	{ NULL, NULL, CELL_TEXT },
+};
+static const struct column backend_columns[] = {
+	{ "ID", "id", CELL_TEXT },
+	{ "POOL", "pool", CELL_TEXT },
+	{ "ADDRESS", "address", CELL_TEXT },
+	{ "WEIGHT", "weight", CELL_COUNT },
+	{ "STATUS", "status", CELL_TEXT },
+	{ "REGION", "region", CELL_TEXT },
+	{ "BACKUP", "backup", CELL_TEXT },
+	{ "AGE", "created_at", CELL_AGE },
 	{ NULL, NULL, CELL_TEXT },
 };
 static const struct column client_columns[] = {
@@ -100,6 +112,26 @@ static const struct column node_columns[] = {
 	{ "SEEN", "last_seen", CELL_AGE },
 	{ NULL, NULL, CELL_TEXT },
 };
+static const struct column pool_columns[] = {
+	{ "ID", "id", CELL_TEXT },
+	{ "NAME", "name", CELL_TEXT },
+	{ "ALGORITHM", "algorithm", CELL_TEXT },
+	{ "BACKENDS", "backends", CELL_LENGTH },
+	{ "STATUS", "status", CELL_TEXT },
+	{ "AGE", "created_at", CELL_AGE },
+	{ NULL, NULL, CELL_TEXT },
+};
+static const struct column route_columns[] = {
+	{ "ID", "id", CELL_TEXT },
+	{ "HOST", "host", CELL_TEXT },
+	{ "PATH", "path_prefix", CELL_TEXT },
+	{ "POOL", "pool", CELL_TEXT },
+	{ "TLS", "ssl_enabled", CELL_TEXT },
+	{ "GROUP", "group", CELL_TEXT },
+	{ "STATUS", "status", CELL_TEXT },
+	{ "AGE", "created_at", CELL_AGE },
+	{ NULL, NULL, CELL_TEXT },
+};
 static const struct column schedule_columns[] = {
 	{ "ID", "id", CELL_TEXT },
 	{ "NAME", "name", CELL_TEXT },
@@ -154,6 +186,13 @@ const struct resource resource_table[] = {
 		.columns = audit_columns,
 		.id = "seq",
 		.summary = "who did what, newest first" },
+	{ .name = "backend",
+		.plural = "backends",
+		.path = BALANCER "backends",
+		.verbs = RESOURCE_CRUD,
+		.columns = backend_columns,
+		.id = "id",
+		.summary = "servers of pools; weight 0 drains one" },
 	{ .name = "client",
 		.plural = "clients",
 		.path = API "clients",
@@ -207,6 +246,21 @@ const struct resource resource_table[] = {
 		.columns = node_columns,
 		.id = "id",
 		.summary = "relays; a join-token makes one" },
+	{ .name = "pool",
+		.plural = "pools",
+		.path = BALANCER "pools",
+		.verbs = RESOURCE_CRUD,
+		.columns = pool_columns,
+		.id = "name",
+		.summary = "backends that serve the same, and how requests are spread" },
+	{ .name = "route",
+		.plural = "routes",
+		.path = BALANCER "routes",
+		.verbs = RESOURCE_CRUD,
+		.columns = route_columns,
+		.id = "id",
+		.settles = true,
+		.summary = "which requests go to which pool" },
 	{ .name = "schedule",
 		.plural = "schedules",
 		.path = API "schedules",
