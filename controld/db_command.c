@@ -8,6 +8,7 @@
 #include "controld/keys.h"
 #include "controld/options.h"
 #include "controld/rotate.h"
+#include "controld/store/chain.h"
 #include "controld/store/migrate.h"
 #include "controld/store/store.h"
 #include "controld/store/upkeep.h"
@@ -252,6 +253,39 @@ static int run_rotate_key(struct target *t, struct err *e)
 	return rc;
 }
 
+/* ---- the change log ---------------------------------------------------------------------------------------------- */
+
+static int print_report(const struct chain_report *r, struct err *e)
+{
+	if (r->broken_at != 0)
+		return err_set(e, ERR_STORAGE, NULL, "the change log is not as it was written: row %" PRId64 ": %s",
+			r->broken_at, r->why);
+	printf("%" PRIu64 " rows, %" PRId64 " to %" PRId64 ", are as they were written\n", r->rows, r->first, r->last);
+	if (r->unchained > 0)
+		printf("%" PRIu64 " of them are from before there was a chain\n", r->unchained);
+	if (r->erased > 0)
+		printf("of %" PRIu64 " the object was erased\n", r->erased);
+	printf("head %s\n", r->head[0] != '\0' ? r->head : "-");
+	return 0;
+}
+
+static int run_verify(struct target *t, struct err *e)
+{
+	struct chain_report report;
+	struct store *store;
+	struct db *db;
+	int rc = -1;
+
+	if (open_store(t, true, &store, e) != 0)
+		return -1;
+	if (store_read_begin(store, &db, e) == 0) {
+		rc = chain_verify(db, &report, e);
+		store_read_end(db);
+	}
+	store_close(store);
+	return rc == 0 ? print_report(&report, e) : -1;
+}
+
 /* ---- the table --------------------------------------------------------------------------------------------------- */
 
 static const struct command {
@@ -270,6 +304,7 @@ static const struct command {
 	{ "reset", NULL, 0, true, run_reset, "erase everything; asks for the database's name" },
 	{ "copy", "FROM TO", 2, false, run_copy,
 		"move an installation from one database to another (URLs, or - for the settings')" },
+	{ "verify", NULL, 0, false, run_verify, "see whether the change log is as it was written" },
 	{ "rotate-key", NULL, 0, false, run_rotate_key, "seal everything with another master key; may be run again" },
 };
 

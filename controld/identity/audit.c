@@ -1,20 +1,29 @@
 #include "controld/identity/audit.h"
 
+#include "common/base/buf.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
+#include "common/base/jsonw.h"
 #include "controld/identity/identity.h"
 #include "controld/rest/route.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { SQL_LIST };
+enum { SQL_LIST, SQL_EXPORT };
 static const char *const sql[] = {
 	[SQL_LIST] =
 		"SELECT seq, time_ms, tenant_id, actor, request_id, kind, op, subject, fields, object FROM changes "
 		"WHERE seq < ?1 AND (?2 = '' OR tenant_id = ?2) AND (?3 = '' OR kind = ?3) AND (?4 = '' OR op = ?4) "
 		"AND (?5 = '' OR subject = ?5) AND (?6 = '' OR actor = ?6) AND time_ms >= ?7 AND time_ms < ?8 "
 		"ORDER BY seq DESC LIMIT ?9",
+	[SQL_EXPORT] = "SELECT seq, time_ms, tenant_id, actor, request_id, kind, op, subject, fields, object, digest, "
+		       "chain, tx FROM "
+		       "changes WHERE seq > ?1 AND (?2 = '' OR tenant_id = ?2) AND (?3 = '' OR kind = ?3) AND (?4 = '' "
+		       "OR op = ?4) "
+		       "AND (?5 = '' OR subject = ?5) AND (?6 = '' OR actor = ?6) AND time_ms >= ?7 AND time_ms < ?8 "
+		       "ORDER BY seq "
+		       "LIMIT ?9",
 };
 const struct sql_table audit_sql = { "audit", sql, ARRAY_LEN(sql) };
 
@@ -73,4 +82,54 @@ int audit_list(struct db *db, const struct audit_filter *f, json_t *items, struc
 		json_array_append_new(items, audit_row(q));
 	query_end(q);
 	return rc;
+}
+
+static void put_line(struct buf *b, struct query *q)
+{
+	static const char *const names[] = { "tenant_id", "actor", "request_id", "kind", "op", "subject", "fields" };
+	const char *object = query_text(q, 9);
+
+	jsonw_object(b, NULL);
+	jsonw_int(b, "seq", query_int(q, 0));
+	jsonw_time(b, "time", query_int(q, 1));
+	jsonw_int(b, "ms", query_int(q, 1)); /* ms and tx are part of what is hashed */
+	jsonw_int(b, "tx", query_int(q, 12));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		jsonw_str(b, names[i], query_text(q, (int)i + 2));
+	if (object != NULL && object[0] == '{' && strchr(object, '\n') == NULL)
+		jsonw_raw(b, "object", object, strlen(object));
+	else
+		jsonw_null(b, "object");
+	jsonw_str(b, "digest", query_text(q, 10));
+	jsonw_str(b, "chain", query_text(q, 11));
+	jsonw_end_object(b);
+	buf_put(b, "\n", 1);
+}
+
+int audit_export(
+	struct db *db, const struct audit_filter *f, int64_t after_seq, struct buf *out, int64_t *last, struct err *e)
+{
+	struct query *q;
+	unsigned n = 0;
+	int rc;
+
+	*last = 0;
+	if (db_query(db, &q, sql[SQL_EXPORT], e, bind_i(after_seq), bind_s(f->tenant_id), bind_s(f->kind),
+		    bind_s(f->op), bind_s(f->subject), bind_s(f->actor), bind_i(f->since_ms), bind_i(f->until_ms),
+		    bind_i((int64_t)f->limit + 1)) != 0)
+		return -1;
+	while ((rc = query_next(q, e)) == 1 && n < f->limit && out->len < AUDIT_EXPORT_BYTES) {
+		struct buf line;
+
+		buf_init(&line, AUDIT_LINE_MAX); /* jsonw looks at what stands before for its commas */
+		put_line(&line, q);
+		buf_put(out, line.data, line.len);
+		buf_free(&line);
+		*last = query_int(q, 0);
+		n++;
+	}
+	query_end(q);
+	if (rc == 0)
+		*last = 0; /* there is no more */
+	return MIN(rc, 0);
 }

@@ -13,6 +13,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
+struct buf;
 struct err;
 struct request;
 
@@ -28,6 +29,15 @@ struct audit_filter {
 };
 /* Rows as API objects, appended to items. */
 int audit_list(struct db *db, const struct audit_filter *f, json_t *items, struct err *e) MUST_CHECK;
+
+/*
+ * Rows beyond after_seq, the oldest first, each a line of JSON with its digest and its hash (store/chain.h). *last: the last
+ * one's number when there are more than fit, else 0.
+ */
+#define AUDIT_EXPORT_BYTES (32u << 20) /* of one answer */
+#define AUDIT_LINE_MAX     65536
+int audit_export(struct db *db, const struct audit_filter *f, int64_t after_seq, struct buf *out, int64_t *last,
+	struct err *e) MUST_CHECK;
 
 extern const struct sql_table audit_sql;
 

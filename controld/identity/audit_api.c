@@ -1,8 +1,12 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
+#include "common/base/jsonw.h"
 #include "common/base/str.h"
 #include "controld/identity/audit.h"
 #include "controld/identity/room.h"
+#include "controld/store/chain.h"
+
+#include <inttypes.h>
 
 /* A time of the query string; 0 or -1. */
 static int audit_time(const struct request *rq, const char *name, int64_t *out, struct err *e)
@@ -25,23 +29,92 @@ static int audit_cursor(const struct page *page, int64_t *before_seq, struct err
 	return err_detail(e, "format", page->after);
 }
 
+static int audit_take(const struct request *rq, struct audit_filter *f, struct err *e)
+{
+	const struct identity *who = request_identity(rq);
+
+	*f = (struct audit_filter){
+		.tenant_id = who->system_admin ? identity_query(rq, "tenant_id") : who->tenant_id,
+		.kind = identity_query(rq, "kind"),
+		.op = identity_query(rq, "op"),
+		.subject = identity_query(rq, "subject"),
+		.actor = identity_query(rq, "actor"),
+		.until_ms = INT64_MAX,
+	};
+	return audit_time(rq, "since", &f->since_ms, e) != 0 ? -1 : audit_time(rq, "until", &f->until_ms, e);
+}
+
 static int audit_read(struct db *db, struct identity_list *l, struct err *e)
 {
-	const struct identity *who = request_identity(l->rq);
-	struct audit_filter f = {
-		.tenant_id = who->system_admin ? identity_query(l->rq, "tenant_id") : who->tenant_id,
-		.kind = identity_query(l->rq, "kind"),
-		.op = identity_query(l->rq, "op"),
-		.subject = identity_query(l->rq, "subject"),
-		.actor = identity_query(l->rq, "actor"),
-		.until_ms = INT64_MAX,
-		.limit = l->rows,
-	};
+	struct audit_filter f;
 
-	if (audit_cursor(&l->page, &f.before_seq, e) != 0 || audit_time(l->rq, "since", &f.since_ms, e) != 0 ||
-		audit_time(l->rq, "until", &f.until_ms, e) != 0)
+	if (audit_take(l->rq, &f, e) != 0 || audit_cursor(&l->page, &f.before_seq, e) != 0)
 		return -1;
+	f.limit = l->rows;
 	return audit_list(db, &f, l->items, e);
+}
+
+#define EXPORT_ROWS 20000
+
+static int on_audit_export(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct identity_service *s = feature;
+	const char *after = request_query(rq, "after");
+	struct audit_filter f;
+	int64_t after_seq = 0, last;
+	char next[24];
+	struct db *db;
+	int rc;
+
+	if (audit_take(rq, &f, e) != 0)
+		return -1;
+	f.limit = EXPORT_ROWS;
+	if (after != NULL && str_to_i64(after, 0, INT64_MAX, &after_seq) != 0) {
+		err_set(e, ERR_VALIDATION, "after", "after: must be the number of a row");
+		return err_detail(e, "format", after);
+	}
+	if (store_read_begin(s->store, &db, e) != 0)
+		return -1;
+	rc = audit_export(db, &f, after_seq, reply_open(rp, 200, "application/x-ndjson"), &last, e);
+	store_read_end(db);
+	if (rc == 0 && last != 0) {
+		(void)str_fmt(next, sizeof next, "%" PRId64, last);
+		reply_header(rp, "X-Next-After", next);
+	}
+	return rc;
+}
+
+static int on_audit_verify(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct identity_service *s = feature;
+	struct chain_report r;
+	struct db *db;
+	struct buf *b;
+	int rc;
+
+	(void)rq;
+	if (store_read_begin(s->store, &db, e) != 0)
+		return -1;
+	rc = chain_verify(db, &r, e);
+	store_read_end(db);
+	if (rc != 0)
+		return -1;
+	b = reply_open(rp, 200, "application/json; charset=utf-8");
+	jsonw_object(b, NULL);
+	jsonw_bool(b, "intact", r.broken_at == 0);
+	jsonw_uint(b, "rows", r.rows);
+	jsonw_uint(b, "unchained", r.unchained);
+	jsonw_uint(b, "erased", r.erased);
+	jsonw_int(b, "first", r.first);
+	jsonw_int(b, "last", r.last);
+	jsonw_str_or_null(b, "head", r.head);
+	if (r.broken_at != 0)
+		jsonw_int(b, "broken_at", r.broken_at);
+	else
+		jsonw_null(b, "broken_at");
+	jsonw_str_or_null(b, "why", r.why);
+	jsonw_end_object(b);
+	return 0;
 }
 
 static int on_audit_list(void *feature, struct request *rq, struct reply *rp, struct err *e)
@@ -60,10 +133,29 @@ static const struct schema_field audit_query_fields[] = {
 	{ .name = "until", .type = SCHEMA_STRING, .format = SCHEMA_FORMAT_TIME, .help = "before this time" },
 	{ .name = "tenant_id", .type = SCHEMA_STRING, .max = 64, .help = "system administrators only" },
 };
+static const struct schema_field audit_export_fields[] = {
+	{ .name = "after",
+		.type = SCHEMA_STRING,
+		.max = 20,
+		.help = "number of a row: those beyond it; X-Next-After of the answer before" },
+	{ .name = "kind", .type = SCHEMA_STRING, .max = 64, .help = "user, tenant, api_key, login, mapping, ..." },
+	{ .name = "op", .type = SCHEMA_STRING, .max = 64, .help = "create, update, delete, login, login_failed, ..." },
+	{ .name = "subject", .type = SCHEMA_STRING, .max = 64, .help = "id of the object" },
+	{ .name = "actor", .type = SCHEMA_STRING, .max = 64, .help = "user id, key:<id>, node:<id>, system" },
+	{ .name = "since", .type = SCHEMA_STRING, .format = SCHEMA_FORMAT_TIME },
+	{ .name = "until", .type = SCHEMA_STRING, .format = SCHEMA_FORMAT_TIME, .help = "before this time" },
+	{ .name = "tenant_id", .type = SCHEMA_STRING, .max = 64, .help = "system administrators only" },
+};
+static const struct schema audit_export_schema = { NULL, audit_export_fields, ARRAY_LEN(audit_export_fields), false };
+
 static const struct schema audit_query_schema = { NULL, audit_query_fields, ARRAY_LEN(audit_query_fields), false };
 
 const struct route audit_routes[] = {
 	{ "GET", "/api/v1/audit", PERM_TENANT_ADMIN, LANE_DB, &audit_query_schema, NULL, NULL, 200, 0, on_audit_list,
 		"Who did what, newest first", "audit" },
+	{ "GET", "/api/v1/audit/export", PERM_TENANT_ADMIN, LANE_SLOW, &audit_export_schema, NULL, NULL, 200, 0,
+		on_audit_export, "The same as NDJSON, oldest first, with the hashes of the chain", "audit" },
+	{ "GET", "/api/v1/audit/verify", PERM_SYSTEM, LANE_SLOW, NULL, NULL, NULL, 200, 0, on_audit_verify,
+		"Whether the log is as it was written", "audit" },
 };
 const size_t audit_routes_n = ARRAY_LEN(audit_routes);

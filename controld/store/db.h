@@ -9,6 +9,7 @@
 
 #include "common/base/list.h"
 #include "common/base/map.h"
+#include "controld/store/chain.h"
 #include "controld/store/driver.h"
 #include "controld/store/store.h"
 
@@ -18,12 +19,13 @@ struct db {
 	const struct driver *driver;
 	struct driver_conn *conn;
 	struct store *store;
-	struct map statements;     /* by their SQL */
-	struct list running;       /* queries begun and not ended */
-	bool logged;               /* this transaction may append to the change log */
-	int64_t tx_seq;            /* first change of the running function; 0: none yet */
-	int64_t last_seq;          /* newest one */
-	char kinds[DB_KINDS_SIZE]; /* of the transaction's changes, "user,mapping"; "" also when there are too many */
+	struct map statements;       /* by their SQL */
+	struct list running;         /* queries begun and not ended */
+	bool logged;                 /* this transaction may append to the change log */
+	int64_t tx_seq;              /* first change of the running function; 0: none yet */
+	int64_t last_seq;            /* newest one, */
+	char last_chain[CHAIN_SIZE]; /* and its hash */
+	char kinds[DB_KINDS_SIZE];   /* of the transaction's changes, "user,mapping"; "" also when there are too many */
 	bool kinds_cut;
 };
 

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* A function that holds the writer this long delays everybody: it belongs into smaller steps. */
@@ -72,7 +73,9 @@ static void group_fail(struct list *group, const struct err *e)
 static bool job_try(struct writer *w, struct job *j, bool sure)
 {
 	int64_t last_seq = w->db->last_seq;
+	char last_chain[CHAIN_SIZE];
 
+	memcpy(last_chain, w->db->last_chain, sizeof last_chain);
 	err_clear(&j->err);
 	if ((j->rc = db_part_begin(w->db, j->class == STORE_LOGGED, &j->err)) != 0)
 		return false;
@@ -85,6 +88,7 @@ static bool job_try(struct writer *w, struct job *j, bool sure)
 		err_set(&j->err, ERR_INTERNAL, NULL, "database: a write failed without a reason");
 	j->rc = -1;
 	w->db->last_seq = last_seq;
+	memcpy(w->db->last_chain, last_chain, sizeof last_chain);
 	return db_in_transaction(w->db) && db_part_undo(w->db, NULL) == 0 && db_run_again(w->db) < DRIVER_AGAIN_ALL;
 }
 

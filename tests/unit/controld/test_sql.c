@@ -15,6 +15,7 @@
 #include "controld/panel/panels.h"
 #include "controld/platform/platform.h"
 #include "controld/rest/idempotency.h"
+#include "controld/store/chain.h"
 #include "controld/store/changes.h"
 #include "controld/store/db.h"
 #include "controld/store/driver_search.h"
@@ -34,8 +35,8 @@
 
 #include <cmocka.h>
 
-static const struct sql_table *const store_tables[] = { &store_sql, &changes_sql, &migrate_sql, &secrets_sql,
-	&search_sql, &lease_sql, &watch_sql };
+static const struct sql_table *const store_tables[] = { &store_sql, &changes_sql, &chain_sql, &migrate_sql,
+	&secrets_sql, &search_sql, &lease_sql, &watch_sql };
 
 static int prepare_table(struct db *db, const struct sql_table *t)
 {
