@@ -10,6 +10,7 @@
 #include "relayd/data_dir.h"
 #include "relayd/filter/access_log.h"
 #include "relayd/filter/chain.h"
+#include "relayd/http/http_service.h"
 #include "relayd/http_setup.h"
 #include "relayd/limit/quotas.h"
 #include "relayd/loop/workers.h"
@@ -344,6 +345,7 @@ void engine_view(struct engine *g, struct pages_view *out)
 		out->fronts[i].open = front_port(g->fronts[i]) != 0;
 		front_counts(g->fronts[i], &out->fronts[i].counts);
 	}
+	http_service_counts(services_find(&g->services, HTTP_SERVICE_NAME)->self, &out->http);
 	out->revision = s->revision;
 	out->objects = s->n;
 	out->refusals = refusals_count(g->refusals);

@@ -125,6 +125,31 @@ static const struct {
 #undef X
 };
 
+static const struct {
+	const char *name, *what;
+} http_counters[] = {
+#define X(name, what) { #name, what },
+	HTTP_COUNTERS(X)
+#undef X
+};
+
+static void http_metrics(const struct pages_view *v, struct buf *out)
+{
+	if (!v->fronts[FRONT_HTTP].open && !v->fronts[FRONT_TLS].open)
+		return;
+	gauge(out, "http_connections_now", "Connections of clients to hosts that routes claim.",
+		(double)v->http.connections_now);
+	gauge(out, "http_requests_now", "Requests under way.", (double)v->http.requests_now);
+	gauge(out, "http_backends_now", "Connections to backends, in use or waiting.", (double)v->http.backends_now);
+	for (size_t c = 0; c < HTTP_COUNTERS_N; c++) {
+		char name[64], what[128];
+
+		str_fmt(name, sizeof name, "http_%s_total", http_counters[c].name);
+		str_fmt(what, sizeof what, "HTTP routes: %s.", http_counters[c].what);
+		counter(out, name, what, v->http.value[c]);
+	}
+}
+
 /* One series for each shared port that there is. */
 static void fronts_metrics(const struct pages_view *v, struct buf *out)
 {
@@ -175,6 +200,7 @@ void pages_metrics(const struct pages_view *v, struct buf *out)
 		agents_metrics(&v->agents, out);
 	access_log_metrics(&v->access_log, out);
 	fronts_metrics(v, out);
+	http_metrics(v, out);
 	mapping_counters(v, out);
 }
 

@@ -8,6 +8,7 @@
 
 #include "proto/report.h"
 #include "relayd/filter/access_log.h"
+#include "relayd/http/http_conf.h"
 #include "relayd/loop/service.h"
 #include "relayd/tunnel/agents.h"
 #include "relayd/uplink.h"
@@ -29,6 +30,7 @@ struct pages_view {
 		bool open; /* the relay has it */
 		struct front_counts counts;
 	} fronts[FRONTS_N];
+	struct http_counts http; /* of routes */
 	struct uplink_state uplink;
 	struct proto_revision revision;
 	uint64_t objects, refusals;

@@ -111,6 +111,17 @@ static void wait_for_place(struct exchange *x, struct pool_seat *s)
 		wheel_arm(&w->wheel, &s->look, w->now_ns + LOOK_NS);
 }
 
+/* When everybody was tried, anybody may be tried again. */
+static enum lb_verdict pick_again(struct exchange *x, struct pool_seat *s, struct upstream **up)
+{
+	const enum lb_verdict v = pick(x, s, up);
+
+	if (v == LB_CHOSEN || x->n_tried == 0)
+		return v;
+	x->n_tried = 0;
+	return pick(x, s, up);
+}
+
 void exchange_choose(struct exchange *x)
 {
 	struct pool_seat *s = seat_of(x);
@@ -120,7 +131,7 @@ void exchange_choose(struct exchange *x)
 		refuse(x, "the pool is not here");
 		return;
 	}
-	switch (pick(x, s, &up)) {
+	switch (pick_again(x, s, &up)) {
 	case LB_CHOSEN:
 		start(x, backend_of(up));
 		return;

@@ -15,7 +15,7 @@ class Backend:
     """handler(connection, head, body_begun) is called for each request head; it answers itself. False ends the connection."""
 
     def __init__(self, handler):
-        self.handler, self.requests, self.connections = handler, [], 0
+        self.handler, self.requests, self.connections, self.open = handler, [], 0, set()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -31,6 +31,7 @@ class Backend:
 
     def _serve(self, conn):
         left = b""
+        self.open.add(conn)
         try:
             while True:
                 while b"\r\n\r\n" not in left:
@@ -46,6 +47,15 @@ class Backend:
         except OSError:
             pass
         finally:
+            self.open.discard(conn)
+            conn.close()
+
+    def kill(self):
+        """As kill -9: everything is reset."""
+        self.close()
+        for conn in list(self.open):
+            conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            conn.shutdown(socket.SHUT_RDWR)
             conn.close()
 
     def close(self):

@@ -1,0 +1,197 @@
+/* Blocks, and bytes in and out over a pair of sockets: what waits, in which order, and that nothing is held when nothing waits. */
+#include "relayd/http/inbox.h"
+#include "relayd/http/outbox.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void on_event(struct io *io, uint32_t events)
+{
+	(void)io;
+	(void)events;
+}
+
+struct lab {
+	struct worker worker;
+	struct blocks blocks;
+	struct wire wire;
+	int far;
+};
+
+static void lab_open(struct lab *l)
+{
+	int fds[2], small = 4096;
+
+	memset(l, 0, sizeof *l);
+	l->worker.scratch = malloc(WORKER_SCRATCH);
+	assert_non_null(l->worker.scratch);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	l->far = fds[1];
+	side_init(&l->wire.side, on_event, fds[0]);
+	l->wire.side.writable = l->wire.side.readable = l->wire.side.nodelay = true;
+	wire_open_clear(&l->wire);
+}
+
+static void lab_close(struct lab *l)
+{
+	assert_int_equal(l->blocks.held, 0);
+	close(l->wire.side.io.fd);
+	close(l->far);
+	blocks_fini(&l->blocks);
+	free(l->worker.scratch);
+}
+
+static void blocks_grow_and_come_back(void **state)
+{
+	struct blocks bs = { .ready = NULL };
+	struct block *b = NULL, *same;
+	char big[3 * BLOCK_USUAL];
+
+	(void)state;
+	memset(big, 'x', sizeof big);
+	assert_int_equal(block_append(&bs, &b, "", 0), 0);
+	assert_null(b);
+	assert_int_equal(block_append(&bs, &b, "abc", 3), 0);
+	b->at = 1;
+	assert_int_equal(
+		block_append(&bs, &b, big, BLOCK_USUAL - 2), 0); /* it fits when what is done with is dropped */
+	assert_int_equal(b->cap, BLOCK_USUAL);
+	assert_memory_equal(b->bytes + b->at, "bcx", 3);
+	assert_int_equal(block_append(&bs, &b, big, sizeof big), 0);
+	assert_int_equal(block_waiting(b), BLOCK_USUAL + sizeof big);
+	assert_memory_equal(b->bytes + b->at, "bcx", 3);
+	block_put(&bs, b);
+	assert_int_equal(bs.held, 0);
+	same = bs.ready;
+	assert_non_null(same);
+	assert_ptr_equal(block_get(&bs, 10), same);
+	block_put(&bs, same);
+	blocks_fini(&bs);
+}
+
+static size_t drain(struct lab *l, char *into, size_t at, size_t cap)
+{
+	ssize_t n;
+
+	while (at < cap && (n = recv(l->far, into + at, cap - at, 0)) > 0)
+		at += (size_t)n;
+	return at;
+}
+
+static void what_does_not_go_waits_in_order(void **state)
+{
+	struct outbox o = { .kept = NULL };
+	char *got = malloc(400000), *want = malloc(400000);
+	size_t at = 0, n = 0;
+	struct lab l;
+
+	(void)state;
+	lab_open(&l);
+	memcpy(outbox_room(&o, &l.blocks, 4), "head", 4);
+	outbox_wrote(&o, 4);
+	memcpy(want, "head", 4);
+	n = 4;
+	for (int i = 0; i < 20; i++) {
+		memset(want + n, 'a' + i, 10000);
+		outbox_put(&o, &l.blocks, &l.wire, (struct http_span){ want + n, 10000 });
+		n += 10000;
+	}
+	assert_true(outbox_is_full(&o) && !o.failed && o.sent < n);
+	while (!outbox_is_empty(&o)) {
+		at = drain(&l, got, at, n);
+		l.wire.side.writable = true;
+		outbox_flush(&o, &l.blocks, &l.wire);
+	}
+	at = drain(&l, got, at, n);
+	assert_int_equal(at, n);
+	assert_memory_equal(got, want, n);
+	assert_int_equal(o.sent, n);
+	assert_false(outbox_is_full(&o));
+	free(got);
+	free(want);
+	lab_close(&l);
+}
+
+static void chunks(void **state)
+{
+	struct outbox o = { .kept = NULL };
+	char got[100];
+	struct lab l;
+
+	(void)state;
+	lab_open(&l);
+	outbox_put_chunk(&o, &l.blocks, &l.wire, (struct http_span){ "hello", 5 });
+	outbox_put_chunk(&o, &l.blocks, &l.wire, (struct http_span){ "", 0 }); /* would be the last one */
+	outbox_put_chunk(&o, &l.blocks, &l.wire, (struct http_span){ "0123456789abcdef", 16 });
+	assert_int_equal(drain(&l, got, 0, sizeof got), 10 + 22);
+	assert_memory_equal(got, "5\r\nhello\r\n10\r\n0123456789abcdef\r\n", 32);
+	lab_close(&l);
+}
+
+static void a_far_side_that_is_gone(void **state)
+{
+	struct outbox o = { .kept = NULL };
+	struct lab l;
+
+	(void)state;
+	lab_open(&l);
+	shutdown(l.far, SHUT_RDWR);
+	outbox_put(&o, &l.blocks, &l.wire, (struct http_span){ "x", 1 });
+	assert_true(o.failed);
+	assert_null(outbox_room(&o, &l.blocks, 1));
+	outbox_put(&o, &l.blocks, &l.wire, (struct http_span){ "x", 1 });
+	outbox_fini(&o, &l.blocks);
+	lab_close(&l);
+}
+
+static void what_is_left_is_in_front_of_what_comes(void **state)
+{
+	static struct http_head table, other;
+	struct inbox in = { .kept = NULL };
+	struct lab l;
+
+	(void)state;
+	lab_open(&l);
+	assert_int_equal(send(l.far, "GET / HT", 8, 0), 8);
+	assert_int_equal(inbox_fill(&in, &l.wire, &l.worker), 8);
+	inbox_use(&in, 4);
+	table.pos = 7;
+	assert_int_equal(inbox_keep(&in, &l.blocks, &table), 0);
+	assert_true(inbox_head(&in, &other) != &other && inbox_head(&in, &other)->pos == 7);
+	memset(l.worker.scratch, 'z', 100);
+	assert_int_equal(send(l.far, "TP", 2, 0), 2);
+	assert_int_equal(inbox_fill(&in, &l.wire, &l.worker), 2);
+	assert_int_equal(in.n, 6);
+	assert_memory_equal(in.p, "/ HTTP", 6);
+	inbox_use(&in, 6);
+	assert_int_equal(inbox_keep(&in, &l.blocks, NULL), 0);
+	assert_true(inbox_is_empty(&in) && inbox_head(&in, &other) == &other);
+	assert_int_equal(inbox_fill(&in, &l.wire, &l.worker), WIRE_AGAIN);
+	close(l.far);
+	l.far = -1;
+	assert_int_equal(inbox_fill(&in, &l.wire, &l.worker), 0);
+	lab_close(&l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(blocks_grow_and_come_back),
+		cmocka_unit_test(what_does_not_go_waits_in_order),
+		cmocka_unit_test(chunks),
+		cmocka_unit_test(a_far_side_that_is_gone),
+		cmocka_unit_test(what_is_left_is_in_front_of_what_comes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
