@@ -96,6 +96,26 @@ bool rate_take_whole(struct rate *r, struct rate_slice *s, uint64_t n, uint64_t 
 	return true;
 }
 
+void rate_spend(struct rate *r, uint64_t n, uint64_t now_ns)
+{
+	pthread_mutex_lock(&r->lock);
+	r->debt += n;
+	pay_debt(r, now_ns);
+	pthread_mutex_unlock(&r->lock);
+}
+
+uint64_t rate_owed_ns(struct rate *r, uint64_t now_ns)
+{
+	uint64_t wait = 0;
+
+	pthread_mutex_lock(&r->lock);
+	pay_debt(r, now_ns);
+	if (r->debt > 0) /* a bucket that is not as deep fills more than once */
+		wait = MIN(bucket_wait_ns(&r->bucket, MIN(r->debt, r->bucket.burst), now_ns), NS_PER_S);
+	pthread_mutex_unlock(&r->lock);
+	return wait;
+}
+
 uint64_t rate_wait_ns(struct rate *r, uint64_t now_ns)
 {
 	uint64_t wait;

@@ -44,6 +44,12 @@ uint64_t rate_take(struct rate *r, struct rate_slice *s, uint64_t want, uint64_t
 void rate_give(const struct rate *r, struct rate_slice *s, uint64_t n);
 /* All of a datagram or nothing. */
 bool rate_take_whole(struct rate *r, struct rate_slice *s, uint64_t n, uint64_t now_ns);
+/*
+ * For who cannot stop before he has passed what he holds: n bytes have passed. What the bucket does not have is owed by all; nobody passes
+ * more before rate_owed_ns() is 0.
+ */
+void rate_spend(struct rate *r, uint64_t n, uint64_t now_ns);
+uint64_t rate_owed_ns(struct rate *r, uint64_t now_ns);
 /* Until a slice can be borrowed again. */
 uint64_t rate_wait_ns(struct rate *r, uint64_t now_ns);
 

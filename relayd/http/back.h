@@ -62,7 +62,7 @@ void exchange_on_failed(struct exchange *x, enum back_failure why);         /* m
 void exchange_flush_client(struct exchange *x);                             /* what it was given in this turn may go */
 void exchange_addrs(
 	const struct exchange *x, struct addr *from, struct addr *to); /* the client's, for a PROXY header */
-bool exchange_client_full(const struct exchange *x);
+bool exchange_client_full(struct exchange *x);
 void exchange_received(struct exchange *x, uint64_t n); /* bytes that the backend's kernel took of the request */
 
 #endif

@@ -195,6 +195,41 @@ static void on_due(struct timer *t)
 	time_out(x);
 }
 
+/* ---- bandwidth ------------------------------------------------------------------------------------------------------ */
+
+static void on_pace(struct timer *t)
+{
+	struct exchange *x = CONTAINER_OF(t, struct exchange, pace);
+
+	if (x->closed)
+		return;
+	x->active_ns = exchange_worker(x)->now_ns; /* it was not silent, it waited for us */
+	exchange_drained(x);
+	if (!x->closed && x->response < ANSWER_DONE)
+		x->origin.ops->resume(x);
+}
+
+bool exchange_is_held(struct exchange *x, enum http_route_way way)
+{
+	struct worker *w = exchange_worker(x);
+	struct rate *r = x->route != NULL ? &x->route->tally->rate[way] : NULL;
+	uint64_t wait;
+
+	if (r == NULL || !rate_limits(r) || (wait = rate_owed_ns(r, w->now_ns)) == 0)
+		return false;
+	if (!timer_armed(&x->pace))
+		wheel_arm(&w->wheel, &x->pace, w->now_ns + wait);
+	return true;
+}
+
+void exchange_spend(struct exchange *x, enum http_route_way way, uint64_t n)
+{
+	struct rate *r = x->route != NULL ? &x->route->tally->rate[way] : NULL;
+
+	if (r != NULL && rate_limits(r))
+		rate_spend(r, n, exchange_worker(x)->now_ns);
+}
+
 /* ---- made, ended ---------------------------------------------------------------------------------------------------- */
 
 static void on_buried(struct task *t)
@@ -219,6 +254,7 @@ struct exchange *exchange_open(struct http_desk *d, const struct exchange_origin
 	list_init(&x->in_route);
 	list_init(&x->waiter.node);
 	timer_init(&x->timer, on_due);
+	timer_init(&x->pace, on_pace);
 	task_init(&x->grave, on_buried);
 	desk_now(&d->counts.requests_now, 1);
 	return x;
@@ -265,6 +301,7 @@ void exchange_close(struct exchange *x)
 	block_put(&d->blocks, x->head);
 	x->head = NULL;
 	wheel_disarm(&x->timer);
+	wheel_disarm(&x->pace);
 	desk_now(&d->counts.requests_now, -1);
 	if (x->route != NULL) {
 		exchange_count(x, METER_closed, 1);
@@ -315,9 +352,9 @@ void exchange_addrs(const struct exchange *x, struct addr *from, struct addr *to
 	x->origin.ops->local(x, to);
 }
 
-bool exchange_client_full(const struct exchange *x)
+bool exchange_client_full(struct exchange *x)
 {
-	return x->origin.ops->full(x);
+	return x->origin.ops->full(x) || exchange_is_held(x, HTTP_ROUTE_OUT);
 }
 
 void exchange_flush(struct exchange *x)

@@ -73,7 +73,7 @@ void exchange_request(
 	struct exchange *x, const struct site_seat *where, const char *host, const struct http_head *head);
 /* Answers without a route: what came is no request that can be served. The body of it is not read. */
 void exchange_refuse(struct exchange *x, unsigned status, const char *why);
-bool exchange_takes(const struct exchange *x); /* content may be given */
+bool exchange_takes(struct exchange *x); /* content may be given */
 void exchange_content(struct exchange *x, struct http_span p);
 void exchange_content_end(struct exchange *x, const struct http_head *trailers);
 /* The request's content breaks the rules, is too long or too slow: answered, if it can be still. */

@@ -193,6 +193,7 @@ static int recode(struct exchange *x, struct http_span p, bool last)
 
 void exchange_on_content(struct exchange *x, struct http_span p)
 {
+	exchange_spend(x, HTTP_ROUTE_OUT, p.n);
 	x->active_ns = exchange_worker(x)->now_ns;
 	if (!x->recoded)
 		x->origin.ops->content(x, p);

@@ -31,6 +31,7 @@ struct exchange {
 	struct block *head;      /* the request, as it goes to the backend */
 	struct lb_waiter waiter;
 	struct timer timer;
+	struct timer pace; /* armed: content waits for the route's bandwidth */
 	struct task grave;
 	uint64_t id, began_ns, sent_ns, active_ns, total_due_ns;
 	uint64_t bytes_in, bytes_out, backend_us;
@@ -73,6 +74,9 @@ void exchange_answer_move(struct exchange *x, enum answering to);
 void exchange_set_timer(struct exchange *x);
 const struct pool_conf *exchange_pool_conf(const struct exchange *x); /* as it is now; NULL: the pool is gone */
 void exchange_count(const struct exchange *x, enum meter_counter c, uint64_t n); /* of route and backend */
+
+bool exchange_is_held(struct exchange *x, enum http_route_way way); /* content has to wait for the route's bandwidth */
+void exchange_spend(struct exchange *x, enum http_route_way way, uint64_t n);
 
 /* ---- exchange_target.c ---------------------------------------------------------------------------------------------- */
 void exchange_choose(struct exchange *x);         /* a backend, and start */

@@ -305,9 +305,9 @@ void exchange_request(struct exchange *x, const struct site_seat *where, const c
 
 /* ---- content -------------------------------------------------------------------------------------------------------- */
 
-bool exchange_takes(const struct exchange *x)
+bool exchange_takes(struct exchange *x)
 {
-	if (x->closed)
+	if (x->closed || exchange_is_held(x, HTTP_ROUTE_IN))
 		return false;
 	if (x->response == ANSWER_RAW)
 		return x->back != NULL && !x->back->ops->full(x->back);
@@ -319,6 +319,7 @@ void exchange_content(struct exchange *x, struct http_span p)
 	if (p.n == 0 || x->back == NULL || x->request == ASK_DROPPED)
 		return;
 	x->given = true;
+	exchange_spend(x, HTTP_ROUTE_IN, p.n);
 	x->active_ns = exchange_worker(x)->now_ns;
 	x->back->ops->content(x->back, p);
 }

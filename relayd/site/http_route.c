@@ -1,5 +1,6 @@
 #include "relayd/site/http_route.h"
 
+#include "common/base/clock.h"
 #include "common/base/err.h"
 #include "relayd/conf/object.h"
 #include "relayd/loop/workers.h"
@@ -63,6 +64,8 @@ int http_route_new(
 		destroy(r);
 		return -1;
 	}
+	rate_set(&r->tally->rate[HTTP_ROUTE_IN], r->conf->rate_in, clock_mono_ns());
+	rate_set(&r->tally->rate[HTTP_ROUTE_OUT], r->conf->rate_out, clock_mono_ns());
 	*out = r;
 	return 0;
 }

@@ -44,6 +44,8 @@ struct http_route {
 	struct http_route_seat seats[];
 };
 
+enum http_route_way { HTTP_ROUTE_IN, HTTP_ROUTE_OUT }; /* of its rates: from clients, and to them */
+
 /* Pools that are not there yet are made, without a version. */
 int http_route_new(struct http_route **out, struct site_env *env, struct map *pools, const struct object *object,
 	struct err *e) MUST_CHECK;

@@ -25,6 +25,8 @@ int tally_get(struct tally_book *b, const char *id, struct tally **out, struct e
 		if (t == NULL)
 			return err_set(e, ERR_NOMEM, NULL, "%s: out of memory", id);
 		t->book = b;
+		rate_init(&t->rate[0]);
+		rate_init(&t->rate[1]);
 		str_copy(t->id, sizeof t->id, id);
 		if (meter_slot_get(b->meter, id, &t->slot, e) != 0) {
 			free(t);
@@ -47,5 +49,7 @@ void tally_unref(struct tally *t)
 		return;
 	map_remove_str(&t->book->by_id, t->id);
 	meter_slot_put(t->book->meter, &t->slot);
+	rate_fini(&t->rate[0]);
+	rate_fini(&t->rate[1]);
 	free(t);
 }

@@ -1,5 +1,6 @@
 /*
- * tally - what is counted of a route or a backend, over all changes of it: the meter's slot, and how many requests are there now.
+ * tally - what is counted of a route or a backend, over all changes of it: the meter's slot, how many requests are there now, and who
+ * used up which rate.
  *
  * Owner:  references, of the control thread; the book keeps one tally for each id that has any.
  * Thread: control thread; tally_count() and the atomic by workers.
@@ -8,6 +9,7 @@
 #define PORTWAY_RELAYD_SITE_TALLY_H
 
 #include "common/base/map.h"
+#include "common/net/rate.h"
 #include "relayd/meter/meter.h"
 
 struct err;
@@ -20,7 +22,8 @@ struct tally_book {
 struct tally {
 	char id[PROTO_ID_SIZE];
 	struct meter_slot slot;
-	uint32_t in_flight; /* atomic */
+	uint32_t in_flight;  /* atomic */
+	struct rate rate[2]; /* of a route: bytes/s of content from clients, and to them; as its newest version says */
 	unsigned refs;
 	struct tally_book *book;
 };

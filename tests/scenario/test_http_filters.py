@@ -5,6 +5,7 @@ import json
 import os
 import re
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import portway
@@ -125,6 +126,15 @@ def test_rate_limit(site):
     refused = [s for s in statuses if s.status == 429]
     assert refused and int(refused[0].headers["Retry-After"]) >= 1
     assert ask(site, "rate.example", X_Key="two").status == 200
+
+
+def test_bandwidth(site):
+    """Many short answers together are as slow as one long one: what is owed is owed by the route."""
+    route(site, "slow.example", bandwidth={"out": 100000})
+    began, got = time.monotonic(), 0
+    while got < 250000:
+        got += len(ask(site, "slow.example", "/text").body)
+    assert time.monotonic() - began > (got - 100000) / 100000, "faster than it may be"
 
 
 def test_error_pages(site):

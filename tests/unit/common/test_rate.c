@@ -138,9 +138,32 @@ static void a_change_holds_at_once(void **state)
 	rate_fini(&r);
 }
 
+/* What has passed all the same is owed, by whoever comes next. */
+static void test_debt(void **state)
+{
+	const uint64_t s = UINT64_C(1000000000);
+	struct rate r;
+	uint64_t now = s, waited = 0, wait;
+
+	(void)state;
+	rate_init(&r);
+	rate_set(&r, 100000, now);
+	assert_int_equal(rate_owed_ns(&r, now), 0);
+	rate_spend(&r, 10000, now); /* as deep as the bucket is */
+	assert_int_equal(rate_owed_ns(&r, now), 0);
+	rate_spend(&r, 60000, now);
+	while ((wait = rate_owed_ns(&r, now)) > 0) {
+		now += wait;
+		waited += wait;
+	}
+	assert_in_range(waited, s * 59 / 100, s * 62 / 100);
+	rate_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_debt),
 		cmocka_unit_test(ten_seconds_are_metered_within_two_percent),
 		cmocka_unit_test(no_limit_takes_all),
 		cmocka_unit_test(what_a_slice_does_not_use_goes_back),
