@@ -43,9 +43,9 @@ struct room {
 	struct health *health;
 	const struct object *object; /* a reference */
 	void *pool;
-	struct tls_ctx *tls; /* NULL: in clear */
-	bool dirty;          /* L */
-	bool panic;          /* the control thread's, as the next */
+	struct tls_ctx *tls, *tls_h2; /* NULL: in clear; the latter for gRPC */
+	bool dirty;                   /* L */
+	bool panic;                   /* the control thread's, as the next */
 	int64_t panic_ms;
 	struct task start, end;
 	struct list in; /* of the worker's rooms, between start and end */
@@ -137,13 +137,25 @@ static bool on_may(const struct addr *to, void *arg)
 	return dial_rule_grants(pool->dial_any || p->conf->dial_any, &pool->dial_allow, to);
 }
 
+static struct tls_ctx *tls_of(const struct patient *p)
+{
+	switch (p->how->type) {
+	case POOL_CHECK_TCP:
+		return NULL;
+	case POOL_CHECK_GRPC:
+		return p->room->tls_h2;
+	default:
+		return p->room->tls;
+	}
+}
+
 static void on_due(struct timer *t)
 {
 	struct patient *p = CONTAINER_OF(t, struct patient, timer);
 	const struct probe_conf conf = { .how = p->how,
 		.host = p->conf->host,
 		.port = p->conf->port,
-		.tls = p->how->type == POOL_CHECK_TCP ? NULL : p->room->tls,
+		.tls = tls_of(p),
 		.may = on_may,
 		.on_done = on_probed,
 		.arg = p };
@@ -173,6 +185,7 @@ static void room_free(struct room *room)
 	list_remove(&room->start.link);
 	list_remove(&room->end.link);
 	tls_ctx_unref(room->tls);
+	tls_ctx_unref(room->tls_h2);
 	object_unref(room->object);
 	free(room);
 }
@@ -228,17 +241,26 @@ static void patient_init(struct patient *p, struct room *room, const struct pool
 	timer_init(&p->timer, on_due);
 }
 
+static bool any_is(const struct room *room, uint8_t type)
+{
+	for (uint32_t i = 0; i < room->n; i++)
+		if (room->patients[i].how->type == type)
+			return true;
+	return false;
+}
+
 static int make_tls(struct room *room, struct err *e)
 {
 	const struct pool_conf *pool = &room->object->pool;
-	bool wanted = pool->tls;
 	struct tls_conf conf = { .ca_pem = pool->tls_verify && pool->ca[0] != '\0' ? pool->ca : NULL,
 		.min_version = 12,
 		.server_name = pool->tls_verify && pool->server_name[0] != '\0' ? pool->server_name : NULL };
 
-	for (uint32_t i = 0; i < room->n; i++)
-		wanted = wanted || room->patients[i].how->type == POOL_CHECK_TLS;
-	return wanted ? tls_ctx_new(&room->tls, &conf, e) : 0;
+	if ((pool->tls || any_is(room, POOL_CHECK_TLS)) && tls_ctx_new(&room->tls, &conf, e) != 0)
+		return -1;
+	conf.alpn = "\2h2";
+	conf.alpn_n = 3;
+	return pool->tls && any_is(room, POOL_CHECK_GRPC) ? tls_ctx_new(&room->tls_h2, &conf, e) : 0;
 }
 
 static struct room *room_new(struct health *h, const struct object *object, struct upstream *const *ups, void *pool)

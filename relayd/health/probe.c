@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "relayd/health/probe.h"
 
 #include "common/base/clock.h"
@@ -10,6 +9,7 @@
 #include "common/uv/sys.h"
 #include "common/uv/worker.h"
 #include "proto/pool_conf.h"
+#include "relayd/health/grpc_check.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -34,8 +34,8 @@ struct probe {
 	struct timer timer;
 	struct task grave;
 	struct buf request;
-	size_t sent;
 	struct http_check check;
+	struct grpc_check grpc; /* with POOL_CHECK_GRPC; its `out` is what is sent */
 	struct http_check_conf question;
 	uint64_t began_ns, asked_ns;
 	struct probe_result result;
@@ -50,6 +50,7 @@ static void on_buried(struct task *t)
 	tls_session_free(p->tls);
 	buf_free(&p->request);
 	http_check_fini(&p->check);
+	grpc_check_fini(&p->grpc);
 	free(p);
 }
 
@@ -142,16 +143,41 @@ static int shake_hands(struct probe *p, struct err *e)
 	return 1;
 }
 
+static bool is_grpc(const struct probe *p)
+{
+	return p->conf.how->type == POOL_CHECK_GRPC;
+}
+
 static int send_request(struct probe *p, struct err *e)
 {
-	while (p->sent < p->request.len) {
-		const ssize_t n = send_some(p, p->request.data + p->sent, p->request.len - p->sent, e);
+	struct buf *out = is_grpc(p) ? &p->grpc.out : &p->request;
+
+	while (out->len > 0) {
+		const ssize_t n = send_some(p, out->data, out->len, e);
 
 		if (n < 0)
 			return n == -1 ? 0 : -1;
-		p->sent += (size_t)n;
+		buf_consume(out, (size_t)n);
 	}
 	return 1;
+}
+
+/* Acknowledgements that the answer asked for go out at once. */
+static int read_grpc(struct probe *p, struct err *e)
+{
+	enum grpc_check_says says = GRPC_CHECK_MORE;
+	uint8_t bytes[4096];
+
+	while (says == GRPC_CHECK_MORE) {
+		const ssize_t n = receive_some(p, bytes, sizeof bytes, e);
+
+		if (n < 0)
+			return n == -1 ? 0 : -1;
+		says = n > 0 ? grpc_check_feed(&p->grpc, bytes, (size_t)n) : grpc_check_eof(&p->grpc);
+		if (says == GRPC_CHECK_MORE && send_request(p, e) < 0)
+			return -1;
+	}
+	return says == GRPC_CHECK_GOOD ? 1 : err_set(e, ERR_UNAVAILABLE, NULL, "%s", p->grpc.why);
 }
 
 static int read_answer(struct probe *p, struct err *e)
@@ -174,6 +200,12 @@ static int ask(struct probe *p, struct err *e)
 	const struct pool_health *how = p->conf.how;
 	const bool own_host = how->host != NULL && how->host[0] != '\0';
 
+	p->asked_ns = clock_mono_ns();
+	if (is_grpc(p)) {
+		grpc_check_init(&p->grpc, own_host ? how->host : p->conf.host, how->service, p->tls != NULL);
+		return p->grpc.out.failed ? err_set(e, ERR_NOMEM, NULL, "the relay is out of memory") : 1;
+	}
+
 	p->question = (struct http_check_conf){ .method = how->method[0] != '\0' ? how->method : "GET",
 		.path = how->path[0] != '\0' ? how->path : "/",
 		.host = own_host ? how->host : p->conf.host,
@@ -184,7 +216,6 @@ static int ask(struct probe *p, struct err *e)
 		.text = how->body };
 	http_check_init(&p->check, &p->question);
 	http_check_request(&p->check, &p->request);
-	p->asked_ns = clock_mono_ns();
 	return p->request.failed ? err_set(e, ERR_NOMEM, NULL, "the relay is out of memory") : 1;
 }
 
@@ -194,14 +225,16 @@ static int step(struct probe *p, struct err *e)
 
 	if (p->state == PROBE_HANDSHAKE) {
 		r = shake_hands(p, e);
-		if (r <= 0 || p->conf.how->type != POOL_CHECK_HTTP)
+		if (r <= 0 || p->conf.how->type == POOL_CHECK_TLS)
 			return r;
 		p->state = PROBE_ASKING;
 		r = ask(p, e);
 	}
 	if (r == 1)
 		r = send_request(p, e);
-	return r == 1 ? read_answer(p, e) : r;
+	if (r != 1)
+		return r;
+	return is_grpc(p) ? read_grpc(p, e) : read_answer(p, e);
 }
 
 static void on_socket(struct io *io, uint32_t events)

@@ -1,5 +1,5 @@
 /*
- * probe - one try whether a backend works: a connection, a TLS handshake, an answer to a request; as its pool says.
+ * probe - one try whether a backend works: a connection, a TLS handshake, an answer to a request or to a call of gRPC; as its pool says.
  *
  * Owner: who started it, until on_done. Thread: the worker's.
  * Ends:  on_done exactly once and never inside probe_start(), or probe_cancel() before it. It frees itself.
