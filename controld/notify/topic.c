@@ -8,9 +8,19 @@
 
 #include <string.h>
 
+/* The first that fits; kind NULL: any. Backends join a pool and leave it. */
 static const struct {
-	const char *op, *verb;
-} verbs[] = { { "create", "created" }, { "update", "updated" }, { "delete", "deleted" } };
+	const char *kind, *op, *verb;
+} verbs[] = { { "backend", "create", "added" }, { "backend", "delete", "removed" }, { NULL, "create", "created" },
+	{ NULL, "update", "updated" }, { NULL, "delete", "deleted" } };
+
+static const char *verb_of(const struct change *c)
+{
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (str_eq(c->op, verbs[i].op) && (verbs[i].kind == NULL || str_eq(c->kind, verbs[i].kind)))
+			return verbs[i].verb;
+	return c->op;
+}
 
 static bool is_event(const struct change *c)
 {
@@ -19,16 +29,11 @@ static bool is_event(const struct change *c)
 
 void topic_name(char dst[TOPIC_SIZE], const struct change *c)
 {
-	const char *verb = c->op;
-
 	if (is_event(c)) {
 		(void)str_copy(dst, TOPIC_SIZE, c->subject);
 		return;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		if (str_eq(c->op, verbs[i].op))
-			verb = verbs[i].verb;
-	(void)str_fmt(dst, TOPIC_SIZE, "%s.%s", c->kind, verb);
+	(void)str_fmt(dst, TOPIC_SIZE, "%s.%s", c->kind, verb_of(c));
 }
 
 bool topic_is_open(const struct change *c)

@@ -21,6 +21,10 @@ static void test_names(void **state)
 		const char *kind, *op, *want;
 	} cases[] = {
 		{ "mapping", "create", "mapping.created" },
+		{ "pool", "delete", "pool.deleted" },
+		{ "backend", "create", "backend.added" },
+		{ "backend", "update", "backend.updated" },
+		{ "backend", "delete", "backend.removed" },
 		{ "mapping", "delete", "mapping.deleted" },
 		{ "client", "update", "client.updated" },
 		{ "login", "login_failed", "login.login_failed" },
