@@ -227,12 +227,13 @@ static void on_node(const char *id, const struct node *before, const struct node
 	(void)arg;
 }
 
+/* Besides the keys of session tickets, which every group has. */
 static size_t objects(const char *group)
 {
 	struct err e;
 
 	assert_true(model_reader_catch_up(reader, &e) >= 0);
-	return model_group_count(model_reader_model(reader), group);
+	return model_group_count(model_reader_model(reader), group) - 1;
 }
 
 static void open_reader(void)
