@@ -95,7 +95,7 @@ void session_close(struct session *s, enum session_end why)
 		session_count(l, (enum meter_counter)ends[why].counter);
 	gate_leave(tcp_lane_gate(l), session_worker(s)->index, session_worker(s)->now_ns, &s->pass);
 	say_farewell(s, ends[why].farewell);
-	if (s->client[TARGET] != NULL)
+	if (s->tried.n > 0)
 		l->mean_bytes = (3 * l->mean_bytes + s->flow[GATE_IN].bytes + s->flow[GATE_OUT].bytes) / 4;
 	has_words = session_socks_farewell(s, why);
 	if (!has_words)

@@ -146,20 +146,24 @@ static void go_to_agent(struct session *s, const struct agents_found *to)
 	}
 }
 
-/* The agent that dials: its link is there, or will be. */
+/*
+ * The agent that dials: its link is there, or will be. The clients are asked first: a link of its own comes back when its stream
+ * ends, and who is refused has none.
+ */
 static void find_agent(struct session *s)
 {
 	const struct agents_ask ask = ask_of(s);
 	struct agents_found found;
 
+	if (s->client[TARGET] == NULL && !session_target_enter_clients(s)) {
+		session_close(s, END_CROWDED);
+		return;
+	}
 	switch (agents_find(tcp_lane_desk(s->lane)->agents, session_worker(s), &ask, &found)) {
 	case AGENTS_HERE:
 		if (s->state == SESSION_NAME)
 			session_move(s, SESSION_DIAL);
-		if (s->client[TARGET] == NULL && !session_target_enter_clients(s))
-			session_close(s, END_CROWDED);
-		else
-			go_to_agent(s, &found);
+		go_to_agent(s, &found);
 		return;
 	case AGENTS_WAIT:
 		session_set_timer(s);

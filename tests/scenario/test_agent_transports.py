@@ -226,6 +226,28 @@ def test_compressed(fleet, client, agent, transport):
         assert travelled(agent) - before < 2 * (2 * len(noise) + len(text))
 
 
+def test_who_is_refused_takes_no_link(fleet):
+    """A connection that its client has no room for leaves the links that wait for others as they were."""
+    client = fleet.client(name="full", config={"max_connections": 1})
+    agent = fleet.agent(client, "full")
+    agent.wait_up(WORKERS)
+    with TcpServer(echo) as server:
+        made = mapping(fleet, client, agent, server, "dedicated")
+        before = streams(fleet)
+        with connect(made["source_port"]) as held:
+            held.sendall(b"x")
+            assert held.recv(1) == b"x"
+            for _ in range(4 * WORKERS * RESERVE):
+                with pytest.raises(ConnectionResetError), connect(made["source_port"]) as sock:
+                    sock.recv(1)
+        fleet.wait_stats(made["id"], connections_active=0)
+        fleet.wait_refused(made["id"], limit=4 * WORKERS * RESERVE)
+        with connect(made["source_port"]) as sock:
+            sock.sendall(b"x")
+            assert sock.recv(1) == b"x"
+        assert streams(fleet) == (before[0] + 2, before[1])  # the two that were let in, each on its own
+
+
 def test_compressed_by_the_client_s_config(fleet):
     """`enable_compression` switches it on and off for mappings that do not ask for it, of connections that come then."""
     client = fleet.client(name="squeezed", config={"enable_compression": True})
