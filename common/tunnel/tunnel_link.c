@@ -439,7 +439,10 @@ static void on_open(struct mux *m, uint32_t id, const struct frame_open *o)
 {
 	struct tunnel_link *l = CONTAINER_OF(m, struct tunnel_link, mux);
 
-	if (l->ops->on_open == NULL || l->state != TUNNEL_UP)
+	if (l->state != TUNNEL_UP)
+		m->fault =
+			"a stream before the greeting's end"; /* a stranger's: it is owed no answer that has to be kept */
+	else if (l->ops->on_open == NULL)
 		stream_refuse(m, id, ERR_FORBIDDEN, "streams are opened from the other side");
 	else
 		l->ops->on_open(l, id, o);

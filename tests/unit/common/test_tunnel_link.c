@@ -53,6 +53,7 @@ struct world {
 	struct pipe_end up[STREAMS], down[STREAMS]; /* the relay's ends, the agent's */
 	unsigned n_down;
 	bool refuse;
+	bool eager; /* the agent does not greet, and opens a stream */
 };
 
 static void check_done(struct world *w)
@@ -137,7 +138,14 @@ static void on_secured(struct tunnel_link *l)
 
 	e->secured = true;
 	assert_int_equal(tunnel_link_export(l, e->exported), 0);
-	if (!e->server) {
+	if (!e->server && e->world->eager) {
+		const struct frame_open o = {
+			.kind = FRAME_TCP, .mapping = "map_1", .host = "target.example", .port = 80
+		};
+
+		frame_open_put(&l->mux.out, 1, &o);
+		tunnel_link_flush(l);
+	} else if (!e->server) {
 		struct frame_hello h = { .client = "17", .instance = "here", .epoch = 5, .version = "1" };
 
 		frame_hello_put(&l->mux.out, &h);
@@ -290,6 +298,20 @@ static void test_wrong_certificates(void **state)
 		assert_false(w.agent.secured);
 		stop(&w);
 	}
+}
+
+/* Nobody has said who he is: no answer is made for him that he could leave unread. */
+static void test_stream_before_greeting(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	start(&w, pki.client);
+	w.eager = true;
+	run_until(&w, both_closed);
+	assert_string_equal(w.relay.why, "a stream before the greeting's end");
+	assert_int_equal(w.relay.link.mux.passed, 0);
+	stop(&w);
 }
 
 static bool all_read(struct world *w)
@@ -463,6 +485,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_greeting),
 		cmocka_unit_test(test_wrong_certificates),
+		cmocka_unit_test(test_stream_before_greeting),
 		cmocka_unit_test(test_one_stalled_stream),
 		cmocka_unit_test(test_refused_stream),
 		cmocka_unit_test(test_half_close),
