@@ -137,9 +137,22 @@ void visitors_speak(struct visitors *v, struct visitor *one)
 	list_push_back(&s->speaking, &one->in_source);
 }
 
+/* One who has been let in once could come again and again. */
+static struct list *whose_turn(struct visitors *v)
+{
+	if (list_empty(&v->strangers))
+		return &v->known;
+	if (list_empty(&v->known) || v->in_a_row == VISITORS_IN_A_ROW) {
+		v->in_a_row = 0;
+		return &v->strangers;
+	}
+	v->in_a_row++;
+	return &v->known;
+}
+
 struct visitor *visitors_next(struct visitors *v)
 {
-	struct list *turns = list_empty(&v->known) ? &v->strangers : &v->known;
+	struct list *turns = whose_turn(v);
 	struct list *first = list_first(turns);
 
 	if (first == NULL)

@@ -3,8 +3,8 @@
  *
  * A handshake is real work, so there is a rate of them, and turns go round by address (an IPv6 /64 is one): who comes with a
  * thousand connections has the same share as an agent with one. Addresses from which an agent was let in lately come first, so
- * that those who are at home get in whatever strangers do. An address may have a part of all places; beyond it, and when all are
- * taken, those give way that have been silent longest.
+ * that those who are at home get in whatever strangers do; but every fourth turn is a stranger's, whatever those at home do. An
+ * address may have a part of all places; beyond it, and when all are taken, those give way that have been silent longest.
  *
  * Owner: the door. Thread: the worker's.
  */
@@ -24,6 +24,7 @@ struct visitor_source;
 
 #define VISITORS_SHARE     8 /* one address has at most this part of the places, */
 #define VISITORS_SHARE_MIN 4 /* or so many */
+#define VISITORS_IN_A_ROW  3 /* turns of known addresses, before a stranger's */
 
 struct visitor {
 	struct list in_order;  /* the silent ones, oldest first */
@@ -37,6 +38,7 @@ struct visitors {
 	struct list known, strangers; /* addresses with somebody who speaks, in the order of their turns */
 	struct friends *friends;
 	unsigned n, max;
+	unsigned in_a_row; /* turns of known addresses while strangers waited */
 };
 
 void visitors_init(struct visitors *v, unsigned max, struct friends *friends);

@@ -110,6 +110,29 @@ static void test_friends_first(void **state)
 	go(friendly);
 }
 
+/* However many come from a known address, a stranger waits for a few of them only. */
+static void test_strangers_too(void **state)
+{
+	struct addr home = at("192.0.2.9");
+	struct visitor *friendly[VISITORS_IN_A_ROW + 2], *stranger;
+
+	(void)state;
+	friends_add(friends, &home);
+	for (size_t i = 0; i < ARRAY_LEN(friendly); i++)
+		friendly[i] = come("192.0.2.9", true);
+	stranger = come("192.0.2.1", true);
+	for (size_t i = 0; i < VISITORS_IN_A_ROW; i++) {
+		assert_ptr_equal(visitors_next(&v), friendly[i]);
+		go(friendly[i]);
+	}
+	assert_ptr_equal(visitors_next(&v), stranger);
+	go(stranger);
+	for (size_t i = VISITORS_IN_A_ROW; i < ARRAY_LEN(friendly); i++) {
+		assert_ptr_equal(visitors_next(&v), friendly[i]);
+		go(friendly[i]);
+	}
+}
+
 static void test_who_gives_way(void **state)
 {
 	struct addr crowded = at("192.0.2.1"), fresh = at("198.51.100.1");
@@ -146,6 +169,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_turns, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_friends_first, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_strangers_too, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_who_gives_way, set_up, tear_down),
 	};
 
