@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "common/tunnel/tunnel_link.h"
 
 #include "common/base/err.h"
