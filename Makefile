@@ -45,7 +45,7 @@ ALL_CFLAGS := $(CFLAGS_0) $(CFLAGS_V) $(CFLAGS)
 # Which foreign libraries each program is linked with; which folder may include them is in scripts/check-layers.
 LIBS_common   := -lssl -lcrypto -lsodium -lyaml -lm -lpthread
 LIBS_controld := -lcurl -lnng -levent_core -levent_extra -levent_openssl -ljansson -lsqlite3 -lpq -lz $(LIBS_common)
-LIBS_relayd   := -lnng -luv -lzstd -lwslay -lz $(LIBS_common)
+LIBS_relayd   := -lnng -luv -lzstd -lwslay -lz -lnghttp2 $(LIBS_common)
 LIBS_portway  := -luv -lzstd -lwslay -lcurl -ljansson $(LIBS_common)
 
 SRC_common   := $(filter-out common/uv/% common/tunnel/% common/nng/%,$(wildcard common/*/*.c))
@@ -152,6 +152,7 @@ THREADED_NAMES := \
 	access_log \
 	agent_door \
 	agents \
+	certs \
 	changes \
 	datagram \
 	fleet \

@@ -19,6 +19,7 @@
 #include "relayd/running.h"
 #include "relayd/settings.h"
 #include "relayd/spending.h"
+#include "relayd/tls/certs.h"
 #include "relayd/tunnel/agents.h"
 #include "relayd/vhost/front.h"
 
@@ -167,6 +168,18 @@ static int start_agents(struct engine *g, const struct settings *s, struct servi
 	return 0;
 }
 
+/* Before who shows them: when a route comes its certificate is there. */
+static int start_certs(struct engine *g, struct service_env *env, struct err *e)
+{
+	struct certs *certs;
+
+	if (certs_new(&certs, &g->services.list[g->services.n], env, e) != 0)
+		return -1;
+	g->services.n++;
+	env->certs = certs;
+	return 0;
+}
+
 /* The shared ports; their services come with the others. */
 static int make_fronts(struct engine *g, const struct settings *s, const struct service_env *env, struct err *e)
 {
@@ -237,8 +250,8 @@ static int start_forwarding(struct engine *g, const struct settings *s, struct e
 		return err_set(e, ERR_NOMEM, NULL, "routes: out of memory");
 	g->health.hurry = on_backends;
 	g->health.arg = g;
-	if (make_filters(g, s, e) != 0 || start_agents(g, s, &env, e) != 0 || make_fronts(g, s, &env, e) != 0 ||
-		services_init(&g->services, &env, e) != 0 ||
+	if (make_filters(g, s, e) != 0 || start_agents(g, s, &env, e) != 0 || start_certs(g, &env, e) != 0 ||
+		make_fronts(g, s, &env, e) != 0 || services_init(&g->services, &env, e) != 0 ||
 		pool_watch_open(&g->health, &g->services, workers_at(g->workers, 0), g->loop, e) != 0 ||
 		workers_start(g->workers, e) != 0)
 		return -1;

@@ -62,6 +62,7 @@ struct service_env {
 	struct refusals *refusals;
 	struct uv_loop_s *loop;       /* the control thread's */
 	struct agents *agents;        /* NULL: this relay takes none */
+	const struct certs *certs;    /* what is shown to clients over TLS (relayd/tls/certs.h) */
 	struct front **fronts;        /* the shared ports, by enum front_kind (relayd/vhost/front.h) */
 	const struct http_conf *http; /* NULL: no routes (relayd/http/http_conf.h) */
 	struct quotas *quotas;        /* NULL: mappings are not metered by one */
