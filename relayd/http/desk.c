@@ -19,6 +19,7 @@ struct http_desk *desk_new(struct worker *w, const struct service_env *env, cons
 	d->worker = w;
 	d->conf = conf;
 	d->agents = env->agents;
+	d->certs = env->certs;
 	d->filters = conf->filters;
 	for (int i = 0; i < FRONTS_N; i++)
 		d->seats[i] = front_seat(env->fronts[i], w);
@@ -26,6 +27,8 @@ struct http_desk *desk_new(struct worker *w, const struct service_env *env, cons
 	slab_init(&d->fronts, h1_front_size());
 	slab_init(&d->backs, h1_back_size());
 	list_init(&d->connections);
+	list_init(&d->h2_fronts);
+	list_init(&d->tls_gates);
 	list_init(&d->backs_all);
 	rand_bytes(&seed, sizeof seed);
 	rand_bytes(&d->id_prefix, sizeof d->id_prefix);

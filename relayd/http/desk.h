@@ -15,22 +15,28 @@
 #include "relayd/lb/lb_rand.h"
 
 struct agents;
+struct certs;
 struct front_seat;
 struct http_filters;
 struct service_env;
+struct tls_ctx;
 
 struct http_desk {
 	struct worker *worker;
 	const struct http_conf *conf;
 	const struct http_filters *filters; /* NULL: none */
 	struct agents *agents;              /* NULL: this relay takes none */
-	struct where stranger;              /* takes connections that are nobody's, while there are sites */
-	struct site_seat *any;              /* of "*"; NULL: there is none */
-	unsigned sites;                     /* that are open here */
+	struct where strangers[SITE_WAYS];  /* take connections that are nobody's */
+	struct site_seat *any[SITE_WAYS];   /* of "*"; NULL: there is none */
+	unsigned sites[SITE_WAYS];          /* that are open here */
+	const struct certs *certs;          /* what is shown to clients */
+	struct tls_ctx *tls;                /* of the service; borrowed */
 	struct front_seat *seats[2];        /* by enum front_kind: whose hosts lead here */
 	struct slab exchanges, fronts, backs;
 	struct blocks blocks;
-	struct list connections; /* of clients */
+	struct list connections; /* of clients, HTTP/1.1 */
+	struct list h2_fronts;   /* of clients, HTTP/2 */
+	struct list tls_gates;   /* of clients, in their handshake */
 	struct list backs_all;
 	struct lb_rand rand;
 	uint64_t id_prefix, id_last; /* of requests */

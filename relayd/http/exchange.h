@@ -27,6 +27,7 @@ struct exchange;
 struct http_desk;
 struct list;
 struct site_seat;
+struct tls_session;
 
 /* A head for the client. */
 struct answer {
@@ -60,7 +61,8 @@ struct exchange_origin {
 	struct addr from;        /* who asks: behind trusted proxies, once the head was read */
 	const struct addr *peer; /* who connected */
 	bool tls;
-	const char *proto; /* "1.1", "2": for Via */
+	struct tls_session *session; /* NULL: in clear */
+	const char *proto;           /* "1.1", "2": for Via */
 };
 
 /* NULL: out of memory. */

@@ -1,5 +1,6 @@
 #include "common/base/clock.h"
 #include "common/base/str.h"
+#include "common/crypto/tls_server.h"
 #include "common/net/cidr.h"
 #include "common/net/host_name.h"
 #include "relayd/conf/object.h"
@@ -7,6 +8,7 @@
 #include "relayd/lb/lb_sticky.h"
 #include "relayd/route/route_path.h"
 #include "relayd/site/site.h"
+#include "relayd/tls/certs.h"
 
 #include <string.h>
 
@@ -100,6 +102,14 @@ static bool may_ask(const struct route_conf *c, const struct addr *from)
 	return c->allow.n == 0 || cidr_match_any(c->allow.items, c->allow.n, from);
 }
 
+/* What the handshake let in may be known to another route of the host alone. */
+static bool is_known(const struct exchange *x)
+{
+	if (x->route->conf->client_auth != ROUTE_CLIENT_REQUIRED)
+		return true;
+	return x->origin.session != NULL && tls_server_client_is_of(x->origin.session, x->route->clients);
+}
+
 /* In clear to a route that is for TLS only: the same over TLS. */
 static void lead_to_tls(struct exchange *x, const struct http_head *h, struct http_span path)
 {
@@ -126,6 +136,9 @@ static bool is_stopped(struct exchange *x, const struct http_head *h, struct htt
 
 	if (!x->origin.tls && c->ssl == ROUTE_SSL_ONLY) {
 		lead_to_tls(x, h, path);
+	} else if (!is_known(x)) {
+		desk_count(x->desk, HTTP_COUNT_forbidden);
+		exchange_answer_own(x, 403, "a client's certificate is needed here");
 	} else if (!may_ask(c, &x->origin.from)) {
 		desk_count(x->desk, HTTP_COUNT_forbidden);
 		exchange_count(x, METER_refused_cidr, 1);
@@ -271,6 +284,28 @@ static void take_facts(struct exchange *x, const struct http_head *h)
 	find_client(x, h);
 }
 
+/* A CA that asks whether this host is served here (RFC 8555 section 8.3), in clear and before any route. */
+static bool is_challenge(struct exchange *x, const char *host, struct http_span path)
+{
+	static const char prefix[] = "/.well-known/acme-challenge/";
+	const size_t n = sizeof prefix - 1;
+	struct http_desk *d = x->desk;
+	struct edit *e = &d->response_edit;
+	const char *answer;
+
+	if (d->certs == NULL || x->origin.tls || x->method != HTTP_GET || path.n <= n || memcmp(path.p, prefix, n) != 0)
+		return false;
+	answer = certs_answer(d->certs, d->worker, host, path.p + n, path.n - n, clock_wall_ms());
+	if (answer == NULL)
+		return false;
+	edit_reset(e);
+	e->status = 200;
+	e->body = edit_keep(e, answer, strlen(answer));
+	edit_set_str(e, "content-type", "text/plain");
+	exchange_answer_edit(x, e, "");
+	return true;
+}
+
 void exchange_request(struct exchange *x, const struct site_seat *where, const char *host, const struct http_head *h)
 {
 	struct http_desk *d = x->desk;
@@ -285,6 +320,8 @@ void exchange_request(struct exchange *x, const struct site_seat *where, const c
 		exchange_answer_own(x, 400, "the path cannot be understood in one way only");
 		return;
 	}
+	if (is_challenge(x, host, path))
+		return;
 	r = where != NULL ? site_find(where, x->origin.tls ? SITE_TLS : SITE_CLEAR, path, h) : NULL;
 	if (r == NULL) {
 		desk_count(d, HTTP_COUNT_no_route);

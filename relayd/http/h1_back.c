@@ -6,6 +6,8 @@
 #include "common/uv/fd_budget.h"
 #include "relayd/conf/object.h"
 #include "relayd/http/exchange.h"
+#include "relayd/http/h2_back.h"
+#include "relayd/http/h2_out.h"
 
 static const struct sm_state states[] = {
 	[H1_BACK_NAME] = { "name", BIT(H1_BACK_DIAL) | BIT(H1_BACK_CLOSED) },
@@ -47,6 +49,7 @@ static void on_buried(struct task *t)
 {
 	struct h1_back *b = CONTAINER_OF(t, struct h1_back, grave);
 
+	h2_out_free(b->h2); /* not before: it may be what called */
 	slab_put(&b->desk->backs, b);
 }
 
@@ -104,7 +107,7 @@ static void tell_failure(struct h1_back *b)
 
 /* ---- the request ---------------------------------------------------------------------------------------------------- */
 
-static void tell_sent(struct h1_back *b)
+void h1_back_tell_sent(struct h1_back *b)
 {
 	const uint64_t sent = b->out.sent;
 
@@ -126,7 +129,7 @@ static void put_content(struct back *base, struct http_span p)
 		outbox_put_chunk(&b->out, &b->desk->blocks, &b->wire, p);
 	else
 		outbox_put(&b->out, &b->desk->blocks, &b->wire, p);
-	tell_sent(b);
+	h1_back_tell_sent(b);
 }
 
 static void finish_if_sent(struct h1_back *b)
@@ -170,7 +173,7 @@ static void end_content(struct back *base, const struct http_head *trailers)
 	if (b->chunked)
 		put_end(b, trailers);
 	outbox_flush(&b->out, &b->desk->blocks, &b->wire);
-	tell_sent(b);
+	h1_back_tell_sent(b);
 }
 
 static bool is_full(const struct back *base)
@@ -186,11 +189,11 @@ static void flush(struct back *base)
 
 	if (!outbox_is_empty(&b->out) && !b->out.blocked) {
 		outbox_flush(&b->out, &b->desk->blocks, &b->wire);
-		tell_sent(b);
+		h1_back_tell_sent(b);
 	}
 }
 
-static void resume(struct back *base)
+void h1_back_resume(struct back *base)
 {
 	worker_finish(of(base)->desk->worker, &of(base)->task);
 }
@@ -208,34 +211,37 @@ static void send_request(struct h1_back *b)
 	else if (block_append(&b->desk->blocks, &b->out.kept, s.head.p, s.head.n) != 0)
 		b->out.failed = true;
 	exchange_on_sent(b->base.x);
-	tell_sent(b);
+	h1_back_tell_sent(b);
 }
 
-static int send_proxy_header(struct h1_back *b, const struct addr *from, const struct addr *to)
+int h1_back_put_proxy_header(struct h1_back *b)
 {
 	uint8_t header[PROXY_OUT_MAX];
+	struct addr from, to;
 	size_t n;
 
+	exchange_addrs(b->base.x, &from, &to);
 	if (b->base.backend->dial.proxy_out == MAPPING_PROXY_V1)
-		n = proxy_write_v1(header, from, to);
+		n = proxy_write_v1(header, &from, &to);
 	else
-		n = proxy_write_v2(header, from, to, false);
+		n = proxy_write_v2(header, &from, &to, false);
 	return block_append(&b->desk->blocks, &b->out.kept, header, n);
 }
 
 void h1_back_on_connected(struct h1_back *b)
 {
 	struct exchange *x = b->base.x;
-	struct addr from, to;
 
 	h1_back_move(b, H1_BACK_BUSY);
 	desk_count(b->desk, HTTP_COUNT_opened);
-	if (b->base.backend->dial.proxy_out != MAPPING_PROXY_NONE) {
-		exchange_addrs(x, &from, &to);
-		if (send_proxy_header(b, &from, &to) != 0) {
-			h1_back_fail(b, BACK_RESOURCE);
-			return;
-		}
+	if (b->base.backend->dial.proxy_out != MAPPING_PROXY_NONE && b->base.backend->tls == NULL &&
+		h1_back_put_proxy_header(b) != 0) {
+		h1_back_fail(b, BACK_RESOURCE);
+		return;
+	}
+	if (b->base.ops == &h2_back_ops) {
+		h2_back_begin(b);
+		return;
 	}
 	send_request(b);
 	exchange_on_room(x);
@@ -270,7 +276,7 @@ static void begin_wait(struct h1_back *b)
 		wheel_arm(&w->wheel, &b->timer, b->idle_until_ns);
 }
 
-static void release(struct back *base, bool whole)
+void h1_back_release(struct back *base, bool whole)
 {
 	struct h1_back *b = of(base);
 
@@ -279,6 +285,10 @@ static void release(struct back *base, bool whole)
 	b->base.x = NULL;
 	if (b->failure >= 0) /* it is at its end already */
 		return;
+	if (b->h2 != NULL) {
+		b->answered = h2_out_is_answered(b->h2);
+		b->keeps = h2_out_keeps(b->h2);
+	}
 	if (whole && may_wait(b))
 		begin_wait(b);
 	else
@@ -443,7 +453,9 @@ static void read_some(struct h1_back *b)
 	size_t moved = 0;
 
 	while (may_read(b) && moved < w->turn) {
-		if (b->state == H1_BACK_RAW)
+		if (b->h2 != NULL)
+			h2_back_read(b);
+		else if (b->state == H1_BACK_RAW)
 			read_raw(b);
 		else
 			read_messages(b);
@@ -462,8 +474,10 @@ static void on_writable(struct h1_back *b)
 {
 	const bool was_full = outbox_is_full(&b->out);
 
+	if (b->h2 != NULL)
+		h2_back_write(b);
 	outbox_flush(&b->out, &b->desk->blocks, &b->wire);
-	tell_sent(b);
+	h1_back_tell_sent(b);
 	finish_if_sent(b);
 	if (was_full && !outbox_is_full(&b->out) && b->base.x != NULL)
 		exchange_on_room(b->base.x);
@@ -484,6 +498,10 @@ static void on_event(struct io *io, uint32_t events)
 		return;
 	}
 	side_hear(&b->wire.side, b->desk->worker, events);
+	if (b->state == H1_BACK_IDLE && b->h2 != NULL) {
+		h2_back_on_idle_event(b);
+		return;
+	}
 	if (b->state == H1_BACK_IDLE) {
 		if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 			h1_back_close(b, false);
@@ -503,7 +521,7 @@ static void on_task(struct task *t)
 	} else if (b->state == H1_BACK_NAME) {
 		h1_dial_find(b);
 	} else if (b->state == H1_BACK_BUSY || b->state == H1_BACK_RAW) {
-		flush(&b->base);
+		b->base.ops->flush(&b->base);
 		read_some(b);
 	}
 }
@@ -524,13 +542,19 @@ static void on_due(struct timer *t)
 /* ---- the begin ------------------------------------------------------------------------------------------------------ */
 
 /* On a connection that is there, the head goes at the end of the round at the latest. */
-static void go(struct back *base)
+void h1_back_go(struct back *base)
 {
 	struct h1_back *b = of(base);
 	struct exchange *x = b->base.x;
 
 	if (b->state == H1_BACK_NAME) {
 		h1_dial_begin(b);
+		return;
+	}
+	if (b->h2 != NULL) {
+		h2_back_ask(b);
+		if (b->base.x == x)
+			exchange_on_room(x);
 		return;
 	}
 	send_request(b);
@@ -540,13 +564,13 @@ static void go(struct back *base)
 }
 
 static const struct back_ops ops = {
-	.go = go,
+	.go = h1_back_go,
 	.content = put_content,
 	.content_end = end_content,
 	.full = is_full,
-	.resume = resume,
+	.resume = h1_back_resume,
 	.flush = flush,
-	.release = release,
+	.release = h1_back_release,
 };
 
 static struct h1_back *h1_back_new(struct http_desk *d, struct backend *to)
@@ -555,7 +579,7 @@ static struct h1_back *h1_back_new(struct http_desk *d, struct backend *to)
 
 	if (b == NULL)
 		return NULL;
-	b->base.ops = &ops;
+	b->base.ops = to->object->pool.protocol == POOL_HTTP1 ? &ops : &h2_back_ops;
 	b->base.backend = to;
 	b->desk = d;
 	b->fd_taken = true;

@@ -20,6 +20,8 @@
 #include "relayd/stream/dial.h"
 #include "relayd/tunnel/agents.h"
 
+struct h2_out;
+
 enum h1_back_state { H1_BACK_NAME, H1_BACK_DIAL, H1_BACK_BUSY, H1_BACK_RAW, H1_BACK_IDLE, H1_BACK_CLOSED };
 
 struct h1_back {
@@ -30,14 +32,16 @@ struct h1_back {
 	struct inbox in;
 	struct outbox out;
 	struct http_reader reader;
-	uint64_t told;  /* of out.sent */
-	bool chunked;   /* the request's content goes in chunks */
-	bool interim;   /* the head that was read last is not the answer's own */
-	bool keeps;     /* the backend would keep the connection */
-	bool answered;  /* the answer is whole */
-	bool finishing; /* RAW: no more will be written behind what waits */
+	struct h2_out *h2; /* NULL: HTTP/1.1, or not connected yet */
+	uint64_t told;     /* of out.sent */
+	bool chunked;      /* the request's content goes in chunks */
+	bool interim;      /* the head that was read last is not the answer's own */
+	bool keeps;        /* the backend would keep the connection */
+	bool answered;     /* the answer is whole */
+	bool finishing;    /* RAW: no more will be written behind what waits */
 	bool fd_taken;
-	int failure; /* enum back_failure to be told, or -1 */
+	bool securing; /* DIAL: connected, in the TLS handshake */
+	int failure;   /* enum back_failure to be told, or -1 */
 	uint64_t idle_until_ns;
 	struct timer timer;
 	struct task task; /* another turn; the wait for a name; a failure to be told */
@@ -61,10 +65,17 @@ static inline struct h1_back *h1_back_of_all(struct list *all)
 }
 void h1_back_close(struct h1_back *b, bool reset);
 
+/* ---- for h2_back.c, which shares them */
+void h1_back_go(struct back *base);
+void h1_back_resume(struct back *base);
+void h1_back_release(struct back *base, bool whole);
+void h1_back_tell_sent(struct h1_back *b);
+
 /* ---- between the two files ------------------------------------------------------------------------------------------ */
 void h1_back_move(struct h1_back *b, enum h1_back_state to);
 void h1_back_fail(struct h1_back *b, enum back_failure why); /* told later in this round */
 void h1_back_on_connected(struct h1_back *b);
+int h1_back_put_proxy_header(struct h1_back *b); /* into what waits */
 void h1_dial_begin(struct h1_back *b);
 void h1_dial_find(struct h1_back *b); /* again, when the name is known or a link is there */
 void h1_dial_on_event(struct h1_back *b, uint32_t events);

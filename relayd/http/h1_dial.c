@@ -1,9 +1,14 @@
+#include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/net/proxy_protocol.h"
 #include "common/tunnel/stream_side.h"
 #include "common/uv/fd_budget.h"
+#include "relayd/conf/object.h"
 #include "relayd/http/h1_back.h"
+#include "relayd/http/wire_tls.h"
 #include "relayd/tunnel/client_gate.h"
+
+#include <string.h>
 
 static const struct mapping_conf *dial_of(const struct h1_back *b)
 {
@@ -33,12 +38,69 @@ void h1_dial_end(struct h1_back *b)
 	}
 }
 
+/* ---- TLS ------------------------------------------------------------------------------------------------------------- */
+
+/* HTTP/2 over TLS is agreed on, or it is not spoken (RFC 9113 section 3.2). */
+static bool agrees(const struct h1_back *b)
+{
+	size_t n;
+	const char *alpn = tls_session_alpn(wire_tls_session(&b->wire), &n);
+
+	return b->base.backend->object->pool.protocol != POOL_H2 || (n == 2 && memcmp(alpn, "h2", 2) == 0);
+}
+
+static void shake(struct h1_back *b)
+{
+	const int rc = wire_tls_handshake(&b->wire);
+
+	if (rc == WIRE_AGAIN)
+		return;
+	b->securing = false;
+	wheel_disarm(&b->timer);
+	if (rc == 0 && agrees(b)) {
+		h1_back_on_connected(b);
+		return;
+	}
+	desk_count(b->desk, HTTP_COUNT_backend_tls);
+	log_debug("backend_tls_failed", log_s("backend", backend_id(b->base.backend)),
+		log_s("reason", rc == 0 ? "it does not speak HTTP/2" : wire_tls_reason(&b->wire)));
+	h1_back_fail(b, BACK_NO_CONNECTION);
+}
+
+/* A PROXY header stands in front of the handshake, in clear. */
+static void secure(struct h1_back *b, uint64_t ends_ns)
+{
+	struct worker *w = b->desk->worker;
+
+	if (dial_of(b)->proxy_out != MAPPING_PROXY_NONE) {
+		if (h1_back_put_proxy_header(b) != 0) {
+			h1_back_fail(b, BACK_RESOURCE);
+			return;
+		}
+		outbox_flush(&b->out, &b->desk->blocks, &b->wire);
+	}
+	if (!outbox_is_empty(&b->out) ||
+		wire_tls_connect(&b->wire, w, b->base.backend->tls, backend_server_name(b->base.backend)) != 0) {
+		h1_back_fail(b, BACK_RESOURCE);
+		return;
+	}
+	b->securing = true;
+	if (ends_ns != UINT64_MAX)
+		wheel_arm(&w->wheel, &b->timer, ends_ns);
+	shake(b);
+}
+
 static void connected(struct h1_back *b)
 {
+	const uint64_t ends_ns = b->dial.ends_ns;
+
 	dial_fini(&b->dial);
 	wheel_disarm(&b->timer);
 	wire_open_clear(&b->wire);
-	h1_back_on_connected(b);
+	if (b->base.backend->tls != NULL)
+		secure(b, ends_ns);
+	else
+		h1_back_on_connected(b);
 }
 
 /* ---- a socket of this relay ------------------------------------------------------------------------------------------ */
@@ -197,6 +259,14 @@ void h1_dial_on_event(struct h1_back *b, uint32_t events)
 {
 	struct side *s = &b->wire.side;
 
+	if (b->securing) {
+		side_hear(s, b->desk->worker, events);
+		if (events & EPOLLERR)
+			h1_back_fail(b, BACK_NO_CONNECTION);
+		else
+			shake(b);
+		return;
+	}
 	if (s->ops != NULL) {
 		if (events & EPOLLERR) {
 			leave_agent(b);
@@ -220,7 +290,9 @@ void h1_dial_on_event(struct h1_back *b, uint32_t events)
 
 void h1_dial_on_due(struct h1_back *b)
 {
-	if (b->state == H1_BACK_DIAL && b->wire.side.ops != NULL) {
+	if (b->securing) {
+		h1_back_fail(b, BACK_NO_CONNECTION);
+	} else if (b->state == H1_BACK_DIAL && b->wire.side.ops != NULL) {
 		leave_agent(b);
 	} else if (b->state == H1_BACK_DIAL) {
 		io_close(&b->wire.side.io);

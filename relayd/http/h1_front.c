@@ -10,6 +10,7 @@
 #include "proto/mapping_conf.h"
 #include "relayd/http/h1_front_inside.h"
 #include "relayd/http/where.h"
+#include "relayd/http/wire_tls.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -119,9 +120,13 @@ void h1_front_leave(struct h1_front *f, bool unread)
 
 static bool begin_exchange(struct h1_front *f)
 {
-	const struct exchange_origin origin = {
-		.ops = &h1_answer_ops, .client = f, .from = f->from, .peer = &f->from, .tls = f->tls, .proto = "1.1"
-	};
+	const struct exchange_origin origin = { .ops = &h1_answer_ops,
+		.client = f,
+		.from = f->from,
+		.peer = &f->from,
+		.tls = f->tls,
+		.session = wire_tls_session(&f->wire),
+		.proto = "1.1" };
 
 	f->answered = f->finishing = false;
 	f->x = exchange_open(f->desk, &origin);
@@ -144,7 +149,7 @@ static void take_request(struct h1_front *f, const struct http_head *h)
 	f->keeps = h->keep_alive && !d->closing;
 	if (!begin_exchange(f))
 		return;
-	where = where_find(d, f->seat, http_head_part(h, h->host), host, &status);
+	where = where_find(d, f->tls ? SITE_TLS : SITE_CLEAR, http_head_part(h, h->host), host, &status);
 	if (where == NULL && status == 421) {
 		desk_count(d, HTTP_COUNT_no_route);
 		exchange_refuse(f->x, 421, "the host is served on connections of its own");

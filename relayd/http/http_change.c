@@ -184,28 +184,47 @@ static void tell_routes(struct http_service *s, const struct site *site, const s
 }
 
 /* A host of routes is claimed once, as the host of a mapping is; "*" is nobody's name. */
-static void claim(struct http_service *s, struct site *site)
+static struct front *front_of(const struct http_service *s, enum site_way way)
 {
-	struct front *f = s->env.fronts[FRONT_HTTP];
-	struct mapping_hosts one = { .items = &site->host, .n = 1 };
-	struct err why = { .code = ERR_NONE };
-	struct front_claim *c = NULL;
-
-	if (site->claim != NULL || !site_is_open(site, SITE_CLEAR))
-		return;
-	if (front_open(f, &why) != 0 || (!str_eq(site->host, "*") && front_claim(f, &one, site->host, &c, &why) != 0)) {
-		tell_routes(s, site, &why);
-		return;
-	}
-	site->claim = c != NULL ? (void *)c : (void *)site;
-	tell_routes(s, site, NULL);
+	return s->env.fronts[way == SITE_TLS ? FRONT_TLS : FRONT_HTTP];
 }
 
-static void release(struct http_service *s, struct site *site)
+static int claim_way(struct http_service *s, struct site *site, enum site_way way, struct err *why)
 {
-	if (site->claim != NULL && site->claim != site)
-		front_release(s->env.fronts[FRONT_HTTP], site->claim);
-	site->claim = NULL;
+	struct front *f = front_of(s, way);
+	struct mapping_hosts one = { .items = &site->host, .n = 1 };
+	struct front_claim *c = NULL;
+
+	if (site->claims[way] != NULL || !site_is_open(site, way))
+		return 0;
+	if (front_open(f, why) != 0 || (!str_eq(site->host, "*") && front_claim(f, &one, site->host, &c, why) != 0))
+		return -1;
+	site->claims[way] = c != NULL ? (void *)c : (void *)site;
+	return 1;
+}
+
+static void claim(struct http_service *s, struct site *site)
+{
+	struct err why = { .code = ERR_NONE };
+	bool refused = false, claimed = false;
+
+	for (int way = 0; way < SITE_WAYS; way++) {
+		const int rc = claim_way(s, site, (enum site_way)way, &why);
+
+		refused |= rc < 0;
+		claimed |= rc > 0;
+	}
+	if (refused)
+		tell_routes(s, site, &why);
+	else if (claimed)
+		tell_routes(s, site, NULL);
+}
+
+static void release(struct http_service *s, struct site *site, enum site_way way)
+{
+	if (site->claims[way] != NULL && site->claims[way] != site)
+		front_release(front_of(s, way), site->claims[way]);
+	site->claims[way] = NULL;
 }
 
 /* ---- carried out on every worker ------------------------------------------------------------------------------------ */
@@ -220,26 +239,31 @@ static void close_idle(struct backend_seat *seat, struct worker *w)
 }
 
 /* The host's connections come here from the moment on when it has routes, and no more when it has none. */
-static void switch_site(struct http_service *s, struct site *site, struct worker *w)
+static void switch_way(struct http_service *s, struct site *site, struct worker *w, enum site_way way)
 {
 	struct site_seat *seat = &site->seats[w->index];
-	struct http_desk *d = s->desks[w->index];
-	struct where *here = seat->owner;
+	struct where *here = seat->owners[way];
 
-	site_switch(site, w->index);
-	if (site->claim != NULL && site_is_open(site, SITE_CLEAR) && here == NULL) {
+	if (site->claims[way] != NULL && site_is_open(site, way) && here == NULL) {
 		here = malloc(sizeof *here);
-		if (here == NULL || where_open(here, seat, d, d->seats[FRONT_HTTP]) != 0) {
+		if (here == NULL || where_open(here, seat, s->desks[w->index], way) != 0) {
 			log_error("host_not_served", log_s("host", site->host), log_s("reason", "out of memory"));
 			free(here);
 			return;
 		}
-		seat->owner = here;
-	} else if (here != NULL && !site_is_open(site, SITE_CLEAR)) {
+		seat->owners[way] = here;
+	} else if (here != NULL && !site_is_open(site, way)) {
 		where_close(here);
 		free(here);
-		seat->owner = NULL;
+		seat->owners[way] = NULL;
 	}
+}
+
+static void switch_site(struct http_service *s, struct site *site, struct worker *w)
+{
+	site_switch(site, w->index);
+	for (int way = 0; way < SITE_WAYS; way++)
+		switch_way(s, site, w, (enum site_way)way);
 }
 
 /* Of a route that is off now, what runs is ended; of one that is only gone or changed it may come to its end. */
@@ -298,8 +322,9 @@ static void commit_site(struct http_service *s, struct site *site)
 {
 	list_remove(&site->todo);
 	site_commit(site);
-	if (!site_is_open(site, SITE_CLEAR))
-		release(s, site);
+	for (int way = 0; way < SITE_WAYS; way++)
+		if (!site_is_open(site, (enum site_way)way))
+			release(s, site, (enum site_way)way);
 	if (site->n > 0)
 		return;
 	map_remove_str(&s->sites, site->host);
@@ -336,8 +361,9 @@ void http_change_retry(struct http_service *s)
 	size_t it = 0;
 
 	while ((site = map_next(&s->sites, &it)) != NULL)
-		if (site->claim == NULL && site_is_open(site, SITE_CLEAR))
-			touch(s, site);
+		for (int way = 0; way < SITE_WAYS; way++)
+			if (site->claims[way] == NULL && site_is_open(site, (enum site_way)way))
+				touch(s, site);
 	if (!list_empty(&s->sites_todo))
 		carry_out(s);
 }

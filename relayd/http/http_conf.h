@@ -30,6 +30,11 @@ struct http_conf {
 /* X(name, what): of the whole relay, counting up; each refusal with its reason. */
 #define HTTP_COUNTERS(X)                                                              \
 	X(connections, "connections taken")                                           \
+	X(h2_connections, "of these, HTTP/2")                                         \
+	X(h2_abuse, "HTTP/2 connections ended: frames that cost only us")             \
+	X(tls_handshakes, "TLS handshakes")                                           \
+	X(tls_failed, "TLS handshakes that failed")                                   \
+	X(tls_slow, "TLS handshakes that did not end in time")                        \
 	X(requests, "requests whose head was whole")                                  \
 	X(bad_request, "refused: against the rules of HTTP (400, 501, 505)")          \
 	X(too_large, "refused: head or content larger than allowed (413, 414, 431)")  \
@@ -45,6 +50,7 @@ struct http_conf {
 	X(retried, "requests that were sent again")                                   \
 	X(reused, "requests on a connection to a backend that was there already")     \
 	X(opened, "connections to backends")                                          \
+	X(backend_tls, "TLS handshakes with backends that failed")                    \
 	X(aborted, "answers that could not be finished")                              \
 	X(client_gone, "clients that went before their answer was done")              \
 	X(resource, "refused: no memory or descriptor")

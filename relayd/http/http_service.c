@@ -3,10 +3,13 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/str.h"
+#include "common/crypto/tls.h"
 #include "relayd/http/exchange.h"
 #include "relayd/http/h1_back.h"
 #include "relayd/http/h1_front.h"
+#include "relayd/http/h2_front.h"
 #include "relayd/http/http_service_inside.h"
+#include "relayd/http/tls_gate.h"
 #include "relayd/loop/workers.h"
 #include "relayd/vhost/front.h"
 
@@ -89,6 +92,10 @@ static void work_cut(struct worker *w, void *arg)
 	d->closing = true;
 	while ((first = list_first(&d->connections)) != NULL)
 		h1_front_close(h1_front_of(first), true);
+	while ((first = list_first(&d->h2_fronts)) != NULL)
+		h2_front_cut(h2_front_of(first));
+	while ((first = list_first(&d->tls_gates)) != NULL)
+		tls_gate_cut(tls_gate_of(first));
 	while ((first = list_first(&d->backs_all)) != NULL)
 		h1_back_close(h1_back_of_all(first), true);
 }
@@ -128,6 +135,8 @@ static void work_close_idle(struct worker *w, void *arg)
 	d->closing = true;
 	LIST_FOREACH_SAFE (it, &d->connections)
 		h1_front_drain(h1_front_of(it));
+	LIST_FOREACH_SAFE (it, &d->h2_fronts)
+		h2_front_drain(h2_front_of(it));
 }
 
 static void quiesce(void *self, bool handed_over)
@@ -284,6 +293,8 @@ static void stop(void *self)
 	map_free(&s->routes);
 	map_free(&s->sites);
 	tally_book_fini(&s->site.tallies);
+	tls_clients_fini(&s->site.tls);
+	tls_ctx_unref(s->tls);
 	if (s->handles == 0) {
 		free_service(s);
 		return;
@@ -315,6 +326,7 @@ static void init(struct http_service *s, const struct service_env *env)
 	s->site.on_outlier = on_outlier;
 	lives_init(&s->site.lives);
 	tally_book_init(&s->site.tallies, env->meter);
+	tls_clients_init(&s->site.tls);
 	map_init(&s->pools);
 	map_init(&s->routes);
 	map_init(&s->sites);
@@ -333,10 +345,13 @@ int http_service_new(struct service *out, const struct service_env *env, struct 
 		return err_set(e, ERR_NOMEM, NULL, "routes: out of memory");
 	init(s, env);
 	s->desks = calloc(n, sizeof(*s->desks));
+	if (tls_ctx_new(&s->tls, &(struct tls_conf){ .server = true, .by_name = true, .min_version = 12 }, e) != 0)
+		goto fail;
 	for (unsigned i = 0; s->desks != NULL && i < n; i++) {
 		s->desks[i] = desk_new(workers_at(env->workers, i), env, env->http);
 		if (s->desks[i] == NULL)
 			goto fail;
+		s->desks[i]->tls = s->tls;
 	}
 	if (s->desks == NULL || uv_async_init(env->loop, &s->wake, on_wake) != 0)
 		goto fail;

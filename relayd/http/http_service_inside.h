@@ -13,6 +13,7 @@
 #include "relayd/site/site_env.h"
 
 struct front;
+struct tls_ctx;
 
 #define EJECTIONS_MAX 256 /* that wait to be told; more are not told one by one */
 
@@ -27,6 +28,7 @@ struct http_service {
 	struct service_env env;
 	const struct http_conf *conf;
 	struct site_env site;
+	struct tls_ctx *tls;      /* where clients are accepted */
 	struct http_desk **desks; /* by worker */
 	struct map pools;         /* struct pool, by id: those of the configuration, and those that only routes name */
 	struct map routes;        /* struct http_route, by id */

@@ -19,19 +19,20 @@ struct where {
 	struct site_seat *site;
 	struct http_desk *desk;
 	struct front_seat *seat;
+	enum site_way way;
 };
 
 /*
  * The site of a request's host, or NULL: *status says whether it is nobody's (404) or a mapping's (421), whose connections are not
  * shared. host: in its one spelling, "" for an address.
  */
-const struct site_seat *where_find(const struct http_desk *d, struct front_seat *seat, struct http_span asked,
+const struct site_seat *where_find(const struct http_desk *d, enum site_way way, struct http_span asked,
 	char host[HOST_NAME_SIZE], unsigned *status);
 /*
- * From now on the site takes connections of its host on this seat; those that are nobody's come here, too, as long as there is any site,
- * and are answered as the engine answers. -1: out of memory.
+ * From now on the site takes connections of its host on the shared port of that way. In clear those that are nobody's come here, too, as
+ * long as there is any site, and are answered as the engine answers. -1: out of memory.
  */
-int where_open(struct where *w, struct site_seat *site, struct http_desk *d, struct front_seat *seat) MUST_CHECK;
+int where_open(struct where *w, struct site_seat *site, struct http_desk *d, enum site_way way) MUST_CHECK;
 void where_close(struct where *w);
 
 #endif

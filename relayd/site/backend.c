@@ -2,6 +2,7 @@
 
 #include "common/base/err.h"
 #include "common/base/str.h"
+#include "common/crypto/tls.h"
 #include "relayd/conf/object.h"
 #include "relayd/loop/workers.h"
 #include "relayd/site/site_env.h"
@@ -15,6 +16,7 @@ static void backend_free(struct life *l)
 {
 	struct backend *b = CONTAINER_OF(l, struct backend, life);
 
+	tls_ctx_unref(b->tls);
 	tally_unref(b->tally);
 	object_unref(b->object);
 	free(b);
@@ -60,7 +62,9 @@ int backend_new(struct backend **out, struct site_env *env, const struct object 
 	if (b == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "backend %s: out of memory", conf->id);
 	memset(b, 0, size);
-	if (tally_get(&env->tallies, conf->id, &b->tally, e) != 0) {
+	if (tls_clients_get(&env->tls, &pool->pool, &b->tls, e) != 0 ||
+		tally_get(&env->tallies, conf->id, &b->tally, e) != 0) {
+		tls_ctx_unref(b->tls);
 		free(b);
 		return -1;
 	}
@@ -116,6 +120,13 @@ void backend_configure(
 const char *backend_id(const struct backend *b)
 {
 	return b->tally->id;
+}
+
+const char *backend_server_name(const struct backend *b)
+{
+	const char *name = b->object->pool.server_name;
+
+	return name[0] != '\0' ? name : b->dial.target_host;
 }
 
 /* ---- of a worker ---------------------------------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@ struct object;
 struct pool_backend;
 struct pool_conf;
 struct site_env;
+struct tls_ctx;
 
 struct backend_seat {
 	struct list idle; /* connections, the last one used first */
@@ -32,6 +33,7 @@ struct backend {
 	struct upstream up; /* first: aligned to a cache line */
 	struct life life;
 	struct tally *tally;
+	struct tls_ctx *tls;         /* how it is known; NULL: it is reached in clear */
 	const struct object *object; /* the pool when it was made: `conf` and the lists of `dial` lie in it */
 	const struct pool_backend *conf;
 	/* How it is dialled, in the words of a mapping: target, grants, agent, time-out, PROXY header. */
@@ -49,6 +51,8 @@ bool backend_fits(const struct backend *b, const struct pool_conf *pool, const s
 void backend_configure(
 	struct backend *b, const struct site_env *env, const struct pool_conf *pool, const struct pool_backend *conf);
 const char *backend_id(const struct backend *b);
+/* What a backend that is reached over TLS has to prove, and is told (SNI). */
+const char *backend_server_name(const struct backend *b);
 
 static inline struct backend *backend_of(struct upstream *up)
 {

@@ -2,6 +2,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/err.h"
+#include "common/crypto/tls_server.h"
 #include "relayd/conf/object.h"
 #include "relayd/loop/workers.h"
 #include "relayd/route/route_table.h"
@@ -21,6 +22,7 @@ static void destroy(struct http_route *r)
 	if (r->filters != NULL)
 		r->filters_free(r->filters);
 	object_unref(r->object);
+	tls_server_trust_unref(r->clients);
 	free(r->pools);
 	free(r);
 }
@@ -45,6 +47,13 @@ static int find_pools(struct http_route *r, struct site_env *env, struct map *po
 	return conf->mirror_pool[0] != '\0' ? pool_get(&r->mirror, pools, env, conf->mirror_pool, e) : 0;
 }
 
+static int find_clients(struct http_route *r, struct err *e)
+{
+	if (r->conf->client_auth == ROUTE_CLIENT_NONE)
+		return 0;
+	return tls_server_trust(&r->clients, r->conf->client_ca, e);
+}
+
 int http_route_new(
 	struct http_route **out, struct site_env *env, struct map *pools, const struct object *object, struct err *e)
 {
@@ -60,7 +69,8 @@ int http_route_new(
 	list_init(&r->todo);
 	for (unsigned i = 0; i < n; i++)
 		list_init(&r->seats[i].exchanges);
-	if (tally_get(&env->tallies, object->id, &r->tally, e) != 0 || find_pools(r, env, pools, e) != 0) {
+	if (tally_get(&env->tallies, object->id, &r->tally, e) != 0 || find_clients(r, e) != 0 ||
+		find_pools(r, env, pools, e) != 0) {
 		destroy(r);
 		return -1;
 	}

@@ -22,6 +22,7 @@ struct object;
 struct pool;
 struct route_match;
 struct site_env;
+struct tls_trust;
 
 struct http_route_seat {
 	struct list exchanges; /* that began with it */
@@ -37,6 +38,7 @@ struct http_route {
 	struct pool **pools;           /* by its targets */
 	struct pool *mirror;           /* NULL: none */
 	uint32_t weight;               /* of all targets; 0: evenly */
+	struct tls_trust *clients;     /* where certificates of clients come from; NULL: none is looked at */
 	void *filters;                 /* what the chain of filters made of it; NULL: none looks at it */
 	void (*filters_free)(void *filters);
 	struct list todo; /* the change under way */

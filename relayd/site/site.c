@@ -1,6 +1,7 @@
 #include "relayd/site/site.h"
 
 #include "common/base/str.h"
+#include "relayd/site/site_tls.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,8 @@ void site_free(struct site *s)
 		route_table_free(s->tables[way]);
 		route_table_free(s->old[way]);
 	}
+	site_tls_free(s->tls);
+	site_tls_free(s->old_tls);
 	free(s->routes);
 	free(s);
 }
@@ -98,7 +101,8 @@ int site_prepare(struct site *s)
 {
 	struct route_match *matches = calloc(s->n + 1, sizeof *matches);
 	struct route_table *made[SITE_WAYS] = { NULL };
-	int rc = matches != NULL ? 0 : -1;
+	struct site_tls *tls = NULL;
+	int rc = matches != NULL ? site_tls_new(&tls, s->routes, s->n) : -1;
 
 	for (int way = 0; way < SITE_WAYS && rc == 0; way++)
 		rc = make_table(&made[way], s, way, matches);
@@ -111,6 +115,12 @@ int site_prepare(struct site *s)
 		s->old[way] = s->tables[way];
 		s->tables[way] = made[way];
 	}
+	if (rc == 0) {
+		s->old_tls = s->tls;
+		s->tls = tls;
+	} else {
+		site_tls_free(tls);
+	}
 	return rc;
 }
 
@@ -118,6 +128,7 @@ void site_switch(struct site *s, unsigned worker)
 {
 	for (int way = 0; way < SITE_WAYS; way++)
 		s->seats[worker].tables[way] = s->tables[way];
+	s->seats[worker].tls = s->tls;
 }
 
 void site_commit(struct site *s)
@@ -126,6 +137,8 @@ void site_commit(struct site *s)
 		route_table_free(s->old[way]);
 		s->old[way] = NULL;
 	}
+	site_tls_free(s->old_tls);
+	s->old_tls = NULL;
 }
 
 struct http_route *site_find(

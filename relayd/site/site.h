@@ -17,13 +17,15 @@
 #include "relayd/site/http_route.h"
 
 struct site;
+struct site_tls;
 
 enum site_way { SITE_CLEAR, SITE_TLS, SITE_WAYS };
 
 struct site_seat {
 	struct site *site;
 	const struct route_table *tables[SITE_WAYS]; /* NULL: none that way */
-	void *owner;                                 /* whoever takes its connections on this worker */
+	const struct site_tls *tls;                  /* NULL: none over TLS */
+	void *owners[SITE_WAYS];                     /* whoever takes its connections on this worker */
 };
 
 struct site {
@@ -31,7 +33,8 @@ struct site {
 	struct http_route **routes; /* in the order of priority, then id */
 	uint32_t n, cap;
 	struct route_table *tables[SITE_WAYS], *old[SITE_WAYS];
-	void *claim; /* of the host's name, the service's; NULL: not claimed */
+	struct site_tls *tls, *old_tls;
+	void *claims[SITE_WAYS]; /* of the host's name, the service's; NULL: not claimed */
 	struct list todo;
 	unsigned workers;
 	struct site_seat seats[];

@@ -9,6 +9,7 @@
 #include "relayd/lb/lb_outlier.h"
 #include "relayd/site/life.h"
 #include "relayd/site/tally.h"
+#include "relayd/site/tls_clients.h"
 
 struct workers;
 
@@ -16,6 +17,7 @@ struct site_env {
 	struct workers *workers;
 	struct lives lives;
 	struct tally_book tallies;
+	struct tls_clients tls;    /* how backends are known */
 	lb_outlier_fn *on_outlier; /* arg: the struct pool; on any worker, or the control thread */
 	const char *region;        /* of this relay; "": it has none, and all backends are equally near. Borrowed */
 };

@@ -1,0 +1,81 @@
+/*
+ * h2_inside - what h2_front.c and h2_stream.c know of each other. For these alone.
+ */
+#ifndef PORTWAY_RELAYD_HTTP_H2_INSIDE_H
+#define PORTWAY_RELAYD_HTTP_H2_INSIDE_H
+
+#include "common/net/addr.h"
+#include "relayd/http/desk.h"
+#include "relayd/http/exchange.h"
+#include "relayd/http/h2_front.h"
+#include "relayd/http/inbox.h"
+#include "relayd/http/outbox.h"
+
+#include <nghttp2/nghttp2.h>
+
+#define H2_METHOD_SIZE    32
+#define H2_AUTHORITY_SIZE 320
+
+/* A request's head until it is whole. */
+struct h2_asking {
+	char method[H2_METHOD_SIZE];
+	char authority[H2_AUTHORITY_SIZE];
+	struct block *path, *fields, *cookies; /* fields as lines of HTTP/1.1 */
+	size_t size;                           /* as RFC 9113 section 10.5.1 counts */
+	bool bad, large, has_length;
+};
+
+struct h2_stream {
+	struct h2_front *front;
+	int32_t id;
+	struct list in_front;
+	struct exchange *x;       /* NULL: none was opened, or it is closed */
+	struct h2_asking *asking; /* NULL: the head is whole */
+	struct block *held;       /* content of the request that its backend has no room for yet */
+	struct block *out;        /* content of the answer that waits for the client's window */
+	struct block *trailers;   /* of the answer, as lines; behind its content */
+	uint64_t active_ns;       /* something of the request came */
+	bool request_ended;       /* the client's END_STREAM came */
+	bool told_end;            /* the exchange knows */
+	bool answered;            /* the final head went to nghttp2 */
+	bool ended;               /* the answer is whole */
+	bool deferred;            /* nghttp2 waits for content */
+	bool early;               /* answered before the request was whole: the client is told to stop */
+};
+
+struct h2_front {
+	struct wire wire;
+	struct http_desk *desk;
+	struct h2_opening opening;
+	struct addr from;
+	nghttp2_session *ng;
+	struct outbox out;
+	struct list in_desk;
+	struct list streams;
+	unsigned n_streams;
+	struct timer timer;
+	struct task pump, more, grave;
+	uint64_t idle_ns, head_ns, blocked_ns; /* since when; 0: not */
+	int64_t budget;
+	uint64_t budget_ns;
+	bool draining, over;
+};
+
+/* ---- h2_front.c ---- */
+/* At the end of the round what waits is sent. */
+void h2_front_kick(struct h2_front *f);
+/* Costs the client something; false: it has spent all it had, and is told so. */
+bool h2_front_pay(struct h2_front *f, int64_t cost);
+
+/* ---- h2_stream.c ---- */
+struct h2_stream *h2_stream_open(struct h2_front *f, int32_t id); /* NULL: out of memory */
+void h2_stream_close(struct h2_stream *s);
+void h2_stream_field(struct h2_stream *s, struct http_span name, struct http_span value);
+/* Its head is whole: it becomes an exchange. */
+void h2_stream_ask(struct h2_stream *s, bool ended);
+void h2_stream_content(struct h2_stream *s, struct http_span p);
+void h2_stream_content_end(struct h2_stream *s);
+/* Gives on what was held, as far as there is room. */
+void h2_stream_give(struct h2_stream *s);
+
+#endif
