@@ -209,7 +209,7 @@ static int refresh_next(struct device_login *d, const struct service_call *call,
 	if ((rc = account_due(db, clock_wall_ms(), id, e)) == 1 && account_get(db, id, &a, e) != 0)
 		rc = -1;
 	store_read_end(db);
-	if (rc <= 0)
+	if (rc != 1)
 		return rc;
 	if (!str_eq(a.environment,
 		    call->service->name)) { /* of another service than that of now: left alone, for an hour */
