@@ -91,6 +91,7 @@ int command_udp(struct invocation *in);
 int command_update(struct invocation *in);
 int command_version(struct invocation *in);
 int command_visit(struct invocation *in);
+int command_webhook(struct invocation *in);
 int command_whoami(struct invocation *in);
 
 #endif

@@ -117,6 +117,20 @@ static const struct option_row list_options[] = {
 	WATCH,
 	{ .name = NULL },
 };
+static const char *const webhook_words[] = { "ls", "show", "test", "log", NULL };
+static const struct option_row webhook_options[] = {
+	{ .name = "limit",
+		.letter = 'n',
+		.type = OPTION_NUMBER,
+		.value = "N",
+		.min = 1,
+		.max = 10000000,
+		.help = "with ls and log: at most so many; default all" },
+	COLUMNS,
+	WATCH,
+	{ .name = NULL },
+};
+
 static const char *const job_words[] = { "ls", "show", "wait", "logs", "retry", "cancel", NULL };
 static const struct option_row job_options[] = {
 	{ .name = "follow", .letter = 'f', .type = OPTION_FLAG, .help = "with logs: go on until the job has ended" },
@@ -463,6 +477,20 @@ const struct command commands_table[] = {
 		.run = command_visit,
 		.words_min = 1,
 		.words_max = 1 },
+	{ .name = "webhook",
+		.args = "ls|show|test|log [ID|FILTER=VALUE ...]",
+		.summary = "who is told of changes, and what came of it",
+		.details = "ls lists, show prints one with all its members, test sends a test now and fails if it is "
+			   "not taken, log "
+			   "lists what was sent, the newest first. portway create webhook url=URL events=mapping.* "
+			   "makes one.",
+		.example = "portway webhook test whk_01m8h7kfa85r1afcd2w6",
+		.options = webhook_options,
+		.run = command_webhook,
+		.words = WORDS_LIST,
+		.list = webhook_words,
+		.words_min = 1,
+		.words_max = -1 },
 	{ .name = "whoami", .args = "", .summary = "who is logged in, and where", .run = command_whoami },
 	{ .name = NULL },
 };

@@ -162,6 +162,18 @@ static const struct column user_columns[] = {
 	{ "AGE", "created_at", CELL_AGE },
 	{ NULL, NULL, CELL_TEXT },
 };
+static const struct column webhook_columns[] = {
+	{ "ID", "id", CELL_TEXT },
+	{ "NAME", "name", CELL_TEXT },
+	{ "URL", "url", CELL_TEXT },
+	{ "FORMAT", "format", CELL_TEXT },
+	{ "EVENTS", "events", CELL_TEXT },
+	{ "STATUS", "status", CELL_TEXT },
+	{ "WAITING", "waiting", CELL_COUNT },
+	{ "FAILURES", "failures", CELL_COUNT },
+	{ "DELIVERED", "last_delivered_at", CELL_AGE },
+	{ NULL, NULL, CELL_TEXT },
+};
 static const struct column plain_columns[] = {
 	{ "ID", "id", CELL_TEXT },
 	{ "NAME", "name", CELL_TEXT },
@@ -282,6 +294,14 @@ const struct resource resource_table[] = {
 		.columns = user_columns,
 		.id = "id",
 		.summary = "people who may log in" },
+	{ .name = "webhook",
+		.plural = "webhooks",
+		.path = "/api/webhooks",
+		.verbs = RESOURCE_CRUD,
+		.columns = webhook_columns,
+		.id = "id",
+		.secret = "secret",
+		.summary = "URLs that changes are posted to; portway webhook tests them" },
 	{ .name = NULL },
 };
 
