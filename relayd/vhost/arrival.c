@@ -299,7 +299,8 @@ void arrival_open(struct front_seat *s, int fd, const struct addr *from)
 	}
 	a->from = *from;
 	wheel_arm(&w->wheel, &a->timer, w->now_ns + s->conf->timeout_ms * UINT64_C(1000000));
-	if (io_add(w, &a->io, EPOLLIN | EPOLLRDHUP | EPOLLET) != 0)
+	look(a); /* what it wants has often come with it: then it is in no epoll before it is served */
+	if (a->state != ARRIVAL_OVER && io_add(w, &a->io, EPOLLIN | EPOLLRDHUP | EPOLLET) != 0)
 		arrival_cut(a);
 }
 
