@@ -111,7 +111,7 @@ class Relay:
         self.fleet.api.post("/api/routes", {"host": host, "path_prefix": "/", "pool": name, **fields}, expect=201)
 
     def certify(self, crt, key):
-        self.fleet.api.post("/api/v1/certificates", {"name": HOST, "certificate": rig_.read(crt), "private_key": rig_.read(key)}, expect=201)
+        self.fleet.api.post("/api/v1/certificates", {"name": HOST, "chain": rig_.read(crt), "key": rig_.read(key)}, expect=201)
 
     def stop(self):
         self.fleet.stop()
@@ -167,7 +167,11 @@ class Stage(rig_.Rig):
             if tls:
                 relay.certify(*certificate(self))
             port = relay.tls_port if tls else relay.port
-            portway.eventually(lambda: answers(port, tls), "relayd answers", 15)
+            try:
+                portway.eventually(lambda: answers(port, tls), "relayd answers", 15)
+            except AssertionError as error:
+                print(f"   relayd is left out: {error}", flush=True)
+                return None
             return Subject(name, port, relay.pids, None)
         if tls:
             certificate(self)
@@ -236,7 +240,7 @@ def loads(names, rounds, tls):
             about, _, wanted, goal = LOADS[name]
             metric = report.Metric(name, about, goal)
             for _ in range(rounds):
-                for subject in wanted:
+                for subject in (s for s in wanted if subjects[s]):
                     metric.add(subject, load(stage, name, subjects[subject]))
                     time.sleep(0.2 if name == "http_close" else 0)
             metric.print()
@@ -254,6 +258,8 @@ def tls_idle():
     with Stage() as stage:
         for name in TLS:
             subject = stage.add_http(name, True)
+            if not subject:
+                continue
             time.sleep(1)
             base, open_ones = rig_.pss_kib(subject.pids), []
             for _ in range(TLS_IDLE):
