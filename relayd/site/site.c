@@ -105,7 +105,7 @@ int site_prepare(struct site *s)
 	int rc = matches != NULL ? site_tls_new(&tls, s->routes, s->n) : -1;
 
 	for (int way = 0; way < SITE_WAYS && rc == 0; way++)
-		rc = make_table(&made[way], s, way, matches);
+		rc = make_table(&made[way], s, (enum site_way)way, matches);
 	free(matches);
 	for (int way = 0; way < SITE_WAYS; way++) {
 		if (rc != 0) {
