@@ -84,7 +84,7 @@ static int teardown(void **state)
 static void put(struct fixture *f, const char *id, uint64_t rev, size_t size)
 {
 	char *body = calloc(1, size + 1);
-	const struct model_put p = { OBJECT_MAPPING, id, "g", "", false, rev, body, size };
+	const struct model_put p = { OBJECT_MAPPING, id, "g", "", false, rev, body, size, 0 };
 
 	assert_int_equal(model_put(f->model, &p, rev, NULL), 0);
 	model_advance(f->model, rev);
