@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "client/commands/quick_mapping.h"
 
 #include "client/commands/quick.h"
@@ -35,6 +34,14 @@ static bool is_refused(const json_t *mapping)
 	return status != NULL && str_eq(status, "error");
 }
 
+/* NULL: the month's quota has something left. */
+static const char *over_quota(const json_t *mapping)
+{
+	const json_t *why = json_object_get(json_object_get(mapping, "error"), "quota");
+
+	return is_refused(mapping) ? json_string_value(json_object_get(why, "message")) : NULL;
+}
+
 static int create_again(struct quick *q, json_t **made)
 {
 	const struct quick_place any = { 0, "" }, before = { q->client.port, q->client.host };
@@ -43,7 +50,7 @@ static int create_again(struct quick *q, json_t **made)
 
 	if (create(q, before, made) != 0)
 		return q->f.exit == EXIT_CONFLICT ? create(q, any, made) : -1;
-	if (!is_refused(*made))
+	if (!is_refused(*made) || over_quota(*made) != NULL)
 		return 0;
 	id = json_string_value(json_object_get(*made, "id"));
 	r = quick_mapping_delete(q, id != NULL ? id : "");
@@ -61,6 +68,8 @@ static int check_status(struct quick *q, const json_t *mapping)
 
 	if (!is_refused(mapping))
 		return 0;
+	if (over_quota(mapping) != NULL)
+		return failure_set(&q->f, EXIT_BAD_NEWS, "%s", over_quota(mapping));
 	if (quick_is_by_host(q))
 		(void)str_fmt(what, sizeof what, "the host name %s cannot be served", q->host_name);
 	else

@@ -21,7 +21,7 @@ static const char *status_of(const json_t *object)
 	return s != NULL ? s : "";
 }
 
-/* What each relay says: {"edge-1": {"code": ..., "message": ...}} */
+/* What each relay says: {"edge-1": {"code": ..., "message": ...}}; controld itself speaks as "quota". */
 static int complain(const struct verb *v, const json_t *object)
 {
 	const json_t *errors = json_object_get(object, "error");
@@ -32,8 +32,10 @@ static int complain(const struct verb *v, const json_t *object)
 	{
 		const char *message = json_string_value(json_object_get(why, "message"));
 
-		text_printf(stderr, "%s: %s on node %s: %s", v->in->who, id != NULL ? id : "?", node,
-			message != NULL ? message : "refused");
+		const bool own = strcmp(node, "quota") == 0;
+
+		text_printf(stderr, "%s: %s%s%s: %s", v->in->who, id != NULL ? id : "?", own ? "" : " on node ",
+			own ? "" : node, message != NULL ? message : "refused");
 		(void)fputc('\n', stderr);
 	}
 	return EXIT_BAD_NEWS;

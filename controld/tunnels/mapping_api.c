@@ -18,6 +18,7 @@
 #include "controld/tunnels/mapping_settings.h"
 #include "controld/tunnels/placement.h"
 #include "controld/tunnels/port.h"
+#include "controld/tunnels/quota.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -294,6 +295,16 @@ static int claim_ingress(struct db *tx, struct write *w, const struct mapping *b
 	return mapping_port_claim(tx, &w->t->conf, &w->m, e);
 }
 
+/* The answer must not say that it serves. */
+static int find_over_quota(struct db *tx, struct mapping *m, struct err *e)
+{
+	struct quota q;
+	const int rc = quota_get(tx, m->tenant_id, m->user_id, &q, e);
+
+	m->over_quota = rc == 1 && q.exceeded;
+	return MIN(rc, 0);
+}
+
 static int work_create(struct db *tx, void *arg, struct err *e)
 {
 	struct write *w = arg;
@@ -307,7 +318,7 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 	if (claim_ingress(tx, w, NULL, e) != 0 || mapping_log(tx, &w->m, "create", "", &by, e) != 0)
 		return -1;
 	if (mapping_insert(tx, &w->m, e) != 0 || placement_note(tx, &w->m, e) != 0 ||
-		traffic_open(tx, w->m.id, w->m.tenant_id, w->m.user_id, e) != 0)
+		traffic_open(tx, w->m.id, w->m.tenant_id, w->m.user_id, e) != 0 || find_over_quota(tx, &w->m, e) != 0)
 		return -1;
 	return mapping_came(tx, &w->m, &by, e);
 }

@@ -127,7 +127,9 @@ int quota_get(struct db *db, const char *tenant_id, const char *user_id, struct 
 	*out = (struct quota){ .reset_day = 1, .time_zone = "UTC" };
 	str_copy(out->tenant_id, sizeof out->tenant_id, tenant_id);
 	str_copy(out->user_id, sizeof out->user_id, user_id);
-	return read_total(db, out, e);
+	rc = read_total(db, out, e);
+	out->base_bytes = out->total_bytes;
+	return rc;
 }
 
 int quota_put(struct db *tx, const struct quota *q, struct err *e)

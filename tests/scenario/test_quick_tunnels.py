@@ -11,7 +11,7 @@ import time
 import cli
 import pytest
 from agent import AgentFleet
-from portway import BIN, Controld, TcpServer, UdpEcho, connect, echo, receive_all
+from portway import BIN, Controld, TcpServer, UdpEcho, connect, echo, eventually, receive_all
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +180,30 @@ def test_complaints(fleet, tmp_path):
         taken = cli.run("tcp", "22", "--port", str(server.port), status=1, **env, PORTWAY_TOKEN=token(fleet))
         assert f"{server.port} cannot be opened: address already in use" in taken
         assert re.search(r":\d+ on node \S+", taken)
+    assert mappings(fleet) == []
+
+
+def test_the_quota_is_used_up(fleet, tmp_path):
+    """The command says so in place of an address that nobody reaches, and leaves nothing."""
+    env = {"PORTWAY_URL": fleet.controld.base, "XDG_STATE_HOME": str(tmp_path), "PORTWAY_TOKEN": token(fleet)}
+    quota = f"/api/v1/users/{fleet.api.get('/auth/me')['data']['id']}/quota"
+    with TcpServer(echo) as server:
+        fleet.api.put(quota, {"monthly_bytes": 4})
+        with Quick(fleet, tmp_path, "tcp", str(server.port), "--json") as quick:
+            port = quick.said["port"]
+            with connect(port) as sock:
+                sock.sendall(b"hello")
+            eventually(lambda: fleet.api.get(quota)["exceeded"], "used up")
+            quick.end()
+        assert "quota of this month is used up" in cli.run("tcp", str(server.port), status=1, **env)
+        text = cli.run("create", "mapping", "protocol=tcp", "target_host=127.0.0.1", "target_port=1", "--wait", status=1, **env)
+        assert "used up" in text and "on node" not in text
+        for mapping in mappings(fleet):
+            fleet.api.delete(f"/api/v1/mappings/{mapping}")
+        fleet.api.put(quota, {"monthly_bytes": None})
+        with Quick(fleet, tmp_path, "tcp", str(server.port), "--json") as quick:
+            assert quick.said["port"] == port and answers(port)
+            quick.end()
     assert mappings(fleet) == []
 
 

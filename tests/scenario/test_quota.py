@@ -32,6 +32,11 @@ def test_used_up_and_on_again(user):
                                                 "target_port": server.port}, expect=201)
         path = f"/api/v1/mappings/{mapping['id']}"
         eventually(lambda: api.get(path)["status"] == "active", "mapping active")
+        with connect(mapping["source_port"]) as s:
+            s.sendall(b"free")
+            assert s.recv(4, socket.MSG_WAITALL) == b"free"
+        eventually(lambda: api.get(path)["traffic_stats"]["bytes_sent"] == 4, "what passed without a quota")
+        assert api.get(url)["used_bytes"] == 0
         api.put(url, {"monthly_bytes": 1}, expect=403)
         set_ = boss.put(url, {"monthly_bytes": 20000, "reset_day": 15, "time_zone": "+02:00"})
         assert (set_["used_bytes"], set_["remaining_bytes"], set_["time_zone"]) == (0, 20000, "+02:00")
@@ -49,6 +54,10 @@ def test_used_up_and_on_again(user):
                     pass
         refused = api.get(path)
         assert refused["status"] == "error" and refused["error"]["quota"]["code"] == "QUOTA_EXCEEDED"
+        late = api.post("/api/v1/mappings", {"protocol": "tcp", "source_port": 0, "target_host": "127.0.0.1",
+                                             "target_port": server.port}, expect=201)
+        assert late["status"] == "error" and late["error"]["quota"]["code"] == "QUOTA_EXCEEDED"
+        api.delete(f"/api/v1/mappings/{late['id']}")
 
         def closed():
             try:
