@@ -222,8 +222,7 @@ static const struct conf_key keys[] = {
 		.def = "",
 		.flags = CONF_RELOAD | CONF_SECRET,
 		.unit = "",
-		.help = "The client's token, <client id>.<secret>.<fingerprint>, as it was shown when the client was "
-			"made." },
+		.help = "The client's token: <client id>.<secret_key>.<ca_fingerprint>." },
 	{ .key = "token_file",
 		.env = "PORTWAY_AGENT_TOKEN_FILE",
 		.type = CONF_STR,

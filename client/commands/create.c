@@ -26,6 +26,15 @@ static void show_secret(const struct verb *v, const json_t *object)
 	(void)fputc('\n', v->in->out);
 }
 
+/* A plain table may lack the very thing that is shown once. */
+static int show(struct verb *v, const json_t *object)
+{
+	if (v->resource != &v->found.resource || invocation_format(v->in) != PRINT_TABLE ||
+		options_has(&v->in->options, "columns"))
+		return verb_show(v, object);
+	return view_details(v->in->out, object) == 0 ? EXIT_DONE : EXIT_BAD_NEWS;
+}
+
 /* Takes the answer's object. */
 static int finish(struct verb *v, struct http_answer *answer)
 {
@@ -35,7 +44,7 @@ static int finish(struct verb *v, struct http_answer *answer)
 	http_answer_fini(answer);
 	if (v->resource->settles && options_has(&v->in->options, "wait"))
 		rc = verb_settle(v, &object, (uint64_t)options_number(&v->in->options, "wait", SETTLE_MS));
-	shown = verb_show(v, object);
+	shown = show(v, object);
 	if (v->resource->secret != NULL)
 		show_secret(v, object);
 	json_decref(object);

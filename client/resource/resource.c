@@ -60,6 +60,14 @@ static const struct column connection_columns[] = {
 	{ "AGE", "created_at", CELL_AGE },
 	{ NULL, NULL, CELL_TEXT },
 };
+static const struct column connection_code_columns[] = {
+	{ "ID", "id", CELL_TEXT },
+	{ "PROTO", "protocol", CELL_TEXT },
+	{ "TARGET", NULL, CELL_TARGET },
+	{ "EXPIRES", "expires_at", CELL_TIME },
+	{ "AGE", "created_at", CELL_AGE },
+	{ NULL, NULL, CELL_TEXT },
+};
 static const struct column group_columns[] = {
 	{ "ID", "id", CELL_TEXT },
 	{ "NAME", "name", CELL_TEXT },
@@ -221,6 +229,14 @@ const struct resource resource_table[] = {
 		.id = "id",
 		.page = 4096,
 		.summary = "what passes now; deleting one cuts it" },
+	{ .name = "connection-code",
+		.plural = "connection-codes",
+		.path = API "connection-codes",
+		.verbs = RESOURCE_LIST | RESOURCE_CREATE | RESOURCE_DELETE,
+		.columns = connection_code_columns,
+		.id = "id",
+		.secret = "code",
+		.summary = "words that open one target once, for who has no account" },
 	{ .name = "group",
 		.plural = "groups",
 		.path = API "groups",
@@ -335,18 +351,20 @@ static unsigned verbs_of(const json_t *paths, const char *path)
 
 int resource_discover(struct resource_found *out, const json_t *doc, const char *name)
 {
-	static const char *const endings[] = { "s", "", "es" };
+	static const struct {
+		const char *above, *ending;
+	} places[] = { { API, "s" }, { API, "" }, { API, "es" }, { "/api/", "s" }, { "/api/", "" } };
 	const json_t *paths = json_object_get(doc, "paths");
 	unsigned verbs;
 
 	if (name[0] == '\0' || name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-")] != '\0')
 		return -1;
-	for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
-		if (str_fmt(out->path, sizeof out->path, API "%s%s", name, endings[i]) != 0 ||
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		if (str_fmt(out->path, sizeof out->path, "%s%s%s", places[i].above, name, places[i].ending) != 0 ||
 			(verbs = verbs_of(paths, out->path)) == 0)
 			continue;
 		out->resource = (struct resource){ .name = name,
-			.plural = out->path + sizeof API - 1,
+			.plural = out->path + strlen(places[i].above),
 			.path = out->path,
 			.verbs = verbs,
 			.columns = plain_columns,

@@ -1,6 +1,7 @@
 """Every collection that the API describes can be listed and explained by name on the command line, and has the verbs of its routes."""
 import json
 import re
+import subprocess
 
 import pytest
 import requests
@@ -14,6 +15,7 @@ MADE = {
     "api-keys": ({"name": "made", "role": "viewer"}, None),
     "clients": ({"name": "made"}, "name=other"),
     "mappings": ({"protocol": "tcp", "target_host": "127.0.0.1", "target_port": 1}, "name=other"),
+    "certificates": ({"name": "made", "chain": "CHAIN", "key": "KEY"}, "name=other"),
     "connection-codes": ({"target_client_id": "CLIENT", "target_port": 22}, None),
     "groups": ({"name": "made"}, "name=other"),
     "jobs": ({"kind": "check", "args": {"steps": 1}}, None),
@@ -62,15 +64,33 @@ def test_one_of_each(fleet, op):
             assert json.loads(run("get", plural, ident, "-o", "json", **op)), (plural, ident)
 
 
-def test_verbs_of_each(fleet, op):
+def test_what_is_shown_once_is_shown(fleet, op):
+    client = fleet.api.post("/api/v1/clients", {"name": "of a code"}, expect=201)["id"]
+    out = run("create", "connection-code", f"target_client_id={client}", "target_port=22", **op)
+    assert f"client {client} 127.0.0.1:22" in out and re.search(r"^code, shown this once:\n[0-9A-Z]{4}-", out, re.MULTILINE), out
+    out = run("create", "webhook", "url=https://hook.example.invalid/x", "events=mapping.*", **op)
+    assert re.search(r"^secret +\S{16,}$", out, re.MULTILINE), out
+    run("delete", "webhook", *run("list", "webhook", "-o", "name", **op).split(), **op)
+
+
+def self_signed(folder):
+    """Certificate and key as text."""
+    files = [folder / "made.pem", folder / "made.key"]
+    subprocess.run(["openssl", "req", "-new", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=made",
+                    "-addext", "subjectAltName=DNS:made.example", "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
+    return [file.read_text() for file in files]
+
+
+def test_verbs_of_each(fleet, op, tmp_path):
     """create, get, update, delete: each where the API has it."""
+    chain, key = self_signed(tmp_path)
     found = collections(fleet)
     makeable = {plural for plural, (many, _) in found.items() if "post" in many}
     assert makeable <= set(MADE), f"say in MADE how one of these is made: {makeable - set(MADE)}"
     client = fleet.api.post("/api/v1/clients", {"name": "of codes"}, expect=201)["id"]
     for plural in sorted(makeable):
         body, change = MADE[plural]
-        text = json.dumps(body).replace('"CLIENT"', str(client))
+        text = json.dumps(body).replace('"CLIENT"', str(client)).replace('"CHAIN"', json.dumps(chain)).replace('"KEY"', json.dumps(key))
         made = json.loads(run("create", plural, "--file", "-", "--json", stdin=text, **op))
         ident, one = str(made["id"]), found[plural][1]
         if "get" in one:

@@ -34,6 +34,8 @@ static const struct {
 	{ "the plural itself", "things", "/api/v1/things", RESOURCE_LIST | RESOURCE_CREATE | RESOURCE_GET },
 	{ "plural with es", "box", "/api/v1/boxes", RESOURCE_LIST },
 	{ "only single ones", "job", "/api/v1/jobs", RESOURCE_DELETE },
+	{ "of the API without a version", "hook", "/api/hooks", RESOURCE_LIST | RESOURCE_DELETE },
+	{ "with a version before it", "box", "/api/v1/boxes", RESOURCE_LIST },
 	{ "not there", "frob", NULL, 0 },
 	{ "no name", "", NULL, 0 },
 	{ "a path", "../things", NULL, 0 },
@@ -46,6 +48,7 @@ static void test_what_only_the_api_knows(void **state)
 {
 	json_t *doc = json_loads(
 		"{\"paths\":{\"/api/v1/things\":{\"get\":{},\"post\":{}},\"/api/v1/things/{id}\":{\"get\":{}},"
+		"\"/api/hooks\":{\"get\":{}},\"/api/hooks/{id}\":{\"delete\":{}},\"/api/boxes\":{\"post\":{}},"
 		"\"/api/v1/boxes\":{\"get\":{}},\"/api/v1/jobs/{id}\":{\"delete\":{}}}}",
 		0, NULL);
 
