@@ -259,6 +259,15 @@ static int fail(struct call *c, const struct err *e, struct failure *f)
 	}
 }
 
+/* Who has no login is told how to get one, in place of what the API asks of programs. */
+static int fail_answer(const struct call *c, struct failure *f)
+{
+	if (c->answer.status == 401 && !c->rq->public && c->a->session.kind == SESSION_NOBODY)
+		return failure_set(f, EXIT_CREDENTIALS,
+			"nobody is logged in: portway login --url %s, or set PORTWAY_API_KEY", c->a->url);
+	return failure_from_answer(f, &c->answer, c->rq->path);
+}
+
 /* What the try before has removed is gone: that was asked for. */
 static bool gone_before(const struct call *c)
 {
@@ -278,7 +287,7 @@ static int run(struct call *c, struct failure *f)
 			return 0;
 		again = rc != 0 ? again_after_error(c, &e) : again_after_answer(c);
 		if (!again || c->tried >= c->a->tries)
-			return rc != 0 ? fail(c, &e, f) : failure_from_answer(f, &c->answer, c->rq->path);
+			return rc != 0 ? fail(c, &e, f) : fail_answer(c, f);
 		back_off(c);
 		http_answer_fini(&c->answer);
 	}

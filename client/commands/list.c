@@ -25,6 +25,8 @@ static int print_once(struct listing *l)
 {
 	int rc = pages_each(l->v.api, &l->pages, on_item, &l->view, &l->v.f);
 
+	if (rc < 0)
+		view_fail(&l->view);
 	if (view_end(&l->view) != 0 || rc > 0)
 		return EXIT_BAD_NEWS;
 	if (l->pages.incomplete)

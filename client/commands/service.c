@@ -1,7 +1,6 @@
 /*
  * service - the agent as a service of systemd: writes its unit and starts it, or takes it away again.
  */
-#define _GNU_SOURCE
 #include "client/agent/unit.h"
 #include "client/api/failure.h"
 #include "client/commands/command.h"
@@ -17,6 +16,8 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+extern char **environ; /* POSIX has no header for it */
 
 #define PATH_SIZE   1024
 #define UNIT_MAX    8192
@@ -125,7 +126,7 @@ static int uninstall(const struct invocation *in, const struct service *s)
 		return fail(in, &e);
 	}
 	if (!options_has(&in->options, "no-start") && systemctl(s, "disable", "--now", UNIT_NAME) != 0)
-		text_printf(stderr, "%s: systemctl could not stop it\n", in->who);
+		(void)fprintf(stderr, "%s: systemctl could not stop it\n", in->who);
 	if (unlink(s->path) != 0) {
 		err_set_sys(&e, ERR_IO, errno, "%s", s->path);
 		return fail(in, &e);

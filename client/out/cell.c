@@ -124,12 +124,15 @@ static size_t put_target(struct buf *out, const json_t *o)
 {
 	const json_t *client = json_object_get(o, "target_client_id");
 	const char *host = json_string_value(json_object_get(o, "target_host"));
+	const char *protocol = json_string_value(json_object_get(o, "protocol"));
 	const bool six = host != NULL && strchr(host, ':') != NULL;
 	size_t wide = 0;
 
 	if (json_is_integer(client)) {
 		wide += text_clean(out, "client ", 7);
 		wide += put_value(out, client);
+		if (protocol != NULL && strcmp(protocol, "socks5") == 0)
+			return wide; /* each connection says where to */
 		wide += text_clean(out, " ", 1);
 	}
 	if (six)

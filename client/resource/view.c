@@ -116,6 +116,14 @@ int view_flush(struct view *v)
 	return fflush(v->conf.out) == 0 ? 0 : -1;
 }
 
+void view_fail(struct view *v)
+{
+	if (v->shown > 0)
+		return;
+	table_free(v->table);
+	v->table = NULL;
+}
+
 int view_end(struct view *v)
 {
 	int rc = view_flush(v);

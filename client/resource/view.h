@@ -32,6 +32,8 @@ int view_begin(struct view *v, const struct view_conf *conf) MUST_CHECK; /* -1: 
 /* event: NULL without events. -1: it could not be written. */
 int view_show(struct view *v, const char *event, const json_t *object) MUST_CHECK;
 int view_flush(struct view *v) MUST_CHECK;
+/* The list cannot be had: titles over nothing would look like an empty one. */
+void view_fail(struct view *v);
 /* The end of a list. -1: something could not be written. */
 int view_end(struct view *v);
 

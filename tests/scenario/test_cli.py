@@ -48,6 +48,12 @@ def test_a_port_that_is_taken_is_waited_for_and_told(op):
             run("delete", "mapping", ident, **op)
 
 
+def test_nobody_is_logged_in(fleet):
+    done = portway("ls", PORTWAY_URL=fleet.controld.base)
+    assert done.returncode == 3 and done.stdout == ""
+    assert f"portway login --url {fleet.controld.base}" in done.stderr
+
+
 def test_all_that_is_wrong_is_told_a_line_each(op):
     text = run("create", "mapping", "protocol=tcp", "source_port=70000", "target_port=x", "limits.nope=1", status=1, **op)
     assert "3 fields are wrong" in text

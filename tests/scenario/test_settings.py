@@ -66,9 +66,9 @@ def test_agent_settings(tmp_path):
 
 
 def test_agent_service(tmp_path):
-    def service(*args):
+    def service(*args, **env):
         return subprocess.run([os.path.join(BIN, "portway"), "service", *args], capture_output=True, text=True, timeout=30,
-                              env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)})
+                              env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path), **env})
 
     with open(os.path.join(ROOT, "deploy", "systemd", "portway-agent.service")) as f:
         assert f.read() == service("print", "--program", "@PREFIX@/bin/portway", "--config", "/etc/portway/agent.yaml").stdout
@@ -78,6 +78,12 @@ def test_agent_service(tmp_path):
     assert service("uninstall", "--user", "--no-start").returncode == 0 and not unit.exists()
     assert service("uninstall", "--user", "--no-start").returncode == 4
     assert service("install", "--user", "--no-start", "--config", "agent.yaml").returncode == 2
+    assert service("install", "--user", "--no-start").returncode == 0
+    (tmp_path / "systemctl").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    gone = service("uninstall", "--user", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert gone.returncode == 0 and not unit.exists()
+    assert gone.stderr == "portway service: systemctl could not stop it\n"
 
 
 @pytest.mark.parametrize("program", ["controld", "relayd"])

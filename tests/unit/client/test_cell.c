@@ -58,6 +58,9 @@ static const struct {
 	{ "target, IPv6", "{\"target_host\":\"::1\",\"target_port\":22}", NULL, CELL_TARGET, "[::1]:22" },
 	{ "target at a client", "{\"target_client_id\":7,\"target_host\":\"h\",\"target_port\":22}", NULL, CELL_TARGET,
 		"client 7 h:22" },
+	{ "the network of a client",
+		"{\"target_client_id\":7,\"target_host\":\"\",\"target_port\":0,\"protocol\":\"socks5\"}", NULL,
+		CELL_TARGET, "client 7" },
 };
 
 static void test_table_of_cells(void **state)
