@@ -1,11 +1,22 @@
 """A tenant is a wall: another tenant's ids do not exist, on any row of the API; roles hold."""
 import re
 
+import portway
 import pytest
 import requests
 from portway import Api, TcpServer, echo
 
 PASSWORD = "a long password"
+
+
+@pytest.fixture(scope="module")
+def fleet():
+    """One that may be asked often: the wall has many doors."""
+    f = portway.Fleet({"CONTROLD_HTTP_RATE_LIMIT": "100000", "CONTROLD_HTTP_RATE_BURST": "100000"})
+    try:
+        yield f.start()
+    finally:
+        f.stop()
 
 
 @pytest.fixture(scope="module")
