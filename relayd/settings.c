@@ -56,7 +56,9 @@ static const struct conf_key keys[] = {
 		.max = 65536,
 		.unit = "connections",
 		.help = "Connections to the agents' address that have said nothing yet, per worker; beyond it the one "
-			"that has been silent longest is closed; one address (an IPv6 /64) has an eighth of them." },
+			"that has been silent longest is closed; one address (an IPv6 /64) has an eighth of them. As "
+			"many "
+			"more may be in the midst of their handshakes; others wait their turn." },
 	{ .key = "agents.handshakes",
 		.env = "RELAYD_AGENTS_HANDSHAKES",
 		.type = CONF_U64,

@@ -16,6 +16,7 @@
 
 #define GUEST_NS UINT64_C(10000000000) /* to say something */
 #define LOOK_NS  UINT64_C(500000000)
+#define ROOM_NS  UINT64_C(20000000) /* after that it is seen whether a greeting has ended */
 
 struct guest {
 	struct io io;
@@ -77,15 +78,22 @@ static void admit(struct guest *g)
 	agent_link_open(d->table, fd, &g->from);
 }
 
+/* Who has begun and does not go on holds a descriptor for some seconds, so there is a limit of those, too. */
+static bool has_room(const struct agent_door *d)
+{
+	return d->table->n_greeting < d->table->conf->guests_max;
+}
+
 /* As many as the rate allows. */
 static void let_in(struct agent_door *d)
 {
 	struct worker *w = d->table->worker;
 
-	while (visitors_waiting(&d->visitors) && bucket_take(&d->rate, 1, 1, w->now_ns) == 1)
+	while (visitors_waiting(&d->visitors) && has_room(d) && bucket_take(&d->rate, 1, 1, w->now_ns) == 1)
 		admit(guest_of(visitors_next(&d->visitors)));
 	if (visitors_waiting(&d->visitors) && !timer_armed(&d->next))
-		wheel_arm(&w->wheel, &d->next, w->now_ns + bucket_wait_ns(&d->rate, 1, w->now_ns));
+		wheel_arm(&w->wheel, &d->next,
+			w->now_ns + (has_room(d) ? bucket_wait_ns(&d->rate, 1, w->now_ns) : ROOM_NS));
 }
 
 static void on_next(struct timer *t)

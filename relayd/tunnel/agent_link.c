@@ -34,12 +34,19 @@ static void leave_seat(struct agent_link *a)
 	a->seat = NULL;
 }
 
+static void leave_greeting(struct agent_link *a)
+{
+	a->table->n_greeting -= a->greeting;
+	a->greeting = false;
+}
+
 static void on_closed(struct tunnel_link *l, const char *why)
 {
 	struct agent_link *a = agent_of(l);
 	struct agent_table *t = a->table;
 
 	leave_seat(a);
+	leave_greeting(a);
 	if (a->registered) {
 		registry_leave(t->registry, &a->hello, a->worker);
 		if (agent_table_may_tell(t))
@@ -283,6 +290,7 @@ static void enter(struct agent_link *a, bool single)
 		return;
 	}
 	a->registered = true;
+	leave_greeting(a);
 	friends_add(a->table->friends, &a->from);
 	if (answer == REGISTRY_TOOK_OVER)
 		take_over(a);
@@ -436,6 +444,8 @@ void agent_link_open(struct agent_table *t, int fd, const struct addr *from)
 		free(a);
 		return;
 	}
+	a->greeting = true;
+	t->n_greeting++;
 	list_push_back(&t->links, &a->in_table);
 	__atomic_store_n(&t->counts.links, t->counts.links + 1, __ATOMIC_RELAXED);
 }

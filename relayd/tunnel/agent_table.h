@@ -44,9 +44,10 @@ struct agent_table {
 	char node[PROTO_ID_SIZE];
 	struct tls_ctx *tls; /* NULL: not a member of the fleet yet */
 	struct tunnel_desk desk;
-	struct map seats;  /* by client id */
-	struct map doors;  /* struct visit_door by mapping id */
-	struct list links; /* struct agent_link, in any state */
+	struct map seats;    /* by client id */
+	struct map doors;    /* struct visit_door by mapping id */
+	struct list links;   /* struct agent_link, in any state */
+	unsigned n_greeting; /* of those that came in here: nobody has said yet who he is */
 	struct timer sweep;
 	struct agent_door *door; /* NULL: not accepting */
 	struct agent_counts counts;

@@ -27,10 +27,11 @@ struct agents_conf {
 	const char *listen;        /* address:port; borrowed */
 	const char *proxies;       /* rules (common/net/allow.h): web servers in front that say who asks; borrowed */
 	uint64_t handshakes_per_s; /* of the whole relay */
-	uint64_t guests_max;       /* connections that have not begun TLS, of one worker */
-	uint32_t ping_ms;          /* for clients that set no heartbeat */
-	uint32_t backoff_ms;       /* longest that an agent waits between two attempts */
-	uint32_t reserve;          /* links for one connection at a time that an agent has ready, for each worker */
+	uint64_t
+		guests_max; /* connections that have not begun TLS, of one worker; and as many that have, and not greeted */
+	uint32_t ping_ms;    /* for clients that set no heartbeat */
+	uint32_t backoff_ms; /* longest that an agent waits between two attempts */
+	uint32_t reserve;    /* links for one connection at a time that an agent has ready, for each worker */
 	/* Some came or went: agents_states() is another one. */
 	void (*on_change)(void *arg);
 	void *arg;

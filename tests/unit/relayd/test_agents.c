@@ -667,6 +667,29 @@ static void test_junk(void **state)
 	agent_stop(&a);
 }
 
+/* Handshakes that are begun and not gone on with hold so many descriptors, and no more; when they are gone it is as before. */
+static void test_slow_handshakes(void **state)
+{
+	static const uint8_t begins[] = { 22, 3, 1, 2, 0, 1 };
+	static struct agent a;
+	int guests[60];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(guests); i++) {
+		guests[i] = lab_connect(SOCK_STREAM, agent_port);
+		lab_send(guests[i], begins, sizeof begins);
+		LAB_UNTIL(&lab, counts().accepted == i + 1);
+	}
+	LAB_UNTIL(&lab, counts().links > 0);
+	assert_true(counts().links <= 2 * 8);
+	for (size_t i = 0; i < ARRAY_LEN(guests); i++)
+		close(guests[i]);
+	LAB_UNTIL(&lab, counts().failed + counts().crowded + counts().evicted == ARRAY_LEN(guests)); /* all have gone */
+	agent_start(&a, "i1", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&a.up) == 2);
+	agent_stop(&a);
+}
+
 /* An agent that comes and goes as fast as it can is not in the log each time. */
 static void test_comes_and_goes(void **state)
 {
@@ -720,6 +743,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_agent_gone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_silent_guests, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_junk, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_slow_handshakes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_comes_and_goes, set_up, tear_down),
 	};
 
