@@ -78,12 +78,18 @@ static unsigned pass_quota(struct udp_session *s, enum gate_way way, struct iove
 	return kept;
 }
 
+/* Of the target's client [0], or the source's [1]; NULL: none. What comes in comes from the source's agent. */
+static struct rate *rate_of(const struct udp_session *s, unsigned which, enum gate_way way)
+{
+	if (s->client[which] == NULL)
+		return NULL;
+	return &s->client[which]->rate[which == 0 ? way : !way];
+}
+
 /* The mapping's rate and those of the clients at both ends, or none of them. */
 static bool take_rates(struct udp_session *s, enum gate_way way, size_t n)
 {
-	struct rate *rates[] = { &udp_lane_gate(s->lane)->rate[way],
-		s->client[0] != NULL ? &s->client[0]->rate[way] : NULL,
-		s->client[1] != NULL ? &s->client[1]->rate[way] : NULL };
+	struct rate *rates[] = { &udp_lane_gate(s->lane)->rate[way], rate_of(s, 0, way), rate_of(s, 1, way) };
 	struct rate_slice *slices[] = { &s->lane->slice[way], &s->lane->shared[0][way], &s->lane->shared[1][way] };
 
 	for (unsigned i = 0; i < ARRAY_LEN(rates); i++) {
@@ -102,7 +108,7 @@ static bool has_rates(const struct udp_session *s, enum gate_way way)
 	bool has = rate_limits(&udp_lane_gate(s->lane)->rate[way]);
 
 	for (unsigned i = 0; i < ARRAY_LEN(s->client); i++)
-		has = has || (s->client[i] != NULL && rate_limits(&s->client[i]->rate[way]));
+		has = has || (s->client[i] != NULL && rate_limits(rate_of(s, i, way)));
 	return has;
 }
 

@@ -23,7 +23,8 @@ static uint16_t agent_port;
 static uint8_t hello_version; /* of those that are started; 0: the one that is spoken */
 static struct list started = { &started, &started };
 
-#define LINKS_MAX 4
+#define LINKS_MAX       4
+#define VISIT_DATAGRAMS 20 /* of a visit, each of 1,000 bytes */
 
 struct echo {
 	struct stream stream;
@@ -58,6 +59,7 @@ struct agent {
 	bool up_now;      /* what `say` says of map_a */
 	unsigned offers, withdrawn;
 	const char *visit_mapping;
+	uint8_t visit_kind; /* enum frame_kind; 0: TCP */
 	struct stream visiting;
 	unsigned visit_code, visit_back; /* 0: not refused; bytes that came back */
 };
@@ -237,6 +239,11 @@ static inline void on_visiting(struct stream *s, uint32_t events)
 	const uint8_t *p;
 	size_t n;
 
+	if (s->kind == FRAME_UDP) {
+		for (unsigned i = 0; events & EPOLLOUT && s->opened && i < VISIT_DATAGRAMS; i++)
+			assert_true(stream_datagram(s, bytes, sizeof bytes));
+		return;
+	}
 	if (events & EPOLLERR)
 		__atomic_store_n(&a->visit_code, s->code, __ATOMIC_RELEASE);
 	else if (events & EPOLLOUT && s->opened)
@@ -252,6 +259,8 @@ static inline void on_visit(struct task *t)
 	struct agent *a = CONTAINER_OF(t, struct agent, visit);
 	struct frame_open o = { .kind = FRAME_TCP, .host = "-", .port = 7000, .source = "here" };
 
+	if (a->visit_kind != 0)
+		o.kind = a->visit_kind;
 	stream_close(&a->visiting, ERR_NONE, "");
 	str_copy(o.mapping, sizeof o.mapping, a->visit_mapping);
 	assert_int_equal(stream_open(&a->visiting, &a->links[0].link.mux, &o, on_visiting, a), 0);
@@ -281,15 +290,16 @@ static inline void *work_agent(void *arg)
 	return NULL;
 }
 
-static inline void agent_start(
-	struct agent *a, const char *instance, uint64_t epoch, const struct key *key, unsigned links)
+static inline void agent_start_of(struct agent *a, const char *client, const char *instance, uint64_t epoch,
+	const struct key *key, unsigned links)
 {
 	const struct tls_conf conf = { .ca_fingerprint = pki.fingerprint, .peer_is_relay = true };
 
 	memset(a, 0, sizeof *a);
 	a->n = links;
 	a->key = key;
-	a->hello = (struct frame_hello){ .client = CLIENT, .epoch = epoch, .version = "test" };
+	a->hello = (struct frame_hello){ .epoch = epoch, .version = "test" };
+	str_copy(a->hello.client, sizeof a->hello.client, client);
 	str_copy(a->hello.instance, sizeof a->hello.instance, instance);
 	fd_budget_init(&a->fds, 1000);
 	assert_int_equal(tls_ctx_new(&a->tls, &conf, NULL), 0);
@@ -301,6 +311,12 @@ static inline void agent_start(
 	task_init(&a->visit, on_visit);
 	assert_int_equal(pthread_create(&a->thread, NULL, work_agent, a), 0);
 	list_push_back(&started, &a->started);
+}
+
+static inline void agent_start(
+	struct agent *a, const char *instance, uint64_t epoch, const struct key *key, unsigned links)
+{
+	agent_start_of(a, CLIENT, instance, epoch, key, links);
 }
 
 static inline void agent_end(struct agent *a)

@@ -74,19 +74,14 @@ static int both_new(struct service *out, const struct service_env *env, struct e
 
 /* ---- the relay's side --------------------------------------------------------------------------------------------- */
 
-static void put_client_limited(bool enabled, const struct key *key, uint32_t connections, uint64_t rate)
+static void put_client_conf(const char *id, struct client_conf c, const struct key *key)
 {
-	struct client_conf c = { .enabled = enabled,
-		.n_keys = 1,
-		.heartbeat_s = 1,
-		.max_connections = connections,
-		.rate_in = rate,
-		.rate_out = rate };
 	struct msg_update head = { .kind = UPDATE_DELTA, .from = lab.snapshot->revision }, m;
 	struct snapshot *next;
 	struct buf body, b;
 	size_t count_at;
 
+	c.n_keys = c.heartbeat_s = 1;
 	key_public(key, c.keys[0].public_key);
 	str_copy(c.tenant, sizeof c.tenant, "ten_1");
 	buf_init(&body, 65536);
@@ -95,7 +90,7 @@ static void put_client_limited(bool enabled, const struct key *key, uint32_t con
 	head.to = head.from;
 	head.to.seq = ++lab.seq;
 	msg_update_begin(&b, &head, &count_at);
-	msg_update_put(&b, OBJECT_CLIENT, CLIENT, lab.seq, body.data, body.len);
+	msg_update_put(&b, OBJECT_CLIENT, id, lab.seq, body.data, body.len);
 	msg_update_end(&b, count_at, 1);
 	assert_int_equal(msg_update_decode(&m, b.data, b.len), 0);
 	assert_int_equal(snapshot_apply(&next, lab.snapshot, &m, NULL), 0);
@@ -104,6 +99,15 @@ static void put_client_limited(bool enabled, const struct key *key, uint32_t con
 	lab.snapshot = next;
 	buf_free(&body);
 	buf_free(&b);
+}
+
+static void put_client_limited(bool enabled, const struct key *key, uint32_t connections, uint64_t rate)
+{
+	const struct client_conf c = {
+		.enabled = enabled, .max_connections = connections, .rate_in = rate, .rate_out = rate
+	};
+
+	put_client_conf(CLIENT, c, key);
 }
 
 static void put_client(bool enabled, const struct key *key)
@@ -613,6 +617,34 @@ static void test_visits(void **state)
 	LAB_UNTIL(&lab, lab_connections(&lab) == 0);
 }
 
+/* What the source's agent sends is from it, also of UDP: within that rate, and not the one of what it gets. */
+static void test_visit_rate(void **state)
+{
+	struct client_conf conf = { .enabled = true, .rate_out = 1000 };
+	struct mapping_conf m = lab_mapping(MAPPING_UDP, 7000, 80);
+	static struct agent source, target;
+
+	(void)state;
+	put_client_conf("77", conf, secret);
+	str_copy(m.target_host, sizeof m.target_host, "svc.internal");
+	str_copy(m.target_client, sizeof m.target_client, CLIENT);
+	str_copy(m.source_client, sizeof m.source_client, "77");
+	lab_change(&lab, "map_own", &m);
+	agent_start(&target, "i1", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&target.up) == 2);
+	agent_start_of(&source, "77", "i2", 1, secret, 1);
+	LAB_UNTIL(&lab, seen(&source.offers) == 1);
+	source.visit_kind = FRAME_UDP;
+	visit(&source, "map_own");
+	LAB_UNTIL(&lab, lab_count(&lab, "map_own", METER_packets_in) + lab_count(&lab, "map_own", METER_dropped_in) ==
+				VISIT_DATAGRAMS);
+	assert_true(lab_count(&lab, "map_own", METER_dropped_in) > 0);
+	assert_int_equal(lab_count(&lab, "map_own", METER_dropped_out), 0);
+	agent_stop(&source);
+	agent_end(&target);
+	LAB_UNTIL(&lab, lab_connections(&lab) == 0);
+}
+
 /* The agent vanishes in the middle: its clients learn of it, and nothing is left over. */
 static void test_agent_gone(void **state)
 {
@@ -740,6 +772,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_targets_that_are_down, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_agent_reaches_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_visits, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_visit_rate, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_agent_gone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_silent_guests, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_junk, set_up, tear_down),
