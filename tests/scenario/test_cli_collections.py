@@ -64,21 +64,25 @@ def test_one_of_each(fleet, op):
             assert json.loads(run("get", plural, ident, "-o", "json", **op)), (plural, ident)
 
 
-def test_what_is_shown_once_is_shown(fleet, op):
-    client = fleet.api.post("/api/v1/clients", {"name": "of a code"}, expect=201)["id"]
-    out = run("create", "connection-code", f"target_client_id={client}", "target_port=22", **op)
-    assert f"client {client} 127.0.0.1:22" in out and re.search(r"^code, shown this once:\n[0-9A-Z]{4}-", out, re.MULTILINE), out
-    out = run("create", "webhook", "url=https://hook.example.invalid/x", "events=mapping.*", **op)
-    assert re.search(r"^secret +\S{16,}$", out, re.MULTILINE), out
-    run("delete", "webhook", *run("list", "webhook", "-o", "name", **op).split(), **op)
-
-
 def self_signed(folder):
     """Certificate and key as text."""
     files = [folder / "made.pem", folder / "made.key"]
     subprocess.run(["openssl", "req", "-new", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=made",
                     "-addext", "subjectAltName=DNS:made.example", "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
     return [file.read_text() for file in files]
+
+
+def test_what_is_shown_once_is_shown(fleet, op, tmp_path):
+    client = fleet.api.post("/api/v1/clients", {"name": "of a code"}, expect=201)["id"]
+    out = run("create", "connection-code", f"target_client_id={client}", "target_port=22", **op)
+    assert f"client {client} 127.0.0.1:22" in out and re.search(r"^code, shown this once:\n[0-9A-Z]{4}-", out, re.MULTILINE), out
+    out = run("create", "webhook", "url=https://hook.example.invalid/x", "events=mapping.*", **op)
+    assert re.search(r"^secret, shown this once:\n\S{16,}$", out, re.MULTILINE), out
+    run("delete", "webhook", *run("list", "webhook", "-o", "name", **op).split(), **op)
+    chain, key = self_signed(tmp_path)
+    out = run("create", "certificate", "--file", "-", stdin=json.dumps({"chain": chain, "key": key}), **op)
+    assert re.search(r"^fingerprint +[0-9a-f:]{64,}$", out, re.IGNORECASE | re.MULTILINE), out  # of no row: whole
+    run("delete", "certificate", *run("list", "certificate", "-o", "name", **op).split(), **op)
 
 
 def test_verbs_of_each(fleet, op, tmp_path):
