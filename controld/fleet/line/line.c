@@ -165,7 +165,7 @@ static void note_turn(struct line *l, uint64_t now_ms)
 
 	if (l->turned_ms != 0 && still_ms > STALL_MS) {
 		log_warn("line_stood_still", log_u("ms", still_ms));
-		roster_forgive(l->conf.roster, still_ms);
+		roster_forgive(l->conf.roster, now_ms);
 		line_peer(l, LINE_PEER_GAP, NULL, NULL, 0); /* the others may have taken us for dead */
 	}
 	l->turned_ms = now_ms;

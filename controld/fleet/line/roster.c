@@ -424,7 +424,8 @@ void roster_loads(struct roster *r, roster_fn fn, void *arg)
 
 static bool falls_silent(struct roster *r, struct roster_entry *n, uint64_t now_ms)
 {
-	if (!n->awaited || now_ms - n->heard_ms < r->offline_ms)
+	/* a word may be newer than now_ms, which was taken before that was heard */
+	if (!n->awaited || now_ms < n->heard_ms + r->offline_ms)
 		return false;
 	n->awaited = false;
 	n->dirty = true;

@@ -97,8 +97,8 @@ void roster_peer_heard(struct roster *r, const char *id, uint64_t now_ms);
 /* It reports to another one. at: its address; "": not known there. */
 void roster_peer_load(struct roster *r, const char *id, const char *at, int64_t seen_ms, const struct node_load *load);
 void roster_peer_lost(struct roster *r, const char *peer, uint64_t now_ms);
-/* Nobody was listening for so long: that was no silence. */
-void roster_forgive(struct roster *r, uint64_t ms);
+/* Nobody was listening until now: that was no silence, and each node has offline_ms to be heard, here or by another. */
+void roster_forgive(struct roster *r, uint64_t now_ms);
 /* There are other controlds than before: who could not reach one of those may reach these. */
 void roster_may_leave_again(struct roster *r);
 /* How many are here, how many are online in all, how many that were sent away from here came straight back. */

@@ -130,14 +130,14 @@ void roster_peer_lost(struct roster *r, const char *peer, uint64_t now_ms)
 	pthread_mutex_unlock(&r->lock);
 }
 
-void roster_forgive(struct roster *r, uint64_t ms)
+void roster_forgive(struct roster *r, uint64_t now_ms)
 {
 	struct roster_entry *n;
 	size_t it = 0;
 
 	pthread_mutex_lock(&r->lock);
 	while ((n = map_next(&r->nodes, &it)) != NULL)
-		n->heard_ms += ms;
+		n->heard_ms = now_ms;
 	pthread_mutex_unlock(&r->lock);
 }
 

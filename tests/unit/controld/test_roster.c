@@ -112,6 +112,37 @@ static void test_after_a_restart(void **state)
 	assert_int_equal(offline_at(r, 1000 + OFFLINE_MS), 1); /* d */
 }
 
+/* This process was stopped for 11 s. What waited at its door is opened before it finds that out. */
+static void test_time_that_nobody_listened(void **state)
+{
+	const struct node_state s = { .serial = 1 };
+	struct roster *r = *state;
+	struct node c = row_of("c", "g", NODE_JOINED);
+
+	roster_heard(r, "a", "192.0.2.1", 1000, 5);
+	assert_true(roster_peer_state(r, "b", "other", true, &s));
+	put(r, &c, 1000);
+	roster_heard(r, "c", "192.0.2.3", 1000, 5);
+	roster_heard(r, "a", "192.0.2.1", 12000, 6);
+	roster_forgive(r, 12001);
+	assert_int_equal(offline_at(r, 12001), 0);
+	assert_int_equal(offline_at(r, 12000 + OFFLINE_MS), 0);
+	/* it went to the other one meanwhile, which says so late */
+	assert_true(roster_peer_state(r, "c", "other", true, &s));
+	assert_int_equal(offline_at(r, 12001 + OFFLINE_MS), 1); /* a: silent since */
+	assert_true(is_online(r, "b") && is_online(r, "c"));
+}
+
+/* The time of a tick is taken before it reads the change log: what comes in by that is newer. */
+static void test_a_word_newer_than_the_tick(void **state)
+{
+	struct roster *r = *state;
+
+	roster_heard(r, "a", "192.0.2.1", 1001, 5);
+	assert_int_equal(offline_at(r, 1000), 0);
+	assert_true(is_online(r, "a"));
+}
+
 static void test_pending_and_revoked_are_not_heard(void **state)
 {
 	struct roster *r = *state;
@@ -372,6 +403,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_online_from_the_first_word_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_after_a_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_time_that_nobody_listened, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_word_newer_than_the_tick, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pending_and_revoked_are_not_heard, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_row_read_again_keeps_what_was_heard, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_counts, setup, teardown),
