@@ -1,5 +1,6 @@
 """PostgreSQL away, restarted, frozen or not there yet: it is said, nothing acknowledged is lost, tunnels do not notice, and
 everything recovers by itself."""
+import contextlib
 import os
 import signal
 import socket
@@ -245,6 +246,9 @@ class Cut:
             pass
         finally:
             if watched or not lost.is_set():
+                if not watched:  # the other thread waits for more of the client: as long as it does, a close tells nobody
+                    with contextlib.suppress(OSError):
+                        target.shutdown(socket.SHUT_RDWR)
                 for s in (source, target):
                     s.close()
 

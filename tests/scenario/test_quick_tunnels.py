@@ -133,7 +133,7 @@ def test_remembered_port_is_taken(fleet, tmp_path):
             port = quick.said["port"]
             quick.end()
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind(("127.0.0.1", port))
+        eventually(lambda: other.bind(("127.0.0.1", port)) is None, "the relay has left it")  # the command does not wait for that
         other.listen()
         with Quick(fleet, tmp_path, "tcp", str(server.port), "--json") as quick:
             assert quick.said["port"] != port and answers(quick.said["port"])
