@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define DUE_MAX    20
-#define TROUBLE_MS 60000 /* until a schedule that cannot be run is looked at again */
+#define TROUBLE_MS 60000 /* until a schedule that itself cannot be run is looked at again */
 
 struct due {
 	struct schedule all[DUE_MAX];
@@ -101,6 +101,10 @@ static int run(struct jobs *j, const struct schedule *s, int64_t now_ms, struct 
 	if (rc == 0)
 		rc = store_write(j->conf.store, STORE_OPERATIONAL, work_run, &r, &why);
 	json_decref(r.args);
+	if (rc != 0 && err_retryable(why.code)) { /* no fault of this one: it stays due, and the next tick runs it */
+		*e = why;
+		return -1;
+	}
 	if (rc != 0)
 		return put_off(j, s, now_ms, &why, e);
 	if (r.first && r.step.ran)

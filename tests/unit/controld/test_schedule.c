@@ -21,9 +21,9 @@ static struct jobs *a, *b; /* two controlds that run nothing */
 #define MINUTE INT64_C(60000)
 #define NOW    INT64_C(1789999200000) /* a whole hour */
 
-static struct jobs *open_jobs(const char *self)
+static struct jobs *open_jobs(const char *self, unsigned waiting_max)
 {
-	const struct jobs_conf conf = { .store = t.store, .self = self, .lease_ms = 1000, .waiting_max = 1000 };
+	const struct jobs_conf conf = { .store = t.store, .self = self, .lease_ms = 1000, .waiting_max = waiting_max };
 	struct jobs *j;
 	struct err e;
 
@@ -35,8 +35,8 @@ static int setup(void **state)
 {
 	(void)state;
 	test_store_open(&t);
-	a = open_jobs("ctl_a");
-	b = open_jobs("ctl_b");
+	a = open_jobs("ctl_a", 1000);
+	b = open_jobs("ctl_b", 1000);
 	return 0;
 }
 
@@ -225,6 +225,24 @@ static void trouble_stays_with_its_own(void **state)
 	assert_int_equal(look("bad").missed, 1);
 }
 
+/* What may go well in a moment (here: too much is waiting) does not cost a run, nor a minute. */
+static void trouble_that_passes(void **state)
+{
+	struct jobs *full = open_jobs("ctl_full", 0);
+	struct err e;
+
+	(void)state;
+	add("s", "* * * * *", false, NOW);
+	assert_int_equal(jobs_tick(full, NOW + 1, &e), -1);
+	assert_int_equal(e.code, ERR_OVERLOADED);
+	jobs_free(full);
+	assert_int_equal(look("s").next_ms, NOW);
+	tick(a, NOW + 1001);
+	assert_int_equal(count("SELECT count(*) FROM jobs WHERE schedule_id = 's'"), 1);
+	assert_int_equal(look("s").missed, 0);
+	assert_int_equal(look("s").next_ms, NOW + MINUTE);
+}
+
 #define SEQUENCE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -237,6 +255,7 @@ int main(void)
 		SEQUENCE(a_little_late_is_not_missed),
 		SEQUENCE(long_ago),
 		SEQUENCE(trouble_stays_with_its_own),
+		SEQUENCE(trouble_that_passes),
 	};
 
 	log_init("test_schedule", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, open("/dev/null", O_WRONLY));
