@@ -1,5 +1,6 @@
 #include "tests/unit/lib/fake_rest.h"
 
+#include "common/base/buf.h"
 #include "common/base/str.h"
 
 #include <inttypes.h>
@@ -20,6 +21,7 @@ struct request {
 
 struct reply {
 	struct fake_call *call;
+	struct buf text; /* written in place; read as JSON at the end */
 };
 
 /* ---- what handlers call ------------------------------------------------------------------------------------------ */
@@ -92,6 +94,13 @@ void reply_json(struct reply *rp, int status, json_t *body)
 {
 	rp->call->status = status;
 	rp->call->answer = body;
+}
+
+struct buf *reply_open(struct reply *rp, int status, const char *content_type)
+{
+	(void)content_type;
+	rp->call->status = status;
+	return &rp->text;
 }
 
 void reply_empty(struct reply *rp, int status)
@@ -172,9 +181,10 @@ static int fake_admit(struct request *rq, const struct authenticator *auth, stru
 void fake_call(struct fake_call *c, struct route_table table, struct authenticator auth)
 {
 	struct request rq = { .call = c, .body = c->body != NULL ? c->body : json_object() };
-	struct reply rp = { c };
+	struct reply rp = { .call = c };
 	struct identity id;
 
+	buf_init(&rp.text, 1 << 20);
 	c->status = 0;
 	c->answer = NULL;
 	err_clear(&c->err);
@@ -184,6 +194,9 @@ void fake_call(struct fake_call *c, struct route_table table, struct authenticat
 	fake_query(&rq, c->path);
 	if (fake_admit(&rq, &auth, &id, &c->err) != 0 || rq.row->handler(table.feature, &rq, &rp, &c->err) != 0)
 		c->status = err_http(c->err.code);
+	if (rp.text.len > 0)
+		c->answer = json_loadb((const char *)rp.text.data, rp.text.len, 0, NULL);
+	buf_free(&rp.text);
 	json_decref(rq.body);
 	c->body = NULL;
 }
