@@ -149,6 +149,13 @@ static struct tls_ctx *tls_of(const struct patient *p)
 	}
 }
 
+static const char *server_name(const struct patient *p)
+{
+	const char *name = p->room->object->pool.server_name;
+
+	return name[0] != '\0' ? name : p->conf->host;
+}
+
 static void on_due(struct timer *t)
 {
 	struct patient *p = CONTAINER_OF(t, struct patient, timer);
@@ -156,6 +163,7 @@ static void on_due(struct timer *t)
 		.host = p->conf->host,
 		.port = p->conf->port,
 		.tls = tls_of(p),
+		.server_name = server_name(p),
 		.may = on_may,
 		.on_done = on_probed,
 		.arg = p };
@@ -252,9 +260,10 @@ static bool any_is(const struct room *room, uint8_t type)
 static int make_tls(struct room *room, struct err *e)
 {
 	const struct pool_conf *pool = &room->object->pool;
-	struct tls_conf conf = { .ca_pem = pool->tls_verify && pool->ca[0] != '\0' ? pool->ca : NULL,
-		.min_version = 12,
-		.server_name = pool->tls_verify && pool->server_name[0] != '\0' ? pool->server_name : NULL };
+	const bool verify = pool->tls && pool->tls_verify; /* as requests do */
+	struct tls_conf conf = { .ca_pem = verify && pool->ca[0] != '\0' ? pool->ca : NULL,
+		.system_cas = verify && pool->ca[0] == '\0',
+		.min_version = 12 };
 
 	if ((pool->tls || any_is(room, POOL_CHECK_TLS)) && tls_ctx_new(&room->tls, &conf, e) != 0)
 		return -1;

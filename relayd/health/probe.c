@@ -276,6 +276,8 @@ static int begin(struct probe *p, struct err *e)
 		p->asked_ns = clock_mono_ns();
 		if (tls_session_new(&p->tls, p->conf.tls, &io, e) != 0)
 			return -1;
+		if (tls_session_expect(p->tls, p->conf.server_name) != 0)
+			return err_set(e, ERR_NOMEM, NULL, "TLS: '%s' cannot be asked for", p->conf.server_name);
 	} else {
 		p->state = PROBE_ASKING;
 		if (ask(p, e) < 0)

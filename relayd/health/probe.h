@@ -31,6 +31,7 @@ struct probe_conf {
 	const char *host;
 	uint16_t port;
 	struct tls_ctx *tls;                           /* NULL: in clear */
+	const char *server_name;                       /* TLS: the name to ask for, and to check where tls verifies */
 	bool (*may)(const struct addr *to, void *arg); /* asked of each address */
 	void (*on_done)(void *arg, const struct probe_result *r);
 	void *arg;

@@ -2,7 +2,6 @@
 import concurrent.futures
 import socket
 import ssl
-import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -10,6 +9,7 @@ import grpc
 import portway
 import pytest
 from portway import eventually
+from sites import Authority
 
 
 @pytest.fixture(name="fleet", scope="module")
@@ -20,9 +20,10 @@ def started():
     fleet.stop()
 
 
-def add(fleet, name, port, **check):
+def add(fleet, name, port, tls=None, **check):
     """A pool of one backend that is checked that way; the backend's id."""
-    fleet.api.post("/api/pools", {"name": name, "health_check": {"interval": "1s", "timeout": "1s", "rise": 1, "fall": 1, **check}}, expect=201)
+    fleet.api.post("/api/pools", {"name": name, "tls": tls or {}, "health_check": {"interval": "1s", "timeout": "1s", "rise": 1, "fall": 1, **check}},
+                   expect=201)
     return fleet.api.post("/api/backends", {"address": f"127.0.0.1:{port}", "pool": name}, expect=201)["id"]
 
 
@@ -83,11 +84,10 @@ def test_http(fleet):
 
 
 def test_tls(fleet, tmp_path):
-    crt, key = tmp_path / "crt.pem", tmp_path / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-                    "-keyout", str(key), "-out", str(crt)], check=True, capture_output=True)
+    """That it speaks TLS; where the pool's requests go over TLS, also that it is who it should be."""
+    authority = Authority()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(crt, key)
+    context.load_cert_chain(*authority.issue("web.example").write(tmp_path, "web"))
 
     def shake_hands(conn, _address):
         try:
@@ -99,6 +99,15 @@ def test_tls(fleet, tmp_path):
         wait_status(fleet, well, "healthy")
         wait_status(fleet, bad, "unhealthy")
         assert "TLS" in reason(fleet, bad)
+        trust = {"enabled": True, "ca": authority.chain}
+        known = add(fleet, "tls-known", speaks.port, {**trust, "server_name": "web.example"}, type="tls")
+        other = add(fleet, "tls-other", speaks.port, {**trust, "server_name": "other.example"}, type="tls")
+        nameless = add(fleet, "tls-nameless", speaks.port, trust, type="tls")
+        strange = add(fleet, "tls-strange", speaks.port, {"enabled": True, "server_name": "web.example"}, type="tls")
+        for backend in (other, nameless, strange):
+            wait_status(fleet, backend, "unhealthy")
+            assert "TLS" in reason(fleet, backend)
+        wait_status(fleet, known, "healthy")
 
 
 def health_server(status):
