@@ -104,7 +104,7 @@ def test_answers(fleet):
 def test_private(fleet):
     """A local port of a client's own machine that leads into another network."""
     with TcpServer(page) as server:
-        made = socks_mapping(fleet, source_client_id=fleet.box["id"])
+        made = socks_mapping(fleet, source_client_id=fleet.box["id"], source_port=free_port())
         agent = fleet.agents[0]
         eventually(lambda: any(v["mapping"] == made["id"] and v["listening"] for v in agent.ask()["visits"]), "listened on")
         assert curl(f"http://localhost:{server.port}/", made["source_port"]).stdout == "hello"

@@ -5,7 +5,7 @@ import pytest
 import socks_udp
 from agent import AgentFleet
 from name_server import name_server
-from portway import UdpEcho, eventually, run
+from portway import UdpEcho, eventually, free_port, run
 from socks_udp import Association
 
 
@@ -148,7 +148,7 @@ def test_many_destinations(fleet):
 
 def test_where_it_is_not_served(fleet):
     """Nobody else's machine can send to the relay in its client's name."""
-    made = socks_mapping(fleet, source_client_id=fleet.box["id"], allow=[])
+    made = socks_mapping(fleet, source_client_id=fleet.box["id"], source_port=free_port(), allow=[])
     agent = fleet.agents[0]
     eventually(lambda: any(v["mapping"] == made["id"] and v["listening"] for v in agent.ask()["visits"]), "listened on")
     with Association(made["source_port"]) as assoc:

@@ -31,9 +31,19 @@ def ends(fleet):
 
 
 def visit_mapping(fleet, ends, port, **fields):
-    made = fleet.agent_mapping(ends[1], port, source_client_id=ends[0]["id"], **fields)
-    eventually(lambda: listens(fleet.source, made["id"]), "it is listened on")
+    """Not at a port that controld picks: those are also the kernel's for outgoing connections of this machine, which keep one for
+    a minute after their end, and an agent waits for the port that it is told."""
+    made = fleet.agent_mapping(ends[1], port, source_client_id=ends[0]["id"], source_port=free_port(), **fields)
+    wait_listening(fleet.source, made["id"])
     return made
+
+
+def wait_listening(agent, mapping_id, what="it is listened on"):
+    def is_so():
+        visit = visits(agent).get(mapping_id)
+        assert visit and visit["listening"], visit  # with the reason
+        return True
+    eventually(is_so, what)
 
 
 def visits(agent):
@@ -145,7 +155,7 @@ def test_changes_are_followed(fleet, ends):
         with pytest.raises(ConnectionRefusedError):
             connect(other)
         fleet.api.put(f"/api/v1/mappings/{made['id']}", {"status": "active"}, expect=200)
-        eventually(lambda: listens(fleet.source, made["id"]), "listened on again")
+        wait_listening(fleet.source, made["id"], "listened on again")
         assert ask(other) == b"hello"
         fleet.api.delete(f"/api/v1/mappings/{made['id']}", expect=204)
         eventually(lambda: made["id"] not in visits(fleet.source), "not listened on")
@@ -170,7 +180,7 @@ def test_port_is_taken(fleet, ends):
         with TcpServer(echo) as squatter:
             made = fleet.agent_mapping(ends[1], server.port, source_client_id=ends[0]["id"], source_port=squatter.port)
             eventually(lambda: "in use" in (visits(fleet.source).get(made["id"], {}).get("reason") or ""), "said")
-        eventually(lambda: listens(fleet.source, made["id"]), "listened on when it is free")
+        wait_listening(fleet.source, made["id"], "listened on when it is free")
         assert ask(made["source_port"]) == b"hello"
         body = {"protocol": "tcp", "source_client_id": ends[0]["id"], "target_client_id": ends[1]["id"],
                 "source_port": made["source_port"], "target_port": 1}
@@ -180,11 +190,19 @@ def test_port_is_taken(fleet, ends):
         fleet.api.post("/api/v1/mappings", {**body, "source_client_id": ends[1]["id"]}, expect=201)
 
 
+def test_a_picked_port(fleet, ends):
+    """One of those that controld picks from; whether it is free on that machine only its agent can say, and does."""
+    made = fleet.agent_mapping(ends[1], 9, source_client_id=ends[0]["id"])
+    visit = eventually(lambda: visits(fleet.source).get(made["id"]), "offered")
+    assert visit["port"] == made["source_port"] >= 10000
+    assert visit["listening"] or "in use" in (visit["reason"] or ""), visit
+    fleet.api.delete(f"/api/v1/mappings/{made['id']}", expect=204)
+
+
 def test_target_away(fleet, ends):
     """Who comes then learns it at once by a reset, and the source's log says why."""
     stranger = fleet.client(name="never started")
-    made = fleet.mapping(9, target_client_id=stranger["id"], source_client_id=ends[0]["id"])
-    eventually(lambda: listens(fleet.source, made["id"]), "listened on")
+    made = visit_mapping(fleet, (ends[0], stranger), 9)
     assert fleet.get(made["id"])["target_client_status"] == "offline"
     eventually(lambda: is_reset(made["source_port"]), "reset", 30)
     assert "agent is not connected to this relay" in fleet.source.log()
@@ -199,8 +217,7 @@ def test_target_refuses(fleet, ends):
 def test_both_ends_are_one_client(fleet, ends):
     data = os.urandom(1_000_000)
     with TcpServer(echo) as server:
-        made = fleet.agent_mapping(ends[0], server.port, source_client_id=ends[0]["id"])
-        eventually(lambda: listens(fleet.source, made["id"]), "listened on")
+        made = visit_mapping(fleet, (ends[0], ends[0]), server.port)
         assert ask(made["source_port"], data) == data
 
 
@@ -262,7 +279,7 @@ def test_source_is_killed_and_frozen(fleet, ends):
         made_by.kill()
         eventually(lambda: fleet.get(made["id"])["source_client_status"] == "offline", "offline")
         made_by.start()
-        eventually(lambda: listens(made_by, made["id"]), "listened on again")
+        wait_listening(made_by, made["id"], "listened on again")
         assert ask(made["source_port"]) == b"hello"
         before = fleet.relay.log().count("agent_link_down")
         made_by.signal(signal.SIGSTOP)
@@ -296,5 +313,5 @@ def test_listen_setting_is_reloaded(fleet, ends):
         assert not listens(fleet.source, made["id"])
         fleet.source.allow("localhost")
         fleet.source.reload()
-        eventually(lambda: listens(fleet.source, made["id"]), "listened on again")
+        wait_listening(fleet.source, made["id"], "listened on again")
         assert ask(made["source_port"]) == b"hello"
