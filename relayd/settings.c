@@ -27,7 +27,7 @@ static const struct conf_key keys[] = {
 		.offset = AT(access_log),
 		.def = "off",
 		.unit = "path",
-		.help = "File with a line of JSON for each request that a route took; stdout; off for none. It is made "
+		.help = "File with a line of JSON for each request that a route took; stdout; off for none; it is made "
 			"anew "
 			"when it was moved away." },
 	{ .key = "agents.advertise",
@@ -56,7 +56,7 @@ static const struct conf_key keys[] = {
 		.max = 65536,
 		.unit = "connections",
 		.help = "Connections to the agents' address that have said nothing yet, per worker; beyond it the one "
-			"that has been silent longest is closed; one address (an IPv6 /64) has an eighth of them. As "
+			"that has been silent longest is closed; one address (an IPv6 /64) has an eighth of them; as "
 			"many "
 			"more may be in the midst of their handshakes; others wait their turn." },
 	{ .key = "agents.handshakes",

@@ -54,7 +54,8 @@ static void make(char trace[TRACE_SIZE], struct http_span id, uint64_t now_ns)
 {
 	uint64_t seed[3] = { map_hash(id.p, id.n), now_ns, 0 };
 
-	memcpy(trace, "00-", 3);
+	trace[0] = trace[1] = '0';
+	trace[2] = '-';
 	for (unsigned i = 0; i < 3; i++) {
 		seed[2] = i;
 		put_hex(trace + (i < 2 ? 3 + 16 * i : 36), map_hash(seed, sizeof seed) | 1);
