@@ -31,8 +31,8 @@ def ends(fleet):
 
 
 def visit_mapping(fleet, ends, port, **fields):
-    """Not at a port that controld picks: those are also the kernel's for outgoing connections of this machine, which keep one for
-    a minute after their end, and an agent waits for the port that it is told."""
+    """Not at a port that controld picks: a machine may give those to outgoing connections too, which keep one for a minute after
+    their end, and an agent waits for the port that it is told."""
     made = fleet.agent_mapping(ends[1], port, source_client_id=ends[0]["id"], source_port=free_port(), **fields)
     wait_listening(fleet.source, made["id"])
     return made
