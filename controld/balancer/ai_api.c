@@ -54,7 +54,7 @@ static void choose_algorithm(struct outlook *o)
 {
 	size_t best = 0;
 
-	for (size_t i = 1; lb_pool_algorithms[i] != NULL && i < ARRAY_LEN(o->counts); i++)
+	for (size_t i = 1; i < ARRAY_LEN(o->counts) && lb_pool_algorithms[i] != NULL; i++)
 		if (o->counts[i] > o->counts[best])
 			best = i;
 	(void)str_copy(o->algorithm, sizeof o->algorithm, lb_pool_algorithms[best]);

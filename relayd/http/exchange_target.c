@@ -69,7 +69,7 @@ static void on_serve(struct task *t)
 
 	while (!list_empty(&s->queue.waiters)) {
 		struct exchange *x = CONTAINER_OF(s->queue.waiters.next, struct exchange, waiter.node);
-		struct upstream *up;
+		struct upstream *up = NULL;
 
 		if (s->now != NULL && pick(x, s, &up) != LB_CHOSEN)
 			return;

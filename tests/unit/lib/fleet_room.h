@@ -304,7 +304,11 @@ static UNUSED void recv_update(struct test_relay *r, struct answer *a)
 	assert_int_equal(msg_update_decode(&a->head, nng_msg_body(m), nng_msg_len(m)), 0);
 	it = a->head.entries;
 	while (msg_update_next(&it, &one)) {
-		const char *sign = one.gone ? "-" : read_body(a, &one) ? "+" : "*";
+		const char *sign;
+
+		if (one.kind == OBJECT_TICKETS) /* every relay has them */
+			continue;
+		sign = one.gone ? "-" : read_body(a, &one) ? "+" : "*";
 
 		len += (size_t)snprintf(
 			a->entries + len, sizeof a->entries - len, "%s%s%s", len > 0 ? " " : "", sign, one.id);
