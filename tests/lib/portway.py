@@ -30,6 +30,21 @@ DATABASE = os.environ.get("PORTWAY_TEST_DATABASE", "sqlite")
 
 
 given_ports = collections.deque(maxlen=2000)
+port_claims = collections.deque()
+
+
+def claim_port(port):
+    """Tests of other processes, side by side with these, do not give it to anybody: it has a name that only one socket can have."""
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0portway-test-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    port_claims.append(claim)
+    if len(port_claims) > 256:
+        port_claims.popleft().close()
+    return True
 
 
 def free_port(kind=socket.SOCK_STREAM, host="127.0.0.1"):
@@ -38,7 +53,7 @@ def free_port(kind=socket.SOCK_STREAM, host="127.0.0.1"):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     while True:
         port = random.randrange(2100, 9900)  # controld picks tunnel ports from 10000 on
-        if port in given_ports:
+        if port in given_ports or not claim_port(port):
             continue
         with socket.socket(family, kind) as s, contextlib.suppress(OSError):
             s.bind((host, port))
