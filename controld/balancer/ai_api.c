@@ -29,7 +29,7 @@ static int on_pool(const struct lb_pool *p, void *arg)
 	struct outlook *o = arg;
 
 	o->pools++;
-	for (size_t i = 0; lb_pool_algorithms[i] != NULL && i < ARRAY_LEN(o->counts); i++)
+	for (size_t i = 0; i < ARRAY_LEN(o->counts) && lb_pool_algorithms[i] != NULL; i++)
 		if (str_eq(lb_pool_algorithms[i], p->algorithm))
 			o->counts[i]++;
 	o->adaptive += str_eq(p->algorithm, "adaptive_ai");

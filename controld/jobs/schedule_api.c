@@ -287,7 +287,7 @@ int schedule_api_delete(void *feature, struct request *rq, struct reply *rp, str
 int schedule_api_run(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
 	const struct identity *who = request_identity(rq);
-	struct job_placed placed;
+	struct job_placed placed = { .there = false };
 	struct schedule s;
 	struct job_order o = { .kind = s.kind,
 		.tenant_id = s.tenant_id,

@@ -57,7 +57,7 @@ static int start(struct panels *p, struct request *rq, struct reply *rp, const c
 		.type = type,
 		.skip_users = json_is_true(json_object_get(body, "skip_users")) };
 	char location[96];
-	struct sync_log s;
+	struct sync_log s = { .tenant_id = "" };
 
 	if (sync_start(p, &o, &s, e) != 0)
 		return -1;

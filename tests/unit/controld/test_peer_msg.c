@@ -134,7 +134,12 @@ static void loads(void **state)
 	const struct peer_load said = { .node = "n",
 		.address = "::1",
 		.seen_ms = 0x0102030405060708,
-		.load = { .version = "v", .connections = 7, .agents = "a:1", .http_port = 8, .tls_port = 9 } };
+		.load = { .version = "v",
+			.connections = 7,
+			.agents = "a:1",
+			.http_port = 8,
+			.tls_port = 9,
+			.name = "edge" } };
 	struct peer_load l;
 	struct peer_msg m;
 	size_t count_at;
@@ -147,7 +152,7 @@ static void loads(void **state)
 	GOLDEN("\10\1\0\0\0\1\0\1n\0\3::1\1\2\3\4\5\6\7\10" /* node, address, when */
 	       "\0\1v\0\0\0\0\0\0\0\0"                      /* version, uptime */
 	       "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0\0"
-	       "\0\0\0\0\0\0\0\0\0\0\0\0\0\3a:1\0\10\0\11");
+	       "\0\0\0\0\0\0\0\0\0\0\0\0\0\3a:1\0\10\0\11\0\4edge");
 	assert_int_equal(decode(&m), 0);
 	assert_true(peer_msg_next_load(&m.rows, &l));
 	assert_string_equal(l.node, "n");
@@ -156,6 +161,7 @@ static void loads(void **state)
 	assert_int_equal(l.load.connections, 7);
 	assert_string_equal(l.load.agents, "a:1");
 	assert_int_equal(l.load.tls_port, 9);
+	assert_string_equal(l.load.name, "edge");
 	assert_false(peer_msg_next_load(&m.rows, &l));
 	assert_exact();
 }
