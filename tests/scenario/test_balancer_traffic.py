@@ -86,7 +86,7 @@ def test_a_route_serves_when_its_creation_is_answered(fleet, webs):
     fleet.api.put(f"/api/routes/{route['id']}", {"path_prefix": "/"})
     assert ask(fleet, "first.example", "/other").text == "one"
     fleet.api.put(f"/api/routes/{route['id']}", {"status": "inactive"})
-    assert ask(fleet, "first.example").status_code == 404
+    eventually(lambda: ask(fleet, "first.example").status_code == 404)  # nobody waits for what is switched off
     fleet.api.put(f"/api/routes/{route['id']}", {"status": "active"})
     assert ask(fleet, "first.example").text == "one"
     fleet.api.delete(f"/api/routes/{route['id']}")

@@ -218,7 +218,7 @@ static void *work_take(void *arg)
 {
 	struct taker *t = arg;
 
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 500 || (t->had == 0 && i < 1000000); i++) {
 		struct upkeep_lock *lock = NULL;
 
 		if (upkeep_lock(&lock, t->store->url, true, NULL) != 0)
