@@ -8,6 +8,7 @@ import threading
 import pytest
 from agent import AgentFleet
 from portway import BIN, TcpServer, connect, echo, eventually, receive_all
+from test_restarts import successor_of, zombie
 
 
 @pytest.fixture
@@ -114,6 +115,9 @@ def test_relay_hands_over(fleet):
         eventually(lambda: (s := agent.ask())["tcp"] == 0 and all(link["streams"] == 0 for link in agent.links()), "nothing is left")
         fleet.wait_stats(mapping["id"], seconds=40, connections_active=0)
         print(f"{n} connections, first process {first}")
+        pid = eventually(lambda: successor_of(fleet, [first]), "a successor that serves", 40)
+        os.kill(pid, signal.SIGTERM)
+        eventually(lambda: not os.path.exists(f"/proc/{pid}") or zombie(pid), "the successor ended", 40)
 
 
 def test_relay_is_killed_in_the_middle(fleet):
