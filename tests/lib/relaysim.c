@@ -48,8 +48,10 @@
 #define SEND_MS           5000 /* until a connection takes a request, where there is another controld */
 #define POLL_SILENCE_MS   35000
 #define REPORT_SILENCE_MS 15000
-#define RESEND_BEATS      20 /* heartbeats until an unanswered request is sent again */
-#define QUANTILE(q)       ((size_t)((q) * (double)(sim.relays - 1)))
+#define ALONE_SILENCE_MS \
+	35000           /* one controld: after so long a relay ends its link process; here the line gets a new socket */
+#define RESEND_BEATS 20 /* heartbeats until an unanswered request is sent again */
+#define QUANTILE(q)  ((size_t)((q) * (double)(sim.relays - 1)))
 
 struct relay;
 
@@ -201,11 +203,11 @@ static void line_send(struct sim_line *l, const struct buf *b)
 	}
 	l->state = LINE_SENDING;
 	nng_aio_set_msg(l->aio, m);
-	nng_aio_set_timeout(l->aio, sim.n_controlds > 1 ? SEND_MS : NNG_DURATION_INFINITE);
+	nng_aio_set_timeout(l->aio, sim.n_controlds > 1 ? SEND_MS : ALONE_SILENCE_MS);
 	nng_send_aio(l->socket, l->aio);
 }
 
-static void line_move(struct sim_line *l);
+static void line_move(struct sim_line *l, bool silent);
 
 static void line_sleep(struct sim_line *l, unsigned ms)
 {
@@ -220,7 +222,7 @@ static void line_received(struct sim_line *l, int rv)
 
 	if (m == NULL) { /* the connection went: ask again, not all at once */
 		atomic_fetch_add(&sim.reconnects, 1);
-		line_move(l);
+		line_move(l, rv == NNG_ETIMEDOUT);
 		line_sleep(l, (unsigned)rand_below(RETRY_MS));
 		return;
 	}
@@ -240,12 +242,12 @@ static void on_aio(void *arg)
 		if (rv != 0) {
 			nng_msg_free(nng_aio_get_msg(l->aio));
 			nng_aio_set_msg(l->aio, NULL);
-			line_move(l);
+			line_move(l, rv == NNG_ETIMEDOUT);
 			line_sleep(l, (unsigned)rand_below(RETRY_MS));
 			return;
 		}
 		l->state = LINE_RECEIVING;
-		nng_aio_set_timeout(l->aio, sim.n_controlds > 1 ? l->silence : NNG_DURATION_INFINITE);
+		nng_aio_set_timeout(l->aio, sim.n_controlds > 1 ? l->silence : ALONE_SILENCE_MS);
 		nng_recv_aio(l->socket, l->aio);
 		break;
 	case LINE_RECEIVING:
@@ -553,12 +555,12 @@ static nng_socket dial_own(const struct relay *r)
 	return dial(&tls, r->turn, false);
 }
 
-/* The next controld, if there is one; the other line follows at its own next trouble. */
-static void line_move(struct sim_line *l)
+/* The next controld, if there is one, and after silence a new line to the only one; the other line follows at its own trouble. */
+static void line_move(struct sim_line *l, bool silent)
 {
 	struct relay *r = l->relay;
 
-	if (sim.n_controlds == 1)
+	if (sim.n_controlds == 1 && !silent)
 		return;
 	pthread_mutex_lock(&r->lock);
 	if (l->turn == r->turn)
