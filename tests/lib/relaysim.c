@@ -48,10 +48,9 @@
 #define SEND_MS           5000 /* until a connection takes a request, where there is another controld */
 #define POLL_SILENCE_MS   35000
 #define REPORT_SILENCE_MS 15000
-#define ALONE_SILENCE_MS \
-	35000           /* one controld: after so long a relay ends its link process; here the line gets a new socket */
-#define RESEND_BEATS 20 /* heartbeats until an unanswered request is sent again */
-#define QUANTILE(q)  ((size_t)((q) * (double)(sim.relays - 1)))
+#define ALONE_SILENCE_MS  35000 /* of the only controld: then a new socket, as relayd takes a new link */
+#define RESEND_BEATS      20    /* heartbeats until an unanswered request is sent again */
+#define QUANTILE(q)       ((size_t)((q) * (double)(sim.relays - 1)))
 
 struct relay;
 
