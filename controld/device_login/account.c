@@ -5,6 +5,7 @@
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
 #include "controld/device_login/device_login.h"
+#include "controld/device_login/token_seal.h"
 #include "controld/store/erasure.h"
 #include "controld/store/reseal.h"
 #include "controld/store/secrets.h"
@@ -99,47 +100,18 @@ struct sealed {
 	struct buf access, refresh;
 };
 
-static int seal_one(struct db *tx, struct buf *b, const char *what, const char *id, const char *token, struct err *e)
-{
-	char context[64];
-
-	(void)str_fmt(context, sizeof context, "%s%s", what, id);
-	buf_init(b, SERVICE_TOKEN_MAX + SECRETS_OVERHEAD);
-	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): an array of a struct, which the analyzer takes for a pointer */
-	return secrets_seal(tx, context, token, strlen(token), b, e);
-}
-
 static int seal(struct db *tx, const struct account *a, struct sealed *s, struct err *e)
 {
 	memset(s, 0, sizeof *s);
-	if (seal_one(tx, &s->access, CONTEXT_ACCESS, a->id, a->access, e) != 0)
+	if (token_seal(tx, &s->access, CONTEXT_ACCESS, a->id, a->access, e) != 0)
 		return -1;
-	return seal_one(tx, &s->refresh, CONTEXT_REFRESH, a->id, a->refresh, e);
+	return token_seal(tx, &s->refresh, CONTEXT_REFRESH, a->id, a->refresh, e);
 }
 
 static void sealed_fini(struct sealed *s)
 {
 	buf_free(&s->access);
 	buf_free(&s->refresh);
-}
-
-static int unseal_one(
-	struct db *db, struct query *q, int col, const char *what, const char *id, char *dst, struct err *e)
-{
-	char context[64];
-	struct buf plain;
-	size_t n;
-	const void *p = query_blob(q, col, &n);
-	int rc;
-
-	(void)str_fmt(context, sizeof context, "%s%s", what, id);
-	buf_init(&plain, SERVICE_TOKEN_MAX + 1);
-	if ((rc = secrets_unseal(db, context, p, n, &plain, e)) == 0)
-		(void)str_copy(dst, SERVICE_TOKEN_MAX + 1, buf_cstr(&plain));
-	if (plain.data != NULL)
-		seal_wipe(plain.data, plain.len);
-	buf_free(&plain);
-	return rc;
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
@@ -165,9 +137,9 @@ static int load(struct db *db, struct query *q, struct account *a, struct err *e
 	a->take = query_int(q, c++);
 	a->version = query_int(q, c++);
 	a->updated_ms = query_int(q, c);
-	if (unseal_one(db, q, COL_ACCESS, CONTEXT_ACCESS, a->id, a->access, e) != 0)
+	if (token_unseal(db, q, COL_ACCESS, CONTEXT_ACCESS, a->id, a->access, e) != 0)
 		return -1;
-	return unseal_one(db, q, COL_REFRESH, CONTEXT_REFRESH, a->id, a->refresh, e);
+	return token_unseal(db, q, COL_REFRESH, CONTEXT_REFRESH, a->id, a->refresh, e);
 }
 
 /* The one row of a query that was begun. */

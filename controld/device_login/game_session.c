@@ -5,6 +5,7 @@
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
 #include "controld/device_login/device_login.h"
+#include "controld/device_login/token_seal.h"
 #include "controld/store/erasure.h"
 #include "controld/store/reseal.h"
 #include "controld/store/secrets.h"
@@ -78,46 +79,18 @@ struct sealed {
 	struct buf session, identity;
 };
 
-static int seal_one(struct db *tx, struct buf *b, const char *what, const char *id, const char *token, struct err *e)
-{
-	char context[64];
-
-	(void)str_fmt(context, sizeof context, "%s%s", what, id);
-	buf_init(b, SERVICE_TOKEN_MAX + SECRETS_OVERHEAD);
-	return secrets_seal(tx, context, token, strlen(token), b, e);
-}
-
 static int seal(struct db *tx, const struct game_session *g, struct sealed *s, struct err *e)
 {
 	memset(s, 0, sizeof *s);
-	if (seal_one(tx, &s->session, CONTEXT_SESSION, g->id, g->session, e) != 0)
+	if (token_seal(tx, &s->session, CONTEXT_SESSION, g->id, g->session, e) != 0)
 		return -1;
-	return seal_one(tx, &s->identity, CONTEXT_IDENTITY, g->id, g->identity, e);
+	return token_seal(tx, &s->identity, CONTEXT_IDENTITY, g->id, g->identity, e);
 }
 
 static void sealed_fini(struct sealed *s)
 {
 	buf_free(&s->session);
 	buf_free(&s->identity);
-}
-
-static int unseal_one(
-	struct db *db, struct query *q, int col, const char *what, const char *id, char *dst, struct err *e)
-{
-	char context[64];
-	struct buf plain;
-	size_t n;
-	const void *p = query_blob(q, col, &n);
-	int rc;
-
-	(void)str_fmt(context, sizeof context, "%s%s", what, id);
-	buf_init(&plain, SERVICE_TOKEN_MAX + 1);
-	if ((rc = secrets_unseal(db, context, p, n, &plain, e)) == 0)
-		(void)str_copy(dst, SERVICE_TOKEN_MAX + 1, buf_cstr(&plain));
-	if (plain.data != NULL)
-		seal_wipe(plain.data, plain.len);
-	buf_free(&plain);
-	return rc;
 }
 
 static int load(struct db *db, struct query *q, struct game_session *s, struct err *e)
@@ -131,9 +104,9 @@ static int load(struct db *db, struct query *q, struct game_session *s, struct e
 	s->due_ms = query_int(q, 5);
 	s->failures = query_int(q, 6);
 	s->version = query_int(q, 7);
-	if (unseal_one(db, q, 8, CONTEXT_SESSION, s->id, s->session, e) != 0)
+	if (token_unseal(db, q, 8, CONTEXT_SESSION, s->id, s->session, e) != 0)
 		return -1;
-	return unseal_one(db, q, 9, CONTEXT_IDENTITY, s->id, s->identity, e);
+	return token_unseal(db, q, 9, CONTEXT_IDENTITY, s->id, s->identity, e);
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
