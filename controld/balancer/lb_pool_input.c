@@ -1,4 +1,5 @@
 #include "controld/balancer/lb_pool_input.h"
+#include "controld/balancer/lb_schema.h"
 
 #include "common/base/str.h"
 #include "proto/health_conf.h"
@@ -214,36 +215,6 @@ void lb_pool_apply(struct lb_pool *p, const json_t *body, struct err_list *errs)
 
 /* ---- schemas ------------------------------------------------------------------------------------------------------ */
 
-#define ANSWER SCHEMA_IGNORED
-#define NULLED SCHEMA_NULLABLE
-#define TEXT(n, f, most, h)                                                          \
-	{                                                                            \
-		.name = n, .type = SCHEMA_STRING, .flags = f, .max = most, .help = h \
-	}
-#define PICK(n, c, h)                                                                      \
-	{                                                                                  \
-		.name = n, .type = SCHEMA_STRING, .flags = NULLED, .choices = c, .help = h \
-	}
-#define WHOLE(n, lo, hi, h)                                                                     \
-	{                                                                                       \
-		.name = n, .type = SCHEMA_INT, .flags = NULLED, .min = lo, .max = hi, .help = h \
-	}
-#define FLAG(n, h)                                                         \
-	{                                                                  \
-		.name = n, .type = SCHEMA_BOOL, .flags = NULLED, .help = h \
-	}
-#define SPAN(n, h)                                                                                             \
-	{                                                                                                      \
-		.name = n, .type = SCHEMA_STRING, .flags = NULLED, .format = SCHEMA_FORMAT_DURATION, .help = h \
-	}
-#define TIME(n, h)                                                                                         \
-	{                                                                                                  \
-		.name = n, .type = SCHEMA_STRING, .flags = ANSWER, .format = SCHEMA_FORMAT_TIME, .help = h \
-	}
-#define PART(n, s, h)                                                                  \
-	{                                                                              \
-		.name = n, .type = SCHEMA_OBJECT, .flags = NULLED, .sub = s, .help = h \
-	}
 #define ANY(n, h)                                                                  \
 	{                                                                          \
 		.name = n, .type = SCHEMA_ANY, .flags = ANSWER | NULLED, .help = h \
