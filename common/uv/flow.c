@@ -52,12 +52,10 @@ void flow_fini(struct flow *f, struct flow_way *way)
  */
 static ssize_t hand(const struct flow *f, struct side *to, const uint8_t *bytes, size_t n)
 {
-	unsigned more = f->corked ? SPLICE_F_MORE : 0;
-
 	if (to->ops != NULL)
 		return to->ops->send(to, bytes, n);
 	if (f->pipe != NULL)
-		return sys_splice(f->pipe->out, to->io.fd, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK | more);
+		return sys_splice(f->pipe->out, to->io.fd, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	return sys_send(to->io.fd, bytes, n, f->state == FLOW_ENDING ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL);
 }
 
@@ -286,7 +284,6 @@ static enum flow_result splice_some(struct flow *f, struct flow_way *way, struct
 		return read_nothing(f, way, from, n);
 	}
 	f->held = (uint32_t)n;
-	f->corked = (uint32_t)n == f->pipe->size; /* more is there: no small packet behind every pipeful */
 	note_splice(f, (size_t)n);
 	return deliver_held(f, way, to);
 }
@@ -323,10 +320,6 @@ enum flow_result flow_pump(struct flow *f, struct flow_way *way, struct side *fr
 			r = splice_some(f, way, from, to);
 		else
 			r = move_some(f, way, from, to);
-	}
-	if (f->corked && to->writable && (r == FLOW_BLOCKED || r == FLOW_THROTTLED)) {
-		f->corked = false;
-		side_push(to);
 	}
 	return r;
 }

@@ -37,7 +37,6 @@ struct flow {
 	uint8_t small_run;  /* splices in a row that moved little */
 	uint8_t state;      /* enum flow_state */
 	bool splicing;
-	bool corked;           /* the last splice announced more: its last packet may wait to be filled */
 	struct list throttled; /* in the way's list */
 };
 

@@ -83,16 +83,6 @@ bool side_is_open(const struct side *s)
 	return s->ops != NULL || s->io.fd >= 0;
 }
 
-/* Setting it again has this effect (tcp(7)). */
-void side_push(const struct side *s)
-{
-	int on = 1;
-
-	if (s->ops != NULL)
-		return;
-	setsockopt(s->io.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-}
-
 void side_reset_on_close(int fd)
 {
 	struct linger at_once = { .l_onoff = 1, .l_linger = 0 };

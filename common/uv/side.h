@@ -62,8 +62,6 @@ int side_finish(struct side *s) MUST_CHECK;
 void side_close(struct side *s, bool reset);
 bool side_is_open(const struct side *s);
 
-/* Sends now what the kernel holds back because more was announced. */
-void side_push(const struct side *s);
 /* Its close will send RST: the peer must know that this is not the end of its stream. */
 void side_reset_on_close(int fd);
 /* Keepalive probes after so much silence, and so far apart. */
