@@ -17,7 +17,7 @@ from rig import SECONDS, UNLIMITED, portway
 import postgres  # noqa: E402  pylint: disable=wrong-import-order
 
 NAMES = ["api", "push", "relays", "search"]
-MAPPINGS = int(os.environ.get("BENCH_MAPPINGS", "10000"))
+MAPPINGS = [int(n) for n in os.environ.get("BENCH_MAPPINGS", "10000 100000").split()]
 RELAYS = int(os.environ.get("BENCH_RELAYS", "1000"))
 SEARCHED = int(os.environ.get("BENCH_SEARCHED", "100000"))
 DATABASES = os.environ.get("BENCH_DATABASES", "sqlite postgresql").split()
@@ -140,8 +140,60 @@ def first_byte(port, seconds=10):
     raise AssertionError(f"port {port} never served")
 
 
-def push(_rounds):
-    heading(f"push: one change at {MAPPINGS} mappings on one relay with 2 workers")
+def create_many(fleet, bodies):
+    """Made by eight clients of the API; the rows in their order."""
+    local = threading.local()
+
+    def make(body):
+        if not hasattr(local, "api"):
+            local.api = portway.Api(fleet.controld.base)
+            local.api.session.headers.update(fleet.api.session.headers)
+        return local.api.post("/api/v1/mappings", body, expect=201)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        return list(pool.map(make, bodies))
+
+
+def apart(i):
+    """A port of its own for each of many: one address has too few."""
+    return {"source_port": 1024 + i % 8000, "bind_address": f"127.0.{i // 8000}.1"}
+
+
+def pushed(fleet, body, witness):
+    """Times of a change's answer and of its first byte, while a connection that was there before goes on."""
+    api_ms, byte_ms = [], []
+    for _ in range(200):
+        start = time.monotonic()
+        new = fleet.api.post("/api/v1/mappings", body, expect=201)
+        api_ms.append((time.monotonic() - start) * 1000)
+        first_byte(new["source_port"])
+        byte_ms.append((time.monotonic() - start) * 1000)
+        fleet.api.delete(f"/api/v1/mappings/{new['id']}")
+        witness.sendall(b"w")
+        assert witness.recv(1) == b"w"
+    return {"api_p50_ms": quantile(api_ms, 0.5), "api_p99_ms": quantile(api_ms, 0.99),
+            "first_byte_p50_ms": quantile(byte_ms, 0.5), "first_byte_p99_ms": quantile(byte_ms, 0.99)}
+
+
+def restarted(fleet, last):
+    """Seconds from exec to an answer of controld's, and to the first byte through a relay that knows nothing."""
+    port, row = last["source_port"], {}
+    fleet.controld.stop()
+    began = time.monotonic()
+    fleet.controld.start()
+    fleet.api.get(f"/api/v1/mappings/{last['id']}")
+    row["controld_start_s"] = time.monotonic() - began
+    fleet.relay.stop()
+    began = time.monotonic()
+    fleet.relay.start()
+    first_byte(port, 60)
+    row["relayd_start_s"] = time.monotonic() - began
+    return {**row, "controld_started_kib": fleet.controld.rss_kib(), "relayd_started_kib": fleet.relay.rss_kib()}
+
+
+def push_at(count):
+    """All of them in controld's model; a relay has at most 10,000, which is what descriptors allow: the others belong to a group without one."""
+    here = min(count, 10_000)
+    heading(f"push: one change at {count} mappings, {here} of them on one relay with 2 workers; then both start anew")
     fleet = portway.Fleet(UNLIMITED)
     try:
         fleet.start(relays=1, relay_env={"RELAYD_LOG_LEVEL": "warn"})
@@ -149,39 +201,27 @@ def push(_rounds):
             body = {"protocol": "tcp", "source_port": 0, "bind_address": "127.0.0.1", "target_host": "127.0.0.1",
                     "target_port": server.port}
             before = (fleet.controld.rss_kib(), fleet.relay.rss_kib())
-            local = threading.local()
-
-            def make(_):
-                if not hasattr(local, "api"):
-                    local.api = portway.Api(fleet.controld.base)
-                    local.api.session.headers.update(fleet.api.session.headers)
-                return local.api.post("/api/v1/mappings", body, expect=201)
             began = time.monotonic()
-            with concurrent.futures.ThreadPoolExecutor(8) as pool:
-                made = list(pool.map(make, range(MAPPINGS)))
+            fleet.api.post("/api/v1/groups", {"name": "elsewhere"}, expect=201)
+            create_many(fleet, ({**body, "group": "elsewhere", **apart(i)} for i in range(count - here)))
+            made = create_many(fleet, [body] * here)
             portway.eventually(lambda: fleet.get(made[-1]["id"])["status"] == "active", "all active", 60)
             took = time.monotonic() - began
             after = (fleet.controld.rss_kib(), fleet.relay.rss_kib())
             with portway.connect(made[0]["source_port"]) as witness:
-                api_ms, byte_ms = [], []
-                for _ in range(200):
-                    start = time.monotonic()
-                    new = fleet.api.post("/api/v1/mappings", body, expect=201)
-                    api_ms.append((time.monotonic() - start) * 1000)
-                    first_byte(new["source_port"])
-                    byte_ms.append((time.monotonic() - start) * 1000)
-                    fleet.api.delete(f"/api/v1/mappings/{new['id']}")
-                    witness.sendall(b"w")
-                    assert witness.recv(1) == b"w"
-        row = {"create_per_s": MAPPINGS / took, "api_p50_ms": quantile(api_ms, 0.5), "api_p99_ms": quantile(api_ms, 0.99),
-               "first_byte_p50_ms": quantile(byte_ms, 0.5), "first_byte_p99_ms": quantile(byte_ms, 0.99),
-               "controld_kib_per_mapping": (after[0] - before[0]) / MAPPINGS,
-               "relayd_kib_per_mapping": (after[1] - before[1]) / MAPPINGS, "controld_rss_kib": after[0], "relayd_rss_kib": after[1]}
+                times = pushed(fleet, body, witness)
+            row = {"create_per_s": count / took, **times, "controld_kib_per_mapping": (after[0] - before[0]) / count,
+                   "relayd_kib_per_mapping": (after[1] - before[1]) / here, "controld_rss_kib": after[0], "relayd_rss_kib": after[1],
+                   **restarted(fleet, made[-1])}
         for key, value in row.items():
             print(f"{key:28s} {value:10.2f}", flush=True)
     finally:
         fleet.stop()
     return row
+
+
+def push(_rounds):
+    return {str(count): push_at(count) for count in MAPPINGS}
 
 
 def relays(_rounds):
@@ -227,19 +267,11 @@ SEARCHES = ("customer000123", "00777", "1443", "c", "cust", "customer", "custome
 
 def fill_searched(fleet, n):
     """Names with a word of their own, a word of all, one that only the last tenth has."""
-    local = threading.local()
-
-    def make(i):
-        if not hasattr(local, "api"):
-            local.api = portway.Api(fleet.controld.base)
-            local.api.session.headers.update(fleet.api.session.headers)
-        local.api.post("/api/v1/mappings", {
-            "name": f"customer{i:06d} web-{i % 5000}{' late' if i >= n * 9 // 10 else ''}", "protocol": "udp" if i % 4 == 0 else "tcp",
-            "source_port": 1024 + i % 8000, "bind_address": f"127.0.{i // 8000}.1", "target_host": f"10.0.{i // 250 % 250}.{i % 250}",
-            "target_port": 80}, expect=201)
     began = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(make, range(n)))
+    create_many(fleet, ({
+        "name": f"customer{i:06d} web-{i % 5000}{' late' if i >= n * 9 // 10 else ''}", "protocol": "udp" if i % 4 == 0 else "tcp",
+        **apart(i), "target_host": f"10.0.{i // 250 % 250}.{i % 250}",
+        "target_port": 80} for i in range(n)))
     return n / (time.monotonic() - began)
 
 

@@ -12,6 +12,7 @@ TCP = ["direct", "haproxy", "haproxy_splice", "nginx", "relayd"]
 UDP = ["direct", "nginx", "relayd"]
 IDLE = (1000, 5000, 9000)
 SETTLE_S = 1.0
+ONLY = os.environ.get("BENCH_SUBJECTS", "").split()  # of the loads' subjects; all, when it is empty
 
 # name: what it is, protocol, load, subjects, goal
 LOADS = {
@@ -36,6 +37,7 @@ def loads(names, rounds):
         subjects = {}
         for name in names:
             about, protocol, args, wanted, goal = LOADS[name]
+            wanted = [subject for subject in ([*wanted, "relayd_other"] if rig_.OTHER else wanted) if subject in (ONLY or subject)]
             metric = report.Metric(name, about, goal)
             for subject in wanted:
                 if subject not in subjects:

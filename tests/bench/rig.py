@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 import portway  # noqa: E402  pylint: disable=wrong-import-position
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "2"))
+OTHER = os.environ.get("BENCH_OTHER")  # another build of relayd, measured in the same rounds as "relayd_other": before and after
 LOAD_CORE, SUBJECT_CORE = "0", "1"
 # Tunnel ports are none of those that the kernel gives to connections, of which a benchmark leaves thousands in TIME_WAIT.
 TUNNEL_PORTS, OTHER_PORTS = (10000, 29999), (30000, 65000)
@@ -136,11 +137,11 @@ class Direct:
 class Relay:
     """Ours: a controld, a relay, and one mapping for each protocol."""
 
-    def __init__(self, backend, workers=1, core=SUBJECT_CORE, **fields):
-        self.name = "relayd"
+    def __init__(self, backend, workers=1, core=SUBJECT_CORE, binary=None, **fields):
+        self.name = "relayd_other" if binary else "relayd"
         self.fleet = portway.Fleet(UNLIMITED)
         try:
-            self.fleet.start(relays=1, relay_env={"RELAYD_WORKERS": str(workers), "RELAYD_LOG_LEVEL": "warn"})
+            self.fleet.start(relays=1, relay_env={"RELAYD_WORKERS": str(workers), "RELAYD_LOG_LEVEL": "warn"}, relay_binary=binary)
             self.pids = [self.fleet.relay.pid]
             if core is not None:
                 subprocess.run(["taskset", "-apc", core, str(self.pids[0])], check=True, capture_output=True)
@@ -195,6 +196,8 @@ class Rig:
             subject = Direct(backend)
         elif name == "relayd":
             subject = Relay(backend, **kw)
+        elif name == "relayd_other":
+            subject = Relay(backend, binary=OTHER, **kw)
         elif shutil.which(name.split("_")[0]):
             subject = PEERS[name](self, portway.free_port(), backend)
             portway.eventually(lambda: portway.connect(subject.ports["tcp"]).close() is None, f"{name} listens", 10)
