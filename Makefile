@@ -40,6 +40,9 @@ else ifeq ($(SAN),fuzz)
 else
   $(error SAN must be address, thread or fuzz, not '$(SAN)')
 endif
+# Some three hundred programs are linked for the tests: a fast linker where there is one.
+LD_FAST  := $(if $(and $(SAN),$(shell command -v ld.lld 2>/dev/null)),-fuse-ld=lld)
+LDFLAGS_V += $(LD_FAST)
 ALL_CFLAGS := $(CFLAGS_0) $(CFLAGS_V) $(CFLAGS)
 
 # Which foreign libraries each program is linked with; which folder may include them is in scripts/check-layers.
