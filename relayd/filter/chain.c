@@ -12,6 +12,7 @@
 #include "relayd/filter/error_page.h"
 #include "relayd/filter/gzip.h"
 #include "relayd/filter/header_rules.h"
+#include "relayd/filter/kept.h"
 #include "relayd/filter/redirect.h"
 #include "relayd/filter/request_rate.h"
 #include "relayd/filter/rewrite.h"
@@ -40,6 +41,7 @@ struct chain_route {
 	const struct route_conf *conf;
 	struct redirect redirect;
 	struct header_rules on_request, on_answer;
+	struct kept_names wanted; /* of a request, by on_answer */
 	struct request_rate *requests; /* NULL: no limit */
 };
 
@@ -47,6 +49,7 @@ struct chain_route {
 struct chain_request {
 	int64_t began_ms;
 	struct gzip *gzip;
+	struct kept *kept;
 	char trace[TRACE_SIZE];
 	struct http_span method, host, path, query, referer, user_agent, origin;
 	bool takes_gzip;
@@ -63,6 +66,7 @@ static void route_free(void *route)
 
 	if (r == NULL)
 		return;
+	kept_names_fini(&r->wanted);
 	header_rules_fini(&r->on_request);
 	header_rules_fini(&r->on_answer);
 	request_rate_unref(r->requests);
@@ -97,6 +101,10 @@ static int route_new(void *arg, void **out, const struct http_filter_route *what
 		header_rules_init(&r->on_request, conf->request_rules, conf->n_request_rules, e) != 0 ||
 		header_rules_init(&r->on_answer, conf->response_rules, conf->n_response_rules, e) != 0)
 		goto fail;
+	if (kept_names_init(&r->wanted, &r->on_answer) != 0) {
+		err_set(e, ERR_NOMEM, NULL, "filters of a route: out of memory");
+		goto fail;
+	}
 	*out = r;
 	return 0;
 fail:
@@ -112,6 +120,7 @@ static struct filter_view view_of(const struct filter_request *r)
 	const struct chain_request *s = r->state;
 
 	return (struct filter_view){ .head = r->head,
+		.kept = s->kept,
 		.host = r->head != NULL ? http_head_part(r->head, r->head->host) : s->host,
 		.path = r->head != NULL ? r->path : s->path,
 		.query = r->head != NULL ? http_head_part(r->head, r->head->query) : s->query,
@@ -162,6 +171,7 @@ static void on_begin(const struct filter_request *r)
 	const struct filter_view v = view_of(r);
 
 	s->began_ms = clock_wall_ms();
+	s->kept = kept_take(&route->wanted, &v);
 	s->likes = (uint8_t)error_page_likes(r->head);
 	if (route->conf->gzip.on)
 		s->takes_gzip = gzip_taken(r->head);
@@ -377,6 +387,8 @@ static void on_end(const struct filter_request *r, const struct filter_outcome *
 		s->gzip = NULL;
 		c->lanes[r->worker->index].gzips--;
 	}
+	kept_free(s->kept);
+	s->kept = NULL;
 	if (c->log != NULL && route->conf->access_log)
 		write_line(c, r, how);
 }

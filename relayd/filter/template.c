@@ -4,6 +4,7 @@
 #include "common/http/http_scan.h"
 #include "common/http/http_writer.h"
 #include "common/net/addr.h"
+#include "relayd/filter/kept.h"
 
 #include <string.h>
 #include <strings.h>
@@ -151,6 +152,44 @@ static struct http_span cookie(const struct http_head *h, struct http_span name)
 	return (struct http_span){ "", 0 };
 }
 
+bool template_part_is_asked(const struct template_part *p)
+{
+	switch (p->what) {
+	case HEADER:
+	case COOKIE:
+	case HOST:
+	case PATH:
+	case QUERY:
+	case METHOD:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool template_part_is_field(const struct template_part *p)
+{
+	return p->what == HEADER;
+}
+
+struct http_span template_part_asked(const struct template_part *p, const struct filter_view *v)
+{
+	switch (p->what) {
+	case HEADER:
+		return field(v->head, p->arg);
+	case COOKIE:
+		return cookie(v->head, p->arg);
+	case HOST:
+		return v->host;
+	case PATH:
+		return v->path;
+	case QUERY:
+		return v->query;
+	default:
+		return http_head_part(v->head, v->head->method_at);
+	}
+}
+
 static struct http_span trace_id(struct http_span trace)
 {
 	if (trace.n < 35)
@@ -175,23 +214,13 @@ static void put_client(const struct filter_view *v, struct edit *e)
 
 static struct http_span span_of(const struct template_part *p, const struct filter_view *v)
 {
+	if (template_part_is_asked(p))
+		return v->head != NULL ? template_part_asked(p, v) : kept_value(v->kept, p);
 	switch (p->what) {
 	case TEXT:
 		return p->arg;
-	case HEADER:
-		return field(v->head, p->arg);
 	case ANSWER:
 		return field(v->answer, p->arg);
-	case COOKIE:
-		return cookie(v->head, p->arg);
-	case HOST:
-		return v->host;
-	case PATH:
-		return v->path;
-	case QUERY:
-		return v->query;
-	case METHOD:
-		return v->head != NULL ? http_head_part(v->head, v->head->method_at) : text_span("");
 	case SCHEME:
 		return text_span(v->tls ? "https" : "http");
 	case ROUTE:

@@ -4,8 +4,7 @@
  *	{host} {path} {query} {method} {scheme} {client_ip} {route} {status} {reason}
  *	{request_id} {trace_id} {header:Name} {cookie:name} {answer:Name}        {{ is a brace
  *
- * {query} has its '?', {header:} and {cookie:} are of the request, {answer:} of its answer (when an answer is edited, the request's
- * are gone); what is not there is "". What fills a place comes from a head that was read strictly, so it has no
+ * {query} has its '?', {header:} and {cookie:} are of the request, {answer:} of its answer; what is not there is "". What fills a place comes from a head that was read strictly, so it has no
  * control characters; what makes a head of it checks it again.
  *
  * Owner: a route's filters; immutable, the text is borrowed from the configuration.
@@ -35,6 +34,10 @@ struct template
 int template_read(struct template *t, const char *text, struct err *e) MUST_CHECK;
 /* Filled in, in e's text; e->failed if it does not fit. */
 struct http_span template_fill(const struct template *t, const struct filter_view *v, struct edit *e);
+/* What a request says, whose bytes are gone when there is an answer (kept.h): {header:}, {cookie:}, {host}, ... */
+bool template_part_is_asked(const struct template_part *p);
+bool template_part_is_field(const struct template_part *p); /* {header:} */
+struct http_span template_part_asked(const struct template_part *p, const struct filter_view *v); /* its head is there */
 /* Only text: the same for every request. */
 bool template_is_plain(const struct template *t);
 

@@ -9,11 +9,13 @@
 #include "common/http/http_head.h"
 
 struct addr;
+struct kept;
 
 enum filter_likes { LIKES_TEXT, LIKES_HTML, LIKES_JSON }; /* as the relay's own answers can be */
 
 struct filter_view {
 	const struct http_head *head;       /* of the request; NULL: its bytes are gone */
+	const struct kept *kept;            /* then: what rules want of it (kept.h); NULL: nothing */
 	struct http_span host;              /* asked for, without port; "" if there is none */
 	struct http_span path;              /* in the spelling in which it was routed (route_path.h) */
 	struct http_span query;             /* with its '?'; may be empty */

@@ -103,6 +103,41 @@ static bool has(const char *name, const char *value)
 
 #define GET "GET /api/x?y=1 HTTP/1.1\r\nHost: a.example\r\nX-A: 1\r\n"
 
+/* What an answer's rules say of the request, whose head has gone: whole, and of each request its own. */
+static void test_answer_says_what_was_asked(void **s)
+{
+	static struct route_rule rules[] = {
+		{ ROUTE_RULE_SET, "x-was", "{method} {host} {path}{query}" },
+		{ ROUTE_RULE_SET, "x-field", "{header:X-Long}/{header:x-long}/{header:X-None}" },
+		{ ROUTE_RULE_ADD, "x-cookie", "{cookie:a}-{cookie:A}" },
+	};
+	struct route_conf conf = plain;
+	static char value[1500], text[2000], want[3100];
+	void *r;
+
+	(void)s;
+	conf.access_log = false;
+	conf.response_rules = rules;
+	conf.n_response_rules = ARRAY_LEN(rules);
+	r = route(&conf, NULL);
+	memset(value, 'v', sizeof value - 1);
+	snprintf(text, sizeof text, "%sX-Long: %s\r\nCookie: A=2; a=1\r\n\r\n", GET, value);
+	assert_int_equal(ask(r, text, false), FILTER_PASS);
+	answered(200, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+	snprintf(want, sizeof want, "%s/%s/", value, value);
+	assert_true(has("x-was", "GET a.example /api/x?y=1"));
+	assert_true(has("x-field", want));
+	assert_true(has("x-cookie", "1-2"));
+	end();
+	assert_int_equal(ask(r, "POST / HTTP/1.1\r\nHost: b.example\r\n\r\n", false), FILTER_PASS);
+	answered(502, NULL);
+	assert_true(has("x-was", "POST b.example /"));
+	assert_true(has("x-field", "//"));
+	assert_true(has("x-cookie", "-"));
+	end();
+	filters->route_free(r);
+}
+
 static void test_nothing_asked(void **s)
 {
 	void *r = route(&plain, NULL);
@@ -310,6 +345,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing_asked),
+		cmocka_unit_test(test_answer_says_what_was_asked),
 		cmocka_unit_test(test_on_its_way),
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_rate),
