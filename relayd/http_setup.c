@@ -44,6 +44,8 @@ int http_setup_init(struct http_conf *c, const struct settings *s)
 		.backend_idle_ms = (uint32_t)s->backends_idle_ms,
 		.backend_idle_max = (uint32_t)s->backends_idle_max,
 		.drain_ms = DRAIN_MS,
+		.mirror_body_max = s->http_mirror_body_max,
+		.mirror_max = (uint32_t)s->http_mirror_max,
 		.region = s->region,
 	};
 	c->limits.head = (uint16_t)s->http_head_max;

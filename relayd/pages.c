@@ -140,6 +140,7 @@ static void http_metrics(const struct pages_view *v, struct buf *out)
 	gauge(out, "http_connections_now", "Connections of clients to hosts that routes claim.",
 		(double)v->http.connections_now);
 	gauge(out, "http_requests_now", "Requests under way.", (double)v->http.requests_now);
+	gauge(out, "http_mirrors_now", "Copies of requests under way to mirror pools.", (double)v->http.mirrors_now);
 	gauge(out, "http_backends_now", "Connections to backends, in use or waiting.", (double)v->http.backends_now);
 	for (size_t c = 0; c < HTTP_COUNTERS_N; c++) {
 		char name[64], what[128];

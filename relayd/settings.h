@@ -25,6 +25,7 @@ struct settings {
 	uint64_t backends_idle_max, backends_idle_ms;
 	uint64_t http_body_max, http_fields_max, http_head_max;
 	uint64_t http_body_timeout_ms, http_head_timeout_ms, http_idle_timeout_ms;
+	uint64_t http_mirror_body_max, http_mirror_max;
 	uint64_t http_response_timeout_ms, http_tunnel_timeout_ms;
 	char *http_trusted_proxies;                 /* ranges by comma */
 	char *region;                               /* "": none */

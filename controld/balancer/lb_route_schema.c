@@ -178,7 +178,7 @@ static const struct schema_field route_fields[] = {
 	PART("cors", &cors_schema, "the relay answers preflights and adds what browsers ask for"),
 	PART("gzip", &gzip_schema, "compression of answers"),
 	PART("mirror", &mirror_schema,
-		"copies of requests go to another pool; kept and pushed, but relays of this version send none"),
+		"copies of requests go to another pool; nobody waits for them, and their answers are thrown away"),
 	LIST("error_pages", LB_ROUTE_PAGES_MAX, &page_schema, "instead of the relay's own"),
 	PART("client_certificate", &certificate_schema, "mutual TLS"),
 	FLAG("access_log", "a line for each request in the relay's access log; default true"),

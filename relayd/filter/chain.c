@@ -41,7 +41,7 @@ struct chain_route {
 	const struct route_conf *conf;
 	struct redirect redirect;
 	struct header_rules on_request, on_answer;
-	struct kept_names wanted; /* of a request, by on_answer */
+	struct kept_names wanted;      /* of a request, by on_answer */
 	struct request_rate *requests; /* NULL: no limit */
 };
 

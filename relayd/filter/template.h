@@ -37,7 +37,8 @@ struct http_span template_fill(const struct template *t, const struct filter_vie
 /* What a request says, whose bytes are gone when there is an answer (kept.h): {header:}, {cookie:}, {host}, ... */
 bool template_part_is_asked(const struct template_part *p);
 bool template_part_is_field(const struct template_part *p); /* {header:} */
-struct http_span template_part_asked(const struct template_part *p, const struct filter_view *v); /* its head is there */
+struct http_span template_part_asked(
+	const struct template_part *p, const struct filter_view *v); /* its head is there */
 /* Only text: the same for every request. */
 bool template_is_plain(const struct template *t);
 

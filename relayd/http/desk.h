@@ -38,6 +38,7 @@ struct http_desk {
 	struct list h2_fronts;   /* of clients, HTTP/2 */
 	struct list tls_gates;   /* of clients, in their handshake */
 	struct list backs_all;
+	struct list mirrors; /* copies of requests */
 	struct lb_rand rand;
 	uint64_t id_prefix, id_last; /* of requests */
 	bool closing;                /* connections end with the answer under way */

@@ -5,6 +5,7 @@
 #include "common/base/str.h"
 #include "relayd/conf/object.h"
 #include "relayd/http/exchange_inside.h"
+#include "relayd/http/mirror.h"
 
 #include <string.h>
 
@@ -141,7 +142,7 @@ static uint64_t due_ns(const struct exchange *x)
 	uint64_t due = UINT64_MAX;
 
 	if (x->route == NULL)
-		return UINT64_MAX;
+		return x->queued ? MIN(x->waiter.until_ns, x->total_due_ns) : x->total_due_ns;
 	if (x->queued)
 		due = x->waiter.until_ns;
 	else if (x->response == ANSWER_NONE && x->sent_ns != 0)
@@ -165,7 +166,7 @@ void exchange_set_timer(struct exchange *x)
 static void time_out(struct exchange *x)
 {
 	if (x->queued) {
-		desk_count(x->desk, HTTP_COUNT_unavailable);
+		exchange_note(x, HTTP_COUNT_unavailable);
 		exchange_count(x, METER_refused_limit, 1);
 		exchange_leave_back(x);
 		exchange_answer_own(x, 503, "no backend had a free place in time");
@@ -174,7 +175,7 @@ static void time_out(struct exchange *x)
 	} else if (x->response == ANSWER_NONE) {
 		exchange_answer_own(x, 504, "the time for the request is over");
 	} else if (x->origin.ops->full(x)) {
-		desk_count(x->desk, HTTP_COUNT_slow_client);
+		exchange_note(x, HTTP_COUNT_slow_client);
 		exchange_fail(x, "the client takes no answer");
 	} else {
 		exchange_fail(x, "the backend went silent");
@@ -256,7 +257,8 @@ struct exchange *exchange_open(struct http_desk *d, const struct exchange_origin
 	timer_init(&x->timer, on_due);
 	timer_init(&x->pace, on_pace);
 	task_init(&x->grave, on_buried);
-	desk_now(&d->counts.requests_now, 1);
+	if (!x->origin.copy)
+		desk_now(&d->counts.requests_now, 1);
 	return x;
 }
 
@@ -294,7 +296,7 @@ void exchange_close(struct exchange *x)
 		return;
 	x->closed = true;
 	if (x->response != ANSWER_DONE && x->response != ANSWER_FAILED)
-		desk_count(d, HTTP_COUNT_client_gone);
+		exchange_note(x, HTTP_COUNT_client_gone);
 	if (x->filtered)
 		tell_filters(x);
 	exchange_leave_back(x);
@@ -302,7 +304,11 @@ void exchange_close(struct exchange *x)
 	x->head = NULL;
 	wheel_disarm(&x->timer);
 	wheel_disarm(&x->pace);
-	desk_now(&d->counts.requests_now, -1);
+	if (!x->origin.copy)
+		desk_now(&d->counts.requests_now, -1);
+	if (x->mirror != NULL)
+		mirror_drop(x->mirror);
+	x->mirror = NULL;
 	if (x->route != NULL) {
 		exchange_count(x, METER_closed, 1);
 		http_route_exit(x->route, d->worker->index, &x->in_route);

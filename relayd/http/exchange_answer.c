@@ -98,7 +98,7 @@ void exchange_answer_own(struct exchange *x, unsigned status, const char *why)
 
 void exchange_fail(struct exchange *x, const char *why)
 {
-	desk_count(x->desk, HTTP_COUNT_aborted);
+	exchange_note(x, HTTP_COUNT_aborted);
 	exchange_count(x, METER_reset, 1);
 	x->why = why;
 	exchange_drop_request(x);

@@ -16,6 +16,8 @@
 #include "relayd/site/http_route.h"
 #include "relayd/site/pool.h"
 
+struct mirror;
+
 enum asking { ASK_HEAD, ASK_WAIT, ASK_CONTENT, ASK_DONE, ASK_DROPPED };                 /* the request */
 enum answering { ANSWER_NONE, ANSWER_CONTENT, ANSWER_RAW, ANSWER_DONE, ANSWER_FAILED }; /* the response */
 
@@ -29,6 +31,7 @@ struct exchange {
 	struct backend *backend; /* chosen; NULL: none */
 	struct back *back;       /* NULL: none under way */
 	struct block *head;      /* the request, as it goes to the backend */
+	struct mirror *mirror;   /* a copy that is being taken; NULL: none */
 	struct lb_waiter waiter;
 	struct timer timer;
 	struct timer pace; /* armed: content waits for the route's bandwidth */
@@ -63,6 +66,12 @@ struct exchange {
 };
 
 void *exchange_filter_state(struct exchange *x);
+/* What is counted of the relay: of requests, not of their copies. */
+static inline void exchange_note(const struct exchange *x, enum http_counter c)
+{
+	if (!x->origin.copy)
+		desk_count(x->desk, c);
+}
 static inline struct worker *exchange_worker(const struct exchange *x)
 {
 	return x->desk->worker;

@@ -5,6 +5,7 @@
 #include "common/net/host_name.h"
 #include "relayd/conf/object.h"
 #include "relayd/http/exchange_inside.h"
+#include "relayd/http/mirror.h"
 #include "relayd/lb/lb_sticky.h"
 #include "relayd/route/route_path.h"
 #include "relayd/site/site.h"
@@ -137,19 +138,19 @@ static bool is_stopped(struct exchange *x, const struct http_head *h, struct htt
 	if (!x->origin.tls && c->ssl == ROUTE_SSL_ONLY) {
 		lead_to_tls(x, h, path);
 	} else if (!is_known(x)) {
-		desk_count(x->desk, HTTP_COUNT_forbidden);
+		exchange_note(x, HTTP_COUNT_forbidden);
 		exchange_answer_own(x, 403, "a client's certificate is needed here");
 	} else if (!may_ask(c, &x->origin.from)) {
-		desk_count(x->desk, HTTP_COUNT_forbidden);
+		exchange_note(x, HTTP_COUNT_forbidden);
 		exchange_count(x, METER_refused_cidr, 1);
 		exchange_answer_own(x, 403, "the address may not ask here");
 	} else if (c->max_in_flight != 0 &&
 		   __atomic_load_n(&x->route->tally->in_flight, __ATOMIC_RELAXED) > c->max_in_flight) {
-		desk_count(x->desk, HTTP_COUNT_unavailable);
+		exchange_note(x, HTTP_COUNT_unavailable);
 		exchange_count(x, METER_refused_limit, 1);
 		exchange_answer_own(x, 503, "the route has as many requests as it may have");
 	} else if (h->body == HTTP_BY_LENGTH && h->length > most) {
-		desk_count(x->desk, HTTP_COUNT_too_large);
+		exchange_note(x, HTTP_COUNT_too_large);
 		exchange_answer_own(x, 413, "the content is longer than allowed");
 	} else {
 		return false;
@@ -262,13 +263,14 @@ static void go_on(struct exchange *x, const struct http_head *h, struct http_spa
 		return;
 	}
 	if (write_request(x, h, path, e) != 0) {
-		desk_count(x->desk, HTTP_COUNT_resource);
+		exchange_note(x, HTTP_COUNT_resource);
 		exchange_answer_own(x, 500, "the request could not be written anew");
 		return;
 	}
 	x->pool = http_route_pool(x->route, draw);
 	find_sticky(x, h);
 	exchange_ask_move(x, ASK_WAIT);
+	x->mirror = mirror_begin(x, h);
 	exchange_choose(x);
 }
 
@@ -316,7 +318,7 @@ void exchange_request(struct exchange *x, const struct site_seat *where, const c
 
 	take_facts(x, h);
 	if (route_path_take(d->path, &path.n, raw) != 0) {
-		desk_count(d, HTTP_COUNT_bad_request);
+		exchange_note(x, HTTP_COUNT_bad_request);
 		exchange_answer_own(x, 400, "the path cannot be understood in one way only");
 		return;
 	}
@@ -324,7 +326,7 @@ void exchange_request(struct exchange *x, const struct site_seat *where, const c
 		return;
 	r = where != NULL ? site_find(where, x->origin.tls ? SITE_TLS : SITE_CLEAR, path, h) : NULL;
 	if (r == NULL) {
-		desk_count(d, HTTP_COUNT_no_route);
+		exchange_note(x, HTTP_COUNT_no_route);
 		exchange_answer_own(x, 404, "no route takes this request");
 		return;
 	}
@@ -356,6 +358,8 @@ void exchange_content(struct exchange *x, struct http_span p)
 	if (p.n == 0 || x->back == NULL || x->request == ASK_DROPPED)
 		return;
 	x->given = true;
+	if (x->mirror != NULL)
+		x->mirror = mirror_content(x->mirror, p);
 	exchange_spend(x, HTTP_ROUTE_IN, p.n);
 	x->active_ns = exchange_worker(x)->now_ns;
 	x->back->ops->content(x->back, p);
@@ -371,6 +375,9 @@ static void end_content(struct exchange *x, const struct http_head *trailers)
 void exchange_content_end(struct exchange *x, const struct http_head *trailers)
 {
 	x->ended = true;
+	if (x->mirror != NULL)
+		mirror_send(x->mirror);
+	x->mirror = NULL;
 	if (x->response == ANSWER_RAW ? x->back != NULL : x->request == ASK_CONTENT)
 		end_content(x, trailers);
 }

@@ -48,7 +48,7 @@ static void start(struct exchange *x, struct backend *b)
 		lb_retry_request(&seat_of(x)->retry);
 	x->back = back_start(x->desk, b, x);
 	if (x->back == NULL) {
-		desk_count(x->desk, HTTP_COUNT_resource);
+		exchange_note(x, HTTP_COUNT_resource);
 		exchange_leave_back(x);
 		exchange_answer_own(x, 503, "no memory or descriptor for a connection");
 		return;
@@ -58,7 +58,7 @@ static void start(struct exchange *x, struct backend *b)
 
 static void refuse(struct exchange *x, const char *why)
 {
-	desk_count(x->desk, HTTP_COUNT_unavailable);
+	exchange_note(x, HTTP_COUNT_unavailable);
 	exchange_count(x, METER_refused_limit, 1);
 	exchange_answer_own(x, 503, why);
 }
@@ -200,9 +200,9 @@ static void judge(struct exchange *x, bool failed)
 
 static bool may_try_again(const struct exchange *x, uint32_t reason, bool sent)
 {
-	const struct route_conf *c = x->route->conf;
+	const struct route_conf *c = x->route != NULL ? x->route->conf : NULL;
 
-	return x->response == ANSWER_NONE && !x->closed && !x->given && x->attempts <= c->retries &&
+	return c != NULL && x->response == ANSWER_NONE && !x->closed && !x->given && x->attempts <= c->retries &&
 	       (c->retry_on & reason) != 0 && x->n_tried < LB_TRIED_MAX && (!sent || exchange_is_idempotent(x)) &&
 	       exchange_worker(x)->now_ns < x->total_due_ns &&
 	       lb_retry_take(&seat_of(x)->retry, exchange_worker(x)->now_ns);
@@ -219,7 +219,7 @@ static void begin_again(struct exchange *x)
 
 static void try_again(struct exchange *x)
 {
-	desk_count(x->desk, HTTP_COUNT_retried);
+	exchange_note(x, HTTP_COUNT_retried);
 	exchange_count(x, METER_retries, 1);
 	x->tried[x->n_tried++] = &x->backend->up;
 	exchange_leave_back(x);
@@ -254,9 +254,9 @@ static void tell_failure(struct exchange *x, const struct failure *f)
 		exchange_fail(x, f->why);
 		return;
 	}
-	desk_count(x->desk, f->status == 504   ? HTTP_COUNT_gateway_timeout
-			    : f->status == 502 ? HTTP_COUNT_bad_gateway
-					       : HTTP_COUNT_unavailable);
+	exchange_note(x, f->status == 504   ? HTTP_COUNT_gateway_timeout
+			 : f->status == 502 ? HTTP_COUNT_bad_gateway
+					    : HTTP_COUNT_unavailable);
 	exchange_count(x, METER_refused_dial, f->retry == ROUTE_RETRY_CONNECT);
 	exchange_leave_back(x);
 	exchange_answer_own(x, f->status, f->why);

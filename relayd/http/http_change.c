@@ -9,6 +9,7 @@
 #include "relayd/http/exchange.h"
 #include "relayd/http/filter.h"
 #include "relayd/http/h1_back.h"
+#include "relayd/http/mirror.h"
 #include "relayd/http/where.h"
 #include "relayd/loop/workers.h"
 #include "relayd/vhost/front.h"
@@ -275,6 +276,8 @@ static void leave_route(struct http_service *s, struct http_route *r, struct wor
 	if (next != NULL && !next->conf->enabled)
 		while ((first = list_first(&r->seats[w->index].exchanges)) != NULL)
 			exchange_cut_in_route(first);
+	if (next != NULL && !next->conf->enabled)
+		mirror_cut_route(s->desks[w->index], r);
 	http_route_leave(r, w->index);
 }
 

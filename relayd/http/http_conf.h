@@ -22,6 +22,8 @@ struct http_conf {
 	uint32_t backend_idle_ms;     /* a connection waits for a next request */
 	uint32_t backend_idle_max;    /* of them, for each backend and worker */
 	uint32_t drain_ms;            /* what a request that ends early still sends is read for so long */
+	uint64_t mirror_body_max;     /* content of a request that is copied to a mirror pool, bytes */
+	uint32_t mirror_max;          /* copies at once, on each worker */
 	const char *region;           /* of this relay; "": none */
 	const struct http_filters *filters; /* NULL: none */
 	struct mapping_cidrs trusted;       /* proxies in front: what they say of their clients is believed */
@@ -53,6 +55,10 @@ struct http_conf {
 	X(backend_tls, "TLS handshakes with backends that failed")                    \
 	X(aborted, "answers that could not be finished")                              \
 	X(client_gone, "clients that went before their answer was done")              \
+	X(mirrored, "copies of requests sent to mirror pools")                        \
+	X(mirror_answered, "copies that a backend answered; the answer is dropped")   \
+	X(mirror_failed, "copies without an answer: no backend, or an end, or time")  \
+	X(mirror_dropped, "copies not sent: too many, too long, or not whole")        \
 	X(resource, "refused: no memory or descriptor")
 
 enum http_counter {
@@ -64,7 +70,7 @@ enum http_counter {
 
 struct http_counts {
 	uint64_t value[HTTP_COUNTERS_N];
-	uint64_t connections_now, requests_now, backends_now;
+	uint64_t connections_now, requests_now, backends_now, mirrors_now;
 };
 
 #endif

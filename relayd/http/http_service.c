@@ -9,6 +9,7 @@
 #include "relayd/http/h1_front.h"
 #include "relayd/http/h2_front.h"
 #include "relayd/http/http_service_inside.h"
+#include "relayd/http/mirror.h"
 #include "relayd/http/tls_gate.h"
 #include "relayd/loop/workers.h"
 #include "relayd/vhost/front.h"
@@ -96,6 +97,8 @@ static void work_cut(struct worker *w, void *arg)
 		h2_front_cut(h2_front_of(first));
 	while ((first = list_first(&d->tls_gates)) != NULL)
 		tls_gate_cut(tls_gate_of(first));
+	while ((first = list_first(&d->mirrors)) != NULL)
+		mirror_cut(mirror_of(first));
 	while ((first = list_first(&d->backs_all)) != NULL)
 		h1_back_close(h1_back_of_all(first), true);
 }
@@ -165,6 +168,7 @@ void http_service_counts(const struct http_service *s, struct http_counts *out)
 			out->value[k] += __atomic_load_n(&c->value[k], __ATOMIC_RELAXED);
 		out->connections_now += __atomic_load_n(&c->connections_now, __ATOMIC_RELAXED);
 		out->requests_now += __atomic_load_n(&c->requests_now, __ATOMIC_RELAXED);
+		out->mirrors_now += __atomic_load_n(&c->mirrors_now, __ATOMIC_RELAXED);
 		out->backends_now += __atomic_load_n(&c->backends_now, __ATOMIC_RELAXED);
 	}
 }

@@ -124,17 +124,27 @@ const char *http_route_id(const struct http_route *r)
 
 void http_route_enter(struct http_route *r, unsigned worker, struct list *exchange)
 {
-	r->seats[worker].users++;
+	http_route_hold(r, worker);
 	list_push_back(&r->seats[worker].exchanges, exchange);
 	__atomic_fetch_add(&r->tally->in_flight, 1, __ATOMIC_RELAXED);
 }
 
 void http_route_exit(struct http_route *r, unsigned worker, struct list *exchange)
 {
-	struct http_route_seat *s = &r->seats[worker];
-
 	list_remove(exchange);
 	__atomic_fetch_sub(&r->tally->in_flight, 1, __ATOMIC_RELAXED);
+	http_route_let_go(r, worker);
+}
+
+void http_route_hold(struct http_route *r, unsigned worker)
+{
+	r->seats[worker].users++;
+}
+
+void http_route_let_go(struct http_route *r, unsigned worker)
+{
+	struct http_route_seat *s = &r->seats[worker];
+
 	if (--s->users == 0 && s->left)
 		life_unref(&r->life);
 }

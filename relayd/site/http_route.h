@@ -60,6 +60,9 @@ const char *http_route_id(const struct http_route *r);
 /* ---- of a worker ---- */
 void http_route_enter(struct http_route *r, unsigned worker, struct list *exchange);
 void http_route_exit(struct http_route *r, unsigned worker, struct list *exchange); /* may end it */
+/* It stays until it is let go of, with its pools, though no request of it may be under way. */
+void http_route_hold(struct http_route *r, unsigned worker);
+void http_route_let_go(struct http_route *r, unsigned worker); /* may end it */
 void http_route_leave(struct http_route *r, unsigned worker);
 
 #endif
