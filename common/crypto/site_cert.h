@@ -47,6 +47,9 @@ int site_cert_check_key(const char *chain_pem, const char *key_pem, struct err *
 int site_cert_check_ocsp(
 	const char *chain_pem, const void *der, size_t n, int64_t now_ms, int64_t *until_ms, struct err *e) MUST_CHECK;
 
+/* What its CA is asked (RFC 6960), in DER, appended. The chain must hold who signed the leaf: -1 with ERR_VALIDATION and the field "chain". */
+int site_cert_ocsp_request(const char *chain_pem, struct buf *der, struct err *e) MUST_CHECK;
+
 /* A fresh ECDSA key, and the request (PKCS#10, DER, appended) for a certificate of these names. *key_pem: malloc'ed, the caller wipes and frees. */
 int site_cert_request(const char *const *names, size_t n, char **key_pem, struct buf *der, struct err *e) MUST_CHECK;
 /* The certificate that answers tls-alpn-01 (RFC 8737 section 3) for the SHA-256 of a key authorisation. Both malloc'ed PEM. */

@@ -1,3 +1,4 @@
+#include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/crypto/cert_x509.h"
 #include "common/crypto/crypto_err.h"
@@ -84,6 +85,44 @@ int site_cert_check_ocsp(
 		rc = check_answer(answer, chain, now_ms, until_ms, e);
 	OCSP_BASICRESP_free(answer);
 	OCSP_RESPONSE_free(response);
+	cert_x509_free(chain);
+	ERR_clear_error();
+	return rc;
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------------------ */
+
+static bool put_request(OCSP_REQUEST *rq, struct buf *der)
+{
+	unsigned char *p = NULL;
+	const int n = i2d_OCSP_REQUEST(rq, &p);
+
+	if (n > 0)
+		buf_put(der, p, (size_t)n);
+	OPENSSL_free(p);
+	return n > 0 && !der->failed;
+}
+
+/* Without a nonce: CAs answer with what they have made before, for everybody (RFC 5019). */
+int site_cert_ocsp_request(const char *chain_pem, struct buf *der, struct err *e)
+{
+	STACK_OF(X509) *chain = cert_x509_read(chain_pem, e);
+	OCSP_REQUEST *rq = OCSP_REQUEST_new();
+	OCSP_CERTID *id = NULL;
+	int rc = -1;
+
+	if (chain != NULL && sk_X509_num(chain) < 2) {
+		err_set(e, ERR_VALIDATION, "chain", "chain: the certificate of its CA is not in it");
+	} else if (chain != NULL) {
+		id = OCSP_cert_to_id(NULL, sk_X509_value(chain, 0), sk_X509_value(chain, 1));
+		if (rq == NULL || id == NULL || OCSP_request_add0_id(rq, id) == NULL)
+			OCSP_CERTID_free(id);
+		else
+			rc = put_request(rq, der) ? 0 : -1;
+		if (rc != 0)
+			crypto_err(e, ERR_CRYPTO, "make an OCSP request");
+	}
+	OCSP_REQUEST_free(rq);
 	cert_x509_free(chain);
 	ERR_clear_error();
 	return rc;
