@@ -365,6 +365,7 @@ int app_janitor_open(struct app *a, struct err *e)
 	const struct janitor_task tasks[] = {
 		{ "tunnels", 5 * 1000, tick_tunnels, a->tunnels, true },
 		{ "config", 2 * 1000, follow_dynamic, a->dynamic, false },
+		{ "certificates", 5 * 1000, certs_tick, a->certs, true },
 		{ "ticket keys", 60 * 1000, certs_rotate_tickets, a->certs, true },
 		{ "quotas", 1000, tick_quotas, a->tunnels, true },
 		{ "clients", 5 * 1000, tick_clients, a->clients, true },

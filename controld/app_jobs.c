@@ -1,6 +1,7 @@
 /* The parts that work: jobs, which features have some, and the calls to the outside that they make. */
 #include "common/base/err.h"
 #include "controld/app_parts.h"
+#include "controld/certs/certs.h"
 #include "controld/device_login/device_login.h"
 #include "controld/erase_job.h"
 #include "controld/jobs/jobs.h"
@@ -91,6 +92,7 @@ int app_work_open(struct app *a, struct err *e)
 	jobs_add_kinds(a->jobs, (struct job_kinds){ erase_job_kinds, erase_job_kinds_n, a->store });
 	jobs_add_kinds(a->jobs, panels_kinds(a->panels));
 	jobs_add_kinds(a->jobs, mail_kinds(a->mail));
+	jobs_add_kinds(a->jobs, certs_kinds(a->certs));
 	jobs_add_kinds(
 		a->jobs, (struct job_kinds){ device_login_job_kinds, device_login_job_kinds_n, a->device_login });
 	return jobs_start(a->jobs, e) != 0 ? -1 : notify_start(a->notify, e);

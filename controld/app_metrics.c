@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/metrics/metrics.h"
+#include "controld/certs/certs.h"
 #include "controld/cluster/cluster.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
@@ -25,6 +26,7 @@ struct readings {
 	struct fleet_stats fleet;
 	struct watch_stats watch;
 	struct outbound_stats outbound;
+	struct certs_stats certs;
 	uint64_t calls, others, cpu_ms, fds, fds_max, resident_bytes, start_s;
 };
 
@@ -74,19 +76,25 @@ static const struct metric_def defs[] = {
 #define X(member, type, name, help) { name, METRIC_##type, help, NULL, 0 },
 	PROCESS_METRICS(X) OUTBOUND_METRICS(X) CLUSTER_METRICS(X) IDENTITY_METRICS(X)
 #undef X
+#define X(name, what) { "certificates_" #name "_total", METRIC_COUNTER, what, NULL, 0 },
+		CERTS_COUNTERS(X)
+#undef X
 #define X(name, what) { "fleet_" #name "_total", METRIC_COUNTER, what, NULL, 0 },
-		FLEET_COUNTERS(X)
+			FLEET_COUNTERS(X)
 #undef X
 #define X(name, what) { "fleet_" #name, METRIC_GAUGE, what, NULL, 0 },
-			FLEET_GAUGES(X)
+				FLEET_GAUGES(X)
 #undef X
 };
 static const size_t offsets[ARRAY_LEN(defs)] = {
 #define X(member, type, name, help) offsetof(struct readings, member),
 	PROCESS_METRICS(X) OUTBOUND_METRICS(X) CLUSTER_METRICS(X) IDENTITY_METRICS(X)
 #undef X
+#define X(name, what) offsetof(struct readings, certs.name),
+		CERTS_COUNTERS(X)
+#undef X
 #define X(name, what) offsetof(struct readings, fleet.name),
-		FLEET_COUNTERS(X) FLEET_GAUGES(X)
+			FLEET_COUNTERS(X) FLEET_GAUGES(X)
 #undef X
 };
 
@@ -156,6 +164,7 @@ static void on_collect(void *arg)
 	watch_stats(m->sources.watch, &r.watch);
 	r.others = cluster_others(m->sources.cluster);
 	outbound_stats(m->sources.outbound, &r.outbound);
+	certs_stats(m->sources.certs, &r.certs);
 	r.calls = r.outbound.active;
 	for (size_t i = 0; i < ARRAY_LEN(defs); i++) {
 		uint64_t now = *(const uint64_t *)(const void *)((const char *)&r + offsets[i]);

@@ -9,6 +9,7 @@
 #include "common/base/macros.h"
 
 struct app_metrics;
+struct certs;
 struct cluster;
 struct outbound;
 struct err;
@@ -27,6 +28,7 @@ struct app_metrics_sources {
 	struct watch *watch;
 	struct cluster *cluster;
 	struct outbound *outbound;
+	struct certs *certs;
 };
 
 int app_metrics_new(struct app_metrics **out, const struct app_metrics_sources *sources, struct err *e) MUST_CHECK;

@@ -52,6 +52,7 @@ struct app {
 	struct fleet *fleet;
 	struct tunnels *tunnels;
 	struct balancer *balancer;
+	struct outbound *to_ca; /* of certificates; NULL: there is none */
 	struct certs *certs;
 	struct janitor *janitor;
 	struct watch *watch;

@@ -65,6 +65,22 @@ static const char *const log_formats[] = { "text", "json", NULL };
 
 /* clang-format off */
 static const struct conf_key settings_keys[] = {
+	TEXT("acme.ca_file", "CONTROLD_ACME_CA_FILE", NULL, acme.ca_file, "", 0, 4096, 0,
+		"File with certificates that vouch for the certificate authority's own server; empty for those of outbound.ca_file."),
+	TEXT("acme.contact", "CONTROLD_ACME_CONTACT", NULL, acme.contact, "", 0, 254, 0,
+		"Mail address that the certificate authority writes to; empty for none."),
+	TEXT("acme.eab_key", "CONTROLD_ACME_EAB_KEY", NULL, acme.eab_key, "", 0, 680, CONF_SECRET,
+		"Key, in base64url, that binds controld's account there to one elsewhere (external account binding); with acme.eab_kid."),
+	TEXT("acme.eab_kid", "CONTROLD_ACME_EAB_KID", NULL, acme.eab_kid, "", 0, 256, 0,
+		"What the certificate authority calls that key; empty for none."),
+	TIME("acme.relay_wait", "CONTROLD_ACME_RELAY_WAIT", NULL, acme.relay_wait_ms, "60s", 1000, 10 * MINUTE, 0,
+		"How long relays may take to confirm what they are to answer; the certificate authority is told only then."),
+	TIME("acme.retry", "CONTROLD_ACME_RETRY", NULL, acme.retry_ms, "10m", 100, DAY, 0,
+		"From the first failure to get a certificate to the next attempt, doubled each time, at most 6 hours; a tenth of it before the certificate authority was told to look."),
+	SWITCH("acme.terms_agreed", "CONTROLD_ACME_TERMS_AGREED", NULL, acme.terms_agreed, "false", 0,
+		"Whether the terms of service of that certificate authority are agreed to."),
+	TEXT("acme.url", "CONTROLD_ACME_URL", NULL, acme.url, "", 0, 500, 0,
+		"Directory (RFC 8555) of the certificate authority that gives certificates of source acme; empty for none."),
 	TEXT("admin.api_key", "CONTROLD_ADMIN_API_KEY", "BACKEND_API_KEY", admin.api_key, "", 0, 256, CONF_SECRET,
 		"An API key with every right, made at start if it is not there."),
 	TEXT("admin.email", "CONTROLD_ADMIN_EMAIL", NULL, admin.email, "admin@localhost", 1, 254, 0,
@@ -448,6 +464,12 @@ static void check_together(const struct settings *s, struct err_list *errs)
 	if ((*s->http.tls_cert == '\0') != (*s->http.tls_key == '\0'))
 		err_list_add(errs, ERR_VALIDATION, "http.tls_key", "required", s->http.tls_key,
 			"http.tls_cert and http.tls_key: both or none must be set");
+	if (*s->acme.url != '\0' && !str_starts(s->acme.url, "https://"))
+		err_list_add(errs, ERR_VALIDATION, "acme.url", "format", s->acme.url,
+			"acme.url: '%s' must begin with https://", s->acme.url);
+	if ((*s->acme.eab_kid == '\0') != (*s->acme.eab_key == '\0'))
+		err_list_add(errs, ERR_VALIDATION, "acme.eab_key", "required", "***",
+			"acme.eab_kid and acme.eab_key: both or none must be set");
 	if (s->tunnels.port_min > s->tunnels.port_max)
 		err_list_add(errs, ERR_VALIDATION, "tunnels.port_min", "range", NULL,
 			"tunnels.port_min: %llu must not be above tunnels.port_max %llu",

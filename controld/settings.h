@@ -1,14 +1,14 @@
 /*
  * settings - what an operator may choose about controld: one table, one struct.
  *
- * Owner:  app; a reload loads a second one and takes over what may change.
- * Units:  sizes in bytes, durations in milliseconds, as the table says.
+ * Owner: app; a reload loads a second one and takes over what may change. Units: bytes, milliseconds, as the table says.
  */
 #ifndef PORTWAY_CONTROLD_SETTINGS_H
 #define PORTWAY_CONTROLD_SETTINGS_H
 
 #include "common/base/macros.h"
 #include "common/conf/conf.h"
+#include "controld/acme/acme_settings.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,7 +21,7 @@ struct settings {
 	char *data_dir;
 	char *master_key;       /* hex, or "" for the file in data_dir */
 	char *master_keys_also; /* by comma */
-
+	struct acme_settings acme;
 	struct {
 		char *email, *password, *api_key;
 	} admin;

@@ -1,10 +1,12 @@
 #include "controld/certs/certificate.h"
 
 #include "common/base/buf.h"
+#include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/jsonw.h"
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
+#include "controld/certs/answer.h"
 #include "controld/store/changes.h"
 #include "controld/store/erasure.h"
 #include "controld/store/secrets.h"
@@ -15,8 +17,10 @@
 #define COLUMNS                                                                                                    \
 	"c.id, c.tenant_id, c.user_id, c.name, c.names, c.chain, c.ocsp, c.ocsp_until_ms, c.issuer, c.key_type, "  \
 	"c.serial, c.fingerprint, c.not_before_ms, c.not_after_ms, c.version, c.seq, c.created_ms, c.updated_ms, " \
-	"c.private_key"
-#define COL_KEY 18
+	"c.private_key, c.must_staple, c.ocsp_url, c.ocsp_due_ms, c.ocsp_failures, c.ocsp_error, " ORDER_COLUMNS
+#define COL_KEY   18
+#define COL_ORDER 24
+#define FROM      " FROM certificates c LEFT JOIN certificate_orders o ON o.certificate_id = c.id "
 
 enum {
 	SQL_INSERT,
@@ -30,6 +34,8 @@ enum {
 	SQL_OWNED,
 	SQL_STALE,
 	SQL_RESEAL,
+	SQL_UPDATE_OCSP,
+	SQL_OCSP_DUE,
 };
 static const char stale[] =
 	"SELECT id, private_key FROM certificates WHERE substr(private_key, 1, 5) <> ?1 ORDER BY id LIMIT ?2";
@@ -38,30 +44,39 @@ static const char *const sql[] = {
 	[SQL_INSERT] =
 		"INSERT INTO certificates (id, tenant_id, user_id, name, names, chain, ocsp, ocsp_until_ms, issuer, "
 		"key_type, serial, fingerprint, not_before_ms, not_after_ms, version, seq, created_ms, updated_ms, "
-		"private_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, "
-		"?19)",
+		"private_key, must_staple, ocsp_url, ocsp_due_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+		"?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
 	[SQL_INSERT_NAME] = "INSERT INTO certificate_names (certificate_id, tenant_id, name) VALUES (?1, ?2, ?3) "
 			    "ON CONFLICT DO NOTHING",
 	[SQL_UPDATE] =
 		"UPDATE certificates SET name = ?2, names = ?3, chain = ?4, ocsp = ?5, ocsp_until_ms = ?6, issuer "
 		"= ?7, key_type = ?8, serial = ?9, fingerprint = ?10, not_before_ms = ?11, not_after_ms = ?12, "
-		"version = ?13, seq = ?14, updated_ms = ?15, private_key = ?16 WHERE id = ?1",
+		"version = ?13, seq = ?14, updated_ms = ?15, private_key = ?16, must_staple = ?17, ocsp_url = ?18, "
+		"ocsp_due_ms = ?19 WHERE id = ?1",
 	[SQL_DELETE] = "DELETE FROM certificates WHERE id = ?1",
 	[SQL_DELETE_NAMES] = "DELETE FROM certificate_names WHERE certificate_id = ?1",
-	[SQL_GET] = "SELECT " COLUMNS " FROM certificates c WHERE (?1 = '' OR c.tenant_id = ?1) AND c.id = ?2",
+	[SQL_GET] = "SELECT " COLUMNS FROM "WHERE (?1 = '' OR c.tenant_id = ?1) AND c.id = ?2",
 	[SQL_LIST] =
-		"SELECT " COLUMNS " FROM certificates c WHERE (?1 = '' OR c.tenant_id = ?1) AND c.id > ?2 AND (?3 = '' "
+		"SELECT " COLUMNS FROM "WHERE (?1 = '' OR c.tenant_id = ?1) AND c.id > ?2 AND (?3 = '' "
 		"OR c.id IN (SELECT certificate_id FROM certificate_names WHERE name = ?3)) ORDER BY c.id LIMIT ?4",
 	[SQL_COUNT] = "SELECT count(*) FROM certificates WHERE tenant_id = ?1",
 	[SQL_OWNED] = "SELECT id FROM certificates WHERE tenant_id = ?1 LIMIT 1",
 	[SQL_STALE] = stale,
 	[SQL_RESEAL] = reseal,
+	[SQL_UPDATE_OCSP] =
+		"UPDATE certificates SET must_staple = ?2, ocsp_url = ?3, ocsp_due_ms = ?4, ocsp_failures = "
+		"?5, ocsp_error = ?6 WHERE id = ?1",
+	[SQL_OCSP_DUE] =
+		"SELECT id, tenant_id FROM certificates WHERE ocsp_due_ms <= ?1 AND not_after_ms > ?1 ORDER BY "
+		"ocsp_due_ms, id LIMIT ?2",
 };
 const struct sql_table certificate_sql = { "certificate", sql, ARRAY_LEN(sql) };
 
 #define SEALED_FOR "certificate-key:"
 const struct sealed_column certificate_sealed[] = {
 	{ "certificates.private_key", SEALED_FOR, false, stale, reseal },
+	{ "certificate_orders.request", ORDER_SEALED_FOR, false, order_stale, order_reseal },
+	{ "certificate_answers.body", ANSWER_SEALED_FOR, false, answer_stale, answer_reseal },
 };
 const size_t certificate_sealed_n = ARRAY_LEN(certificate_sealed);
 
@@ -132,6 +147,11 @@ int certificate_take(struct certificate *c, const char *chain, const char *key, 
 	if (rc == 0) {
 		certificate_fini(c);
 		now.ocsp_until_ms = 0;
+		now.must_staple = info->must_staple;
+		now.ocsp_due_ms = 0;
+		now.ocsp_failures = 0;
+		now.ocsp_error[0] = '\0';
+		(void)str_copy(now.ocsp_url, sizeof now.ocsp_url, info->ocsp_url);
 		now.not_before_ms = info->leaf.not_before_ms;
 		now.not_after_ms = info->leaf.not_after_ms;
 		(void)str_copy(now.issuer, sizeof now.issuer, info->issuer);
@@ -144,6 +164,25 @@ int certificate_take(struct certificate *c, const char *chain, const char *key, 
 	}
 	free(info);
 	return rc;
+}
+
+int certificate_want(struct certificate *c, const char *names, struct err *e)
+{
+	certificate_fini(c);
+	c->names = strdup(names);
+	c->chain = strdup("");
+	c->key = strdup("");
+	c->ocsp = strdup("");
+	if (c->names != NULL && c->chain != NULL && c->key != NULL && c->ocsp != NULL)
+		return 0;
+	certificate_fini(c);
+	return err_set(e, ERR_NOMEM, NULL, "certificate: out of memory");
+}
+
+/* Clients that know the mark of RFC 7633 turn away from a server that shows such a certificate alone. */
+bool certificate_is_ready(const struct certificate *c)
+{
+	return c->chain[0] != '\0' && (!c->must_staple || c->ocsp[0] != '\0');
 }
 
 int certificate_take_ocsp(struct certificate *c, const void *der, size_t n, int64_t now_ms, struct err *e)
@@ -164,11 +203,12 @@ int certificate_take_ocsp(struct certificate *c, const void *der, size_t n, int6
 	return 0;
 }
 
-int certificate_each_name(const struct certificate *c, int (*fn)(const char *name, void *arg), void *arg)
+/* Of a list by comma. */
+static int each_of(const char *list, int (*fn)(const char *name, void *arg), void *arg)
 {
 	char one[HOST_NAME_SIZE];
 
-	for (const char *p = c->names; *p != '\0';) {
+	for (const char *p = list; *p != '\0';) {
 		const size_t n = strcspn(p, ",");
 		int rc;
 
@@ -178,6 +218,11 @@ int certificate_each_name(const struct certificate *c, int (*fn)(const char *nam
 		p += n + (p[n] == ',');
 	}
 	return 0;
+}
+
+int certificate_each_name(const struct certificate *c, int (*fn)(const char *name, void *arg), void *arg)
+{
+	return each_of(c->names, fn, arg);
 }
 
 /* ---- rows --------------------------------------------------------------------------------------------------------- */
@@ -242,7 +287,8 @@ int certificate_insert(struct db *tx, const struct certificate *c, struct err *e
 			bind_s(c->name), bind_s(c->names), bind_s(c->chain), bind_s(c->ocsp), bind_i(c->ocsp_until_ms),
 			bind_s(c->issuer), bind_s(c->key_type), bind_s(c->serial), bind_s(c->fingerprint),
 			bind_i(c->not_before_ms), bind_i(c->not_after_ms), bind_i(c->version), bind_i(c->seq),
-			bind_i(c->created_ms), bind_i(c->updated_ms), bind_b(key.data, key.len));
+			bind_i(c->created_ms), bind_i(c->updated_ms), bind_b(key.data, key.len), bind_i(c->must_staple),
+			bind_s(c->ocsp_url), bind_i(c->ocsp_due_ms));
 	buf_free(&key);
 	return rc < 0 ? -1 : write_names(tx, c, e);
 }
@@ -256,14 +302,16 @@ int certificate_update(struct db *tx, const struct certificate *c, struct err *e
 		rc = db_exec(tx, sql[SQL_UPDATE], e, bind_s(c->id), bind_s(c->name), bind_s(c->names), bind_s(c->chain),
 			bind_s(c->ocsp), bind_i(c->ocsp_until_ms), bind_s(c->issuer), bind_s(c->key_type),
 			bind_s(c->serial), bind_s(c->fingerprint), bind_i(c->not_before_ms), bind_i(c->not_after_ms),
-			bind_i(c->version), bind_i(c->seq), bind_i(c->updated_ms), bind_b(key.data, key.len));
+			bind_i(c->version), bind_i(c->seq), bind_i(c->updated_ms), bind_b(key.data, key.len),
+			bind_i(c->must_staple), bind_s(c->ocsp_url), bind_i(c->ocsp_due_ms));
 	buf_free(&key);
 	return rc < 0 ? -1 : write_names(tx, c, e);
 }
 
 int certificate_delete(struct db *tx, const char *id, struct err *e)
 {
-	if (db_exec(tx, sql[SQL_DELETE_NAMES], e, bind_s(id)) < 0)
+	if (db_exec(tx, sql[SQL_DELETE_NAMES], e, bind_s(id)) < 0 || order_delete(tx, id, e) != 0 ||
+		answer_clear(tx, id, clock_wall_ms(), e) != 0)
 		return -1;
 	return MIN(db_exec(tx, sql[SQL_DELETE], e, bind_s(id)), 0);
 }
@@ -303,6 +351,12 @@ static int load(struct certificate *c, struct query *q, struct err *e)
 	c->seq = query_int(q, 15);
 	c->created_ms = query_int(q, 16);
 	c->updated_ms = query_int(q, 17);
+	c->must_staple = query_int(q, 19) != 0;
+	load_text(c->ocsp_url, sizeof c->ocsp_url, q, 20);
+	c->ocsp_due_ms = query_int(q, 21);
+	c->ocsp_failures = query_int(q, 22);
+	load_text(c->ocsp_error, sizeof c->ocsp_error, q, 23);
+	order_load(&c->order, q, COL_ORDER);
 	if (c->names != NULL && c->chain != NULL && c->ocsp != NULL)
 		return 0;
 	certificate_fini(c);
@@ -350,6 +404,28 @@ int certificate_list(struct db *db, const struct certificate_filter *f, certific
 	return MIN(rc, 0);
 }
 
+int certificate_update_ocsp(struct db *tx, const struct certificate *c, struct err *e)
+{
+	return MIN(db_exec(tx, sql[SQL_UPDATE_OCSP], e, bind_s(c->id), bind_i(c->must_staple), bind_s(c->ocsp_url),
+			   bind_i(c->ocsp_due_ms), bind_i(c->ocsp_failures), bind_s(c->ocsp_error)),
+		0);
+}
+
+int certificate_ocsp_due(struct db *db, int64_t now_ms, unsigned limit,
+	int (*fn)(const char *id, const char *tenant_id, void *arg), void *arg, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql[SQL_OCSP_DUE], e, bind_i(now_ms), bind_i(limit)) != 0)
+		return -1;
+	while ((rc = query_next(q, e)) == 1)
+		if (fn(query_text(q, 0), query_text(q, 1), arg) != 0)
+			break;
+	query_end(q);
+	return MIN(rc, 0);
+}
+
 int certificate_count(struct db *db, const char *tenant_id, int64_t *n, struct err *e)
 {
 	struct query *q;
@@ -373,9 +449,32 @@ static int on_printed(const char *name, void *arg)
 
 static const char *status_of(const struct certificate *c, int64_t now_ms)
 {
+	if (c->chain[0] == '\0')
+		return c->order.failures > 0 ? "failing" : "pending";
 	if (c->not_after_ms <= now_ms)
 		return "expired";
-	return c->not_before_ms > now_ms ? "not_yet_valid" : "valid";
+	if (c->not_before_ms > now_ms)
+		return "not_yet_valid";
+	return certificate_is_ready(c) ? "valid" : "waits_for_ocsp";
+}
+
+static bool is_ordered(const struct certificate *c)
+{
+	return c->order.certificate_id[0] != '\0';
+}
+
+/* How it goes on by itself. */
+static void print_order(struct buf *b, const struct certificate *c)
+{
+	jsonw_time(b, "renew_at", is_ordered(c) ? c->order.due_ms : 0);
+	jsonw_int(b, "failures", c->order.failures);
+	jsonw_str_or_null(b, "error", c->order.error);
+	jsonw_time(b, "error_at", c->order.error_ms);
+	jsonw_array(b, "waiting_for");
+	(void)each_of(c->order.waiting, on_printed, b);
+	jsonw_end_array(b);
+	jsonw_str_or_null(b, "ocsp_url", c->ocsp_url);
+	jsonw_str_or_null(b, "ocsp_error", c->ocsp_error);
 }
 
 /* What does not change by itself. */
@@ -388,10 +487,13 @@ static void print_own(struct buf *b, const struct certificate *c)
 	jsonw_array(b, "names");
 	(void)certificate_each_name(c, on_printed, b);
 	jsonw_end_array(b);
+	jsonw_str(b, "source", is_ordered(c) ? "acme" : "own");
+	jsonw_str_or_null(b, "challenge", is_ordered(c) ? order_challenge_name(c->order.challenge) : "");
 	jsonw_str(b, "issuer", c->issuer);
 	jsonw_str(b, "key_type", c->key_type);
 	jsonw_str(b, "serial", c->serial);
 	jsonw_str(b, "fingerprint", c->fingerprint);
+	jsonw_bool(b, "must_staple", c->must_staple);
 	jsonw_time(b, "not_before", c->not_before_ms);
 	jsonw_time(b, "not_after", c->not_after_ms);
 	jsonw_time(b, "ocsp_until", c->ocsp_until_ms);
@@ -404,6 +506,7 @@ void certificate_print(struct buf *b, const struct certificate *c, int64_t now_m
 {
 	jsonw_object(b, NULL);
 	print_own(b, c);
+	print_order(b, c);
 	jsonw_str(b, "status", status_of(c, now_ms));
 	jsonw_str(b, "chain", c->chain);
 	jsonw_end_object(b);
@@ -466,4 +569,5 @@ static int erase(
 	return MIN(rc, 0);
 }
 
-const struct erasure certificate_erasure = { "certificate", "certificates,certificate_names", erase };
+const struct erasure certificate_erasure = { "certificate",
+	"certificates,certificate_names,certificate_orders,certificate_answers", erase };

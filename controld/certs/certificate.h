@@ -10,6 +10,7 @@
 
 #include "common/base/macros.h"
 #include "common/crypto/site_cert.h"
+#include "controld/certs/order.h"
 #include "controld/store/reseal.h"
 #include "controld/store/store.h"
 #include "proto/cert_conf.h"
@@ -31,14 +32,20 @@ struct certificate {
 	char user_id[PROTO_ID_SIZE]; /* "" when an API key of no user brought it */
 	char name[CERTIFICATE_NAME_MAX + 1];
 	char *names; /* that it is good for, as patterns of host names, by comma */
-	char *chain; /* PEM, leaf first */
+	char *chain; /* PEM, leaf first; "": there is none yet */
 	char *key;   /* PEM; NULL where it was not asked for */
 	char *ocsp;  /* what its CA says of it, DER in base64url; "": nothing */
 	int64_t ocsp_until_ms;
 	char issuer[128], key_type[24], serial[48], fingerprint[CERT_FINGERPRINT_SIZE];
 	int64_t not_before_ms, not_after_ms;
-	int64_t version; /* of the row */
-	int64_t seq;     /* of its newest change in the log */
+	bool must_staple;    /* it is of no use without what its CA says of it */
+	char ocsp_url[256];  /* where its CA says it; "": nowhere */
+	int64_t ocsp_due_ms; /* when to ask next */
+	int64_t ocsp_failures;
+	char ocsp_error[256];
+	struct order order; /* where it comes from; read with it, but written apart (order.h) */
+	int64_t version;    /* of the row */
+	int64_t seq;        /* of its newest change in the log */
 	int64_t created_ms, updated_ms;
 };
 
@@ -50,6 +57,10 @@ void certificate_fini(struct certificate *c);
  */
 int certificate_take(
 	struct certificate *c, const char *chain, const char *key, int64_t now_ms, struct err *e) MUST_CHECK;
+/* Its names are those that it is wanted for; there is no chain yet. names: as host_name_take() writes them, by comma. */
+int certificate_want(struct certificate *c, const char *names, struct err *e) MUST_CHECK;
+/* Relays can show it. */
+bool certificate_is_ready(const struct certificate *c);
 /* A response of its CA, in DER. -1 with the field "ocsp": it is about another certificate, not signed by its CA, or over. */
 int certificate_take_ocsp(struct certificate *c, const void *der, size_t n, int64_t now_ms, struct err *e) MUST_CHECK;
 /* Each of its names; fn: 0 goes on. */
@@ -71,6 +82,11 @@ struct certificate_filter {
 };
 int certificate_list(
 	struct db *db, const struct certificate_filter *f, certificate_fn fn, void *arg, struct err *e) MUST_CHECK;
+/* When its CA was to be asked: what came of it; operational. */
+int certificate_update_ocsp(struct db *tx, const struct certificate *c, struct err *e) MUST_CHECK;
+/* Ids of those whose CA is to be asked, at most limit; fn runs no statement. */
+int certificate_ocsp_due(struct db *db, int64_t now_ms, unsigned limit,
+	int (*fn)(const char *id, const char *tenant_id, void *arg), void *arg, struct err *e) MUST_CHECK;
 int certificate_count(struct db *db, const char *tenant_id, int64_t *n, struct err *e) MUST_CHECK;
 
 /* As the API prints it. */

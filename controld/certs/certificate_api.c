@@ -131,6 +131,12 @@ static int take_ocsp(struct changing *ch, struct err *e)
 	return rc;
 }
 
+static int missing(const char *field, struct err *e)
+{
+	err_set(e, ERR_MISSING_FIELD, field, "%s: is required", field);
+	return err_detail(e, "required", NULL);
+}
+
 /* Chain and key come together: neither is of use with the other's old part. */
 static int take(struct changing *ch, struct err *e)
 {
@@ -146,6 +152,103 @@ static int take(struct changing *ch, struct err *e)
 	return take_ocsp(ch, e);
 }
 
+/* What comes from its owner comes with its chain. */
+static int take_own(struct changing *ch, struct err *e)
+{
+	static const char *const others[] = { "names", "challenge" };
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (json_object_get(request_body(ch->rq), others[i]) != NULL)
+			return err_set(e, ERR_VALIDATION, others[i],
+				"%s: is for source 'acme'; the chain has its own names", others[i]);
+	if (text(ch->rq, "chain") == NULL)
+		return missing("chain", e);
+	if (text(ch->rq, "key") == NULL)
+		return missing("key", e);
+	return take(ch, e);
+}
+
+/* ---- from a CA by itself ------------------------------------------------------------------------------------------ */
+
+static int take_name(char dst[HOST_NAME_SIZE], const char *s, struct err *e)
+{
+	if (s[0] == '*')
+		return err_set(e, ERR_VALIDATION, "names",
+			"names: '%.80s' is a wildcard: a CA gives one for dns-01 only, which is not done here", s);
+	if (host_name_take(dst, s, strlen(s)) != 0 || strchr(dst, '.') == NULL)
+		return err_set(e, ERR_VALIDATION, "names",
+			"names: '%.80s' is no host name of two labels or more, such as www.example.org", s);
+	return 0;
+}
+
+/* By comma, each once. */
+static int take_names(const json_t *names, char *dst, struct err *e)
+{
+	char one[HOST_NAME_SIZE], framed[HOST_NAME_SIZE + 2], all[CERTIFICATE_NAMES_SIZE + 2] = ",";
+	size_t n = 1, i;
+	const json_t *name;
+
+	if (json_array_size(names) == 0)
+		return missing("names", e);
+	json_array_foreach(names, i, name)
+	{
+		if (take_name(one, json_string_value(name), e) != 0)
+			return -1;
+		(void)str_fmt(framed, sizeof framed, ",%s,", one);
+		if (strstr(all, framed) != NULL)
+			continue;
+		(void)str_fmt(all + n, sizeof all - n, "%s,", one);
+		n += strlen(all + n);
+	}
+	all[n - 1] = '\0';
+	return str_copy(dst, CERTIFICATE_NAMES_SIZE, all + 1);
+}
+
+static int refuse_own(const struct request *rq, struct err *e)
+{
+	static const char *const others[] = { "chain", "key", "ocsp" };
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (text(rq, others[i]) != NULL)
+			return err_set(e, ERR_VALIDATION, others[i], "%s: comes from the CA, as the source is 'acme'",
+				others[i]);
+	return 0;
+}
+
+static int take_acme(struct changing *ch, struct err *e)
+{
+	const char *challenge = text(ch->rq, "challenge"), *name = text(ch->rq, "name");
+	char *names;
+	int rc;
+
+	if (ch->certs->conf.ca == NULL)
+		return err_set(e, ERR_VALIDATION, "source",
+			"source: 'acme' needs a certificate authority, and none is set (acme.url)");
+	if (refuse_own(ch->rq, e) != 0)
+		return -1;
+	if ((names = malloc(CERTIFICATE_NAMES_SIZE)) == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "certificate: out of memory");
+	rc = take_names(json_object_get(request_body(ch->rq), "names"), names, e);
+	if (rc == 0)
+		rc = certificate_want(&ch->c, names, e);
+	free(names);
+	if (rc != 0)
+		return -1;
+	if (name != NULL)
+		(void)str_copy(ch->c.name, sizeof ch->c.name, name);
+	(void)str_copy(ch->c.order.certificate_id, sizeof ch->c.order.certificate_id, ch->c.id);
+	(void)str_copy(ch->c.order.tenant_id, sizeof ch->c.order.tenant_id, ch->c.tenant_id);
+	ch->c.order.due_ms = ch->now_ms;
+	return order_challenge_parse(challenge != NULL ? challenge : "http-01", &ch->c.order.challenge);
+}
+
+static bool is_acme(const struct certificate *c)
+{
+	return c->order.certificate_id[0] != '\0';
+}
+
+/* ---- changes ------------------------------------------------------------------------------------------------------ */
+
 static int work_create(struct db *tx, void *arg, struct err *e)
 {
 	struct changing *ch = arg;
@@ -156,7 +259,13 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 		return -1;
 	if (most != 0 && n >= most)
 		return err_set(e, ERR_CONFLICT, NULL, "the tenant has %u certificates, which is the most", most);
-	return log_change(tx, ch, "create", "", e) != 0 ? -1 : certificate_insert(tx, &ch->c, e);
+	if (log_change(tx, ch, "create", "", e) != 0 || certificate_insert(tx, &ch->c, e) != 0)
+		return -1;
+	if (is_acme(&ch->c))
+		return order_insert(tx, &ch->c.order, e) != 0
+		               ? -1
+		               : certs_issue_in(ch->certs, tx, ch->c.id, ch->c.tenant_id, NULL, e);
+	return ch->c.ocsp_url[0] != '\0' ? certs_ocsp_in(ch->certs, tx, ch->c.id, ch->c.tenant_id, e) : 0;
 }
 
 static int api_create(void *feature, struct request *rq, struct reply *rp, struct err *e)
@@ -170,7 +279,7 @@ static int api_create(void *feature, struct request *rq, struct reply *rp, struc
 	(void)str_copy(ch.c.user_id, sizeof ch.c.user_id, who->user_id);
 	ch.c.version = 1;
 	ch.c.created_ms = ch.c.updated_ms = ch.now_ms;
-	rc = take(&ch, e);
+	rc = str_eq(text(rq, "source"), "acme") ? take_acme(&ch, e) : take_own(&ch, e);
 	if (rc == 0)
 		rc = store_write(ch.certs->store, STORE_LOGGED, work_create, &ch, e);
 	if (rc == 0)
@@ -205,18 +314,35 @@ static const char *fields_of(const struct request *rq, char dst[64])
 	return dst;
 }
 
+/* Where it comes from and what for stays. */
+static int refuse_fixed(const struct changing *ch, struct err *e)
+{
+	static const char *const fixed[] = { "source", "names", "challenge" };
+
+	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
+		if (json_object_get(request_body(ch->rq), fixed[i]) != NULL)
+			return err_set(e, ERR_VALIDATION, fixed[i],
+				"%s: cannot be changed; make another certificate, and delete this one when it is there",
+				fixed[i]);
+	return is_acme(&ch->c) ? refuse_own(ch->rq, e) : 0;
+}
+
 static int work_update(struct db *tx, void *arg, struct err *e)
 {
 	struct changing *ch = arg;
 	char fields[64];
 
-	if (begin(tx, ch, e) != 0 || take(ch, e) != 0)
+	if (begin(tx, ch, e) != 0 || refuse_fixed(ch, e) != 0 || take(ch, e) != 0)
 		return -1;
 	ch->c.version++;
 	ch->c.updated_ms = ch->now_ms;
 	if (log_change(tx, ch, "update", fields_of(ch->rq, fields), e) != 0)
 		return -1;
-	return certificate_update(tx, &ch->c, e);
+	if (certificate_update(tx, &ch->c, e) != 0)
+		return -1;
+	return text(ch->rq, "chain") != NULL && ch->c.ocsp_url[0] != '\0'
+	               ? certs_ocsp_in(ch->certs, tx, ch->c.id, ch->c.tenant_id, e)
+	               : 0;
 }
 
 static int api_update(void *feature, struct request *rq, struct reply *rp, struct err *e)
@@ -250,30 +376,77 @@ static int api_delete(void *feature, struct request *rq, struct reply *rp, struc
 	return rc;
 }
 
+struct renewing {
+	struct changing ch;
+	char job_id[RAND_ID_SIZE];
+};
+
+static int work_renew(struct db *tx, void *arg, struct err *e)
+{
+	struct renewing *r = arg;
+	struct certificate *c = &r->ch.c;
+
+	if (begin(tx, &r->ch, e) != 0)
+		return -1;
+	if (!is_acme(c))
+		return err_set(e, ERR_CONFLICT, NULL, "the certificate is its owner's to renew (source 'own')");
+	if (order_want(tx, c->id, r->ch.now_ms, e) != 0 || log_change(tx, &r->ch, "renew", "", e) != 0)
+		return -1;
+	return certs_issue_in(r->ch.certs, tx, c->id, c->tenant_id, r->job_id, e);
+}
+
+static int api_renew(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	struct renewing r = { .ch = { .certs = feature, .rq = rq, .now_ms = clock_wall_ms() } };
+	int rc = store_write(r.ch.certs->store, STORE_LOGGED, work_renew, &r, e);
+
+	if (rc == 0)
+		reply_json(rp, 202, json_pack("{s:s}", "job_id", r.job_id));
+	certificate_fini(&r.ch.c);
+	return rc;
+}
+
 /* ---- schema and routes -------------------------------------------------------------------------------------------- */
+
+static const char *const sources[] = { "own", "acme", NULL };
+static const char *const challenges[] = { "http-01", "tls-alpn-01", NULL };
+static const char *const statuses[] = { "pending", "failing", "valid", "not_yet_valid", "waits_for_ocsp", "expired",
+	NULL };
 
 static const struct schema_field fields[] = {
 	{ .name = "id", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY },
 	{ .name = "tenant_id", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY },
 	{ .name = "user_id", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY | SCHEMA_NULLABLE },
 	{ .name = "name", .type = SCHEMA_STRING, .max = CERTIFICATE_NAME_MAX, .help = "for people" },
+	{ .name = "source",
+		.type = SCHEMA_STRING,
+		.choices = sources,
+		.help = "own: chain and key are given here; acme: the CA of acme.url gives and renews it" },
+	{ .name = "names",
+		.type = SCHEMA_ARRAY,
+		.item_type = SCHEMA_STRING,
+		.max = ACME_ORDER_NAMES,
+		.help = "acme: hosts that it is wanted for, each served by a route with ssl_enabled; no wildcards" },
+	{ .name = "challenge",
+		.type = SCHEMA_STRING,
+		.flags = SCHEMA_NULLABLE,
+		.choices = challenges,
+		.help = "acme: what relays show the CA: http-01 at port 80 (the default), tls-alpn-01 at port 443" },
 	{ .name = "chain",
 		.type = SCHEMA_STRING,
-		.flags = SCHEMA_REQUIRED,
 		.min = 1,
 		.max = CERT_CHAIN_PEM_MAX,
-		.help = "PEM: the site's certificate first, then those that lead to its CA" },
+		.help = "own: PEM: the site's certificate first, then those that lead to its CA" },
 	{ .name = "key",
 		.type = SCHEMA_STRING,
-		.flags = SCHEMA_REQUIRED | SCHEMA_SECRET,
+		.flags = SCHEMA_SECRET,
 		.min = 1,
 		.max = CERT_KEY_PEM_MAX,
-		.help = "PEM, without pass phrase: its private key, which is never shown" },
+		.help = "own: PEM, without pass phrase: its private key, which is never shown" },
 	{ .name = "ocsp",
 		.type = SCHEMA_STRING,
 		.max = 2 * CERT_OCSP_MAX,
 		.help = "what its CA says of it (RFC 6960), DER in base64url; shown to visitors until it is over" },
-	{ .name = "names", .type = SCHEMA_ARRAY, .flags = SCHEMA_READ_ONLY, .item_type = SCHEMA_STRING },
 	{ .name = "issuer", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY },
 	{ .name = "key_type", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY },
 	{ .name = "serial", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY },
@@ -281,7 +454,35 @@ static const struct schema_field fields[] = {
 	{ .name = "not_before", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY },
 	{ .name = "not_after", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY },
 	{ .name = "ocsp_until", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY | SCHEMA_NULLABLE },
-	{ .name = "status", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY, .help = "valid, not_yet_valid, expired" },
+	{ .name = "must_staple",
+		.type = SCHEMA_BOOL,
+		.flags = SCHEMA_READ_ONLY,
+		.help = "of no use without OCSP (RFC 7633): relays get it when its CA has answered" },
+	{ .name = "renew_at",
+		.type = SCHEMA_STRING,
+		.flags = SCHEMA_READ_ONLY | SCHEMA_NULLABLE,
+		.help = "acme: when the next one is wanted: after two thirds of its life" },
+	{ .name = "failures", .type = SCHEMA_INT, .flags = SCHEMA_READ_ONLY, .help = "acme: since the last one came" },
+	{ .name = "error",
+		.type = SCHEMA_STRING,
+		.flags = SCHEMA_READ_ONLY | SCHEMA_NULLABLE,
+		.help = "the last of these" },
+	{ .name = "error_at", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY | SCHEMA_NULLABLE },
+	{ .name = "waiting_for",
+		.type = SCHEMA_ARRAY,
+		.flags = SCHEMA_READ_ONLY,
+		.item_type = SCHEMA_STRING,
+		.help = "acme: relays that have not confirmed what they are to answer the CA" },
+	{ .name = "ocsp_url", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY | SCHEMA_NULLABLE },
+	{ .name = "ocsp_error",
+		.type = SCHEMA_STRING,
+		.flags = SCHEMA_READ_ONLY | SCHEMA_NULLABLE,
+		.help = "why its CA's last answer was not taken" },
+	{ .name = "status",
+		.type = SCHEMA_STRING,
+		.flags = SCHEMA_READ_ONLY,
+		.choices = statuses,
+		.help = "acme: pending or failing until the first has come" },
 	{ .name = "version", .type = SCHEMA_INT, .flags = SCHEMA_READ_ONLY },
 	{ .name = "created_at", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY },
 	{ .name = "updated_at", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY },
@@ -293,6 +494,11 @@ static const struct schema_field list_fields[] = {
 	{ .name = "cursor", .type = SCHEMA_STRING },
 	{ .name = "host", .type = SCHEMA_STRING, .max = HOST_NAME_SIZE, .help = "only those with this very name" },
 };
+static const struct schema_field renewal_fields[] = {
+	{ .name = "job_id", .type = SCHEMA_STRING, .help = "the job that does it, which may have been there" },
+};
+static const struct schema renewal = { "CertificateRenewal", renewal_fields, ARRAY_LEN(renewal_fields), false };
+
 static const struct schema list_query = { NULL, list_fields, ARRAY_LEN(list_fields), false };
 
 #define GET    "GET"
@@ -304,11 +510,13 @@ const struct route certificate_rows[] = {
 	{ GET, "/api/v1/certificates", PERM_READ, LANE_DB, &list_query, NULL, NULL, 200, 0, api_list,
 		"List certificates", "Certificates" },
 	{ POST, "/api/v1/certificates", PERM_WRITE, LANE_DB, NULL, &schema, &schema, 201, 0, api_create,
-		"Add a certificate and its private key", "Certificates" },
+		"Add a certificate and its private key, or have one given by a CA", "Certificates" },
 	{ GET, "/api/v1/certificates/{id}", PERM_READ, LANE_DB, NULL, NULL, &schema, 200, 0, api_get,
 		"Show one certificate, without its key", "Certificates" },
 	{ PUT, "/api/v1/certificates/{id}", PERM_WRITE, LANE_DB, NULL, &schema, &schema, 200, ROUTE_PARTIAL, api_update,
 		"Replace chain and key; relays show the new one from their next handshake on", "Certificates" },
+	{ POST, "/api/v1/certificates/{id}/renew", PERM_WRITE, LANE_DB, NULL, NULL, &renewal, 202, 0, api_renew,
+		"Have a certificate of source acme renewed now", "Certificates" },
 	{ DELETE, "/api/v1/certificates/{id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0, api_delete,
 		"Delete a certificate", "Certificates" },
 };

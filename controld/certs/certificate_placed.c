@@ -14,7 +14,10 @@
 	"(h.name = n.name OR h.name = '*' OR (n.name LIKE '*.%' AND h.name LIKE '%' || substr(n.name, 2)) OR " \
 	"(h.name LIKE '*.%' AND n.name LIKE '%' || substr(h.name, 2)))"
 
-enum { SQL_GROUPS, SQL_ALL, SQL_OF_ROUTE };
+enum { SQL_GROUPS, SQL_ALL, SQL_OF_ROUTE, SQL_ROUTED };
+static const char name_is_routed[] =
+	"SELECT 1 FROM lb_route_hosts h WHERE h.tenant_id = ?1 AND h.protocol = 'tls' AND (h.name = ?2 "
+	"OR h.name = '*' OR (h.name LIKE '*.%' AND ?2 LIKE '%' || substr(h.name, 2))) LIMIT 1";
 static const char *const sql[] = {
 	[SQL_GROUPS] = "SELECT DISTINCT h.group_id FROM certificate_names n JOIN lb_route_hosts h ON h.tenant_id = "
 		       "n.tenant_id AND h.protocol = 'tls' AND " COVERS " WHERE n.certificate_id = ?1",
@@ -22,6 +25,7 @@ static const char *const sql[] = {
 	[SQL_OF_ROUTE] =
 		"SELECT DISTINCT n.certificate_id FROM lb_route_hosts h JOIN certificate_names n ON n.tenant_id = "
 		"h.tenant_id AND " COVERS " WHERE h.route_id = ?1 AND h.protocol = 'tls'",
+	[SQL_ROUTED] = name_is_routed,
 };
 const struct sql_table certificate_placed_sql = { "certificate_placed", sql, ARRAY_LEN(sql) };
 
@@ -96,9 +100,13 @@ int certificate_placed_get(struct db *db, const char *id, certificate_placed_fn 
 	int rc;
 
 	if (certificate_get(db, "", id, true, &c, &why) == 0) {
-		rc = give(&c, fn, arg, e);
+		const bool ready = certificate_is_ready(&c);
+
+		rc = ready ? give(&c, fn, arg, e) : 0;
 		certificate_fini(&c);
-		return rc;
+		if (ready)
+			return rc;
+		why.code = ERR_NOT_FOUND;
 	}
 	if (why.code == ERR_NOT_FOUND) {
 		(void)str_copy(gone.id, sizeof gone.id, id);
@@ -173,4 +181,17 @@ int certificate_ids_of_route(
 	struct db *db, const char *route_id, int (*fn)(const char *id, void *arg), void *arg, struct err *e)
 {
 	return give_column(db, sql[SQL_OF_ROUTE], route_id, fn, arg, e);
+}
+
+int certificate_name_is_routed(struct db *db, const char *tenant_id, const char *name, bool *routed, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql[SQL_ROUTED], e, bind_s(tenant_id), bind_s(name)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	query_end(q);
+	*routed = rc == 1;
+	return MIN(rc, 0);
 }

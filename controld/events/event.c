@@ -20,6 +20,7 @@ static const struct {
 	{ "pool", PERM_READ, false },
 	{ "backend", PERM_READ, false },
 	{ "route", PERM_READ, false },
+	{ "certificate", PERM_READ, false },
 	{ "job", PERM_READ, false },
 	{ "schedule", PERM_READ, false },
 	{ "webhook", PERM_TENANT_ADMIN, false },

@@ -188,6 +188,18 @@ static void on_finished(uint64_t ask, void *arg)
 	park_wake(f->parks, key);
 }
 
+int fleet_behind(void *fleet, const char *group_id, int64_t seq, void (*fn)(const char *name, void *arg), void *arg,
+	size_t *n, struct err *e)
+{
+	const struct fleet *f = fleet;
+	size_t here;
+
+	(void)e;
+	roster_behind(f->roster, group_id, (uint64_t)seq, fn, arg, &here);
+	*n += here;
+	return 0;
+}
+
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
 static int work_bootstrap(struct db *tx, void *arg, struct err *e)

@@ -54,21 +54,21 @@ int fleet_new(struct fleet **out, const struct fleet_conf *conf, struct store *s
 void fleet_free(struct fleet *f);
 /* Loads what there is, listens and runs; fleet_bootstrap() was called. */
 int fleet_start(struct fleet *f, struct err *e) MUST_CHECK;
-void fleet_stop(struct fleet *f); /* again is fine */
-/* The port it listens on, once it was started. */
-uint16_t fleet_port(const struct fleet *f);
+void fleet_stop(struct fleet *f);           /* again is fine */
+uint16_t fleet_port(const struct fleet *f); /* that it listens on, once it was started */
 
 /* Of the other controlds, on any thread, after fleet_start(): a message; one is gone; messages may have been missed. */
 void fleet_peer_message(struct fleet *f, const char *from, const void *p, size_t n);
 void fleet_peer_lost(struct fleet *f, const char *from);
 void fleet_peer_gap(struct fleet *f);
-/* Closes the connections of all relays if there are other controlds for them to go to. */
-void fleet_send_away(struct fleet *f);
-void fleet_leave(struct fleet *f); /* tells them that this one goes */
-/* The line's thread is alive: it has turned within the last seconds. */
-int fleet_check(struct fleet *f, struct err *e) MUST_CHECK;
+void fleet_send_away(struct fleet *f); /* closes the connections of all relays, if there are others for them to go to */
+void fleet_leave(struct fleet *f);     /* tells them that this one goes */
+int fleet_check(struct fleet *f, struct err *e) MUST_CHECK; /* the line's thread has turned within the last seconds */
 struct route_table fleet_routes(struct fleet *f);
 const struct relays *fleet_relays(struct fleet *f); /* as long as the fleet lives, also before its start */
+/* What certs/ asks: struct certs_relays says what. */
+int fleet_behind(void *fleet, const char *group_id, int64_t seq, void (*fn)(const char *name, void *arg), void *arg,
+	size_t *n, struct err *e);
 extern const struct sql_table *const fleet_sql[];
 extern const size_t fleet_sql_n;
 

@@ -10,6 +10,8 @@
 #include "controld/fleet/line/model.h"
 #include "proto/update.h"
 
+#include <stdlib.h>
+
 #define GROUPS_MAX 256 /* that one certificate stands in */
 
 struct places {
@@ -97,6 +99,75 @@ int model_certs_one(const struct model_balancer *m, const char *id, struct err *
 	return certificate_placed_get(m->db, id, on_certificate, &g, e) != 0 || g.rc != 0 ? -1 : 0;
 }
 
+/* ---- answers to CAs ------------------------------------------------------------------------------------------------ */
+
+static int on_answer(const struct answer_placed *a, void *arg)
+{
+	struct reading *g = arg;
+	const struct model_balancer *m = g->m;
+	struct model_put put = { .kind = OBJECT_ACME,
+		.id = a->id,
+		.group = "",
+		.node = "",
+		.spread = true,
+		.seq = MAX((uint64_t)a->seq, m->seq),
+		.since = (uint64_t)a->seq };
+	struct places places = { .n = 0 };
+
+	buf_reset(m->body);
+	if (a->body != NULL) {
+		buf_put(m->body, a->body, a->n);
+		g->rc = answer_groups(m->db, a->id, on_place, &places, g->e);
+	}
+	if (m->body->failed) {
+		log_error("answer_not_encoded", log_s("answer", a->id));
+		places.n = 0;
+	}
+	if (g->rc == 0)
+		g->rc = spread(m, &put, &places, g->e);
+	return g->rc;
+}
+
+int model_certs_answer(const struct model_balancer *m, const char *id, struct err *e)
+{
+	struct reading g = { .m = m, .e = e };
+
+	return answer_placed_get(m->db, id, on_answer, &g, e) != 0 || g.rc != 0 ? -1 : 0;
+}
+
+/* There are few at a time: while orders are under way. */
+struct answer_ids {
+	char (*of)[PROTO_ID_SIZE];
+	size_t n, room;
+};
+
+static int on_answer_id(const char *id, void *arg)
+{
+	struct answer_ids *ids = arg;
+
+	if (ids->n == ids->room) {
+		const size_t room = ids->room * 2 + 16;
+		void *of = realloc(ids->of, room * sizeof *ids->of);
+
+		if (of == NULL)
+			return -1;
+		ids->of = of;
+		ids->room = room;
+	}
+	return str_copy(ids->of[ids->n++], PROTO_ID_SIZE, id);
+}
+
+static int load_answers(const struct model_balancer *m, struct err *e)
+{
+	struct answer_ids ids = { .n = 0 };
+	int rc = answer_placed_ids(m->db, on_answer_id, &ids, e);
+
+	for (size_t i = 0; i < ids.n && rc == 0; i++)
+		rc = model_certs_answer(m, ids.of[i], e);
+	free(ids.of);
+	return rc;
+}
+
 /* ---- ticket keys ---------------------------------------------------------------------------------------------------- */
 
 int model_certs_tickets(const struct model_balancer *m, struct err *e)
@@ -123,5 +194,5 @@ int model_certs_load(const struct model_balancer *m, struct err *e)
 
 	if (certificate_placed_all(m->db, on_certificate, &g, e) != 0 || g.rc != 0)
 		return -1;
-	return model_certs_tickets(m, e);
+	return load_answers(m, e) != 0 ? -1 : model_certs_tickets(m, e);
 }

@@ -1,7 +1,7 @@
 /*
- * model_certs - certificates and ticket keys, read from the database into the model.
+ * model_certs - certificates, what relays answer their CAs, and ticket keys, read from the database into the model.
  *
- * A certificate stands in the groups in which a route of its tenant ends TLS for one of its names; the ticket keys stand in all groups.
+ * A certificate stands in the groups in which a route of its tenant ends TLS for one of its names, and so does an answer to a CA; the ticket keys stand in all groups.
  *
  * Thread: the fleet thread.
  */
@@ -11,6 +11,7 @@
 #include "controld/fleet/line/model_balancer.h"
 
 int model_certs_one(const struct model_balancer *m, const char *id, struct err *e) MUST_CHECK;
+int model_certs_answer(const struct model_balancer *m, const char *id, struct err *e) MUST_CHECK;
 int model_certs_tickets(const struct model_balancer *m, struct err *e) MUST_CHECK;
 /* All of them. */
 int model_certs_load(const struct model_balancer *m, struct err *e) MUST_CHECK;

@@ -46,6 +46,7 @@ enum touched_kind {
 	TOUCHED_POOL,
 	TOUCHED_ROUTE,
 	TOUCHED_CERT,
+	TOUCHED_ANSWER,
 	TOUCHED_TICKETS,
 	TOUCHED_OWNER,
 	TOUCHED_NODE
@@ -123,6 +124,7 @@ static int on_change(const struct change *c, void *arg)
 		{ "pool", TOUCHED_POOL, NULL },
 		{ "route", TOUCHED_ROUTE, NULL },
 		{ "certificate", TOUCHED_CERT, NULL },
+		{ "certificate_answer", TOUCHED_ANSWER, NULL },
 		{ "ticket_keys", TOUCHED_TICKETS, NULL },
 		{ "group", TOUCHED_TICKETS, NULL }, /* a new one needs them, too */
 		{ "user", TOUCHED_OWNER, "user" },
@@ -166,8 +168,10 @@ static int touches_resolve(struct touches *t, struct db *db, struct err *e)
 		struct owned pools = { t, TOUCHED_POOL, NULL, one->seq }, routes = { t, TOUCHED_ROUTE, NULL, one->seq };
 
 		struct owned certs = { t, TOUCHED_CERT, NULL, one->seq };
+		struct owned answers = { t, TOUCHED_ANSWER, NULL, one->seq };
 
-		if (one->kind == TOUCHED_ROUTE && certificate_ids_of_route(db, one->id, on_owned, &certs, e) != 0)
+		if (one->kind == TOUCHED_ROUTE && (certificate_ids_of_route(db, one->id, on_owned, &certs, e) != 0 ||
+							  answer_ids_of_route(db, one->id, on_owned, &answers, e) != 0))
 			return -1;
 		if (one->kind == TOUCHED_OWNER &&
 			(client_ids_of(db, one->log_kind, one->id, on_owned, &clients, e) != 0 ||
@@ -326,6 +330,8 @@ static int read_balanced(struct model_reader *r, struct db *db, const struct tou
 		return model_balancer_route(&m, one->id, e);
 	case TOUCHED_CERT:
 		return model_certs_one(&m, one->id, e);
+	case TOUCHED_ANSWER:
+		return model_certs_answer(&m, one->id, e);
 	default:
 		return model_certs_tickets(&m, e);
 	}
@@ -473,6 +479,7 @@ static int recall_one(struct model_reader *r, const struct touched *one, struct 
 		[TOUCHED_POOL] = OBJECT_POOL,
 		[TOUCHED_ROUTE] = OBJECT_ROUTE,
 		[TOUCHED_CERT] = OBJECT_CERT,
+		[TOUCHED_ANSWER] = OBJECT_ACME,
 		[TOUCHED_TICKETS] = OBJECT_TICKETS };
 	struct model_put which = { .id = one->kind == TOUCHED_TICKETS ? TICKETS_ID : one->id };
 

@@ -210,6 +210,26 @@ int roster_online(
 	return 0;
 }
 
+void roster_behind(struct roster *r, const char *group, uint64_t seq, void (*fn)(const char *name, void *arg),
+	void *arg, size_t *n)
+{
+	const struct roster_entry *one;
+	size_t it = 0;
+
+	*n = 0;
+	pthread_mutex_lock(&r->lock);
+	while ((one = map_next(&r->nodes, &it)) != NULL) {
+		const struct node *row = &one->node.row;
+
+		if (!str_eq(row->group_id, group) || !(row->online || one->awaited))
+			continue;
+		++*n;
+		if (one->node.applied.seq < seq)
+			fn(row->name, arg);
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
 uint16_t roster_shared_port(struct roster *r, const char *group, const char *node, bool tls)
 {
 	const struct roster_entry *one;

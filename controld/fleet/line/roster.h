@@ -46,15 +46,13 @@ struct roster_node {
 	struct node_load load;
 };
 
-/* A list of serial numbers of certificates, cert_info.serial. */
-struct roster_serials {
+struct roster_serials { /* serial numbers of certificates, cert_info.serial */
 	char (*items)[48];
 	size_t n;
 };
 
 int roster_new(struct roster **out, uint64_t offline_ms, struct err *e) MUST_CHECK;
 void roster_free(struct roster *r);
-
 /* The row as it is now, and which of its certificates are refused (copied). */
 int roster_put(struct roster *r, const struct node *row, const struct roster_serials *refused, uint64_t now_ms,
 	struct err *e) MUST_CHECK;
@@ -68,6 +66,9 @@ bool roster_get(struct roster *r, const char *id, struct roster_node *out); /* w
 /* The nodes online in a group ("" = all groups), or this one node of it; malloc'ed. */
 int roster_online(struct roster *r, const char *group, const char *node, struct asks_node **out, size_t *n,
 	struct err *e) MUST_CHECK;
+/* *n: nodes of a group that are online, or were and may come back. fn, with the lock held: each that has not confirmed seq. */
+void roster_behind(struct roster *r, const char *group, uint64_t seq, void (*fn)(const char *name, void *arg),
+	void *arg, size_t *n);
 /* The port for host names that one of the online nodes of a group (node "": any) tells; 0: none. */
 uint16_t roster_shared_port(struct roster *r, const char *group, const char *node, bool tls);
 /* Those that have joined, and how many of them are online. */
@@ -84,8 +85,7 @@ bool roster_load(struct roster *r, const char *id, const struct node_load *load,
 
 /* Sets `wanted` of every node that has joined; fn only looks up. */
 void roster_want(struct roster *r, uint64_t (*fn)(const struct node *row, void *arg), void *arg);
-/* How far the node is behind, in numbers of the change log. */
-uint64_t roster_lag(const struct roster_node *n);
+uint64_t roster_lag(const struct roster_node *n); /* how far it is behind, in numbers of the change log */
 
 /* ---- what other controlds say ------------------------------------------------------------------------------------- */
 /* Another controld has it, and is alive as far as we know. */

@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/str.h"
+#include "controld/certs/answer.h"
 #include "controld/certs/certificate.h"
 #include "controld/certs/ticket_keys.h"
 #include "controld/fleet/group.h"
@@ -167,6 +168,59 @@ static void a_certificate_is_where_a_route_needs_it(void **state)
 	assert_int_equal(certs_in(room.other), 1);
 }
 
+static int work_answer(struct db *tx, void *arg, struct err *e)
+{
+	const struct acme_conf conf = {
+		.type = ACME_HTTP, .host = "a.example", .token = "token", .authorization = "token.x", .until_ms = 100
+	};
+	const struct answer a = { "crt_1", "ten_a", conf.token, &conf };
+
+	return answer_put(tx, &a, 1, arg, e);
+}
+
+static int work_answers_end(struct db *tx, void *arg, struct err *e)
+{
+	return answer_clear(tx, arg, 2, e);
+}
+
+static int work_answers_clean(struct db *tx, void *arg, struct err *e)
+{
+	unsigned n;
+
+	return answer_clean(tx, *(int64_t *)arg, 10, &n, e);
+}
+
+static void an_answer_to_a_ca_is_where_its_host_is_served(void **state)
+{
+	const struct host here = { "rte_1", "*.example", room.group, "tls" };
+	const struct host there = { "rte_2", "a.example", room.other, "http" };
+	int64_t seq = 0, again = 0, now;
+	char id[] = "crt_1";
+
+	(void)state;
+	write_now(work_host, (void *)(uintptr_t)&here);
+	write_now(work_host, (void *)(uintptr_t)&there);
+	write_now(work_answer, &seq);
+	assert_true(seq > 0);
+	assert_int_equal(certs_in(room.group), 1);
+	assert_int_equal(certs_in(room.other), 0); /* not over TLS there */
+	close_reader();                            /* read anew it is the same */
+	open_reader();
+	assert_int_equal(certs_in(room.group), 1);
+	write_now(work_answer, &again); /* the same challenge: the same object, which relays confirm anew */
+	assert_true(again > seq);
+	assert_int_equal(certs_in(room.group), 1);
+	write_now(work_answers_end, id);
+	assert_int_equal(certs_in(room.group), 0);
+	write_now(work_answer, &again);
+	now = 99;
+	write_now(work_answers_clean, &now);
+	assert_int_equal(certs_in(room.group), 1);
+	now = 100;
+	write_now(work_answers_clean, &now);
+	assert_int_equal(certs_in(room.group), 0);
+}
+
 static void ticket_keys_are_everywhere(void **state)
 {
 	struct model *m = model_reader_model(room.reader);
@@ -207,6 +261,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_certificate_is_where_a_route_needs_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_answer_to_a_ca_is_where_its_host_is_served, setup, teardown),
 		cmocka_unit_test_setup_teardown(ticket_keys_are_everywhere, setup, teardown),
 	};
 

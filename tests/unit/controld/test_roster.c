@@ -112,6 +112,45 @@ static void test_after_a_restart(void **state)
 	assert_int_equal(offline_at(r, 1000 + OFFLINE_MS), 1); /* d */
 }
 
+static void on_late(const char *name, void *arg)
+{
+	char *names = arg;
+
+	(void)str_fmt(names + strlen(names), 64 - strlen(names), " %s", name);
+}
+
+static const char *behind(struct roster *r, uint64_t seq, size_t want_n)
+{
+	static char names[64];
+	size_t n;
+
+	names[0] = '\0';
+	roster_behind(r, "g", seq, on_late, names, &n);
+	assert_int_equal(n, want_n);
+	return names;
+}
+
+/* Who is to confirm a change: those that are online, and those that were and have not had the time to come back. */
+static void test_who_is_behind(void **state)
+{
+	const struct node_state at_7 = { .applied = { { 1 }, 7 }, .serial = 1 };
+	struct roster *r = *state;
+	struct node c = row_of("c", "g", NODE_JOINED);
+
+	assert_string_equal(behind(r, 7, 0), ""); /* nobody is there */
+	roster_heard(r, "a", "192.0.2.1", 1000, 5);
+	roster_heard(r, "b", "192.0.2.2", 1000, 5); /* of another group */
+	assert_string_equal(behind(r, 7, 1), " name-a");
+	assert_int_equal(roster_state(r, "a", &at_7, 1000), ROSTER_NEW);
+	assert_string_equal(behind(r, 7, 1), "");
+	assert_string_equal(behind(r, 8, 1), " name-a");
+	c.online = true;
+	put(r, &c, 1000);
+	assert_string_equal(behind(r, 7, 2), " name-c");
+	assert_int_equal(offline_at(r, 1000 + OFFLINE_MS), 3);
+	assert_string_equal(behind(r, 8, 0), "");
+}
+
 /* This process was stopped for 11 s. What waited at its door is opened before it finds that out. */
 static void test_time_that_nobody_listened(void **state)
 {
@@ -403,6 +442,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_online_from_the_first_word_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_after_a_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_who_is_behind, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_time_that_nobody_listened, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_word_newer_than_the_tick, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pending_and_revoked_are_not_heard, setup, teardown),

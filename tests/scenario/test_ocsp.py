@@ -1,0 +1,176 @@
+"""OCSP stapling by itself: controld asks the responder that a certificate names, relays show what it says, at half its life it is asked anew."""
+import http.server
+import os
+import socket
+import subprocess
+import threading
+
+import pytest
+import sites
+from portway import Fleet, TcpServer, eventually, free_port
+
+
+class Responder:
+    """Of a CA: what openssl says of the certificates that it was told of, over HTTP."""
+
+    def __init__(self, folder, ca):
+        self.folder, self.asked, self.status, self.minutes = str(folder), 0, 200, 60
+        self.known = {}  # serial number -> "V" or "R"
+        self.go, self.lock = threading.Event(), threading.Lock()
+        self.go.set()
+        self.ca, self.ca_key = ca.write(self.folder, "ca")
+        responder = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                assert self.headers["Content-Type"] == "application/ocsp-request"
+                responder.asked += 1
+                responder.go.wait(20)
+                with responder.lock:
+                    answer = responder.answer(body) if responder.status == 200 else b""
+                self.send_response(responder.status)
+                self.send_header("Content-Type", "application/ocsp-response")
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/ocsp"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def know(self, cert, revoked=False):
+        self.known[cert.cert.serial_number] = "R" if revoked else "V"
+
+    def answer(self, body):
+        with open(os.path.join(self.folder, "index"), "w") as f:
+            for number, state in self.known.items():
+                text = f"{number:X}"
+                text = "0" * (len(text) % 2) + text
+                f.write(f"{state}\t391231235959Z\t{'231231235959Z' if state == 'R' else ''}\t{text}\tunknown\t/CN={text}\n")
+        with open(os.path.join(self.folder, "ask"), "wb") as f:
+            f.write(body)
+        out = os.path.join(self.folder, "answer")
+        subprocess.run(["openssl", "ocsp", "-index", os.path.join(self.folder, "index"), "-CA", self.ca, "-rsigner", self.ca, "-rkey",
+                        self.ca_key, "-reqin", os.path.join(self.folder, "ask"), "-respout", out, "-nmin", str(self.minutes)], check=True,
+                       capture_output=True)
+        with open(out, "rb") as f:
+            return f.read()
+
+    def close(self):
+        self.go.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class World:
+    def __init__(self, folder):
+        self.ca = sites.Authority()
+        self.responder = Responder(folder, self.ca)
+        self.ports = [free_port(), free_port()]
+        self.fleet = Fleet({"CONTROLD_OUTBOUND_ALLOW": "127.0.0.0/8"})
+        self.backend = TcpServer(lambda conn, _: conn.recv(1))
+
+    def start(self):
+        self.fleet.start(0)
+        for i, port in enumerate(self.ports):
+            self.fleet.add_relay(f"edge-{i + 1}", {"RELAYD_TLS_LISTEN": f"127.0.0.1:{port}"})
+        self.api = self.fleet.api
+        self.api.post("/api/pools", {"name": "web", "algorithm": "round_robin"})
+        self.api.post("/api/backends", {"address": f"127.0.0.1:{self.backend.port}", "pool": "web"})
+        return self
+
+    def stop(self):
+        self.fleet.stop()
+        self.backend.close()
+        self.responder.close()
+
+    def add(self, host, known=True, revoked=False, url=None, **more):
+        cert = self.ca.issue(host, ocsp=url or self.responder.url, **more)
+        if known:
+            self.responder.know(cert, revoked)
+        self.api.post("/api/routes", {"host": host, "path_prefix": "/", "pool": "web", "ssl_enabled": True})
+        return cert, self.api.post("/api/v1/certificates", {"chain": cert.chain, "key": cert.key_pem})
+
+    def get(self, made):
+        return self.api.get(f"/api/v1/certificates/{made['id']}")
+
+    def handshake(self, host, relay):
+        return subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.ports[relay]}", "-servername", host, "-status"], input="",
+                              capture_output=True, text=True, timeout=20).stdout
+
+    def stapled(self, host):
+        return all("OCSP Response Status: successful" in (out := self.handshake(host, i)) and "Cert Status: good" in out for i in range(2))
+
+    def wait_error(self, made, *words):
+        def told():
+            error = self.get(made)["ocsp_error"] or ""
+            return all(w in error for w in words) and error
+        return eventually(told, f"an error with {words}")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    w = World(tmp_path_factory.mktemp("ocsp"))
+    try:
+        yield w.start()
+    finally:
+        w.stop()
+
+
+def test_it_is_asked_and_shown_and_asked_again(world):
+    world.responder.minutes = 1  # half of it is half a minute
+    _, made = world.add("good.example")
+    assert made["ocsp_url"] == world.responder.url and made["ocsp_until"] is None
+    eventually(lambda: world.stapled("good.example"), "the staple on both relays")
+    first = world.get(made)
+    assert first["ocsp_until"] and first["ocsp_error"] is None
+    world.responder.minutes = 60
+    eventually(lambda: world.get(made)["ocsp_until"] > first["ocsp_until"], "asked again at half its life", 60, 0.5)
+    assert world.stapled("good.example")
+
+
+def test_what_is_not_good_is_not_shown(world):
+    _, revoked = world.add("revoked.example", revoked=True)
+    world.wait_error(revoked, "revoked")
+    _, unknown = world.add("unknown.example", known=False)
+    world.wait_error(unknown, "unknown")
+    for host in ("revoked.example", "unknown.example"):
+        assert "OCSP response: no response sent" in world.handshake(host, 0)
+    assert world.get(revoked)["status"] == "valid" and world.get(revoked)["ocsp_until"] is None
+
+
+def test_a_responder_that_fails(world):
+    world.responder.status = 500
+    try:
+        _, made = world.add("broken.example")
+        world.wait_error(made, "500")
+    finally:
+        world.responder.status = 200
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        _, made = world.add("gone.example", url=f"http://127.0.0.1:{taken.getsockname()[1]}/")
+        world.wait_error(made, "no answer")
+
+
+def test_no_responder_leads_inside(world):
+    """The URL comes from whoever brings a certificate: it must not reach what only controld's machine can reach."""
+    for url in ("http://10.1.2.3/ocsp", "http://169.254.169.254/latest/meta-data", "ftp://ca.example/x"):
+        _, made = world.add(f"x{abs(hash(url))}.example", url=url)
+        eventually(lambda: world.get(made)["ocsp_error"], f"refused: {url}")  # pylint: disable=cell-var-from-loop
+
+
+def test_one_that_must_be_stapled_waits_for_its_staple(world):
+    world.responder.go.clear()
+    asked = world.responder.asked
+    cert, made = world.add("must.example", must_staple=True)
+    try:
+        eventually(lambda: world.responder.asked > asked, "it is asked")
+        assert made["must_staple"] and world.get(made)["status"] == "waits_for_ocsp"
+        assert cert.cert.subject.rfc4514_string() not in world.handshake("must.example", 0)
+    finally:
+        world.responder.go.set()
+    eventually(lambda: world.stapled("must.example"), "shown with its staple")
+    assert world.get(made)["status"] == "valid"
