@@ -96,6 +96,8 @@ static void end_if_nothing_is_left(struct agent *a)
 		agent_over(a, EXIT_DONE, "drained");
 	else if (last->lost)
 		agent_over(a, EXIT_BAD_NEWS, last->last_error);
+	else if (last->stranger)
+		agent_over(a, EXIT_CREDENTIALS, last->last_error);
 	else
 		agent_over(a, last->last.code == ERR_CONFLICT ? EXIT_CONFLICT : EXIT_CREDENTIALS, last->last_error);
 }

@@ -55,7 +55,7 @@ static void on_over(void *arg, enum command_exit code, const char *why)
 	if (code != EXIT_DONE)
 		err_set(p->why, code == EXIT_CONFLICT ? ERR_CONFLICT : ERR_AUTHENTICATION_FAILED, NULL,
 			code == EXIT_BAD_NEWS ? "its links are lost, and the client's auto_reconnect is off: %s"
-					      : "every relay refuses this agent: %s",
+					      : "no relay takes this agent, and none will: %s",
 			why);
 	worker_stop(&p->worker);
 }

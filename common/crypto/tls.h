@@ -59,7 +59,9 @@ int tls_session_new(struct tls_session **out, struct tls_ctx *c, const struct tl
 void tls_session_free(struct tls_session *s);
 /* Client, before the handshake: the name to check and to send, instead of the context's. */
 int tls_session_expect(struct tls_session *s, const char *server_name) MUST_CHECK;
-int tls_session_handshake(struct tls_session *s);                   /* 0 when done, or a TLS_ code */
+int tls_session_handshake(struct tls_session *s); /* 0 when done, or a TLS_ code */
+/* The handshake failed because the peer's CA is not the pinned one: tls_session_reason() has both fingerprints. */
+bool tls_session_met_other_ca(const struct tls_session *s);
 ssize_t tls_session_read(struct tls_session *s, void *p, size_t n); /* > 0, or a TLS_ code */
 /* From now on the transport is asked for n bytes at once, not for a record: for who moves many. Memory is held for
  * them only while part of a record is there. */

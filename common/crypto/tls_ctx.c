@@ -48,6 +48,18 @@ static X509 *tls_ctx_pinned(const struct tls_ctx *c, STACK_OF(X509) * sent)
 	return NULL;
 }
 
+/* Which CA the peer comes from, for whoever has to find out why it is not the pinned one: the last that it sent. */
+static void note_other_ca(X509_STORE_CTX *store)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls_session *s = ssl != NULL ? SSL_get_app_data(ssl) : NULL;
+	STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
+	const int n = sk_X509_num(sent);
+
+	if (s != NULL && n > 0 && cert_x509_fingerprint(sk_X509_value(sent, n - 1), s->other_ca) != 0)
+		s->other_ca[0] = '\0';
+}
+
 /*
  * With a pin the CA comes from the peer: it becomes the only trust anchor and the ordinary verification
  * (signatures, times, purpose, name) runs on it, so nothing is weaker than with a CA that was configured.
@@ -59,6 +71,7 @@ static bool tls_ctx_verify_pinned(const struct tls_ctx *c, X509_STORE_CTX *store
 	bool ok;
 
 	if (ca == NULL) {
+		note_other_ca(store);
 		X509_STORE_CTX_set_error(store, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT);
 		return false;
 	}
@@ -273,6 +286,11 @@ bool tls_ctx_set_name(SSL *ssl, const char *name)
 	if (!is_ip && SSL_set_tlsext_host_name(ssl, name) != 1)
 		return false;
 	return SSL_set1_host(ssl, name) == 1;
+}
+
+const struct tls_ctx *tls_ctx_of(const SSL *ssl)
+{
+	return SSL_get_ex_data(ssl, tls_ctx_slot);
 }
 
 SSL *tls_ctx_ssl(struct tls_ctx *c)

@@ -28,13 +28,17 @@ struct tls_entry; /* see tls_server.c */
 struct tls_session {
 	SSL *ssl;
 	struct tls_io io;
-	struct tls_entry *entry; /* until a server that has many names has shaken hands; else NULL */
-	bool ended;              /* the transport has no more bytes */
-	bool broken;             /* a fatal error: OpenSSL forbids SSL_shutdown() afterwards */
-	bool acme;               /* only to show an answer to an ACME challenge */
+	struct tls_entry *entry;              /* until a server that has many names has shaken hands; else NULL */
+	bool ended;                           /* the transport has no more bytes */
+	bool broken;                          /* a fatal error: OpenSSL forbids SSL_shutdown() afterwards */
+	char other_ca[CERT_FINGERPRINT_SIZE]; /* of the peer, where another was pinned; "": it was not so */
+	bool acme;                            /* only to show an answer to an ACME challenge */
 	const char *reason;
+	char text[192]; /* = reason, where it names something */
 };
 
+/* Whose it is. */
+const struct tls_ctx *tls_ctx_of(const SSL *ssl);
 /* NULL: none. false: no memory. */
 bool tls_ctx_set_name(SSL *ssl, const char *name);
 /* Makes a server whose sessions bring their certificates. */

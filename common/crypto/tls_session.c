@@ -1,4 +1,5 @@
 #include "common/base/err.h"
+#include "common/base/str.h"
 #include "common/crypto/cert_x509.h"
 #include "common/crypto/crypto_err.h"
 #include "common/crypto/tls.h"
@@ -99,6 +100,7 @@ int tls_session_new(struct tls_session **out, struct tls_ctx *c, const struct tl
 		crypto_err(e, ERR_NOMEM, "TLS session");
 		goto fail;
 	}
+	SSL_set_app_data(s->ssl, s);
 	SSL_set_bio(s->ssl, bio, bio); /* takes it */
 	*out = s;
 	return 0;
@@ -142,6 +144,14 @@ static int session_fail(struct tls_session *s, int code, const char *reason)
 	return code;
 }
 
+static int fail_other_ca(struct tls_session *s)
+{
+	const struct tls_ctx *c = tls_ctx_of(s->ssl);
+
+	(void)str_fmt(s->text, sizeof s->text, "CA fingerprint expected %s, seen %s", c->pin, s->other_ca);
+	return session_fail(s, TLS_BAD_PEER, s->text);
+}
+
 /* What OpenSSL's last call means; only for calls that did not succeed. */
 static int session_result(struct tls_session *s, int rc)
 {
@@ -157,12 +167,19 @@ static int session_result(struct tls_session *s, int rc)
 		return session_fail(s, TLS_FAILED, "the connection broke");
 	if (s->ended)
 		return session_fail(s, TLS_FAILED, "the connection ended in the middle");
+	if (ERR_GET_REASON(last) == SSL_R_CERTIFICATE_VERIFY_FAILED && s->other_ca[0] != '\0')
+		return fail_other_ca(s);
 	if (ERR_GET_REASON(last) ==
 		SSL_R_CERTIFICATE_VERIFY_FAILED) /* what went wrong with a signature stands before it */
 		return session_fail(s, TLS_BAD_PEER, X509_verify_cert_error_string(verify));
 	if (ERR_GET_REASON(n) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
 		return session_fail(s, TLS_BAD_PEER, "peer showed no certificate");
 	return session_fail(s, TLS_FAILED, ERR_reason_error_string(n));
+}
+
+bool tls_session_met_other_ca(const struct tls_session *s)
+{
+	return s->other_ca[0] != '\0';
 }
 
 int tls_session_handshake(struct tls_session *s)

@@ -258,6 +258,7 @@ static void secure(struct tunnel_link *l)
 	if (r == TLS_AGAIN)
 		return;
 	if (r != 0) {
+		l->other_ca = tls_session_met_other_ca(l->tls);
 		tunnel_link_close(l, why_broken(l));
 		return;
 	}

@@ -66,6 +66,7 @@ struct tunnel_link {
 	bool readable;
 	bool fin;        /* the peer's end, or an error, was told: a read will find it */
 	bool last_words; /* close once everything has been sent */
+	bool other_ca;   /* closed because the peer's CA is not the pinned one */
 	struct task flush, more, grave;
 	struct timer timer;
 	uint32_t ping_ms;

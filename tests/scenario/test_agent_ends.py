@@ -41,6 +41,15 @@ def test_deleted_client_is_final(fleet):
     ended(fleet, agent, 3)
 
 
+def test_another_authority_is_final(fleet):
+    """Nobody is waited for who can never come: the fingerprint in the token is not that of this relay's authority."""
+    client = fleet.client(name="mistyped")
+    right, fleet.fingerprint = fleet.fingerprint, "ab" * 32
+    agent = fleet.agent(client)
+    ended(fleet, agent, 3)
+    assert f"CA fingerprint expected {'ab' * 32}, seen {right}" in agent.log()
+
+
 def test_no_reconnect(fleet):
     client = fleet.client(name="once", config={"auto_reconnect": True})
     agent = fleet.agent(client)

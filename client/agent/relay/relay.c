@@ -151,6 +151,8 @@ static void note_end(struct relay *r, const struct uplink *u)
 	note_unknown(r, u);
 	if (u->refused.code != 0 && u->refused.retry_ms == 0)
 		r->refused = true;
+	if (u->other_ca && r->node[0] == '\0') /* a wrong setting; once it was right, somebody is in between */
+		r->refused = r->stranger = true;
 	if (u->last == UPLINK_UP && !r->reconnect && relay_links_up(r) == 0)
 		r->refused = r->lost = true;
 }
@@ -267,7 +269,7 @@ bool relay_is_over(const struct relay *r)
 
 void relay_retry(struct relay *r)
 {
-	r->refused = r->lost = false;
+	r->refused = r->lost = r->stranger = false;
 	r->unknown_ns = 0;
 	r->attempt = 0;
 	settle(r, 0);

@@ -38,6 +38,7 @@ struct relay {
 	bool refused;          /* for good */
 	bool reconnect;        /* when links are lost; the relay says */
 	bool lost;             /* they were, and it may not */
+	bool stranger;         /* it is of another CA than the settings say */
 	uint64_t unknown_ns;   /* since when it knows no such client; 0: it did not say so last */
 	struct frame_end last; /* the refusal; code 0: none */
 	char last_error[FRAME_REASON_SIZE];

@@ -87,6 +87,7 @@ static void on_link_closed(struct tunnel_link *l, const char *why)
 	checks_leave(u->env->checks, l);
 	str_copy(u->why, sizeof u->why, u->refused.code != 0 ? u->refused.reason : why);
 	visits_link_left(u->env->visits, l);
+	u->other_ca = l->other_ca;
 	uplink_move(u, UPLINK_OVER);
 	u->ops->on_over(u); /* frees it */
 }

@@ -74,6 +74,7 @@ struct uplink {
 	struct proxy_hop *hop;
 	struct tunnel_link link;
 	struct frame_end refused;    /* code 0: it was not */
+	bool other_ca;               /* it is over, as who answered is of another CA */
 	char why[FRAME_REASON_SIZE]; /* it is over */
 };
 
