@@ -6,6 +6,7 @@
 #include "client/agent/relay/http_proxy.h"
 #include "client/agent/relay/relay.h"
 #include "client/agent/target/checks.h"
+#include "client/agent/target/lookout.h"
 #include "client/agent/target/sessions.h"
 #include "client/agent/visit/visit_socket.h"
 #include "client/agent/visit/visits.h"
@@ -41,6 +42,7 @@ struct agent {
 	struct instance instance;
 	struct sessions sessions;
 	struct checks checks;
+	struct lookout lookout;
 	struct visits visits;
 	struct uplink_env env;
 	struct list relays;
@@ -165,7 +167,28 @@ static void on_session_ended(void *arg, struct tunnel_link *l)
 	uplink_on_session_ended(l);
 }
 
-static const struct sessions_ops sessions_ops = { .on_ended = on_session_ended };
+static void on_dialled(void *arg, const char *host, uint16_t port, const char *why)
+{
+	struct agent *a = arg;
+
+	lookout_heard(&a->lookout, host, port, why);
+}
+
+static const struct sessions_ops sessions_ops = { .on_ended = on_session_ended, .on_dialled = on_dialled };
+
+static void on_target(void *arg, const struct lookout_news *news)
+{
+	const struct agent *a = arg;
+	const struct agent_target told = { .host = news->host, .port = news->port, .why = news->why };
+
+	if (a->events->on_target != NULL && a->state == AGENT_RUNNING)
+		a->events->on_target(a->arg, &told);
+}
+
+void agent_try_target(struct agent *a, const char *host, uint16_t port)
+{
+	lookout_try(&a->lookout, host, port);
+}
 
 static void on_visit(void *arg, const struct visit *v)
 {
@@ -377,6 +400,7 @@ static int agent_init(struct agent *a, struct worker *w, struct err *e)
 	task_init(&a->over, on_tell_over);
 	sessions_init(&a->sessions, w, &sessions_ops, a);
 	checks_init(&a->checks, w, &a->sessions);
+	lookout_init(&a->lookout, w, &a->sessions, on_target, a);
 	visits_init(&a->visits, &a->sessions, &visits_ops, a);
 	follow_init(&a->follow, w, on_list, a);
 	if (tunnel_desk_init(&a->desk) != 0)
@@ -427,6 +451,7 @@ void agent_free(struct agent *a)
 			relay_free(relay_in(it));
 	}
 	checks_fini(&a->checks);
+	lookout_fini(&a->lookout);
 	worker_bury_all(a->env.worker);
 	list_remove(&a->over.link);
 	visits_cut_all(&a->visits);
@@ -474,6 +499,9 @@ void agent_print(const struct agent *a, struct buf *b)
 	print_counters(a, b);
 	jsonw_array(b, "targets");
 	checks_print(&a->checks, b);
+	jsonw_end_array(b);
+	jsonw_array(b, "targets_away");
+	lookout_print(&a->lookout, b);
 	jsonw_end_array(b);
 	jsonw_array(b, "relays");
 	LIST_FOREACH (it, &a->relays)

@@ -33,11 +33,20 @@ struct agent_visit {
 	const char *why; /* it does not */
 };
 
+/* A TCP target. Borrowed for the call. */
+struct agent_target {
+	const char *host;
+	uint16_t port;
+	const char *why; /* it cannot be reached; NULL: it can */
+};
+
 struct agent_events {
 	void (*on_ready)(void *arg); /* the first link is up; once */
 	void (*on_over)(void *arg, enum command_exit code, const char *why);
 	/* It listens now, or does not, or not any more; never inside a call of the owner. NULL: nobody asks. */
 	void (*on_visit)(void *arg, const struct agent_visit *v);
+	/* It cannot be reached, or can be again; may be NULL. */
+	void (*on_target)(void *arg, const struct agent_target *t);
 };
 
 /* Takes the settings (also when it fails). ERR_CONFLICT: another agent runs with the same state_dir. */
@@ -45,6 +54,8 @@ int agent_open(struct agent **out, struct worker *w, struct settings *settings, 
 	void *arg, struct err *e) MUST_CHECK;
 /* Takes the settings. What did not change is not touched; on an error (a token file that is gone) nothing is. */
 int agent_reload(struct agent *a, struct settings *settings, struct err *e) MUST_CHECK;
+/* Says of this target how it is before anybody comes, and again when that changes. */
+void agent_try_target(struct agent *a, const char *host, uint16_t port);
 /* What the status says of the last reload; "": it went well. */
 void agent_note_reload(struct agent *a, const char *error);
 /* No new streams; over when the last one has ended, at the latest after drain_timeout. */

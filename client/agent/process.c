@@ -47,6 +47,14 @@ static void on_visit(void *arg, const struct agent_visit *v)
 		p->conf->on_visit(p->conf->arg, v);
 }
 
+static void on_target(void *arg, const struct agent_target *t)
+{
+	struct process *p = arg;
+
+	if (p->conf->on_target != NULL)
+		p->conf->on_target(p->conf->arg, t);
+}
+
 static void on_over(void *arg, enum command_exit code, const char *why)
 {
 	struct process *p = arg;
@@ -147,13 +155,17 @@ static void on_wake(struct worker *w, void *arg)
 
 static int process_start(struct process *p, struct settings *s, struct err *e)
 {
-	static const struct agent_events events = { on_ready, on_over, on_visit };
+	static const struct agent_events events = { on_ready, on_over, on_visit, on_target };
 
 	if (p->conf->answers && status_socket_open(&p->status, &p->worker, s->runtime_dir, print_status, p, e) != 0) {
 		settings_free(s);
 		return -1;
 	}
-	return agent_open(&p->agent, &p->worker, s, &events, p, e);
+	if (agent_open(&p->agent, &p->worker, s, &events, p, e) != 0)
+		return -1;
+	if (p->conf->target != NULL)
+		agent_try_target(p->agent, p->conf->target, p->conf->target_port);
+	return 0;
 }
 
 enum command_exit process_run(const struct process_conf *conf, struct err *e)

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 
+struct agent_target;
 struct agent_visit;
 struct err;
 
@@ -21,6 +22,9 @@ struct process_conf {
 	int (*load)(void *arg, struct settings *out);
 	void (*on_ready)(void *arg);                              /* the first link is up; may be NULL */
 	void (*on_visit)(void *arg, const struct agent_visit *v); /* as agent.h has it; may be NULL */
+	void (*on_target)(void *arg, const struct agent_target *t);
+	const char *target; /* host of one that is tried at once; NULL: none */
+	uint16_t target_port;
 	void *arg;
 };
 

@@ -136,9 +136,16 @@ static void print_relay(FILE *out, const json_t *relay)
 	json_array_foreach(json_object_get(relay, "links"), i, link) print_link(out, link);
 }
 
+static void print_away(FILE *out, const json_t *target)
+{
+	line(out, "  %s:%lld cannot be reached since %s, by %lld connections: %s", text_of(target, "host"),
+		number_of(target, "port"), text_of(target, "since"), number_of(target, "failures"),
+		text_of(target, "reason"));
+}
+
 static void print_table(FILE *out, const json_t *status)
 {
-	const json_t *counters = json_object_get(status, "counters"), *relay;
+	const json_t *counters = json_object_get(status, "counters"), *relay, *target;
 	const char *name;
 	json_t *value;
 	size_t i;
@@ -150,6 +157,7 @@ static void print_table(FILE *out, const json_t *status)
 	line(out, "  now %lld TCP connections, %lld UDP sessions", number_of(status, "tcp"), number_of(status, "udp"));
 	json_object_foreach((json_t *)counters, name, value)
 		line(out, "  %-22s %lld", name, (long long)json_integer_value(value));
+	json_array_foreach(json_object_get(status, "targets_away"), i, target) print_away(out, target);
 	(void)fputs("relays:\n", out);
 	json_array_foreach(json_object_get(status, "relays"), i, relay) print_relay(out, relay);
 	if (json_is_string(json_object_get(status, "settings_error")))

@@ -37,7 +37,7 @@ static void on_over(void *arg, enum command_exit code, const char *why)
 
 static int open_one(struct worker *w, const char *token, const char *relays, const char *folder, unsigned n)
 {
-	static const struct agent_events events = { on_ready, on_over, NULL };
+	static const struct agent_events events = { on_ready, on_over, NULL, NULL };
 	char set_token[LINE + 8], set_state[LINE], set_relays[LINE];
 	const char *const set[] = { set_token, set_state, set_relays, "proxy=off", NULL }, *const none[] = { NULL };
 	const struct conf_source src = { .env = none, .set = set };

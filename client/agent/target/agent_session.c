@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static bool is_on(const struct allow *list, const struct agent_session *s, const struct addr *to)
@@ -33,6 +34,13 @@ static bool take_target(struct agent_session *s, int fd, const struct addr *to)
 	return false;
 }
 
+/* What it says of the target itself; a refusal of our own says nothing. */
+static void tell_dialled(const struct agent_session *s, const struct err *e)
+{
+	if (s->kind->type == SOCK_STREAM && (e == NULL || e->code != ERR_DENIED_TARGET))
+		s->all->ops->on_dialled(s->all->arg, s->host, s->port, e != NULL ? e->msg : NULL);
+}
+
 static void on_dialled(void *arg, int fd, const struct addr *to, const struct err *e)
 {
 	struct agent_session *s = arg;
@@ -40,6 +48,7 @@ static void on_dialled(void *arg, int fd, const struct addr *to, const struct er
 
 	s->dial = NULL;
 	if (fd >= 0 && take_target(s, fd, to)) {
+		tell_dialled(s, NULL);
 		s->kind->on_target(s, fd);
 		return;
 	}
@@ -47,6 +56,7 @@ static void on_dialled(void *arg, int fd, const struct addr *to, const struct er
 		err_set(&denied, ERR_DENIED_TARGET, NULL, "%s is not on the agent's allow list any more", s->host);
 		e = &denied;
 	}
+	tell_dialled(s, e);
 	sessions_note(s->all, e->code == ERR_DENIED_TARGET ? SESSIONS_DENIED : SESSIONS_NOT_REACHED, s->host, s->port,
 		e->msg);
 	s->kind->end(s, (uint16_t)e->code, e->msg);

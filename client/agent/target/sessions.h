@@ -59,6 +59,8 @@ enum { WAY_IN, WAY_OUT }; /* to the target, from it */
 struct sessions_ops {
 	/* A session of this link has ended. */
 	void (*on_ended)(void *arg, struct tunnel_link *l);
+	/* A TCP target was dialled; why NULL: it was reached. */
+	void (*on_dialled)(void *arg, const char *host, uint16_t port, const char *why);
 };
 
 struct sessions {

@@ -97,7 +97,7 @@ static inline int world_settings(struct world *w, struct settings *out, const ch
 
 static inline void world_open_agent(struct world *w, const char *relays, const char *const *more)
 {
-	static const struct agent_events events = { world_on_ready, world_on_over, NULL };
+	static const struct agent_events events = { world_on_ready, world_on_over, NULL, NULL };
 	struct settings s;
 	struct err e = { .code = ERR_NONE };
 

@@ -264,7 +264,7 @@ static void test_epoch_rises(void **state)
 
 static void test_only_one_runs(void **state)
 {
-	static const struct agent_events events = { world_on_ready, world_on_over, NULL };
+	static const struct agent_events events = { world_on_ready, world_on_over, NULL, NULL };
 	struct world *w = *state;
 	struct settings s;
 	struct agent *second;

@@ -34,7 +34,7 @@ static void test_parts(void **state)
 
 static void test_open(void **state)
 {
-	static const struct agent_events events = { world_on_ready, world_on_over, NULL };
+	static const struct agent_events events = { world_on_ready, world_on_over, NULL, NULL };
 	struct world *w = *state;
 
 	ALLOC_FAIL_EACH(n)
