@@ -9,6 +9,7 @@
 #include "common/base/str.h"
 
 #include <curl/curl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -31,6 +32,7 @@ struct feed {
 	bool changed; /* since the last look */
 	unsigned refused;
 	uint64_t retry_at_ms, settle_at_ms;
+	atomic_bool interrupted;
 };
 
 /* ---- what comes ----------------------------------------------------------------------------------------------------- */
@@ -161,7 +163,7 @@ bool feed_wait(struct feed *f, uint64_t live_ms, uint64_t blind_ms)
 		pause_ms(blind_ms);
 		return false;
 	}
-	for (;;) {
+	while (!atomic_load(&f->interrupted)) {
 		turn(f);
 		now = clock_mono_ms();
 		if (f->changed) {
@@ -180,6 +182,23 @@ bool feed_wait(struct feed *f, uint64_t live_ms, uint64_t blind_ms)
 			end = MIN(end, f->settle_at_ms);
 		(void)curl_multi_poll(f->multi, NULL, 0, (int)MIN(end - now, RETRY_MS), NULL);
 	}
+	return false;
+}
+
+void feed_pause(struct feed *f, uint64_t ms)
+{
+	const uint64_t end = clock_mono_ms() + ms;
+
+	for (uint64_t now = clock_mono_ms(); now < end && !atomic_load(&f->interrupted); now = clock_mono_ms()) {
+		turn(f);
+		(void)curl_multi_poll(f->multi, NULL, 0, (int)MIN(end - now, RETRY_MS), NULL);
+	}
+}
+
+void feed_interrupt(struct feed *f)
+{
+	atomic_store(&f->interrupted, true);
+	(void)curl_multi_wakeup(f->multi);
 }
 
 int feed_open(struct feed **out, struct api *a, const char *kinds, struct err *e)
@@ -191,8 +210,9 @@ int feed_open(struct feed **out, struct api *a, const char *kinds, struct err *e
 		return err_set(e, ERR_NOMEM, NULL, "out of memory");
 	}
 	f->api = a;
-	if (str_fmt(f->url, sizeof f->url, "%s/api/v1/events%s%s", api_url(a), kinds[0] != '\0' ? "?kinds=" : "",
-		    kinds) != 0) {
+	f->refused = kinds == NULL ? GIVE_UP_MAX : 0;
+	if (kinds != NULL && str_fmt(f->url, sizeof f->url, "%s/api/v1/events%s%s", api_url(a),
+				     kinds[0] != '\0' ? "?kinds=" : "", kinds) != 0) {
 		feed_close(f);
 		return err_set(e, ERR_VALIDATION, NULL, "the address is too long");
 	}

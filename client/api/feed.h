@@ -18,7 +18,7 @@ struct api;
 struct err;
 struct feed;
 
-/* kinds: of objects, "mapping,client"; "" all. Borrows a. */
+/* kinds: of objects, "mapping,client"; "" all; NULL: there is no stream, only time passes. Borrows a. */
 int feed_open(struct feed **out, struct api *a, const char *kinds, struct err *e) MUST_CHECK;
 void feed_close(struct feed *f); /* takes NULL */
 
@@ -27,5 +27,9 @@ void feed_close(struct feed *f); /* takes NULL */
  * NULL: then blind_ms pass.
  */
 bool feed_wait(struct feed *f, uint64_t live_ms, uint64_t blind_ms);
+/* Until the time is over, whatever has changed; the next feed_wait() tells of it. */
+void feed_pause(struct feed *f, uint64_t ms);
+/* From any thread: ends the waiting there is, and all that comes. */
+void feed_interrupt(struct feed *f);
 
 #endif

@@ -1,9 +1,12 @@
 #define _GNU_SOURCE
 #include "client/commands/quick.h"
 
+#include "client/agent/agent.h"
 #include "client/agent/process.h"
 #include "client/commands/quick_account.h"
 #include "client/commands/quick_mapping.h"
+#include "client/commands/quick_news.h"
+#include "client/commands/quick_watch.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
@@ -124,6 +127,22 @@ static int make_settings(struct quick *q, struct settings *out)
 	return r;
 }
 
+static void tell_target(const struct quick *q)
+{
+	const bool away = q->away[0] != '\0';
+	char target[QUICK_TEXT_MAX], text[sizeof q->away + QUICK_TEXT_MAX + 40];
+	const struct quick_news news = { .event = away ? "target_down" : "target_up",
+		.message = text,
+		.what_to_do = away ? "start it: whoever connects is turned away until then" : NULL };
+
+	quick_print_target(q, target);
+	if (away)
+		(void)str_fmt(text, sizeof text, "nothing answers at %s: %s", target, q->away);
+	else
+		(void)str_fmt(text, sizeof text, "%s answers now", target);
+	quick_news_tell(q->in, &news);
+}
+
 static void on_ready(void *arg)
 {
 	struct quick *q = arg;
@@ -132,28 +151,23 @@ static void on_ready(void *arg)
 		return;
 	q->kind->print(q);
 	(void)fflush(q->in->out);
+	q->ready = true;
+	if (q->away[0] != '\0')
+		tell_target(q);
 }
 
-static int run_agent(struct quick *q)
+/* Before it is said where it can be reached it is only noted. */
+static void on_target(void *arg, const struct agent_target *t)
 {
-	struct settings s;
-	const struct process_conf conf = {
-		.settings = &s, .on_ready = on_ready, .on_visit = q->kind->on_visit, .arg = q
-	};
-	struct err e = { .code = ERR_NONE };
-	enum command_exit code;
+	struct quick *q = arg;
+	const bool was_away = q->away[0] != '\0';
 
-	if (make_settings(q, &s) != 0)
-		return -1;
-	log_init("portway", options_has(&q->in->options, "verbose") ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, LOG_FORMAT_TEXT,
-		2);
-	code = process_run(&conf, &e);
-	return code == EXIT_DONE ? 0 : failure_from_err(&q->f, code, &e);
+	(void)str_copy(q->away, sizeof q->away, t->why != NULL ? t->why : "");
+	if (q->ready && was_away != (q->away[0] != '\0'))
+		tell_target(q);
 }
 
-/* ---- the command -------------------------------------------------------------------------------------------------- */
-
-/* Until the agent hears signals they wait: a mapping that was made must be removed again. */
+/* Until the agent hears signals, and after it, they wait: a mapping that was made must be removed again. */
 static void hold_signals(void)
 {
 	sigset_t set;
@@ -163,6 +177,38 @@ static void hold_signals(void)
 	sigaddset(&set, SIGTERM);
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
+
+static int run_agent(struct quick *q)
+{
+	struct settings s;
+	const struct process_conf conf = { .settings = &s,
+		.on_ready = on_ready,
+		.on_visit = q->kind->on_visit,
+		.on_target = q->kind->target && !str_eq(q->protocol, "udp") ? on_target : NULL,
+		.target = q->kind->target && !str_eq(q->protocol, "udp") ? q->host : NULL,
+		.target_port = q->port,
+		.arg = q };
+	struct quick_watch *watch = NULL;
+	struct err e = { .code = ERR_NONE };
+	enum command_exit code;
+	int r;
+
+	if (make_settings(q, &s) != 0)
+		return -1;
+	if (quick_watch_start(&watch, q) != 0) {
+		settings_free(&s);
+		return -1;
+	}
+	log_init("portway", options_has(&q->in->options, "verbose") ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, LOG_FORMAT_TEXT,
+		2);
+	code = process_run(&conf, &e);
+	hold_signals();
+	q->unwanted = code == EXIT_CREDENTIALS;
+	r = code == EXIT_DONE ? 0 : failure_from_err(&q->f, code, &e);
+	return quick_watch_stop(watch, &q->f) != 0 ? -1 : r;
+}
+
+/* ---- the command -------------------------------------------------------------------------------------------------- */
 
 static int check_account(struct quick *q)
 {
@@ -206,8 +252,12 @@ int quick_run(struct invocation *in, const struct quick_kind *kind, void *own)
 	if (kind->take(q) != 0) {
 		rc = q->f.exit == EXIT_USAGE ? invocation_usage(in, "%s", q->f.message) : invocation_fail(in, &q->f);
 	} else if ((rc = invocation_api(in, &q->api)) == 0) {
-		rc = set_up(q) == 0 && run_agent(q) == 0 ? EXIT_DONE : invocation_fail(in, &q->f);
+		rc = set_up(q) == 0 && run_agent(q) == 0 ? EXIT_DONE
+		     : q->f.message[0] != '\0'           ? invocation_fail(in, &q->f)
+		                                         : (int)q->f.exit; /* it was said */
 		quick_mapping_end(q);
+		if (q->unwanted)
+			quick_account_disown(q);
 		api_close(q->api);
 	}
 	quick_account_close(q);

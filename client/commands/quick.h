@@ -39,6 +39,7 @@ struct quick_kind {
 	int (*take)(struct quick *q);
 	/* What has to be known before the mapping is made; NULL: nothing. */
 	int (*prepare)(struct quick *q);
+	bool target; /* it leads to host:port of here, over TCP: whether that answers is looked at */
 	/* Puts what is its own into the mapping. */
 	int (*describe)(struct quick *q, json_t *body, const struct quick_place *at);
 	/* It is usable; at the first link when on_visit is NULL. */
@@ -67,6 +68,9 @@ struct quick {
 	char host_name[254];  /* "": it is reached by its port */
 	char reached_at[300]; /* by host name: its URL */
 	char expires_at[40];  /* "": it does not end by itself */
+	bool unwanted;        /* its credentials were refused for good */
+	bool ready;           /* it was said where it can be reached */
+	char away[160];       /* why the target cannot be reached; "": it can, or that is not known */
 	json_t *relays;       /* the answer: ca_fingerprint, items; NULL: not asked yet */
 	struct failure f;
 };

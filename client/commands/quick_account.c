@@ -81,7 +81,7 @@ static int make_client(struct quick *q)
 
 /* ---- without an account ------------------------------------------------------------------------------------------- */
 
-static void forget_token(struct quick *q)
+void quick_account_forget(struct quick *q)
 {
 	if (q->token != NULL)
 		explicit_bzero(q->token, strlen(q->token));
@@ -94,7 +94,7 @@ static int use_token(struct quick *q, const json_t *grant)
 {
 	const char *token = json_string_value(json_object_get(grant, "token"));
 
-	forget_token(q);
+	quick_account_forget(q);
 	q->token = strdup(token != NULL ? token : "");
 	if (q->token == NULL)
 		return failure_set(&q->f, EXIT_BAD_NEWS, "out of memory");
@@ -174,10 +174,19 @@ int quick_account_open(struct quick *q)
 	return r;
 }
 
+void quick_account_disown(struct quick *q)
+{
+	struct err e;
+
+	q->client.id = 0;
+	explicit_bzero(q->client.secret, sizeof q->client.secret);
+	(void)!quick_client_save(&q->client, &e);
+}
+
 void quick_account_close(struct quick *q)
 {
 	if (q->opened != NULL)
 		quick_client_close(q->opened);
-	forget_token(q);
+	quick_account_forget(q);
 	explicit_bzero(&q->client, sizeof q->client);
 }

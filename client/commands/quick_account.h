@@ -19,6 +19,10 @@ int quick_account_save(struct quick *q) MUST_CHECK;
 int quick_account_open(struct quick *q) MUST_CHECK;
 /* Without an account: with a token that is fresh. */
 int quick_account_log_in(struct quick *q) MUST_CHECK;
+/* Relays refuse the client for good: the next command makes another one. */
+void quick_account_disown(struct quick *q);
+/* The token, wiped. */
+void quick_account_forget(struct quick *q);
 void quick_account_close(struct quick *q);
 
 #endif

@@ -69,7 +69,7 @@ static int check_status(struct quick *q, const json_t *mapping)
 	if (!is_refused(mapping))
 		return 0;
 	if (over_quota(mapping) != NULL)
-		return failure_set(&q->f, EXIT_BAD_NEWS, "%s", over_quota(mapping));
+		return failure_set(&q->f, EXIT_LIMIT, "%s", over_quota(mapping));
 	if (quick_is_by_host(q))
 		(void)str_fmt(what, sizeof what, "the host name %s cannot be served", q->host_name);
 	else

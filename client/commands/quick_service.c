@@ -151,9 +151,10 @@ static void print(struct quick *q)
 
 /* ---- commands ----------------------------------------------------------------------------------------------------- */
 
-#define KIND(p, s)                                                                                                 \
-	{                                                                                                          \
-		.protocol = p, .scheme = s, .take = take, .prepare = prepare, .describe = describe, .print = print \
+#define KIND(p, s)                                                                                                  \
+	{                                                                                                           \
+		.protocol = p, .scheme = s, .target = true, .take = take, .prepare = prepare, .describe = describe, \
+		.print = print                                                                                      \
 	}
 
 int command_tcp(struct invocation *in)
