@@ -13,7 +13,8 @@
 	X(CREDENTIALS, 3, "no credentials, or they are refused or may not do this: trying again does not help")      \
 	X(NOT_FOUND, 4, "there is no such thing")                                                                    \
 	X(NO_ANSWER, 5, "no answer after several tries: network trouble, or controld has too much to do: try again") \
-	X(CONFLICT, 6, "taken, or changed by somebody else meanwhile")
+	X(CONFLICT, 6, "taken, or changed by somebody else meanwhile; or a name that several objects have")          \
+	X(LIMIT, 7, "a limit or a quota is reached: trying again helps when something has been given back")
 
 enum command_exit {
 #define X(name, number, meaning) EXIT_##name = (number),

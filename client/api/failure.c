@@ -78,6 +78,8 @@ int failure_from_answer(struct failure *f, const struct http_answer *a, const ch
 	}
 	failure_set(f, exit_of(a->status), "%s", message);
 	(void)str_copy(f->code, sizeof f->code, text_of(a->body, "code"));
+	if (str_eq(f->code, "LIMIT_REACHED") || str_eq(f->code, "QUOTA_EXCEEDED"))
+		f->exit = EXIT_LIMIT;
 	(void)str_copy(f->request_id, sizeof f->request_id, text_of(a->body, "request_id"));
 	if (json_is_object(details))
 		add_detail(f, details);

@@ -89,7 +89,7 @@ static int check_room(struct db *tx, const struct write *w, struct err *e)
 	if (lb_backend_count(tx, w->pool.id, &n, e) != 0)
 		return -1;
 	if (n >= LB_POOL_BACKENDS_MAX)
-		return err_set(e, ERR_CONFLICT, "pool", "pool: '%s' has %d backends, which is the most", w->pool.name,
+		return err_set(e, ERR_LIMIT, "pool", "pool: '%s' has %d backends, which is the most", w->pool.name,
 			LB_POOL_BACKENDS_MAX);
 	return 0;
 }

@@ -124,7 +124,7 @@ static int check_room(struct db *tx, const struct write *w, struct err *e)
 		return 0;
 	if (lb_pool_count(tx, w->who->tenant_id, &n, e) != 0)
 		return -1;
-	return n < most ? 0 : err_set(e, ERR_CONFLICT, NULL, "the tenant has %u pools, which is the most", most);
+	return n < most ? 0 : err_set(e, ERR_LIMIT, NULL, "the tenant has %u pools, which is the most", most);
 }
 
 static int work_create(struct db *tx, void *arg, struct err *e)

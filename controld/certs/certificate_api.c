@@ -258,7 +258,7 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 	if (certificate_count(tx, ch->c.tenant_id, &n, e) != 0)
 		return -1;
 	if (most != 0 && n >= most)
-		return err_set(e, ERR_CONFLICT, NULL, "the tenant has %u certificates, which is the most", most);
+		return err_set(e, ERR_LIMIT, NULL, "the tenant has %u certificates, which is the most", most);
 	if (log_change(tx, ch, "create", "", e) != 0 || certificate_insert(tx, &ch->c, e) != 0)
 		return -1;
 	if (is_acme(&ch->c))

@@ -99,7 +99,7 @@ static int check_quota(struct db *tx, const struct write *w, struct err *e)
 		return 0;
 	if (client_count(tx, w->client.tenant_id, "", NULL, &n, e) != 0)
 		return -1;
-	return n < most ? 0 : err_set(e, ERR_CONFLICT, NULL, "the tenant has %u clients, which is the most", most);
+	return n < most ? 0 : err_set(e, ERR_LIMIT, NULL, "the tenant has %u clients, which is the most", most);
 }
 
 static int answer(struct write *w, struct reply *rp, int status, struct err *e)

@@ -106,7 +106,7 @@ static void insert_first(
 
 static int refuse_full(struct err *e)
 {
-	return err_set(e, ERR_CONFLICT, NULL, "the client has %d keys, which is the most: end one of its secrets first",
+	return err_set(e, ERR_LIMIT, NULL, "the client has %d keys, which is the most: end one of its secrets first",
 		CLIENT_KEYS_MAX);
 }
 

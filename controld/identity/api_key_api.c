@@ -67,8 +67,8 @@ static int work_api_key_create(struct db *tx, void *arg, struct err *e)
 	if (api_key_count(tx, c->key.tenant_id, &n, e) != 0)
 		return -1;
 	if (n >= c->s->conf.api_keys_max)
-		return err_set(e, ERR_CONFLICT, NULL, "the tenant has %u API keys, which is the limit",
-			c->s->conf.api_keys_max);
+		return err_set(
+			e, ERR_LIMIT, NULL, "the tenant has %u API keys, which is the limit", c->s->conf.api_keys_max);
 	if (api_key_insert(tx, &c->key, e) != 0)
 		return -1;
 	return api_key_audit(tx, c->rq, &c->key, "create", e);

@@ -73,7 +73,7 @@ int tenant_check_users(const struct tenant *t, struct err *e)
 {
 	if (t->max_users == 0 || t->user_count < t->max_users)
 		return 0;
-	return err_set(e, ERR_CONFLICT, "settings.max_users",
+	return err_set(e, ERR_LIMIT, "settings.max_users",
 		"the tenant has %lld users, which is the most that it may have", (long long)t->user_count);
 }
 

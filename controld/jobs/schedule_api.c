@@ -177,7 +177,7 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 	if (schedule_count(tx, c->s.tenant_id, &n, e) != 0)
 		return -1;
 	if (n >= SCHEDULES_MAX)
-		return err_set(e, ERR_CONFLICT, NULL, "the tenant has %d schedules, which is the most", SCHEDULES_MAX);
+		return err_set(e, ERR_LIMIT, NULL, "the tenant has %d schedules, which is the most", SCHEDULES_MAX);
 	return schedule_insert(tx, &c->s, e) != 0 ? -1 : log_change(tx, c, e);
 }
 

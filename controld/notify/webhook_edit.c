@@ -150,7 +150,7 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 	if (webhook_count(tx, x->w.tenant_id, &n, e) != 0)
 		return -1;
 	if (n >= WEBHOOKS_MAX)
-		return err_set(e, ERR_CONFLICT, NULL, "there are %d webhooks, which is the most", WEBHOOKS_MAX);
+		return err_set(e, ERR_LIMIT, NULL, "there are %d webhooks, which is the most", WEBHOOKS_MAX);
 	return log_change(tx, x, &x->w.from_seq, e) != 0 ? -1 : webhook_insert(tx, &x->w, e);
 }
 

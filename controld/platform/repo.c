@@ -52,9 +52,8 @@ static int too_many(struct db *tx, struct err *e)
 	query_end(q);
 	if (rc < 0)
 		return -1;
-	return n >= REPOS_MAX
-	               ? err_set(e, ERR_CONFLICT, NULL, "there are %d repositories, which is the most", REPOS_MAX)
-	               : 0;
+	return n >= REPOS_MAX ? err_set(e, ERR_LIMIT, NULL, "there are %d repositories, which is the most", REPOS_MAX)
+	                      : 0;
 }
 
 static int taken(const char *repo, struct err *e)

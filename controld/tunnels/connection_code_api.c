@@ -75,7 +75,7 @@ static int work_make(struct db *tx, void *arg, struct err *e)
 	if (connection_code_list(tx, m->code.tenant_id, m->now_ms, on_counted, &m->n, e) != 0)
 		return -1;
 	if (m->n >= CONNECTION_CODES_MAX)
-		return err_set(e, ERR_CONFLICT, NULL, "the tenant has %d connection codes, which is the most",
+		return err_set(e, ERR_LIMIT, NULL, "the tenant has %d connection codes, which is the most",
 			CONNECTION_CODES_MAX);
 	if (connection_code_insert(tx, &m->code, m->text, e) != 0)
 		return -1;

@@ -231,7 +231,7 @@ static int check_quota(struct db *tx, struct write *w, struct err *e)
 		return 0;
 	if (mapping_count_of_tenant(tx, w->m.tenant_id, &n, e) != 0)
 		return -1;
-	return n < most ? 0 : err_set(e, ERR_CONFLICT, NULL, "the tenant has %u mappings, which is the most", most);
+	return n < most ? 0 : err_set(e, ERR_LIMIT, NULL, "the tenant has %u mappings, which is the most", most);
 }
 
 /* The agent must be one of the tenant's, and its client's config must let the ports through. */
@@ -372,7 +372,7 @@ static int work_create_own(struct db *tx, void *arg, struct err *e)
 	if (own.type != CLIENT_ANONYMOUS)
 		return err_set(e, ERR_FORBIDDEN, NULL, "the mappings of a client with an owner are made by its owner");
 	if (n.all >= most)
-		return err_set(e, ERR_CONFLICT, NULL, "an anonymous client has at most %u mappings", most);
+		return err_set(e, ERR_LIMIT, NULL, "an anonymous client has at most %u mappings", most);
 	if (c->port_first != 0 && (c->port_first < conf->port_min || c->port_last > conf->port_max))
 		return err_set(e, ERR_VALIDATION, "source_port", "source_port: %u must be 0 or from %u to %u",
 			c->port_first, conf->port_min, conf->port_max);
