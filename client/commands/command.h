@@ -67,7 +67,9 @@ int invocation_usage(const struct invocation *in, const char *fmt, ...) PRINTF(2
 
 int command_agent(struct invocation *in);
 int command_api(struct invocation *in);
+int command_client(struct invocation *in);
 int command_completion(struct invocation *in);
+int command_config(struct invocation *in);
 int command_connections(struct invocation *in);
 int command_create(struct invocation *in);
 int command_delete(struct invocation *in);
@@ -82,6 +84,8 @@ int command_login(struct invocation *in);
 int command_logout(struct invocation *in);
 int command_logs(struct invocation *in);
 int command_ls(struct invocation *in);
+int command_quota(struct invocation *in);
+int command_redeem(struct invocation *in);
 int command_service(struct invocation *in);
 int command_socks(struct invocation *in);
 int command_status(struct invocation *in);

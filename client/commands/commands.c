@@ -1,6 +1,6 @@
 #include "client/commands/command.h"
 
-#include "client/api/api.h"
+#include "client/commands/command_options.h"
 #include "client/commands/help.h"
 #include "client/commands/quick_options.h"
 #include "common/base/err.h"
@@ -8,201 +8,13 @@
 
 #include <string.h>
 
-/* ---- options ------------------------------------------------------------------------------------------------------ */
-
-static const char *const formats[] = { "table", "json", "yaml", "name", NULL };
-
-const struct option_row commands_global[] = {
-	{ .name = "url",
-		.type = OPTION_TEXT,
-		.value = "URL",
-		.help = "where controld answers; else PORTWAY_URL, the profile's, " API_URL_DEFAULT },
-	{ .name = "profile",
-		.type = OPTION_TEXT,
-		.value = "NAME",
-		.help = "which login; else PORTWAY_PROFILE, default" },
-	{ .name = "ca",
-		.type = OPTION_FILE,
-		.value = "FILE",
-		.help = "certificates that vouch for controld; else PORTWAY_CA, the system's" },
-	{ .name = "timeout",
-		.type = OPTION_DURATION,
-		.value = "TIME",
-		.min = 100,
-		.max = 600000,
-		.help = "for one try of a call; default 15s" },
-	{ .name = "tries",
-		.type = OPTION_NUMBER,
-		.value = "N",
-		.min = 1,
-		.max = 100,
-		.help = "of a call that the network swallows; default 4" },
-	{ .name = "output",
-		.letter = 'o',
-		.type = OPTION_CHOICE,
-		.value = "FORMAT",
-		.choices = formats,
-		.help = "table for people, json or yaml for programs, name for ids alone" },
-	{ .name = "json", .type = OPTION_FLAG, .help = "as --output json" },
-	{ .name = "help", .letter = 'h', .type = OPTION_FLAG, .help = "how to use it" },
-	{ .name = "version", .type = OPTION_FLAG, .help = "print the version" },
-	{ .name = NULL },
-};
-
-static const struct option_row agent_options[] = {
-	{ .name = "config", .type = OPTION_FILE, .value = "FILE", .help = "settings, as YAML" },
-	{ .name = "set",
-		.type = OPTION_TEXT,
-		.value = "KEY=VALUE",
-		.help = "one setting, before the file and the environment; several times" },
-	{ .name = "check-config", .type = OPTION_FLAG, .help = "say every error in the settings, and end" },
-	{ .name = "print-config", .type = OPTION_FLAG, .help = "print the settings in effect, and end" },
-	{ .name = "print-example", .type = OPTION_FLAG, .help = "print a file with every setting, and end" },
-	{ .name = "print-mdoc", .type = OPTION_FLAG, .help = "print the settings as rows of the man page, and end" },
-	{ .name = "runtime-dir",
-		.type = OPTION_FILE,
-		.value = "FOLDER",
-		.help = "with status and reload: the runtime_dir of the agent that is meant" },
-	{ .name = NULL },
-};
-
-static const struct option_row login_options[] = {
-	{ .name = "email",
-		.type = OPTION_TEXT,
-		.value = "EMAIL",
-		.help = "account, by email or username; else it is asked for" },
-	{ .name = "tenant", .type = OPTION_TEXT, .value = "ID", .help = "for accounts of several tenants" },
-	{ .name = NULL },
-};
-
-#define COLUMNS                                                                                    \
-	{                                                                                          \
-		.name = "columns", .type = OPTION_TEXT, .value = "A,B.C",                          \
-		.help = "members that the table shows, by their paths, in place of the usual ones" \
-	}
-#define WATCH                                                                                                     \
-	{ .name = "watch",                                                                                        \
-		.letter = 'w',                                                                                    \
-		.type = OPTION_FLAG,                                                                              \
-		.help = "go on and tell what is new, changed and gone, one line (or JSON object) for each" },     \
-	{                                                                                                         \
-		.name = "interval", .type = OPTION_DURATION, .value = "TIME", .min = 100, .max = 3600000,         \
-		.help = "with --watch: how often to look besides what is pushed; default 5s, 2s where nothing is" \
-	}
-#define BODY                                                                                                          \
-	{ .name = "file",                                                                                             \
-		.letter = 'f',                                                                                        \
-		.type = OPTION_FILE,                                                                                  \
-		.value = "FILE",                                                                                      \
-		.help = "JSON to begin with, - for the standard input; words change it" },                            \
-	{                                                                                                             \
-		.name = "wait", .type = OPTION_DURATION, .optional = true, .value = "TIME", .min = 0, .max = 3600000, \
-		.help = "of a mapping: until its relays serve it or refuse it; default 30s"                           \
-	}
-#define IF_MATCH                                                                     \
-	{                                                                            \
-		.name = "if-match", .type = OPTION_TEXT, .value = "VERSION",         \
-		.help = "only if it is still this version, as get shows it (else 6)" \
-	}
-
-static const struct option_row list_options[] = {
-	{ .name = "limit",
-		.letter = 'n',
-		.type = OPTION_NUMBER,
-		.value = "N",
-		.min = 1,
-		.max = 10000000,
-		.help = "objects at most; default all" },
-	COLUMNS,
-	WATCH,
-	{ .name = NULL },
-};
-static const char *const webhook_words[] = { "ls", "show", "test", "log", NULL };
-static const struct option_row webhook_options[] = {
-	{ .name = "limit",
-		.letter = 'n',
-		.type = OPTION_NUMBER,
-		.value = "N",
-		.min = 1,
-		.max = 10000000,
-		.help = "with ls and log: at most so many; default all" },
-	COLUMNS,
-	WATCH,
-	{ .name = NULL },
-};
-
-static const char *const job_words[] = { "ls", "show", "wait", "logs", "retry", "cancel", NULL };
-static const struct option_row job_options[] = {
-	{ .name = "follow", .letter = 'f', .type = OPTION_FLAG, .help = "with logs: go on until the job has ended" },
-	{ .name = "fresh", .type = OPTION_FLAG, .help = "with retry: from the beginning" },
-	{ .name = "limit",
-		.letter = 'n',
-		.type = OPTION_NUMBER,
-		.value = "N",
-		.min = 1,
-		.max = 10000000,
-		.help = "with ls: jobs at most; default all" },
-	COLUMNS,
-	WATCH,
-	{ .name = NULL },
-};
-static const struct option_row logs_options[] = {
-	{ .name = "limit",
-		.letter = 'n',
-		.type = OPTION_NUMBER,
-		.value = "N",
-		.min = 1,
-		.max = 1000000,
-		.help = "entries to begin with; default 20" },
-	{ .name = "follow", .letter = 'f', .type = OPTION_FLAG, .help = "go on and show each new entry" },
-	{ .name = "interval",
-		.type = OPTION_DURATION,
-		.value = "TIME",
-		.min = 100,
-		.max = 3600000,
-		.help = "with --follow: how often to look besides what is pushed; default 30s, 1s where nothing is" },
-	COLUMNS,
-	{ .name = NULL },
-};
-static const struct option_row top_options[] = {
-	{ .name = "interval",
-		.type = OPTION_DURATION,
-		.value = "TIME",
-		.min = 100,
-		.max = 3600000,
-		.help = "between two looks; default 2s" },
-	{ .name = "limit",
-		.letter = 'n',
-		.type = OPTION_NUMBER,
-		.value = "N",
-		.min = 1,
-		.max = 1000000,
-		.help = "looks; default: until q or ctrl-c" },
-	{ .name = NULL },
-};
-static const struct option_row api_options[] = {
-	{ .name = "file",
-		.letter = 'f',
-		.type = OPTION_FILE,
-		.value = "FILE",
-		.help = "JSON to begin with, - for the standard input; words change it" },
-	{ .name = NULL },
-};
-static const struct option_row get_options[] = { COLUMNS, WATCH, { .name = NULL } };
-static const struct option_row create_options[] = { BODY, COLUMNS, { .name = NULL } };
-static const struct option_row update_options[] = { BODY, IF_MATCH, COLUMNS, { .name = NULL } };
-static const struct option_row delete_options[] = { IF_MATCH, { .name = NULL } };
-
-static const struct option_row service_options[] = {
-	{ .name = "user", .type = OPTION_FLAG, .help = "of your own systemd, not of the system's" },
-	{ .name = "config", .type = OPTION_FILE, .value = "FILE", .help = "settings that the agent reads" },
-	{ .name = "program", .type = OPTION_FILE, .value = "FILE", .help = "the portway that runs; else this one" },
-	{ .name = "no-start", .type = OPTION_FLAG, .help = "only the file, without asking systemctl" },
-	{ .name = NULL },
-};
-
 /* ---- the table ---------------------------------------------------------------------------------------------------- */
 
+static const char *const webhook_words[] = { "ls", "show", "test", "log", NULL };
+static const char *const job_words[] = { "ls", "show", "wait", "logs", "retry", "cancel", NULL };
+static const char *const client_words[] = { "ls", "show", "rotate", "end-secret", NULL };
+static const char *const config_words[] = { "get", "set", "watch", NULL };
+static const char *const quota_words[] = { "show", "set", NULL };
 static const char *const agent_words[] = { "reload", "status", NULL };
 static const char *const service_words[] = { "install", "print", "uninstall", NULL };
 static const char *const methods[] = { "GET", "POST", "PUT", "PATCH", "DELETE", NULL };
@@ -220,7 +32,7 @@ const struct command commands_table[] = {
 			   "credentials. TERM lets connections finish; HUP reads the settings again.",
 		.example = "PORTWAY_AGENT_TOKEN=... portway agent --set relays=edge-1.example:7500 --set "
 			   "allow=localhost:22",
-		.options = agent_options,
+		.options = command_options_agent,
 		.run = command_agent,
 		.words = WORDS_LIST,
 		.list = agent_words,
@@ -232,11 +44,24 @@ const struct command commands_table[] = {
 			   "The answer is "
 			   "printed as JSON, or YAML.",
 		.example = "portway api GET /api/v1/stats/traffic time_range=24h",
-		.options = api_options,
+		.options = command_options_api,
 		.run = command_api,
 		.words = WORDS_LIST,
 		.list = methods,
 		.words_min = 2,
+		.words_max = -1 },
+	{ .name = "client",
+		.args = "ls|show|rotate|end-secret [CLIENT [SECRET]|FILTER=VALUE ...]",
+		.summary = "agents' accounts: what there is, and their secrets",
+		.details = "ls lists, show prints one with all its members, rotate makes a new secret and shows it "
+			   "this once, end-secret ends one at once. After rotate the secrets before it work on for "
+			   "--overlap, so agents can be given the new one before. CLIENT is an id or a name.",
+		.example = "portway client rotate office --overlap 2h",
+		.options = command_options_client,
+		.run = command_client,
+		.words = WORDS_LIST,
+		.list = client_words,
+		.words_min = 1,
 		.words_max = -1 },
 	{ .name = "completion",
 		.args = "bash|zsh|fish",
@@ -247,13 +72,24 @@ const struct command commands_table[] = {
 		.list = shells,
 		.words_min = 1,
 		.words_max = 1 },
+	{ .name = "config",
+		.args = "[get [KEY ...]|set KEY=VALUE ...|watch [KEY ...]]",
+		.summary = "settings of controld that change while it runs",
+		.details = "get shows them, set changes those that are written, on every controld and at once, and "
+			   "null takes what the settings file says again. watch tells of each change.",
+		.example = "portway config set tunnels.mappings_max=5000",
+		.options = command_options_config,
+		.run = command_config,
+		.words = WORDS_LIST,
+		.list = config_words,
+		.words_max = -1 },
 	{ .name = "connections",
 		.args = "[ls [FILTER=VALUE ...] | cut ID ...]",
 		.summary = "list what is connected now, or cut it",
 		.details =
 			"The relays are asked, so what is shown is how it is. Filters are mapping_id, group and node.",
 		.example = "portway connections ls mapping_id=map_01m80r1djz1f2b3c81mv",
-		.options = list_options,
+		.options = command_options_list,
 		.run = command_connections,
 		.words = WORDS_LIST,
 		.list = connection_words,
@@ -270,17 +106,18 @@ const struct command commands_table[] = {
 			   "may hold a list of objects.",
 		.example = "portway create mapping protocol=tcp source_port=20379 target_host=127.0.0.1 "
 			   "target_port=6379 --wait",
-		.options = create_options,
+		.options = command_options_create,
 		.run = command_create,
 		.words = WORDS_RESOURCE,
 		.words_min = 1,
 		.words_max = -1 },
 	{ .name = "delete",
-		.args = "RESOURCE ID ...",
+		.args = "RESOURCE ID|NAME ...",
 		.summary = "delete objects",
-		.details = "Each is tried, whatever becomes of the others. Deleting a connection cuts it.",
+		.details = "A name must be that of one object alone: of several, all are listed and none is deleted. "
+			   "Each is tried, whatever becomes of the others. Deleting a connection cuts it.",
 		.example = "portway delete mapping $(portway list mapping q=test -o name)",
-		.options = delete_options,
+		.options = command_options_delete,
 		.run = command_delete,
 		.words = WORDS_RESOURCE,
 		.words_min = 2,
@@ -294,11 +131,12 @@ const struct command commands_table[] = {
 		.words_min = 1,
 		.words_max = 1 },
 	{ .name = "get",
-		.args = "RESOURCE ID",
+		.args = "RESOURCE ID|NAME",
 		.summary = "show an object, whole",
-		.details = "Watched, it is told until it is gone.",
+		.details = "A name must be that of one object alone; of several their ids are listed. Watched, it is "
+			   "told until it is gone.",
 		.example = "portway get mapping map_01m80r1djz1f2b3c81mv -o yaml",
-		.options = get_options,
+		.options = command_options_get,
 		.run = command_get,
 		.words = WORDS_RESOURCE,
 		.words_min = 2,
@@ -330,7 +168,7 @@ const struct command commands_table[] = {
 			"wait follows one to its end and fails if it does, logs prints its lines, retry queues it at "
 			"once, cancel stops it at its next step. portway create job kind=KIND starts one.",
 		.example = "portway job ls state=dead",
-		.options = job_options,
+		.options = command_options_job,
 		.run = command_job,
 		.words = WORDS_LIST,
 		.list = job_words,
@@ -341,7 +179,7 @@ const struct command commands_table[] = {
 		.summary = "list objects",
 		.details = "Pages are followed to the end. portway explain RESOURCE lists the filters.",
 		.example = "portway list mapping status=error --columns id,name,error",
-		.options = list_options,
+		.options = command_options_list,
 		.run = command_list,
 		.words = WORDS_RESOURCE,
 		.words_min = 1,
@@ -355,7 +193,7 @@ const struct command commands_table[] = {
 			   "themselves; "
 			   "--profile keeps several logins apart. A login is used at its own address only.",
 		.example = "portway login --url https://controld.example:8443 --email anna@example.com",
-		.options = login_options,
+		.options = command_options_login,
 		.run = command_login },
 	{ .name = "logout", .args = "", .summary = "end the login and forget it", .run = command_logout },
 	{ .name = "logs",
@@ -365,16 +203,35 @@ const struct command commands_table[] = {
 			   "is one object "
 			   "a line.",
 		.example = "portway logs kind=mapping --follow",
-		.options = logs_options,
+		.options = command_options_logs,
 		.run = command_logs,
 		.words_max = -1 },
 	{ .name = "ls",
 		.args = "[FILTER=VALUE ...]",
 		.summary = "list the mappings with their status and traffic",
 		.example = "portway ls status=active --watch",
-		.options = list_options,
+		.options = command_options_list,
 		.run = command_ls,
 		.words_max = -1 },
+	{ .name = "quota",
+		.args = "[show [USER]|set USER FIELD=VALUE ...]",
+		.summary = "what a user may pass in a month, and what is left",
+		.details = "USER is an id, an email or a username; without one show is of whoever asks. set takes "
+			   "monthly_bytes (null: no limit), reset_day and time_zone.",
+		.example = "portway quota set anna@example.com monthly_bytes=500G reset_day=15",
+		.options = command_options_quota,
+		.run = command_quota,
+		.words = WORDS_LIST,
+		.list = quota_words,
+		.words_max = -1 },
+	{ .name = "redeem",
+		.args = "[CODE]",
+		.summary = "use a connection code: a port for this machine's address",
+		.details = "It opens the one target that the code was made for, once, and needs no account. Without "
+			   "CODE it is asked for, or read from the standard input.",
+		.example = "portway redeem ABCD-EFGH-JKMN",
+		.run = command_redeem,
+		.words_max = 1 },
 	{ .name = "service",
 		.args = "install|uninstall|print",
 		.summary = "run the agent as a service of systemd",
@@ -382,7 +239,7 @@ const struct command commands_table[] = {
 			   "/etc/portway/agent.yaml, the token in /etc/portway/agent.env; with --user under "
 			   "~/.config/portway.",
 		.example = "portway service install --user",
-		.options = service_options,
+		.options = command_options_service,
 		.run = command_service,
 		.words = WORDS_LIST,
 		.list = service_words,
@@ -399,8 +256,12 @@ const struct command commands_table[] = {
 		.run = command_socks },
 	{ .name = "status",
 		.args = "",
-		.summary = "how controld and its relays are",
-		.details = "With credentials the relays as well, and the revision each one runs.",
+		.summary = "how controld, its relays and the tunnels are",
+		.details =
+			"With credentials the relays as well, and the revision each one runs; and the tunnels: their "
+			"state and that of the client they lead to, how long it took to reach the target (the mean of "
+			"all connections), how often it was not reached. What is wrong stands first.",
+		.example = "portway status --json",
 		.run = command_status },
 	{ .name = "tcp",
 		.args = "PORT|HOST:PORT",
@@ -438,7 +299,7 @@ const struct command commands_table[] = {
 			   "second. At most "
 			   "5000 tunnels are looked at; filters, as in ls, say which.",
 		.example = "portway top group=frankfurt --interval 1s",
-		.options = top_options,
+		.options = command_options_top,
 		.run = command_top,
 		.words_max = -1 },
 	{ .name = "udp",
@@ -451,13 +312,13 @@ const struct command commands_table[] = {
 		.words_min = 1,
 		.words_max = 1 },
 	{ .name = "update",
-		.args = "RESOURCE ID [FIELD=VALUE ...]",
+		.args = "RESOURCE ID|NAME [FIELD=VALUE ...]",
 		.summary = "change an object",
 		.details = "Only what is written changes; FIELD=null sets a field back to its default. Fields are "
 			   "written as in "
 			   "create.",
 		.example = "portway update mapping map_01m80r1djz1f2b3c81mv limits.max_connections=100 --if-match 3",
-		.options = update_options,
+		.options = command_options_update,
 		.run = command_update,
 		.words = WORDS_RESOURCE,
 		.words_min = 2,
@@ -485,7 +346,7 @@ const struct command commands_table[] = {
 			   "lists what was sent, the newest first. portway create webhook url=URL events=mapping.* "
 			   "makes one.",
 		.example = "portway webhook test whk_01m8h7kfa85r1afcd2w6",
-		.options = webhook_options,
+		.options = command_options_webhook,
 		.run = command_webhook,
 		.words = WORDS_LIST,
 		.list = webhook_words,

@@ -108,9 +108,9 @@ int command_create(struct invocation *in)
 
 /* ---- update ------------------------------------------------------------------------------------------------------- */
 
-static int update(struct verb *v, const char *id, const json_t *body)
+static int update(struct verb *v, const char *word, const json_t *body)
 {
-	char match[IF_MATCH_SIZE] = "";
+	char match[IF_MATCH_SIZE] = "", id[NAMED_ID_SIZE];
 	struct api_request rq = { .method = "PUT", .body = body };
 	struct buf path;
 	int rc = invocation_etag(v->in, match, sizeof match);
@@ -121,6 +121,8 @@ static int update(struct verb *v, const char *id, const json_t *body)
 		return invocation_usage(v->in, "the file holds a list: one object is updated");
 	if (json_object_size(body) == 0)
 		return invocation_usage(v->in, "nothing to change: write FIELD=VALUE");
+	if ((rc = verb_find(v, word, id)) != 0)
+		return rc;
 	buf_init(&path, PATH_BYTES_MAX);
 	verb_path(&path, v, id);
 	rq.path = buf_cstr(&path);

@@ -10,12 +10,15 @@
 #define PATH_BYTES_MAX 4096
 #define IF_MATCH_SIZE  80
 
-static int delete_one(struct verb *v, const char *id, const char *if_match)
+static int delete_one(struct verb *v, const char *word, const char *if_match)
 {
 	struct api_request rq = { .method = "DELETE", .if_match = if_match };
+	char id[NAMED_ID_SIZE];
 	struct buf path;
-	int rc;
+	int rc = verb_find(v, word, id);
 
+	if (rc != 0)
+		return rc;
 	buf_init(&path, PATH_BYTES_MAX);
 	verb_path(&path, v, id);
 	rq.path = buf_cstr(&path);
@@ -24,7 +27,7 @@ static int delete_one(struct verb *v, const char *id, const char *if_match)
 	if (rc != 0)
 		return verb_fail(v);
 	if (invocation_format(v->in) == PRINT_TABLE)
-		text_printf(v->in->out, "%s %s is gone.", v->resource->name, id);
+		text_printf(v->in->out, "%s %s is gone.", v->resource->name, word);
 	else if (invocation_format(v->in) == PRINT_NAME)
 		text_put(v->in->out, id);
 	else

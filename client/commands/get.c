@@ -67,11 +67,14 @@ static int watch(struct getting *g)
 	return rc == 0 ? EXIT_DONE : verb_fail(&g->v);
 }
 
-static int get(struct getting *g, const char *id)
+static int get(struct getting *g, const char *word)
 {
 	struct http_answer answer;
-	int rc;
+	char id[NAMED_ID_SIZE];
+	int rc = verb_find(&g->v, word, id);
 
+	if (rc != 0)
+		return rc;
 	buf_reset(&g->path);
 	verb_path(&g->path, &g->v, id);
 	if (options_has(&g->v.in->options, "watch"))

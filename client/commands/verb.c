@@ -76,6 +76,11 @@ void verb_end(struct verb *v)
 	api_close(v->api);
 }
 
+int verb_find(struct verb *v, const char *word, char id[NAMED_ID_SIZE])
+{
+	return named_find(v->api, v->resource, word, id, &v->f) == 0 ? 0 : verb_fail(v);
+}
+
 void verb_path(struct buf *b, const struct verb *v, const char *id)
 {
 	buf_printf(b, "%s", v->resource->path);

@@ -9,6 +9,7 @@
 
 #include "client/api/api.h"
 #include "client/commands/command.h"
+#include "client/resource/named.h"
 #include "client/resource/resource.h"
 #include "client/resource/view.h"
 #include "common/base/macros.h"
@@ -34,6 +35,8 @@ void verb_end(struct verb *v);
 
 /* What the API says of itself; NULL when it cannot be had. */
 const json_t *verb_doc(struct verb *v);
+/* The id of a word that is one, or a name that one object alone has (resource/named.h). 0, or the exit code after a complaint. */
+int verb_find(struct verb *v, const char *word, char id[NAMED_ID_SIZE]);
 /* "/api/v1/mappings/<id>" */
 void verb_path(struct buf *b, const struct verb *v, const char *id);
 /* --columns, or the resource's. 0, or the exit code after a complaint. */

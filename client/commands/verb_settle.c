@@ -26,6 +26,7 @@ static int complain(const struct verb *v, const json_t *object)
 {
 	const json_t *errors = json_object_get(object, "error");
 	const char *id = json_string_value(json_object_get(object, "id")), *node;
+	int rc = EXIT_BAD_NEWS;
 	json_t *why;
 
 	json_object_foreach((json_t *)errors, node, why)
@@ -34,11 +35,13 @@ static int complain(const struct verb *v, const json_t *object)
 
 		const bool own = strcmp(node, "quota") == 0;
 
+		if (own)
+			rc = EXIT_LIMIT;
 		text_printf(stderr, "%s: %s%s%s: %s", v->in->who, id != NULL ? id : "?", own ? "" : " on node ",
 			own ? "" : node, message != NULL ? message : "refused");
 		(void)fputc('\n', stderr);
 	}
-	return EXIT_BAD_NEWS;
+	return rc;
 }
 
 static void pause_ms(uint64_t ms)

@@ -9,6 +9,8 @@
 #include "client/commands/quick.h"
 #include "client/commands/quick_account.h"
 #include "client/out/text.h"
+#include "client/resource/named.h"
+#include "client/resource/resource.h"
 #include "common/base/buf.h"
 #include "common/base/str.h"
 #include "common/net/addr.h"
@@ -18,7 +20,6 @@
 #include <unistd.h>
 
 #define PATH_BYTES_MAX 4096
-#define IDS_MAX        200 /* as text, of objects with one name */
 
 struct visit_to {
 	json_t *like; /* members of the mapping that is visited, or of a client's service */
@@ -29,90 +30,22 @@ struct visit_to {
 
 /* ---- what is asked for -------------------------------------------------------------------------------------------- */
 
-/* Objects with that name, over all pages; the ids go into ids for a complaint. */
-struct search {
-	const char *collection, *name;
-	json_t *found;
-	unsigned n;
-	char ids[IDS_MAX];
-};
-
-static void look_at(struct search *s, const json_t *page)
-{
-	json_t *item;
-	size_t i;
-
-	json_array_foreach(json_object_get(page, "items"), i, item)
-	{
-		const json_t *id = json_object_get(item, "id");
-		char one[64];
-
-		if (!str_eq(json_string_value(json_object_get(item, "name")), s->name))
-			continue;
-		if (s->n++ == 0)
-			s->found = json_incref(item);
-		if (json_is_integer(id))
-			(void)str_fmt(one, sizeof one, " %" JSON_INTEGER_FORMAT, json_integer_value(id));
-		else
-			(void)str_fmt(one, sizeof one, " %s", json_string_value(id));
-		(void)strncat(s->ids, one, sizeof s->ids - strlen(s->ids) - 1);
-	}
-}
-
-static int search(struct quick *q, struct search *s)
-{
-	char cursor[64] = "";
-	struct buf path;
-	int r;
-
-	buf_init(&path, PATH_BYTES_MAX);
-	do {
-		json_t *page = NULL;
-		const char *next;
-
-		buf_reset(&path);
-		buf_printf(&path, "/api/v1/%s", s->collection);
-		path_query(&path, "q", s->name);
-		path_query(&path, "limit", "200");
-		if (cursor[0] != '\0')
-			path_query(&path, "cursor", cursor);
-		r = quick_account_call(q, "GET", NULL, &page, "%s", buf_cstr(&path));
-		if (r == 0)
-			look_at(s, page);
-		next = json_string_value(json_object_get(page, "next_cursor"));
-		(void)str_copy(cursor, sizeof cursor, next != NULL ? next : "");
-		json_decref(page);
-	} while (r == 0 && cursor[0] != '\0');
-	buf_free(&path);
-	return r;
-}
-
 /* By id, or by a name that one alone has. */
-static int find(struct quick *q, const char *collection, const char *word, bool is_id, json_t **out)
+static int find(struct quick *q, const char *resource, const char *word, json_t **out)
 {
-	struct search s = { .collection = collection, .name = word };
+	const struct resource *r = resource_find(resource);
+	char id[NAMED_ID_SIZE];
 	struct buf path;
-	int r;
+	int rc = named_find(q->api, r, word, id, &q->f);
 
-	if (is_id) {
-		buf_init(&path, PATH_BYTES_MAX);
-		buf_printf(&path, "/api/v1/%s", collection);
-		path_segment(&path, word);
-		r = quick_account_call(q, "GET", NULL, out, "%s", buf_cstr(&path));
-		buf_free(&path);
-		return r;
-	}
-	r = search(q, &s);
-	if (r == 0 && s.n == 0)
-		r = failure_set(&q->f, EXIT_NOT_FOUND, "there is nothing named '%s' among the %s", word, collection);
-	else if (r == 0 && s.n > 1)
-		r = failure_set(&q->f, EXIT_CONFLICT, "%u %s are named '%s'; say one by its id:%s", s.n, collection,
-			word, s.ids);
-	if (r == 0)
-		*out = s.found;
-	else
-		json_decref(s.found);
-	return r;
+	if (rc != 0)
+		return rc;
+	buf_init(&path, PATH_BYTES_MAX);
+	buf_printf(&path, "%s", r->path);
+	path_segment(&path, id);
+	rc = quick_account_call(q, "GET", NULL, out, "%s", buf_cstr(&path));
+	buf_free(&path);
+	return rc;
 }
 
 /* "office:22", "17:db.internal:5432" */
@@ -122,10 +55,9 @@ static int find_service(struct quick *q, const char *word)
 	const char *colon = strchr(word, ':');
 	json_t *client = NULL;
 	char name[128];
-	int64_t id;
 
 	(void)str_fmt(name, sizeof name, "%.*s", (int)(colon - word), word);
-	if (find(q, "clients", name, str_to_i64(name, 1, INT64_MAX, &id) == 0, &client) != 0)
+	if (find(q, "client", name, &client) != 0)
 		return -1;
 	v->like = json_pack("{s:O, s:s, s:i}", "target_client_id", json_object_get(client, "id"), "target_host",
 		q->host, "target_port", (int)q->port);
@@ -157,7 +89,7 @@ static int find_mapping(struct quick *q, const char *word)
 	const char *protocol;
 	int r = 0;
 
-	if (find(q, "mappings", word, str_starts(word, "map_"), &mapping) != 0)
+	if (find(q, "mapping", word, &mapping) != 0)
 		return -1;
 	protocol = json_string_value(json_object_get(mapping, "protocol"));
 	if (str_eq(protocol, "udp") || str_eq(protocol, "socks5"))

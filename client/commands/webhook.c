@@ -13,7 +13,7 @@
 struct webhook_command {
 	struct verb v;
 	struct buf path;
-	const char *id;
+	char id[NAMED_ID_SIZE];
 };
 
 static const char *webhook_path(struct webhook_command *c, const char *rest)
@@ -111,10 +111,12 @@ static const struct {
 
 static int run_word(struct invocation *in, int (*run)(struct webhook_command *c))
 {
-	struct webhook_command c = { .path = { .data = NULL }, .id = in->argv[1] };
+	struct webhook_command c = { .path = { .data = NULL } };
 	int rc = verb_begin(&c.v, in, "webhook", RESOURCE_GET);
 
 	buf_init(&c.path, PATH_BYTES_MAX);
+	if (rc == 0)
+		rc = verb_find(&c.v, in->argv[1], c.id);
 	if (rc == 0)
 		rc = run(&c);
 	buf_free(&c.path);

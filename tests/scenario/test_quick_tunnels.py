@@ -195,8 +195,8 @@ def test_the_quota_is_used_up(fleet, tmp_path):
                 sock.sendall(b"hello")
             eventually(lambda: fleet.api.get(quota)["exceeded"], "used up")
             quick.end()
-        assert "quota of this month is used up" in cli.run("tcp", str(server.port), status=1, **env)
-        text = cli.run("create", "mapping", "protocol=tcp", "target_host=127.0.0.1", "target_port=1", "--wait", status=1, **env)
+        assert "quota of this month is used up" in cli.run("tcp", str(server.port), status=7, **env)
+        text = cli.run("create", "mapping", "protocol=tcp", "target_host=127.0.0.1", "target_port=1", "--wait", status=7, **env)
         assert "used up" in text and "on node" not in text
         for mapping in mappings(fleet):
             fleet.api.delete(f"/api/v1/mappings/{mapping}")

@@ -51,7 +51,7 @@ def test_users_of_a_tenant(fleet, acme):
     assert [u["email"] for u in acme["api"].get(users)["users"]] == ["admin@acme.example", "newuser@company.example"]
     fleet.api.put(f"/api/tenants/{acme['tenant']['id']}", {"settings": {"max_users": 2}})
     full = acme["api"].post(users, {"email": "third@company.example", "password": "secure_password"}, expect=409)
-    assert full["code"] == "CONFLICT"
+    assert full["code"] == "LIMIT_REACHED"
     acme["api"].delete(f"{users}/{made['id']}")
     acme["api"].get(f"{users}/{made['id']}", expect=404)
     other = fleet.api.get("/auth/me")["data"]

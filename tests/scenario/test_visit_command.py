@@ -155,8 +155,8 @@ def test_taken_away_meanwhile(fleet, tmp_path):
     with TcpServer(echo) as server, Quick(fleet, tmp_path, "visit", f"office:{server.port}", "--json") as quick:
         fleet.api.delete(f"/api/v1/mappings/{quick.said['mapping']}", expect=204)
         eventually(lambda: not listening(quick.said["port"])(), "not listened on")
-        _, err = quick.end()
-        assert "is not there now: the mapping is gone, or off" in err and quick.process.returncode == 0
+        out, err = quick.process.communicate(timeout=30)
+        assert "is not there now: the mapping is gone, or off" in err and "mapping_deleted" in out and quick.process.returncode == 4
 
 
 def test_what_the_agent_does_not_let(fleet, tmp_path):

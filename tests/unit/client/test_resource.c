@@ -1,6 +1,7 @@
 #include "client/resource/resource.h"
 
 #include "client/api/path.h"
+#include "client/resource/named.h"
 #include "common/base/buf.h"
 
 #include <setjmp.h>
@@ -98,11 +99,38 @@ static void test_ids_stay_in_their_segment(void **state)
 	}
 }
 
+static const struct {
+	const char *word;
+	bool is;
+} words[] = {
+	{ "map_01m80r1djz1f2b3c81mv", true },
+	{ "17", true },
+	{ "key_01m80r1djz1f2b3c81mv", true },
+	{ "", false },
+	{ "web", false },
+	{ "map_web", false },
+	{ "map_01m80r1djz1f2b3c81m", false },      /* a letter short */
+	{ "map_01m80r1djz1f2b3c81mvx", false },    /* one too many */
+	{ "map_01m80r1djz1f2b3C81mv", false },     /* ids have no capitals */
+	{ "mapping_01m80r1djz1f2b3c81mv", false }, /* no kind is that long */
+	{ "17a", false },
+	{ "-17", false },
+};
+
+static void test_what_is_an_id(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (named_is_id(words[i].word) != words[i].is)
+			fail_msg("'%s' is taken for %s", words[i].word, words[i].is ? "a name" : "an id");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows_are_whole),
 		cmocka_unit_test(test_what_only_the_api_knows),
+		cmocka_unit_test(test_what_is_an_id),
 		cmocka_unit_test(test_ids_stay_in_their_segment),
 	};
 
