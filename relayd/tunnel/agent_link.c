@@ -60,6 +60,7 @@ static void on_closed(struct tunnel_link *l, const char *why)
 	list_remove(&a->in_table);
 	list_remove(&a->move.link);
 	standings_fini(&a->standings);
+	standings_fini(&a->shut);
 	free(a);
 }
 
@@ -437,6 +438,7 @@ void agent_link_open(struct agent_table *t, int fd, const struct addr *from)
 	list_init(&a->in_seat);
 	list_init(&a->in_table);
 	standings_init(&a->standings);
+	standings_init(&a->shut);
 	task_init(&a->move, on_leaving);
 	if (tunnel_link_start(&a->link, t->worker, &t->desk, t->tls, true, fd, &ops, &e) != 0) {
 		log_warn("agent_link_failed", log_err(&e));

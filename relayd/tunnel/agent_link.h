@@ -23,7 +23,8 @@ struct agent_link {
 	uint8_t key[KEY_PUBLIC_SIZE]; /* that its signature was checked with */
 	uint32_t agent;               /* the same for all links of its instance */
 	struct standings standings;
-	bool greeting; /* counted in its table's n_greeting */
+	struct standings shut; /* mappings that lead from its machine, and cannot be listened on there */
+	bool greeting;         /* counted in its table's n_greeting */
 	bool registered;
 	unsigned worker; /* that shall serve it */
 	struct task move;

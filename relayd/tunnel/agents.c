@@ -166,8 +166,19 @@ int agents_set_identity(
 
 /* ---- targets ------------------------------------------------------------------------------------------------------ */
 
+static void look_at_doors(struct agents *a, const struct agent_link *l)
+{
+	const struct standing *s;
+	size_t it = 0;
+
+	while ((s = map_next(&l->shut.by_mapping, &it)) != NULL)
+		target_view_add_shut(a->view, &l->hello, s);
+}
+
 static void look_at_seat(struct agents *a, const struct seat *s)
 {
+	LIST_FOREACH (it, &s->links)
+		look_at_doors(a, CONTAINER_OF(it, struct agent_link, in_seat));
 	LIST_FOREACH (it, &s->watches) {
 		const char *mapping = CONTAINER_OF(it, struct watch, in_seat)->object->id;
 

@@ -18,6 +18,8 @@ struct checked {
 	unsigned down, others;       /* links whose agents say so, or do not */
 	const char *instance;        /* one of those that are down, and why; in `troubles` */
 	const char *reason;
+	char *shut; /* NULL: an agent whose machine it leads from says that it cannot listen there; the code, and why */
+	enum err_code shut_code;
 	bool refused;
 };
 
@@ -28,6 +30,13 @@ struct target_view {
 	struct client_trouble *troubles;
 	uint32_t n, more;
 };
+
+static void checked_free(struct checked *c)
+{
+	object_unref(c->object);
+	free(c->shut);
+	free(c);
+}
 
 int target_view_new(struct target_view **out, struct refusals *refusals)
 {
@@ -52,8 +61,7 @@ static void forget(struct target_view *v, struct checked *c)
 	map_remove_str(&v->checked, c->object->id);
 	if (c->refused)
 		refusals_clear(v->refusals, c->object->id);
-	object_unref(c->object);
-	free(c);
+	checked_free(c);
 }
 
 void target_view_free(struct target_view *v)
@@ -63,10 +71,8 @@ void target_view_free(struct target_view *v)
 
 	if (v == NULL)
 		return;
-	while ((c = map_next(&v->checked, &it)) != NULL) {
-		object_unref(c->object);
-		free(c);
-	}
+	while ((c = map_next(&v->checked, &it)) != NULL)
+		checked_free(c);
 	map_free(&v->checked);
 	pthread_mutex_destroy(&v->lock);
 	free(v->troubles);
@@ -83,10 +89,15 @@ static void put(struct target_view *v, const struct object *o)
 		return;
 	object_unref(c->object);
 	c->object = object_ref(o);
-	if (map_put_str(&v->checked, c->object->id, c, NULL) == 0)
-		return;
-	object_unref(c->object);
-	free(c);
+	if (map_put_str(&v->checked, c->object->id, c, NULL) != 0)
+		checked_free(c);
+}
+
+/* Whether agents may have something to say of it. */
+static bool is_looked_at(const struct object *o)
+{
+	return watch_is_wanted(o) ||
+	       (o != NULL && o->kind == OBJECT_MAPPING && o->mapping.enabled && o->mapping.source_client[0] != '\0');
 }
 
 static void on_object(const struct object *old, const struct object *new_, void *arg)
@@ -94,9 +105,9 @@ static void on_object(const struct object *old, const struct object *new_, void 
 	struct target_view *v = arg;
 	struct checked *c;
 
-	if (watch_is_wanted(new_))
+	if (is_looked_at(new_))
 		put(v, new_);
-	else if (watch_is_wanted(old) && (c = map_get_str(&v->checked, old->id)) != NULL)
+	else if (is_looked_at(old) && (c = map_get_str(&v->checked, old->id)) != NULL)
 		forget(v, c);
 }
 
@@ -118,6 +129,8 @@ void target_view_begin(struct target_view *v)
 	while ((c = map_next(&v->checked, &it)) != NULL) {
 		c->down = c->others = 0;
 		c->instance = c->reason = "";
+		free(c->shut);
+		c->shut = NULL;
 	}
 	v->n = v->more = 0;
 }
@@ -169,12 +182,45 @@ void target_view_add(
 	pthread_mutex_unlock(&v->lock);
 }
 
+/* "ADDRESS_IN_USE: 127.0.0.1:5432: ..." of the agent's words. */
+static enum err_code code_of(const char *reason, const char **rest)
+{
+	static const enum err_code known[] = { ERR_ADDR_IN_USE, ERR_PERMISSION };
+
+	*rest = strstr(reason, ": ");
+	*rest = *rest != NULL ? *rest + 2 : reason;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (str_starts(reason, err_api(known[i])))
+			return known[i];
+	return ERR_UNAVAILABLE;
+}
+
+void target_view_add_shut(struct target_view *v, const struct frame_hello *who, const struct standing *s)
+{
+	char text[FRAME_REASON_SIZE + FRAME_ID_SIZE + 60];
+	struct checked *c;
+	const char *rest;
+
+	pthread_mutex_lock(&v->lock);
+	c = map_get_str(&v->checked, s->mapping);
+	if (c != NULL && c->shut == NULL) {
+		c->shut_code = code_of(s->reason, &rest);
+		(void)str_fmt(text, sizeof text, "agent %s, whose machine it leads from, cannot listen: %s",
+			who->instance, rest);
+		c->shut = strdup(text);
+	}
+	pthread_mutex_unlock(&v->lock);
+}
+
 static void judge(struct target_view *v, struct checked *c)
 {
-	const bool down = c->down > 0 && c->others == 0;
+	const bool down = c->shut != NULL || (c->down > 0 && c->others == 0);
 	struct err why = { .code = ERR_NONE };
 
-	if (down) {
+	if (c->shut != NULL) {
+		err_set(&why, c->shut_code, NULL, "%s", c->shut);
+		refusals_set(v->refusals, c->object, &why);
+	} else if (down) {
 		err_set(&why, ERR_TARGET_DOWN, NULL, "no agent here has a target that works; %s: %s", c->instance,
 			c->reason);
 		refusals_set(v->refusals, c->object, &why);

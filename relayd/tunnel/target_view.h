@@ -1,5 +1,6 @@
 /*
- * target_view - how the targets that agents check are, over all agents and workers; what works nowhere is on the list of refusals.
+ * target_view - how the targets that agents check are, over all agents and workers, and which mappings that lead from an agent's
+ * machine it cannot listen for; what works nowhere is on the list of refusals.
  *
  * A look begins, every worker adds what its links say, and it ends.
  *
@@ -26,6 +27,8 @@ bool target_view_apply(struct target_view *v, const struct snapshot *old, const 
 void target_view_begin(struct target_view *v);
 void target_view_add(
 	struct target_view *v, const char *mapping, const struct frame_hello *who, const struct standing *s);
+/* It says that it cannot listen for that mapping, which leads from its machine. */
+void target_view_add_shut(struct target_view *v, const struct frame_hello *who, const struct standing *s);
 void target_view_end(struct target_view *v);
 /* What agents say is down, for a report; items are borrowed until the next look ends. */
 void target_view_troubles(const struct target_view *v, struct client_states *out);

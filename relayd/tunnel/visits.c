@@ -89,6 +89,8 @@ void visit_door_close(struct visit_door *d)
 	if (t == NULL)
 		return;
 	tell_links(d, put_withdraw);
+	LIST_FOREACH (it, &agent_table_seat(t, d->client)->links)
+		standings_forget(&CONTAINER_OF(it, struct agent_link, in_seat)->shut, d->offer.mapping);
 	map_remove_str(&t->doors, d->offer.mapping);
 	list_remove(&d->of_seat);
 	d->table = NULL;
@@ -136,4 +138,20 @@ void visits_take(struct agent_link *a, uint32_t id, const struct frame_open *o)
 		at = a->from;
 	agent_count(&a->table->counts.visits);
 	d->on_visit(d, &v);
+}
+
+bool visits_hear(struct agent_link *a, const struct frame_health *said)
+{
+	const struct visit_door *d = map_get_str(&a->table->doors, said->mapping);
+	const bool shut = standings_get(&a->shut, said->mapping) != NULL;
+
+	if (d == NULL || !str_eq(d->client, a->hello.client))
+		return false;
+	if (said->up) {
+		standings_forget(&a->shut, said->mapping);
+		return shut;
+	}
+	if (!shut && !standings_check(&a->shut, said->mapping))
+		return false;
+	return standings_say(&a->shut, said->mapping, false, said->reason);
 }

@@ -13,6 +13,7 @@
 #include "common/base/list.h"
 #include "common/base/macros.h"
 #include "common/net/addr.h"
+#include "common/tunnel/frame_check.h"
 #include "common/tunnel/frame_offer.h"
 #include "proto/msg.h"
 
@@ -56,6 +57,8 @@ struct agent_link;
 /* What a link that came up may open. */
 void visits_offer(struct agent_link *a);
 void visits_take(struct agent_link *a, uint32_t id, const struct frame_open *o);
+/* What it says of a mapping that leads from its machine: whether that is news. False as well for all others. */
+bool visits_hear(struct agent_link *a, const struct frame_health *said);
 /* The table ends before the lanes do. */
 void visits_forget(struct agent_table *t);
 

@@ -5,6 +5,7 @@
 #include "common/tunnel/frame_check.h"
 #include "relayd/tunnel/agent_link.h"
 #include "relayd/tunnel/agent_table.h"
+#include "relayd/tunnel/visits.h"
 
 #include <stdlib.h>
 
@@ -85,6 +86,13 @@ int watches_hear(struct agent_link *a, const struct frame_head *h, const uint8_t
 	if (a->link.state != TUNNEL_UP || frame_health_get(&said, payload, h->n) != 0)
 		return -1;
 	str_make_utf8(said.reason);
+	if (visits_hear(a, &said)) {
+		if (agent_table_may_tell(a->table))
+			log_info(said.up ? "visit_open" : "visit_not_open", log_s("mapping", said.mapping),
+				log_s("client", a->hello.client), log_s("instance", a->hello.instance),
+				log_s("reason", said.reason));
+		agent_table_news(a->table);
+	}
 	if (!standings_say(&a->standings, said.mapping, said.up, said.reason))
 		return 0;
 	if (agent_table_may_tell(a->table))

@@ -9,6 +9,7 @@ import time
 import pytest
 from agent import AgentFleet
 from portway import TcpServer, UdpEcho, connect, echo, eventually, free_port, receive_all
+from test_mapping_life import hold_all_but_one
 
 
 @pytest.fixture(scope="module")
@@ -175,19 +176,42 @@ def test_own_settings_win(fleet, ends):
 
 
 def test_port_is_taken(fleet, ends):
-    """By another program: said in the status, tried again. By another mapping of the client: refused by controld."""
+    """By another program: said in the status of the agent and of the mapping, tried again. By another mapping of the client: refused
+    by controld."""
     with TcpServer(echo) as server:
         with TcpServer(echo) as squatter:
-            made = fleet.agent_mapping(ends[1], server.port, source_client_id=ends[0]["id"], source_port=squatter.port)
+            made = fleet.agent_mapping(ends[1], server.port, active=False, source_client_id=ends[0]["id"], source_port=squatter.port)
+            why = fleet.wait_status(made["id"], "error")["error"]["edge-1"]
+            assert why["code"] == "ADDRESS_IN_USE" and f"127.0.0.1:{squatter.port}" in why["message"], why
             eventually(lambda: "in use" in (visits(fleet.source).get(made["id"], {}).get("reason") or ""), "said")
         wait_listening(fleet.source, made["id"], "listened on when it is free")
         assert ask(made["source_port"]) == b"hello"
+        assert fleet.wait_status(made["id"])["error"] is None
         body = {"protocol": "tcp", "source_client_id": ends[0]["id"], "target_client_id": ends[1]["id"],
                 "source_port": made["source_port"], "target_port": 1}
         refused = fleet.api.post("/api/v1/mappings", body, expect=409)
         assert refused["code"] == "PORT_ALREADY_IN_USE"
         # another client's machine, and the relays, have ports of their own
         fleet.api.post("/api/v1/mappings", {**body, "source_client_id": ends[1]["id"]}, expect=201)
+
+
+def test_a_picked_port_that_is_taken_there_is_another_one():
+    first, wanted, holders = hold_all_but_one(8)
+    fleet = AgentFleet({"CONTROLD_TUNNELS_PORT_MIN": str(first), "CONTROLD_TUNNELS_PORT_MAX": str(first + 7)})
+    try:
+        fleet.start()
+        ends = fleet.client(name="laptop"), fleet.client(name="server")
+        for client in ends:
+            fleet.agent(client, client["name"]).wait_up(2)
+        with TcpServer(echo) as server:
+            made = fleet.agent_mapping(ends[1], server.port, active=False, source_client_id=ends[0]["id"])
+            eventually(lambda: fleet.get(made["id"])["source_port"] == wanted, "it is moved", 60)
+            eventually(lambda: ask(wanted) == b"hello", "it leads there")
+            fleet.wait_status(made["id"])
+    finally:
+        fleet.stop()
+        for holder in holders:
+            holder.close()
 
 
 def test_a_picked_port(fleet, ends):

@@ -10,6 +10,7 @@
 #include "common/base/str.h"
 #include "common/net/addr.h"
 #include "common/net/allow.h"
+#include "common/tunnel/frame_check.h"
 #include "common/tunnel/tunnel_link.h"
 
 #include <stdlib.h>
@@ -39,6 +40,26 @@ static void shut(struct visit *v, const char *why)
 	visit_sockets_close(v);
 }
 
+/* "ADDRESS_IN_USE: ..." while it does not listen: the relay has it refused, and controld may move a port that it picked. */
+static void tell_link(const struct visit *v, struct tunnel_link *l)
+{
+	struct frame_health h = { .up = v->sockets != NULL };
+
+	if (l->state != TUNNEL_UP)
+		return;
+	str_copy(h.mapping, sizeof h.mapping, v->offer.mapping);
+	if (!h.up)
+		(void)str_fmt(h.reason, sizeof h.reason, "%s: %s", err_api(v->why_code), v->why);
+	frame_health_put(&l->mux.out, &h);
+	tunnel_link_flush(l);
+}
+
+static void tell_links(const struct visit *v)
+{
+	LIST_FOREACH (it, &v->vias)
+		tell_link(v, via_in(it)->link);
+}
+
 static void try_to_listen(struct visit *v)
 {
 	const struct visits *all = v->all;
@@ -50,9 +71,14 @@ static void try_to_listen(struct visit *v)
 	str_copy(before, sizeof before, v->why);
 	if (visit_sockets_open(v, &e) == 0) {
 		v->why[0] = '\0';
+		if (before[0] != '\0')
+			tell_links(v);
 		log_info("visit_open", log_s("mapping", v->offer.mapping), log_u("port", v->offer.first));
 	} else {
 		str_copy(v->why, sizeof v->why, e.msg);
+		v->why_code = e.code;
+		if (!str_eq(v->why, before))
+			tell_links(v);
 		if (!str_eq(v->why, before))
 			log_warn("visit_not_open", log_s("mapping", v->offer.mapping), log_s("reason", v->why));
 		if (e.code != ERR_PERMISSION)
@@ -161,6 +187,8 @@ void visits_offered(struct visits *all, struct tunnel_link *l, const void *relay
 	if (add_via(v, l, relay) != 0)
 		log_warn("visit_not_open", log_s("mapping", o->mapping), log_s("reason", "out of memory"));
 	try_to_listen(v);
+	if (v->why[0] != '\0')
+		tell_link(v, l);
 	visit_tcp_ask_again(v);
 }
 

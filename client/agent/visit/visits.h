@@ -11,6 +11,7 @@
 #define PORTWAY_CLIENT_AGENT_VISIT_VISITS_H
 
 #include "client/agent/target/sessions.h"
+#include "common/base/err.h"
 #include "common/base/list.h"
 #include "common/base/macros.h"
 #include "common/base/map.h"
@@ -59,10 +60,11 @@ struct visit {
 	struct list vias;              /* links that offer it */
 	struct visit_sockets *sockets; /* NULL: it does not listen, */
 	char why[FRAME_REASON_SIZE];   /* because of this */
-	struct timer timer;            /* to listen again, or to be forgotten */
-	uint64_t settled_ns;           /* until then other relays may be about to offer it as well */
-	struct list asking;            /* struct visit_tcp that no relay has served yet */
-	struct list udp;               /* struct visit_udp; the one that was silent longest first */
+	enum err_code why_code;
+	struct timer timer;  /* to listen again, or to be forgotten */
+	uint64_t settled_ns; /* until then other relays may be about to offer it as well */
+	struct list asking;  /* struct visit_tcp that no relay has served yet */
+	struct list udp;     /* struct visit_udp; the one that was silent longest first */
 	struct map udp_by_peer;
 	struct visit_tried failed; /* relays that could not lead datagrams to the target lately */
 };
