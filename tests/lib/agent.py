@@ -16,7 +16,8 @@ class AgentFleet(Fleet):
         self.outside = "127.0.0.1"  # where agents connect
 
     def add_relay(self, name, env=None, nofile=None):
-        self.agents_at[name] = f"{self.outside}:{free_port(host=self.outside)}"
+        host = f"[{self.outside}]" if ":" in self.outside else self.outside
+        self.agents_at[name] = f"{host}:{free_port(host=self.outside)}"
         relay = super().add_relay(name, {"RELAYD_AGENTS_LISTEN": self.agents_at[name], **(env or {})}, nofile)
         self.fingerprint = relay.env["RELAYD_JOIN_TOKEN"].rsplit(".", 1)[1]
         return relay

@@ -5,8 +5,16 @@
 import os
 import shutil
 import subprocess
+import sys
 
 OUTSIDE, HOME = "10.215.7", "192.168.215"
+UDP_ECHO = """
+import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("127.0.0.1", int(sys.argv[1])))
+while True:
+    sock.sendto(*sock.recvfrom(65536))
+"""
 possible = os.geteuid() == 0 and all(shutil.which(tool) for tool in ("ip", "nft", "socat"))
 
 
@@ -67,6 +75,15 @@ class Nat:
         """Of all packets between home and outside; 0 for none."""
         self.nft("flush chain ip filter forward\n" +
                  (f"add rule ip filter forward numgen random mod 100 < {percent} drop" if percent else ""))
+
+    def mtu(self, size):
+        """Of the wire between the router and outside, as under a tunnel of the provider; the home knows of 1500 only."""
+        for where, wire in (([], self.wires[0][0]), (["-n", self.router], self.wires[0][1])):
+            ip(*where, "link", "set", wire, "mtu", str(size))
+
+    def udp_echo_service(self, port):
+        """On the home's loopback: each datagram as it came."""
+        self.children.append(subprocess.Popen(["ip", "netns", "exec", self.home, sys.executable, "-c", UDP_ECHO, str(port)]))
 
     def rate(self, mbit):
         """Of the wire between the router and outside, in each direction; 0 for as fast as it can be."""

@@ -11,6 +11,15 @@ from portway import connect, eventually, free_port, receive_all
 pytestmark = pytest.mark.skipif(not nat.possible, reason="makes network namespaces, needs nft and socat")
 
 
+class Tunnel(tuple):
+    """The mapping and the agent; and whose they are."""
+
+    def __new__(cls, made, agent, fleet, client):
+        self = super().__new__(cls, (made, agent))
+        self.fleet, self.client = fleet, client
+        return self
+
+
 @pytest.fixture(scope="module")
 def home():
     with nat.Nat() as n:
@@ -29,7 +38,7 @@ def tunnel(home):
         made = fleet.agent_mapping(client, port)
         agent = fleet.agent(client, wrap=["ip", "netns", "exec", home.home])
         agent.wait_up(2)
-        yield made, agent
+        yield Tunnel(made, agent, fleet, client)
     finally:
         fleet.stop()
 
@@ -58,6 +67,26 @@ def test_packets_are_lost(home, tunnel):
     finally:
         home.lose(0)
     assert exchange(made["source_port"], b"after")
+
+
+def test_large_datagrams_over_a_small_mtu(home, tunnel):
+    """They travel in a link, so no wire on the way has to carry one whole: the largest there is passes where 1280 bytes is the most."""
+    made, _ = tunnel
+    port = free_port()
+    home.udp_echo_service(port)
+    home.mtu(1280)
+    try:
+        udp = tunnel.fleet.agent_mapping(tunnel.client, port, protocol="udp", udp_amplification_limit=0)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(10)
+            sock.connect(("127.0.0.1", udp["source_port"]))
+            for size in (1, 1232, 1280, 1472, 9000, 65507):
+                data = os.urandom(size)
+                sock.send(data)
+                assert sock.recv(65536) == data, size
+        assert exchange(made["source_port"], os.urandom(2_000_000)), "and streams"
+    finally:
+        home.mtu(1500)
 
 
 def test_another_address(home, tunnel):

@@ -179,9 +179,9 @@ static void there_is_an_end_of_room(void **state)
 	}
 	read_certificate(&k, 99, NOW);
 	assert_int_equal(client_key_add(&c, &k, NOW, &e), -1);
-	assert_int_equal(e.code, ERR_CONFLICT);
+	assert_int_equal(e.code, ERR_LIMIT);
 	assert_int_equal(client_secret_add(&c, text, 0, NOW, &e), -1);
-	assert_int_equal(e.code, ERR_CONFLICT);
+	assert_int_equal(e.code, ERR_LIMIT);
 	assert_int_equal(c.conf.n_keys, CLIENT_KEYS_MAX);
 }
 
