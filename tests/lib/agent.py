@@ -15,10 +15,10 @@ class AgentFleet(Fleet):
         self.agents_at, self.fingerprint, self.agents = {}, None, []
         self.outside = "127.0.0.1"  # where agents connect
 
-    def add_relay(self, name, env=None, nofile=None):
+    def add_relay(self, name, env=None, nofile=None, binary=None):
         host = f"[{self.outside}]" if ":" in self.outside else self.outside
         self.agents_at[name] = f"{host}:{free_port(host=self.outside)}"
-        relay = super().add_relay(name, {"RELAYD_AGENTS_LISTEN": self.agents_at[name], **(env or {})}, nofile)
+        relay = super().add_relay(name, {"RELAYD_AGENTS_LISTEN": self.agents_at[name], **(env or {})}, nofile, binary)
         self.fingerprint = relay.env["RELAYD_JOIN_TOKEN"].rsplit(".", 1)[1]
         return relay
 

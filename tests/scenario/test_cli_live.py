@@ -1,7 +1,10 @@
 """What passes now: live connections listed and cut, the audit log followed, `top` on a terminal and elsewhere."""
 import contextlib
 import json
+import re
 import signal
+import socket
+import time
 
 import pytest
 from cli import PROGRAM, Terminal, Watch, run
@@ -48,6 +51,44 @@ def test_ls_counts(op, tunnel):
         row = next(r for r in run("ls", **op).splitlines() if tunnel["id"] in r)
         return row.split()[-5] == "1" and "1.0K" in row
     eventually(counted, "connection and bytes in ls")
+
+
+def test_ls_is_watched_on_a_terminal(op, fleet, tunnel):
+    """What is there, what comes, changes and goes, until ctrl-c; the terminal is as it was."""
+    with Terminal("ls", "--watch", "--interval", "1h", size=(24, 160), **op) as t:
+        t.expect(rf"EVENT +ID +NAME.*present +{tunnel['id']} +live")
+        begun = time.monotonic()
+        made = fleet.api.post("/api/v1/mappings", {"name": "watched", "protocol": "tcp", "source_port": 0, "target_host": "127.0.0.1",
+                                                   "target_port": 9}, expect=201)
+        t.expect(rf"new +{made['id']} +watched")
+        print(f"seen {time.monotonic() - begun:.2f} s after it was made")
+        fleet.api.put(f"/api/v1/mappings/{made['id']}", {"name": "renamed"})
+        t.expect(rf"changed +{made['id']} +renamed")
+        fleet.api.delete(f"/api/v1/mappings/{made['id']}")
+        t.expect(rf"gone +{made['id']} +renamed")
+        t.type("\x03")
+        assert t.wait() == -signal.SIGINT and t.settings() == t.before
+
+
+def test_status_shows_tunnels_with_their_latency(op, fleet, tunnel):
+    with contextlib.closing(free_tcp()) as nobody:
+        away = fleet.mapping(nobody.getsockname()[1], name="away")
+    with contextlib.suppress(ConnectionResetError), connect(away["source_port"]) as sock:
+        assert sock.recv(1) == b""
+    eventually(lambda: fleet.stats(away["id"])["refused_by_reason"]["dial"] == 1, "counted")
+    rows = {row.split()[0]: row for row in run("status", **op).splitlines() if " tcp " in row}
+    assert re.search(r"active +- +\d+ +\d+(\.\d)?(us|ms|s) +0$", rows["live"]), rows
+    assert re.search(r"active +- +0 +- +1$", rows["away"]), rows
+    tunnels = {t["name"]: t for t in json.loads(run("status", "--json", **op))["tunnels"]}
+    assert 0 < tunnels[tunnel["name"]]["latency_us"] < 10_000_000 and tunnels["away"]["latency_us"] is None
+    fleet.api.delete(f"/api/v1/mappings/{away['id']}")
+
+
+def free_tcp():
+    """A port that nobody listens on once this is closed."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    return sock
 
 
 def test_logs_begin_with_the_newest_and_go_on(op, fleet):

@@ -11,7 +11,8 @@ import time
 import cli
 import pytest
 from agent import AgentFleet
-from portway import BIN, Controld, TcpServer, UdpEcho, connect, echo, eventually, receive_all
+from portway import BIN, Controld, TcpServer, UdpEcho, connect, echo, eventually, receive_all, run
+from test_real_tcp_programs import ssh_login, ssh_server
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,39 @@ def test_tcp_and_what_is_left(fleet, tmp_path):
             assert (again.said["client"], again.said["port"]) == (first["client"], first["port"])
             assert answers(first["port"])
             again.end(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("account", [True, False], ids=["account", "anonymous"])
+def test_ssh(fleet, tmp_path, account):
+    """Usable as soon as the command has said where."""
+    with ssh_server(tmp_path) as port:
+        options, who = ssh_login(tmp_path)
+        begun = time.monotonic()
+        with Quick(fleet, tmp_path, "tcp", str(port), "--json", account=account) as quick:
+            said = time.monotonic() - begun
+            assert run(["ssh", *options, "-p", str(quick.said["port"]), who, "echo through"]).strip() == "through"
+            print(f"said after {said:.2f} s, ssh was through after {time.monotonic() - begun:.2f} s")
+            quick.end()
+
+
+def test_http_by_a_client_like_a_browser(fleet, tmp_path):
+    """By a name of its own, with all that a browser sends; what comes is as it was."""
+    page = os.urandom(300_000)
+
+    def serve(sock, _address):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += sock.recv(65536)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n" % len(page) + page)
+    with TcpServer(serve) as server:
+        begun = time.monotonic()
+        with Quick(fleet, tmp_path, "http", str(server.port), "--json") as quick:
+            said = time.monotonic() - begun
+            got = subprocess.run(["curl", "-sS", "-m", "20", "--compressed", "-A", "Mozilla/5.0", "-H", "Accept: text/html,*/*;q=0.8",
+                                  quick.said["addresses"][0]], capture_output=True, check=True).stdout
+            assert got == page
+            print(f"said after {said:.2f} s, the page was there after {time.monotonic() - begun:.2f} s")
+            quick.end()
 
 
 def test_killed(fleet, tmp_path):
