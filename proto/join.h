@@ -32,9 +32,10 @@ int msg_renew_decode(struct msg_renew *m, const void *p, size_t n) MUST_CHECK;
 
 struct msg_joined {
 	char node_id[PROTO_ID_SIZE];
-	char name[PROTO_NAME_SIZE]; /* of the node, whatever the relay calls itself */
-	char cert_pem[JOIN_PEM_MAX];
-	char ca_pem[JOIN_PEM_MAX];
+	char name[PROTO_NAME_SIZE];  /* of the node, whatever the relay calls itself */
+	char cert_pem[JOIN_PEM_MAX]; /* and CAs between it and the one that a token may still name */
+	char ca_pem
+		[JOIN_PEM_MAX]; /* of whom a controld's certificate may be: one CA, or two while one follows the other */
 };
 void msg_joined_encode(const struct msg_joined *m, struct buf *b);
 int msg_joined_decode(struct msg_joined *m, const void *p, size_t n) MUST_CHECK;

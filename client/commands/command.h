@@ -67,6 +67,7 @@ int invocation_usage(const struct invocation *in, const char *fmt, ...) PRINTF(2
 
 int command_agent(struct invocation *in);
 int command_api(struct invocation *in);
+int command_ca(struct invocation *in);
 int command_client(struct invocation *in);
 int command_completion(struct invocation *in);
 int command_config(struct invocation *in);

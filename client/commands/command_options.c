@@ -124,6 +124,20 @@ const struct option_row command_options_webhook[] = {
 	{ .name = NULL },
 };
 
+const struct option_row command_options_ca[] = {
+	{ .name = "force",
+		.type = OPTION_FLAG,
+		.help = "with retire: though some have not taken the new one; relays without it must join again" },
+	{ .name = "wait",
+		.type = OPTION_DURATION,
+		.optional = true,
+		.value = "TIME",
+		.min = 0,
+		.max = 3600000,
+		.help = "until all have taken it, or fail with 1; default 10m" },
+	{ .name = NULL },
+};
+
 const struct option_row command_options_job[] = {
 	{ .name = "follow", .letter = 'f', .type = OPTION_FLAG, .help = "with logs: go on until the job has ended" },
 	{ .name = "fresh", .type = OPTION_FLAG, .help = "with retry: from the beginning" },

@@ -15,6 +15,7 @@ extern const struct option_row command_options_job[];
 extern const struct option_row command_options_logs[];
 extern const struct option_row command_options_top[];
 extern const struct option_row command_options_api[];
+extern const struct option_row command_options_ca[];
 extern const struct option_row command_options_get[];
 extern const struct option_row command_options_create[];
 extern const struct option_row command_options_update[];

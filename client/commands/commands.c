@@ -12,6 +12,7 @@
 
 static const char *const webhook_words[] = { "ls", "show", "test", "log", NULL };
 static const char *const job_words[] = { "ls", "show", "wait", "logs", "retry", "cancel", NULL };
+static const char *const ca_words[] = { "show", "rotate", "retire", NULL };
 static const char *const client_words[] = { "ls", "show", "rotate", "end-secret", NULL };
 static const char *const config_words[] = { "get", "set", "watch", NULL };
 static const char *const quota_words[] = { "show", "set", NULL };
@@ -50,6 +51,21 @@ const struct command commands_table[] = {
 		.list = methods,
 		.words_min = 2,
 		.words_max = -1 },
+	{ .name = "ca",
+		.args = "show|rotate|retire",
+		.summary = "the certificate authority that relays and controlds trust, and another one in its place",
+		.details =
+			"rotate makes a new one, which signs from now on; relays are given new certificates, and "
+			"when all have them, and all controlds show it, the one before is retired by itself. retire "
+			"does that now, and is refused while some have not. No connection ends, and tokens that name "
+			"the one before stay good.",
+		.example = "portway ca rotate --wait",
+		.options = command_options_ca,
+		.run = command_ca,
+		.words = WORDS_LIST,
+		.list = ca_words,
+		.words_min = 1,
+		.words_max = 1 },
 	{ .name = "client",
 		.args = "ls|show|rotate|end-secret [CLIENT [SECRET]|FILTER=VALUE ...]",
 		.summary = "agents' accounts: what there is, and their secrets",

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Certificates begin an hour ago: the other machine's clock may be behind. */
 enum { CERT_BACKDATE_S = 3600, CERT_DAY_S = 86400, CERT_SERIAL_BYTES = 16 };
@@ -178,6 +179,40 @@ char *cert_make_ca(const struct key *k, const char *name, int64_t now_ms, unsign
 	return cert_finish(x, plan.signer, e);
 }
 
+/* The same key and name as the CA's own certificate, with another one's signature. */
+static X509 *cert_cross_new(X509 *issuer, X509 *subject, int64_t now_ms)
+{
+	X509 *x = X509_new();
+	EVP_PKEY *key = X509_get0_pubkey(subject);
+
+	if (x != NULL && key != NULL && X509_set_version(x, X509_VERSION_3) == 1 && cert_set_serial(x) &&
+		X509_set_subject_name(x, X509_get_subject_name(subject)) == 1 &&
+		X509_set_issuer_name(x, X509_get_subject_name(issuer)) == 1 && cert_set_times(x, now_ms, 0) &&
+		X509_set1_notAfter(x, X509_get0_notAfter(issuer)) == 1 && X509_set_pubkey(x, key) == 1 &&
+		cert_add_ext(x, issuer, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
+		cert_add_ext(x, issuer, NID_key_usage, "critical,keyCertSign,cRLSign") &&
+		cert_add_ext(x, issuer, NID_subject_key_identifier, "hash") &&
+		cert_add_ext(x, issuer, NID_authority_key_identifier, "keyid:always"))
+		return x;
+	X509_free(x);
+	return NULL;
+}
+
+char *cert_cross(
+	const char *issuer_pem, const struct key *issuer_key, const char *subject_pem, int64_t now_ms, struct err *e)
+{
+	STACK_OF(X509) *issuer = cert_x509_read(issuer_pem, e);
+	STACK_OF(X509) *subject = issuer != NULL ? cert_x509_read(subject_pem, e) : NULL;
+	char *pem = NULL;
+
+	if (subject != NULL)
+		pem = cert_finish(cert_cross_new(sk_X509_value(issuer, 0), sk_X509_value(subject, 0), now_ms),
+			key_evp(issuer_key), e);
+	cert_x509_free(subject);
+	cert_x509_free(issuer);
+	return pem;
+}
+
 static char *cert_issue_plan(
 	const struct cert_plan *p, const char *const *dns_names, enum cert_role role, struct err *e)
 {
@@ -275,6 +310,18 @@ int cert_inspect(const char *pem, struct cert_info *out, struct err *e)
 	rc = cert_x509_info(sk_X509_value(chain, 0), out);
 	cert_x509_free(chain);
 	return rc == 0 ? 0 : err_set(e, ERR_CRYPTO, NULL, "certificate: name, serial or times cannot be read");
+}
+
+bool cert_contains(const char *pem, const char *fingerprint)
+{
+	STACK_OF(X509) *chain = cert_x509_read(pem, NULL);
+	char one[CERT_FINGERPRINT_SIZE];
+	bool found = false;
+
+	for (int i = 0; i < sk_X509_num(chain) && !found; i++)
+		found = cert_x509_fingerprint(sk_X509_value(chain, i), one) == 0 && strcasecmp(one, fingerprint) == 0;
+	cert_x509_free(chain);
+	return found;
 }
 
 int cert_public_key(const char *pem, uint8_t pub[KEY_PUBLIC_SIZE], struct err *e)

@@ -22,6 +22,13 @@ enum cert_role { CERT_SERVER, CERT_CLIENT }; /* controld's fleet listener, a rel
 
 /* Self-signed CA for `days`. */
 char *cert_make_ca(const struct key *k, const char *name, int64_t now_ms, unsigned days, struct err *e);
+/*
+ * Another certificate for the CA `subject_pem`, signed by the CA that it follows: who trusts that one trusts the new one's
+ * leaves by way of it. Both carry the same name, so that it counts as self-issued and no path grows (RFC 5280 section 4.2.1.9).
+ * Ends with the CA that signs.
+ */
+char *cert_cross(
+	const char *issuer_pem, const struct key *issuer_key, const char *subject_pem, int64_t now_ms, struct err *e);
 /* PKCS#10 request (RFC 2986) with CN = name. */
 char *cert_request(const struct key *k, const char *name, struct err *e);
 /* Issues for a request whose signature holds; CN and names come from the arguments, never from the request. */
@@ -40,6 +47,8 @@ struct cert_info {
 };
 /* The first certificate of a PEM text. */
 int cert_inspect(const char *pem, struct cert_info *out, struct err *e) MUST_CHECK;
+/* Whether one of the certificates of a PEM text has this fingerprint. */
+bool cert_contains(const char *pem, const char *fingerprint);
 /* Its public key, which must be Ed25519. */
 int cert_public_key(const char *pem, uint8_t pub[KEY_PUBLIC_SIZE], struct err *e) MUST_CHECK;
 /* Whether it is for this key. */

@@ -76,6 +76,8 @@ int tls_session_peer(struct tls_session *s, struct cert_info *out);
 const char *tls_session_alpn(const struct tls_session *s, size_t *n);
 /* Bytes that only the two ends of this session can know (RFC 8446 section 7.5), for a use that the label names. */
 int tls_session_export(struct tls_session *s, const char *label, uint8_t *out, size_t n) MUST_CHECK;
+/* The peer does not trust the CA of our certificate; known with the first read of a client. */
+bool tls_session_untrusted(const struct tls_session *s);
 /* Why the last call answered TLS_FAILED or TLS_BAD_PEER: a static or per-session string. */
 const char *tls_session_reason(struct tls_session *s);
 

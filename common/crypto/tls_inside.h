@@ -31,6 +31,7 @@ struct tls_session {
 	struct tls_entry *entry;              /* until a server that has many names has shaken hands; else NULL */
 	bool ended;                           /* the transport has no more bytes */
 	bool broken;                          /* a fatal error: OpenSSL forbids SSL_shutdown() afterwards */
+	bool untrusted;                       /* the peer's alert: it does not know the CA of our certificate */
 	char other_ca[CERT_FINGERPRINT_SIZE]; /* of the peer, where another was pinned; "": it was not so */
 	bool acme;                            /* only to show an answer to an ACME challenge */
 	const char *reason;

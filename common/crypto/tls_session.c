@@ -174,7 +174,13 @@ static int session_result(struct tls_session *s, int rc)
 		return session_fail(s, TLS_BAD_PEER, X509_verify_cert_error_string(verify));
 	if (ERR_GET_REASON(n) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
 		return session_fail(s, TLS_BAD_PEER, "peer showed no certificate");
+	s->untrusted = ERR_GET_REASON(n) == SSL_R_TLSV1_ALERT_UNKNOWN_CA;
 	return session_fail(s, TLS_FAILED, ERR_reason_error_string(n));
+}
+
+bool tls_session_untrusted(const struct tls_session *s)
+{
+	return s->untrusted;
 }
 
 bool tls_session_met_other_ca(const struct tls_session *s)

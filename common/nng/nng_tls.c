@@ -4,20 +4,30 @@
 #include "common/nng/nng_handshakes.h"
 
 #include <nng/supplemental/tls/engine.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 /*
  * nng calls an engine through two tables: one for configurations, one for connections.
  *
  * Its configuration calls can only carry PEM texts. So the tls_ctx is made whole beforehand and handed over sideways:
- * nng_tls_config_alloc() runs config_init() on the calling thread, which picks up the context that this thread has
- * laid down in `handed`. Nothing else of the configuration interface is used.
+ * nng_tls_config_alloc() runs config_init() on the calling thread, which picks up the slot with the context that this thread
+ * has laid down in `handed`. Nothing else of the configuration interface is used. nng holds a configuration as long as its
+ * listener lives; what is in the slot may change, and is what the connections that come then are made with.
  *
  * The way back is the same: nng_pipe_get_bool(NNG_OPT_TLS_VERIFIED) runs conn_verified() on the calling thread, which
  * lays the peer down in `asked`. nng holds the connection's lock there, so nothing in it may call nng.
  */
+struct nng_tls_slot {
+	atomic_uint refs;
+	pthread_mutex_t lock; /* of ctx */
+	struct tls_ctx *ctx;
+};
+
 struct nng_tls_engine_config {
-	struct tls_ctx *ctx; /* NULL in the default configuration that a dialer or listener is born with */
+	struct nng_tls_slot *slot; /* NULL in the default configuration that a dialer or listener is born with */
 };
 
 /*
@@ -44,21 +54,78 @@ struct nng_tls_engine_conn {
 	struct nng_handshake handshake;
 };
 
-static _Thread_local struct tls_ctx *handed;
+static _Thread_local struct nng_tls_slot *handed;
 static _Thread_local struct cert_info *asked;
+
+/* ---- slots ------------------------------------------------------------------------------------------------------- */
+
+static struct nng_tls_slot *slot_ref(struct nng_tls_slot *s)
+{
+	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+	return s;
+}
+
+void nng_tls_slot_unref(struct nng_tls_slot *s)
+{
+	if (s == NULL || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	tls_ctx_unref(s->ctx);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+int nng_tls_slot_new(struct nng_tls_slot **out, const struct tls_conf *conf, struct err *e)
+{
+	struct nng_tls_slot *s = calloc(1, sizeof *s);
+
+	if (s == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "TLS: out of memory");
+	atomic_init(&s->refs, 1);
+	pthread_mutex_init(&s->lock, NULL);
+	if (tls_ctx_new(&s->ctx, conf, e) != 0) {
+		nng_tls_slot_unref(s);
+		return -1;
+	}
+	*out = s;
+	return 0;
+}
+
+int nng_tls_slot_change(struct nng_tls_slot *s, const struct tls_conf *conf, struct err *e)
+{
+	struct tls_ctx *next, *before;
+
+	if (tls_ctx_new(&next, conf, e) != 0)
+		return -1;
+	pthread_mutex_lock(&s->lock);
+	before = s->ctx;
+	s->ctx = next;
+	pthread_mutex_unlock(&s->lock);
+	tls_ctx_unref(before); /* its sessions hold it as long as they need it */
+	return 0;
+}
+
+static struct tls_ctx *slot_ctx(struct nng_tls_slot *s)
+{
+	struct tls_ctx *ctx;
+
+	pthread_mutex_lock(&s->lock);
+	ctx = tls_ctx_ref(s->ctx);
+	pthread_mutex_unlock(&s->lock);
+	return ctx;
+}
 
 /* ---- configurations ---------------------------------------------------------------------------------------------- */
 
 static int config_init(struct nng_tls_engine_config *g, nng_tls_mode mode)
 {
 	(void)mode; /* the context knows */
-	g->ctx = handed != NULL ? tls_ctx_ref(handed) : NULL;
+	g->slot = handed != NULL ? slot_ref(handed) : NULL;
 	return 0;
 }
 
 static void config_fini(struct nng_tls_engine_config *g)
 {
-	tls_ctx_unref(g->ctx);
+	nng_tls_slot_unref(g->slot);
 }
 
 /*
@@ -138,6 +205,8 @@ static int conn_error(const struct nng_tls_engine_conn *c, ssize_t code)
 	case TLS_BAD_PEER:
 		return NNG_EPEERAUTH;
 	default:
+		if (tls_session_untrusted(c->session))
+			return NNG_TLS_UNTRUSTED;
 		return c->up ? NNG_ECONNRESET : NNG_ECRYPTO;
 	}
 }
@@ -145,11 +214,16 @@ static int conn_error(const struct nng_tls_engine_conn *c, ssize_t code)
 static int conn_init(struct nng_tls_engine_conn *c, void *transport, struct nng_tls_engine_config *g)
 {
 	const struct tls_io io = { on_transport_send, on_transport_recv, transport };
+	struct tls_ctx *ctx;
+	int rc;
 
-	if (g->ctx == NULL)
+	if (g->slot == NULL)
 		return NNG_ECRYPTO; /* nobody called nng_tls_set_dialer() or _listener() */
 	c->transport = transport;
-	if (tls_session_new(&c->session, g->ctx, &io, NULL) != 0)
+	ctx = slot_ctx(g->slot);
+	rc = tls_session_new(&c->session, ctx, &io, NULL);
+	tls_ctx_unref(ctx);
+	if (rc != 0)
 		return NNG_ENOMEM;
 	nng_handshake_begin(&c->handshake, transport);
 	return 0;
@@ -312,41 +386,56 @@ int nng_tls_register(struct err *e)
 	return rv == 0 ? 0 : nng_tls_error(e, "register the TLS engine", rv);
 }
 
-/* A configuration of nng that carries a context made from conf. */
-static int config_make(nng_tls_config **out, const struct tls_conf *conf, struct err *e)
+/* Gives nng a configuration that carries the slot; nng takes a reference of its own. */
+static int config_make(nng_tls_config **out, struct nng_tls_slot *slot, nng_tls_mode mode, struct err *e)
 {
 	int rv;
 
-	if (tls_ctx_new(&handed, conf, e) != 0)
-		return -1;
-	rv = nng_tls_config_alloc(out, conf->server ? NNG_TLS_MODE_SERVER : NNG_TLS_MODE_CLIENT);
-	tls_ctx_unref(handed);
+	handed = slot;
+	rv = nng_tls_config_alloc(out, mode);
 	handed = NULL;
 	return rv == 0 ? 0 : nng_tls_error(e, "TLS configuration", rv);
 }
 
 int nng_tls_set_dialer(nng_dialer d, const struct tls_conf *conf, struct err *e)
 {
+	struct nng_tls_slot *slot;
 	nng_tls_config *config;
 	int rv;
 
-	if (config_make(&config, conf, e) != 0)
+	if (nng_tls_slot_new(&slot, conf, e) != 0)
 		return -1;
-	rv = nng_dialer_set_ptr(d, NNG_OPT_TLS_CONFIG, config); /* takes a reference of its own */
+	rv = config_make(&config, slot, NNG_TLS_MODE_CLIENT, e);
+	nng_tls_slot_unref(slot);
+	if (rv != 0)
+		return -1;
+	rv = nng_dialer_set_ptr(d, NNG_OPT_TLS_CONFIG, config);
 	nng_tls_config_free(config);
 	return rv == 0 ? 0 : nng_tls_error(e, "TLS dialer", rv);
 }
 
-int nng_tls_set_listener(nng_listener l, const struct tls_conf *conf, struct err *e)
+int nng_tls_set_listener_slot(nng_listener l, struct nng_tls_slot *slot, struct err *e)
 {
 	nng_tls_config *config;
 	int rv;
 
-	if (config_make(&config, conf, e) != 0)
+	if (config_make(&config, slot, NNG_TLS_MODE_SERVER, e) != 0)
 		return -1;
 	rv = nng_listener_set_ptr(l, NNG_OPT_TLS_CONFIG, config);
 	nng_tls_config_free(config);
 	return rv == 0 ? 0 : nng_tls_error(e, "TLS listener", rv);
+}
+
+int nng_tls_set_listener(nng_listener l, const struct tls_conf *conf, struct err *e)
+{
+	struct nng_tls_slot *slot;
+	int rc;
+
+	if (nng_tls_slot_new(&slot, conf, e) != 0)
+		return -1;
+	rc = nng_tls_set_listener_slot(l, slot, e);
+	nng_tls_slot_unref(slot);
+	return rc;
 }
 
 int nng_tls_peer(nng_pipe p, struct cert_info *out)

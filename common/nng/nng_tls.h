@@ -21,10 +21,24 @@ int nng_tls_register(struct err *e) MUST_CHECK;
 
 /*
  * Sets `conf` (copied) on a dialer or listener that is not started. After this call the context is fixed; a new
- * certificate needs a new listener or, on the relay, a new link process.
+ * certificate needs a listener with a slot or, on the relay, a new link process.
  */
 int nng_tls_set_dialer(nng_dialer d, const struct tls_conf *conf, struct err *e) MUST_CHECK;
 int nng_tls_set_listener(nng_listener l, const struct tls_conf *conf, struct err *e) MUST_CHECK;
+
+/*
+ * What a listener's connections are made with; ref-counted. A change counts for those that come after it, and the others go
+ * on with what they have: certificates of a listener change without closing it.
+ */
+struct nng_tls_slot;
+int nng_tls_slot_new(struct nng_tls_slot **out, const struct tls_conf *conf, struct err *e) MUST_CHECK;
+int nng_tls_slot_change(struct nng_tls_slot *s, const struct tls_conf *conf, struct err *e) MUST_CHECK;
+void nng_tls_slot_unref(struct nng_tls_slot *s); /* takes NULL */
+/* On a listener that is not started; it takes a reference of its own. */
+int nng_tls_set_listener_slot(nng_listener l, struct nng_tls_slot *slot, struct err *e) MUST_CHECK;
+
+/* A dialer's error when the peer does not trust the CA of its certificate. */
+#define NNG_TLS_UNTRUSTED NNG_EPERM
 
 /* The verified peer of a pipe: 0, or -1 when it showed no certificate. Also works in pipe callbacks. */
 int nng_tls_peer(nng_pipe p, struct cert_info *out);

@@ -33,6 +33,7 @@ static const struct {
 	{ "node", PERM_SYSTEM, false },
 	{ "group", PERM_SYSTEM, false },
 	{ "join_token", PERM_SYSTEM, false },
+	{ "fleet_ca", PERM_SYSTEM, false },
 	{ "config", PERM_SYSTEM, false },
 	{ "setting", PERM_SYSTEM, false },
 	{ "repo", PERM_SYSTEM, false },

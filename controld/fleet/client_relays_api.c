@@ -25,6 +25,7 @@ struct found {
 	struct fleet_api *api;
 	struct db *db;
 	json_t *items, *nodes;
+	char ca[CERT_FINGERPRINT_SIZE];
 	char domain[HOST_NAME_SIZE]; /* of `default`, where new mappings go */
 	unsigned groups;
 	int rc;
@@ -96,7 +97,7 @@ static int find(struct found *f, struct db *db, const char *tenant, int64_t id, 
 	if (!exists)
 		return err_set(e, ERR_CLIENT_NOT_FOUND, NULL, "there is no client %lld", (long long)id);
 	client_id_print(client, id);
-	if (group_get(db, GROUP_DEFAULT, &standard, e) != 0)
+	if (group_get(db, GROUP_DEFAULT, &standard, e) != 0 || ca_fingerprint(db, f->ca, e) != 0)
 		return -1;
 	str_copy(f->domain, sizeof f->domain, standard.domain);
 	if (mapping_groups_of_client(db, client, on_group, f, e) != 0 || f->rc != 0)
@@ -107,8 +108,7 @@ static int find(struct found *f, struct db *db, const char *tenant, int64_t id, 
 static int print(struct found *f, struct reply *rp)
 {
 	reply_json(rp, 200,
-		json_pack("{s:s, s:s, s:O, s:O}", "ca_fingerprint",
-			f->api->ca != NULL ? ca_fingerprint(f->api->ca) : "", "domain", f->domain, "items", f->items,
+		json_pack("{s:s, s:s, s:O, s:O}", "ca_fingerprint", f->ca, "domain", f->domain, "items", f->items,
 			"nodes", f->nodes));
 	return 0;
 }

@@ -25,6 +25,13 @@
 #define FLEET_SILENT_MS 5000 /* the line turns every second; a model with very many objects takes a while */
 #define NAMES_MAX       16   /* in the listener's certificate */
 
+/* What a relay may be told to dial: this machine's name, the address we listen on, what the settings add. */
+struct names {
+	char own[64], listen[256];
+	char *more; /* of the settings, cut at the commas */
+	const char *list[NAMES_MAX + 1];
+};
+
 struct fleet {
 	struct fleet_conf conf;
 	struct store *store;
@@ -32,8 +39,8 @@ struct fleet {
 	struct mapping_statuses *statuses;
 	struct roster *roster;
 	struct asks *asks;
-	struct ca *ca;     /* from the start on, until the end */
 	struct line *line; /* from the start on, until the end */
+	struct names names;
 	struct fleet_api api;
 	struct relays relays;
 	struct route *routes;
@@ -56,7 +63,7 @@ const struct fleet_conf fleet_conf_default = {
 	.self = "",
 };
 
-const struct sql_table *const fleet_sql[] = { &group_sql, &node_sql, &node_cert_sql, &node_token_sql };
+const struct sql_table *const fleet_sql[] = { &ca_sql, &group_sql, &node_sql, &node_cert_sql, &node_token_sql };
 const size_t fleet_sql_n = ARRAY_LEN(fleet_sql);
 
 /* ---- what tunnels/ asks ------------------------------------------------------------------------------------------ */
@@ -221,6 +228,7 @@ static int make_routes(struct fleet *f, struct err *e)
 		const struct route *rows;
 		size_t n;
 	} tables[] = {
+		{ ca_routes, ca_routes_n },
 		{ client_relays_routes, client_relays_routes_n },
 		{ cluster_routes, cluster_routes_n },
 		{ group_routes, group_routes_n },
@@ -228,9 +236,9 @@ static int make_routes(struct fleet *f, struct err *e)
 		{ node_token_routes, node_token_routes_n },
 	};
 
-	f->routes =
-		calloc(client_relays_routes_n + cluster_routes_n + group_routes_n + node_routes_n + node_token_routes_n,
-			sizeof *f->routes);
+	f->routes = calloc(ca_routes_n + client_relays_routes_n + cluster_routes_n + group_routes_n + node_routes_n +
+				   node_token_routes_n,
+		sizeof *f->routes);
 	if (f->routes == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "fleet: out of memory");
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
@@ -255,7 +263,7 @@ int fleet_new(struct fleet **out, const struct fleet_conf *conf, struct store *s
 	if (roster_new(&f->roster, conf->offline_ms, e) != 0 || asks_new(&f->asks, on_finished, f, e) != 0 ||
 		make_routes(f, e) != 0)
 		goto fail;
-	f->api = (struct fleet_api){ store, f->roster, NULL, conf->self };
+	f->api = (struct fleet_api){ store, f->roster, conf->self };
 	*out = f;
 	return 0;
 fail:
@@ -273,31 +281,11 @@ void fleet_free(struct fleet *f)
 	asks_free(f->asks);
 	if (!left_behind) { /* whom to let in is still asked */
 		roster_free(f->roster);
-		ca_free(f->ca);
+		free(f->names.more);
 	}
 	free(f->routes);
 	free(f);
 }
-
-static int load_ca(struct fleet *f, struct err *e)
-{
-	struct db *db;
-	int rc;
-
-	if (store_read_begin(f->store, &db, e) != 0)
-		return -1;
-	rc = ca_load(&f->ca, db, e);
-	store_read_end(db);
-	f->api.ca = f->ca;
-	return rc;
-}
-
-/* What a relay may be told to dial: this machine's name, the address we listen on, what the settings add. */
-struct names {
-	char own[64], listen[256];
-	char *more; /* of the settings, cut at the commas */
-	const char *list[NAMES_MAX + 1];
-};
 
 static int names_make(struct names *n, const struct fleet_conf *c, struct err *e)
 {
@@ -319,11 +307,11 @@ static int names_make(struct names *n, const struct fleet_conf *c, struct err *e
 	return 0;
 }
 
-static int make_line(struct fleet *f, const char *const *names, struct err *e)
+static int make_line(struct fleet *f, struct err *e)
 {
 	const struct line_conf c = {
 		.listen = f->conf.listen,
-		.names = names,
+		.names = f->names.list,
 		.poll_wait_ms = f->conf.poll_wait_ms,
 		.balance_ms = f->conf.balance_ms,
 		.snapshots_max = f->conf.snapshots_max,
@@ -335,7 +323,6 @@ static int make_line(struct fleet *f, const char *const *names, struct err *e)
 		.strangers_per_address = f->conf.strangers_per_address,
 		.cert_days = f->conf.cert_days,
 		.store = f->store,
-		.ca = f->ca,
 		.roster = f->roster,
 		.asks = f->asks,
 		.statuses = f->statuses,
@@ -350,16 +337,9 @@ static int make_line(struct fleet *f, const char *const *names, struct err *e)
 
 int fleet_start(struct fleet *f, struct err *e)
 {
-	struct names names = { .own = "" };
-	int rc = -1;
-
-	if (load_ca(f, e) == 0 && names_make(&names, &f->conf, e) == 0)
-		rc = make_line(f, names.list, e);
-	free(names.more);
-	if (rc != 0)
+	if (names_make(&f->names, &f->conf, e) != 0 || make_line(f, e) != 0)
 		return -1;
-	log_info("fleet_listening", log_s("listen", f->conf.listen), log_u("port", line_port(f->line)),
-		log_s("ca", ca_fingerprint(f->ca)));
+	log_info("fleet_listening", log_s("listen", f->conf.listen), log_u("port", line_port(f->line)));
 	return 0;
 }
 
@@ -456,6 +436,9 @@ void fleet_stats(struct fleet *f, struct fleet_stats *out)
 		.reports_waiting = s.reports.waiting,
 		.connections = s.link.peers,
 		.contexts = s.link.contexts,
+		.ca_step = s.ca.step,
+		.ca_behind = s.ca.behind,
+		.ca_ends_s = s.ca.ends_s,
 		.objects = s.objects,
 		.revision = s.revision,
 	};

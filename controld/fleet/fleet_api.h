@@ -16,15 +16,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct ca;
 struct roster;
 
 /* What the handlers get. */
 struct fleet_api {
 	struct store *store;
 	struct roster *roster;
-	const struct ca *ca; /* NULL until the fleet is started */
-	const char *self;    /* controlds.id */
+	const char *self; /* controlds.id */
 };
 
 /* In whose name this request changes something. */
@@ -69,7 +67,9 @@ int fleet_api_list(
 		.help = "null: this was the last page"                                                        \
 	}
 
-extern const struct route client_relays_routes[], cluster_routes[], group_routes[], node_routes[], node_token_routes[];
-extern const size_t client_relays_routes_n, cluster_routes_n, group_routes_n, node_routes_n, node_token_routes_n;
+extern const struct route ca_routes[], client_relays_routes[], cluster_routes[], group_routes[], node_routes[],
+	node_token_routes[];
+extern const size_t ca_routes_n, client_relays_routes_n, cluster_routes_n, group_routes_n, node_routes_n,
+	node_token_routes_n;
 
 #endif

@@ -18,9 +18,17 @@ struct err;
 /* Good ones of one node at once: a relay renews its own long before it ends, a few times at most. */
 #define NODE_CERTS_MAX 16
 
+/* One that was issued: at which step of the CAs (ca.h), and since when the node comes with it; 0: it has not yet. */
+struct node_cert {
+	const char *node_id;
+	const struct cert_info *cert;
+	int64_t ca_step, used_ms;
+};
 /* ERR_RATE_LIMITED when the node has the most it may have. */
-int node_cert_add(
-	struct db *tx, const char *node_id, const struct cert_info *cert, int64_t now_ms, struct err *e) MUST_CHECK;
+int node_cert_add(struct db *tx, const struct node_cert *c, int64_t now_ms, struct err *e) MUST_CHECK;
+/* The node came with it. *ca_step: of the certificate; -1: there is no such. */
+int node_cert_use(struct db *tx, const char *node_id, const char *serial, int64_t now_ms, int64_t *ca_step,
+	struct err *e) MUST_CHECK;
 int node_cert_revoke(struct db *tx, const char *node_id, int64_t now_ms, struct err *e) MUST_CHECK; /* all there are */
 int node_cert_forget(struct db *tx, const char *node_id, struct err *e) MUST_CHECK;
 /* Serial numbers that are refused. fn: 0 goes on. */

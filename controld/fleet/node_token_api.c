@@ -15,6 +15,7 @@ struct token_create {
 	struct who who;
 	struct node_token token;
 	char secret[64];
+	char ca_fingerprint[CERT_FINGERPRINT_SIZE];
 };
 
 static int find_group(struct db *tx, const char *name, struct group *g, struct err *e)
@@ -52,7 +53,7 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 	struct token_create *c = arg;
 	struct node n;
 
-	if (node_for(tx, c, &n, e) != 0)
+	if (ca_fingerprint(tx, c->ca_fingerprint, e) != 0 || node_for(tx, c, &n, e) != 0)
 		return -1;
 	str_copy(c->token.node_id, sizeof c->token.node_id, n.id);
 	str_copy(c->token.node_name, sizeof c->token.node_name, n.name);
@@ -92,7 +93,7 @@ static int on_create(void *feature, struct request *rq, struct reply *rp, struct
 		return -1;
 	str_copy(t.id, sizeof t.id, c.token.id);
 	str_copy(t.secret, sizeof t.secret, c.secret);
-	str_copy(t.ca_fingerprint, sizeof t.ca_fingerprint, ca_fingerprint(api->ca));
+	str_copy(t.ca_fingerprint, sizeof t.ca_fingerprint, c.ca_fingerprint);
 	if (join_token_print(&t, text) != 0)
 		return err_set(e, ERR_INTERNAL, NULL, "join token too long");
 	o = node_token_json(&c.token);

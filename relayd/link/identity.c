@@ -125,7 +125,9 @@ int identity_accept(struct identity *id, const struct msg_joined *m, const char 
 
 	if (cert_inspect(m->ca_pem, &ca, e) != 0 || cert_inspect(m->cert_pem, &cert, e) != 0)
 		return -1;
-	if (ca_fingerprint != NULL && strcmp(ca.fingerprint, ca_fingerprint) != 0)
+	/* One that was followed by another stands beside it, or behind the certificate when it is trusted no more. */
+	if (ca_fingerprint != NULL && !cert_contains(m->ca_pem, ca_fingerprint) &&
+		!cert_contains(m->cert_pem, ca_fingerprint))
 		return err_set(e, ERR_CRYPTO, NULL, "controld's CA has the fingerprint %s, the join token says %s",
 			ca.fingerprint, ca_fingerprint);
 	if (strcmp(cert.cn, m->node_id) != 0)

@@ -34,7 +34,7 @@ int identity_save(
 	const struct identity *id, const char *path, const uint8_t seal[SEAL_KEY_SIZE], struct err *e) MUST_CHECK;
 /* A new key and the request for it; nothing else of *out is touched. */
 int identity_make_key(struct identity *out, const char *name, struct err *e) MUST_CHECK;
-/* Takes what controld answered to the request. ca_fingerprint: what the CA must have, or NULL for the CA as before. */
+/* Takes what controld answered to the request. ca_fingerprint: what one of its CAs must have, or NULL for who has shown one. */
 int identity_accept(
 	struct identity *id, const struct msg_joined *m, const char *ca_fingerprint, struct err *e) MUST_CHECK;
 bool identity_joined(const struct identity *id);

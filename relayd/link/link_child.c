@@ -21,6 +21,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#define UNTRUSTED \
+	"controld no longer trusts the CA of this relay's certificate: restart with a new join token for this node"
 #define RECONNECT_MIN_MS 100
 #define RECONNECT_MAX_MS 2000
 
@@ -180,7 +182,10 @@ static void line_open(struct line *l, const struct link_frame_open *o, const cha
 		give_up(l, nng_strerror(rv));
 	if (nng_tls_set_dialer(d, &tls, &e) != 0)
 		give_up(l, e.msg);
-	if ((rv = nng_dialer_start(d, 0)) != 0)
+	rv = nng_dialer_start(d, 0);
+	if (rv == NNG_TLS_UNTRUSTED)
+		give_up(l, UNTRUSTED);
+	if (rv != 0)
 		give_up(l, nng_strerror(rv));
 }
 

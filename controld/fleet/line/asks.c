@@ -312,6 +312,28 @@ void asks_answer_told(struct asks *a, const char *node, const struct msg_answer 
 	(void)take_answer(a, node, m, true);
 }
 
+void asks_renewing(struct asks *a, const char *node)
+{
+	uint64_t ids[ASKS_OPEN_MAX];
+	size_t n = 0;
+
+	pthread_mutex_lock(&a->lock);
+	LIST_FOREACH (it, &a->open) {
+		struct open_ask *o = CONTAINER_OF(it, struct open_ask, link);
+		struct target *t = o->what.kind == ASK_RENEW ? find_target(o, node) : NULL;
+
+		if (t == NULL)
+			continue;
+		if (!o->foreign)
+			o->got.nodes_answered++;
+		if (settle(o, t))
+			ids[n++] = o->what.id;
+	}
+	pthread_mutex_unlock(&a->lock);
+	for (size_t i = 0; i < n; i++)
+		a->on_finished(ids[i], a->arg);
+}
+
 /* ---- between controlds ------------------------------------------------------------------------------------------- */
 
 /* The ask whose time to be told has come, and those of its nodes that have not answered; NULL: there is none. */

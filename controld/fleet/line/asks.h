@@ -1,5 +1,5 @@
 /*
- * asks - what was asked of relays and is not answered yet: list connections, cut one.
+ * asks - what was asked of relays and is not answered yet: list connections, cut one, renew the certificate.
  *
  * An ask goes out with the next update of each node it is for, is given again every ASKS_AGAIN_MS until that node has
  * answered, and ends when all have or its deadline passed. Then `finished` is told, once; the answers stay to be read
@@ -53,6 +53,8 @@ bool asks_has(struct asks *a, const char *node, uint64_t now_ms);
 void asks_due(struct asks *a, uint64_t now_ms, void (*fn)(const char *node, void *arg), void *arg);
 /* True when it is the answer to another controld's ask, and the first of this node. */
 bool asks_answer(struct asks *a, const char *node, const struct msg_answer *m);
+/* The node asks for a new certificate, which is the answer to every ASK_RENEW. */
+void asks_renewing(struct asks *a, const char *node);
 /* One that another controld got and told. */
 void asks_answer_told(struct asks *a, const char *node, const struct msg_answer *m);
 

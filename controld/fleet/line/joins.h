@@ -17,7 +17,6 @@
 #include <stdint.h>
 
 struct buf;
-struct ca;
 struct err;
 struct joins;
 struct mailbox;
@@ -35,7 +34,6 @@ struct joins_conf {
 	struct pool *worker;
 	struct mailbox *mailbox;
 	struct roster *roster;
-	const struct ca *ca;
 	unsigned cert_days;
 	const struct joins_ops *ops;
 	void *owner;

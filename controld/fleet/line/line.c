@@ -7,6 +7,7 @@
 #include "controld/fleet/line/asks.h"
 #include "controld/fleet/line/gate.h"
 #include "controld/fleet/line/grants.h"
+#include "controld/fleet/line/line_ca.h"
 #include "controld/fleet/line/line_room.h"
 #include "controld/fleet/line/model.h"
 #include "controld/fleet/line/model_reader.h"
@@ -48,6 +49,7 @@ static void catch_up(struct line *l)
 	struct err e;
 	int rc = model_reader_catch_up(l->reader, &e);
 
+	line_ca_follow(l);
 	l->behind = rc < 0;
 	if (rc < 0) {
 		l->retry_ms = clock_mono_ms() + RETRY_MS;
@@ -87,6 +89,11 @@ static void on_node(const char *id, const struct node *before, const struct node
 		polls_wake_node(l->polls, &(struct polls_place){ id, now->group_id, (uint64_t)now->placed_seq },
 			clock_mono_ms());
 	}
+}
+
+static void on_ca(void *arg)
+{
+	line_ca_moved(arg);
 }
 
 static void on_settled(void *owner)
@@ -153,7 +160,10 @@ static void publish_stats(struct line *l)
 	reports_stats(l->reports, &s.reports);
 	joins_stats(l->joins, &s.joins);
 	link_server_stats(l->link, &s.link);
+	line_ca_stats(l, &s.ca);
 	pthread_mutex_lock(&l->stats_lock);
+	if (!line_ca_shown(l)) /* who waits for us to have read that change waits for what we show */
+		s.revision = l->stats.revision;
 	l->stats = s;
 	pthread_mutex_unlock(&l->stats_lock);
 }
@@ -187,6 +197,7 @@ static uint64_t tick(struct line *l, uint64_t now_ms)
 		line_give_asks(l);
 		presence_tick(l->presence, now_ms);
 		line_peers_balance(l, now_ms);
+		line_ca_tick(l, now_ms);
 		publish_stats(l);
 	}
 	next = MIN(next, polls_tick(l->polls, now_ms));
@@ -226,7 +237,7 @@ int line_new(struct line **out, const struct line_conf *c, struct err *e)
 	letter_init(&l->asks_opened, open_asks_opened);
 	letter_init(&l->stop, open_stop);
 	line_peers_init(l);
-	if (mailbox_new(&l->mailbox, e) != 0) {
+	if (mailbox_new(&l->mailbox, e) != 0 || line_ca_new(l, e) != 0) {
 		(void)line_free(l);
 		return -1;
 	}
@@ -264,6 +275,7 @@ static int start_model(struct line *l, struct err *e)
 		.changes_max = l->conf.changes_max,
 		.recall_max = MIN(RECALL_MAX, l->conf.changes_max),
 		.on_node = on_node,
+		.on_ca = on_ca,
 		.arg = l,
 	};
 	const struct polls_conf polls = {
@@ -291,7 +303,6 @@ static int start_desks(struct line *l, struct err *e)
 		.worker = l->desk,
 		.mailbox = l->mailbox,
 		.roster = l->conf.roster,
-		.ca = l->conf.ca,
 		.cert_days = l->conf.cert_days,
 		.ops = &joins_ops,
 		.owner = l,
@@ -318,7 +329,6 @@ static int start_link(struct line *l, struct err *e)
 	static const struct link_server_ops ops = { line_on_admit, line_on_request, line_on_lost };
 	struct link_server_conf link = {
 		.listen = l->conf.listen,
-		.ca_pem = ca_pem(l->conf.ca),
 		.contexts_max = 2 * (size_t)l->conf.relays_max + CONTEXTS_SPARE,
 		.peers_max = 2 * (size_t)l->conf.relays_max + CONTEXTS_SPARE,
 		.handshakes_max = handshakes_max(),
@@ -333,10 +343,9 @@ static int start_link(struct line *l, struct err *e)
 	struct ca_listener own;
 	int rc;
 
-	if (ca_issue_listener(l->conf.ca, l->conf.names, clock_wall_ms(), &own, e) != 0)
+	if (line_ca_listener(l, &own, e) != 0)
 		return -1;
-	link.cert_pem = own.chain_pem;
-	link.key_pem = own.key_pem;
+	link.certs = (struct link_server_certs){ own.chain_pem, own.key_pem, own.trust_pem };
 	rc = link_server_open(&l->link, &link, e);
 	ca_listener_fini(&own);
 	return rc;
@@ -396,6 +405,7 @@ bool line_free(struct line *l)
 	gate_free(l->gate);
 	model_reader_free(l->reader);
 	line_peers_fini(l);
+	line_ca_free(l);
 	buf_free(&l->message);
 	if (l->left_behind)
 		return false;

@@ -23,7 +23,6 @@
 #include <stdint.h>
 
 struct asks;
-struct ca;
 struct client_statuses;
 struct err;
 struct lb_healths;
@@ -33,8 +32,9 @@ struct roster;
 struct store;
 
 struct line_conf {
-	const char *listen;       /* "127.0.0.1:7400"; port 0: the kernel's choice */
-	const char *const *names; /* NULL-terminated: what else the listener's certificate says */
+	const char *listen; /* "127.0.0.1:7400"; port 0: the kernel's choice */
+	const char *const
+		*names; /* NULL-terminated: what else the listener's certificate says; borrowed, as its texts */
 	uint64_t poll_wait_ms;
 	uint64_t balance_ms;
 	uint32_t snapshots_max;
@@ -46,7 +46,6 @@ struct line_conf {
 	uint32_t strangers_per_address;
 	unsigned cert_days;
 	struct store *store;
-	const struct ca *ca;
 	struct roster *roster;
 	struct asks *asks;
 	struct mapping_statuses *statuses;
@@ -74,11 +73,18 @@ void line_peer(struct line *l, enum line_peer_event event, const char *from, con
 /* Tells them that this one is leaving. */
 void line_leave(struct line *l);
 
+struct line_ca_stats {
+	uint64_t step;   /* that the listener shows: rotations and retirements so far */
+	uint64_t behind; /* nodes that have not come with a certificate of it */
+	uint64_t ends_s; /* of the CA that signs; seconds since 1970 */
+};
+
 struct line_stats {
 	struct polls_stats polls;
 	struct reports_stats reports;
 	struct joins_stats joins;
 	struct link_server_stats link;
+	struct line_ca_stats ca;
 	uint64_t at_ms;        /* monotonic: when this was true */
 	uint64_t objects;      /* in the model */
 	uint64_t revision;     /* sequence */

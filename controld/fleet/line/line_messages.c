@@ -5,6 +5,7 @@
 #include "controld/fleet/line/asks.h"
 #include "controld/fleet/line/gate.h"
 #include "controld/fleet/line/grants.h"
+#include "controld/fleet/line/line_ca.h"
 #include "controld/fleet/line/line_room.h"
 #include "controld/fleet/line/model.h"
 #include "controld/fleet/line/presence.h"
@@ -99,8 +100,10 @@ static bool heard(struct line *l, struct link_request *rq, unsigned type, uint64
 		news = roster_heard(l->conf.roster, id, address, now_ms, clock_wall_ms());
 	if (!roster_get(l->conf.roster, id, n) || n->row.standing != NODE_JOINED)
 		return false;
-	if (news)
+	if (news) {
 		log_info("node_online", log_s("node", id), log_s("name", n->row.name), log_s("address", address));
+		line_ca_came(l, now_ms);
+	}
 	return true;
 }
 
@@ -179,6 +182,7 @@ static int on_renew(struct line *l, struct link_request *rq, const struct roster
 	const void *p = link_request_bytes(rq, &size);
 
 	(void)now_ms;
+	asks_renewing(l->conf.asks, n->row.id);
 	return joins_renew(l->joins, n->row.id, p, size, rq);
 }
 

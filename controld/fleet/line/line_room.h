@@ -20,6 +20,7 @@
 struct cert_info;
 struct gate;
 struct grants;
+struct line_ca;
 struct model;
 struct model_reader;
 struct node_state;
@@ -51,6 +52,7 @@ struct line {
 	struct presence *presence;
 	struct gate *gate;
 	struct link_server *link;
+	struct line_ca *ca;
 	struct buf message; /* reused */
 	struct letter log_moved, asks_opened, said, stop;
 	pthread_t thread;

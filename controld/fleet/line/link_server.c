@@ -38,6 +38,7 @@ struct link_peer {
 	nng_pipe pipe;
 	uint32_t id; /* of the pipe */
 	char node[PROTO_ID_SIZE];
+	char serial[48]; /* of its certificate */
 	struct addr from;
 	uint64_t since_ms;
 	struct list stranger; /* in the server's list of them */
@@ -86,6 +87,7 @@ struct link_server {
 	struct link_server_conf conf;
 	nng_socket socket;
 	nng_listener listener;
+	struct nng_tls_slot *tls;
 	bool open; /* the socket */
 	uint16_t port;
 	struct link_request *requests;
@@ -226,7 +228,7 @@ static void on_pipe_add(nng_pipe pipe, nng_pipe_ev ev, void *arg)
 	read_address(&p->from, pipe);
 	if (nng_tls_peer(pipe, &cert) == 0) {
 		if (!s->conf.ops->admit(s->conf.owner, &cert) || str_copy(p->node, sizeof p->node, cert.cn) != 0 ||
-			p->node[0] == '\0')
+			str_copy(p->serial, sizeof p->serial, cert.serial) != 0 || p->node[0] == '\0')
 			goto refuse;
 	}
 	if (peer_enter(s, p))
@@ -274,6 +276,26 @@ static bool is_of_node(const struct link_peer *p, const void *arg)
 void link_server_close_node(struct link_server *s, const char *node)
 {
 	close_peers(s, is_of_node, node);
+}
+
+int link_server_nodes(struct link_server *s, struct link_server_node **out, size_t *n, struct err *e)
+{
+	struct link_server_node *list;
+	const struct link_peer *p;
+	size_t it = 0;
+
+	*n = 0;
+	pthread_mutex_lock(&s->lock);
+	list = calloc(map_count(&s->peers) + 1, sizeof *list);
+	while (list != NULL && (p = map_next(&s->peers, &it)) != NULL) {
+		if (p->node[0] == '\0')
+			continue;
+		memcpy(list[*n].id, p->node, sizeof list[0].id);
+		memcpy(list[(*n)++].serial, p->serial, sizeof list[0].serial);
+	}
+	pthread_mutex_unlock(&s->lock);
+	*out = list;
+	return list != NULL ? 0 : err_set(e, ERR_NOMEM, NULL, "link: out of memory");
 }
 
 static bool is_late_stranger(const struct link_peer *p, const void *arg)
@@ -483,18 +505,30 @@ static int add_contexts(struct link_server *s, struct err *e)
 
 /* ---- the server -------------------------------------------------------------------------------------------------- */
 
-static int start_listener(struct link_server *s, struct err *e)
+static struct tls_conf tls_of(struct link_server *s, const struct link_server_certs *c)
 {
-	const struct tls_conf tls = {
+	return (struct tls_conf){
 		.server = true,
-		.cert_pem = s->conf.cert_pem,
-		.key_pem = s->conf.key_pem,
-		.ca_pem = s->conf.ca_pem,
+		.cert_pem = c->cert_pem,
+		.key_pem = c->key_pem,
+		.ca_pem = c->ca_pem,
 		.peer = TLS_PEER_OPTIONAL,
 		.min_version = 13,
 		.accept_peer = on_accept_peer,
 		.arg = s,
 	};
+}
+
+int link_server_change(struct link_server *s, const struct link_server_certs *certs, struct err *e)
+{
+	const struct tls_conf tls = tls_of(s, certs);
+
+	return nng_tls_slot_change(s->tls, &tls, e);
+}
+
+static int start_listener(struct link_server *s, struct err *e)
+{
+	const struct tls_conf tls = tls_of(s, &s->conf.certs);
 	char url[160];
 	int rv, port = 0;
 
@@ -504,7 +538,7 @@ static int start_listener(struct link_server *s, struct err *e)
 	if (rv != 0)
 		return err_set(
 			e, ERR_VALIDATION, "fleet.listen", "cannot listen on %s: %s", s->conf.listen, nng_strerror(rv));
-	if (nng_tls_set_listener(s->listener, &tls, e) != 0)
+	if (nng_tls_slot_new(&s->tls, &tls, e) != 0 || nng_tls_set_listener_slot(s->listener, s->tls, e) != 0)
 		return -1;
 	/* A node that vanished and came back has connections that nobody would ever close. */
 	nng_listener_set_bool(s->listener, NNG_OPT_TCP_KEEPALIVE, true);
@@ -544,6 +578,7 @@ int link_server_open(struct link_server **out, const struct link_server_conf *c,
 	}
 	if (add_contexts(s, e) != 0 || start_listener(s, e) != 0)
 		goto fail;
+	s->conf.certs = (struct link_server_certs){ NULL, NULL, NULL };
 	*out = s;
 	return 0;
 fail:
@@ -580,6 +615,7 @@ bool link_server_close(struct link_server *s)
 	while ((p = map_next(&s->peers, &it)) != NULL)
 		free(p);
 	map_free(&s->peers);
+	nng_tls_slot_unref(s->tls);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 	return true;

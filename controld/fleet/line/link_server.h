@@ -18,6 +18,7 @@
 
 #include "common/base/macros.h"
 #include "common/crypto/tls.h"
+#include "proto/msg.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,11 +39,16 @@ struct link_server_ops {
 	void (*on_lost)(void *owner, struct link_request *rq);
 };
 
-struct link_server_conf {
-	const char *listen;   /* "127.0.0.1:7400"; port 0: the kernel's choice */
+/* Read when it is given, and not kept. */
+struct link_server_certs {
 	const char *cert_pem; /* chain */
 	const char *key_pem;
-	const char *ca_pem;
+	const char *ca_pem; /* of whom relays' certificates may be */
+};
+
+struct link_server_conf {
+	const char *listen; /* "127.0.0.1:7400"; port 0: the kernel's choice */
+	struct link_server_certs certs;
 	size_t contexts_max; /* open requests */
 	size_t peers_max;    /* connections */
 	size_t handshakes_max;
@@ -62,6 +68,14 @@ int link_server_open(struct link_server **out, const struct link_server_conf *c,
  */
 bool link_server_close(struct link_server *s);
 uint16_t link_server_port(const struct link_server *s);
+/* For the connections that come from now on. */
+int link_server_change(struct link_server *s, const struct link_server_certs *certs, struct err *e) MUST_CHECK;
+/* The nodes that are connected, and by which certificate (serial number); copied, malloc'ed. */
+struct link_server_node {
+	char id[PROTO_ID_SIZE];
+	char serial[48];
+};
+int link_server_nodes(struct link_server *s, struct link_server_node **out, size_t *n, struct err *e) MUST_CHECK;
 /* Closes every connection of this node. */
 void link_server_close_node(struct link_server *s, const char *node);
 /* Closes strangers and handshakes that took too long, or are too many; once a second. */

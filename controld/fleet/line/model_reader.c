@@ -10,6 +10,7 @@
 #include "controld/balancer/lb_placed.h"
 #include "controld/certs/certs.h"
 #include "controld/clients/clients.h"
+#include "controld/fleet/ca.h"
 #include "controld/fleet/group.h"
 #include "controld/fleet/line/model.h"
 #include "controld/fleet/line/model_balancer.h"
@@ -49,7 +50,8 @@ enum touched_kind {
 	TOUCHED_ANSWER,
 	TOUCHED_TICKETS,
 	TOUCHED_OWNER,
-	TOUCHED_NODE
+	TOUCHED_NODE,
+	TOUCHED_CA
 };
 
 struct touched {
@@ -131,6 +133,7 @@ static int on_change(const struct change *c, void *arg)
 		{ "quota", TOUCHED_OWNER, "user" },
 		{ "tenant", TOUCHED_OWNER, "tenant" },
 		{ "node", TOUCHED_NODE, "node" },
+		{ CA_KIND, TOUCHED_CA, NULL },
 	};
 	struct touches *t = arg;
 
@@ -399,6 +402,8 @@ static int apply(struct model_reader *r, struct db *db, struct touches *t, struc
 			return -1;
 		if (one->kind == TOUCHED_NODE && read_node(r, db, one->id, e) != 0)
 			return -1;
+		if (one->kind == TOUCHED_CA && r->conf.on_ca != NULL)
+			r->conf.on_ca(r->conf.arg);
 	}
 	return 0;
 }
@@ -598,6 +603,8 @@ static int reload(struct model_reader *r, struct db *db, struct err *e)
 	}
 	model_become(before, r->model);
 	r->model = before;
+	if (r->conf.on_ca != NULL)
+		r->conf.on_ca(r->conf.arg);
 	return 0;
 }
 

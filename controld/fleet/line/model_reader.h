@@ -31,6 +31,7 @@ struct model_reader_conf {
 	size_t changes_max; /* of one group in the model */
 	size_t recall_max;  /* rows of the log read back at the start */
 	model_reader_node_fn on_node;
+	void (*on_ca)(void *arg); /* the fleet's CAs have changed; may be NULL */
 	void *arg;
 };
 

@@ -20,11 +20,18 @@ struct pki {
 	char *server_bare;  /* leaf only */
 	char *server_rogue; /* leaf and CA of the rogue */
 	char *server_swap;  /* rogue leaf, followed by our CA */
-	char *client;       /* CN node_1 */
+	char *server_next;  /* leaf of the CA after ours, what ours says of that one, that one, ours */
+	char *server_late;  /* the same after ours was retired: in the order in which relays send it then */
+	char *server_lone;  /* leaf of the CA after ours and that one */
+	char *client_next;  /* CN node_1, of the CA after ours, and what ours says of it */
+	char *next_ca;
+	char *both_cas; /* the one after ours, ours */
+	char *client;   /* CN node_1 */
 	char *client_rogue;
 	char *client_expired;
 	char fingerprint[CERT_FINGERPRINT_SIZE];
 	char rogue_fingerprint[CERT_FINGERPRINT_SIZE];
+	char next_fingerprint[CERT_FINGERPRINT_SIZE];
 };
 
 static inline char *pki_join(const char *a, const char *b)
@@ -34,6 +41,42 @@ static inline char *pki_join(const char *a, const char *b)
 
 	snprintf(s, n, "%s%s", a, b);
 	return s;
+}
+
+static inline char *pki_join4(const char *a, const char *b, const char *c, const char *d)
+{
+	char *ab = pki_join(a, b), *cd = pki_join(c, d), *all = pki_join(ab, cd);
+
+	free(ab);
+	free(cd);
+	return all;
+}
+
+/* A CA that follows ours. */
+static inline void pki_succeed(struct pki *p, const char *const *names, int64_t now)
+{
+	struct cert_info info;
+	struct key *key;
+	char *cross, *leaf, *client;
+
+	if (key_generate(&key, NULL) != 0)
+		abort();
+	p->next_ca = cert_make_ca(key, "Test CA", now, 10, NULL);
+	cross = cert_cross(p->ca, p->ca_key, p->next_ca, now, NULL);
+	leaf = cert_issue(p->next_ca, key, p->server_key, "controld", names, CERT_SERVER, now, 10, NULL);
+	client = cert_issue(p->next_ca, key, p->client_key, "node_1", NULL, CERT_CLIENT, now, 10, NULL);
+	if (cross == NULL || leaf == NULL || client == NULL || cert_inspect(p->next_ca, &info, NULL) != 0)
+		abort();
+	p->server_next = pki_join4(leaf, cross, p->next_ca, p->ca);
+	p->server_late = pki_join4(leaf, cross, p->ca, p->next_ca);
+	p->server_lone = pki_join(leaf, p->next_ca);
+	p->client_next = pki_join(client, cross);
+	p->both_cas = pki_join(p->next_ca, p->ca);
+	memcpy(p->next_fingerprint, info.fingerprint, sizeof p->next_fingerprint);
+	free(cross);
+	free(leaf);
+	free(client);
+	key_free(key);
 }
 
 static inline void pki_init(struct pki *p)
@@ -62,6 +105,7 @@ static inline void pki_init(struct pki *p)
 		cert_issue(p->rogue_ca, p->rogue_key, p->client_key, "node_1", NULL, CERT_CLIENT, now, 10, NULL);
 	p->client_expired = cert_issue(
 		p->ca, p->ca_key, p->client_key, "node_1", NULL, CERT_CLIENT, now - 20ll * 86400000, 10, NULL);
+	pki_succeed(p, names, now);
 	if (cert_inspect(p->ca, &info, NULL) != 0)
 		abort();
 	memcpy(p->fingerprint, info.fingerprint, sizeof p->fingerprint);
@@ -87,6 +131,12 @@ static inline void pki_fini(struct pki *p)
 	free(p->client);
 	free(p->client_rogue);
 	free(p->client_expired);
+	free(p->server_next);
+	free(p->server_late);
+	free(p->server_lone);
+	free(p->client_next);
+	free(p->next_ca);
+	free(p->both_cas);
 }
 
 #endif

@@ -156,7 +156,8 @@ static void link_run(const struct link_case *t)
 		EXPECT(rv == 0);
 		exchange(req, rep, t->cn);
 	} else {
-		EXPECT(rv == NNG_EPEERAUTH || rv == NNG_ECRYPTO || rv == NNG_ECONNRESET || rv == NNG_ECONNSHUT);
+		EXPECT(rv == NNG_EPEERAUTH || rv == NNG_ECRYPTO || rv == NNG_ECONNRESET || rv == NNG_ECONNSHUT ||
+			rv == NNG_TLS_UNTRUSTED);
 	}
 	_exit(0);
 }
@@ -179,6 +180,59 @@ static void links(void **state)
 		}
 	}
 	assert_int_equal(failed, 0);
+}
+
+/* A listener that is given other certificates: who is there stays, who comes sees the new ones and is checked by the new CA. */
+static void run_changed(void)
+{
+	const struct link_case ours = { .client_cert = &pki.client, .client_ca = &pki.ca };
+	const struct link_case rogues = { .client_cert = &pki.client_rogue, .client_ca = &pki.rogue_ca };
+	struct tls_conf conf = { .server = true,
+		.cert_pem = pki.server,
+		.key_pem = pki.server_key_pem,
+		.ca_pem = pki.ca,
+		.peer = TLS_PEER_REQUIRED };
+	nng_socket rep, before, after, late;
+	struct nng_tls_slot *slot;
+	nng_listener listener;
+	nng_sockaddr at;
+	int port;
+
+	EXPECT(nng_tls_register(NULL) == 0 && nng_tls_slot_new(&slot, &conf, NULL) == 0);
+	EXPECT(nng_rep0_open(&rep) == 0 && nng_pipe_notify(rep, NNG_PIPE_EV_ADD_PRE, on_pipe, NULL) == 0);
+	EXPECT(nng_listener_create(&listener, rep, "tls+tcp://127.0.0.1:0") == 0);
+	EXPECT(nng_tls_set_listener_slot(listener, slot, NULL) == 0 && nng_listener_start(listener, 0) == 0);
+	EXPECT(nng_listener_get_addr(listener, NNG_OPT_LOCADDR, &at) == 0);
+	port = ntohs(at.s_in.sa_port);
+	EXPECT(dial(&before, &ours, port) == 0);
+	exchange(before, rep, "node_1");
+	EXPECT(dial(&after, &rogues, port) != 0);
+
+	conf.cert_pem = pki.server_rogue;
+	conf.ca_pem = pki.rogue_ca;
+	EXPECT(nng_tls_slot_change(slot, &conf, NULL) == 0);
+	exchange(before, rep, "node_1");
+	EXPECT(dial(&after, &rogues, port) == 0);
+	exchange(after, rep, "node_1");
+	EXPECT(dial(&late, &ours, port) != 0);
+	conf.cert_pem = "nothing";
+	EXPECT(nng_tls_slot_change(slot, &conf, NULL) == -1);
+	EXPECT(dial(&late, &rogues, port) == 0);
+	nng_tls_slot_unref(slot);
+	exchange(before, rep, "node_1");
+	_exit(0);
+}
+
+static void a_listener_is_given_others(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0)
+		run_changed();
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 /* A dialer that nobody configured must fail, not go out unchecked. */
@@ -385,6 +439,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(links),
+		cmocka_unit_test(a_listener_is_given_others),
 		cmocka_unit_test(an_unconfigured_dialer_fails),
 		cmocka_unit_test(silent_strangers_are_shed),
 		cmocka_unit_test(a_message_is_not_sent_in_parts),

@@ -59,7 +59,7 @@ static void pair_run(struct tls_pair *p, int *client, int *server)
 
 /* ---- who accepts whom -------------------------------------------------------------------------------------------- */
 
-enum { PIN_NONE, PIN_GOOD, PIN_ROGUE, PIN_UPPER };
+enum { PIN_NONE, PIN_GOOD, PIN_ROGUE, PIN_UPPER, PIN_NEXT };
 
 struct trust_case {
 	const char *what;
@@ -108,13 +108,40 @@ static const struct trust_case trust_cases[] = {
 		NULL },
 	{ "pin, rogue leaf with our CA behind it", &pki.server_swap, NULL, NULL, PIN_GOOD, TLS_PEER_OPTIONAL, NULL,
 		TLS_BAD_PEER, TLS_FAILED, NULL },
+	{ "next CA, to who trusts the one before", &pki.server_next, &pki.client, &pki.ca, 0, TLS_PEER_REQUIRED, NULL,
+		0, 0, "node_1" },
+	{ "next CA, to who trusts both", &pki.server_next, &pki.client, &pki.both_cas, 0, TLS_PEER_REQUIRED, NULL, 0, 0,
+		"node_1" },
+	{ "next CA, to who trusts that alone", &pki.server_late, &pki.client, &pki.next_ca, 0, TLS_PEER_REQUIRED, NULL,
+		0, 0, "node_1" },
+	{ "the one before, to who trusts both", &pki.server, &pki.client, &pki.both_cas, 0, TLS_PEER_REQUIRED, NULL, 0,
+		0, "node_1" },
+	{ "the one before, to who trusts the next alone", &pki.server, &pki.client, &pki.next_ca, 0, TLS_PEER_REQUIRED,
+		NULL, TLS_BAD_PEER, TLS_FAILED, NULL },
+	{ "next CA without what the one before says of it", &pki.server_lone, &pki.client, &pki.ca, 0,
+		TLS_PEER_REQUIRED, NULL, TLS_BAD_PEER, TLS_FAILED, NULL },
+	{ "client of the next CA, to who trusts the one before", &pki.server, &pki.client_next, &pki.ca, 0,
+		TLS_PEER_REQUIRED, NULL, 0, 0, "node_1" },
+	{ "pin of the one before, next CA", &pki.server_next, NULL, NULL, PIN_GOOD, TLS_PEER_OPTIONAL, NULL, 0, 0,
+		NULL },
+	{ "pin of the one before, retired", &pki.server_late, NULL, NULL, PIN_GOOD, TLS_PEER_OPTIONAL, NULL, 0, 0,
+		NULL },
+	{ "pin of the next CA", &pki.server_next, NULL, NULL, PIN_NEXT, TLS_PEER_OPTIONAL, NULL, 0, 0, NULL },
+	{ "pin of the next CA, the one before retired", &pki.server_late, NULL, NULL, PIN_NEXT, TLS_PEER_OPTIONAL, NULL,
+		0, 0, NULL },
+	{ "pin of the next CA, leaf of the one before", &pki.server, NULL, NULL, PIN_NEXT, TLS_PEER_OPTIONAL, NULL,
+		TLS_BAD_PEER, TLS_FAILED, NULL },
 };
 
 static struct tls_conf client_conf(const struct trust_case *t, char pin[CERT_FINGERPRINT_SIZE])
 {
 	bool as_server = t->client_cert == &pki.server; /* that certificate goes with the server's key */
 
-	memcpy(pin, t->pin == PIN_ROGUE ? pki.rogue_fingerprint : pki.fingerprint, CERT_FINGERPRINT_SIZE);
+	memcpy(pin,
+		t->pin == PIN_ROGUE  ? pki.rogue_fingerprint
+		: t->pin == PIN_NEXT ? pki.next_fingerprint
+				     : pki.fingerprint,
+		CERT_FINGERPRINT_SIZE);
 	if (t->pin == PIN_UPPER)
 		for (char *c = pin; *c != '\0'; c++)
 			*c = *c >= 'a' && *c <= 'f' ? (char)(*c - 'a' + 'A') : *c;

@@ -294,6 +294,7 @@ static bool is_registered(const char *table)
 		"node_groups",       /* the platform's */
 		"node_seen",         /* of relays */
 		"node_certs",        /* of relays */
+		"fleet_cas",         /* the platform's */
 		"join_tokens",       /* the platform's */
 		"signing_keys",      /* the platform's */
 		"controlds",         /* the platform's */

@@ -146,9 +146,7 @@ static void run_shares(void)
 {
 	struct link_server_conf conf = {
 		.listen = "127.0.0.1:0",
-		.cert_pem = pki.server,
-		.key_pem = pki.server_key_pem,
-		.ca_pem = pki.ca,
+		.certs = { pki.server, pki.server_key_pem, pki.ca },
 		.contexts_max = 64,
 		.peers_max = 64,
 		.handshakes_max = 64,
@@ -241,9 +239,7 @@ static void run_crowd(void)
 	static struct stranger all[CROWD];
 	struct link_server_conf conf = {
 		.listen = "127.0.0.1:0",
-		.cert_pem = pki.server,
-		.key_pem = pki.server_key_pem,
-		.ca_pem = pki.ca,
+		.certs = { pki.server, pki.server_key_pem, pki.ca },
 		.contexts_max = 2 * CROWD,
 		.peers_max = 2 * CROWD,
 		.handshakes_max = 2 * CROWD,
@@ -299,9 +295,7 @@ static void run_close(void)
 	struct stranger node, stranger;
 	struct link_server_conf conf = {
 		.listen = "127.0.0.1:0",
-		.cert_pem = pki.server,
-		.key_pem = pki.server_key_pem,
-		.ca_pem = pki.ca,
+		.certs = { pki.server, pki.server_key_pem, pki.ca },
 		.contexts_max = 64,
 		.peers_max = 64,
 		.handshakes_max = 64,

@@ -31,7 +31,7 @@ static int work_step(struct db *tx, void *arg, struct err *e)
 		struct cert_info cert = { .not_after_ms = s->now_ms + 1000 };
 
 		str_fmt(cert.serial, sizeof cert.serial, "%s-%d", s->node, s->number++);
-		if (node_cert_add(tx, s->node, &cert, s->now_ms, e) != 0)
+		if (node_cert_add(tx, &(struct node_cert){ .node_id = s->node, .cert = &cert }, s->now_ms, e) != 0)
 			return e->code == ERR_RATE_LIMITED ? 0 : -1;
 	}
 	return 0;

@@ -42,6 +42,7 @@ static struct room {
 
 /* Of the room's fleet; set before setup(). */
 static struct fleet_bus room_bus;
+static uint64_t room_offline_ms = 1500;
 
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
@@ -95,7 +96,7 @@ static UNUSED struct fleet_conf conf_for_tests(void)
 	struct fleet_conf c = fleet_conf_default;
 
 	c.listen = "127.0.0.1:0";
-	c.offline_ms = 1500;
+	c.offline_ms = room_offline_ms;
 	c.self = "ctl_a";
 	c.bus = room_bus;
 	return c;
