@@ -4,6 +4,7 @@
 #include "common/base/err.h"
 #include "controld/panel/rate.h"
 #include "controld/panel/room.h"
+#include "controld/panel/turn.h"
 #include "controld/panel/walk.h"
 #include "controld/platform/platform.h"
 #include "controld/store/store.h"
@@ -14,7 +15,7 @@
 #define COUNTS_MS   5000
 #define CLEAN_BATCH 500
 
-const struct sql_table *const panels_sql[] = { &mirror_sql, &walk_sql, &sync_log_sql };
+const struct sql_table *const panels_sql[] = { &mirror_sql, &walk_sql, &sync_log_sql, &turn_sql };
 const size_t panels_sql_n = ARRAY_LEN(panels_sql);
 const struct erasure *const panels_erasures[] = { &sync_log_erasure };
 const size_t panels_erasures_n = ARRAY_LEN(panels_erasures);
@@ -193,6 +194,7 @@ int panels_new(struct panels **out, const struct panels_conf *conf, struct err *
 	if (p == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "panels: out of memory");
 	p->conf = *conf;
+	rand_id(p->self, "run");
 	pthread_mutex_init(&p->lock, NULL);
 	for (size_t i = 0; i < PANEL_SLOTS; i++)
 		if (rate_new(&p->rates[i], conf->rate_limit, conf->rate_window_ms, e) != 0) {

@@ -4,6 +4,7 @@
 #ifndef PORTWAY_CONTROLD_PANEL_ROOM_H
 #define PORTWAY_CONTROLD_PANEL_ROOM_H
 
+#include "common/base/rand.h"
 #include "controld/panel/panels.h"
 #include "controld/panel/sync_log.h"
 
@@ -23,6 +24,7 @@ struct sync_settings {
 struct panels {
 	struct panels_conf conf;
 	struct rate *rates[PANEL_SLOTS];
+	char self[RAND_ID_SIZE]; /* this process, as turn.h knows it */
 	pthread_mutex_t lock;
 	/* under the lock */
 	const struct panel_driver *driver[PANEL_SLOTS]; /* as last seen; NULL: not asked yet */

@@ -8,7 +8,9 @@
 #include "common/base/str.h"
 #include "controld/jobs/job_run.h"
 #include "controld/panel/fetch.h"
+#include "controld/panel/rate.h"
 #include "controld/panel/room.h"
+#include "controld/panel/turn.h"
 #include "controld/panel/walk.h"
 
 #include <inttypes.h>
@@ -416,7 +418,7 @@ static int find_driver(struct sync_panel *s, struct err *e)
 	return 0;
 }
 
-int sync_panel_run(struct sync_panel *s, struct err *e)
+static int walk_and_remove(struct sync_panel *s, struct err *e)
 {
 	struct walking w = { .s = s, .before = *s->tally };
 	int rc;
@@ -427,5 +429,36 @@ int sync_panel_run(struct sync_panel *s, struct err *e)
 	if ((rc = walk_panel(&w, e)) == 0)
 		rc = remove_gone(&w, e);
 	walk_fini(&w.walk);
+	return rc;
+}
+
+/* With no limit of ours there is no budget to share. */
+static int hold_for_others(const struct sync_panel *s, const struct turn *t, struct err *e)
+{
+	uint64_t hold_ms;
+
+	if (turn_begin(t, clock_wall_ms(), &hold_ms, e) != 0)
+		return -1;
+	if (hold_ms == 0 || s->panels->conf.rate_limit == 0)
+		return 0;
+	job_run_log(s->job, JOB_INFO, "waits %.1f s: another controld has asked the panel, and the limit is for all",
+		(double)hold_ms / 1000);
+	rate_hold(s->panels->rates[s->slot], clock_mono_ms(), hold_ms);
+	return 0;
+}
+
+int sync_panel_run(struct sync_panel *s, struct err *e)
+{
+	static const char *const slots[] = { [PANEL_SLOT_GAME] = "game", [PANEL_SLOT_VIRTFUSION] = "virtfusion" };
+	const struct turn turn = { job_run_store(s->job), slots[s->slot], s->panels->self,
+		s->panels->conf.rate_window_ms };
+	struct err why;
+	int rc;
+
+	if (hold_for_others(s, &turn, e) != 0)
+		return -1;
+	rc = walk_and_remove(s, e);
+	if (turn_end(&turn, clock_wall_ms(), &why) != 0)
+		log_warn("panel_turn_not_ended", log_err(&why)); /* the next one waits for longer than it must */
 	return rc;
 }

@@ -4,6 +4,7 @@ import random
 
 import portway
 import pytest
+from cluster import Cluster
 from fake_http import Answer, Fake, Gate
 from panels import Pterodactyl, VirtFusion
 from portway import eventually
@@ -338,6 +339,52 @@ def test_killed_in_the_middle(new_fleet):
         assert done["itemsSynced"] == sum(len(p.has[k]) for k in KINDS) == done["itemsChanged"], "nothing twice, nothing lost"
         asked = [(r.path, r.query.get("page")) for r in p.requests if r.query.get("per_page") != "1"]
         assert len(asked) - len(set(asked)) <= 3 * (3 + 3 + 1), "but for what was under way"
+
+
+# ---- two controlds ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair():
+    """Two controlds that sync one panel: its rate is for both together."""
+    with Pterodactyl(limit=15, seconds=1).fill(servers=120, users=60, nodes=10, allocations=20) as p, Cluster(
+            env={**ENV, "PTERODACTYL_URL": p.url, "PTERODACTYL_API_KEY": p.key, "SYNC_BATCH_SIZE": "5", "CONTROLD_JOBS_LEASE": "2s",
+                 "CONTROLD_PANEL_PARALLEL": "3", "CONTROLD_PANEL_RATE_LIMIT": "15", "CONTROLD_PANEL_RATE_WINDOW": "1s"}) as c:
+        yield c.start(relays=0), p
+
+
+@pytest.mark.skipif(portway.DATABASE == "postgresql", reason="it is on PostgreSQL in any case")
+def test_one_rate_for_two_controlds(pair):
+    c, p = pair
+    made = [start(c.apis[i % 2], kind) for i, kind in enumerate(("users", "servers", "nodes", "locations", "eggs", "databases"))]
+    for sync_id in made:
+        wait(c.api, sync_id, seconds=90)
+    assert p.window.most <= 15 and p.window.refused == 0 and len(p.requests) > 40
+    ran = [d.log().count("job_ended") for d in c.controlds]
+    assert sum(ran) >= 6, ran
+
+
+@pytest.mark.skipif(portway.DATABASE == "postgresql", reason="it is on PostgreSQL in any case")
+def test_a_sync_is_inherited(pair):
+    """Whoever runs it is killed, the other goes on at the page that was to come: nothing twice, nothing lost, at the one rate."""
+    c, p = pair
+    gate = Gate(p, 12)
+    made = start(c.api)
+    gate.wait_full()
+    job = status(c.api, made)["taskId"]
+    name = c.server.sql(f"SELECT c.name FROM jobs j JOIN controlds c ON c.id = j.holder WHERE j.id = '{job}'", c.url).strip()
+    dead = ord(name) - ord("a")
+    c.controlds[dead].kill()
+    gate.open()
+    other = c.apis[1 - dead]
+    done = wait(other, made, seconds=90)
+    check_same(other, p)
+    assert done["itemsSynced"] == sum(len(p.has[k]) for k in KINDS) == done["itemsChanged"], "nothing twice, nothing lost"
+    asked = [(r.path, r.query.get("page")) for r in p.requests if r.query.get("per_page") != "1"]
+    assert len(asked) - len(set(asked)) <= 3 + 3 + 1, "but for what was under way"
+    assert p.window.most <= 15 and p.window.refused == 0
+    log = other.get(f"/api/v1/jobs/{job}/logs?limit=200")["items"]
+    assert any("the limit is for all" in line["text"] for line in log), log
 
 
 # ---- by itself --------------------------------------------------------------------------------------------------------------
