@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "controld/certs/certificate.h"
 #include "controld/device_login/device_login.h"
+#include "controld/jobs/jobs.h"
 #include "controld/notify/notify.h"
 #include "controld/platform/setting.h"
 #include "controld/rest/idempotency.h"
@@ -22,6 +23,7 @@ static const struct {
 	{ &secrets_sealed, &one },
 	{ &idempotency_sealed, &one },
 	{ &setting_sealed, &one },
+	{ &job_sealed, &one },
 	{ webhook_sealed, &webhook_sealed_n },
 	{ certificate_sealed, &certificate_sealed_n },
 	{ account_sealed, &two },

@@ -36,6 +36,17 @@ static int64_t number(const struct job_run *r, const char *name, int64_t otherwi
 	return v != NULL ? json_integer_value(v) : otherwise;
 }
 
+static void tell_result(struct job_run *r, int64_t steps)
+{
+	const json_t *secret = json_object_get(job_run_args(r), "secret");
+	json_t *result = json_pack("{s:I}", "steps", (json_int_t)steps);
+
+	if (secret != NULL)
+		(void)json_object_set_new(
+			result, "secret_length", json_integer((json_int_t)json_string_length(secret)));
+	job_run_result(r, result);
+}
+
 static int run_check(void *feature, struct job_run *r, struct err *e)
 {
 	const int64_t steps = number(r, "steps", 1), step_ms = number(r, "step_ms", 0);
@@ -53,7 +64,7 @@ static int run_check(void *feature, struct job_run *r, struct err *e)
 			return -1;
 		job_run_progress(r, s.n, 0, steps);
 	}
-	job_run_result(r, json_pack("{s:I}", "steps", (json_int_t)s.n));
+	tell_result(r, s.n);
 	return job_run_ended(r, e);
 }
 
@@ -67,6 +78,11 @@ static const struct schema_field fields[] = {
 		.help = "how many attempts fail first; default 0" },
 	{ .name = "record", .type = SCHEMA_BOOL, .help = "write each step down; default true" },
 	{ .name = "label", .type = SCHEMA_STRING, .max = 200, .help = "anything, to know it by" },
+	{ .name = "secret",
+		.type = SCHEMA_STRING,
+		.flags = SCHEMA_SECRET,
+		.max = 200,
+		.help = "anything that nobody is to see; the result has its length" },
 };
 static const struct schema args = { "JobCheck", fields, ARRAY_LEN(fields), false };
 

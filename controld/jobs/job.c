@@ -3,8 +3,10 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/str.h"
+#include "controld/jobs/job_secret.h"
 #include "controld/store/changes.h"
 #include "controld/store/erasure.h"
+#include "controld/store/secrets.h"
 
 #include <string.h>
 
@@ -47,7 +49,7 @@ enum {
 static const char *const sql[] = {
 	[SQL_INSERT] =
 		"INSERT INTO jobs (" JOB_COLUMNS ", active_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
-		"?11, ?12, ?13, ?14, 0, 0, 0, ?15, 0, 0, '', 0, 0, 0, 0, 0, '', '', NULL, '', '', 1, 1, ?12) "
+		"?11, ?12, ?13, ?14, 0, 0, 0, ?15, 0, 0, '', 0, 0, 0, 0, 0, '', '', NULL, '', '', 1, 1, ?16, ?12) "
 		"ON CONFLICT (active_key) DO NOTHING",
 	[SQL_ACTIVE] = "SELECT id FROM jobs WHERE active_key = ?1",
 	[SQL_GET] = SELECT_JOB "WHERE " OF_TENANT,
@@ -111,14 +113,28 @@ bool job_state_ended(enum job_state s)
 
 /* ---- adding and reading ------------------------------------------------------------------------------------------ */
 
-static int insert(struct db *tx, const struct job *j, const char *id, int64_t now_ms, struct err *e)
+static int insert_row(
+	struct db *tx, const struct job *j, const char *id, int64_t now_ms, const struct buf *sealed, struct err *e)
 {
 	const enum job_state state = j->due_ms > now_ms ? JOB_SCHEDULED : JOB_QUEUED;
 
 	return db_exec(tx, sql[SQL_INSERT], e, bind_s(id), bind_s(j->tenant_id), bind_s(j->user_id), bind_s(j->actor),
 		bind_s(j->request_id), bind_s(j->schedule_id), bind_s(j->kind), bind_s(job_queue_name(j->queue)),
 		bind_s(state_names[state]), bind_i(j->priority), bind_s(j->args), bind_s(j->unique_key), bind_i(now_ms),
-		bind_i(MAX(j->due_ms, now_ms)), bind_i(j->failures_max));
+		bind_i(MAX(j->due_ms, now_ms)), bind_i(j->failures_max),
+		bind_b(sealed->len > 0 ? (const void *)sealed->data : "", sealed->len));
+}
+
+static int insert(struct db *tx, const struct job *j, const char *id, int64_t now_ms, struct err *e)
+{
+	struct buf sealed;
+	int rc;
+
+	buf_init(&sealed, JOB_TEXT_MAX + SECRETS_OVERHEAD);
+	if ((rc = job_secret_seal(tx, id, j->secret, &sealed, e)) == 0)
+		rc = insert_row(tx, j, id, now_ms, &sealed, e);
+	buf_free(&sealed);
+	return rc;
 }
 
 /* 1 and its id, 0 when there is none. */
@@ -202,7 +218,8 @@ void job_load(struct job *j, struct query *q)
 	j->error_code = text(q, c++);
 	j->error = text(q, c++);
 	j->log_next = query_int(q, c++);
-	j->version = query_int(q, c);
+	j->version = query_int(q, c++);
+	j->sealed = query_blob(q, c, &j->sealed_n);
 }
 
 static int each(struct query *q, job_row_fn fn, void *arg, unsigned *n, struct err *e)

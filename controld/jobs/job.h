@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 struct buf;
+struct erasure;
 struct err;
 
 #define JOB_TEXT_MAX (64 * 1024) /* bytes of arguments, of a saved state, of a result */
@@ -36,17 +37,18 @@ struct job {
 	enum job_queue queue;
 	enum job_state state;
 	int64_t priority;
-	const char *args;       /* JSON */
+	const char *args;   /* JSON; of secret members "***" */
+	const char *secret; /* to be inserted: the secret members, JSON, or NULL */
+	const void *sealed; /* as it was loaded, of this size: for job_secret_open() */
+	size_t sealed_n;
 	const char *unique_key; /* or NULL */
 	int64_t created_ms, due_ms, started_ms, ended_ms;
-	int64_t failures, failures_max, crashes;
-	int64_t lease;
-	const char *holder;
+	int64_t failures, failures_max, crashes, lease;
+	const char *holder; /* "": nobody */
 	bool cancel;
 	int64_t total, done, failed;
 	double rate;
-	const char *note;
-	const char *saved;
+	const char *note, *saved;
 	const char *result; /* JSON, or NULL */
 	const char *error_code, *error;
 	int64_t log_next;
@@ -68,7 +70,7 @@ int job_insert(struct db *tx, const struct job *j, int64_t now_ms, char id[RAND_
 #define JOB_COLUMNS                                                                                                 \
 	"id, tenant_id, user_id, actor, request_id, schedule_id, kind, queue, state, priority, args, unique_key, "  \
 	"created_ms, due_ms, started_ms, ended_ms, failures, failures_max, crashes, lease, holder, cancel, total, " \
-	"done, failed, rate, note, saved, result, error_code, error, log_next, version"
+	"done, failed, rate, note, saved, result, error_code, error, log_next, version, sealed"
 void job_load(struct job *j, struct query *q);
 
 typedef int (*job_row_fn)(const struct job *j, void *arg); /* 0 goes on */
@@ -114,7 +116,6 @@ void job_print(struct buf *b, const struct job *j, const struct job_kind *kind);
 void job_print_short(struct buf *b, const struct job *j);
 
 extern const struct sql_table job_sql;
-struct erasure;
 extern const struct erasure job_erasure;
 
 #endif

@@ -7,6 +7,7 @@
 #include "controld/jobs/follow.h"
 #include "controld/jobs/job_hold.h"
 #include "controld/jobs/job_log.h"
+#include "controld/jobs/job_secret.h"
 #include "controld/jobs/jobs_metrics.h"
 #include "controld/jobs/keeper.h"
 #include "controld/jobs/room.h"
@@ -22,7 +23,7 @@
 #define POLL_MS 1000 /* for what other controlds have queued */
 #define STOP_MS 4000 /* after the grace: for long ones to stop at their next step */
 
-const struct sql_table *const jobs_sql[] = { &job_sql, &job_hold_sql, &job_log_sql, &schedule_sql };
+const struct sql_table *const jobs_sql[] = { &job_sql, &job_hold_sql, &job_log_sql, &job_secret_sql, &schedule_sql };
 const size_t jobs_sql_n = ARRAY_LEN(jobs_sql);
 const struct erasure *const jobs_erasures[] = { &schedule_erasure, &job_erasure };
 const size_t jobs_erasures_n = ARRAY_LEN(jobs_erasures);
@@ -144,7 +145,8 @@ struct enqueuing {
 	bool there;
 };
 
-static int insert(struct db *tx, struct enqueuing *q, const char *args, struct err *e)
+/* Jobs that differ in a secret alone are the same: their key is of what everybody may read. */
+static int insert(struct db *tx, struct enqueuing *q, const char *args, const char *secret, struct err *e)
 {
 	const struct job_order *o = q->order;
 	const struct job_kind *kind = q->kind;
@@ -158,12 +160,13 @@ static int insert(struct db *tx, struct enqueuing *q, const char *args, struct e
 		.queue = kind->queue,
 		.priority = o->priority,
 		.args = args,
+		.secret = secret,
 		.due_ms = o->due_ms,
 		.failures_max = kind->attempts };
 
 	if (o->queue != NULL && job_queue_parse(o->queue, &row.queue) != 0)
 		return err_set(e, ERR_VALIDATION, "queue", "queue: must be critical, default or low");
-	if (strlen(args) > JOB_TEXT_MAX)
+	if (strlen(args) + (secret != NULL ? strlen(secret) : 0) > JOB_TEXT_MAX)
 		return err_set(e, ERR_TOO_LARGE, "args", "args: longer than %d bytes", JOB_TEXT_MAX);
 	if (o->key != NULL || (kind->flags & JOB_UNIQUE) != 0) {
 		key_of(key, o, o->key != NULL ? o->key : args);
@@ -180,15 +183,15 @@ static int work_enqueue(struct db *tx, void *arg, struct err *e)
 	struct enqueuing *q = arg;
 	json_t *none = json_object();
 	const json_t *args = q->order->args != NULL ? q->order->args : none;
-	char *text = json_dumps(args, JSON_COMPACT | JSON_SORT_KEYS);
+	char *open = NULL, *secret = NULL;
 	int rc;
 
 	q->there = false;
-	if (text == NULL)
-		rc = err_set(e, ERR_NOMEM, NULL, "job: out of memory");
-	else if ((rc = check_order(q->jobs, q->order, &q->kind, args, e)) == 0)
-		rc = insert(tx, q, text, e);
-	free(text);
+	if ((rc = check_order(q->jobs, q->order, &q->kind, args, e)) == 0 &&
+		(rc = job_secret_split(q->kind, args, &open, &secret, e)) == 0)
+		rc = insert(tx, q, open, secret, e);
+	free(open);
+	job_secret_free(secret);
 	json_decref(none);
 	return rc;
 }
@@ -334,7 +337,8 @@ void jobs_add_kinds(struct jobs *j, struct job_kinds kinds)
 
 int jobs_start(struct jobs *j, struct err *e)
 {
-	if (keeper_start(j->keeper, e) != 0 || workers_start(j->workers, e) != 0)
+	if (job_secret_adopt(j->conf.store, &j->kinds, e) != 0 || keeper_start(j->keeper, e) != 0 ||
+		workers_start(j->workers, e) != 0)
 		return -1;
 	changes_on_commit(j->conf.store, on_commit, j);
 	return 0;

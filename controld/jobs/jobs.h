@@ -83,6 +83,8 @@ struct metrics *jobs_metrics(struct jobs *j); /* borrowed */
 extern const struct sql_table *const jobs_sql[];
 extern const size_t jobs_sql_n;
 struct erasure;
+struct sealed_column;
+extern const struct sealed_column job_sealed;
 extern const struct erasure *const jobs_erasures[];
 extern const size_t jobs_erasures_n;
 

@@ -24,11 +24,23 @@ int job_queue_parse(const char *s, enum job_queue *out)
 	return -1;
 }
 
+/* What is secret is sealed as a whole: it stands at the top (job_secret.h). */
+static bool secrets_at_top(const struct schema *s)
+{
+	for (size_t i = 0; s != NULL && i < s->n; i++)
+		for (size_t k = 0; s->fields[i].sub != NULL && k < s->fields[i].sub->n; k++)
+			if ((s->fields[i].flags & SCHEMA_SECRET) == 0 &&
+				(s->fields[i].sub->fields[k].flags & SCHEMA_SECRET) != 0)
+				return false;
+	return true;
+}
+
 void kinds_add(struct kinds *k, struct job_kinds table)
 {
 	assert(k->n < KIND_TABLES_MAX);
 	for (size_t i = 0; i < table.n; i++)
-		assert(kinds_find(k, table.rows[i].name, NULL) == NULL && table.rows[i].attempts > 0);
+		assert(kinds_find(k, table.rows[i].name, NULL) == NULL && table.rows[i].attempts > 0 &&
+			secrets_at_top(table.rows[i].args));
 	k->tables[k->n++] = table;
 }
 
@@ -51,8 +63,7 @@ void kind_check(const struct job_kind *k, const json_t *args, struct err_list *e
 	schema_check(k->args != NULL ? k->args : &nothing, args, false, errs);
 }
 
-/* A copy in which secret members are "***". */
-static json_t *shown_of(const struct job_kind *k, const json_t *args)
+json_t *kind_shown_args(const struct job_kind *k, const json_t *args)
 {
 	json_t *copy = json_copy((json_t *)(uintptr_t)args);
 
@@ -70,7 +81,7 @@ static json_t *shown_of(const struct job_kind *k, const json_t *args)
 void kind_print_args(struct buf *b, const struct job_kind *k, const char *args)
 {
 	json_t *all = k != NULL ? json_loads(args, 0, NULL) : NULL;
-	json_t *shown = all != NULL ? shown_of(k, all) : NULL;
+	json_t *shown = all != NULL ? kind_shown_args(k, all) : NULL;
 	char *text = shown != NULL ? json_dumps(shown, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
 
 	if (text != NULL)

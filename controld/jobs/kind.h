@@ -40,7 +40,7 @@ struct job_kind {
 	uint64_t backoff_max_ms; /* up to this */
 	unsigned flags;
 	enum permission start; /* who may start or schedule it over the API; PERM_PUBLIC: nobody, only the program */
-	const struct schema *args;
+	const struct schema *args; /* members with SCHEMA_SECRET are sealed in the job's row */
 	job_fn run;
 	const char *summary;
 };
@@ -64,6 +64,8 @@ void kinds_add(struct kinds *k, struct job_kinds table);
 const struct job_kind *kinds_find(const struct kinds *k, const char *name, void **feature);
 /* Whether arguments fit; all errors are added. */
 void kind_check(const struct job_kind *k, const json_t *args, struct err_list *errs);
+/* A copy in which secret members are "***", the caller's; NULL: out of memory. */
+json_t *kind_shown_args(const struct job_kind *k, const json_t *args);
 /* The member "args" of what is printed, from their text: secret members are "***"; null if the kind is unknown, for nobody
  * knows then what of it is secret. */
 void kind_print_args(struct buf *b, const struct job_kind *k, const char *args);

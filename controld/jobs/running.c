@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/str.h"
+#include "controld/jobs/job_secret.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,16 @@ static void take_row(struct job_run *r, const struct job *j)
 	r->deadline_ms = UINT64_MAX;
 }
 
-int running_new(struct job_run **out, const struct job *j, struct err *e)
+/* What cannot be opened is this job's trouble alone: the others of its batch are taken. */
+static void take_args(struct job_run *r, struct db *tx, const struct job *j)
+{
+	if ((r->args = json_loads(j->args, 0, NULL)) == NULL)
+		r->args = json_object();
+	if (r->args != NULL)
+		(void)!job_secret_open(tx, j->id, j->sealed, j->sealed_n, r->args, &r->unread);
+}
+
+int running_new(struct job_run **out, struct db *tx, const struct job *j, struct err *e)
 {
 	struct job_run *r = calloc(1, sizeof *r);
 
@@ -51,8 +61,7 @@ int running_new(struct job_run **out, const struct job *j, struct err *e)
 	take_row(r, j);
 	r->saved = strdup(j->saved);
 	r->lines = calloc(RUNNING_LINES_MAX, sizeof *r->lines);
-	if ((r->args = json_loads(j->args, 0, NULL)) == NULL)
-		r->args = json_object();
+	take_args(r, tx, j);
 	if (r->saved == NULL || r->lines == NULL || r->args == NULL) {
 		err_set(e, ERR_NOMEM, NULL, "job %s: out of memory", j->id);
 		goto fail;

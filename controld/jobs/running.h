@@ -7,6 +7,7 @@
 #ifndef PORTWAY_CONTROLD_JOBS_RUNNING_H
 #define PORTWAY_CONTROLD_JOBS_RUNNING_H
 
+#include "common/base/err.h"
 #include "common/base/list.h"
 #include "controld/jobs/job.h"
 #include "controld/jobs/job_hold.h"
@@ -40,6 +41,7 @@ struct job_run {
 	int64_t lease;
 	int64_t failures, failures_max, crashes;
 	json_t *args;
+	struct err unread; /* code 0, or why its arguments could not be read: the attempt fails with it */
 	char *saved;
 	int64_t due_ms;
 	uint64_t begun_ms;    /* monotonic */
@@ -65,8 +67,8 @@ struct job_run {
 	size_t n_lines;
 };
 
-/* Of a job that was just taken; the caller says who does it. */
-int running_new(struct job_run **out, const struct job *j, struct err *e) MUST_CHECK;
+/* Of a job that was just taken in the transaction; the caller says who does it. */
+int running_new(struct job_run **out, struct db *tx, const struct job *j, struct err *e) MUST_CHECK;
 void running_free(struct job_run *r);
 struct hold running_hold(const struct job_run *r); /* borrowed */
 /* The first reason stays, but for RUNNING_LOST. */

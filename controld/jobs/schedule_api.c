@@ -2,6 +2,7 @@
 #include "common/base/jsonw.h"
 #include "common/base/str.h"
 #include "controld/identity/identity.h"
+#include "controld/jobs/job_secret.h"
 #include "controld/jobs/room.h"
 #include "controld/jobs/schedule.h"
 #include "controld/store/changes.h"
@@ -161,6 +162,9 @@ static int take(struct changing *c, struct request *rq, struct err *e)
 		return -1;
 	args = json_loads(s->args, 0, NULL);
 	rc = jobs_may_start(c->jobs, rq, s->kind, args, e);
+	if (rc == 0 && job_secret_any(kinds_find(&c->jobs->kinds, s->kind, NULL), args))
+		rc = err_set(e, ERR_VALIDATION, "args",
+			"args: a schedule keeps no secrets, and jobs of kind %s have them", s->kind);
 	json_decref(args);
 	if (rc != 0 || schedule_next(s, s->updated_ms, &s->next_ms, e) != 0)
 		return -1;

@@ -128,7 +128,9 @@ static void work_run(struct pool_job *job)
 	int rc = -1;
 
 	log_debug("job_begun", log_s("job", r->id), log_s("kind", r->kind_name), log_s("request", r->request_id));
-	if (r->kind != NULL)
+	if (r->unread.code != ERR_NONE)
+		e = r->unread;
+	else if (r->kind != NULL)
 		rc = r->kind->run(r->feature, r, &e);
 	end_run(r->workers, r, rc, &e);
 }
@@ -142,6 +144,7 @@ struct taking {
 	struct list taken;
 	unsigned n;
 	int64_t now_ms, next_ms;
+	struct db *tx;
 	struct err *e;
 };
 
@@ -161,7 +164,7 @@ static int on_taken(const struct job *j, void *arg)
 	struct taking *t = arg;
 	struct job_run *r;
 
-	if (running_new(&r, j, t->e) != 0)
+	if (running_new(&r, t->tx, j, t->e) != 0)
 		return -1;
 	list_push_back(&t->taken, &r->link);
 	t->n++;
@@ -176,6 +179,7 @@ static int work_take(struct db *tx, void *arg, struct err *e)
 	struct hold_waiting w;
 
 	drop_taken(t);
+	t->tx = tx;
 	t->e = e;
 	t->share = t->w->share;
 	if (job_hold_waiting(tx, t->now_ms, t->room.workers + 1, &w, e) != 0)

@@ -120,6 +120,18 @@ class Server:
         url = database if "://" in database else self.url(database)
         return self._run("psql", url, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text).strip()
 
+    def copy(self, url, into, rows):
+        """Rows as COPY reads them: into is a table and its columns."""
+        path = os.path.join(self.folder, "rows")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(rows.replace("\\", "\\\\") + "\n")
+        os.chmod(path, 0o644)
+        self._run("psql", url, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", f"\\copy {into} FROM '{path}'")
+
+    def dump(self, url):
+        """All that a database holds, as SQL."""
+        return self._run("pg_dump", url, "--inserts").encode()
+
     def log(self):
         with open(self.log_path, errors="replace") as f:
             return f.read()[-4000:]
