@@ -88,6 +88,7 @@ static void post(
 		out->status = answer.status;
 		out->verdict = f->judge(answer.status);
 		out->pause_ms = f->pause_ms(&answer);
+		out->everywhere = out->pause_ms > 0 && f->everywhere != NULL && f->everywhere(&answer);
 		if (out->verdict != VERDICT_DELIVERED)
 			(void)str_fmt(out->error, sizeof out->error, "answered %d", answer.status);
 		outbound_answer_fini(&answer);

@@ -29,6 +29,7 @@ struct attempt {
 	int status; /* 0: no answer */
 	int64_t latency_ms;
 	int64_t pause_ms; /* until the next call, as the answer says; 0: it does not */
+	bool everywhere;  /* of any webhook to that place */
 	char error[WEBHOOK_ERROR_SIZE];
 };
 

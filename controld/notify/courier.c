@@ -3,6 +3,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "controld/notify/place_hold.h"
 #include "controld/notify/room.h"
 #include "controld/store/changes.h"
 
@@ -21,7 +22,9 @@ struct round {
 	struct attempt attempt;
 	struct delivery_result result;
 	char why[64]; /* the webhook is to be paused; "" */
-	bool ours;    /* the queue still is */
+	char place[PLACE_SIZE];
+	int64_t held_until_ms; /* the place is not to be called before; 0: it may be */
+	bool ours;             /* the queue still is */
 };
 
 static int64_t hold_until(const struct notify *n)
@@ -37,6 +40,8 @@ static int work_note(struct db *tx, void *arg, struct err *e)
 	const int rc = delivery_note(tx, &r->result, e);
 
 	r->ours = rc > 0;
+	if (rc >= 0 && r->attempt.everywhere)
+		return place_hold(tx, r->place, r->result.now_ms + r->attempt.pause_ms, e);
 	return MIN(rc, 0);
 }
 
@@ -108,8 +113,13 @@ static int read_next(struct round *r, struct err *e)
 
 	if (store_read_begin(r->notify->conf.store, &db, e) != 0)
 		return -1;
+	r->held_until_ms = 0;
 	rc = webhook_get(db, "", r->hold.webhook_id, &r->webhook, e);
-	if (rc == 0)
+	if (rc == 0) {
+		place_of(r->place, &r->webhook);
+		rc = place_held(db, r->place, clock_wall_ms(), &r->held_until_ms, e);
+	}
+	if (rc == 0 && r->held_until_ms == 0)
 		rc = delivery_head(db, r->hold.webhook_id, &r->delivery, e);
 	store_read_end(db);
 	return rc > 0 && (!r->webhook.enabled || r->webhook.paused[0] != '\0') ? 0 : rc;
@@ -127,13 +137,17 @@ static bool send_next(struct round *r, struct err *e)
 	if (r->attempt.verdict == VERDICT_STOPPED)
 		return false;
 	notify_metrics_tried(n->metrics, &r->attempt);
+	if (r->attempt.everywhere)
+		log_warn("webhook_place_held", log_s("place", r->place), log_i("ms", r->attempt.pause_ms));
 	plan(r);
 	return note(r, e);
 }
 
 static int work_release(struct db *tx, void *arg, struct err *e)
 {
-	return delivery_release(tx, arg, clock_wall_ms(), e);
+	const struct round *r = arg;
+
+	return delivery_release(tx, &r->hold, MAX(clock_wall_ms(), r->held_until_ms), e);
 }
 
 static void work_round(struct pool_job *job)
@@ -146,7 +160,7 @@ static void work_round(struct pool_job *job)
 		;
 	if (e.code != 0 && e.code != ERR_NOT_FOUND)
 		log_warn("webhook_round_failed", log_s("webhook", r->hold.webhook_id), log_err(&e));
-	if (store_write(n->conf.store, STORE_OPERATIONAL, work_release, &r->hold, &e) != 0)
+	if (store_write(n->conf.store, STORE_OPERATIONAL, work_release, r, &e) != 0)
 		log_warn("webhook_release_failed", log_s("webhook", r->hold.webhook_id), log_err(&e));
 	buf_free(&r->delivery.body);
 	free(r);

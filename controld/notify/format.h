@@ -37,6 +37,8 @@ struct format {
 	enum verdict (*judge)(int status);
 	/* How long the next call waits, in ms, as the answer says; 0: it does not. */
 	int64_t (*pause_ms)(struct outbound_answer *a);
+	/* Whether that is meant for all that is sent to the same place (place_hold.h); NULL: never. */
+	bool (*everywhere)(struct outbound_answer *a);
 };
 
 /* NULL when there is none. */

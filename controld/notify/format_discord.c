@@ -324,6 +324,32 @@ static int64_t pause_ms(struct outbound_answer *a)
 	return 0;
 }
 
+static bool header_is(struct outbound_answer *a, const char *name, const char *value)
+{
+	char text[32];
+
+	return outbound_header(a, name, text, sizeof text) && strcasecmp(text, value) == 0;
+}
+
+/* A global limit says so; one that says nothing at all is of the wall in front, which counts what an address sends. */
+static bool everywhere(struct outbound_answer *a)
+{
+	char text[64];
+	json_t *body;
+	bool global;
+
+	if (a->status != 429)
+		return false;
+	body = json_loads(buf_cstr(&a->body), 0, NULL);
+	global = json_is_true(json_object_get(body, "global")) || header_is(a, "X-RateLimit-Global", "true") ||
+	         header_is(a, "X-RateLimit-Scope", "global") ||
+	         (!json_is_number(json_object_get(body, "retry_after")) &&
+			 !outbound_header(a, "Retry-After", text, sizeof text) &&
+			 !outbound_header(a, "X-RateLimit-Reset-After", text, sizeof text));
+	json_decref(body);
+	return global;
+}
+
 const struct format format_discord = {
 	.name = "discord",
 	.is_url = is_url,
@@ -331,4 +357,5 @@ const struct format format_discord = {
 	.render = render,
 	.judge = judge,
 	.pause_ms = pause_ms,
+	.everywhere = everywhere,
 };

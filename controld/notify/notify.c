@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "controld/notify/place_hold.h"
 #include "controld/notify/room.h"
 #include "controld/store/changes.h"
 
@@ -12,7 +13,7 @@
 #define LOOK_MS  1000 /* for what other controlds have done */
 #define COUNT_MS 5000
 
-const struct sql_table *const notify_sql[] = { &webhook_sql, &delivery_sql };
+const struct sql_table *const notify_sql[] = { &webhook_sql, &delivery_sql, &place_hold_sql };
 const size_t notify_sql_n = ARRAY_LEN(notify_sql);
 const struct erasure *const notify_erasures[] = { &webhook_erasure, &delivery_erasure };
 const size_t notify_erasures_n = ARRAY_LEN(notify_erasures);
@@ -116,7 +117,7 @@ static void *work_thread(void *arg)
 #define CLEAN_BATCH 500
 
 struct cleaning {
-	int64_t before_ms;
+	int64_t before_ms, now_ms;
 	unsigned n;
 };
 
@@ -124,12 +125,12 @@ static int work_clean(struct db *tx, void *arg, struct err *e)
 {
 	struct cleaning *c = arg;
 
-	return delivery_prune(tx, c->before_ms, CLEAN_BATCH, &c->n, e);
+	return place_hold_prune(tx, c->now_ms, e) != 0 ? -1 : delivery_prune(tx, c->before_ms, CLEAN_BATCH, &c->n, e);
 }
 
 int notify_clean(struct notify *n, int64_t now_ms, struct err *e)
 {
-	struct cleaning c = { now_ms - (int64_t)n->conf.keep_ms, 0 };
+	struct cleaning c = { now_ms - (int64_t)n->conf.keep_ms, now_ms, 0 };
 
 	do {
 		if (store_write(n->conf.store, STORE_OPERATIONAL, work_clean, &c, e) != 0)

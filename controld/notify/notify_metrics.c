@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { QUEUED, ATTEMPTS, TOOK, WAITING, PAUSED, SERIES };
+enum { QUEUED, ATTEMPTS, TOOK, WAITING, PAUSED, HELD, SERIES };
 
 static const struct metric_def defs[SERIES] = {
 	[QUEUED] = { "webhooks_queued_total", METRIC_COUNTER, "Deliveries that changes have made.", NULL, 0 },
@@ -13,6 +13,8 @@ static const struct metric_def defs[SERIES] = {
 		"outcome", 0 },
 	[TOOK] = { "webhooks_attempt_seconds", METRIC_HISTOGRAM, "How long attempts took.", NULL, 0 },
 	[WAITING] = { "webhooks_waiting", METRIC_GAUGE, "Deliveries that wait, counted every 5 s.", NULL, 0 },
+	[HELD] = { "webhooks_place_holds_total", METRIC_COUNTER,
+		"Answers that asked that no webhook calls their place for a while.", NULL, 0 },
 	[PAUSED] = { "webhooks_paused", METRIC_GAUGE, "Webhooks whose endpoints are dead, counted every 5 s.", NULL,
 		0 },
 };
@@ -63,6 +65,8 @@ void notify_metrics_tried(struct notify_metrics *m, const struct attempt *a)
 
 	metric_add(metrics_get(m->registry, ATTEMPTS, &outcomes[a->verdict]), 1);
 	metric_observe(metrics_get(m->registry, TOOK, NULL), (double)a->latency_ms / 1000);
+	if (a->everywhere)
+		metric_add(metrics_get(m->registry, HELD, NULL), 1);
 }
 
 void notify_metrics_totals(struct notify_metrics *m, int64_t waiting, int64_t paused)

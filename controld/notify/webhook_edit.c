@@ -5,6 +5,7 @@
 #include "common/base/err.h"
 #include "common/base/str.h"
 #include "controld/identity/identity.h"
+#include "controld/notify/place_hold.h"
 #include "controld/notify/room.h"
 #include "controld/notify/webhook.h"
 #include "controld/out/outbound.h"
@@ -242,6 +243,29 @@ static void test_body(struct testing *t)
 	buf_free(&shown);
 }
 
+/* VERDICT_AGAIN: the place is not to be called now, by a test either. */
+static int held(struct notify *n, const struct webhook *w, struct attempt *a, struct err *e)
+{
+	const int64_t now_ms = clock_wall_ms();
+	char place[PLACE_SIZE];
+	int64_t until_ms;
+	struct db *db;
+	int rc;
+
+	*a = (struct attempt){ .verdict = VERDICT_DELIVERED };
+	place_of(place, w);
+	if (store_read_begin(n->conf.store, &db, e) != 0)
+		return -1;
+	rc = place_held(db, place, now_ms, &until_ms, e);
+	store_read_end(db);
+	if (rc != 0 || until_ms == 0)
+		return rc;
+	a->verdict = VERDICT_AGAIN;
+	(void)str_fmt(a->error, sizeof a->error, "not sent: %.80s asked for a pause of %" PRId64 " s more", place,
+		(until_ms - now_ms + 999) / 1000);
+	return 0;
+}
+
 int webhook_edit_test(struct notify *n, const struct webhook *w, struct webhook_test *out, struct err *e)
 {
 	const struct attempt_conf conf = { n->conf.outbound, n->conf.timeout_ms, notify_is_stopping, n };
@@ -253,7 +277,10 @@ int webhook_edit_test(struct notify *n, const struct webhook *w, struct webhook_
 	(void)str_copy(t.d.topic, sizeof t.d.topic, TEST_TOPIC);
 	buf_init(&t.d.body, TOPIC_BODY_MAX);
 	test_body(&t);
-	attempt_make(&out->attempt, &conf, w, &t.d);
+	if (held(n, w, &out->attempt, e) != 0)
+		goto fail;
+	if (out->attempt.verdict != VERDICT_AGAIN)
+		attempt_make(&out->attempt, &conf, w, &t.d);
 	t.result =
 		(struct delivery_result){ .state = out->attempt.verdict == VERDICT_DELIVERED ? "delivered" : "failed",
 			.status = out->attempt.status,
@@ -263,4 +290,7 @@ int webhook_edit_test(struct notify *n, const struct webhook *w, struct webhook_
 	rc = store_write(n->conf.store, STORE_OPERATIONAL, work_note_test, &t, e);
 	buf_free(&t.d.body);
 	return rc;
+fail:
+	buf_free(&t.d.body);
+	return -1;
 }
