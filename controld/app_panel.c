@@ -10,6 +10,7 @@ int app_panel_open(struct app *a, struct err *e)
 		.outbound = a->outbound,
 		.jobs = a->jobs,
 		.platform = a->platform,
+		.mail = a->mail,
 		.driver = (enum panels_driver)s->panel.driver,
 		.rate_limit = (unsigned)s->panel.rate_limit,
 		.rate_window_ms = s->panel.rate_window_ms,

@@ -17,6 +17,7 @@ int app_platform_open(struct app *a, struct err *e)
 			[SETTING_PTERODACTYL_CLIENT_API_KEY] = s->panel.pterodactyl_client_key,
 			[SETTING_PTERODACTYL_URL] = s->panel.pterodactyl_url,
 			[SETTING_RESEND_API_KEY] = s->mail.resend_key,
+			[SETTING_SYNC_REPORT_EMAIL] = s->panel.report_email,
 			[SETTING_VIRTFUSION_API_KEY] = s->panel.virtfusion_key,
 			[SETTING_VIRTFUSION_URL] = s->panel.virtfusion_url,
 		},
@@ -25,6 +26,7 @@ int app_platform_open(struct app *a, struct err *e)
 			[SETTING_AUTO_SYNC_INTERVAL] = (int64_t)(s->panel.auto_sync_ms / 1000),
 			[SETTING_HYTALE_USE_STAGING] = s->hytale.environment == HYTALE_STAGING || s->hytale.use_staging,
 			[SETTING_SYNC_BATCH_SIZE] = (int64_t)s->panel.batch,
+			[SETTING_SYNC_REPORT_ALL] = s->panel.report_all,
 		},
 	};
 

@@ -83,8 +83,8 @@ struct settings {
 	} outbound;
 	struct {
 		char *pterodactyl_url, *pterodactyl_key, *pterodactyl_client_key, *virtfusion_url, *virtfusion_key;
-		char *cf_access_id, *cf_access_secret;
-		bool auto_sync;
+		char *cf_access_id, *cf_access_secret, *report_email;
+		bool auto_sync, report_all;
 		int driver; /* enum panels_driver */
 		uint64_t auto_sync_ms, batch, rate_limit, rate_window_ms, parallel, timeout_ms;
 	} panel;

@@ -2,6 +2,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/err.h"
+#include "controld/jobs/jobs.h"
 #include "controld/mail/room.h"
 #include "controld/mail/suppression.h"
 
@@ -31,6 +32,18 @@ void mail_hold(struct mail *m, uint64_t ms)
 	pthread_mutex_lock(&m->lock);
 	m->turn_ms = MAX(m->turn_ms, until);
 	pthread_mutex_unlock(&m->lock);
+}
+
+int mail_send_in(struct mail *m, struct db *tx, const struct mail_order *o, struct err *e)
+{
+	json_t *args = json_pack("{s:s, s:s, s:O}", "to", o->to, "template", o->letter, "data", o->data);
+	const struct job_order job = { .kind = MAIL_KIND, .tenant_id = o->tenant_id, .args = args, .key = o->key };
+	struct job_placed placed = { .there = false };
+	const int rc = args != NULL ? jobs_enqueue_in(m->conf.jobs, tx, &job, &placed, e)
+	                            : err_set(e, ERR_NOMEM, NULL, "mail: out of memory");
+
+	json_decref(args);
+	return rc;
 }
 
 struct job_kinds mail_kinds(struct mail *m)

@@ -15,6 +15,7 @@
 #include "controld/rest/route.h"
 #include "controld/store/store.h"
 
+#include <jansson.h>
 #include <stdint.h>
 
 struct err;
@@ -36,6 +37,16 @@ struct mail_conf {
 
 int mail_new(struct mail **out, const struct mail_conf *conf, struct err *e) MUST_CHECK;
 void mail_free(struct mail *m); /* takes NULL */
+
+/* Borrowed; data is an object of what the letter takes (letter.h). */
+struct mail_order {
+	const char *to, *letter;
+	const char *tenant_id;
+	const json_t *data;
+	const char *key; /* no two with this key wait at once */
+};
+/* Queued in the caller's transaction. ERR_OVERLOADED: too many jobs wait; nothing was written. */
+int mail_send_in(struct mail *m, struct db *tx, const struct mail_order *o, struct err *e) MUST_CHECK;
 
 struct job_kinds mail_kinds(struct mail *m);
 struct route_table mail_routes(struct mail *m);

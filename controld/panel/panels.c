@@ -4,6 +4,7 @@
 #include "common/base/err.h"
 #include "controld/panel/rate.h"
 #include "controld/panel/room.h"
+#include "controld/panel/sync_report.h"
 #include "controld/panel/turn.h"
 #include "controld/panel/walk.h"
 #include "controld/platform/platform.h"
@@ -93,6 +94,9 @@ int panels_counts(struct panels *p, struct mirror_counts *out, struct err *e)
 /* ---- now and then --------------------------------------------------------------------------------------------------- */
 
 struct settling {
+	struct panels *panels;
+	const struct sync_report *report;
+	int64_t now_ms;
 	struct db *tx;
 	struct err *e;
 };
@@ -104,18 +108,24 @@ static int on_settled(const struct sync_log *s, void *arg)
 
 	if (walk_forget(t->tx, s->job_id, t->e) != 0)
 		return -1;
-	return sync_log_change(t->tx, s, "system", op, s->completed_ms, t->e);
+	if (sync_log_change(t->tx, s, "system", op, s->completed_ms, t->e) != 0)
+		return -1;
+	return sync_report_in(t->tx, t->panels, t->report, s, t->e);
 }
 
 static int work_settle(struct db *tx, void *arg, struct err *e)
 {
-	struct settling t = { tx, e };
+	struct settling *t = arg;
 
-	return sync_log_settle(tx, *(const int64_t *)arg, on_settled, &t, e);
+	t->tx = tx;
+	t->e = e;
+	return sync_log_settle(tx, t->now_ms, on_settled, t, e);
 }
 
 static int settle(struct panels *p, int64_t now_ms, struct err *e)
 {
+	struct sync_report report;
+	struct settling t = { .panels = p, .report = &report, .now_ms = now_ms };
 	int64_t n = 0;
 	struct db *db;
 	int rc;
@@ -126,7 +136,9 @@ static int settle(struct panels *p, int64_t now_ms, struct err *e)
 	store_read_end(db);
 	if (rc != 0 || n == 0)
 		return rc;
-	return store_write(p->conf.store, STORE_LOGGED, work_settle, &now_ms, e);
+	if (sync_report_read(p, &report, e) != 0)
+		return -1;
+	return store_write(p->conf.store, STORE_LOGGED, work_settle, &t, e);
 }
 
 int panels_tick(struct panels *p, int64_t now_ms, struct err *e)

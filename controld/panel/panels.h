@@ -19,6 +19,7 @@
 struct err;
 struct erasure;
 struct jobs;
+struct mail;
 struct outbound;
 struct panels;
 struct platform;
@@ -31,6 +32,7 @@ struct panels_conf {
 	struct outbound *outbound;
 	struct jobs *jobs;
 	struct platform *platform; /* says which panels there are, and how often they are looked at */
+	struct mail *mail;         /* that reports of syncs are sent with; NULL: none are */
 	enum panels_driver driver; /* of the first slot */
 	unsigned rate_limit;       /* requests of each panel in a window; 0: as many as there is time for */
 	uint64_t rate_window_ms;

@@ -8,6 +8,7 @@
 #include "controld/jobs/jobs.h"
 #include "controld/panel/rate.h"
 #include "controld/panel/room.h"
+#include "controld/panel/sync_report.h"
 #include "controld/panel/walk.h"
 
 #include <string.h>
@@ -37,11 +38,27 @@ struct starting {
 	struct sync_log *log;
 };
 
+/* The job, or the one that does the same; and its log. */
+static int place(
+	struct db *tx, struct starting *t, const struct job_order *job, struct job_placed *placed, struct err *e)
+{
+	const struct sync_order *o = t->order;
+
+	if (jobs_enqueue_in(t->panels->conf.jobs, tx, job, placed, e) != 0)
+		return -1;
+	*t->log = (struct sync_log){ .created_ms = 0 };
+	(void)str_copy(t->log->tenant_id, sizeof t->log->tenant_id, o->tenant_id);
+	(void)str_copy(t->log->job_id, sizeof t->log->job_id, placed->id);
+	(void)str_copy(t->log->type, sizeof t->log->type, o->type);
+	(void)str_copy(t->log->requested_by, sizeof t->log->requested_by, o->requested_by);
+	return sync_log_open(tx, t->log, clock_wall_ms(), e);
+}
+
 static int work_start(struct db *tx, void *arg, struct err *e)
 {
 	struct starting *t = arg;
 	const struct sync_order *o = t->order;
-	char key[SYNC_TYPE_SIZE + 16];
+	char key[SYNC_TYPE_SIZE + RAND_ID_SIZE];
 	const struct job_order job = { .kind = SYNC_KIND,
 		.tenant_id = o->tenant_id,
 		.user_id = o->user_id,
@@ -52,15 +69,14 @@ static int work_start(struct db *tx, void *arg, struct err *e)
 	struct job_placed placed = { .there = false };
 
 	(void)str_fmt(key, sizeof key, "%s%s", o->type, o->skip_users ? " without users" : "");
-	if (jobs_enqueue_in(t->panels->conf.jobs, tx, &job, &placed, e) != 0)
+	if (place(tx, t, &job, &placed, e) != 0)
 		return -1;
-	*t->log = (struct sync_log){ .created_ms = 0 };
-	(void)str_copy(t->log->tenant_id, sizeof t->log->tenant_id, o->tenant_id);
-	(void)str_copy(t->log->job_id, sizeof t->log->job_id, placed.id);
-	(void)str_copy(t->log->type, sizeof t->log->type, o->type);
-	(void)str_copy(t->log->requested_by, sizeof t->log->requested_by, o->requested_by);
-	if (sync_log_open(tx, t->log, clock_wall_ms(), e) != 0)
-		return -1;
+	/* A sync is over a moment before its job is: it is no sync that is still to come. */
+	if (placed.there && t->log->completed_ms != 0) {
+		(void)str_fmt(key, sizeof key, "after %s", placed.id);
+		if (place(tx, t, &job, &placed, e) != 0)
+			return -1;
+	}
 	return placed.there ? 0 : sync_log_change(tx, t->log, o->actor, "queued", clock_wall_ms(), e);
 }
 
@@ -87,6 +103,7 @@ struct sync {
 	struct sync_log log;
 	int64_t others;
 	char remark[SYNC_ERROR_SIZE];
+	struct sync_report report;
 	const char *read[PANEL_SLOTS]; /* names of the panels that there are; "" */
 };
 
@@ -155,7 +172,9 @@ static int work_end(struct db *tx, void *arg, struct err *e)
 		sync_log_complete(tx, s->log.id, s->remark, now_ms, e) != 0 ||
 		sync_log_get(tx, s->log.id, &s->log, e) != 0)
 		return -1;
-	return sync_log_change(tx, &s->log, "system", "completed", now_ms, e);
+	if (sync_log_change(tx, &s->log, "system", "completed", now_ms, e) != 0)
+		return -1;
+	return sync_report_in(tx, s->panels, &s->report, &s->log, e);
 }
 
 /* ---- the panels ----------------------------------------------------------------------------------------------------- */
@@ -264,7 +283,8 @@ static int run_sync(void *feature, struct job_run *r, struct err *e)
 		return job_run_ended(r, e);
 	}
 	if (!str_eq(s.log.state, "COMPLETED") &&
-		(sync_all(&s, e) != 0 || store_write(job_run_store(r), STORE_LOGGED, work_end, &s, e) != 0))
+		(sync_all(&s, e) != 0 || sync_report_read(s.panels, &s.report, e) != 0 ||
+			store_write(job_run_store(r), STORE_LOGGED, work_end, &s, e) != 0))
 		return -1;
 	job_run_result(r, json_pack("{s:s, s:I, s:I, s:I}", "sync_log_id", s.log.id, "synced", (json_int_t)s.log.synced,
 				  "changed", (json_int_t)s.log.written, "removed", (json_int_t)s.log.removed));

@@ -10,10 +10,12 @@
 #include "controld/panel/fetch.h"
 #include "controld/panel/rate.h"
 #include "controld/panel/room.h"
+#include "controld/panel/steady.h"
 #include "controld/panel/turn.h"
 #include "controld/panel/walk.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #define LOOK_MS      100 /* how often it is asked whether to stop */
 #define ROUNDS       3   /* that a list which changes under our feet is walked */
@@ -226,42 +228,6 @@ static int round_of(struct walking *w, struct err *e)
 
 /* ---- was it one moment? --------------------------------------------------------------------------------------------- */
 
-/* The pages from `from` on that are of one list and parent: up to where. */
-static size_t group_end(const struct walk *w, size_t from)
-{
-	size_t i = from;
-
-	while (i < w->n && w->all[i].list == w->all[from].list && w->all[i].parent_id == w->all[from].parent_id)
-		i++;
-	return i;
-}
-
-/*
- * What is added or taken away while a list is read moves its items over the edges of pages, and some are then never seen.
- * It shows: pages do not agree how many there are, or there are not as many as they say.
- */
-static int holds_together(const struct walk *w, size_t from, size_t to, bool *yes, struct err *e)
-{
-	struct mirror_ids ids = { .n = 0 };
-	int64_t failed = 0;
-	int rc = 0;
-
-	*yes = w->all[from].denied != 0 || (int64_t)(to - from) == MAX(w->all[from].pages, 1);
-	for (size_t i = from; rc == 0 && i < to; i++) {
-		const struct walk_page *p = &w->all[i];
-
-		*yes = *yes && p->total == w->all[from].total;
-		failed += (p->failed_kinds & BIT(p->list->kind)) != 0 ? p->failed : 0;
-		for (size_t k = 0; rc == 0 && k < p->own.n; k++)
-			rc = mirror_ids_add(&ids, p->own.all[k], e);
-	}
-	mirror_ids_sort(&ids);
-	if (failed == 0 && w->all[from].denied == 0)
-		*yes = *yes && (int64_t)ids.n == w->all[from].total;
-	mirror_ids_fini(&ids);
-	return rc;
-}
-
 struct forgetting {
 	const struct walking *w;
 	const struct panel_list *list;
@@ -276,23 +242,138 @@ static int work_forget(struct db *tx, void *arg, struct err *e)
 	return walk_forget_list(tx, &f->w->key, f->list->name, e);
 }
 
-/* *again: BIT(kind) of lists that did not hold together; what is known of them is forgotten. */
+/* A list that is to be read again: what is known of it is forgotten. *again gets BIT(kind) of what it brings. */
+static int forget(struct walking *w, const struct panel_list *l, unsigned *again, struct err *e)
+{
+	struct forgetting f = { w, l };
+
+	if ((*again & BIT(l->kind)) != 0)
+		return 0;
+	*again |= l->kinds;
+	return store_write(job_run_store(w->s->job), STORE_OPERATIONAL, work_forget, &f, e);
+}
+
+/* *again: lists whose pages do not fit together. */
 static int check(struct walking *w, unsigned *again, struct err *e)
 {
 	*again = 0;
 	if (load(w, e) != 0)
 		return -1;
 	for (size_t i = 0, end; i < w->walk.n; i = end) {
-		struct forgetting f = { w, w->walk.all[i].list };
 		bool yes;
 
-		end = group_end(&w->walk, i);
-		if (holds_together(&w->walk, i, end, &yes, e) != 0)
+		end = steady_group(&w->walk, i);
+		if (steady_counts(&w->walk, i, end, &yes, e) != 0)
 			return -1;
-		if (yes || (*again & BIT(f.list->kind)) != 0)
+		if (!yes && forget(w, w->walk.all[i].list, again, e) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Both in order: what is in the first and not in the second stays in the first. */
+static void subtract(struct mirror_ids *from, const struct mirror_ids *what)
+{
+	size_t n = 0, k = 0;
+
+	for (size_t i = 0; i < from->n; i++) {
+		while (k < what->n && what->all[k] < from->all[i])
+			k++;
+		if (k == what->n || what->all[k] != from->all[i])
+			from->all[n++] = from->all[i];
+	}
+	from->n = n;
+}
+
+/* What is kept of a kind, and was not seen. */
+static int find_unseen(struct walking *w, enum panel_kind kind, struct mirror_ids *out, struct err *e)
+{
+	struct mirror_ids seen = { .n = 0 };
+	struct db *db;
+	int rc;
+
+	if (store_read_begin(job_run_store(w->s->job), &db, e) != 0)
+		return -1;
+	if ((rc = walk_seen(db, &w->key, kind, &seen, e)) == 0)
+		rc = mirror_live(db, w->key.panel, kind, w->s->log->started_ms, out, e);
+	store_read_end(db);
+	if (rc == 0)
+		subtract(out, &seen);
+	mirror_ids_fini(&seen);
+	return rc;
+}
+
+/* Pages that are asked for once more; n: how many. */
+static int ask_again(struct walking *w, size_t from, const bool *doubt, size_t n, struct err *e)
+{
+	for (size_t i = from; n > 0; i++)
+		if (doubt[i - from]) {
+			const struct walk_page *p = &w->walk.all[i];
+
+			if (fetch_put(w->fetch, p->list, p->parent_id, p->number, e) != 0)
+				return -1;
+			n--;
+		}
+	return 0;
+}
+
+static int compare_again(struct walking *w, bool *same, struct err *e)
+{
+	while (fetch_pending(w->fetch) > 0 && !job_run_stop(w->s->job)) {
+		struct fetch_page *f = fetch_get(w->fetch, LOOK_MS);
+		const struct walk_page *before;
+		int rc = 0;
+
+		if (f == NULL)
 			continue;
-		*again |= f.list->kinds;
-		if (store_write(job_run_store(w->s->job), STORE_OPERATIONAL, work_forget, &f, e) != 0)
+		if (f->outcome != PANEL_READ) {
+			w->s->in_vain = f->outcome == PANEL_REFUSED;
+			*e = f->err;
+			rc = -1;
+		} else if ((before = walk_find(&w->walk, f->list, f->parent_id, f->number)) != NULL) {
+			*same = *same && steady_same(before, &f->page);
+		}
+		fetch_page_free(f);
+		if (rc != 0)
+			return -1;
+	}
+	return job_run_ended(w->s->job, e);
+}
+
+/* One list of pages; *same: nothing moved. */
+static int verify_group(struct walking *w, size_t from, size_t to, bool *same, struct err *e)
+{
+	const struct panel_call call = call_of(w->s);
+	struct mirror_ids unseen = { .n = 0 };
+	bool *doubt = calloc(to - from, sizeof *doubt);
+	size_t n = 0;
+	int rc = doubt != NULL ? 0 : err_set(e, ERR_NOMEM, NULL, "panel: out of memory");
+
+	*same = true;
+	if (rc == 0 && (rc = find_unseen(w, w->walk.all[from].list->kind, &unseen, e)) == 0)
+		n = steady_doubts(&w->walk, from, to, &unseen, doubt);
+	if (rc == 0 && n > 0 && (rc = fetch_open(&w->fetch, &call, w->s->panels->conf.parallel, e)) == 0) {
+		if ((rc = ask_again(w, from, doubt, n, e)) == 0)
+			rc = compare_again(w, same, e);
+		fetch_close(w->fetch);
+		w->fetch = NULL;
+	}
+	mirror_ids_fini(&unseen);
+	free(doubt);
+	return rc;
+}
+
+/* *again as check() has it; lists that are read again anyway are left out. */
+static int verify(struct walking *w, unsigned *again, struct err *e)
+{
+	for (size_t i = 0, end; i < w->walk.n; i = end) {
+		const struct panel_list *l = w->walk.all[i].list;
+		bool same = true;
+
+		end = steady_group(&w->walk, i);
+		if (end - i < 2 || (*again & BIT(l->kind)) != 0)
+			continue;
+		if (verify_group(w, i, end, &same, e) != 0 || (!same && forget(w, l, again, e) != 0))
 			return -1;
 	}
 	return 0;
@@ -303,7 +384,7 @@ static int walk_panel(struct walking *w, struct err *e)
 	unsigned again = 0;
 
 	for (int n = 0; n < ROUNDS; n++) {
-		if (round_of(w, e) != 0 || check(w, &again, e) != 0)
+		if (round_of(w, e) != 0 || check(w, &again, e) != 0 || verify(w, &again, e) != 0)
 			return -1;
 		if (again == 0)
 			break;
@@ -348,37 +429,14 @@ static int remove_ids(struct walking *w, enum panel_kind kind, const struct mirr
 	return 0;
 }
 
-/* Both in order: what is in the first and not in the second stays in the first. */
-static void subtract(struct mirror_ids *from, const struct mirror_ids *what)
-{
-	size_t n = 0, k = 0;
-
-	for (size_t i = 0; i < from->n; i++) {
-		while (k < what->n && what->all[k] < from->all[i])
-			k++;
-		if (k == what->n || what->all[k] != from->all[i])
-			from->all[n++] = from->all[i];
-	}
-	from->n = n;
-}
-
 static int remove_kind(struct walking *w, enum panel_kind kind, struct err *e)
 {
-	struct mirror_ids seen = { .n = 0 }, live = { .n = 0 };
-	struct db *db;
-	int rc;
+	struct mirror_ids gone = { .n = 0 };
+	int rc = find_unseen(w, kind, &gone, e);
 
-	if (store_read_begin(job_run_store(w->s->job), &db, e) != 0)
-		return -1;
-	if ((rc = walk_seen(db, &w->key, kind, &seen, e)) == 0)
-		rc = mirror_live(db, w->key.panel, kind, w->s->log->started_ms, &live, e);
-	store_read_end(db);
-	if (rc == 0) {
-		subtract(&live, &seen);
-		rc = remove_ids(w, kind, &live, e);
-	}
-	mirror_ids_fini(&seen);
-	mirror_ids_fini(&live);
+	if (rc == 0)
+		rc = remove_ids(w, kind, &gone, e);
+	mirror_ids_fini(&gone);
 	return rc;
 }
 

@@ -7,6 +7,7 @@
 #include "common/crypto/seal.h"
 #include "controld/out/guard.h"
 #include "controld/rest/schema.h"
+#include "controld/rest/schema_format.h"
 #include "controld/store/reseal.h"
 #include "controld/store/secrets.h"
 
@@ -198,6 +199,9 @@ static void take_text(
 	if (s == NULL || (int64_t)strlen(s) > rows[k].max || strlen(s) != json_string_length(v) ||
 		strpbrk(s, "\r\n") != NULL) /* they become headers */
 		refuse(k, v, "a text of one line,", errs);
+	else if (k == SETTING_SYNC_REPORT_EMAIL && *s != '\0' && !schema_format_ok(SCHEMA_FORMAT_EMAIL, s))
+		err_list_add(errs, ERR_VALIDATION, rows[k].name, "format", s, "%s: must be an address, name@host",
+			rows[k].name);
 	else if (rows[k].kind == SETTING_IS_URL && *s != '\0' && guard_check_url(guard, rows[k].name, s, &e) != 0)
 		err_list_add(errs, e.code, e.field, e.constraint, e.value, "%s", e.msg);
 	else

@@ -24,22 +24,24 @@ struct guard;
 #define SETTING_TEXT_MAX 2048
 
 /* X(enum name, as the API calls it, kind, min, max, help): lengths of texts, bounds of numbers */
-#define SETTING_KEYS(X)                                                                                              \
-	X(AUTO_SYNC_ENABLED, "autoSyncEnabled", BOOL, 0, 1, "whether panels are synchronised by the clock")          \
-	X(AUTO_SYNC_INTERVAL, "autoSyncInterval", NUMBER, 60, 2592000, "seconds from one to the next")               \
-	X(CF_ACCESS_CLIENT_ID, "cfAccessClientId", TEXT, 0, 256, "sent to panels behind Cloudflare Access")          \
-	X(CF_ACCESS_CLIENT_SECRET, "cfAccessClientSecret", SECRET, 0, 512, "sent with it")                           \
-	X(EMAIL_FROM, "emailFrom", TEXT, 0, 254, "sender of mail: name@host, or Name <name@host>")                   \
-	X(HYTALE_USE_STAGING, "hytaleUseStaging", BOOL, 0, 1, "staging in the place of production")                  \
-	X(PTERODACTYL_API_KEY, "pterodactylApiKey", SECRET, 0, 512, "of the application API")                        \
-	X(PTERODACTYL_CLIENT_API_KEY, "pterodactylClientApiKey", SECRET, 0, 512, "of the client API")                \
-	X(PTERODACTYL_URL, "pterodactylUrl", URL, 0, SETTING_TEXT_MAX, "of the panel")                               \
-	X(RESEND_API_KEY, "resendApiKey", SECRET, 0, 512, "of the mail service")                                     \
-	X(SCALAR_API_KEY, "scalarApiKey", SECRET, 0, 512, "kept for programs that ask for it; not used by controld") \
-	X(SCALAR_URL, "scalarUrl", URL, 0, SETTING_TEXT_MAX, "as scalarApiKey")                                      \
-	X(SYNC_BATCH_SIZE, "syncBatchSize", NUMBER, 1, 1000,                                                         \
-		"objects on one page of a panel, written in one transaction")                                        \
-	X(VIRTFUSION_API_KEY, "virtfusionApiKey", SECRET, 0, 2048, "of its API")                                     \
+#define SETTING_KEYS(X)                                                                                               \
+	X(AUTO_SYNC_ENABLED, "autoSyncEnabled", BOOL, 0, 1, "whether panels are synchronised by the clock")           \
+	X(AUTO_SYNC_INTERVAL, "autoSyncInterval", NUMBER, 60, 2592000, "seconds from one to the next")                \
+	X(CF_ACCESS_CLIENT_ID, "cfAccessClientId", TEXT, 0, 256, "sent to panels behind Cloudflare Access")           \
+	X(CF_ACCESS_CLIENT_SECRET, "cfAccessClientSecret", SECRET, 0, 512, "sent with it")                            \
+	X(EMAIL_FROM, "emailFrom", TEXT, 0, 254, "sender of mail: name@host, or Name <name@host>")                    \
+	X(HYTALE_USE_STAGING, "hytaleUseStaging", BOOL, 0, 1, "staging in the place of production")                   \
+	X(PTERODACTYL_API_KEY, "pterodactylApiKey", SECRET, 0, 512, "of the application API")                         \
+	X(PTERODACTYL_CLIENT_API_KEY, "pterodactylClientApiKey", SECRET, 0, 512, "of the client API")                 \
+	X(PTERODACTYL_URL, "pterodactylUrl", URL, 0, SETTING_TEXT_MAX, "of the panel")                                \
+	X(RESEND_API_KEY, "resendApiKey", SECRET, 0, 512, "of the mail service")                                      \
+	X(SCALAR_API_KEY, "scalarApiKey", SECRET, 0, 512, "kept for programs that ask for it; not used by controld")  \
+	X(SCALAR_URL, "scalarUrl", URL, 0, SETTING_TEXT_MAX, "as scalarApiKey")                                       \
+	X(SYNC_BATCH_SIZE, "syncBatchSize", NUMBER, 1, 1000,                                                          \
+		"objects on one page of a panel, written in one transaction")                                         \
+	X(SYNC_REPORT_ALL, "syncReportAll", BOOL, 0, 1, "mail about every sync, not only about those that go wrong")  \
+	X(SYNC_REPORT_EMAIL, "syncReportEmail", TEXT, 0, 254, "who gets a mail when a sync has ended; empty: nobody") \
+	X(VIRTFUSION_API_KEY, "virtfusionApiKey", SECRET, 0, 2048, "of its API")                                      \
 	X(VIRTFUSION_URL, "virtfusionUrl", URL, 0, SETTING_TEXT_MAX, "of the panel")
 
 enum setting_key {

@@ -4,7 +4,10 @@ import pytest
 import requests
 from fake_http import Answer
 from mails import DATA, ENV, ended, kill_rounds, queue
+from panels import Pterodactyl
+from portway import eventually
 from resend import KEY, Resend, event
+from sync import point_at, start, sync, wait
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +165,26 @@ def test_events_of_others(control, api):
     headers, body = event("email.bounced", ["a@example.com"])
     assert post(headers, body.replace("a@", "b@")) == 401
     assert "a@example.com" not in [s["address"] for s in api.get("/api/v1/email/suppressions")["items"]]
+
+
+def test_how_a_sync_ended(control, api, service):
+    """Told by mail to who is set for that: once for each sync that went wrong, or for all of them."""
+    with Pterodactyl().fill() as panel:
+        point_at(api, panel, syncReportEmail="ops@example.com")
+        service.sent.clear()
+        sync(api, "locations")
+        point_at(api, panel, key="ptla_wrong")
+        failed = wait(api, start(api, "locations"), "FAILED")
+        eventually(lambda: service.sent, "the report")
+        point_at(api, panel, syncReportAll=True)
+        done = sync(api)
+        eventually(lambda: len(service.sent) == 2, "the second report")
+        first, second = service.sent
+        assert first["to"] == second["to"] == ["ops@example.com"]
+        assert first["subject"] == "Sync locations: FAILED" and failed["error"].split(":")[0] in first["text"]
+        assert second["subject"] == "Sync full: COMPLETED" and f"{done['itemsSynced']} of {done['itemsTotal']}" in second["text"]
+        api.post("/api/admin/settings", {"syncReportEmail": "nobody at all"}, expect=422)
+        point_at(api, None, syncReportEmail=None, syncReportAll=None)
 
 
 def test_a_rate_of_its_own(new_fleet):

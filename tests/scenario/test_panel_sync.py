@@ -1,6 +1,7 @@
 """What a hosting panel has is read and kept: all of it, nothing twice, whatever the panel does meanwhile, at the rate it allows."""
 import json
 import random
+import threading
 
 import portway
 import pytest
@@ -185,6 +186,68 @@ def test_a_panel_that_changes_while_it_is_read(api, panel):
     done = sync(api)
     assert done["itemsRemoved"] >= 40
     check_same(api, panel)
+
+
+def test_one_goes_and_one_comes_while_it_is_read(api, panel):
+    """The numbers fit, and yet one was on no page: it moved from the second, which was not read yet, to the first, which was."""
+    sync(api)
+    first, moved = sorted(panel.has["servers"])[0], sorted(panel.has["servers"])[100]
+    done, asked = threading.Event(), []
+
+    def on_request(request):
+        if not request.path.endswith("/servers"):
+            return
+        asked.append(request.query["page"])
+        if request.query["page"] == "2" and not done.is_set():
+            panel.remove("servers", first)
+            panel.add("servers")
+            done.set()
+        elif request.query["page"] == "3":
+            done.wait(30)
+
+    panel.on_request = on_request
+    ended = sync(api)
+    panel.on_request = None
+    assert done.is_set() and len(panel.has["servers"]) == 250
+    assert moved in {s["id"] for s in kept(api, "servers")} and first not in {s["id"] for s in kept(api, "servers")}
+    check_same(api, panel)
+    assert ended["itemsRemoved"] >= 1 and len(asked) >= 3 + 2 + 3  # the walk, the two pages in doubt, the walk once more
+    assert panel.has["servers"][moved] and not [s for s in kept(api, "servers", "&removed=true") if s["id"] == moved]
+
+
+def test_nothing_that_is_there_is_ever_marked(api, panel):
+    """A panel on which servers come and go all the time: whatever a sync missed, it calls none gone that was there throughout."""
+    rng = random.Random(7)
+    sync(api)
+
+    def on_request(request):
+        if request.path.endswith("/servers") and rng.random() < 0.5:
+            with panel.lock:
+                panel.remove("servers", rng.choice(sorted(panel.has["servers"])[:100]))
+                panel.add("servers")
+
+    for _ in range(6):
+        panel.on_request = on_request
+        before = set(panel.has["servers"])
+        sync(api, "servers")
+        panel.on_request = None
+        there = before & set(panel.has["servers"])
+        marked = {s["id"] for s in kept(api, "servers", "&removed=true")}
+        assert not there & marked
+        assert there <= {s["id"] for s in kept(api, "servers")}
+    sync(api)
+    check_same(api, panel)
+
+
+def test_one_that_is_asked_for_at_the_end_of_another(control, api, panel):
+    """A sync is over a moment before its job is: who asks in between gets a sync that is still to come."""
+    for n in range(15):
+        first = start(api, "users")
+        eventually(lambda i=first: status(api, i)["completedAt"], "its end", 60, every=0.001)
+        late = panel.add("users", username=f"late{n}")
+        second = start(api, "users")
+        assert second != first and wait(api, second)["itemsChanged"] == 1, late
+    check_same(api, panel, ["users"])
 
 
 def test_pelican(api):
