@@ -284,6 +284,12 @@ static int clean_changes(void *arg, int64_t now_ms, struct err *e)
 	return 0;
 }
 
+static int write_key_uses(void *arg, int64_t now_ms, struct err *e)
+{
+	(void)now_ms;
+	return identity_write_uses(arg, e);
+}
+
 static int rotate_identity(void *arg, int64_t now_ms, struct err *e)
 {
 	(void)now_ms;
@@ -378,6 +384,7 @@ int app_janitor_open(struct app *a, struct err *e)
 		{ "deliveries", 60 * 1000, clean_deliveries, a->notify, true },
 		{ "device logins", 10 * 1000, tick_device_logins, a->device_login, true },
 		{ "signing keys", 60 * 1000, rotate_identity, a->identity, false },
+		{ "key uses", 5 * 1000, write_key_uses, a->identity, false },
 		{ "identity", 60 * 1000, clean_identity, a->identity, true },
 		{ "panels", 5 * 1000, tick_panels, a->panels, true },
 		{ "panels clean", 60 * 1000, clean_panels, a->panels, true },

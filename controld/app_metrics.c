@@ -69,6 +69,8 @@ struct readings {
 	X(identity.token_reuses, COUNTER, "identity_token_reuses_total", "Logins ended for an old refresh token.") \
 	X(identity.resolved_kept, COUNTER, "identity_resolved_kept_total", "Callers known from memory.")           \
 	X(identity.resolved_read, COUNTER, "identity_resolved_read_total", "Callers read from the database.")      \
+	X(identity.key_uses_dropped, COUNTER, "identity_key_uses_dropped_total",                                   \
+		"Uses of API keys that were not written down, for too many keys at once.")                         \
 	X(identity.resolve_refused, COUNTER, "identity_resolve_refused_total", "Credentials that were not good.")
 
 /* What a metric is called, and where its value is. */

@@ -12,7 +12,9 @@ static const struct column api_key_columns[] = {
 	{ "NAME", "name", CELL_TEXT },
 	{ "PREFIX", "prefix", CELL_TEXT },
 	{ "ROLE", "role", CELL_TEXT },
+	{ "SCOPES", "scopes", CELL_TEXT },
 	{ "EXPIRES", "expires_at", CELL_TIME },
+	{ "USED", "last_used_at", CELL_AGE },
 	{ "AGE", "created_at", CELL_AGE },
 	{ NULL, NULL, CELL_TEXT },
 };

@@ -4,6 +4,7 @@
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
 #include "controld/identity/fold.h"
+#include "controld/identity/scope.h"
 #include "controld/store/erasure.h"
 
 #include <stdio.h>
@@ -11,7 +12,11 @@
 
 enum { API_KEY_BYTES = 32, API_KEY_PREFIX = 9 };
 
-#define API_KEY_COLUMNS "id, tenant_id, user_id, name, prefix, hash, role, system_admin, created_ms, expires_ms"
+#define API_KEY_COLUMNS "id, tenant_id, user_id, name, prefix, hash, role, system_admin, created_ms, expires_ms, scopes"
+#define API_KEY_ROWS                                                                                            \
+	"SELECT k.id, k.tenant_id, k.user_id, k.name, k.prefix, k.hash, k.role, k.system_admin, k.created_ms, " \
+	"k.expires_ms, k.scopes, coalesce(u.used_ms, 0), coalesce(u.address, '') FROM api_keys k LEFT JOIN "    \
+	"api_key_uses u ON u.key_id = k.id "
 
 enum {
 	SQL_GET,
@@ -27,20 +32,20 @@ enum {
 	SQL_ERASE_TENANT
 };
 static const char *const sql[] = {
-	[SQL_GET] = "SELECT " API_KEY_COLUMNS " FROM api_keys WHERE id = ?3 AND (?1 = '' OR tenant_id = ?1) "
-		    "AND (?2 = '' OR user_id = ?2)",
-	[SQL_LIST] = "SELECT " API_KEY_COLUMNS " FROM api_keys WHERE (?1 = '' OR tenant_id = ?1) "
-		     "AND (?2 = '' OR user_id = ?2) AND (?3 = '' OR tenant_id = ?3) AND (?4 = '' OR user_id = ?4) "
-		     "AND (?5 = '' OR role = ?5) AND id > ?6 ORDER BY id LIMIT ?7",
+	[SQL_GET] = API_KEY_ROWS "WHERE k.id = ?3 AND (?1 = '' OR k.tenant_id = ?1) AND (?2 = '' OR k.user_id = ?2)",
+	[SQL_LIST] = API_KEY_ROWS "WHERE (?1 = '' OR k.tenant_id = ?1) "
+				  "AND (?2 = '' OR k.user_id = ?2) AND (?3 = '' OR k.tenant_id = ?3) AND (?4 = '' OR "
+				  "k.user_id = ?4) AND (?5 = '' OR k.role = ?5) AND k.id > ?6 ORDER BY k.id LIMIT ?7",
 	[SQL_COUNT] = "SELECT count(*) FROM api_keys WHERE tenant_id = ?1",
 	[SQL_HAS] = "SELECT 1 FROM api_keys WHERE hash = ?1",
-	[SQL_INSERT] = "INSERT INTO api_keys (" API_KEY_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+	[SQL_INSERT] =
+		"INSERT INTO api_keys (" API_KEY_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
 	[SQL_DELETE] = "DELETE FROM api_keys WHERE id = ?2 AND tenant_id = ?1",
 	[SQL_DELETE_USER] = "DELETE FROM api_keys WHERE user_id = ?1",
 	[SQL_DELETE_NAMED] = "DELETE FROM api_keys WHERE tenant_id = ?1 AND user_id = '' AND name = ?2 AND hash <> ?3",
 	/* the lower of the key's role and the user's is taken in C: roles are words here */
 	[SQL_IDENTITY] = "SELECT k.id, k.tenant_id, k.user_id, k.role, k.system_admin, k.expires_ms, m.role, "
-			 "u.system_admin FROM api_keys k "
+			 "u.system_admin, k.scopes FROM api_keys k "
 			 "JOIN tenants t ON t.id = k.tenant_id AND t.status = 'active' "
 			 "LEFT JOIN users u ON u.id = k.user_id AND u.status = 'active' "
 			 "LEFT JOIN memberships m ON m.tenant_id = k.tenant_id AND m.user_id = u.id WHERE k.hash = ?1",
@@ -70,7 +75,7 @@ void api_key_make(struct api_key *k, char text[API_KEY_TEXT_SIZE], int64_t now_m
 	uint8_t secret[API_KEY_BYTES];
 	char encoded[API_KEY_TEXT_SIZE - 4];
 
-	*k = (struct api_key){ .role = ROLE_VIEWER, .created_ms = now_ms };
+	*k = (struct api_key){ .role = ROLE_VIEWER, .created_ms = now_ms, .scopes = SCOPE_ALL };
 	rand_id(k->id, "key");
 	rand_bytes(secret, sizeof secret);
 	str_b64url(encoded, secret, sizeof secret);
@@ -81,9 +86,11 @@ void api_key_make(struct api_key *k, char text[API_KEY_TEXT_SIZE], int64_t now_m
 
 json_t *api_key_json(const struct api_key *k)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:o, s:o}", "id", k->id, "tenant_id", k->tenant_id,
-		"user_id", k->user_id, "name", k->name, "prefix", k->prefix, "role", role_name(k->role), "system_admin",
-		k->system_admin, "created_at", fold_time(k->created_ms), "expires_at", fold_time(k->expires_ms));
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:s?}", "id", k->id, "tenant_id",
+		k->tenant_id, "user_id", k->user_id, "name", k->name, "prefix", k->prefix, "role", role_name(k->role),
+		"system_admin", k->system_admin, "created_at", fold_time(k->created_ms), "expires_at",
+		fold_time(k->expires_ms), "scopes", scope_list(k->scopes), "last_used_at", fold_time(k->used_ms),
+		"last_used_ip", k->used_from[0] != '\0' ? k->used_from : NULL);
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
@@ -101,6 +108,9 @@ static void api_key_load(struct api_key *k, struct query *q)
 	k->system_admin = query_int(q, 7) != 0;
 	k->created_ms = query_int(q, 8);
 	k->expires_ms = query_int(q, 9);
+	(void)str_copy(k->scopes, sizeof k->scopes, query_text(q, 10));
+	k->used_ms = query_int(q, 11);
+	(void)str_copy(k->used_from, sizeof k->used_from, query_text(q, 12));
 }
 
 int api_key_get(struct db *db, const char *scope, const char *owner, const char *id, struct api_key *out, struct err *e)
@@ -122,7 +132,7 @@ int api_key_insert(struct db *tx, const struct api_key *k, struct err *e)
 {
 	return db_exec(tx, sql[SQL_INSERT], e, bind_s(k->id), bind_s(k->tenant_id), bind_s(k->user_id), bind_s(k->name),
 		       bind_s(k->prefix), bind_s(k->hash), bind_s(role_name(k->role)), bind_i(k->system_admin),
-		       bind_i(k->created_ms), bind_i(k->expires_ms)) < 0
+		       bind_i(k->created_ms), bind_i(k->expires_ms), bind_s(k->scopes)) < 0
 	               ? -1
 	               : 0;
 }
@@ -200,6 +210,8 @@ static bool api_key_fill(struct identity *id, struct query *q)
 	(void)str_fmt(id->actor, sizeof id->actor, "key:%s", id->token_id);
 	(void)str_copy(id->tenant_id, sizeof id->tenant_id, query_text(q, 1));
 	(void)str_copy(id->user_id, sizeof id->user_id, query_text(q, 2));
+	if (str_copy(id->scopes, sizeof id->scopes, query_text(q, 8)) != 0)
+		return false;
 	if (!of_user)
 		return true;
 	if (query_is_null(q, 6) || role_parse(query_text(q, 6), &user_role) != 0)

@@ -9,6 +9,7 @@
 
 #include "common/base/macros.h"
 #include "common/base/rand.h"
+#include "common/net/addr.h"
 #include "controld/identity/identity.h"
 #include "controld/store/store.h"
 
@@ -31,7 +32,10 @@ struct api_key {
 	char hash[API_KEY_HASH_SIZE];
 	enum role role;
 	bool system_admin;
-	int64_t created_ms, expires_ms; /* 0: never */
+	char scopes[IDENTITY_SCOPES_SIZE]; /* by blank: scope.h */
+	int64_t created_ms, expires_ms;    /* 0: never */
+	int64_t used_ms;                   /* as written down last; 0: not yet */
+	char used_from[ADDR_STRLEN];
 };
 
 /* A new key; text gets what its owner must keep. */

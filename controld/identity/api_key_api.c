@@ -4,7 +4,9 @@
 #include "controld/identity/api_key.h"
 #include "controld/identity/audit.h"
 #include "controld/identity/room.h"
+#include "controld/identity/scope.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Whose keys a caller sees: administrators all of their tenant, others their own. */
@@ -27,6 +29,85 @@ static int api_key_audit(
 	const struct change c = { .tenant = k->tenant_id, .kind = "api_key", .op = op, .subject = k->id };
 
 	return audit_append(tx, rq, c, api_key_json(k), e);
+}
+
+/* ---- scopes -------------------------------------------------------------------------------------------------------- */
+
+static int on_resource(const struct route *r, void *arg)
+{
+	char scope[SCOPE_SIZE];
+
+	identity_scope_of(scope, r);
+	scope[strcspn(scope, ":")] = '\0';
+	return str_eq(scope, arg);
+}
+
+/* All errors are added to the request's. */
+static void check_scope(struct request *rq, const char *scope)
+{
+	char resource[SCOPE_SIZE];
+	struct err e;
+
+	if (scope_check(scope, resource, &e) != 0)
+		err_list_add(request_errors(rq), ERR_VALIDATION, "scopes", "format", scope, "%s", e.msg);
+	else if (!str_eq(resource, "*") && request_each_route(rq, on_resource, resource) == 0)
+		err_list_add(request_errors(rq), ERR_VALIDATION, "scopes", "choice", scope,
+			"scopes: there is no resource '%.60s'; GET /api/v1/api-keys/scopes tells which there are",
+			resource);
+}
+
+/* By blank; what was not given is everything. */
+static int take_scopes(struct api_key *k, struct request *rq, struct err *e)
+{
+	const json_t *scopes = json_object_get(request_body(rq), "scopes");
+	const json_t *scope;
+	size_t i, len = 0;
+
+	if (!json_is_array(scopes))
+		return 0;
+	k->scopes[0] = '\0';
+	json_array_foreach(scopes, i, scope)
+	{
+		const char *text = json_string_value(scope);
+
+		check_scope(rq, text);
+		if (len + strlen(text) + 2 > sizeof k->scopes)
+			return err_set(e, ERR_VALIDATION, "scopes", "scopes: longer than %d bytes together",
+				IDENTITY_SCOPES_SIZE - 1);
+		len += (size_t)snprintf(k->scopes + len, sizeof k->scopes - len, "%s%s", i > 0 ? " " : "", text);
+	}
+	return request_errors(rq)->n > 0 ? -1 : 0;
+}
+
+static int on_scope(const struct route *r, void *arg)
+{
+	char scope[SCOPE_SIZE];
+	json_t *calls;
+
+	if (r->permission == PERM_PUBLIC || r->permission == PERM_CLIENT)
+		return 0;
+	identity_scope_of(scope, r);
+	if ((calls = json_object_get(arg, scope)) == NULL) {
+		calls = json_array();
+		json_object_set_new(arg, scope, calls);
+	}
+	json_array_append_new(calls, json_sprintf("%s %s", r->method, r->path));
+	return 0;
+}
+
+static int on_api_key_scopes(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	json_t *all = json_object(), *items = json_array(), *calls;
+	const char *scope;
+
+	(void)feature;
+	(void)e;
+	(void)request_each_route(rq, on_scope, all);
+	json_object_foreach(all, scope, calls)
+		json_array_append_new(items, json_pack("{s:s, s:O}", "scope", scope, "calls", calls));
+	json_decref(all);
+	reply_list(rp, items, NULL);
+	return 0;
 }
 
 /* ---- POST /api/v1/api-keys --------------------------------------------------------------------------------------- */
@@ -82,6 +163,7 @@ static int on_api_key_create(void *feature, struct request *rq, struct reply *rp
 
 	api_key_make(&c.key, c.text, clock_wall_ms());
 	if (api_key_refuse_key(who, e) != 0 || api_key_take(&c.key, who, request_body(rq), e) != 0 ||
+		take_scopes(&c.key, rq, e) != 0 ||
 		store_write(c.s->store, STORE_LOGGED, work_api_key_create, &c, e) != 0)
 		return -1;
 	answer = api_key_json(&c.key);
@@ -179,6 +261,12 @@ static const struct schema_field api_key_create_fields[] = {
 		.format = SCHEMA_FORMAT_TIME,
 		.help = "default: never" },
 	{ .name = "system_admin", .type = SCHEMA_BOOL, .help = "all tenants and the platform; default: false" },
+	{ .name = "scopes",
+		.type = SCHEMA_ARRAY,
+		.item_type = SCHEMA_STRING,
+		.min = 1,
+		.max = SCOPES_MAX,
+		.help = "what it is for, at most what its role may: mappings:read, clients:*, *:read; default: *" },
 };
 static const struct schema api_key_create_schema = { "ApiKeyCreate", api_key_create_fields,
 	ARRAY_LEN(api_key_create_fields), false };
@@ -193,6 +281,16 @@ static const struct schema_field api_key_fields[] = {
 	{ .name = "system_admin", .type = SCHEMA_BOOL },
 	{ .name = "created_at", .type = SCHEMA_STRING, .format = SCHEMA_FORMAT_TIME },
 	{ .name = "expires_at", .type = SCHEMA_STRING, .flags = SCHEMA_NULLABLE, .format = SCHEMA_FORMAT_TIME },
+	{ .name = "scopes",
+		.type = SCHEMA_ARRAY,
+		.item_type = SCHEMA_STRING,
+		.help = "what it is for; * is everything" },
+	{ .name = "last_used_at",
+		.type = SCHEMA_STRING,
+		.flags = SCHEMA_NULLABLE,
+		.format = SCHEMA_FORMAT_TIME,
+		.help = "some seconds late" },
+	{ .name = "last_used_ip", .type = SCHEMA_STRING, .flags = SCHEMA_NULLABLE },
 	{ .name = "key", .type = SCHEMA_STRING, .help = "in the answer to its creation only" },
 };
 static const struct schema api_key_schema = { "ApiKey", api_key_fields, ARRAY_LEN(api_key_fields), false };
@@ -217,11 +315,24 @@ static const struct schema_field api_key_list_fields[] = {
 static const struct schema api_key_list_schema = { "ApiKeyList", api_key_list_fields, ARRAY_LEN(api_key_list_fields),
 	false };
 
+static const struct schema_field scope_fields[] = {
+	{ .name = "scope", .type = SCHEMA_STRING },
+	{ .name = "calls", .type = SCHEMA_ARRAY, .item_type = SCHEMA_STRING, .help = "method and path" },
+};
+static const struct schema scope_schema = { "Scope", scope_fields, ARRAY_LEN(scope_fields), false };
+static const struct schema_field scope_list_fields[] = {
+	{ .name = "items", .type = SCHEMA_ARRAY, .sub = &scope_schema },
+	{ .name = "next_cursor", .type = SCHEMA_STRING, .flags = SCHEMA_NULLABLE, .help = "null" },
+};
+static const struct schema scope_list_schema = { "ScopeList", scope_list_fields, ARRAY_LEN(scope_list_fields), false };
+
 const struct route api_key_routes[] = {
-	{ "POST", "/api/v1/api-keys", PERM_SELF, LANE_DB, NULL, &api_key_create_schema, &api_key_schema, 201, 0,
-		on_api_key_create, "Make an API key; it is shown once", "api-keys" },
+	{ "POST", "/api/v1/api-keys", PERM_SELF, LANE_DB, NULL, &api_key_create_schema, &api_key_schema, 201,
+		ROUTE_PER_MINUTE(60), on_api_key_create, "Make an API key; it is shown once", "api-keys" },
 	{ "GET", "/api/v1/api-keys", PERM_SELF, LANE_DB, &api_key_query_schema, NULL, &api_key_list_schema, 200, 0,
 		on_api_key_list, "List API keys", "api-keys" },
+	{ "GET", "/api/v1/api-keys/scopes", PERM_SELF, LANE_DB, NULL, NULL, &scope_list_schema, 200, 0,
+		on_api_key_scopes, "The scopes that keys can have, and what each allows", "api-keys" },
 	{ "GET", "/api/v1/api-keys/{id}", PERM_SELF, LANE_DB, NULL, NULL, &api_key_schema, 200, 0, on_api_key_get,
 		"Show one API key", "api-keys" },
 	{ "DELETE", "/api/v1/api-keys/{id}", PERM_SELF, LANE_DB, NULL, NULL, NULL, 204, 0, on_api_key_delete,

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SQL_LIST, SQL_EXPORT };
+enum { SQL_LIST, SQL_EXPORT, SQL_NEWEST };
 static const char *const sql[] = {
 	[SQL_LIST] =
 		"SELECT seq, time_ms, tenant_id, actor, request_id, kind, op, subject, fields, object FROM changes "
@@ -22,8 +22,8 @@ static const char *const sql[] = {
 		       "changes WHERE seq > ?1 AND (?2 = '' OR tenant_id = ?2) AND (?3 = '' OR kind = ?3) AND (?4 = '' "
 		       "OR op = ?4) "
 		       "AND (?5 = '' OR subject = ?5) AND (?6 = '' OR actor = ?6) AND time_ms >= ?7 AND time_ms < ?8 "
-		       "ORDER BY seq "
-		       "LIMIT ?9",
+		       "AND seq <= ?10 ORDER BY seq LIMIT ?9",
+	[SQL_NEWEST] = "SELECT coalesce(max(seq), 0) FROM changes",
 };
 const struct sql_table audit_sql = { "audit", sql, ARRAY_LEN(sql) };
 
@@ -106,19 +106,32 @@ static void put_line(struct buf *b, struct query *q)
 	buf_put(b, "\n", 1);
 }
 
-int audit_export(
-	struct db *db, const struct audit_filter *f, int64_t after_seq, struct buf *out, int64_t *last, struct err *e)
+int audit_newest(struct db *db, int64_t *seq, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql[SQL_NEWEST], e) != 0)
+		return -1;
+	if ((rc = query_next(q, e)) == 1)
+		*seq = query_int(q, 0);
+	query_end(q);
+	return rc == 1 ? 0 : -1;
+}
+
+int audit_export(struct db *db, const struct audit_filter *f, const struct audit_piece *piece, struct buf *out,
+	int64_t *last, struct err *e)
 {
 	struct query *q;
 	unsigned n = 0;
 	int rc;
 
 	*last = 0;
-	if (db_query(db, &q, sql[SQL_EXPORT], e, bind_i(after_seq), bind_s(f->tenant_id), bind_s(f->kind),
+	if (db_query(db, &q, sql[SQL_EXPORT], e, bind_i(piece->after_seq), bind_s(f->tenant_id), bind_s(f->kind),
 		    bind_s(f->op), bind_s(f->subject), bind_s(f->actor), bind_i(f->since_ms), bind_i(f->until_ms),
-		    bind_i((int64_t)f->limit + 1)) != 0)
+		    bind_i((int64_t)f->limit + 1), bind_i(piece->until_seq)) != 0)
 		return -1;
-	while ((rc = query_next(q, e)) == 1 && n < f->limit && out->len < AUDIT_EXPORT_BYTES) {
+	while ((rc = query_next(q, e)) == 1 && n < f->limit && out->len < piece->bytes) {
 		struct buf line;
 
 		buf_init(&line, AUDIT_LINE_MAX); /* jsonw looks at what stands before for its commas */

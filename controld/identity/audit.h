@@ -11,6 +11,7 @@
 #include "controld/store/store.h"
 
 #include <jansson.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct buf;
@@ -31,13 +32,18 @@ struct audit_filter {
 int audit_list(struct db *db, const struct audit_filter *f, json_t *items, struct err *e) MUST_CHECK;
 
 /*
- * Rows beyond after_seq, the oldest first, each a line of JSON with its digest and its hash (store/chain.h). *last: the last
- * one's number when there are more than fit, else 0.
+ * Rows beyond after_seq and up to until_seq, the oldest first, each a line of JSON with its digest and its hash
+ * (store/chain.h), until out has about `bytes`. *last: the last one's number when there may be more, else 0.
  */
-#define AUDIT_EXPORT_BYTES (32u << 20) /* of one answer */
-#define AUDIT_LINE_MAX     65536
-int audit_export(struct db *db, const struct audit_filter *f, int64_t after_seq, struct buf *out, int64_t *last,
-	struct err *e) MUST_CHECK;
+#define AUDIT_LINE_MAX 65536
+struct audit_piece {
+	int64_t after_seq, until_seq;
+	size_t bytes;
+};
+int audit_export(struct db *db, const struct audit_filter *f, const struct audit_piece *piece, struct buf *out,
+	int64_t *last, struct err *e) MUST_CHECK;
+/* The number of the newest row of all; 0: there is none. */
+int audit_newest(struct db *db, int64_t *seq, struct err *e) MUST_CHECK;
 
 extern const struct sql_table audit_sql;
 

@@ -4,9 +4,11 @@
 #include "common/base/str.h"
 #include "controld/identity/audit.h"
 #include "controld/identity/room.h"
+#include "controld/rest/produce.h"
 #include "controld/store/chain.h"
 
-#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* A time of the query string; 0 or -1. */
 static int audit_time(const struct request *rq, const char *name, int64_t *out, struct err *e)
@@ -54,34 +56,97 @@ static int audit_read(struct db *db, struct identity_list *l, struct err *e)
 	return audit_list(db, &f, l->items, e);
 }
 
-#define EXPORT_ROWS 20000
+/* ---- everything, as a file ----------------------------------------------------------------------------------------- */
 
-static int on_audit_export(void *feature, struct request *rq, struct reply *rp, struct err *e)
+#define EXPORT_ROWS 1000 /* of one piece, which is one short transaction */
+
+/* What was asked for, copied: the request goes before the answer does. */
+struct audit_exporting {
+	struct store *store;
+	struct audit_filter filter;
+	struct audit_piece piece;
+	char *texts[5];
+};
+
+static void exporting_free(void *state)
 {
-	struct identity_service *s = feature;
-	const char *after = request_query(rq, "after");
-	struct audit_filter f;
-	int64_t after_seq = 0, last;
-	char next[24];
+	struct audit_exporting *x = state;
+
+	for (size_t i = 0; i < ARRAY_LEN(x->texts); i++)
+		free(x->texts[i]);
+	free(x);
+}
+
+static int exporting_next(void *state, struct buf *out, bool *more, struct err *e)
+{
+	struct audit_exporting *x = state;
+	int64_t last = 0;
 	struct db *db;
 	int rc;
 
+	if (store_read_begin(x->store, &db, e) != 0)
+		return -1;
+	rc = audit_export(db, &x->filter, &x->piece, out, &last, e);
+	store_read_end(db);
+	*more = last != 0;
+	x->piece.after_seq = last;
+	return rc;
+}
+
+static int exporting_keep(struct audit_exporting *x, const struct audit_filter *f, struct err *e)
+{
+	const char **const kept[] = { &x->filter.tenant_id, &x->filter.kind, &x->filter.op, &x->filter.subject,
+		&x->filter.actor };
+
+	x->filter = *f;
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+		if ((x->texts[i] = strdup(*kept[i])) == NULL)
+			return err_set(e, ERR_NOMEM, NULL, "audit: out of memory");
+		*kept[i] = x->texts[i];
+	}
+	x->filter.limit = EXPORT_ROWS;
+	x->piece.bytes = PRODUCE_PIECE;
+	return 0;
+}
+
+/* Up to what is there now: an export of a log that grows ends. */
+static int exporting_begin(struct audit_exporting *x, struct err *e)
+{
+	struct db *db;
+	int rc;
+
+	if (store_read_begin(x->store, &db, e) != 0)
+		return -1;
+	rc = audit_newest(db, &x->piece.until_seq, e);
+	store_read_end(db);
+	return rc;
+}
+
+static int on_audit_export(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	static const struct produce_ops ops = { exporting_next, exporting_free };
+	const char *after = request_query(rq, "after");
+	struct audit_exporting *x;
+	struct audit_filter f;
+	int64_t after_seq = 0;
+
 	if (audit_take(rq, &f, e) != 0)
 		return -1;
-	f.limit = EXPORT_ROWS;
 	if (after != NULL && str_to_i64(after, 0, INT64_MAX, &after_seq) != 0) {
 		err_set(e, ERR_VALIDATION, "after", "after: must be the number of a row");
 		return err_detail(e, "format", after);
 	}
-	if (store_read_begin(s->store, &db, e) != 0)
-		return -1;
-	rc = audit_export(db, &f, after_seq, reply_open(rp, 200, "application/x-ndjson"), &last, e);
-	store_read_end(db);
-	if (rc == 0 && last != 0) {
-		(void)str_fmt(next, sizeof next, "%" PRId64, last);
-		reply_header(rp, "X-Next-After", next);
-	}
-	return rc;
+	if ((x = calloc(1, sizeof *x)) == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "audit: out of memory");
+	x->store = ((struct identity_service *)feature)->store;
+	x->piece.after_seq = after_seq;
+	if (exporting_keep(x, &f, e) != 0 || exporting_begin(x, e) != 0 ||
+		reply_produce(rp, "application/x-ndjson", &ops, x, e) != 0)
+		goto fail;
+	return 0;
+fail:
+	exporting_free(x);
+	return -1;
 }
 
 static int on_audit_verify(void *feature, struct request *rq, struct reply *rp, struct err *e)
@@ -134,10 +199,7 @@ static const struct schema_field audit_query_fields[] = {
 	{ .name = "tenant_id", .type = SCHEMA_STRING, .max = 64, .help = "system administrators only" },
 };
 static const struct schema_field audit_export_fields[] = {
-	{ .name = "after",
-		.type = SCHEMA_STRING,
-		.max = 20,
-		.help = "number of a row: those beyond it; X-Next-After of the answer before" },
+	{ .name = "after", .type = SCHEMA_STRING, .max = 20, .help = "number of a row: those beyond it" },
 	{ .name = "kind", .type = SCHEMA_STRING, .max = 64, .help = "user, tenant, api_key, login, mapping, ..." },
 	{ .name = "op", .type = SCHEMA_STRING, .max = 64, .help = "create, update, delete, login, login_failed, ..." },
 	{ .name = "subject", .type = SCHEMA_STRING, .max = 64, .help = "id of the object" },
@@ -153,9 +215,10 @@ static const struct schema audit_query_schema = { NULL, audit_query_fields, ARRA
 const struct route audit_routes[] = {
 	{ "GET", "/api/v1/audit", PERM_TENANT_ADMIN, LANE_DB, &audit_query_schema, NULL, NULL, 200, 0, on_audit_list,
 		"Who did what, newest first", "audit" },
-	{ "GET", "/api/v1/audit/export", PERM_TENANT_ADMIN, LANE_SLOW, &audit_export_schema, NULL, NULL, 200, 0,
-		on_audit_export, "The same as NDJSON, oldest first, with the hashes of the chain", "audit" },
-	{ "GET", "/api/v1/audit/verify", PERM_SYSTEM, LANE_SLOW, NULL, NULL, NULL, 200, 0, on_audit_verify,
-		"Whether the log is as it was written", "audit" },
+	{ "GET", "/api/v1/audit/export", PERM_TENANT_ADMIN, LANE_SLOW, &audit_export_schema, NULL, NULL, 200,
+		ROUTE_NDJSON | ROUTE_PER_MINUTE(12), on_audit_export,
+		"All of it as NDJSON, oldest first, with the hashes of the chain", "audit" },
+	{ "GET", "/api/v1/audit/verify", PERM_SYSTEM, LANE_SLOW, NULL, NULL, NULL, 200, ROUTE_PER_MINUTE(12),
+		on_audit_verify, "Whether the log is as it was written", "audit" },
 };
 const size_t audit_routes_n = ARRAY_LEN(audit_routes);

@@ -271,9 +271,10 @@ static const struct schema_field password_fields[] = {
 static const struct schema password_schema = { "PasswordChange", password_fields, ARRAY_LEN(password_fields), false };
 
 const struct route login_routes[] = {
-	{ "POST", "/auth/login", PERM_PUBLIC, LANE_SLOW, NULL, &login_schema, &grant_schema, 200, ROUTE_LOGIN, on_login,
-		"Log in with email or username and password", "auth" },
-	{ "POST", "/auth/password", PERM_SELF, LANE_SLOW, NULL, &password_schema, NULL, 200, ROUTE_LOGIN, on_password,
-		"Change the own password; other sessions end", "auth" },
+	{ "POST", "/auth/login", PERM_PUBLIC, LANE_SLOW, NULL, &login_schema, &grant_schema, 200,
+		ROUTE_LOGIN | ROUTE_PER_MINUTE(120), on_login, "Log in with email or username and password", "auth" },
+	{ "POST", "/auth/password", PERM_SELF, LANE_SLOW, NULL, &password_schema, NULL, 200,
+		ROUTE_LOGIN | ROUTE_PER_MINUTE(30), on_password, "Change the own password; other sessions end",
+		"auth" },
 };
 const size_t login_routes_n = ARRAY_LEN(login_routes);

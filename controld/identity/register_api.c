@@ -86,7 +86,8 @@ static const struct schema_field register_fields[] = {
 static const struct schema register_schema = { "Register", register_fields, ARRAY_LEN(register_fields), false };
 
 const struct route register_routes[] = {
-	{ "POST", "/auth/register", PERM_PUBLIC, LANE_SLOW, NULL, &register_schema, &grant_schema, 201, ROUTE_LOGIN,
-		on_register, "Make a tenant of one's own, where that is open", "auth" },
+	{ "POST", "/auth/register", PERM_PUBLIC, LANE_SLOW, NULL, &register_schema, &grant_schema, 201,
+		ROUTE_LOGIN | ROUTE_PER_MINUTE(20), on_register, "Make a tenant of one's own, where that is open",
+		"auth" },
 };
 const size_t register_routes_n = ARRAY_LEN(register_routes);

@@ -5,6 +5,7 @@
 #define PORTWAY_CONTROLD_IDENTITY_ROOM_H
 
 #include "common/crypto/seal.h"
+#include "controld/identity/key_use.h"
 #include "controld/identity/resolver.h"
 #include "controld/identity/service.h"
 #include "controld/identity/signing_key.h"
@@ -22,6 +23,7 @@ struct identity_service {
 	struct route *rows;               /* of all nouns */
 	size_t rows_n;
 	struct tenant_plans *plans;
+	struct key_uses *uses;
 	struct tenant_usage_source usage;
 	atomic_uint_fast64_t logins, logins_failed, refreshes, token_reuses;
 };

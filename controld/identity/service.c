@@ -64,7 +64,7 @@ int identity_new(struct identity_service **out, const struct identity_conf *conf
 	if (signing_keys_new(&s->keys, store, (int64_t)conf->access_ms, e) != 0 ||
 		throttle_new(&s->throttle, store, s->refresh_key, e) != 0 ||
 		resolver_new(&s->resolver, store, s->keys, conf->issuer, e) != 0 ||
-		tenant_plans_new(&s->plans, store, e) != 0)
+		key_uses_new(&s->uses, store, e) != 0 || tenant_plans_new(&s->plans, store, e) != 0)
 		goto fail;
 	*out = s;
 	return 0;
@@ -78,6 +78,7 @@ void identity_free(struct identity_service *s)
 	if (s == NULL)
 		return;
 	tenant_plans_free(s->plans);
+	key_uses_free(s->uses);
 	resolver_free(s->resolver);
 	throttle_free(s->throttle);
 	signing_keys_free(s->keys);
@@ -93,7 +94,7 @@ struct route_table identity_routes(struct identity_service *s)
 
 struct authenticator identity_authenticator(struct identity_service *s)
 {
-	return (struct authenticator){ resolver_resolve, s->resolver };
+	return (struct authenticator){ resolver_resolve, s->resolver, key_uses_note, s->uses };
 }
 
 void identity_stats(struct identity_service *s, struct identity_stats *out)
@@ -110,6 +111,7 @@ void identity_stats(struct identity_service *s, struct identity_stats *out)
 		.resolved_kept = r.hits,
 		.resolved_read = r.misses,
 		.resolve_refused = r.refused,
+		.key_uses_dropped = key_uses_dropped(s->uses),
 	};
 }
 
@@ -119,6 +121,7 @@ const struct sql_table *const identity_sql[] = {
 	&user_sql,
 	&session_sql,
 	&api_key_sql,
+	&key_use_sql,
 	&signing_key_sql,
 	&throttle_sql,
 };
@@ -131,7 +134,7 @@ static int work_clean(struct db *tx, void *arg, struct err *e)
 	int *ended = arg;
 
 	*ended = session_delete_expired(tx, clock_wall_ms(), CLEAN_BATCH, e);
-	return *ended < 0 ? -1 : 0;
+	return *ended < 0 ? -1 : key_uses_clean(tx, e);
 }
 
 static int work_trim(struct db *tx, void *arg, struct err *e)
@@ -215,6 +218,11 @@ int identity_rotate(struct identity_service *s, struct err *e)
 	return signing_keys_rotate(s->keys, clock_wall_ms(), e);
 }
 
+int identity_write_uses(struct identity_service *s, struct err *e)
+{
+	return key_uses_write(s->uses, e);
+}
+
 int identity_clean(struct identity_service *s, struct err *e)
 {
 	int ended;
@@ -230,6 +238,7 @@ int identity_clean(struct identity_service *s, struct err *e)
 
 const struct erasure *const identity_erasures[] = {
 	&session_erasure,
+	&key_use_erasure,
 	&api_key_erasure,
 	&changes_erasure,
 	&user_erasure,

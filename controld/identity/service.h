@@ -80,6 +80,8 @@ void identity_forget(struct identity_service *s);
 
 /* Changes signing keys when it is time and reads those that others made: every minute, each controld. */
 int identity_rotate(struct identity_service *s, struct err *e) MUST_CHECK;
+/* When which API key was shown last goes to the database: every few seconds, each controld. */
+int identity_write_uses(struct identity_service *s, struct err *e) MUST_CHECK;
 /* Deletes what has expired: every minute, one controld for all. */
 int identity_clean(struct identity_service *s, struct err *e) MUST_CHECK;
 
@@ -87,6 +89,7 @@ int identity_clean(struct identity_service *s, struct err *e) MUST_CHECK;
 struct identity_stats {
 	uint64_t logins, logins_failed, logins_throttled, refreshes, token_reuses;
 	uint64_t resolved_kept, resolved_read, resolve_refused;
+	uint64_t key_uses_dropped; /* API keys whose last use is not known: too many at once */
 };
 void identity_stats(struct identity_service *s, struct identity_stats *out);
 

@@ -207,8 +207,8 @@ static const struct schema_field logout_fields[] = {
 static const struct schema logout_schema = { "Logout", logout_fields, ARRAY_LEN(logout_fields), false };
 
 const struct route session_routes[] = {
-	{ "POST", "/auth/refresh", PERM_PUBLIC, LANE_DB, NULL, &refresh_schema, &grant_schema, 200, 0, on_refresh,
-		"Exchange a refresh token for new tokens", "auth" },
+	{ "POST", "/auth/refresh", PERM_PUBLIC, LANE_DB, NULL, &refresh_schema, &grant_schema, 200,
+		ROUTE_PER_MINUTE(300), on_refresh, "Exchange a refresh token for new tokens", "auth" },
 	{ "POST", "/auth/logout", PERM_SELF, LANE_DB, NULL, &logout_schema, NULL, 200, 0, on_logout,
 		"End the session; its tokens are worth nothing at once", "auth" },
 	{ "GET", "/auth/me", PERM_SELF, LANE_DB, NULL, NULL, NULL, 200, 0, on_me, "The user that is logged in",

@@ -77,8 +77,9 @@ struct parked {
 struct call {
 	struct dispatch *dispatch;
 	const struct server_conf *conf;
-	struct server_rate rate; /* of its identity, as it was when the call came: conf may change on the loop */
-	struct conn *conn;       /* loop thread only; NULL: nobody waits any more */
+	struct server_rate rate;   /* of its identity, as it was when the call came: conf may change on the loop */
+	uint64_t row_rate_percent; /* the same of rows */
+	struct conn *conn;         /* loop thread only; NULL: nobody waits any more */
 	struct request rq;
 	struct reply rp;
 	const struct router_entry *entry; /* NULL: no route took it */

@@ -20,6 +20,7 @@
 #define CONN_AHEAD_MAX 65536 /* bytes of further requests taken while one is answered */
 #define CONN_COPY_MAX  8192  /* bytes of an answer that are cheaper to copy than to follow until they are sent */
 #define CONN_EXTENTS   8
+#define CONN_DOOMED    1 /* a deadline that is over */
 
 static const struct sm_state conn_states[] = {
 	[CONN_NEW] = { "new", BIT(CONN_IDLE) },
@@ -52,6 +53,8 @@ struct conn {
 	struct strict strict;
 	void (*on_gone)(void *arg);
 	void *arg;
+	void (*taken)(void *arg); /* what was written of a stream */
+	void *taken_arg;
 };
 
 /* ---- input and output -------------------------------------------------------------------------------------------- */
@@ -130,7 +133,7 @@ static void conn_move(struct conn *c, enum conn_state to)
 
 void conn_doom(struct conn *c)
 {
-	c->deadline_ms = 1;
+	c->deadline_ms = CONN_DOOMED;
 }
 
 enum conn_state conn_state(const struct conn *c)
@@ -427,16 +430,41 @@ size_t conn_stream_waiting(const struct conn *c)
 	return evbuffer_get_length(bufferevent_get_output(c->bev));
 }
 
-void conn_stream_write(struct conn *c, const void *p, size_t n)
+static void on_part_taken(struct evhttp_connection *ev, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)ev;
+	if (c->deadline_ms != CONN_DOOMED)
+		c->deadline_ms = 0;
+	c->taken(c->taken_arg);
+}
+
+/* taken: it has the place in conn already; or NULL. */
+static void conn_stream_part(
+	struct conn *c, const void *p, size_t n, void (*taken)(struct evhttp_connection *ev, void *arg))
 {
 	struct evbuffer *part = evbuffer_new();
 
 	if (part == NULL || evbuffer_add(part, p, n) != 0)
 		conn_doom(c);
 	else
-		evhttp_send_reply_chunk(c->req, part);
+		evhttp_send_reply_chunk_with_cb(c->req, part, taken, c);
 	if (part != NULL)
 		evbuffer_free(part);
+}
+
+void conn_stream_write(struct conn *c, const void *p, size_t n)
+{
+	conn_stream_part(c, p, n, NULL);
+}
+
+void conn_stream_write_then(struct conn *c, const void *p, size_t n, void (*taken)(void *arg), void *arg)
+{
+	c->taken = taken;
+	c->taken_arg = arg;
+	c->deadline_ms = clock_mono_ms() + conns_conf(c->owner)->write_ms;
+	conn_stream_part(c, p, n, on_part_taken);
 }
 
 void conn_stream_end(struct conn *c)

@@ -77,6 +77,7 @@ void conn_answer(struct conn *c, struct conn_output *out);
 void conn_stream(struct conn *c, struct conn_output *out);
 size_t conn_stream_waiting(const struct conn *c);
 void conn_stream_write(struct conn *c, const void *p, size_t n);
+void conn_stream_write_then(struct conn *c, const void *p, size_t n, void (*taken)(void *arg), void *arg);
 void conn_stream_end(struct conn *c);
 /* Nobody will answer: the next sweep ends it. Also from inside its callbacks. */
 void conn_doom(struct conn *c);

@@ -6,17 +6,19 @@
 #include "common/base/str.h"
 #include "controld/rest/access_log.h"
 #include "controld/rest/call.h"
+#include "controld/rest/call_rate.h"
 #include "controld/rest/cors.h"
 #include "controld/rest/headers.h"
 #include "controld/rest/idempotency.h"
 #include "controld/rest/input.h"
 #include "controld/rest/parks.h"
 #include "controld/rest/peer.h"
+#include "controld/rest/produce.h"
 #include "controld/rest/rate_limit.h"
 #include "controld/rest/rest_metrics.h"
 #include "controld/rest/stream.h"
 
-#include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +31,8 @@ struct dispatch {
 	struct dispatch_parts parts;
 	struct pool *lanes[DISPATCH_LANES]; /* none for LANE_LOOP */
 	struct parks *parks;
-	struct rate_limit *rates;
-	struct rate_plans plans;
+	struct call_rates rates;
+	atomic_uint producing; /* answers that are made in pieces */
 	struct peer_proxies proxies;
 	struct call *spare[DISPATCH_SPARE]; /* loop thread */
 	size_t n_spare;
@@ -54,6 +56,7 @@ static struct call *call_new(struct dispatch *d, struct conn *conn, struct conn_
 	c->dispatch = d;
 	c->conf = d->parts.conf;
 	c->rate = d->parts.conf->per_identity;
+	c->row_rate_percent = d->parts.conf->row_rate_percent;
 	c->conn = conn;
 	c->job.work = work_call;
 	list_init(&c->job.node);
@@ -178,6 +181,25 @@ static int call_resolve(struct call *c, const char *bearer, const char *api_key,
 	return rc;
 }
 
+/* What a key may do beside what its role may. */
+static int call_scope(struct call *c, struct err *e)
+{
+	const struct authenticator *auth = c->dispatch->parts.auth;
+	char wanted[IDENTITY_SCOPE_SIZE];
+
+	if (!c->rq.identity.api_key)
+		return 0;
+	if (auth->used != NULL)
+		auth->used(auth->used_self, &c->rq.identity, &c->rq.peer);
+	if (identity_in_scope(&c->rq.identity, c->entry->route))
+		return 0;
+	rest_metrics_refused(c->dispatch->parts.metrics, "scope");
+	identity_scope_of(wanted, c->entry->route);
+	err_set(e, ERR_FORBIDDEN, "scope", "this API key has not the scope %s that %s %s needs", wanted,
+		c->entry->route->method, c->entry->route->path);
+	return err_detail(e, "scope", wanted);
+}
+
 static int call_identify(struct call *c, struct err *e)
 {
 	const char *api_key = request_header(&c->rq, "X-API-Key");
@@ -195,92 +217,14 @@ static int call_identify(struct call *c, struct err *e)
 	if (!identity_allows(&c->rq.identity, c->entry->route->permission))
 		return err_set(e, ERR_FORBIDDEN, NULL, "your role does not allow %s %s", c->entry->route->method,
 			c->entry->route->path);
-	return 0;
-}
-
-static const char *call_who(const struct identity *id)
-{
-	return id->api_key || id->user_id[0] == '\0' ? id->token_id : id->user_id;
-}
-
-static int call_limited(struct call *c, uint64_t wait_ms, struct err *e)
-{
-	reply_retry_after(&c->rp, wait_ms);
-	rest_metrics_refused(c->dispatch->parts.metrics, "rate");
-	return err_set(
-		e, ERR_RATE_LIMITED, NULL, "too many requests; try again in %" PRIu64 " s", (wait_ms + 999) / 1000);
-}
-
-static void call_header_u64(struct call *c, const char *name, uint64_t v)
-{
-	char text[24];
-
-	(void)str_fmt(text, sizeof text, "%" PRIu64, v);
-	reply_header(&c->rp, name, text);
-}
-
-/* The hour of a tenant's plan; tenants without one get no header, and agents are not counted. */
-static int call_count_plan(struct call *c, const char *key, struct err *e)
-{
-	struct dispatch *d = c->dispatch;
-	const int64_t now_s = clock_wall_ms() / 1000;
-	struct rate_window w;
-	uint64_t per_hour;
-
-	if (d->plans.per_hour == NULL || identity_client(&c->rq.identity) != 0)
-		return 0;
-	per_hour = d->plans.per_hour(d->plans.self, c->rq.identity.tenant_id);
-	if (per_hour == 0)
-		return 0;
-	rate_limit_count(d->rates, key, per_hour, now_s, &w);
-	call_header_u64(c, "X-RateLimit-Limit", w.limit);
-	call_header_u64(c, "X-RateLimit-Remaining", w.remaining);
-	call_header_u64(c, "X-RateLimit-Reset", (uint64_t)w.reset_s);
-	call_header_u64(c, "X-RateLimit-Window", RATE_LIMIT_WINDOW_S);
-	return w.refused ? call_limited(c, (uint64_t)(w.reset_s - now_s) * 1000, e) : 0;
-}
-
-/* What a row says of itself: known callers by who they are, the others by their address. */
-static int call_limit_row(struct call *c, struct err *e)
-{
-	const struct identity *id = &c->rq.identity;
-	const uint64_t per_minute = ROUTE_PER_MINUTE_OF(c->entry->route) * c->conf->row_rate_percent / 100;
-	char who[ADDR_STRLEN], key[RATE_LIMIT_KEY_MAX];
-	struct rate_left left;
-
-	if (per_minute == 0)
-		return 0;
-	addr_print_site(&c->rq.peer, who);
-	(void)str_fmt(key, sizeof key, "r%zx:%s", c->entry->index, c->rq.has_identity ? call_who(id) : who);
-	rate_limit_take_of(c->dispatch->rates, key, per_minute, clock_mono_ns(), &left);
-	call_header_u64(c, "X-RateLimit-Limit", per_minute);
-	call_header_u64(c, "X-RateLimit-Remaining", left.remaining);
-	call_header_u64(c, "X-RateLimit-Reset", (uint64_t)(clock_wall_ms() / 1000) + (left.full_ms + 999) / 1000);
-	call_header_u64(c, "X-RateLimit-Window", 60);
-	return left.wait_ms > 0 ? call_limited(c, left.wait_ms, e) : 0;
-}
-
-static int call_limit_identity(struct call *c, struct err *e)
-{
-	struct dispatch *d = c->dispatch;
-	const struct identity *id = &c->rq.identity;
-	char key[RATE_LIMIT_KEY_MAX];
-	uint64_t wait_ms;
-
-	if (!c->rq.has_identity)
-		return 0;
-	(void)str_fmt(key, sizeof key, "i:%s", call_who(id));
-	wait_ms = rate_limit_take(d->rates, key, c->rate.rate, c->rate.burst, clock_mono_ns());
-	if (wait_ms > 0)
-		return call_limited(c, wait_ms, e);
-	return call_count_plan(c, key, e);
+	return call_scope(c, e);
 }
 
 /* 0: the handler may run. 1: the answer is there already. */
 static int call_prepare(struct call *c, struct err *e)
 {
-	if (call_identify(c, e) != 0 || call_limit_identity(c, e) != 0 || call_limit_row(c, e) != 0 ||
-		input_read(&c->rq, c->conf->body_max, e) != 0)
+	if (call_identify(c, e) != 0 || call_rate_identity(&c->dispatch->rates, c, e) != 0 ||
+		call_rate_row(&c->dispatch->rates, c, e) != 0 || input_read(&c->rq, c->conf->body_max, e) != 0)
 		return -1;
 	if (c->errors.n > 0)
 		return -1;
@@ -431,27 +375,6 @@ static int call_route(struct call *c, struct err *e)
 		c->rq.match.allow);
 }
 
-static int call_limit_address(struct call *c, struct err *e)
-{
-	struct dispatch *d = c->dispatch;
-	const struct server_conf *conf = d->parts.conf;
-	const uint64_t now_ns = clock_mono_ns();
-	char ip[ADDR_STRLEN], key[RATE_LIMIT_KEY_MAX];
-	uint64_t wait_ms = 0;
-
-	if (conf->per_address.rate == 0 && conf->login_per_address.rate == 0)
-		return 0;
-	addr_print_site(&c->rq.peer, ip);
-	(void)str_fmt(key, sizeof key, "a:%s", ip);
-	wait_ms = rate_limit_take(d->rates, key, conf->per_address.rate, conf->per_address.burst, now_ns);
-	if (wait_ms == 0 && (c->entry->route->flags & ROUTE_LOGIN) != 0) {
-		key[0] = 'l';
-		wait_ms = rate_limit_take(
-			d->rates, key, conf->login_per_address.rate, conf->login_per_address.burst, now_ns);
-	}
-	return wait_ms > 0 ? call_limited(c, wait_ms, e) : 0;
-}
-
 /* Everything that is decided on the loop. 0: a lane may have it. */
 static int call_enter(struct call *c, struct err *e)
 {
@@ -469,7 +392,7 @@ static int call_enter(struct call *c, struct err *e)
 		&c->rp, d->parts.conf->cors_origins, request_header(&c->rq, "Origin"), str_eq(in->method, "OPTIONS"));
 	if (call_route(c, e) != 0)
 		return -1;
-	return call_limit_address(c, e);
+	return call_rate_address(&c->dispatch->rates, c, e);
 }
 
 /* Hands it to a worker, or runs it here. 0, or -1: no worker has room. */
@@ -532,8 +455,9 @@ int dispatch_new(struct dispatch **out, const struct dispatch_parts *parts, stru
 	if (d == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "http: out of memory");
 	d->parts = *parts;
+	d->rates.metrics = parts->metrics;
 	if (peer_proxies_parse(&d->proxies, parts->conf->trusted_proxies, e) != 0 ||
-		rate_limit_new(&d->rates, DISPATCH_RATE_ENTRIES, e) != 0 ||
+		rate_limit_new(&d->rates.all, DISPATCH_RATE_ENTRIES, e) != 0 ||
 		parks_new(&d->parks, parts->loop, parts->conf->parked_max, call_resume, e) != 0 ||
 		dispatch_new_lanes(d, e) != 0)
 		goto fail;
@@ -546,12 +470,46 @@ fail:
 
 void dispatch_set_plans(struct dispatch *d, const struct rate_plans *plans)
 {
-	d->plans = *plans;
+	d->rates.plans = *plans;
 }
 
 struct parks *dispatch_parks(struct dispatch *d)
 {
 	return d->parks;
+}
+
+bool dispatch_may_produce(struct dispatch *d)
+{
+	if (atomic_fetch_add(&d->producing, 1) < PRODUCE_MAX)
+		return true;
+	atomic_fetch_sub(&d->producing, 1);
+	rest_metrics_refused(d->parts.metrics, "long_answers");
+	return false;
+}
+
+void dispatch_produced(struct dispatch *d)
+{
+	atomic_fetch_sub(&d->producing, 1);
+}
+
+struct loop *dispatch_loop(struct dispatch *d)
+{
+	return d->parts.loop;
+}
+
+struct pool *dispatch_lane(struct dispatch *d, enum lane lane)
+{
+	return d->lanes[lane];
+}
+
+const struct router *dispatch_router(const struct dispatch *d)
+{
+	return d->parts.router;
+}
+
+struct rest_metrics *dispatch_metrics(struct dispatch *d)
+{
+	return d->parts.metrics;
 }
 
 void dispatch_collect(struct dispatch *d)
@@ -590,7 +548,7 @@ void dispatch_free(struct dispatch *d)
 	dispatch_finish(d);
 	loop_flush(d->parts.loop); /* answers that came meanwhile */
 	parks_free(d->parks);
-	rate_limit_free(d->rates);
+	rate_limit_free(d->rates.all);
 	while (d->n_spare > 0)
 		call_release(d->spare[--d->n_spare]);
 	free(d);

@@ -17,9 +17,11 @@
 #include "controld/rest/conns.h"
 #include "controld/rest/server.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct dispatch;
+struct pool;
 struct rest_metrics;
 struct router;
 
@@ -44,6 +46,13 @@ void dispatch_collect(struct dispatch *d);
 void dispatch_drain(struct dispatch *d);
 /* Waits for the workers; no handler runs any more. Waking parks is still allowed. */
 void dispatch_finish(struct dispatch *d);
+/* For produce.c: one more answer is made in pieces, if there is room; one less; where that is done. */
+bool dispatch_may_produce(struct dispatch *d);
+void dispatch_produced(struct dispatch *d);
+struct loop *dispatch_loop(struct dispatch *d);
+struct pool *dispatch_lane(struct dispatch *d, enum lane lane);
+struct rest_metrics *dispatch_metrics(struct dispatch *d);
+const struct router *dispatch_router(const struct dispatch *d); /* for request.c */
 /* Drops the answers that nobody took. The connections are gone before. */
 void dispatch_free(struct dispatch *d);
 

@@ -3,6 +3,7 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/str.h"
+#include "controld/identity/identity.h"
 #include "controld/rest/errors.h"
 #include "controld/rest/router.h"
 #include "controld/rest/schema.h"
@@ -138,6 +139,9 @@ static json_t *openapi_responses(const struct route *r, json_t *components)
 	if ((r->flags & ROUTE_STREAM) != 0)
 		json_object_set_new(success, "content",
 			json_pack("{s:{s:{s:s}}}", "text/event-stream", "schema", "type", "string"));
+	if ((r->flags & ROUTE_NDJSON) != 0)
+		json_object_set_new(success, "content",
+			json_pack("{s:{s:{s:s}}}", "application/x-ndjson", "schema", "type", "string"));
 	(void)str_fmt(text, sizeof text, "%d", status);
 	json_object_set_new(out, text, success);
 	json_object_set_new(out, "default", json_pack("{s:s}", "$ref", "#/components/responses/Error"));
@@ -163,6 +167,17 @@ static json_t *openapi_operation_id(const struct route *r)
 	return json_stringn(id, n);
 }
 
+/* What an API key needs stands with it, as the scopes of OAuth do. */
+static void openapi_security(json_t *out, const struct route *r)
+{
+	char scope[IDENTITY_SCOPE_SIZE];
+
+	identity_scope_of(scope, r);
+	json_object_set_new(out, "security",
+		r->permission == PERM_PUBLIC ? json_array()
+					     : json_pack("[{s:[]},{s:[s]}]", "bearer", "api_key", scope));
+}
+
 static json_t *openapi_operation(const struct router_entry *entry, json_t *components)
 {
 	const struct route *r = entry->route;
@@ -175,8 +190,9 @@ static json_t *openapi_operation(const struct router_entry *entry, json_t *compo
 		json_object_set_new(out, "tags", json_pack("[s]", r->tag));
 	if (r->request != NULL)
 		json_object_set_new(out, "requestBody", openapi_body(r, components));
-	json_object_set_new(out, "security",
-		r->permission == PERM_PUBLIC ? json_array() : json_pack("[{s:[]},{s:[]}]", "bearer", "api_key"));
+	openapi_security(out, r);
+	if (ROUTE_PER_MINUTE_OF(r) > 0)
+		json_object_set_new(out, "x-ratelimit-per-minute", json_integer(ROUTE_PER_MINUTE_OF(r)));
 	return out;
 }
 

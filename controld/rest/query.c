@@ -57,7 +57,7 @@ static int query_add(struct query_args *q, char *item, struct err *e)
 		return err_set(e, ERR_BAD_REQUEST, NULL, "the query string is not percent-encoded UTF-8");
 	if (query_get(q, item) != NULL) {
 		err_set(e, ERR_BAD_REQUEST, item, "query parameter %.60s is given twice", item);
-		return err_detail(e, "once", value);
+		return err_detail(e, "once", str_eq(item, "api_key") ? "***" : value);
 	}
 	if (q->n == QUERY_ARGS_MAX)
 		return err_set(e, ERR_BAD_REQUEST, NULL, "more than %d query parameters", QUERY_ARGS_MAX);

@@ -1,6 +1,8 @@
 #include "controld/rest/call.h"
+#include "controld/rest/dispatch.h"
 #include "controld/rest/headers.h"
 #include "controld/rest/route.h"
+#include "controld/rest/router.h"
 
 #include "common/base/str.h"
 
@@ -122,4 +124,15 @@ int request_if_match(const struct request *rq, const char *etag, struct err *e)
 	err_set(e, ERR_PRECONDITION_FAILED, "If-Match", "the object has changed: its ETag is \"%.*s\" now", (int)n,
 		etag);
 	return err_detail(e, "match", given);
+}
+
+int request_each_route(const struct request *rq, request_route_fn fn, void *arg)
+{
+	const struct call *c = CONTAINER_OF(rq, const struct call, rq);
+	const struct router *router = dispatch_router(c->dispatch);
+	int rc = 0;
+
+	for (size_t i = 0; i < router_count(router) && rc == 0; i++)
+		rc = fn(router_at(router, i)->route, arg);
+	return rc;
 }

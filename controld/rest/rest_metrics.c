@@ -24,6 +24,7 @@ enum {
 	REPLIES_PARKED,
 	REPLIES_NOT_PARKED,
 	LOOP_LAG,
+	ANSWERS_CUT,
 };
 
 static const struct metric_def rest_metrics_defs[] = {
@@ -46,6 +47,8 @@ static const struct metric_def rest_metrics_defs[] = {
 	[REPLIES_PARKED] = { "http_replies_parked", METRIC_GAUGE, "Answers that wait for something.", NULL, 0 },
 	[REPLIES_NOT_PARKED] = { "http_replies_not_parked", METRIC_GAUGE,
 		"Answers given early because too many wait, since the start.", NULL, 0 },
+	[ANSWERS_CUT] = { "http_answers_cut_total", METRIC_COUNTER,
+		"Long answers that were cut off because they could not be finished.", NULL, 0 },
 	[LOOP_LAG] = { "loop_lag_seconds", METRIC_GAUGE, "Worst delay of the event loop since the last reading.", NULL,
 		0 },
 };
@@ -177,6 +180,11 @@ void rest_metrics_conn_refused(struct rest_metrics *m, const char *reason)
 void rest_metrics_refused(struct rest_metrics *m, const char *reason)
 {
 	metric_add(metrics_get(m->registry, REQUESTS_REFUSED, &reason), 1);
+}
+
+void rest_metrics_cut(struct rest_metrics *m)
+{
+	metric_add(metrics_get(m->registry, ANSWERS_CUT, NULL), 1);
 }
 
 void rest_metrics_lane(struct rest_metrics *m, const char *lane, const struct pool_stats *stats)

@@ -28,7 +28,9 @@ void rest_metrics_request(
 void rest_metrics_in_flight(struct rest_metrics *m, int by);
 void rest_metrics_conns(struct rest_metrics *m, size_t now);
 void rest_metrics_conn_refused(struct rest_metrics *m, const char *reason);
-void rest_metrics_refused(struct rest_metrics *m, const char *reason); /* requests: "rate", "queue", "malformed" */
+/* requests: "rate", "row_rate", "plan", "queue", "malformed", "scope", "long_answers" */
+void rest_metrics_refused(struct rest_metrics *m, const char *reason);
+void rest_metrics_cut(struct rest_metrics *m); /* an answer that could not be finished */
 void rest_metrics_lane(struct rest_metrics *m, const char *lane, const struct pool_stats *stats);
 void rest_metrics_parked(struct rest_metrics *m, size_t now, uint64_t full);
 void rest_metrics_lag(struct rest_metrics *m, uint64_t lag_us);

@@ -48,6 +48,7 @@ enum route_flags {
 	ROUTE_STREAM = 8,   /* the answer goes on (stream.h): text/event-stream */
 	/* With PERM_PUBLIC: an API key may be shown, and says who asks; Authorization is for somebody else (the handler). */
 	ROUTE_FOREIGN_BEARER = 16,
+	ROUTE_NDJSON = 32, /* the answer is lines of JSON, however many (produce.h) */
 };
 /* Of one key, user or address, on this row alone: a token bucket of n, told in X-RateLimit-*; in flags. */
 #define ROUTE_PER_MINUTE(n)      ((unsigned)(n) << 16)
@@ -90,6 +91,9 @@ const struct addr *request_peer(const struct request *rq);
 const struct identity *request_identity(const struct request *rq); /* NULL on PERM_PUBLIC rows without a key */
 /* All errors of one input; reported together when the handler returns -1. */
 struct err_list *request_errors(struct request *rq);
+/* Every row of the API, in no order, until fn gives other than 0. */
+typedef int (*request_route_fn)(const struct route *r, void *arg);
+int request_each_route(const struct request *rq, request_route_fn fn, void *arg);
 /* limit (1..200, default 50) and cursor of a list, validated. */
 struct page {
 	unsigned limit;

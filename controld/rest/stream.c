@@ -58,6 +58,12 @@ void stream_write(struct stream *s, const void *p, size_t n)
 		conn_stream_write(s->conn, p, n);
 }
 
+void stream_write_then(struct stream *s, const void *p, size_t n, void (*taken)(void *arg), void *arg)
+{
+	if (!s->ended)
+		conn_stream_write_then(s->conn, p, n, taken, arg);
+}
+
 void stream_end(struct stream *s)
 {
 	if (s->ended)

@@ -27,6 +27,9 @@ void reply_stream(struct reply *rp, const char *content_type, const struct strea
 /* Bytes that were written and not taken: whoever writes looks, and ends a stream that does not come along. */
 size_t stream_waiting(const struct stream *s);
 void stream_write(struct stream *s, const void *p, size_t n);
+/* The same, n > 0; taken(arg) once the kernel has all that was written, unless the stream ends before. A client that takes
+ * longer than http.write_timeout is cut off. */
+void stream_write_then(struct stream *s, const void *p, size_t n, void (*taken)(void *arg), void *arg);
 void stream_end(struct stream *s);
 /* Ends it without waiting for what was written: for who does not take it. gone() comes soon. */
 void stream_cut(struct stream *s);

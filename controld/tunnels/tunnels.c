@@ -69,7 +69,7 @@ static const struct route routes[] = {
 	{ DELETE, "/api/v1/connection-codes/{id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0,
 		connection_code_api_delete, "Take a code back", "Connection codes" },
 	{ POST, "/api/v1/connection-codes/redeem", PERM_PUBLIC, LANE_DB, NULL, &connection_code_redeem_schema,
-		&mapping_schema, 201, ROUTE_LOGIN, mapping_api_redeem,
+		&mapping_schema, 201, ROUTE_LOGIN | ROUTE_PER_MINUTE(60), mapping_api_redeem,
 		"Use a code: a port that lets the caller's address through to its target", "Connection codes" },
 	{ GET, "/api/v1/search", PERM_READ, LANE_DB, &search_query_schema, NULL, NULL, 200, 0, search_api,
 		"Find users, clients and mappings by the beginnings of words", "Search" },

@@ -38,11 +38,11 @@ static struct room {
 static int resolve(void *self, const char *authorization, const char *api_key, struct identity *out, struct err *e)
 {
 	static const struct identity who[] = {
-		{ "usr_admin", "usr_admin", "red", "", ROLE_OWNER, true, false },
-		{ "usr_boss", "usr_boss", "red", "", ROLE_ADMIN, false, false },
-		{ "usr_op", "usr_op", "red", "", ROLE_OPERATOR, false, false },
-		{ "usr_viewer", "usr_viewer", "red", "", ROLE_VIEWER, false, false },
-		{ "usr_blue", "usr_blue", "blue", "", ROLE_OWNER, false, false },
+		{ "usr_admin", "usr_admin", "red", "", ROLE_OWNER, true, false, "" },
+		{ "usr_boss", "usr_boss", "red", "", ROLE_ADMIN, false, false, "" },
+		{ "usr_op", "usr_op", "red", "", ROLE_OPERATOR, false, false, "" },
+		{ "usr_viewer", "usr_viewer", "red", "", ROLE_VIEWER, false, false, "" },
+		{ "usr_blue", "usr_blue", "blue", "", ROLE_OWNER, false, false, "" },
 	};
 
 	(void)self;
@@ -146,7 +146,7 @@ static void open_samples(void)
 
 static int setup(void **state)
 {
-	static const struct authenticator auth = { resolve, NULL };
+	static const struct authenticator auth = { .resolve = resolve };
 	static const struct relays relays = { &relays_ops, NULL };
 	struct tunnels_conf conf = { .port_min = 10000, .port_max = 10099 };
 	struct clients_conf clients = { .clients_max = 6 };

@@ -62,10 +62,10 @@ static inline int resolve(
 	void *self, const char *authorization, const char *api_key, struct identity *out, struct err *e)
 {
 	static const struct identity who[] = {
-		{ "usr_admin", "usr_admin", "red", "", ROLE_OWNER, true, false },
-		{ "usr_op", "usr_op", "red", "", ROLE_OPERATOR, false, false },
-		{ "usr_viewer", "usr_viewer", "red", "", ROLE_VIEWER, false, false },
-		{ "usr_blue", "usr_blue", "blue", "", ROLE_OWNER, false, false },
+		{ "usr_admin", "usr_admin", "red", "", ROLE_OWNER, true, false, "" },
+		{ "usr_op", "usr_op", "red", "", ROLE_OPERATOR, false, false, "" },
+		{ "usr_viewer", "usr_viewer", "red", "", ROLE_VIEWER, false, false, "" },
+		{ "usr_blue", "usr_blue", "blue", "", ROLE_OWNER, false, false, "" },
 	};
 
 	(void)self;
@@ -270,7 +270,7 @@ static inline void open_samples(void)
 
 static inline int setup(void **state)
 {
-	static const struct authenticator auth = { resolve, NULL };
+	static const struct authenticator auth = { .resolve = resolve };
 	static const struct relays relays = { &relays_ops, &room };
 	struct tunnels_conf conf = { .port_min = 10000, .port_max = 10009, .create_wait_ms = 3000, .mappings_max = 8 };
 	struct balancer_conf pools = { .create_wait_ms = 3000, .pools_max = 50, .routes_max = 50 };

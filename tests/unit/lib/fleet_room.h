@@ -50,8 +50,8 @@ static UNUSED int resolve(
 	void *self, const char *authorization, const char *api_key, struct identity *out, struct err *e)
 {
 	static const struct identity who[] = {
-		{ "usr_admin", "usr_admin", "red", "", ROLE_OWNER, true, false },
-		{ "usr_op", "usr_op", "red", "", ROLE_OPERATOR, false, false },
+		{ "usr_admin", "usr_admin", "red", "", ROLE_OWNER, true, false, "" },
+		{ "usr_op", "usr_op", "red", "", ROLE_OPERATOR, false, false, "" },
 	};
 
 	(void)self, (void)api_key;
@@ -104,7 +104,7 @@ static UNUSED struct fleet_conf conf_for_tests(void)
 
 static UNUSED int setup(void **state)
 {
-	static const struct authenticator auth = { resolve, NULL };
+	static const struct authenticator auth = { .resolve = resolve };
 	struct tunnels_conf conf = { .port_min = 10000, .port_max = 10999, .create_wait_ms = 50 };
 	struct clients_conf clients = { .clients_max = 0 };
 	struct fleet_conf fleet = conf_for_tests();
