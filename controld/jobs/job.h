@@ -51,8 +51,7 @@ struct job {
 	const char *note, *saved;
 	const char *result; /* JSON, or NULL */
 	const char *error_code, *error;
-	int64_t log_next;
-	int64_t version;
+	int64_t log_next, version;
 };
 
 const char *job_state_name(enum job_state s);
