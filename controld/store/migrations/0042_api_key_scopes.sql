@@ -1,4 +1,4 @@
--- compatible: 40
+-- compatible: 42
 -- What an API key is for. An older controld would let a key do all that its role may, so none goes on.
 ALTER TABLE api_keys ADD COLUMN scopes TEXT NOT NULL DEFAULT '*'; -- by blank: "mappings:read clients:*"
 

@@ -1,4 +1,4 @@
--- compatible: 39
+-- compatible: 41
 -- Secret members of a job's arguments, sealed; an older controld would run such a job without them, so none goes on.
 -- NULL: from before that, and split at the next start.
 ALTER TABLE jobs ADD COLUMN sealed BLOB;
