@@ -32,6 +32,18 @@ void io_change(struct worker *w, struct io *io, uint32_t events)
 	epoll_ctl(w->epfd, EPOLL_CTL_MOD, io->fd, &ev);
 }
 
+void io_pass(struct worker *w, struct io *to, struct io *from, uint32_t events)
+{
+	to->fd = from->fd;
+	to->tag = ++w->last_tag;
+	to->added = from->added;
+	from->fd = -1;
+	from->tag = ++w->last_tag;
+	from->added = 0;
+	if (to->added)
+		io_change(w, to, events);
+}
+
 void io_del(struct worker *w, struct io *io)
 {
 	if (!io->added)

@@ -35,6 +35,8 @@ void io_init(struct io *io, io_event_fn on_event, int fd);
 int io_add(struct worker *w, struct io *io, uint32_t events) MUST_CHECK;
 /* Other events from now on; what is there already is told again. */
 void io_change(struct worker *w, struct io *io, uint32_t events);
+/* The descriptor and its place in the epoll are to's from now on, in one call; what is there already is told again. */
+void io_pass(struct worker *w, struct io *to, struct io *from, uint32_t events);
 /* No more events; the descriptor stays open. */
 void io_del(struct worker *w, struct io *io);
 /* Closes the descriptor, which takes it out of the epoll; events of it that are already here are dropped. */

@@ -336,7 +336,7 @@ static void read_messages(struct h1_front *f)
 	else if (r == 0)
 		take_eof(f);
 	else if (r == WIRE_FAILED)
-		h1_front_close(f, true);
+		h1_front_close(f, f->x != NULL || f->in.kept != NULL);
 }
 
 static bool may_read(const struct h1_front *f)
@@ -508,11 +508,12 @@ void h1_front_begin(struct h1_front *f, bool tls)
 {
 	f->tls = tls;
 	h1_front_due_in(f, f->desk->conf->head_timeout_ms);
-	if (io_add(f->desk->worker, &f->wire.side.io, IO_STREAM) != 0) {
+	if (!f->wire.side.io.added && io_add(f->desk->worker, &f->wire.side.io, IO_STREAM) != 0) {
 		h1_front_close(f, true);
 		return;
 	}
-	f->wire.side.readable = true;
+	if (!tls) /* what a handshake left is known */
+		f->wire.side.readable = true;
 	go_on(f);
 }
 

@@ -469,7 +469,8 @@ void h2_front_open(struct http_desk *d, struct wire *w, const struct h2_opening 
 	desk_count(d, HTTP_COUNT_h2_connections);
 	io_init(&f->wire.side.io, on_event, -1);
 	wire_move(&f->wire, w, d->worker);
-	if (io_add(d->worker, &f->wire.side.io, IO_STREAM) != 0 || make_session(f) != 0 || greet(f) != 0) {
+	if ((!f->wire.side.io.added && io_add(d->worker, &f->wire.side.io, IO_STREAM) != 0) || make_session(f) != 0 ||
+		greet(f) != 0) {
 		fail(f);
 		return;
 	}

@@ -2,6 +2,9 @@
 
 #include "common/http/http_writer.h"
 
+#include <string.h>
+
+#define SMALL      1024
 #define PIECES_MAX 4 /* what waits; head of a chunk, content, its end */
 
 uint8_t *outbox_room(struct outbox *o, struct blocks *bs, size_t n)
@@ -76,10 +79,26 @@ static void send_all(struct outbox *o, struct blocks *bs, struct wire *w, struct
 		take_waiting(o, bs, taken);
 }
 
+/* Less than what the kernel takes to look at a second piece. */
+static bool joins(struct outbox *o, struct http_span p)
+{
+	struct block *b = o->kept;
+
+	if (block_waiting(b) == 0 || p.n == 0 || p.n > SMALL || p.n > b->cap - b->n)
+		return false;
+	memcpy(b->bytes + b->n, p.p, p.n);
+	b->n += p.n;
+	return true;
+}
+
 void outbox_put(struct outbox *o, struct blocks *bs, struct wire *w, struct http_span p)
 {
 	struct iovec pieces[PIECES_MAX];
 
+	if (joins(o, p)) {
+		outbox_flush(o, bs, w);
+		return;
+	}
 	pieces[1] = (struct iovec){ (void *)(uintptr_t)p.p, p.n };
 	send_all(o, bs, w, pieces, 2);
 }

@@ -177,6 +177,7 @@ static struct tls_gate *gate_new(struct http_desk *d, struct front_seat *seat, i
 	g->seat = seat;
 	g->from = *from;
 	side_init(&g->wire.side, on_event, fd);
+	g->wire.side.nodelay = true; /* of the listening socket */
 	wire_open_clear(&g->wire);
 	timer_init(&g->timer, on_due);
 	task_init(&g->grave, on_buried);

@@ -27,7 +27,8 @@ static ssize_t socket_writev(struct wire *w, const struct iovec *iov, int n)
 	for (int i = 0; i < n; i++)
 		all += iov[i].iov_len;
 	side_before_write(&w->side, all);
-	r = sendmsg(w->side.io.fd, &m, MSG_NOSIGNAL);
+	r = n == 1 ? send(w->side.io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
+	           : sendmsg(w->side.io.fd, &m, MSG_NOSIGNAL);
 	if (r < 0 && errno != EAGAIN)
 		return WIRE_FAILED;
 	if (r < (ssize_t)all)

@@ -193,8 +193,8 @@ int wire_tls_handshake(struct wire *w)
 	const struct wire_tls *t = w->below;
 	const int rc = tls_session_handshake(t->session);
 
-	if (rc == 0)
-		w->side.readable = true; /* what came behind the handshake may be inside already */
+	if (rc == 0 && tls_session_has_more(t->session))
+		w->side.readable = true; /* it came behind the handshake, and is inside already */
 	return rc == 0 ? 0 : rc == TLS_AGAIN ? WIRE_AGAIN : WIRE_FAILED;
 }
 
@@ -212,12 +212,12 @@ void wire_move(struct wire *to, struct wire *from, struct worker *on)
 {
 	io_event_fn on_event = to->side.io.on_event;
 
-	io_del(on, &from->side.io);
 	*to = *from;
-	io_init(&to->side.io, on_event, from->side.io.fd);
+	io_init(&to->side.io, on_event, -1);
+	io_pass(on, &to->side.io, &from->side.io, IO_STREAM);
+	to->side.muted = false;
 	if (to->ops == &tls_ops)
 		((struct wire_tls *)to->below)->wire = to;
 	from->ops = NULL;
 	from->below = NULL;
-	from->side.io.fd = -1;
 }

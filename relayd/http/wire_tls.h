@@ -21,7 +21,7 @@ const char *wire_tls_reason(const struct wire *w);
 /* The session of a wire through TLS; NULL: it is in clear. Borrowed. */
 struct tls_session *wire_tls_session(const struct wire *w);
 
-/* A socket's open wire passes to another owner, to whose io events come when he has added it again. */
+/* A socket's open wire passes to another owner, to whose io events come from now on. */
 void wire_move(struct wire *to, struct wire *from, struct worker *on);
 
 #endif

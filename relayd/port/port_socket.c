@@ -106,6 +106,13 @@ int port_socket_open(int *fd, const struct port_socket *s, struct err *e)
 	return set_reason(e, errno, &a);
 }
 
+void port_socket_await_bytes(int fd)
+{
+	int seconds = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof seconds);
+}
+
 /*
  * The member is a hash of the source port (M[0]) and of the source address, folded to 32 bits (A). A packet begins behind
  * its UDP header here, so everything is read from the network header on. Behind IPv6 extension headers the port is not

@@ -20,6 +20,8 @@ struct port_socket {
 
 /* A bound (TCP: listening), non-blocking socket. ERR_ADDR_IN_USE, ERR_PERMISSION, ERR_NO_DESCRIPTORS, ERR_UNAVAILABLE. */
 int port_socket_open(int *fd, const struct port_socket *s, struct err *e) MUST_CHECK;
+/* Clients speak first: a connection is there when its first bytes are, or after a second. What the kernel does not know is no loss. */
+void port_socket_await_bytes(int fd);
 /*
  * Spreads the datagrams of a group of n sockets on one UDP port, in the order in which they were bound: each source
  * (address and port) goes to the same one always. Where the kernel takes no program for it, its own hash does nearly that.

@@ -102,7 +102,10 @@ static int open_one(struct front *f, unsigned i, struct err *e)
 
 	key_of(f, i, key);
 	f->sockets.fds[i] = f->adopted != NULL ? adopted_claim(f->adopted, key) : -1;
-	return f->sockets.fds[i] >= 0 ? 0 : port_socket_open(&f->sockets.fds[i], &s, e);
+	if (f->sockets.fds[i] < 0 && port_socket_open(&f->sockets.fds[i], &s, e) != 0)
+		return -1;
+	port_socket_await_bytes(f->sockets.fds[i]);
+	return 0;
 }
 
 static int open_sockets(struct front *f, struct err *e)

@@ -122,6 +122,47 @@ static void what_does_not_go_waits_in_order(void **state)
 	lab_close(&l);
 }
 
+/* A small piece joins what waits; it must not overtake, nor be lost where there is no room for it. */
+static void small_pieces_and_large_ones(void **state)
+{
+	struct outbox o = { .kept = NULL };
+	char *got = malloc(400000), *want = malloc(400000);
+	size_t at = 0, n = 0;
+	struct lab l;
+
+	(void)state;
+	lab_open(&l);
+	for (unsigned i = 0; i < 300; i++) {
+		const size_t size = i % 10 == 9 ? 5000 : 1 + i * 37 % 1500;
+
+		memset(want + n, 'a' + (int)(i % 26), size);
+		if (i % 5 == 0) { /* a head that waits for its content */
+			memcpy(outbox_room(&o, &l.blocks, size), want + n, size);
+			outbox_wrote(&o, size);
+		} else {
+			outbox_put(&o, &l.blocks, &l.wire, (struct http_span){ want + n, size });
+		}
+		n += size;
+		if (i % 50 == 49) {
+			at = drain(&l, got, at, 400000);
+			l.wire.side.writable = true;
+			outbox_flush(&o, &l.blocks, &l.wire);
+		}
+	}
+	while (!outbox_is_empty(&o)) {
+		at = drain(&l, got, at, 400000);
+		l.wire.side.writable = true;
+		outbox_flush(&o, &l.blocks, &l.wire);
+	}
+	at = drain(&l, got, at, 400000);
+	assert_int_equal(at, n);
+	assert_int_equal(o.sent, n);
+	assert_memory_equal(got, want, n);
+	free(got);
+	free(want);
+	lab_close(&l);
+}
+
 static void chunks(void **state)
 {
 	struct outbox o = { .kept = NULL };
@@ -188,6 +229,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(blocks_grow_and_come_back),
 		cmocka_unit_test(what_does_not_go_waits_in_order),
+		cmocka_unit_test(small_pieces_and_large_ones),
 		cmocka_unit_test(chunks),
 		cmocka_unit_test(a_far_side_that_is_gone),
 		cmocka_unit_test(what_is_left_is_in_front_of_what_comes),
