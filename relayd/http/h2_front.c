@@ -2,6 +2,7 @@
 
 #include "common/uv/fd_budget.h"
 #include "relayd/http/h2_inside.h"
+#include "relayd/http/h2_send.h"
 #include "relayd/http/wire_tls.h"
 
 #include <stdlib.h>
@@ -194,12 +195,9 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 static void send_waiting(struct h2_front *f)
 {
 	struct blocks *bs = &f->desk->blocks;
-	const uint8_t *p;
-	ssize_t n;
 
 	outbox_flush(&f->out, bs, &f->wire);
-	while (!outbox_is_full(&f->out) && !f->out.failed && (n = nghttp2_session_mem_send(f->ng, &p)) > 0)
-		outbox_put(&f->out, bs, &f->wire, (struct http_span){ (const char *)p, (size_t)n });
+	h2_send(f->ng, &f->out, bs, &f->wire);
 	if (!outbox_is_full(&f->out))
 		f->blocked_ns = 0;
 	else if (f->blocked_ns == 0)

@@ -6,6 +6,7 @@
 #include "relayd/http/back.h"
 #include "relayd/http/desk.h"
 #include "relayd/http/h2_lines.h"
+#include "relayd/http/h2_send.h"
 #include "relayd/http/outbox.h"
 
 #include <stdlib.h>
@@ -39,7 +40,7 @@ static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len
 	nghttp2_data_source *source, void *arg)
 {
 	struct h2_out *o = source->ptr;
-	const size_t n = MIN(length, block_waiting(o->out));
+	const size_t n = MIN(MIN(length, H2_SEND_DATA), block_waiting(o->out));
 	nghttp2_nv nv[H2_LINES_MAX];
 
 	(void)arg;
@@ -362,11 +363,7 @@ enum h2_out_read h2_out_read(struct h2_out *o, const uint8_t *p, size_t n)
 
 void h2_out_write(struct h2_out *o, struct outbox *out, struct wire *w)
 {
-	const uint8_t *p;
-	ssize_t n;
-
-	while (!outbox_is_full(out) && !out->failed && (n = nghttp2_session_mem_send(o->ng, &p)) > 0)
-		outbox_put(out, &o->desk->blocks, w, (struct http_span){ (const char *)p, (size_t)n });
+	h2_send(o->ng, out, &o->desk->blocks, w);
 }
 
 bool h2_out_is_answered(const struct h2_out *o)

@@ -4,6 +4,7 @@
 #include "common/net/host_name.h"
 #include "relayd/http/h2_inside.h"
 #include "relayd/http/h2_lines.h"
+#include "relayd/http/h2_send.h"
 #include "relayd/http/message.h"
 #include "relayd/http/where.h"
 #include "relayd/http/wire_tls.h"
@@ -323,7 +324,7 @@ static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len
 {
 	struct h2_stream *s = source->ptr;
 	const bool was_full = block_waiting(s->out) >= OUT_FULL;
-	const size_t n = MIN(length, block_waiting(s->out));
+	const size_t n = MIN(MIN(length, H2_SEND_DATA), block_waiting(s->out));
 
 	(void)ng, (void)id, (void)arg;
 	if (n == 0 && !s->ended) {
