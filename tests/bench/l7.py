@@ -4,6 +4,7 @@ import re
 import socket
 import ssl
 import subprocess
+import sys
 import time
 
 import report
@@ -11,6 +12,7 @@ import rig as rig_
 from rig import portway
 
 HOST = "bench.example"
+HANDSHAKES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "handshakes.py")
 PLAIN = ["direct", "haproxy", "nginx", "caddy", "relayd"]
 TLS = ["haproxy", "nginx", "caddy", "relayd"]
 WRK = ["wrk", "-t1", "-c64", "--latency", "-H", f"Host: {HOST}"]
@@ -19,7 +21,7 @@ LOADS = {
     "http": ("128 bytes, 64 connections that stay", [*WRK, "http://127.0.0.1:{port}/128"], PLAIN, "CPU <= 0.9 x the best"),
     "http10k": ("10 KB, 64 connections that stay", [*WRK, "http://127.0.0.1:{port}/10240"], PLAIN, "CPU <= 0.9 x the best"),
     "http_close": ("128 bytes, a connection for each", [*WRK, "-H", "Connection: close", "http://127.0.0.1:{port}/128"], PLAIN, "CPU <= 0.9 x the best"),
-    "tls": ("full TLS 1.3 handshakes, ECDSA P-256, one client", ["openssl", "s_time", "-connect", "127.0.0.1:{port}", "-new"], TLS, "CPU <= 1.0 x nginx"),
+    "tls": ("full TLS 1.3 handshakes, ECDSA P-256, one client", [sys.executable, HANDSHAKES, "{port}", HOST], TLS, "CPU <= 1.0 x nginx"),
     "h2": ("128 bytes, HTTP/2 over TLS, 16 connections of 8 streams", ["h2load", "-t1", "-c16", "-m8", "--connect-to=127.0.0.1:{port}"], TLS, "CPU <= 1.0 x the best"),
 }
 TLS_IDLE = 1000
@@ -74,7 +76,7 @@ http {{ access_log off; keepalive_requests 1000000;
   client_body_temp_path {rig.folder}; proxy_temp_path {rig.folder}; fastcgi_temp_path {rig.folder}; uwsgi_temp_path {rig.folder}; scgi_temp_path {rig.folder};
   upstream b {{ {balance} {servers} keepalive 256; keepalive_requests 1000000; }}
   ssl_session_cache off; ssl_session_tickets off;
-  server {{ listen 127.0.0.1:{port} backlog=4096 {"ssl http2" if tls else ""}; {listen}
+  server {{ listen 127.0.0.1:{port} backlog=4096 {"ssl http2" if tls else ""}; {listen} ssl_protocols TLSv1.2 TLSv1.3;
     location / {{ proxy_pass http://b; proxy_http_version 1.1; proxy_set_header Connection ''; }} }} }}
 """)
     return ["nginx", "-p", rig.folder, "-c", path]
@@ -197,9 +199,9 @@ def read_wrk(out):
     return row
 
 
-def read_s_time(out):
-    done, seconds = re.search(r"(\d+) connections in ([\d.]+) real", out).groups()
-    return {"done": float(done), "per_s": float(done) / float(seconds), "lost": 0.0}
+def read_handshakes(out):
+    seen = {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", out)}
+    return {"done": seen["done"], "per_s": seen["done"] / seen["seconds"], "lost": seen["failed"]}
 
 
 def read_h2load(out):
@@ -211,7 +213,7 @@ def argv_of(name, port):
     seconds = str(max(1, round(rig_.SECONDS)))
     argv = [word.format(port=port) for word in LOADS[name][1]]
     if name == "tls":
-        return [*argv, "-time", seconds], read_s_time
+        return [*argv, seconds], read_handshakes
     if name == "h2":
         return [*argv, f"-D{seconds}", f"https://{HOST}:{port}/128"], read_h2load
     return [*argv[:-1], f"-d{seconds}s", argv[-1]], read_wrk
