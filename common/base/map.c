@@ -3,6 +3,7 @@
 #include "common/base/rand.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -27,12 +28,12 @@ static bool map_slot_free(const struct map_slot *s)
 
 /* ---- SipHash-2-4 (Aumasson, Bernstein 2012): without the key nobody can choose keys that collide ---- */
 
-static uint64_t map_rotl(uint64_t v, unsigned n)
+static inline uint64_t map_rotl(uint64_t v, unsigned n)
 {
 	return v << n | v >> (64 - n);
 }
 
-static void map_sip_round(uint64_t v[4])
+static inline __attribute__((always_inline)) void map_sip_round(uint64_t v[4])
 {
 	v[0] += v[1];
 	v[1] = map_rotl(v[1], 13) ^ v[0];
@@ -46,7 +47,7 @@ static void map_sip_round(uint64_t v[4])
 	v[2] = map_rotl(v[2], 32);
 }
 
-static void map_sip_word(uint64_t v[4], uint64_t word)
+static inline __attribute__((always_inline)) void map_sip_word(uint64_t v[4], uint64_t word)
 {
 	v[3] ^= word;
 	map_sip_round(v);
@@ -63,6 +64,14 @@ static uint64_t map_sip_load(const uint8_t *p, size_t n)
 	return word;
 }
 
+static uint64_t map_sip_load_8(const uint8_t *p)
+{
+	uint64_t word;
+
+	memcpy(&word, p, sizeof word);
+	return le64toh(word);
+}
+
 static uint64_t map_siphash(const uint64_t key[2], const uint8_t *p, size_t n)
 {
 	uint64_t v[4] = {
@@ -74,7 +83,7 @@ static uint64_t map_siphash(const uint64_t key[2], const uint8_t *p, size_t n)
 	const uint64_t last = (uint64_t)n << 56;
 
 	for (; n >= 8; p += 8, n -= 8)
-		map_sip_word(v, map_sip_load(p, 8));
+		map_sip_word(v, map_sip_load_8(p));
 	map_sip_word(v, last | map_sip_load(p, n));
 	v[2] ^= 0xff;
 	for (int i = 0; i < 4; i++)
@@ -166,7 +175,7 @@ static int map_make_room(struct map *m)
 
 void *map_get(const struct map *m, const void *key, size_t len)
 {
-	const struct map_slot *s = map_find(m, map_hash(key, len), key, len);
+	const struct map_slot *s = m->n > 0 ? map_find(m, map_hash(key, len), key, len) : NULL;
 
 	return s != NULL ? s->value : NULL;
 }

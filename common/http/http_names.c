@@ -69,6 +69,11 @@ const char *http_name_text(enum http_name id)
 	return names[id].text;
 }
 
+size_t http_name_len(enum http_name id)
+{
+	return names[id].n;
+}
+
 unsigned http_name_flags(enum http_name id)
 {
 	return names[id].flags;

@@ -94,6 +94,7 @@ enum http_name {
 /* In any case of letters; p must hold nothing but token characters. */
 enum http_name http_name_find(const uint8_t *p, size_t n);
 const char *http_name_text(enum http_name id); /* "" for HTTP_NAME_UNKNOWN */
+size_t http_name_len(enum http_name id);       /* of that text */
 unsigned http_name_flags(enum http_name id);
 
 #endif

@@ -22,7 +22,7 @@ static void put(struct http_writer *w, const void *p, size_t n)
 	w->n += n;
 }
 
-static void put_str(struct http_writer *w, const char *s)
+static inline void put_str(struct http_writer *w, const char *s)
 {
 	put(w, s, strlen(s));
 }
@@ -32,6 +32,18 @@ static bool all(struct http_span s, unsigned kind)
 	const uint8_t *const from = (const uint8_t *)s.p, *const to = from + s.n;
 
 	return http_scan_kind(from, to, kind) == to;
+}
+
+static bool is_value(struct http_span s)
+{
+	return http_scan_is_value((const uint8_t *)s.p, s.n);
+}
+
+static bool is_name(struct http_span s)
+{
+	const uint8_t *const from = (const uint8_t *)s.p, *const to = from + s.n;
+
+	return s.n > 0 && http_scan_name(from, to) == to;
 }
 
 static void must(struct http_writer *w, bool right)
@@ -116,7 +128,7 @@ void http_writer_status(struct http_writer *w, unsigned status, const char *reas
 	const char digits[3] = { (char)('0' + status / 100 % 10), (char)('0' + status / 10 % 10),
 		(char)('0' + status % 10) };
 
-	must(w, status >= 100 && status <= 599 && all((struct http_span){ text, strlen(text) }, HTTP_IS_VALUE));
+	must(w, status >= 100 && status <= 599 && is_value((struct http_span){ text, strlen(text) }));
 	put_str(w, "HTTP/1.1 ");
 	put(w, digits, sizeof digits);
 	put_str(w, " ");
@@ -126,15 +138,28 @@ void http_writer_status(struct http_writer *w, unsigned status, const char *reas
 
 /* ---- fields ---- */
 
+static void put_field(struct http_writer *w, struct http_span name, const struct http_span *parts, size_t n)
+{
+	put(w, name.p, name.n);
+	put(w, ": ", 2);
+	for (size_t i = 0; i < n; i++) {
+		must(w, is_value(parts[i]));
+		put(w, parts[i].p, parts[i].n);
+	}
+	put(w, "\r\n", 2);
+}
+
+void http_writer_known(struct http_writer *w, enum http_name name, const struct http_span *parts, size_t n)
+{
+	put_field(w, (struct http_span){ http_name_text(name), http_name_len(name) }, parts, n);
+}
+
 void http_writer_field(struct http_writer *w, const char *name, struct http_span value)
 {
 	const struct http_span key = { name, strlen(name) };
 
-	must(w, key.n > 0 && all(key, HTTP_IS_TOKEN) && all(value, HTTP_IS_VALUE));
-	put(w, key.p, key.n);
-	put_str(w, ": ");
-	put(w, value.p, value.n);
-	put_str(w, "\r\n");
+	must(w, is_name(key));
+	put_field(w, key, &value, 1);
 }
 
 void http_writer_field_str(struct http_writer *w, const char *name, const char *value)

@@ -25,6 +25,8 @@ void http_writer_connect(struct http_writer *w, struct http_span authority);
 /* reason NULL: the usual one. */
 void http_writer_status(struct http_writer *w, unsigned status, const char *reason);
 void http_writer_field(struct http_writer *w, const char *name, struct http_span value);
+/* A field that has a number; its value in n parts, one behind the other. */
+void http_writer_known(struct http_writer *w, enum http_name name, const struct http_span *parts, size_t n);
 void http_writer_field_str(struct http_writer *w, const char *name, const char *value);
 void http_writer_field_u64(struct http_writer *w, const char *name, uint64_t value);
 

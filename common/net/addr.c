@@ -143,17 +143,38 @@ int addr_split_host(const char *s, char *host, size_t host_size, uint16_t *port)
 	return 0;
 }
 
+static char *addr_put_octet(char *p, unsigned v)
+{
+	if (v >= 100)
+		*p++ = (char)('0' + v / 100);
+	if (v >= 10)
+		*p++ = (char)('0' + v / 10 % 10);
+	*p++ = (char)('0' + v % 10);
+	return p;
+}
+
+/* By hand, as it is done for each request: inet_ntop() goes through printf. */
+static void addr_print_v4(const struct in_addr *ip, char dst[ADDR_STRLEN])
+{
+	const uint8_t *b = (const uint8_t *)ip;
+
+	for (int i = 0; i < 4; i++) {
+		dst = addr_put_octet(dst, b[i]);
+		*dst++ = i < 3 ? '.' : '\0';
+	}
+}
+
 void addr_print_ip(const struct addr *a, char dst[ADDR_STRLEN])
 {
 	size_t n;
 
+	if (a->len != 0 && a->sa.sa_family == AF_INET) {
+		addr_print_v4(&a->v4.sin_addr, dst);
+		return;
+	}
 	str_copy(dst, ADDR_STRLEN, "-");
 	if (a->len == 0)
 		return;
-	if (a->sa.sa_family == AF_INET) {
-		inet_ntop(AF_INET, &a->v4.sin_addr, dst, ADDR_STRLEN);
-		return;
-	}
 	inet_ntop(AF_INET6, &a->v6.sin6_addr, dst, ADDR_STRLEN);
 	n = strlen(dst);
 	if (a->v6.sin6_scope_id != 0)

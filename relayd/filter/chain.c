@@ -3,6 +3,7 @@
 #include "common/base/buf.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
+#include "common/base/str.h"
 #include "common/net/addr.h"
 #include "common/uv/worker.h"
 #include "proto/route_conf.h"
@@ -21,8 +22,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE_BYTES (16 * 1024)
-#define TEXTS_MAX  768 /* bytes of a request's own texts that a line of the log needs after the head has gone */
+#define LINE_BYTES    (16 * 1024)
+#define UPSTREAM_SIZE 300
+#define TEXTS_MAX     768 /* bytes of a request's own texts that a line of the log needs after the head has gone */
 
 struct lane {            /* a worker's */
 	unsigned gzips;  /* answers that are being compressed */
@@ -344,6 +346,7 @@ static void write_line(struct chain *c, const struct filter_request *r, const st
 	const struct chain_route *route = r->route;
 	const struct chain_request *s = r->state;
 	struct buf *b = &c->lanes[r->worker->index].line;
+	char upstream[UPSTREAM_SIZE] = "";
 	const struct access_line line = { .wall_ms = s->began_ms,
 		.request_id = r->request_id.p,
 		.trace = s->trace,
@@ -359,7 +362,7 @@ static void write_line(struct chain *c, const struct filter_request *r, const st
 		.route = route->id,
 		.pool = how->pool,
 		.backend = how->backend,
-		.upstream = how->upstream,
+		.upstream = upstream,
 		.status = how->status,
 		.upstream_status = how->own ? 0 : how->status,
 		.bytes_in = how->bytes_in,
@@ -370,6 +373,8 @@ static void write_line(struct chain *c, const struct filter_request *r, const st
 		.aborted = how->aborted,
 		.error = how->why };
 
+	if (how->upstream[0] != '\0')
+		(void)str_fmt(upstream, sizeof upstream, "%s:%u", how->upstream, (unsigned)how->upstream_port);
 	buf_reset(b);
 	access_line_put(b, &line);
 	if (!b->failed)

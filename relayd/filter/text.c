@@ -63,7 +63,7 @@ void text_field(struct edit *e, const char *name, struct http_span value)
 	const struct http_span key = text_span(name), v = trim(value);
 
 	if (e->n_added == EDIT_FIELDS_MAX || key.n == 0 || key.n > HTTP_NAME_MAX || !all(key, HTTP_IS_TOKEN) ||
-		!all(v, HTTP_IS_VALUE)) {
+		!http_scan_is_value((const uint8_t *)v.p, v.n)) {
 		e->failed = true;
 		return;
 	}

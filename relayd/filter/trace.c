@@ -1,8 +1,11 @@
 #include "relayd/filter/trace.h"
 
+#include "common/base/hex.h"
 #include "common/base/map.h"
 
 #include <string.h>
+
+#define ODD UINT64_C(0x9e3779b97f4a7c15) /* spreads what it is multiplied with */
 
 static bool all_hex(const char *p, size_t n, bool may_be_zero)
 {
@@ -28,14 +31,6 @@ bool trace_is(struct http_span s)
 	       all_hex(s.p + 53, 2, true);
 }
 
-static void put_hex(char *to, uint64_t v)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (int i = 0; i < 16; i++)
-		to[i] = digits[v >> (60 - 4 * i) & 15];
-}
-
 static const struct http_field *only(const struct http_head *h, enum http_name id)
 {
 	const struct http_field *found = NULL;
@@ -52,14 +47,14 @@ static const struct http_field *only(const struct http_head *h, enum http_name i
 /* As good as drawn: nobody else knows the key of the hash, and no request has the id and the time of another. */
 static void make(char trace[TRACE_SIZE], struct http_span id, uint64_t now_ns)
 {
-	uint64_t seed[3] = { map_hash(id.p, id.n), now_ns, 0 };
+	const uint64_t seed[2] = { map_hash(id.p, id.n), now_ns };
+	const uint64_t low = map_hash(seed, sizeof seed);
 
 	trace[0] = trace[1] = '0';
 	trace[2] = '-';
-	for (unsigned i = 0; i < 3; i++) {
-		seed[2] = i;
-		put_hex(trace + (i < 2 ? 3 + 16 * i : 36), map_hash(seed, sizeof seed) | 1);
-	}
+	hex_u64(trace + 3, seed[0] | 1);
+	hex_u64(trace + 19, low | 1);
+	hex_u64(trace + 36, (seed[0] ^ low * ODD) | 1);
 	trace[35] = '-';
 	memcpy(trace + 52, "-00", 4);
 }

@@ -264,7 +264,6 @@ struct exchange *exchange_open(struct http_desk *d, const struct exchange_origin
 
 static void tell_filters(struct exchange *x)
 {
-	char upstream[300] = "";
 	const struct filter_request view = exchange_filter_view(x, NULL);
 	const struct filter_outcome how = {
 		.status = x->status,
@@ -273,7 +272,8 @@ static void tell_filters(struct exchange *x)
 		.attempts = x->attempts,
 		.pool = x->pool != NULL ? x->pool->id : "",
 		.backend = x->backend != NULL ? backend_id(x->backend) : "",
-		.upstream = upstream,
+		.upstream = x->backend != NULL ? x->backend->conf->host : "",
+		.upstream_port = x->backend != NULL ? x->backend->conf->port : 0,
 		.protocol = x->to_http10 ? "HTTP/1.0" : "HTTP/1.1",
 		.why = x->why,
 		.bytes_in = x->bytes_in,
@@ -282,9 +282,6 @@ static void tell_filters(struct exchange *x)
 		.backend_us = x->backend_us,
 	};
 
-	if (x->backend != NULL)
-		(void)str_fmt(
-			upstream, sizeof upstream, "%s:%u", x->backend->conf->host, (unsigned)x->backend->conf->port);
 	x->desk->filters->end(&view, &how);
 }
 

@@ -1,4 +1,5 @@
 #include "common/base/clock.h"
+#include "common/base/hex.h"
 #include "common/base/str.h"
 #include "common/crypto/tls_server.h"
 #include "common/net/cidr.h"
@@ -35,16 +36,14 @@ static void name_it(struct exchange *x, const struct http_head *h)
 {
 	const struct http_field *f = http_head_find(h, HTTP_NAME_X_REQUEST_ID);
 	const struct http_span given = f != NULL ? http_field_value(h, f) : (struct http_span){ NULL, 0 };
-	static const char digits[] = "0123456789abcdef";
-	uint64_t parts[2] = { x->desk->id_prefix, ++x->desk->id_last };
 
 	if (f != NULL && message_id_is_sound(given)) {
 		memcpy(x->request_id, given.p, given.n);
 		x->request_id[given.n] = '\0';
 		return;
 	}
-	for (unsigned i = 0; i < 32; i++)
-		x->request_id[i] = digits[parts[i / 16] >> (60 - 4 * (i % 16)) & 15];
+	hex_u64(x->request_id, x->desk->id_prefix);
+	hex_u64(x->request_id + 16, ++x->desk->id_last);
 	x->request_id[32] = '\0';
 }
 

@@ -44,8 +44,9 @@ struct filter_outcome {
 	bool aborted;    /* the answer is not whole */
 	bool own;        /* the relay's own answer */
 	unsigned attempts;
-	const char *pool, *backend;   /* ids; "": none */
-	const char *upstream;         /* host:port of the backend; "": none */
+	const char *pool, *backend; /* ids; "": none */
+	const char *upstream;       /* the backend's host; "": none */
+	uint16_t upstream_port;
 	const char *protocol;         /* of the client: "HTTP/1.1" */
 	const char *why;              /* of an own answer, or an abort; "": nothing was wrong */
 	uint64_t bytes_in, bytes_out; /* of content and heads */

@@ -1,11 +1,10 @@
 #include "relayd/http/message.h"
 
-#include "common/base/str.h"
 #include "common/net/addr.h"
 
 #include <string.h>
 
-#define WAY_TEXT_MAX 512
+#define PORT_DIGITS 5
 #define WAY_OF_REQUEST                                                                                                \
 	(HTTP_SET(FORWARDED) | HTTP_SET(X_FORWARDED_FOR) | HTTP_SET(X_FORWARDED_PROTO) | HTTP_SET(X_FORWARDED_HOST) | \
 		HTTP_SET(X_FORWARDED_PORT) | HTTP_SET(X_REAL_IP) | HTTP_SET(X_REQUEST_ID) | HTTP_SET(VIA) |           \
@@ -44,18 +43,33 @@ static struct http_span host_of(const struct message_request *m)
 	return f != NULL ? http_field_value(m->head, f) : http_head_part(m->head, m->head->host);
 }
 
+#define PARTS_MAX 8 /* of what is put into one field */
+
+static struct http_span text(const char *s)
+{
+	return (struct http_span){ s, strlen(s) };
+}
+
+static void put(struct http_writer *w, enum http_name id, struct http_span value)
+{
+	http_writer_known(w, id, &value, 1);
+}
+
 /* "old, new" where a trusted proxy has said something already. */
-static void put_chain(struct http_writer *w, const struct message_request *m, enum http_name id, const char *value)
+static void put_chain(struct http_writer *w, const struct message_request *m, enum http_name id,
+	const struct http_span *parts, size_t n)
 {
 	const struct http_field *f = m->trusted ? http_head_find(m->head, id) : NULL;
-	char text[1024];
+	struct http_span all[PARTS_MAX + 2];
 
-	if (f == NULL || f->value_len + strlen(value) + 3 > sizeof text) {
-		http_writer_field_str(w, http_name_text(id), value);
+	if (f == NULL || f->value_len == 0) {
+		http_writer_known(w, id, parts, n);
 		return;
 	}
-	(void)str_fmt(text, sizeof text, "%.*s, %s", (int)f->value_len, http_field_value(m->head, f).p, value);
-	http_writer_field_str(w, http_name_text(id), text);
+	all[0] = http_field_value(m->head, f);
+	all[1] = text(", ");
+	memcpy(all + 2, parts, n * sizeof parts[0]);
+	http_writer_known(w, id, all, n + 2);
 }
 
 /* What the nearest trusted proxy said stays, as it knows better. */
@@ -63,30 +77,46 @@ static void put_once(struct http_writer *w, const struct message_request *m, enu
 {
 	const struct http_field *f = m->trusted ? http_head_find(m->head, id) : NULL;
 
-	http_writer_field(w, http_name_text(id), f != NULL ? http_field_value(m->head, f) : value);
+	if (f != NULL)
+		value = http_field_value(m->head, f);
+	put(w, id, value);
+}
+
+static struct http_span port_of(const struct message_request *m, char digits[PORT_DIGITS])
+{
+	unsigned port = m->head->port != 0 ? m->head->port : m->from->tls ? 443 : 80;
+	size_t at = PORT_DIGITS;
+
+	do {
+		digits[--at] = (char)('0' + port % 10);
+		port /= 10;
+	} while (port > 0);
+	return (struct http_span){ digits + at, PORT_DIGITS - at };
 }
 
 static void put_way(struct http_writer *w, const struct message_request *m, struct http_span host)
 {
 	const struct exchange_origin *o = m->from;
-	const char *proto = o->tls ? "https" : "http";
-	const bool v6 = o->from.sa.sa_family == AF_INET6;
-	char ip[ADDR_STRLEN], text[WAY_TEXT_MAX];
+	const struct http_span proto = text(o->tls ? "https" : "http");
+	const struct addr *near = m->trusted ? o->peer : &o->from;
+	const bool v6 = near->sa.sa_family == AF_INET6;
+	char near_text[ADDR_STRLEN], client_text[ADDR_STRLEN], digits[PORT_DIGITS];
+	struct http_span peer;
 
-	addr_print_ip(m->trusted ? o->peer : &o->from, ip);
-	put_chain(w, m, HTTP_NAME_X_FORWARDED_FOR, ip);
-	put_once(w, m, HTTP_NAME_X_FORWARDED_PROTO, (struct http_span){ proto, strlen(proto) });
+	addr_print_ip(near, near_text);
+	addr_print_ip(&o->from, client_text);
+	peer = text(near_text);
+	put_chain(w, m, HTTP_NAME_X_FORWARDED_FOR, &peer, 1);
+	put_once(w, m, HTTP_NAME_X_FORWARDED_PROTO, proto);
 	if (host.n > 0)
 		put_once(w, m, HTTP_NAME_X_FORWARDED_HOST, host);
-	(void)str_fmt(text, sizeof text, "%u", m->head->port != 0 ? m->head->port : o->tls ? 443 : 80);
-	put_once(w, m, HTTP_NAME_X_FORWARDED_PORT, (struct http_span){ text, strlen(text) });
-	if (str_fmt(text, sizeof text, v6 ? "for=\"[%s]\";proto=%s;host=\"%.*s\"" : "for=%s;proto=%s;host=\"%.*s\"", ip,
-		    proto, (int)host.n, host.p) == 0)
-		put_chain(w, m, HTTP_NAME_FORWARDED, text);
-	addr_print_ip(&o->from, ip);
-	http_writer_field_str(w, "x-real-ip", ip);
-	(void)str_fmt(text, sizeof text, "%s portway", o->proto);
-	put_chain(w, m, HTTP_NAME_VIA, text);
+	put_once(w, m, HTTP_NAME_X_FORWARDED_PORT, port_of(m, digits));
+	put_chain(w, m, HTTP_NAME_FORWARDED,
+		(struct http_span[]){ text(v6 ? "for=\"[" : "for="), peer, text(v6 ? "]\";proto=" : ";proto="), proto,
+			text(";host=\""), host, text("\"") },
+		7);
+	put(w, HTTP_NAME_X_REAL_IP, text(client_text));
+	put_chain(w, m, HTTP_NAME_VIA, (struct http_span[]){ text(o->proto), text(" portway") }, 2);
 }
 
 /* Another protocol is asked for between these two as well. */
@@ -122,10 +152,10 @@ int message_request_write(const struct message_request *m, void *dst, size_t cap
 
 	http_writer_init(&w, dst, cap);
 	put_request_line(&w, m);
-	http_writer_field(&w, "host", host);
+	put(&w, HTTP_NAME_HOST, host);
 	edit_write_fields(m->edit, &w, h, WAY_OF_REQUEST);
 	put_way(&w, m, host);
-	http_writer_field_str(&w, "x-request-id", m->request_id);
+	put(&w, HTTP_NAME_X_REQUEST_ID, text(m->request_id));
 	edit_write_added(m->edit, &w);
 	if (h->upgrade)
 		put_upgrade(&w, h);
@@ -182,15 +212,20 @@ static void put_framing(struct http_writer *w, const struct message_answer *m, b
 static void put_status(struct http_writer *w, const struct answer *a)
 {
 	char reason[128];
-	struct http_span text;
+	struct http_span said;
 
 	if (a->head == NULL) {
 		http_writer_status(w, a->status, NULL);
 		return;
 	}
-	text = http_head_part(a->head, a->head->reason);
-	http_writer_status(
-		w, a->status, str_fmt(reason, sizeof reason, "%.*s", (int)text.n, text.p) == 0 ? reason : NULL);
+	said = http_head_part(a->head, a->head->reason);
+	if (said.n >= sizeof reason) {
+		http_writer_status(w, a->status, NULL);
+		return;
+	}
+	memcpy(reason, said.p, said.n);
+	reason[said.n] = '\0';
+	http_writer_status(w, a->status, reason);
 }
 
 int message_answer_write(const struct message_answer *m, void *dst, size_t cap, bool *chunked, bool *until_close)
@@ -205,9 +240,9 @@ int message_answer_write(const struct message_answer *m, void *dst, size_t cap, 
 	edit_write_added(a->edit, &w);
 	if (!a->interim) {
 		if (a->head != NULL)
-			http_writer_field_str(&w, "via", "1.1 portway");
+			put(&w, HTTP_NAME_VIA, text("1.1 portway"));
 		if (a->request_id != NULL)
-			http_writer_field_str(&w, "x-request-id", a->request_id);
+			put(&w, HTTP_NAME_X_REQUEST_ID, text(a->request_id));
 	}
 	put_framing(&w, m, chunked, until_close);
 	put_connection(&w, m, *until_close);

@@ -168,6 +168,43 @@ static void test_refused(void **state)
 	assert_int_equal(http_writer_done(&w), -1);
 }
 
+/* A value is looked at by sixteen bytes: every byte at every place of every short length. */
+static void test_every_byte_of_a_value(void **state)
+{
+	struct http_writer w;
+	uint8_t out[128];
+	char value[50];
+
+	(void)state;
+	for (size_t n = 1; n < sizeof value; n++)
+		for (size_t at = 0; at < n; at++)
+			for (unsigned byte = 0; byte < 256; byte++) {
+				const bool good = byte == '\t' || (byte >= 0x20 && byte != 0x7f);
+
+				memset(value, 'v', n);
+				value[at] = (char)byte;
+				http_writer_init(&w, out, sizeof out);
+				http_writer_field(&w, "X", (struct http_span){ value, n });
+				assert_true((http_writer_done(&w) > 0) == good);
+			}
+}
+
+static void test_known_names(void **state)
+{
+	const struct http_span parts[] = { span("a"), span(""), span(", b") };
+	struct http_writer w;
+	uint8_t out[64];
+
+	(void)state;
+	http_writer_init(&w, out, sizeof out);
+	http_writer_known(&w, HTTP_NAME_VIA, parts, ARRAY_LEN(parts));
+	http_writer_known(&w, HTTP_NAME_X_REAL_IP, NULL, 0);
+	assert_written(&w, "via: a, b\r\nx-real-ip: \r\n\r\n");
+	http_writer_init(&w, out, sizeof out);
+	http_writer_known(&w, HTTP_NAME_VIA, &(struct http_span){ "a\n", 2 }, 1);
+	assert_int_equal(http_writer_done(&w), -1);
+}
+
 static void test_no_room(void **state)
 {
 	struct http_writer w;
@@ -213,6 +250,8 @@ int main(void)
 		cmocka_unit_test(test_framing),
 		cmocka_unit_test(test_trailers),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_every_byte_of_a_value),
+		cmocka_unit_test(test_known_names),
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_chunk_heads),
 	};

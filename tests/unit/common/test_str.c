@@ -1,4 +1,5 @@
 /* str: copies that know where they cut, strict parsers, encodings. */
+#include "common/base/hex.h"
 #include "common/base/str.h"
 
 #include <setjmp.h>
@@ -253,11 +254,15 @@ static void test_hex(void **state)
 {
 	static const char *const bad[] = { "0", "0g", "zz", "0001020304" };
 	uint8_t bytes[4];
-	char text[9];
+	char text[9], digits[16];
 
 	(void)state;
 	str_hex(text, "\x00\x7f\x80\xff", 4);
 	assert_string_equal(text, "007f80ff");
+	hex_u64(digits, UINT64_C(0x0123456789abcdef));
+	assert_memory_equal(digits, "0123456789abcdef", 16);
+	hex_u64(digits, UINT64_C(0xfedcba98f0000009));
+	assert_memory_equal(digits, "fedcba98f0000009", 16);
 	assert_int_equal(str_unhex(bytes, 4, "007F80fF"), 4);
 	assert_memory_equal(bytes, "\x00\x7f\x80\xff", 4);
 	assert_int_equal(str_unhex(bytes, 4, ""), 0);

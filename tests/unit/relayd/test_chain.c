@@ -85,7 +85,8 @@ static void end(void)
 	const struct filter_outcome how = { .status = 200,
 		.backend = "bck_1",
 		.pool = "pol_1",
-		.upstream = "10.0.0.1:80",
+		.upstream = "10.0.0.1",
+		.upstream_port = 80,
 		.protocol = "HTTP/1.1",
 		.why = "",
 		.took_us = 5 };

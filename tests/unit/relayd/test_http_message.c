@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -87,6 +88,19 @@ static void a_request_from_a_trusted_proxy(void **state)
 	assert_non_null(strstr(text, "forwarded: for=192.0.2.7, for=10.0.0.1;"));
 	assert_non_null(strstr(text, "via: 2 edge, 1.1 portway\r\n"));
 	assert_non_null(strstr(text, "x-real-ip: 192.0.2.7\r\n"));
+}
+
+/* Who is trusted and has said much is not forgotten. */
+static void a_long_chain_from_a_trusted_proxy(void **state)
+{
+	char text[2200], want[2200], many[1600] = "";
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++)
+		(void)snprintf(many + strlen(many), sizeof many - strlen(many), "%s192.0.2.%u", i > 0 ? ", " : "", i);
+	(void)snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: %s\r\n\r\n", many);
+	(void)snprintf(want, sizeof want, "x-forwarded-for: %s, 10.0.0.1\r\n", many);
+	assert_non_null(strstr(request(text, "/", NULL, true), want));
 }
 
 static void what_frames_and_changes_protocols(void **state)
@@ -218,6 +232,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request),
 		cmocka_unit_test(a_request_from_a_trusted_proxy),
+		cmocka_unit_test(a_long_chain_from_a_trusted_proxy),
 		cmocka_unit_test(what_frames_and_changes_protocols),
 		cmocka_unit_test(an_edited_request),
 		cmocka_unit_test(an_edit_that_is_full_or_bad),
