@@ -1,9 +1,11 @@
 """Debian's pebble, a certificate authority for tests that speaks ACME, and its name server, which says what a test wants."""
 import contextlib
+import http.server
 import json
 import os
 import re
 import ssl
+import threading
 
 import requests
 import sites
@@ -72,6 +74,54 @@ class Pebble:
     def proofs(self):
         """How often it was told to look."""
         return self.count(r"Pulled a task from the Tasks queue")
+
+
+class Front:
+    """Stands before a pebble: a test sees each request, and may answer in the CA's place or do something before the answer goes back."""
+
+    def __init__(self, pebble):
+        self.pebble, self.before, self.after = pebble, None, None  # functions of the path
+        front = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def respond(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                answer = front.before(self.path) if front.before else None
+                if answer is None:
+                    got = requests.request(self.command, f"https://localhost:{pebble.port}{self.path}", data=body, verify=pebble.ca_file,
+                                           headers={**self.headers, "Accept-Encoding": "identity"}, timeout=30)
+                    answer = got.status_code, got.content, got.headers
+                    if front.after and got.ok:
+                        front.after(self.path)
+                status, content, headers = answer
+                self.send_response(status)
+                for name in ("Content-Type", "Replay-Nonce", "Location", "Retry-After", "Link"):
+                    if name in headers:
+                        self.send_header(name, headers[name])
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(content)
+            do_GET = do_HEAD = do_POST = respond
+
+            def log_message(self, *_):
+                pass
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *_: None  # whoever asked was killed
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*pebble.ca.issue("localhost").write(pebble.folder, "front"))
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.directory = f"https://localhost:{self.server.server_port}/dir"
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 def wait_valid(api, ident, seconds=40, **wanted):
