@@ -148,7 +148,7 @@ int certificate_take(struct certificate *c, const char *chain, const char *key, 
 		certificate_fini(c);
 		now.ocsp_until_ms = 0;
 		now.must_staple = info->must_staple;
-		now.ocsp_due_ms = 0;
+		now.ocsp_due_ms = info->ocsp_url[0] != '\0' ? 0 : CERTIFICATE_OCSP_NEVER_MS;
 		now.ocsp_failures = 0;
 		now.ocsp_error[0] = '\0';
 		(void)str_copy(now.ocsp_url, sizeof now.ocsp_url, info->ocsp_url);

@@ -23,8 +23,9 @@ struct buf;
 struct erasure;
 struct err;
 
-#define CERTIFICATE_NAME_MAX   64
-#define CERTIFICATE_NAMES_SIZE (CERT_NAMES_MAX * HOST_NAME_SIZE)
+#define CERTIFICATE_NAME_MAX      64
+#define CERTIFICATE_OCSP_NEVER_MS INT64_MAX /* it names nobody to ask */
+#define CERTIFICATE_NAMES_SIZE    (CERT_NAMES_MAX * HOST_NAME_SIZE)
 
 struct certificate {
 	char id[PROTO_ID_SIZE];

@@ -20,7 +20,6 @@
 #define CALL_MS      15000
 #define PAUSE_MS     INT64_C(60000) /* after the first failure; doubled each time */
 #define PAUSE_MAX_MS INT64_C(14400000)
-#define NEVER_MS     INT64_MAX
 #define SOONEST_MS   INT64_C(5000) /* between two, whatever a responder says */
 
 struct asking {
@@ -102,7 +101,7 @@ static int note(struct asking *a, struct err *e)
 	return store_write(a->certs->store, STORE_OPERATIONAL, work_note, a, e);
 }
 
-/* The first look at a certificate from before this was known, or at a new one: is there anybody to ask? */
+/* One from before this was known says only in its chain whether there is anybody to ask. */
 static int inspect(struct asking *a, struct err *e)
 {
 	struct site_cert_info *info = malloc(sizeof *info);
@@ -162,7 +161,7 @@ static int ask(struct asking *a, struct err *e)
 	if (inspect(a, e) != 0)
 		return -1;
 	if (a->c.ocsp_url[0] == '\0') {
-		a->c.ocsp_due_ms = NEVER_MS;
+		a->c.ocsp_due_ms = CERTIFICATE_OCSP_NEVER_MS;
 		return note(a, e);
 	}
 	if (fetch(a, &why) == 0) {
