@@ -45,6 +45,8 @@ struct back {
 
 /* One that waits, or a new one. NULL: no memory or descriptor. Failures are told later, never within this or go(). */
 struct back *back_start(struct http_desk *d, struct backend *backend, struct exchange *x);
+/* A new one in any case, for an exchange without a request (exchange_has_request()): when it is connected that is the end of it. */
+struct back *back_start_new(struct http_desk *d, struct backend *backend, struct exchange *x);
 
 /* ---- what a back calls (exchange.c) ---------------------------------------------------------------------------------- */
 struct exchange_sending {
@@ -52,6 +54,8 @@ struct exchange_sending {
 	struct http_asked asked; /* for the reader of the answer */
 	bool content, chunked;   /* some follows; of unknown length */
 };
+bool exchange_has_request(
+	const struct exchange *x); /* else it is told exchange_on_end() as soon as there is a connection */
 struct exchange_sending exchange_sending(const struct exchange *x);
 void exchange_on_sent(struct exchange *x); /* the head went out: content may follow; time runs for the answer */
 void exchange_on_room(struct exchange *x); /* content may be given (again) */

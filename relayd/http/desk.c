@@ -31,6 +31,7 @@ struct http_desk *desk_new(struct worker *w, const struct service_env *env, cons
 	list_init(&d->tls_gates);
 	list_init(&d->backs_all);
 	list_init(&d->mirrors);
+	list_init(&d->probes);
 	rand_bytes(&seed, sizeof seed);
 	rand_bytes(&d->id_prefix, sizeof d->id_prefix);
 	lb_rand_init(&d->rand, seed);

@@ -39,6 +39,8 @@ struct http_desk {
 	struct list tls_gates;   /* of clients, in their handshake */
 	struct list backs_all;
 	struct list mirrors; /* copies of requests */
+	struct list probes;  /* exchange_probe.h */
+	unsigned n_probes;
 	struct lb_rand rand;
 	uint64_t id_prefix, id_last; /* of requests */
 	bool closing;                /* connections end with the answer under way */

@@ -103,7 +103,7 @@ void exchange_count(const struct exchange *x, enum meter_counter c, uint64_t n)
 
 	if (x->route != NULL)
 		tally_count(x->route->tally, worker, c, n);
-	if (x->backend != NULL)
+	if (x->backend != NULL && !x->probing)
 		tally_count(x->backend->tally, worker, c, n);
 }
 

@@ -63,7 +63,7 @@ struct exchange_origin {
 	bool tls;
 	struct tls_session *session; /* NULL: in clear */
 	const char *proto;           /* "1.1", "2": for Via */
-	bool copy;                   /* of a request (mirror.h): no client waits for it, and it has no route */
+	bool copy; /* of a request (mirror.h), or a probe: no client waits for it, and it has no route */
 };
 
 /* NULL: out of memory. */

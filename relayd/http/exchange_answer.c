@@ -2,6 +2,7 @@
 #include "common/base/str.h"
 #include "relayd/conf/object.h"
 #include "relayd/http/exchange_inside.h"
+#include "relayd/http/exchange_probe.h"
 #include "relayd/lb/lb_sticky.h"
 
 #include <string.h>
@@ -193,6 +194,10 @@ static int recode(struct exchange *x, struct http_span p, bool last)
 
 void exchange_on_content(struct exchange *x, struct http_span p)
 {
+	if (x->probing) {
+		exchange_probe_content(x, p.n);
+		return;
+	}
 	exchange_spend(x, HTTP_ROUTE_OUT, p.n);
 	x->active_ns = exchange_worker(x)->now_ns;
 	if (!x->recoded)

@@ -60,6 +60,7 @@ struct exchange {
 	bool races;       /* a connection that was kept ended under it: sent again once */
 	bool to_http10;   /* the client does not know of 1xx and chunks */
 	bool expects;     /* waits for 100 */
+	bool probing;     /* exchange_probe.h: no client, no route; in_route is the desk's list of probes */
 	const struct upstream *tried[LB_TRIED_MAX];
 	char request_id[MESSAGE_REQUEST_ID];
 	/* state of the filters follows */

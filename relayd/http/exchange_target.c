@@ -1,5 +1,6 @@
 #include "relayd/conf/object.h"
 #include "relayd/http/exchange_inside.h"
+#include "relayd/http/exchange_probe.h"
 #include "relayd/lb/lb_outlier.h"
 #include "relayd/site/site_env.h"
 
@@ -133,6 +134,8 @@ void exchange_choose(struct exchange *x)
 	}
 	switch (pick_again(x, s, &up)) {
 	case LB_CHOSEN:
+		if (s->now->lb.conf.algorithm == &lb_adaptive_ai)
+			exchange_probe(x->desk, x->pool);
 		start(x, backend_of(up));
 		return;
 	case LB_FULL:
@@ -190,10 +193,8 @@ static void judge(struct exchange *x, bool failed)
 	if (s->now == NULL || x->backend->seats[exchange_worker(x)->index].left)
 		return;
 	lb_outlier_answer(&s->now->outlier, &x->backend->up, failed, now);
-	if (failed)
-		return;
-	upstream_observe(&x->backend->up, now - x->sent_ns, now);
-	lb_worker_probed(pool_lb(s, exchange_worker(x)->index), &x->backend->up, now - x->sent_ns, 0, now);
+	if (!failed)
+		upstream_observe(&x->backend->up, now - x->sent_ns, now);
 }
 
 /* ---- another attempt ------------------------------------------------------------------------------------------------ */
@@ -266,6 +267,10 @@ void exchange_on_failed(struct exchange *x, enum back_failure why)
 {
 	const struct failure *f = &failures[why];
 
+	if (x->probing) {
+		exchange_probe_failed(x, why == BACK_TIMED_OUT);
+		return;
+	}
 	if (lost_race(x, why)) {
 		x->races = true;
 		x->attempts--;
@@ -282,6 +287,11 @@ void exchange_on_failed(struct exchange *x, enum back_failure why)
 }
 
 /* ---- what the backend says ------------------------------------------------------------------------------------------ */
+
+bool exchange_has_request(const struct exchange *x)
+{
+	return x->head != NULL;
+}
 
 struct exchange_sending exchange_sending(const struct exchange *x)
 {
@@ -311,6 +321,10 @@ void exchange_on_head(struct exchange *x, const struct http_head *head)
 {
 	const bool final = head->status >= 200 || head->switches;
 
+	if (x->probing) {
+		exchange_probe_head(x, head);
+		return;
+	}
 	if (final) {
 		judge(x, head->status >= 500);
 		if (is_passing_failure(head->status) && may_try_again(x, ROUTE_RETRY_5XX, true)) {
@@ -326,6 +340,10 @@ void exchange_on_head(struct exchange *x, const struct http_head *head)
 
 void exchange_on_end(struct exchange *x, const struct http_head *trailers)
 {
+	if (x->probing) {
+		exchange_probe_end(x);
+		return;
+	}
 	if (x->response == ANSWER_RAW) { /* the way back has ended; the other one may go on */
 		x->origin.ops->end(x, NULL);
 		return;

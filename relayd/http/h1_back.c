@@ -234,6 +234,11 @@ void h1_back_on_connected(struct h1_back *b)
 
 	h1_back_move(b, H1_BACK_BUSY);
 	desk_count(b->desk, HTTP_COUNT_opened);
+	if (!exchange_has_request(x)) {
+		b->answered = true;
+		exchange_on_end(x, NULL);
+		return;
+	}
 	if (b->base.backend->dial.proxy_out != MAPPING_PROXY_NONE && b->base.backend->tls == NULL &&
 		h1_back_put_proxy_header(b) != 0) {
 		h1_back_fail(b, BACK_RESOURCE);
@@ -597,6 +602,16 @@ static struct h1_back *h1_back_new(struct http_desk *d, struct backend *to)
 	return b;
 }
 
+struct back *back_start_new(struct http_desk *d, struct backend *to, struct exchange *x)
+{
+	struct h1_back *b = h1_back_new(d, to);
+
+	if (b == NULL)
+		return NULL;
+	b->base.x = x;
+	return &b->base;
+}
+
 struct back *back_start(struct http_desk *d, struct backend *to, struct exchange *x)
 {
 	struct list *waiting = list_first(&to->seats[d->worker->index].idle);
@@ -611,9 +626,5 @@ struct back *back_start(struct http_desk *d, struct backend *to, struct exchange
 		desk_count(d, HTTP_COUNT_reused);
 		return &b->base;
 	}
-	b = h1_back_new(d, to);
-	if (b == NULL)
-		return NULL;
-	b->base.x = x;
-	return &b->base;
+	return back_start_new(d, to, x);
 }

@@ -7,6 +7,7 @@
 #include "relayd/conf/refusals.h"
 #include "relayd/conf/snapshot.h"
 #include "relayd/http/exchange.h"
+#include "relayd/http/exchange_probe.h"
 #include "relayd/http/filter.h"
 #include "relayd/http/h1_back.h"
 #include "relayd/http/mirror.h"
@@ -285,8 +286,10 @@ static void work_switch(struct worker *w, void *arg)
 {
 	struct http_service *s = arg;
 
-	LIST_FOREACH (it, &s->pools_todo)
+	LIST_FOREACH (it, &s->pools_todo) {
+		exchange_probes_cancel(s->desks[w->index], CONTAINER_OF(it, struct pool, todo));
 		pool_switch(CONTAINER_OF(it, struct pool, todo), w, close_idle);
+	}
 	LIST_FOREACH (it, &s->sites_todo)
 		switch_site(s, CONTAINER_OF(it, struct site, todo), w);
 	LIST_FOREACH (it, &s->routes_gone)

@@ -53,6 +53,8 @@ struct http_conf {
 	X(reused, "requests on a connection to a backend that was there already")     \
 	X(opened, "connections to backends")                                          \
 	X(backend_tls, "TLS handshakes with backends that failed")                    \
+	X(probes, "probes of backends, for adaptive_ai")                              \
+	X(probes_failed, "probes of backends without an answer")                      \
 	X(aborted, "answers that could not be finished")                              \
 	X(client_gone, "clients that went before their answer was done")              \
 	X(mirrored, "copies of requests sent to mirror pools")                        \

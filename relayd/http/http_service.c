@@ -5,6 +5,7 @@
 #include "common/base/str.h"
 #include "common/crypto/tls.h"
 #include "relayd/http/exchange.h"
+#include "relayd/http/exchange_probe.h"
 #include "relayd/http/h1_back.h"
 #include "relayd/http/h1_front.h"
 #include "relayd/http/h2_front.h"
@@ -91,6 +92,7 @@ static void work_cut(struct worker *w, void *arg)
 	struct list *first;
 
 	d->closing = true;
+	exchange_probes_cancel(d, NULL);
 	while ((first = list_first(&d->connections)) != NULL)
 		h1_front_close(h1_front_of(first), true);
 	while ((first = list_first(&d->h2_fronts)) != NULL)

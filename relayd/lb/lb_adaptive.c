@@ -2,13 +2,16 @@
 
 #include <string.h>
 
-#define PROBES_MAX  16
-#define PROBES_MIN  2 /* with fewer the choice is random_two's */
-#define AGE_NS      UINT64_C(1000000000)
-#define HOT         0.84 /* the quantile of requests in flight above which a target is hot (2^-0.25 in the paper) */
-#define REUSE_MAX   8
-#define REMOVE_EACH 2 /* one probe is dropped every so many choices, besides those that are used up */
-#define DELTA       1.0
+#define PROBES_MAX 16
+#define PROBES_MIN 2 /* with fewer the choice is random_two's */
+#define AGE_NS     UINT64_C(1000000000)
+#define GAP_NS     UINT64_C(1000000) /* between two probes of a worker: at most 1,000 a second */
+#define HOT \
+	0.75 /* the quantile of requests in flight above which a target is hot (the paper's is 2^-0.25, with more probes) */
+#define REUSE_MAX    8
+#define REMOVE_EACH  2 /* one probe is dropped for so many that were answered, besides those that are used up */
+#define DELTA        1.0
+#define PER_PROBE_OF 8 /* answers over which the choices for each are averaged */
 
 struct probe {
 	struct upstream *u;
@@ -21,24 +24,27 @@ struct adaptive {
 	struct probe probes[PROBES_MAX]; /* the oldest first */
 	unsigned n;
 	unsigned wanted;  /* probes to send */
-	unsigned choices; /* since one was dropped */
+	unsigned choices; /* since one was answered */
+	unsigned answers; /* since one was dropped */
+	bool full;        /* there are more targets than probes */
 	bool drop_worst;  /* next; else the oldest */
+	uint64_t gap_until_ns;
 	double threshold; /* of requests in flight, for weight: the quantile, followed step by step */
-	uint32_t uses;    /* of a new probe */
+	double uses;      /* of a new probe, if there is one for each choice */
+	double per_probe; /* choices for each that is answered, in the mean; 1 or more */
 	double mean_weight;
 };
 
 /*
  * How often a probe may be used so that the pool neither runs dry nor holds old news: (1 + delta) / ((1 - m/n) * probes -
- * removals), of the paper; with few targets the pool holds nearly all of them and the bound is REUSE_MAX.
+ * removals), of the paper, both for each choice; with few targets the pool holds nearly all of them and the bound is REUSE_MAX.
+ * Where there are fewer probes than choices, both rates are so much lower, and a probe is used so much more.
  */
-static uint32_t reuse(uint32_t n)
+static double reuse(uint32_t n)
 {
-	const double rate = (1 - (double)PROBES_MAX / MAX(n, 1)) * 1.0 - 1.0 / REMOVE_EACH;
+	const double rate = (1 - (double)PROBES_MAX / MAX(n, 1)) - 1.0 / REMOVE_EACH;
 
-	if (rate <= (1 + DELTA) / REUSE_MAX)
-		return REUSE_MAX;
-	return (uint32_t)((1 + DELTA) / rate);
+	return rate <= (1 + DELTA) / REUSE_MAX ? REUSE_MAX : (1 + DELTA) / rate;
 }
 
 static size_t adaptive_size(const struct lb_set *s)
@@ -55,6 +61,8 @@ static void adaptive_init(void *own, const struct lb_set *s, struct lb_rand *r)
 	memset(a, 0, sizeof *a);
 	a->wanted = MIN(s->n, PROBES_MAX);
 	a->uses = reuse(s->n);
+	a->per_probe = 1;
+	a->full = s->n > PROBES_MAX;
 	a->mean_weight = (double)s->weight / s->n;
 }
 
@@ -88,14 +96,17 @@ static void drop_old(struct adaptive *a, uint64_t now_ns)
 		drop(a, 0);
 }
 
-/* Only the news of bad targets would stay, as the good ones are used up: so the worst goes as well, by turns with the oldest. */
+/*
+ * Only the news of bad targets would stay, as the good ones are used up: so the worst goes as well, by turns with the oldest. Where there
+ * is room for news of all nothing has to go: each is replaced by its next one.
+ */
 static void drop_one(struct adaptive *a)
 {
 	unsigned worst = 0;
 
-	if (++a->choices < REMOVE_EACH || a->n == 0)
+	if (!a->full || ++a->answers < REMOVE_EACH || a->n == 0)
 		return;
-	a->choices = 0;
+	a->answers = 0;
 	if (a->drop_worst)
 		for (unsigned i = 1; i < a->n; i++)
 			if (better(a, &a->probes[worst], &a->probes[i]))
@@ -111,6 +122,7 @@ static struct upstream *adaptive_pick(const struct lb_set *s, void *own, const s
 	struct upstream *u;
 
 	a->wanted = MIN(a->wanted + 1, PROBES_MAX);
+	a->choices++;
 	drop_old(a, ask->now_ns);
 	for (unsigned i = 0; i < a->n; i++) {
 		if (!lb_usable(a->probes[i].u, ask))
@@ -122,9 +134,8 @@ static struct upstream *adaptive_pick(const struct lb_set *s, void *own, const s
 	if (usable < MIN(PROBES_MIN, s->n))
 		return lb_two_random.pick(s, NULL, ask);
 	u = a->probes[best].u;
-	if (--a->probes[best].uses == 0)
+	if (a->full && --a->probes[best].uses == 0)
 		drop(a, best);
-	drop_one(a);
 	return u;
 }
 
@@ -132,9 +143,10 @@ struct upstream *lb_adaptive_probe(const struct lb_set *s, void *own, const stru
 {
 	struct adaptive *a = own;
 
-	if (a->wanted == 0 || s->n == 0)
+	if (a->wanted == 0 || s->n == 0 || ask->now_ns < a->gap_until_ns)
 		return NULL;
 	a->wanted--;
+	a->gap_until_ns = ask->now_ns + GAP_NS;
 	for (unsigned tries = 0; tries < 4; tries++) {
 		struct upstream *u = lb_set_draw(s, ask->rand);
 
@@ -152,26 +164,54 @@ static void follow(struct adaptive *a, double seen)
 	a->threshold = MAX(0, a->threshold + (seen > a->threshold ? HOT : HOT - 1) * step);
 }
 
+static void forget(struct adaptive *a, const struct upstream *u)
+{
+	for (unsigned i = 0; i < a->n; i++)
+		if (a->probes[i].u == u) {
+			drop(a, i);
+			return;
+		}
+}
+
+void lb_adaptive_lost(void *own, const struct upstream *u)
+{
+	forget(own, u);
+}
+
+static void answered(struct adaptive *a)
+{
+	a->per_probe = MAX(1, a->per_probe + (a->choices - a->per_probe) / PER_PROBE_OF);
+	a->choices = 0;
+	drop_one(a);
+}
+
 /*
  * A probe is small: it tells how long one waits there, hardly how long the work takes. What requests took, as all workers saw
  * it, tells that, but fades for a target that nobody chooses. Together they are ahead of either (tests/unit/relayd/
  * test_lb_simulation.c: p99.9 halves).
  */
+static void put(struct adaptive *a, struct upstream *u, uint64_t latency_ns, uint32_t others, uint64_t now_ns)
+{
+	forget(a, u); /* newer news of the same one */
+	if (a->n == PROBES_MAX)
+		drop(a, 0);
+	latency_ns += upstream_latency(u, now_ns);
+	a->probes[a->n] = (struct probe){ u, latency_ns, now_ns, others, (uint32_t)(a->uses * a->per_probe) };
+	follow(a, crowd(a, &a->probes[a->n]));
+	a->n++;
+}
+
 void lb_adaptive_probed(void *own, struct upstream *u, uint64_t latency_ns, uint32_t others, uint64_t now_ns)
 {
 	struct adaptive *a = own;
 
-	for (unsigned i = 0; i < a->n; i++)
-		if (a->probes[i].u == u) { /* newer news of the same one */
-			drop(a, i);
-			break;
-		}
-	if (a->n == PROBES_MAX)
-		drop(a, 0);
-	latency_ns += upstream_latency(u, now_ns);
-	a->probes[a->n] = (struct probe){ u, latency_ns, now_ns, others, a->uses };
-	follow(a, crowd(a, &a->probes[a->n]));
-	a->n++;
+	answered(a);
+	put(a, u, latency_ns, others, now_ns);
+}
+
+void lb_adaptive_waits(void *own, struct upstream *u, uint64_t waited_ns, uint64_t now_ns)
+{
+	put(own, u, waited_ns, 0, now_ns);
 }
 
 const struct lb_algorithm lb_adaptive_ai = {

@@ -272,13 +272,37 @@ struct upstream *lb_worker_probe(struct lb_worker *w, uint64_t now_ns)
 	return lb_adaptive_probe(&w->pool->tiers[tier], w->own[tier], &ask);
 }
 
-void lb_worker_probed(struct lb_worker *w, struct upstream *u, uint64_t latency_ns, uint32_t others, uint64_t now_ns)
+/* What the worker keeps for the tier that u is in; NULL with other algorithms. */
+static void *own_of(const struct lb_worker *w, const struct upstream *u)
 {
 	const struct lb_pool *p = w->pool;
 
-	if (p->conf.algorithm != &lb_adaptive_ai)
-		return;
-	for (unsigned i = 0; i < p->n_tiers; i++)
+	for (unsigned i = 0; i < p->n_tiers && p->conf.algorithm == &lb_adaptive_ai; i++)
 		if (p->tiers[i].n > 0 && tier_of(p->tiers[i].ups[0]) == tier_of(u))
-			lb_adaptive_probed(w->own[i], u, latency_ns, others, now_ns);
+			return w->own[i];
+	return NULL;
+}
+
+void lb_worker_probed(struct lb_worker *w, struct upstream *u, uint64_t latency_ns, uint32_t others, uint64_t now_ns)
+{
+	void *own = own_of(w, u);
+
+	if (own != NULL)
+		lb_adaptive_probed(own, u, latency_ns, others, now_ns);
+}
+
+void lb_worker_waits(struct lb_worker *w, struct upstream *u, uint64_t waited_ns, uint64_t now_ns)
+{
+	void *own = own_of(w, u);
+
+	if (own != NULL)
+		lb_adaptive_waits(own, u, waited_ns, now_ns);
+}
+
+void lb_worker_lost(struct lb_worker *w, struct upstream *u)
+{
+	void *own = own_of(w, u);
+
+	if (own != NULL)
+		lb_adaptive_lost(own, u);
 }

@@ -65,5 +65,7 @@ bool lb_worker_take(struct lb_worker *w, struct lb_ask *ask, uint64_t key, struc
 /* For adaptive_ai (lb_adaptive.h), of the tier that takes most; NULL with other algorithms. */
 struct upstream *lb_worker_probe(struct lb_worker *w, uint64_t now_ns);
 void lb_worker_probed(struct lb_worker *w, struct upstream *u, uint64_t latency_ns, uint32_t others, uint64_t now_ns);
+void lb_worker_waits(struct lb_worker *w, struct upstream *u, uint64_t waited_ns, uint64_t now_ns);
+void lb_worker_lost(struct lb_worker *w, struct upstream *u);
 
 #endif

@@ -10,6 +10,7 @@
 #define PORTWAY_RELAYD_SITE_BACKEND_H
 
 #include "proto/mapping_conf.h"
+#include "relayd/lb/lb_adaptive.h"
 #include "relayd/lb/upstream.h"
 #include "relayd/port/target.h"
 #include "relayd/site/life.h"
@@ -25,7 +26,8 @@ struct backend_seat {
 	struct list idle; /* connections, the last one used first */
 	uint32_t n_idle;
 	uint32_t users; /* connections in all */
-	bool left;      /* the pool has it no more: nothing is kept for a next request */
+	struct lb_probing probing;
+	bool left; /* the pool has it no more: nothing is kept for a next request */
 	struct target target;
 };
 

@@ -1,4 +1,5 @@
 /* The balancing algorithms one by one, and tiers, panic, drains, places: what each promises, counted over many choices. */
+#include "relayd/lb/lb_adaptive.h"
 #include "relayd/lb/lb_pool.h"
 
 #include <setjmp.h>
@@ -361,24 +362,75 @@ static void test_adaptive(void **state)
 	teardown();
 }
 
-static void test_adaptive_probes(void **state)
+/* A fast one whose probe fails is chosen no more, and a crowd that others send there counts as our own. */
+static void test_adaptive_news(void **state)
 {
-	unsigned probes = 0;
-
 	(void)state;
 	setup_even("adaptive_ai", 10);
-	while (lb_worker_probe(&bench.worker, bench.now) != NULL)
-		probes++;
-	assert_int_equal(probes, 10);
+	for (unsigned i = 0; i < 10; i++)
+		lb_worker_probed(&bench.worker, &bench.ups[i], i == 4 ? 1000000 : 2000000 + i, 0, bench.now);
+	assert_int_equal(pick(0), 4);
+	upstream_release(&bench.ups[4]);
+	lb_worker_lost(&bench.worker, &bench.ups[4]);
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_not_equal(pick(0), 4);
+	lb_worker_probed(&bench.worker, &bench.ups[4], 1000000, 5000, bench.now);
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_not_equal(pick(0), 4);
+	teardown();
+}
+
+/* Probes that are wanted within two milliseconds; in all. */
+static unsigned probes_within_2ms(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i <= 20; i++, bench.now += 100000)
+		while (lb_worker_probe(&bench.worker, bench.now) != NULL)
+			n++;
+	return n;
+}
+
+static unsigned probes_wanted(void)
+{
+	unsigned n = 0;
+
+	for (bench.now += S; lb_worker_probe(&bench.worker, bench.now) != NULL; n++)
+		bench.now += 1000000;
+	return n;
+}
+
+/* As many as there were choices, and a few to begin with; never more than one in a millisecond. */
+static void test_adaptive_probes(void **state)
+{
+	(void)state;
+	setup_even("adaptive_ai", 10);
+	assert_int_equal(probes_within_2ms(), 3);
+	assert_int_equal(probes_wanted(), 7);
 	for (unsigned i = 0; i < 7; i++)
 		pick(0);
-	for (probes = 0; lb_worker_probe(&bench.worker, bench.now) != NULL;)
-		probes++;
-	assert_int_equal(probes, 7);
+	assert_int_equal(probes_wanted(), 7);
+	for (unsigned i = 0; i < 1000; i++)
+		pick(0);
+	assert_int_equal(probes_wanted(), 16);
 	teardown();
 	setup_even("random_two", 10);
 	assert_null(lb_worker_probe(&bench.worker, bench.now));
 	teardown();
+}
+
+/* One at a time to each target, and not at once again. */
+static void test_probing(void **state)
+{
+	struct lb_probing p = { .out = false };
+
+	(void)state;
+	assert_true(lb_probing_may(&p, 5));
+	p = (struct lb_probing){ true, S };
+	assert_false(lb_probing_may(&p, 9 * S));
+	p.out = false;
+	assert_false(lb_probing_may(&p, S + LB_PROBE_APART_NS - 1));
+	assert_true(lb_probing_may(&p, S + LB_PROBE_APART_NS));
 }
 
 static void test_slow_start(void **state)
@@ -559,6 +611,8 @@ int main(void)
 		cmocka_unit_test(test_peak_ewma),
 		cmocka_unit_test(test_adaptive),
 		cmocka_unit_test(test_adaptive_probes),
+		cmocka_unit_test(test_adaptive_news),
+		cmocka_unit_test(test_probing),
 		cmocka_unit_test(test_slow_start),
 		cmocka_unit_test(test_acquire),
 		cmocka_unit_test(test_reasons),

@@ -6,8 +6,9 @@
  * A target has SLOTS requests at work and the others in a queue. Work is exponential, 5 ms in the mean, four times that on the
  * slow ones; the stuttering one stands still for 300 ms every 2 s, as a collector of garbage does. All together do
  * about 14,700 a second; requests come at random, at a half and at three quarters of that. After a second a client has given up: an error. Probes are requests, too,
- * of a twentieth of the work.
+ * of a twentieth of the work, sent as relayd/http/exchange_probe.c sends them.
  */
+#include "relayd/lb/lb_adaptive.h"
 #include "relayd/lb/lb_pool.h"
 
 #include <math.h>
@@ -49,6 +50,7 @@ struct event {
 
 struct target {
 	struct upstream up;
+	struct lb_probing probing[WORKERS];
 	double slowness;
 	bool stutters;
 	int busy;
@@ -173,6 +175,22 @@ static void send_to(struct world *w, struct upstream *u, int worker, bool probe)
 
 /* ---- the relay ---- */
 
+static void probe(struct world *w, int worker)
+{
+	const uint64_t now = (uint64_t)w->now;
+	struct upstream *u = lb_worker_probe(&w->workers[worker], now);
+	struct lb_probing *p = u != NULL ? &CONTAINER_OF(u, struct target, up)->probing[worker] : NULL;
+
+	if (u == NULL)
+		return;
+	if (p->out)
+		lb_worker_waits(&w->workers[worker], u, now - p->sent_ns, now);
+	if (!lb_probing_may(p, now))
+		return;
+	*p = (struct lb_probing){ true, now };
+	send_to(w, u, worker, true);
+}
+
 static void on_arrival(struct world *w)
 {
 	const int worker = (int)lb_rand_below(&w->rand, WORKERS);
@@ -185,8 +203,7 @@ static void on_arrival(struct world *w)
 		send_to(w, u, worker, false);
 	else
 		w->refused++;
-	if ((u = lb_worker_probe(&w->workers[worker], (uint64_t)w->now)) != NULL)
-		send_to(w, u, worker, true);
+	probe(w, worker);
 }
 
 static void on_done(struct world *w, const struct job *job)
@@ -196,6 +213,7 @@ static void on_done(struct world *w, const struct job *job)
 
 	t->busy--;
 	if (job->probe) {
+		t->probing[job->worker].out = false;
 		lb_worker_probed(&w->workers[job->worker], &t->up, (uint64_t)latency, 0, (uint64_t)w->now);
 	} else {
 		upstream_observe(&t->up, (uint64_t)latency, (uint64_t)w->now);
