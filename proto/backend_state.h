@@ -25,7 +25,7 @@ enum backend_state_kind {
 	BACKEND_HEALTHY = 1,
 	BACKEND_UNHEALTHY = 2, /* its checks say so */
 	BACKEND_EJECTED = 3,   /* its answers say so */
-	BACKEND_UNKNOWN = 4,   /* no check has ended yet */
+	BACKEND_UNKNOWN = 4,   /* no check has ended yet, or there is none */
 };
 
 struct backend_state {

@@ -10,6 +10,7 @@
 #include "relayd/data_dir.h"
 #include "relayd/filter/access_log.h"
 #include "relayd/filter/chain.h"
+#include "relayd/health/health.h"
 #include "relayd/http/http_service.h"
 #include "relayd/http_setup.h"
 #include "relayd/limit/quotas.h"
@@ -239,6 +240,7 @@ static int start_forwarding(struct engine *g, const struct settings *s, struct e
 		.on_other_log = on_other_log,
 		.arg = g };
 
+	struct health_env health = { .worker = workers_at(g->workers, 0), .loop = g->loop };
 	struct spending_conf spending = { .quotas = g->quotas,
 		.refusals = g->refusals,
 		.boot = meter_boot(g->meter),
@@ -250,10 +252,12 @@ static int start_forwarding(struct engine *g, const struct settings *s, struct e
 		return err_set(e, ERR_NOMEM, NULL, "routes: out of memory");
 	g->health.hurry = on_backends;
 	g->health.arg = g;
-	if (make_filters(g, s, e) != 0 || start_agents(g, s, &env, e) != 0 || start_certs(g, &env, e) != 0 ||
-		make_fronts(g, s, &env, e) != 0 || services_init(&g->services, &env, e) != 0 ||
-		pool_watch_open(&g->health, &g->services, workers_at(g->workers, 0), g->loop, e) != 0 ||
-		workers_start(g->workers, e) != 0)
+	if (make_filters(g, s, e) != 0 || start_agents(g, s, &env, e) != 0)
+		return -1;
+	health.agents = g->agents;
+	if (start_certs(g, &env, e) != 0 || make_fronts(g, s, &env, e) != 0 ||
+		services_init(&g->services, &env, e) != 0 ||
+		pool_watch_open(&g->health, &g->services, &health, e) != 0 || workers_start(g->workers, e) != 0)
 		return -1;
 	if (running_new(&g->running, &conf, e) != 0)
 		return -1;
@@ -298,6 +302,7 @@ void engine_halt(struct engine *g)
 void engine_stop(struct engine *g)
 {
 	engine_halt(g);
+	pool_watch_halt(&g->health);
 	services_stop(&g->services);
 	pool_watch_close(&g->health);
 	spending_close(g->spending);

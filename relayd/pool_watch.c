@@ -63,7 +63,7 @@ static void on_ejected(void *arg, struct pool *pool, struct backend *b, enum lb_
 	refresh(p, pool);
 }
 
-int pool_watch_open(struct pool_watch *p, struct services *services, struct worker *w, uv_loop_t *loop, struct err *e)
+int pool_watch_open(struct pool_watch *p, struct services *services, const struct health_env *env, struct err *e)
 {
 	static const struct health_ops ops = { on_changed, on_hurry };
 	const struct http_observer observer = {
@@ -72,10 +72,16 @@ int pool_watch_open(struct pool_watch *p, struct services *services, struct work
 
 	const struct service *const http = services_find(services, HTTP_SERVICE_NAME);
 
-	if (health_new(&p->health, w, loop, &ops, p, e) != 0)
+	if (health_new(&p->health, env, &ops, p, e) != 0)
 		return -1;
 	http_service_observe(http->self, &observer);
 	return 0;
+}
+
+void pool_watch_halt(struct pool_watch *p)
+{
+	if (p->health != NULL)
+		health_halt(p->health);
 }
 
 void pool_watch_close(struct pool_watch *p)

@@ -10,13 +10,11 @@
 
 #include "common/base/macros.h"
 
-#include <uv.h>
-
 struct backend_states;
 struct err;
 struct health;
+struct health_env;
 struct services;
-struct worker;
 
 struct pool_watch {
 	struct health *health; /* NULL: not open */
@@ -26,7 +24,8 @@ struct pool_watch {
 
 /* hurry: something that controld should be told soon. */
 int pool_watch_open(
-	struct pool_watch *p, struct services *services, struct worker *w, uv_loop_t *loop, struct err *e) MUST_CHECK;
+	struct pool_watch *p, struct services *services, const struct health_env *env, struct err *e) MUST_CHECK;
+void pool_watch_halt(struct pool_watch *p); /* before the services are stopped */
 void pool_watch_close(struct pool_watch *p);
 /* For a report; see health_states(). */
 void pool_watch_states(struct pool_watch *p, struct backend_states *out);

@@ -93,7 +93,7 @@ static const struct schema_field backend_fields[] = {
 		.help = "host and port, as the relay (or the agent) dials it" },
 	WHOLE("client_id", 1, CLIENT_ID_MAX - 1, "the client whose agent dials it; null: the relays do"),
 	WHOLE("weight", 0, LB_BACKEND_WEIGHT_MAX, "share of the requests; 0: it drains; default 100"),
-	TEXT("status", ANSWER, 16, "healthy, unhealthy or unknown"),
+	TEXT("status", ANSWER, 16, "healthy, unhealthy, or unknown: not checked yet, or not at all"),
 	TEXT("region", NULLED, LB_BACKEND_REGION_SIZE - 1,
 		"relays of the same region come here first; null: near to all"),
 	{ .name = "backup", .type = SCHEMA_BOOL, .flags = NULLED, .help = "for when no other backend is up" },

@@ -55,6 +55,7 @@ struct room {
 
 struct health {
 	struct worker *worker;
+	struct agents *agents; /* NULL: this relay takes none */
 	struct health_ops ops;
 	void *arg;
 	pthread_mutex_t lock;
@@ -69,8 +70,7 @@ struct health {
 
 static bool is_checked(const struct patient *p)
 {
-	return p->how->type != POOL_CHECK_NONE &&
-	       p->conf->client[0] == '\0'; /* behind an agent: by its answers alone */
+	return p->how->type != POOL_CHECK_NONE;
 }
 
 static void turn(struct patient *p, bool known, const char *reason)
@@ -162,6 +162,9 @@ static void on_due(struct timer *t)
 	const struct probe_conf conf = { .how = p->how,
 		.host = p->conf->host,
 		.port = p->conf->port,
+		.agents = p->room->health->agents,
+		.client = p->conf->client,
+		.backend = p->conf->id,
 		.tls = tls_of(p),
 		.server_name = server_name(p),
 		.may = on_may,
@@ -183,12 +186,18 @@ static void on_start(struct task *t)
 			arm(&room->patients[i], rand_below(MIN(FIRST_MS, 1 + 10 * (uint64_t)room->n)));
 }
 
-static void room_free(struct room *room)
+static void rest(struct room *room)
 {
 	for (uint32_t i = 0; i < room->n; i++) {
 		wheel_disarm(&room->patients[i].timer);
 		probe_cancel(room->patients[i].probe);
+		room->patients[i].probe = NULL;
 	}
+}
+
+static void room_free(struct room *room)
+{
+	rest(room);
 	list_remove(&room->in);
 	list_remove(&room->start.link);
 	list_remove(&room->end.link);
@@ -423,7 +432,7 @@ static enum backend_state_kind state_of(const struct patient *p)
 		return BACKEND_UNHEALTHY;
 	if (p->ejected)
 		return BACKEND_EJECTED;
-	return is_checked(p) && p->verdict.is == VERDICT_UNKNOWN ? BACKEND_UNKNOWN : BACKEND_HEALTHY;
+	return p->verdict.is == VERDICT_UNKNOWN ? BACKEND_UNKNOWN : BACKEND_HEALTHY;
 }
 
 static void add_state(const struct patient *p, uint64_t now_ns, struct backend_states *out)
@@ -468,7 +477,7 @@ void health_states(struct health *h, struct backend_states *out)
 /* ---- life --------------------------------------------------------------------------------------------------------- */
 
 int health_new(
-	struct health **out, struct worker *w, uv_loop_t *loop, const struct health_ops *ops, void *arg, struct err *e)
+	struct health **out, const struct health_env *env, const struct health_ops *ops, void *arg, struct err *e)
 {
 	struct health *h = calloc(1, sizeof *h);
 
@@ -476,7 +485,7 @@ int health_new(
 		h->states = calloc(BACKEND_STATES_MAX, sizeof *h->states);
 		h->panics = calloc(POOL_PANICS_MAX, sizeof *h->panics);
 	}
-	if (h == NULL || h->states == NULL || h->panics == NULL || uv_async_init(loop, &h->async, on_async) != 0) {
+	if (h == NULL || h->states == NULL || h->panics == NULL || uv_async_init(env->loop, &h->async, on_async) != 0) {
 		if (h != NULL) {
 			free(h->states);
 			free(h->panics);
@@ -485,7 +494,8 @@ int health_new(
 		return err_set(e, ERR_NOMEM, NULL, "health: out of memory");
 	}
 	h->async.data = h;
-	h->worker = w;
+	h->worker = env->worker;
+	h->agents = env->agents;
 	h->ops = *ops;
 	h->arg = arg;
 	pthread_mutex_init(&h->lock, NULL);
@@ -506,13 +516,20 @@ static void on_closed(uv_handle_t *handle)
 	free(h);
 }
 
+void health_halt(struct health *h)
+{
+	worker_take_posted(h->worker); /* now all stand in `running` that were not at their end */
+	LIST_FOREACH (it, &h->running)
+		rest(CONTAINER_OF(it, struct room, in));
+}
+
 void health_close(struct health *h)
 {
 	struct list *first;
 
 	if (h == NULL)
 		return;
-	worker_take_posted(h->worker); /* now all stand in `running` that were not at their end */
+	health_halt(h);
 	while ((first = list_first(&h->running)) != NULL)
 		room_free(CONTAINER_OF(first, struct room, in));
 	worker_bury_all(h->worker);

@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+struct agents;
 struct err;
 struct health;
 struct object;
@@ -31,8 +32,16 @@ struct health_ops { /* on the control thread */
 	void (*hurry)(void *arg);
 };
 
-int health_new(struct health **out, struct worker *w, uv_loop_t *loop, const struct health_ops *ops, void *arg,
+struct health_env { /* borrowed, until it is closed */
+	struct worker *worker;
+	uv_loop_t *loop;
+	struct agents *agents; /* who dial some of the backends; NULL: this relay takes none */
+};
+
+int health_new(struct health **out, const struct health_env *env, const struct health_ops *ops, void *arg,
 	struct err *e) MUST_CHECK;
+/* No more checks, as what they go by ends: after the workers were joined, before the agents' service is stopped. */
+void health_halt(struct health *h);
 void health_close(struct health *h); /* NULL is fine */
 
 /*

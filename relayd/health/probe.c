@@ -6,9 +6,11 @@
 #include "common/http/http_check.h"
 #include "common/uv/connector.h"
 #include "common/uv/fd_budget.h"
+#include "common/uv/side.h"
 #include "common/uv/sys.h"
 #include "common/uv/worker.h"
 #include "proto/pool_conf.h"
+#include "relayd/health/agent_way.h"
 #include "relayd/health/grpc_check.h"
 
 #include <errno.h>
@@ -28,8 +30,9 @@ struct probe {
 	struct worker *worker;
 	struct probe_conf conf;
 	enum probe_state state;
-	struct connector *connector; /* NULL: connected */
-	struct io io;
+	struct connector *connector; /* NULL: connected, or an agent does it */
+	struct agent_way way;
+	struct side side; /* a socket, or a stream of an agent */
 	struct tls_session *tls;
 	struct timer timer;
 	struct task grave;
@@ -40,6 +43,11 @@ struct probe {
 	uint64_t began_ns, asked_ns;
 	struct probe_result result;
 };
+
+static bool is_agents(const struct probe *p)
+{
+	return p->conf.client != NULL && p->conf.client[0] != '\0';
+}
 
 /* ---- the end ---- */
 
@@ -60,9 +68,11 @@ void probe_cancel(struct probe *p)
 		return;
 	p->state = PROBE_OVER;
 	connector_cancel(p->connector);
+	agent_way_fini(&p->way);
 	wheel_disarm(&p->timer);
-	io_close(&p->io);
-	fd_budget_give(p->worker->fds, 1);
+	side_close(&p->side, false);
+	if (!is_agents(p))
+		fd_budget_give(p->worker->fds, 1);
 	worker_bury(p->worker, &p->grave);
 }
 
@@ -78,16 +88,39 @@ static void probe_end(struct probe *p, const struct err *why)
 	p->conf.on_done(p->conf.arg, &p->result);
 }
 
+/* ---- bytes of the socket or the stream: as agent_way_read(), with errno ---- */
+
+static ssize_t raw_send(struct probe *p, const void *from, size_t n)
+{
+	ssize_t r;
+
+	if (p->side.ops != NULL) {
+		errno = EPIPE;
+		return agent_way_write(&p->way, from, n);
+	}
+	r = sys_send(p->side.io.fd, from, n, MSG_NOSIGNAL);
+	return r >= 0 ? r : errno == EAGAIN ? -1 : -2;
+}
+
+static ssize_t raw_receive(struct probe *p, void *to, size_t n)
+{
+	ssize_t r;
+
+	if (p->side.ops != NULL)
+		return agent_way_read(&p->way, to, n);
+	r = sys_recv(p->side.io.fd, to, n, 0);
+	return r >= 0 ? r : errno == EAGAIN ? -1 : -2;
+}
+
 /* ---- bytes, in clear or not: a number, 0 at the end, -1 for later, -2 and *e ---- */
 
 static ssize_t send_some(struct probe *p, const void *from, size_t n, struct err *e)
 {
-	const ssize_t r =
-		p->tls != NULL ? tls_session_write(p->tls, from, n) : sys_send(p->io.fd, from, n, MSG_NOSIGNAL);
+	const ssize_t r = p->tls != NULL ? tls_session_write(p->tls, from, n) : raw_send(p, from, n);
 
 	if (r > 0)
 		return r;
-	if (p->tls != NULL ? r == TLS_AGAIN : errno == EAGAIN)
+	if (p->tls != NULL ? r == TLS_AGAIN : r != -2)
 		return -1;
 	if (p->tls != NULL)
 		err_set(e, ERR_UNAVAILABLE, NULL, "TLS: %s", r == TLS_CLOSED ? "closed" : tls_session_reason(p->tls));
@@ -98,13 +131,13 @@ static ssize_t send_some(struct probe *p, const void *from, size_t n, struct err
 
 static ssize_t receive_some(struct probe *p, void *to, size_t n, struct err *e)
 {
-	const ssize_t r = p->tls != NULL ? tls_session_read(p->tls, to, n) : sys_recv(p->io.fd, to, n, 0);
+	const ssize_t r = p->tls != NULL ? tls_session_read(p->tls, to, n) : raw_receive(p, to, n);
 
 	if (r > 0 || (p->tls == NULL && r == 0))
 		return r;
 	if (p->tls != NULL && r == TLS_CLOSED)
 		return 0;
-	if (p->tls != NULL ? r == TLS_AGAIN : errno == EAGAIN)
+	if (p->tls != NULL ? r == TLS_AGAIN : r == -1)
 		return -1;
 	if (p->tls != NULL)
 		err_set(e, ERR_UNAVAILABLE, NULL, "TLS: %s", tls_session_reason(p->tls));
@@ -115,18 +148,16 @@ static ssize_t receive_some(struct probe *p, void *to, size_t n, struct err *e)
 
 static ssize_t on_tls_send(void *arg, const void *p, size_t n)
 {
-	const struct probe *to = arg;
-	const ssize_t r = sys_send(to->io.fd, p, n, MSG_NOSIGNAL);
+	const ssize_t r = raw_send(arg, p, n);
 
-	return r >= 0 ? r : errno == EAGAIN ? TLS_AGAIN : TLS_FAILED;
+	return r >= 0 ? r : r == -1 ? TLS_AGAIN : TLS_FAILED;
 }
 
 static ssize_t on_tls_receive(void *arg, void *p, size_t n)
 {
-	const struct probe *from = arg;
-	const ssize_t r = sys_recv(from->io.fd, p, n, 0);
+	const ssize_t r = raw_receive(arg, p, n);
 
-	return r > 0 ? r : r == 0 ? TLS_CLOSED : errno == EAGAIN ? TLS_AGAIN : TLS_FAILED;
+	return r > 0 ? r : r == 0 ? TLS_CLOSED : r == -1 ? TLS_AGAIN : TLS_FAILED;
 }
 
 /* ---- steps: 1: the next one, or it works; 0: later; -1 and *e ---- */
@@ -237,18 +268,6 @@ static int step(struct probe *p, struct err *e)
 	return is_grpc(p) ? read_grpc(p, e) : read_answer(p, e);
 }
 
-static void on_socket(struct io *io, uint32_t events)
-{
-	struct probe *p = CONTAINER_OF(io, struct probe, io);
-	struct err e = { .code = ERR_NONE };
-	int r;
-
-	(void)events;
-	r = step(p, &e);
-	if (r != 0)
-		probe_end(p, r > 0 ? NULL : &e);
-}
-
 /* ---- the way there ---- */
 
 static void on_due(struct timer *t)
@@ -260,11 +279,13 @@ static void on_due(struct timer *t)
 	struct probe *p = CONTAINER_OF(t, struct probe, timer);
 	struct err e = { .code = ERR_NONE };
 
-	err_set(&e, ERR_TIMEOUT, NULL, "%s within %u ms", where[p->state], (unsigned)p->conf.how->timeout_ms);
+	err_set(&e, ERR_TIMEOUT, NULL, "%s within %u ms",
+		is_agents(p) && !side_is_open(&p->side) ? "no agent of its client is here" : where[p->state],
+		(unsigned)p->conf.how->timeout_ms);
 	probe_end(p, &e);
 }
 
-/* 0: there is more to do than to connect; 1: it works; -1 and *e. */
+/* 0: there is more to do than to connect; 1: it works; -1 and *e. A socket is watched from then on; a stream tells of itself. */
 static int begin(struct probe *p, struct err *e)
 {
 	const struct tls_io io = { .send = on_tls_send, .recv = on_tls_receive, .arg = p };
@@ -283,9 +304,42 @@ static int begin(struct probe *p, struct err *e)
 		if (ask(p, e) < 0)
 			return -1;
 	}
-	if (io_add(p->worker, &p->io, IO_STREAM) != 0)
+	if (p->side.ops == NULL && io_add(p->worker, &p->side.io, IO_STREAM) != 0)
 		return err_set_sys(e, ERR_NOMEM, errno, "the relay cannot watch the check's connection");
 	return 0;
+}
+
+static int hear(struct probe *p, uint32_t events, struct err *e)
+{
+	int r;
+
+	if (p->state == PROBE_CONNECTING) {
+		r = agent_way_hear(&p->way, events, e);
+		if (r == 1) {
+			p->result.connect_ns = MAX(1, clock_mono_ns() - p->began_ns);
+			r = begin(p, e);
+		}
+		if (r != 0 || p->state == PROBE_CONNECTING)
+			return r;
+	} else if (p->side.ops != NULL) {
+		side_hear(&p->side, p->worker, events);
+		if (events & EPOLLERR)
+			return err_set(e, ERR_UNAVAILABLE, NULL, "its agent ended the connection");
+	}
+	return step(p, e);
+}
+
+static void on_event(struct io *io, uint32_t events)
+{
+	struct probe *p = CONTAINER_OF(io, struct probe, side.io);
+	struct err e = { .code = ERR_NONE };
+	int r;
+
+	if (p->state == PROBE_OVER)
+		return;
+	r = hear(p, events, &e);
+	if (r != 0)
+		probe_end(p, r > 0 ? NULL : &e);
 }
 
 static void on_connected(void *arg, int fd, const struct addr *to, const struct err *why)
@@ -301,10 +355,20 @@ static void on_connected(void *arg, int fd, const struct addr *to, const struct 
 		return;
 	}
 	p->result.connect_ns = MAX(1, clock_mono_ns() - p->began_ns);
-	io_init(&p->io, on_socket, fd);
+	side_init(&p->side, on_event, fd);
 	r = begin(p, &e);
 	if (r != 0)
 		probe_end(p, r > 0 ? NULL : &e);
+}
+
+/* Its agents are found in a turn of its own: nothing is told within probe_start(). */
+static void on_find(struct task *t)
+{
+	struct probe *p = CONTAINER_OF(t, struct probe, way.task);
+	struct err e = { .code = ERR_NONE };
+
+	if (p->state == PROBE_CONNECTING && agent_way_find(&p->way, &e) != 0)
+		probe_end(p, &e);
 }
 
 static bool on_may(const struct addr *to, void *arg)
@@ -314,9 +378,23 @@ static bool on_may(const struct addr *to, void *arg)
 	return p->conf.may == NULL || p->conf.may(to, p->conf.arg);
 }
 
-struct probe *probe_start(struct worker *w, const struct probe_conf *conf)
+static int start_agents(struct probe *p)
 {
-	struct probe *p = calloc(1, sizeof *p);
+	p->way = (struct agent_way){ .worker = p->worker,
+		.agents = p->conf.agents,
+		.client = p->conf.client,
+		.backend = p->conf.backend,
+		.host = p->conf.host,
+		.port = p->conf.how->port != 0 ? p->conf.how->port : p->conf.port,
+		.side = &p->side };
+	task_init(&p->way.task, on_find);
+	worker_finish(p->worker, &p->way.task);
+	return 0;
+}
+
+static int start_socket(struct probe *p)
+{
+	const struct probe_conf *conf = &p->conf;
 	const struct connector_conf way = { .host = conf->host,
 		.port = conf->how->port != 0 ? conf->how->port : conf->port,
 		.type = SOCK_STREAM,
@@ -326,21 +404,31 @@ struct probe *probe_start(struct worker *w, const struct probe_conf *conf)
 		.on_done = on_connected,
 		.arg = p };
 
-	if (p == NULL || !fd_budget_take(w->fds, 1, FD_FOR_SESSIONS)) {
-		free(p);
+	if (!fd_budget_take(p->worker->fds, 1, FD_FOR_SESSIONS))
+		return -1;
+	p->connector = connector_start(p->worker, &way);
+	if (p->connector != NULL)
+		return 0;
+	fd_budget_give(p->worker->fds, 1);
+	return -1;
+}
+
+struct probe *probe_start(struct worker *w, const struct probe_conf *conf)
+{
+	struct probe *p = calloc(1, sizeof *p);
+
+	if (p == NULL)
 		return NULL;
-	}
 	p->worker = w;
 	p->conf = *conf;
 	p->began_ns = clock_mono_ns();
-	io_init(&p->io, on_socket, -1);
+	side_init(&p->side, on_event, -1);
+	task_init(&p->way.task, on_find);
 	timer_init(&p->timer, on_due);
 	task_init(&p->grave, on_buried);
 	buf_init(&p->request, 4096);
-	p->connector = connector_start(w, &way);
-	if (p->connector == NULL) {
+	if ((is_agents(p) ? start_agents(p) : start_socket(p)) != 0) {
 		free(p);
-		fd_budget_give(w->fds, 1);
 		return NULL;
 	}
 	wheel_arm(&w->wheel, &p->timer, w->now_ns + conf->how->timeout_ms * UINT64_C(1000000));

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct addr;
+struct agents;
 struct err;
 struct pool_health;
 struct probe;
@@ -30,8 +31,11 @@ struct probe_conf {
 	const struct pool_health *how; /* borrowed until it ends, as the others */
 	const char *host;
 	uint16_t port;
-	struct tls_ctx *tls;                           /* NULL: in clear */
-	const char *server_name;                       /* TLS: the name to ask for, and to check where tls verifies */
+	struct agents *agents;   /* with a client: whose agent dials it. NULL: this relay takes none */
+	const char *client;      /* NULL, "": the relay dials it */
+	const char *backend;     /* with a client: its id, by which agents know how they stand with it */
+	struct tls_ctx *tls;     /* NULL: in clear */
+	const char *server_name; /* TLS: the name to ask for, and to check where tls verifies */
 	bool (*may)(const struct addr *to, void *arg); /* asked of each address */
 	void (*on_done)(void *arg, const struct probe_result *r);
 	void *arg;

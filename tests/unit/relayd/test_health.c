@@ -138,7 +138,9 @@ static int set_up(void **state)
 	uv_timer_start(&w->tick, on_tick, 20, 20);
 	fd_budget_init(&w->fds, 1000);
 	assert_int_equal(workers_new(&w->workers, 2, &w->fds, NULL), 0);
-	assert_int_equal(health_new(&w->health, workers_at(w->workers, 0), &w->loop, &ops, w, NULL), 0);
+	assert_int_equal(health_new(&w->health, &(struct health_env){ workers_at(w->workers, 0), &w->loop, NULL }, &ops,
+				 w, NULL),
+		0);
 	assert_int_equal(workers_start(w->workers, NULL), 0);
 	for (unsigned i = 0; i < N_MAX; i++) {
 		w->ups[i] = aligned_alloc(64, sizeof *w->ups[i]);
@@ -347,14 +349,14 @@ static void test_ejected_and_panic(void **state)
 	struct backend_states s;
 
 	pool_set(w, &health, ports, 2, true);
-	assert_null(told(w, "b0"));
+	assert_int_equal(told(w, "b0")->state, BACKEND_UNKNOWN); /* nobody checks it */
 	health_ejected(w->health, "p", "b1", true, "5 failures in a row");
 	assert_int_equal(told(w, "b1")->state, BACKEND_EJECTED);
 	assert_string_equal(told(w, "b1")->reason, "5 failures in a row");
 	pool_set(w, &health, ports, 2, true);
 	assert_int_equal(told(w, "b1")->state, BACKEND_EJECTED);
 	health_ejected(w->health, "p", "b1", false, "its time is over");
-	assert_int_equal(told(w, "b1")->state, BACKEND_HEALTHY);
+	assert_int_equal(told(w, "b1")->state, BACKEND_UNKNOWN);
 	assert_int_equal(told(w, "b1")->flaps, 2);
 	health_ejected(w->health, "p", "nobody", true, "");
 	health_ejected(w->health, "none", "b1", true, "");
