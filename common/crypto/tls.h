@@ -74,6 +74,7 @@ void tls_session_shutdown(struct tls_session *s); /* sends close_notify if the h
 int tls_session_peer(struct tls_session *s, struct cert_info *out);
 /* What was agreed on by ALPN (RFC 7301); *n is 0: nothing. Borrowed. */
 const char *tls_session_alpn(const struct tls_session *s, size_t *n);
+const char *tls_session_version(const struct tls_session *s); /* "TLSv1.3" */
 /* Bytes that only the two ends of this session can know (RFC 8446 section 7.5), for a use that the label names. */
 int tls_session_export(struct tls_session *s, const char *label, uint8_t *out, size_t n) MUST_CHECK;
 /* The peer does not trust the CA of our certificate; known with the first read of a client. */

@@ -126,6 +126,11 @@ int tls_session_expect(struct tls_session *s, const char *server_name)
 	return ok ? 0 : -1;
 }
 
+const char *tls_session_version(const struct tls_session *s)
+{
+	return SSL_get_version(s->ssl);
+}
+
 const char *tls_session_alpn(const struct tls_session *s, size_t *n)
 {
 	const unsigned char *p;

@@ -76,6 +76,8 @@ static void put_answer(struct buf *b, const struct access_line *l)
 	jsonw_uint(b, "bytes_in", l->bytes_in);
 	jsonw_uint(b, "bytes_out", l->bytes_out);
 	put_ms(b, "duration_ms", l->duration_ns);
+	put_ms(b, "queue_ms", l->queue_ns);
+	put_ms(b, "connect_ms", l->connect_ns);
 	put_ms(b, "first_byte_ms", l->first_byte_ns);
 	if (l->attempts > 0)
 		jsonw_uint(b, "attempts", l->attempts);

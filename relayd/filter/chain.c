@@ -127,7 +127,7 @@ static struct filter_view view_of(const struct filter_request *r)
 		.path = r->head != NULL ? r->path : s->path,
 		.query = r->head != NULL ? http_head_part(r->head, r->head->query) : s->query,
 		.client = r->client,
-		.route = route->id,
+		.route = route != NULL ? route->id : "",
 		.tls = r->tls,
 		.origin = s->origin,
 		.takes_gzip = s->takes_gzip,
@@ -173,6 +173,11 @@ static void on_begin(const struct filter_request *r)
 	const struct filter_view v = view_of(r);
 
 	s->began_ms = clock_wall_ms();
+	if (route == NULL) {
+		if (c->log != NULL)
+			keep_for_log(s, &v);
+		return;
+	}
 	s->kept = kept_take(&route->wanted, &v);
 	s->likes = (uint8_t)error_page_likes(r->head);
 	if (route->conf->gzip.on)
@@ -347,7 +352,8 @@ static void write_line(struct chain *c, const struct filter_request *r, const st
 	const struct chain_request *s = r->state;
 	struct buf *b = &c->lanes[r->worker->index].line;
 	char upstream[UPSTREAM_SIZE] = "";
-	const struct access_line line = { .wall_ms = s->began_ms,
+	const struct access_line line = { /* of one that was no request nothing was begun */
+		.wall_ms = s->began_ms != 0 ? s->began_ms : clock_wall_ms() - (int64_t)(how->took_us / 1000),
 		.request_id = r->request_id.p,
 		.trace = s->trace,
 		.client = r->client,
@@ -359,7 +365,8 @@ static void write_line(struct chain *c, const struct filter_request *r, const st
 		.user_agent = s->user_agent,
 		.tls = r->tls,
 		.protocol = how->protocol,
-		.route = route->id,
+		.tls_version = how->tls_version,
+		.route = route != NULL ? route->id : NULL,
 		.pool = how->pool,
 		.backend = how->backend,
 		.upstream = upstream,
@@ -368,10 +375,13 @@ static void write_line(struct chain *c, const struct filter_request *r, const st
 		.bytes_in = how->bytes_in,
 		.bytes_out = how->bytes_out,
 		.duration_ns = ns_of(how->took_us),
+		.queue_ns = how->pool[0] != '\0' ? ns_of(how->queue_us) : UINT64_MAX,
+		.connect_ns = ns_of(how->connect_us),
 		.first_byte_ns = how->backend_us != 0 ? ns_of(how->backend_us) : UINT64_MAX,
 		.attempts = how->attempts,
 		.aborted = how->aborted,
-		.error = how->why };
+		.error = how->why
+	};
 
 	if (how->upstream[0] != '\0')
 		(void)str_fmt(upstream, sizeof upstream, "%s:%u", how->upstream, (unsigned)how->upstream_port);
@@ -394,7 +404,7 @@ static void on_end(const struct filter_request *r, const struct filter_outcome *
 	}
 	kept_free(s->kept);
 	s->kept = NULL;
-	if (c->log != NULL && route->conf->access_log)
+	if (c->log != NULL && (route == NULL || route->conf->access_log))
 		write_line(c, r, how);
 }
 

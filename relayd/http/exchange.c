@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/sm.h"
 #include "common/base/str.h"
+#include "common/crypto/tls.h"
 #include "relayd/conf/object.h"
 #include "relayd/http/exchange_inside.h"
 #include "relayd/http/mirror.h"
@@ -252,6 +253,7 @@ struct exchange *exchange_open(struct http_desk *d, const struct exchange_origin
 	x->id = worker_next_id(d->worker);
 	x->began_ns = x->active_ns = d->worker->now_ns;
 	x->total_due_ns = UINT64_MAX;
+	x->connect_ns = UINT64_MAX;
 	list_init(&x->in_route);
 	list_init(&x->waiter.node);
 	timer_init(&x->timer, on_due);
@@ -274,15 +276,26 @@ static void tell_filters(struct exchange *x)
 		.backend = x->backend != NULL ? backend_id(x->backend) : "",
 		.upstream = x->backend != NULL ? x->backend->conf->host : "",
 		.upstream_port = x->backend != NULL ? x->backend->conf->port : 0,
-		.protocol = x->to_http10 ? "HTTP/1.0" : "HTTP/1.1",
+		.protocol = str_eq(x->origin.proto, "2") ? "HTTP/2"
+		            : x->to_http10               ? "HTTP/1.0"
+		                                         : "HTTP/1.1",
+		.tls_version = x->origin.session != NULL ? tls_session_version(x->origin.session) : NULL,
 		.why = x->why,
 		.bytes_in = x->bytes_in,
 		.bytes_out = x->bytes_out,
 		.took_us = (clock_mono_ns() - x->began_ns) / 1000,
 		.backend_us = x->backend_us,
+		.queue_us = x->waited_ns / 1000,
+		.connect_us = x->connect_ns != UINT64_MAX ? x->connect_ns / 1000 : UINT64_MAX,
 	};
 
 	x->desk->filters->end(&view, &how);
+}
+
+/* Answered without a route: no filter has seen more of it than its begin. */
+static bool is_stray(const struct exchange *x)
+{
+	return x->route == NULL && x->status != 0 && !x->origin.copy && x->desk->filters != NULL;
 }
 
 void exchange_close(struct exchange *x)
@@ -294,7 +307,7 @@ void exchange_close(struct exchange *x)
 	x->closed = true;
 	if (x->response != ANSWER_DONE && x->response != ANSWER_FAILED)
 		exchange_note(x, HTTP_COUNT_client_gone);
-	if (x->filtered)
+	if (x->filtered || is_stray(x))
 		tell_filters(x);
 	exchange_leave_back(x);
 	block_put(&d->blocks, x->head);

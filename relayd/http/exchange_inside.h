@@ -37,6 +37,8 @@ struct exchange {
 	struct timer pace; /* armed: content waits for the route's bandwidth */
 	struct task grave;
 	uint64_t id, began_ns, sent_ns, active_ns, total_due_ns;
+	uint64_t queued_ns, waited_ns;   /* since when it waits for a place; how long it did */
+	uint64_t started_ns, connect_ns; /* the attempt; until it had a connection, UINT64_MAX: it had none */
 	uint64_t bytes_in, bytes_out, backend_us;
 	uint64_t sticky_key;
 	const char *why; /* of an own answer or an abort; "" */

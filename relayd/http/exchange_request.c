@@ -88,7 +88,8 @@ struct filter_request exchange_filter_view(struct exchange *x, const struct http
 		.host = "",
 		.request_id = { x->request_id, strlen(x->request_id) },
 		.tls = x->origin.tls,
-		.route = x->route->filters,
+		.why = x->why,
+		.route = x->route != NULL ? x->route->filters : NULL,
 		.state = exchange_filter_state(x),
 	};
 }
@@ -171,10 +172,10 @@ static void begin_filters(struct exchange *x, const struct http_head *h, const c
 {
 	struct filter_request view;
 
-	if (x->desk->filters == NULL || x->route->filters == NULL)
+	if (x->desk->filters == NULL || (x->route != NULL && x->route->filters == NULL))
 		return;
 	view = view_of(x, h, host, path);
-	x->filtered = true;
+	x->filtered = x->route != NULL;
 	x->desk->filters->begin(&view);
 }
 
@@ -286,7 +287,7 @@ static void take_facts(struct exchange *x, const struct http_head *h)
 }
 
 /* A CA that asks whether this host is served here (RFC 8555 section 8.3), in clear and before any route. */
-static bool is_challenge(struct exchange *x, const char *host, struct http_span path)
+static bool is_challenge(struct exchange *x, const struct http_head *h, const char *host, struct http_span path)
 {
 	static const char prefix[] = "/.well-known/acme-challenge/";
 	const size_t n = sizeof prefix - 1;
@@ -299,6 +300,7 @@ static bool is_challenge(struct exchange *x, const char *host, struct http_span 
 	answer = certs_answer(d->certs, d->worker, host, path.p + n, path.n - n, clock_wall_ms());
 	if (answer == NULL)
 		return false;
+	begin_filters(x, h, host, path);
 	edit_reset(e);
 	e->status = 200;
 	e->body = edit_keep(e, answer, strlen(answer));
@@ -321,10 +323,11 @@ void exchange_request(struct exchange *x, const struct site_seat *where, const c
 		exchange_answer_own(x, 400, "the path cannot be understood in one way only");
 		return;
 	}
-	if (is_challenge(x, host, path))
+	if (is_challenge(x, h, host, path))
 		return;
 	r = where != NULL ? site_find(where, x->origin.tls ? SITE_TLS : SITE_CLEAR, path, h) : NULL;
 	if (r == NULL) {
+		begin_filters(x, h, host, path);
 		exchange_note(x, HTTP_COUNT_no_route);
 		exchange_answer_own(x, 404, "no route takes this request");
 		return;

@@ -43,6 +43,7 @@ static void start(struct exchange *x, struct backend *b)
 
 	x->backend = b;
 	x->placed = true;
+	x->started_ns = exchange_worker(x)->now_ns;
 	backend_enter(&b->seats[worker]);
 	tally_count(b->tally, worker, METER_requests, 1);
 	if (x->attempts++ == 0)
@@ -64,6 +65,12 @@ static void refuse(struct exchange *x, const char *why)
 	exchange_answer_own(x, 503, why);
 }
 
+static void end_wait(struct exchange *x)
+{
+	x->queued = false;
+	x->waited_ns += exchange_worker(x)->now_ns - x->queued_ns;
+}
+
 static void on_serve(struct task *t)
 {
 	struct pool_seat *s = CONTAINER_OF(t, struct pool_seat, serve);
@@ -75,7 +82,7 @@ static void on_serve(struct task *t)
 		if (s->now != NULL && pick(x, s, &up) != LB_CHOSEN)
 			return;
 		lb_queue_remove(&s->queue, &x->waiter);
-		x->queued = false;
+		end_wait(x);
 		if (s->now == NULL)
 			refuse(x, "the pool is gone");
 		else
@@ -107,6 +114,7 @@ static void wait_for_place(struct exchange *x, struct pool_seat *s)
 		return;
 	}
 	x->queued = true;
+	x->queued_ns = w->now_ns;
 	exchange_set_timer(x);
 	if (!timer_armed(&s->look))
 		wheel_arm(&w->wheel, &s->look, w->now_ns + LOOK_NS);
@@ -175,9 +183,10 @@ void exchange_leave_back(struct exchange *x)
 {
 	struct backend *b = x->backend;
 
-	if (x->queued)
+	if (x->queued) {
 		lb_queue_remove(&seat_of(x)->queue, &x->waiter);
-	x->queued = false;
+		end_wait(x);
+	}
 	release_back(x, false);
 	x->backend = NULL;
 	if (b != NULL)
@@ -308,6 +317,7 @@ struct exchange_sending exchange_sending(const struct exchange *x)
 void exchange_on_sent(struct exchange *x)
 {
 	x->sent_ns = exchange_worker(x)->now_ns;
+	x->connect_ns = x->sent_ns - x->started_ns;
 	exchange_ask_move(x, ASK_CONTENT);
 	exchange_set_timer(x);
 }

@@ -3,7 +3,8 @@
  *
  *   begin() -> request() -> [ the request goes to a backend ] -> response() -> content()... -> end()
  *
- * begin() is told each request that a route takes, also one that is refused before request() is asked.
+ * begin() is told each request that a route takes, also one that is refused before request() is asked. Of one that no route takes it is
+ * told with `route` NULL, if its head could be read, and end() in any case; nothing else.
  * request() may answer itself (edit.status). response() also sees answers of the relay's own, with head NULL, so error pages are made there.
  * content() is called only after response() has set edit.recoded. end() is called once for each begin().
  *
@@ -34,8 +35,9 @@ struct filter_request {
 	struct http_span path;        /* in the spelling of route_path_take() */
 	struct http_span request_id;  /* as it goes to the backend */
 	bool tls;
-	void *route; /* what route_new() made */
-	void *state; /* state_size bytes of this request, zeroed before request() */
+	const char *why; /* of an answer of the relay's own; "": nothing to say */
+	void *route;     /* what route_new() made; NULL: no route takes it */
+	void *state;     /* state_size bytes of this request, zeroed before request() */
 };
 
 /* How it went; complete when end() is called. */
@@ -47,10 +49,13 @@ struct filter_outcome {
 	const char *pool, *backend; /* ids; "": none */
 	const char *upstream;       /* the backend's host; "": none */
 	uint16_t upstream_port;
-	const char *protocol;         /* of the client: "HTTP/1.1" */
+	const char *protocol;         /* of the client: "HTTP/1.1", "HTTP/2" */
+	const char *tls_version;      /* of the client; NULL: in clear */
 	const char *why;              /* of an own answer, or an abort; "": nothing was wrong */
 	uint64_t bytes_in, bytes_out; /* of content and heads */
-	uint64_t took_us, backend_us; /* in all; until the backend's head */
+	uint64_t took_us, backend_us; /* in all; until the backend's head, 0: there was none */
+	uint64_t queue_us;            /* waited for a place at a backend; 0: it did not */
+	uint64_t connect_us;          /* until the last attempt had a connection; UINT64_MAX: it had none */
 };
 
 struct http_filter_route {

@@ -157,3 +157,30 @@ def test_access_log(site):
               "client": "127.0.0.1", "scheme": "http", "protocol": "HTTP/1.1", "user_agent": "probe", "attempts": 1}
     assert {k: seen.get(k) for k in wanted} == wanted, seen
     assert seen["route"].startswith("rte_") and seen["pool"].startswith("pol_") and seen["backend"].startswith("bck_") and seen["bytes_out"] > 0
+    assert seen["queue_ms"] == 0 and 0 <= seen["connect_ms"] <= seen["first_byte_ms"] <= seen["duration_ms"], seen
+
+
+def lines(site, what):
+    """Of the access log."""
+    def found():
+        with open(site.access_log, encoding="utf-8") as log:
+            return [json.loads(one) for one in log if what in one]
+    return eventually(found, f"lines of {what}")
+
+
+def test_access_log_of_what_nobody_took(site):
+    """No route, no backend, no request at all: each is a line that says so."""
+    assert ask(site, "nobody.example", "/lost", X_Request_ID="lost-one").status == 404
+    lost = lines(site, "lost-one")[0]
+    assert (lost["status"], lost["method"], lost["host"], lost["path"], lost["client"]) == (404, "GET", "nobody.example", "/lost", "127.0.0.1"), lost
+    assert lost["error"] == "no route takes this request" and "route" not in lost and "backend" not in lost
+    with portway.connect(site.http_port) as s:
+        s.sendall(b"GET / HTTP/1.1\r\nHost: junk.example\r\nContent-Length: x\r\n\r\n")
+        portway.receive_all(s)
+    junk = eventually(lambda: next((line for line in lines(site, '"status":400') if "path" not in line), None), "the junk")
+    assert junk["client"] == "127.0.0.1" and junk["error"] and junk["duration_ms"] >= 0, junk
+    site.api.post("/api/pools", {"name": "gone", "health_check": {"enabled": False}}, expect=201)
+    site.api.post("/api/routes", {"host": "gone.example", "path_prefix": "/", "pool": "gone"}, expect=201)
+    assert ask(site, "gone.example", X_Request_ID="no-backend").status == 503
+    none = lines(site, "no-backend")[0]
+    assert none["status"] == 503 and none["pool"].startswith("pol_") and "backend" not in none and "connect_ms" not in none, none

@@ -1,5 +1,6 @@
 """HTTP/2 through a route: real clients in front, backends of every kind behind, gRPC both ways; and what a hostile client is told."""
 import hashlib
+import json
 import os
 import re
 import socket
@@ -61,9 +62,10 @@ def site(tmp_path_factory):
     with open(f.ca, "w") as out:
         out.write(ca.chain)
     backend = TcpServer(big)
+    f.access_log = os.path.join(f.folder, "access.log")
     try:
         f.start(relay_env={"RELAYD_HTTP_LISTEN": f"127.0.0.1:{f.http}", "RELAYD_TLS_LISTEN": f"127.0.0.1:{f.tls}",
-                           "RELAYD_HTTP_BODY_TIMEOUT": "1s", "RELAYD_HTTP_HEAD_TIMEOUT": "1s"})
+                           "RELAYD_HTTP_BODY_TIMEOUT": "1s", "RELAYD_HTTP_HEAD_TIMEOUT": "1s", "RELAYD_ACCESS_LOG": f.access_log})
         cert = ca.issue(HOST)
         f.api.post("/api/v1/certificates", {"chain": cert.chain, "key": cert.key_pem})
         add_pool(f, "plain", backend.port)
@@ -122,6 +124,18 @@ def test_nghttp_and_h2load(site):
     out = subprocess.run(["h2load", "-n", "2000", "-c", "10", "-m", "20", f"https://{HOST}:{site.tls}/1000"], capture_output=True,
                          text=True, timeout=120).stdout
     assert "2000 succeeded, 0 failed, 0 errored" in out
+
+
+def test_the_access_log_tells_versions(site):
+    for version in ("--http2", "--http1.1"):
+        curl(site, "/5", version, "-H", f"X-Request-ID: by{version}")
+
+    def line(version):
+        with open(site.access_log, encoding="utf-8") as log:
+            return next((json.loads(one) for one in log if f'"by{version}"' in one), None)
+    two, one = eventually(lambda: line("--http2"), "its line"), eventually(lambda: line("--http1.1"), "its line")
+    assert (two["protocol"], one["protocol"]) == ("HTTP/2", "HTTP/1.1")
+    assert two["tls"] == one["tls"] == "TLSv1.3" and two["scheme"] == "https"
 
 
 # ---- gRPC ----------------------------------------------------------------------------------------------------------------------------

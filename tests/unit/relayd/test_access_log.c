@@ -49,6 +49,8 @@ static void test_line(void **state)
 		.bytes_in = 10,
 		.bytes_out = 20,
 		.duration_ns = 12345678,
+		.queue_ns = 2000000,
+		.connect_ns = 210000,
 		.first_byte_ns = 1000,
 		.attempts = 2,
 		.aborted = true };
@@ -66,7 +68,8 @@ static void test_line(void **state)
 					  "2\",\"tls\":\"TLSv1.3\",\"route\":\"rte_1\",\"pool\":\"pol_1\","
 					  "\"backend\":\"bck_1\",\"upstream\":\"10.0.0.1:80\",\"status\":200,"
 					  "\"upstream_status\":200,\"bytes_in\":10,\"bytes_out\":20,"
-					  "\"duration_ms\":12.345,\"first_byte_ms\":0.001,"
+					  "\"duration_ms\":12.345,\"queue_ms\":2.000,\"connect_ms\":0.210,"
+					  "\"first_byte_ms\":0.001,"
 					  "\"attempts\":2,\"aborted\":true,\"user_agent\":\"curl\"}\n");
 	buf_free(&b);
 }
