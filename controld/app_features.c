@@ -154,18 +154,6 @@ void app_tunnels_close(struct app *a)
 
 /* ---- balancer ---------------------------------------------------------------------------------------------------- */
 
-static enum lb_health health_of(void *self, const char *backend_id)
-{
-	switch (lb_healths_of(self, backend_id)) {
-	case BACKEND_HEALTHY:
-		return LB_HEALTH_UP;
-	case BACKEND_UNKNOWN:
-		return LB_HEALTH_UNKNOWN;
-	default:
-		return LB_HEALTH_DOWN;
-	}
-}
-
 int app_balancer_open(struct app *a, struct err *e)
 {
 	const struct settings *s = a->settings;
@@ -175,7 +163,6 @@ int app_balancer_open(struct app *a, struct err *e)
 		.routes_max = (uint32_t)s->tunnels.routes_max,
 		.host_names_by = s->tunnels.host_names,
 		.statuses = a->statuses,
-		.health = { health_of, a->healths },
 	};
 
 	if (balancer_bootstrap(a->store, e) != 0)

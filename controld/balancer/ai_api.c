@@ -43,7 +43,7 @@ static int on_backend(const struct lb_backend *one, void *arg)
 
 	if (json_array_size(o->healthy) == OPTIMAL_MAX)
 		return 1;
-	if (one->weight == 0 || !str_eq(lb_health_name(o->b, one->id), "healthy"))
+	if (one->weight == 0 || !str_eq(lb_health_name(o->b, one), "healthy"))
 		return 0;
 	lb_backend_address(one, address);
 	return json_array_append_new(o->healthy, json_string(address));

@@ -223,14 +223,24 @@ int lb_check_size(const struct buf *b, struct err *e)
 		e, ERR_VALIDATION, "limit", "the page is larger than %u bytes; ask for fewer", LB_LIST_BYTES_MAX);
 }
 
-const char *lb_health_name(const struct balancer *b, const char *backend_id)
+enum lb_health lb_health_of(const struct balancer *b, const struct lb_backend *one)
+{
+	size_t nodes = 0, online = 1;
+
+	if (b->relays.ops->count != NULL)
+		b->relays.ops->count(b->relays.self, &nodes, &online);
+	if (online == 0 || one->state == BACKEND_UNKNOWN)
+		return LB_HEALTH_UNKNOWN;
+	return one->state == BACKEND_HEALTHY ? LB_HEALTH_UP : LB_HEALTH_DOWN;
+}
+
+const char *lb_health_name(const struct balancer *b, const struct lb_backend *one)
 {
 	static const char *const names[] = {
 		[LB_HEALTH_UNKNOWN] = "unknown", [LB_HEALTH_UP] = "healthy", [LB_HEALTH_DOWN] = "unhealthy"
 	};
-	const struct lb_health_source *h = &b->conf.health;
 
-	return names[h->of != NULL ? h->of(h->self, backend_id) : LB_HEALTH_UNKNOWN];
+	return names[lb_health_of(b, one)];
 }
 
 int lb_group_default(struct balancer *b, struct db *db, char group_id[PROTO_ID_SIZE], struct err *e)

@@ -19,19 +19,11 @@ struct erasure;
 struct mapping_statuses;
 struct parks;
 
-enum lb_health { LB_HEALTH_UNKNOWN, LB_HEALTH_UP, LB_HEALTH_DOWN };
-/* Who knows how the backends are. */
-struct lb_health_source {
-	enum lb_health (*of)(void *self, const char *backend_id); /* NULL: nobody */
-	void *self;
-};
-
 struct balancer_conf {
 	uint64_t create_wait_ms;           /* how long a create waits for the relays */
 	uint32_t pools_max, routes_max;    /* of one tenant; 0: none */
 	int host_names_by;                 /* enum host_names_by: who may have hosts outside of a group's domain */
 	struct mapping_statuses *statuses; /* what relays say of objects */
-	struct lb_health_source health;
 };
 
 /* What the first start makes. */

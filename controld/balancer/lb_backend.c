@@ -12,7 +12,7 @@
 
 #define COLUMNS                                                                                               \
 	"b.id, b.tenant_id, b.pool_id, p.name, b.host, b.port, b.client_id, b.dial_any, b.weight, b.region, " \
-	"b.backup, b.max_connections, b.settings, b.version, b.created_ms, b.updated_ms"
+	"b.backup, b.max_connections, b.settings, b.version, b.created_ms, b.updated_ms, " LB_STANDING_STATE("b.id")
 #define FROM "SELECT " COLUMNS " FROM lb_backends b JOIN lb_pools p ON p.id = b.pool_id "
 
 enum { SQL_GET, SQL_LIST, SQL_OF_POOL, SQL_COUNT, SQL_INSERT, SQL_UPDATE, SQL_DELETE };
@@ -154,6 +154,7 @@ static int load(struct lb_backend *b, struct query *q, struct err *e)
 	b->version = query_int(q, 13);
 	b->created_ms = query_int(q, 14);
 	b->updated_ms = query_int(q, 15);
+	b->state = (enum backend_state_kind)query_int(q, 16);
 	return knobs_load(&b->settings, query_text(q, 12), e);
 }
 

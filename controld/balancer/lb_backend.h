@@ -14,6 +14,7 @@
 #include "controld/balancer/lb_pool.h"
 #include "controld/rest/schema.h"
 #include "controld/store/store.h"
+#include "proto/backend_state.h"
 #include "proto/msg.h"
 
 #include <jansson.h>
@@ -39,6 +40,7 @@ struct lb_backend {
 	json_t *settings;         /* values of lb_health_knobs that stand before the pool's */
 	int64_t version;
 	int64_t created_ms, updated_ms;
+	enum backend_state_kind state; /* reading only: how it is (lb_standing.h) */
 };
 
 void lb_backend_fini(struct lb_backend *b);

@@ -24,7 +24,7 @@ static int reply_backend(
 	store_read_end(db);
 	if (rc != 0)
 		return -1;
-	lb_backend_print(out, &one, lb_health_name(b, one.id));
+	lb_backend_print(out, &one, lb_health_name(b, &one));
 	reply_etag(rp, one.version);
 	lb_backend_fini(&one);
 	return lb_check_size(out, e);
@@ -343,7 +343,7 @@ static int on_backend(const struct lb_backend *one, void *arg)
 	}
 	p->room--;
 	(void)str_copy(p->last, sizeof p->last, one->id);
-	lb_backend_print(p->out, one, lb_health_name(p->b, one->id));
+	lb_backend_print(p->out, one, lb_health_name(p->b, one));
 	return 0;
 }
 

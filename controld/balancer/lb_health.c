@@ -146,31 +146,17 @@ void lb_healths_node_gone(struct lb_healths *h, const char *node_id)
 	pthread_mutex_unlock(&h->lock);
 }
 
-static bool is_worse(uint8_t a, uint8_t b)
+static bool anybody(struct lb_healths *h)
 {
-	static const uint8_t ranks[] = {
-		[BACKEND_HEALTHY] = 0, [BACKEND_UNKNOWN] = 1, [BACKEND_EJECTED] = 2, [BACKEND_UNHEALTHY] = 3
-	};
-
-	return ranks[a] > ranks[b];
-}
-
-enum backend_state_kind lb_healths_of(struct lb_healths *h, const char *backend_id)
-{
-	uint8_t worst = BACKEND_HEALTHY;
 	const struct told *t;
 	bool any = false;
 	size_t it = 0;
 
 	pthread_mutex_lock(&h->lock);
-	while ((t = map_next(&h->nodes, &it)) != NULL) {
+	while ((t = map_next(&h->nodes, &it)) != NULL)
 		any = any || !t->gone;
-		for (uint32_t i = 0; i < t->n; i++)
-			if (str_eq(t->items[i].backend, backend_id) && is_worse(t->items[i].state, worst))
-				worst = t->items[i].state;
-	}
 	pthread_mutex_unlock(&h->lock);
-	return any ? (enum backend_state_kind)worst : BACKEND_UNKNOWN;
+	return any;
 }
 
 /* ---- writing it down ---------------------------------------------------------------------------------------------- */
@@ -266,13 +252,14 @@ static void drop_all(struct map *m)
 
 static int judge_touched(struct db *tx, struct batch *b, struct err *e)
 {
+	const struct lb_standing_now now = { b->now_ms, anybody(b->h) };
 	struct late *late;
 	size_t it = 0;
 
 	while ((late = map_next(&b->touched, &it)) != NULL) {
 		int64_t wait_ms;
 
-		if (lb_standing_judge(tx, late->backend, b->now_ms, &wait_ms, e) != 0)
+		if (lb_standing_judge(tx, late->backend, &now, &wait_ms, e) != 0)
 			return -1;
 		late->due_ms = wait_ms > 0 ? b->now_ms + wait_ms : 0;
 	}

@@ -24,8 +24,6 @@ void lb_healths_free(struct lb_healths *h); /* NULL is fine */
 int lb_healths_node(struct lb_healths *h, const char *node_id, const struct backend_states *list) MUST_CHECK;
 /* It is offline, or gone: its word counts no more. */
 void lb_healths_node_gone(struct lb_healths *h, const char *node_id);
-/* Worst of what is known here; BACKEND_UNKNOWN while no relay has told anything. */
-enum backend_state_kind lb_healths_of(struct lb_healths *h, const char *backend_id);
 /* Writes down what changed. A task of the janitor, not a shared one: arg is a struct lb_healths. */
 int lb_healths_write(void *arg, int64_t now_ms, struct err *e) MUST_CHECK;
 

@@ -26,7 +26,7 @@ static int on_backend(const struct lb_backend *one, void *arg)
 {
 	const struct printing *p = arg;
 
-	lb_backend_print(p->out, one, lb_health_name(p->b, one->id));
+	lb_backend_print(p->out, one, lb_health_name(p->b, one));
 	return 0;
 }
 

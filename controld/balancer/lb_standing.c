@@ -3,6 +3,7 @@
 #include "common/base/jsonw.h"
 #include "common/base/str.h"
 #include "controld/balancer/lb_backend.h"
+#include "controld/balancer/lb_pool_input.h"
 #include "controld/store/changes.h"
 #include "controld/store/erasure.h"
 
@@ -16,6 +17,7 @@ enum {
 	SQL_OF_BACKEND,
 	SQL_BACKEND,
 	SQL_GET,
+	SQL_STATE,
 	SQL_SET,
 	SQL_FORGET,
 	SQL_FORGET_HEALTH,
@@ -34,10 +36,12 @@ static const char *const sql[] = {
 	[SQL_OF_BACKEND] = "SELECT s.node_id, COALESCE(n.name, s.node_id), s.state, s.reason, s.since_ms, s.flaps FROM "
 			   "lb_backend_standing s LEFT JOIN nodes n ON n.id = s.node_id WHERE s.backend_id = ?1 ORDER "
 			   "BY s.node_id",
-	[SQL_BACKEND] = "SELECT b.tenant_id, b.host, b.port, b.pool_id, p.name FROM lb_backends b JOIN lb_pools p ON "
+	[SQL_BACKEND] = "SELECT b.tenant_id, b.host, b.port, b.pool_id, p.name, p.settings FROM lb_backends b JOIN "
+	                "lb_pools p ON "
 			"p.id = b.pool_id "
 			"WHERE b.id = ?1",
 	[SQL_GET] = "SELECT state, since_ms, flaps, logged_ms FROM lb_backend_health WHERE backend_id = ?1",
+	[SQL_STATE] = "SELECT " LB_STANDING_STATE("?1"),
 	[SQL_SET] = "INSERT INTO lb_backend_health (backend_id, tenant_id, state, since_ms, flaps, logged_ms) VALUES "
 		    "(?1, ?2, ?3, ?4, "
 		    "?5, ?6) ON CONFLICT (backend_id) DO UPDATE SET state = excluded.state, since_ms = "
@@ -108,6 +112,7 @@ struct judged {
 	int64_t since_ms;
 	const char *reason; /* of the worst */
 	int64_t flaps;      /* of all */
+	int64_t slow_start_ms;
 	size_t n;
 	struct word words[NODES_SHOWN];
 };
@@ -119,6 +124,18 @@ static unsigned rank(enum backend_state_kind s)
 	};
 
 	return ranks[s];
+}
+
+static int64_t slow_start_of(const char *settings, struct err *e)
+{
+	json_t *values = NULL;
+	int64_t ms;
+
+	if (knobs_load(&values, settings, e) != 0)
+		return -1;
+	ms = knobs_number(&lb_pool_knobs, values, "slow_start");
+	json_decref(values);
+	return ms;
 }
 
 /* 1 and who it is; 0: it is gone. */
@@ -136,6 +153,8 @@ static int read_backend(struct db *tx, const char *id, struct judged *v, struct 
 		v->port = query_int(q, 2);
 		str_copy(v->pool, sizeof v->pool, query_text(q, 3));
 		str_copy(v->pool_name, sizeof v->pool_name, query_text(q, 4));
+		v->slow_start_ms = slow_start_of(query_text(q, 5), e);
+		rc = v->slow_start_ms < 0 ? -1 : 1;
 	}
 	query_end(q);
 	return rc;
@@ -163,14 +182,12 @@ static void take_word(struct judged *v, struct query *q)
 	v->n = MIN(v->n + 1, NODES_SHOWN);
 }
 
-static int read_words(struct db *tx, const char *id, int64_t now_ms, struct judged *v, struct err *e)
+/* *v: as long as no relay says otherwise. */
+static int read_words(struct db *tx, const char *id, struct judged *v, struct err *e)
 {
 	struct query *q;
 	int rc;
 
-	v->state = BACKEND_HEALTHY; /* as long as no relay says otherwise */
-	v->since_ms = now_ms;
-	v->reason = "";
 	if (db_query(tx, &q, sql[SQL_OF_BACKEND], e, bind_s(id)) != 0)
 		return -1;
 	while ((rc = query_next(q, e)) == 1)
@@ -209,7 +226,7 @@ static void put_details(struct buf *b, const struct judged *v)
 	unsigned status;
 
 	jsonw_object(b, "health_check_details");
-	jsonw_str_or_null(b, "error", v->state == BACKEND_HEALTHY ? "" : v->reason);
+	jsonw_str_or_null(b, "error", v->state == BACKEND_HEALTHY || v->state == BACKEND_UNKNOWN ? "" : v->reason);
 	if (sscanf(v->reason, "status %3u", &status) == 1)
 		jsonw_uint(b, "status_code", status);
 	jsonw_end_object(b);
@@ -232,6 +249,10 @@ static void put_object(struct buf *b, const char *id, const struct judged *v, co
 	jsonw_time(b, "since", v->since_ms);
 	jsonw_int(b, "flaps", MAX(v->flaps - was->flaps, 0));
 	put_details(b, v);
+	if (v->state == BACKEND_HEALTHY && was->state != BACKEND_UNKNOWN && v->slow_start_ms > 0)
+		jsonw_time(b, "slow_start_ends", v->since_ms + v->slow_start_ms);
+	else
+		jsonw_null(b, "slow_start_ends");
 	jsonw_array(b, "nodes");
 	for (size_t i = 0; i < v->n; i++) {
 		const struct word *w = &v->words[i];
@@ -280,16 +301,26 @@ int lb_standing_forget(struct db *tx, const char *backend_id, struct err *e)
 	return MIN(db_exec(tx, sql[SQL_FORGET_HEALTH], e, bind_s(backend_id)), 0);
 }
 
-int lb_standing_judge(struct db *tx, const char *backend_id, int64_t now_ms, int64_t *wait_ms, struct err *e)
+static enum backend_state_kind untold(const struct logged *was, const struct lb_standing_now *now)
 {
-	struct judged v = { .n = 0 };
+	return was->state == BACKEND_HEALTHY || now->anybody ? BACKEND_HEALTHY : BACKEND_UNKNOWN;
+}
+
+int lb_standing_judge(
+	struct db *tx, const char *backend_id, const struct lb_standing_now *now, int64_t *wait_ms, struct err *e)
+{
+	const int64_t now_ms = now->now_ms;
+	struct judged v = { .since_ms = now_ms, .reason = "" };
 	struct logged was;
 	const int there = read_backend(tx, backend_id, &v, e);
 
 	*wait_ms = 0;
 	if (there <= 0)
 		return there < 0 ? -1 : lb_standing_forget(tx, backend_id, e);
-	if (read_words(tx, backend_id, now_ms, &v, e) != 0 || read_logged(tx, backend_id, &was, e) != 0)
+	if (read_logged(tx, backend_id, &was, e) != 0)
+		return -1;
+	v.state = untold(&was, now);
+	if (read_words(tx, backend_id, &v, e) != 0)
 		return -1;
 	if (v.state == was.state)
 		return 0;
@@ -302,12 +333,17 @@ int lb_standing_judge(struct db *tx, const char *backend_id, int64_t now_ms, int
 
 int lb_standing_get(struct db *db, const char *backend_id, enum backend_state_kind *out, struct err *e)
 {
-	struct logged l;
+	struct query *q;
+	int rc;
 
-	if (read_logged(db, backend_id, &l, e) != 0)
+	*out = BACKEND_UNKNOWN;
+	if (db_query(db, &q, sql[SQL_STATE], e, bind_s(backend_id)) != 0)
 		return -1;
-	*out = l.state;
-	return 0;
+	rc = query_next(q, e);
+	if (rc == 1)
+		*out = (enum backend_state_kind)query_int(q, 0);
+	query_end(q);
+	return MIN(rc, 0);
 }
 
 /* ---- owners that go ----------------------------------------------------------------------------------------------- */

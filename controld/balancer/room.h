@@ -37,7 +37,10 @@ const char *lb_query(const struct request *rq, const char *name);
 /* 0, or -1 when the answer has become larger than a client wants. */
 int lb_check_size(const struct buf *b, struct err *e) MUST_CHECK;
 /* "healthy", "unhealthy", "unknown". */
-const char *lb_health_name(const struct balancer *b, const char *backend_id);
+enum lb_health { LB_HEALTH_UNKNOWN, LB_HEALTH_UP, LB_HEALTH_DOWN };
+/* How a backend is; not known while no relay is online. */
+enum lb_health lb_health_of(const struct balancer *b, const struct lb_backend *one);
+const char *lb_health_name(const struct balancer *b, const struct lb_backend *one);
 /* The id of the group `default`. */
 int lb_group_default(struct balancer *b, struct db *db, char group_id[PROTO_ID_SIZE], struct err *e) MUST_CHECK;
 

@@ -178,10 +178,9 @@ struct counted {
 static int on_backend(const struct lb_backend *one, void *arg)
 {
 	struct counted *c = arg;
-	const struct lb_health_source *h = &c->b->conf.health;
 
 	c->all++;
-	c->of[h->of != NULL ? h->of(h->self, one->id) : LB_HEALTH_UNKNOWN]++;
+	c->of[lb_health_of(c->b, one)]++;
 	return 0;
 }
 

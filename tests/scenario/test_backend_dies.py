@@ -1,4 +1,5 @@
 """A backend is killed under load: clients see no error that a retry can hide, and events tell that it went and came back."""
+import datetime
 import http.client
 import os
 import subprocess
@@ -103,13 +104,98 @@ def test_a_backend_dies_and_comes_back(relay):
         eventually(lambda: status(relay, ids[1]) == "healthy", "it is back")
         back = eventually(lambda: next((e for e in events(relay, ids[1]) if e["current_status"] == "healthy" and e["previous_status"] != "unknown"), None),
                           "an event of its return", 40)
-        assert back["previous_status"] in ("ejected", "unhealthy"), back
+        assert back["previous_status"] in ("ejected", "unhealthy") and back["slow_start_ends"] > back["since"], back
         clients.more(500)
     finally:
         clients.stop()
         for backend in backends:
             backend.kill()
     assert not clients.errors, clients.errors[:5]
+
+
+class Fickle:
+    """Answers with its name, and the status of the moment."""
+
+    def __init__(self, name):
+        self.name, self.status, self.asked, self.port, self.server = name, 200, 0, portway.free_port(), None
+
+    def start(self):
+        self.server = portway.TcpServer(self.serve, port=self.port)
+        return self
+
+    def serve(self, conn, _address):
+        data = b""
+        while True:
+            while b"\r\n\r\n" not in data:
+                more = conn.recv(65536)
+                if not more:
+                    return
+                data += more
+            data = data.split(b"\r\n\r\n", 1)[1]
+            self.asked += 1
+            conn.sendall(f"HTTP/1.1 {self.status} x\r\nContent-Length: {len(self.name)}\r\n\r\n{self.name}".encode())
+
+
+def serve(relay, name, webs, retries=0, **fields):
+    relay.api.post("/api/pools", {"name": name, **fields}, expect=201)
+    ids = [relay.api.post("/api/backends", {"address": f"127.0.0.1:{w.port}", "pool": name}, expect=201)["id"] for w in webs]
+    relay.api.post("/api/routes", {"host": HOST, "path_prefix": "/", "pool": name, "retries": {"max": retries, "on": ["5xx", "connect"]}}, expect=201)
+    return ids
+
+
+def share_of(relay, name, n=200):
+    """Of the answers to so many requests, in percent; none may fail."""
+    conn, got = http.client.HTTPConnection("127.0.0.1", relay.http_port, timeout=20), 0
+    for _ in range(n):
+        conn.request("GET", "/", headers={"Host": HOST})
+        answer = conn.getresponse()
+        body = answer.read().decode()
+        assert answer.status == 200, (answer.status, body)
+        got += body == name
+    conn.close()
+    return 100 * got / n
+
+
+def wait_event(relay, backend, current, previous, seconds=40):
+    return eventually(lambda: next((e for e in events(relay, backend) if (e["current_status"], e["previous_status"]) == (current, previous)), None),
+                      f"{previous} > {current}", seconds)
+
+
+def test_ejected_by_its_answers_alone(relay):
+    """Nobody checks: three bad answers put it aside for its time, retries hide them, and events tell both."""
+    good, bad = Fickle("good").start(), Fickle("bad").start()
+    ids = serve(relay, "eject", [good, bad], retries=2, health_check={"enabled": False},
+                outlier={"consecutive_errors": 3, "ejection_time": "12s", "max_ejected_percent": 50}, retry_budget={"percent": 100, "per_second": 1000})
+    assert 30 < share_of(relay, "bad") < 70
+    bad.status = 503
+    assert share_of(relay, "bad") == 0
+    gone = wait_event(relay, ids[1], "ejected", "unknown")
+    assert gone["health_check_details"]["error"] == "3 failures in a row" and gone["nodes"][0]["status"] == "ejected", gone
+    assert status(relay, ids[1]) == "unhealthy" and status(relay, ids[0]) == "unknown"
+    bad.status, asked = 200, bad.asked
+    assert share_of(relay, "bad") == 0 and bad.asked == asked, "it is aside for its time"
+    back = wait_event(relay, ids[1], "unknown", "ejected")
+    assert back["health_check_details"]["error"] is None, back
+    assert 30 < share_of(relay, "bad") < 70
+
+
+def test_slow_start_alone(relay):
+    """It comes back, and gets its share by and by, until the time that the event tells."""
+    other, late = Fickle("other").start(), Fickle("late")
+    ids = serve(relay, "slow", [other, late], algorithm="weighted_round_robin", slow_start="8s",
+                health_check={"type": "tcp", "interval": "1s", "timeout": "1s", "rise": 1, "fall": 1})
+    wait_event(relay, ids[1], "unhealthy", "unknown")
+    assert share_of(relay, "late") == 0
+    late.start()
+    eventually(lambda: share_of(relay, "late", 20) > 0, "it is used again", 20)
+    first = share_of(relay, "late", 100)
+    back = wait_event(relay, ids[1], "healthy", "unhealthy")
+    ends = datetime.datetime.fromisoformat(back["slow_start_ends"])
+    began = datetime.datetime.fromisoformat(back["since"])
+    assert (ends - began).total_seconds() == 8, back
+    eventually(lambda: datetime.datetime.now(datetime.timezone.utc) > ends, "the end of the slow start", 20)
+    assert first < 35, first
+    assert 45 <= share_of(relay, "late") <= 55
 
 
 def test_all_backends_die(relay):

@@ -33,6 +33,12 @@ static int64_t applied_seq(const struct line *l, const struct roster_node *n, co
 	return (int64_t)applied->seq;
 }
 
+/* Objects whose status the API computes from what relays refuse. */
+static bool has_status(uint8_t kind)
+{
+	return kind == OBJECT_MAPPING || kind == OBJECT_ROUTE || kind == OBJECT_POOL;
+}
+
 void line_tell_statuses(struct line *l, const struct roster_node *n, const struct node_state *s)
 {
 	struct mapping_refusal *refusals = NULL;
@@ -41,7 +47,7 @@ void line_tell_statuses(struct line *l, const struct roster_node *n, const struc
 	if (s->n > 0)
 		refusals = calloc(s->n, sizeof *refusals);
 	for (uint32_t i = 0; refusals != NULL && i < s->n; i++) {
-		if (s->refusals[i].kind != OBJECT_MAPPING)
+		if (!has_status(s->refusals[i].kind))
 			continue;
 		refusals[count++] = (struct mapping_refusal){
 			.mapping_id = s->refusals[i].id,

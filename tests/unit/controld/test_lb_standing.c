@@ -22,7 +22,7 @@ static int work_rows(struct db *tx, void *arg, struct err *e)
 	static const char *const rows[] = {
 		"INSERT INTO lb_pools (id, tenant_id, user_id, name, algorithm, settings, version, seq, created_ms, "
 		"updated_ms) "
-		"VALUES ('pol_1', 'red', '', 'web', 'round_robin', '{}', 1, 1, 1, 1)",
+		"VALUES ('pol_1', 'red', '', 'web', 'round_robin', '{\"slow_start\": 30000}', 1, 1, 1, 1)",
 		"INSERT INTO lb_backends (id, tenant_id, pool_id, host, port, client_id, dial_any, weight, region, "
 		"backup, "
 		"max_connections, settings, version, created_ms, updated_ms) VALUES ('bck_1', 'red', 'pol_1', "
@@ -81,6 +81,26 @@ static void write_at(int64_t now_ms)
 		fail_msg("%s", e.msg);
 }
 
+static void on_touched(void *arg, const char *backend)
+{
+	(void)arg;
+	(void)backend;
+}
+
+static int work_elsewhere(struct db *tx, void *arg, struct err *e)
+{
+	return lb_standing_replace(tx, "node_7", arg, 1, on_touched, NULL, e);
+}
+
+/* As another controld does. */
+static void write_elsewhere(const struct backend_state *s)
+{
+	struct backend_state copy = *s;
+	struct err e = { .code = ERR_NONE };
+
+	TEST_STORE_MUST(store_write(t.store, STORE_LOGGED, work_elsewhere, &copy, &e), e);
+}
+
 /* The log's rows since the last look, as "id previous>current flaps", and the last object. */
 struct news {
 	unsigned n;
@@ -125,17 +145,29 @@ static void logged(const char *want)
 	object = news.object;
 }
 
+static void shown(const char *backend, enum backend_state_kind want)
+{
+	struct err e = { .code = ERR_NONE };
+	enum backend_state_kind is;
+	struct db *db;
+
+	TEST_STORE_MUST(store_read_begin(t.store, &db, &e), e);
+	TEST_STORE_MUST(lb_standing_get(db, backend, &is, &e), e);
+	store_read_end(db);
+	assert_int_equal(is, want);
+}
+
 static void test_one_relay(void **state)
 {
 	(void)state;
-	assert_int_equal(lb_healths_of(h, "bck_1"), BACKEND_UNKNOWN);
+	shown("bck_1", BACKEND_UNKNOWN);
 	say("node_1", "bck_1", BACKEND_UNKNOWN, 0, "");
 	write_at(1 * S);
 	logged("");
-	assert_int_equal(lb_healths_of(h, "bck_2"), BACKEND_HEALTHY);
+	shown("bck_2", BACKEND_UNKNOWN); /* nobody has said anything of it */
 	say("node_1", "bck_1", BACKEND_UNHEALTHY, 0, "status 503");
-	assert_int_equal(lb_healths_of(h, "bck_1"), BACKEND_UNHEALTHY);
 	write_at(2 * S);
+	shown("bck_1", BACKEND_UNHEALTHY);
 	logged("bck_1 unknown>unhealthy 0");
 	assert_non_null(strstr(object, "\"address\":\"10.0.0.1:80\",\"pool\":\"web\",\"pool_id\":\"pol_1\""));
 	assert_non_null(strstr(object, "\"health_check_details\":{\"error\":\"status 503\",\"status_code\":503}"));
@@ -187,9 +219,48 @@ static void test_several_relays(void **state)
 	say("node_1", NULL, BACKEND_HEALTHY, 0, "");
 	write_at(40 * S);
 	logged("bck_2 ejected>healthy 0");
-	assert_int_equal(lb_healths_of(h, "bck_2"), BACKEND_HEALTHY);
+	shown("bck_2", BACKEND_HEALTHY);
 	lb_healths_node_gone(h, "node_1");
-	assert_int_equal(lb_healths_of(h, "bck_2"), BACKEND_UNKNOWN);
+	write_at(60 * S);
+	logged(""); /* it was up, and nobody says otherwise */
+	shown("bck_2", BACKEND_HEALTHY);
+}
+
+/* It is down, and the only relay goes: nobody knows. What another controld's relay says is shown at once. */
+static void test_nobody_tells(void **state)
+{
+	const struct backend_state elsewhere = {
+		.backend = "bck_1", .pool = "pol_1", .state = BACKEND_EJECTED, .since_ms = 5
+	};
+
+	(void)state;
+	say("node_1", "bck_1", BACKEND_UNHEALTHY, 1, "refused");
+	write_at(1 * S);
+	logged("bck_1 unknown>unhealthy 1");
+	lb_healths_node_gone(h, "node_1");
+	write_at(20 * S);
+	logged("bck_1 unhealthy>unknown 0");
+	shown("bck_1", BACKEND_UNKNOWN);
+	write_elsewhere(&elsewhere);
+	shown("bck_1", BACKEND_EJECTED);
+}
+
+/* Who comes back tells until when it starts slowly; who is seen for the first time does not. */
+static void test_slow_start(void **state)
+{
+	(void)state;
+	say("node_1", "bck_1", BACKEND_HEALTHY, 0, "");
+	write_at(1 * S);
+	logged("bck_1 unknown>healthy 0");
+	assert_non_null(strstr(object, "\"slow_start_ends\":null"));
+	say("node_1", "bck_1", BACKEND_UNHEALTHY, 1, "refused");
+	write_at(20 * S);
+	logged("bck_1 healthy>unhealthy 1");
+	assert_non_null(strstr(object, "\"slow_start_ends\":null"));
+	say("node_1", "bck_1", BACKEND_HEALTHY, 2, "");
+	write_at(40 * S);
+	logged("bck_1 unhealthy>healthy 1");
+	assert_non_null(strstr(object, "\"slow_start_ends\":\"1970-01-01T00:00:30.005Z\""));
 }
 
 /* A relay names a backend that was deleted meanwhile: nothing is kept of it. */
@@ -207,6 +278,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_relay, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_flaps, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_several_relays, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_nobody_tells, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_slow_start, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_such_backend, set_up, tear_down),
 	};
 
