@@ -71,7 +71,7 @@ struct route_conf {
 	uint64_t max_body;
 	uint32_t max_in_flight;
 	struct mapping_cidrs allow, deny; /* who may ask; deny wins */
-	const char *account;              /* whose quota its bytes are taken from; "": none */
+	const char *account; /* whose requests of the month it takes (spend.h): its tenant's id; "": nobody counts */
 	/* what is added */
 	struct route_cors cors;
 	struct route_gzip gzip;

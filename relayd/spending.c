@@ -32,13 +32,23 @@ struct spending {
 
 /* ---- what is told ------------------------------------------------------------------------------------------------- */
 
+static bool is_paid_by(const struct object *o, const char *account)
+{
+	if (o->kind == OBJECT_ROUTE)
+		return str_eq(o->route.account, account);
+	return o->kind == OBJECT_MAPPING && str_eq(o->mapping.account, account);
+}
+
 static void refuse(const struct spending *s, const struct object *o, int64_t resets_ms)
 {
 	char at[CLOCK_RFC3339_SIZE];
 	struct err why = { .code = ERR_NONE };
 
 	clock_rfc3339(at, resets_ms);
-	err_set(&why, ERR_QUOTA_EXCEEDED, NULL, "the owner's traffic quota is used up until %s", at);
+	if (o->kind == OBJECT_ROUTE)
+		err_set(&why, ERR_QUOTA_EXCEEDED, NULL, "the tenant's requests of this month are used up until %s", at);
+	else
+		err_set(&why, ERR_QUOTA_EXCEEDED, NULL, "the owner's traffic quota is used up until %s", at);
 	refusals_set(s->conf.refusals, o, &why);
 }
 
@@ -50,7 +60,7 @@ static void on_told(const struct grant_item *g, bool over, void *arg)
 
 	log_info(over ? "quota_used_up" : "quota_again", log_s("account", g->account));
 	while ((o = snapshot_next(running_snapshot(s->conf.running), &w)) != NULL) {
-		if (o->kind != OBJECT_MAPPING || !str_eq(o->mapping.account, g->account))
+		if (!is_paid_by(o, g->account))
 			continue;
 		if (over)
 			refuse(s, o, g->resets_ms);

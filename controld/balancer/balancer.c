@@ -9,6 +9,7 @@
 #include "controld/balancer/lb_route_input.h"
 #include "controld/balancer/lb_standing.h"
 #include "controld/balancer/lb_sticky.h"
+#include "controld/balancer/request_grant.h"
 #include "controld/balancer/room.h"
 #include "controld/balancer/tenant_month.h"
 #include "controld/balancer/tenant_rate.h"
@@ -83,10 +84,10 @@ struct route_table balancer_routes(struct balancer *b)
 }
 
 const struct sql_table *const balancer_sql[] = { &lb_pool_sql, &lb_backend_sql, &lb_route_sql, &lb_route_claim_sql,
-	&lb_standing_sql, &tenant_month_sql, &tenant_rate_sql, &tenant_api_sql, &ai_config_sql };
+	&lb_standing_sql, &tenant_month_sql, &request_grant_sql, &tenant_rate_sql, &tenant_api_sql, &ai_config_sql };
 const size_t balancer_sql_n = ARRAY_LEN(balancer_sql);
 const struct erasure *const balancer_erasures[] = { &lb_route_erasure, &lb_standing_erasure, &lb_pool_erasure,
-	&tenant_month_erasure, &ai_config_erasure };
+	&tenant_month_erasure, &request_grant_erasure, &ai_config_erasure };
 const size_t balancer_erasures_n = ARRAY_LEN(balancer_erasures);
 
 static int work_bootstrap(struct db *tx, void *arg, struct err *e)

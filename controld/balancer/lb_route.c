@@ -13,10 +13,13 @@
 	"CASE WHEN EXISTS (SELECT 1 FROM tenants n WHERE n.id = r.tenant_id AND n.status = 'active') AND (r.user_id " \
 	"= "                                                                                                          \
 	"'' OR EXISTS (SELECT 1 FROM users u WHERE u.id = r.user_id AND u.status = 'active')) THEN 1 ELSE 0 END"
+#define METERED                                                                                              \
+	"CASE WHEN EXISTS (SELECT 1 FROM tenants n WHERE n.id = r.tenant_id AND n.max_requests_per_month > " \
+	"0) THEN 1 ELSE 0 END"
 #define COLUMNS                                                                                                   \
 	"r.id, r.tenant_id, r.user_id, r.host, r.path_prefix, r.pool_name, r.group_id, r.group_name, r.node_id, " \
 	"r.node_name, r.active, r.ssl_enabled, r.settings, r.version, r.seq, r.created_ms, "                      \
-	"r.updated_ms, " OWNER_ACTIVE
+	"r.updated_ms, " OWNER_ACTIVE ", " METERED
 
 enum {
 	SQL_GET,
@@ -206,6 +209,7 @@ static int load(struct lb_route *r, struct query *q, struct err *e)
 	r->created_ms = query_int(q, 15);
 	r->updated_ms = query_int(q, 16);
 	r->owner_active = query_int(q, 17) != 0;
+	r->metered = query_int(q, 18) != 0;
 	return knobs_load(&r->settings, query_text(q, 12), e);
 }
 

@@ -38,6 +38,7 @@ struct lb_route {
 	bool active;                                             /* the wish */
 	bool ssl_enabled;
 	bool owner_active; /* reading only: neither user nor tenant is suspended or going */
+	bool metered;      /* reading only: its tenant may make so many requests in a month */
 	json_t *settings;  /* values of lb_route_knobs */
 	int64_t version;   /* of the row */
 	int64_t seq;       /* of its newest change in the log */

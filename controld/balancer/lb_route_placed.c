@@ -288,7 +288,7 @@ static void make(struct making *m)
 	c->rewrite_prefix = text(m, "rewrite.prefix");
 	c->rewrite = c->rewrite_prefix[0] != '\0';
 	c->rewrite_host = text(m, "rewrite.host");
-	c->account = "";
+	c->account = r->metered ? r->tenant_id : "";
 	put_hosts(m);
 	put_wants(m);
 	put_targets(m);

@@ -37,7 +37,7 @@ static const char *const sql[] = {
 			   "lb_backend_standing s LEFT JOIN nodes n ON n.id = s.node_id WHERE s.backend_id = ?1 ORDER "
 			   "BY s.node_id",
 	[SQL_BACKEND] = "SELECT b.tenant_id, b.host, b.port, b.pool_id, p.name, p.settings FROM lb_backends b JOIN "
-	                "lb_pools p ON "
+			"lb_pools p ON "
 			"p.id = b.pool_id "
 			"WHERE b.id = ?1",
 	[SQL_GET] = "SELECT state, since_ms, flaps, logged_ms FROM lb_backend_health WHERE backend_id = ?1",

@@ -45,6 +45,7 @@ int tenant_month_read(struct db *db, const char *tenant_id, int64_t now_ms, stru
 	if (db_query(db, &q, sql[SQL_GET], e, bind_s(tenant_id), bind_i(out->start_ms)) != 0)
 		return -1;
 	rc = query_next(q, e);
+	out->begun = rc == 1;
 	out->requests = traffic_value(&out->total, "requests") - (rc == 1 ? query_int(q, 0) : 0);
 	out->bytes_in = traffic_value(&out->total, "bytes_in") - (rc == 1 ? query_int(q, 1) : 0);
 	out->bytes_out = traffic_value(&out->total, "bytes_out") - (rc == 1 ? query_int(q, 2) : 0);

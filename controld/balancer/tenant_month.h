@@ -14,10 +14,12 @@
 #include "controld/store/store.h"
 #include "controld/tunnels/traffic.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct tenant_month {
 	int64_t start_ms, end_ms;
+	bool begun; /* it was written down what the totals were; else what follows is of all time */
 	int64_t requests, bytes_in, bytes_out;
 	struct traffic total; /* of all time */
 };

@@ -338,7 +338,7 @@ static const struct schema_field settings_fields[] = {
 		.flags = SCHEMA_NULLABLE,
 		.min = 0,
 		.max = INT64_MAX,
-		.help = "through its routes; 0: no limit. Shown with the usage, not enforced" },
+		.help = "through its routes, in a calendar month (UTC); 0: no limit" },
 };
 static const struct schema settings_schema = { "TenantSettings", settings_fields, ARRAY_LEN(settings_fields), false };
 

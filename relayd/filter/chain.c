@@ -321,7 +321,7 @@ static void on_response(const struct filter_request *r, unsigned status, const s
 	v.answer = head;
 	v.status = status;
 	if (head == NULL) {
-		finish_answer(route, &v, "", e);
+		finish_answer(route, &v, status == 429 ? r->why : "", e); /* of the others nobody can do anything */
 		return;
 	}
 	header_rules_run(&route->on_answer, &v, e);

@@ -2,6 +2,7 @@
 #include "common/base/hex.h"
 #include "common/base/str.h"
 #include "common/crypto/tls_server.h"
+#include "common/net/allowance.h"
 #include "common/net/cidr.h"
 #include "common/net/host_name.h"
 #include "relayd/conf/object.h"
@@ -127,6 +128,23 @@ static void lead_to_tls(struct exchange *x, const struct http_head *h, struct ht
 	}
 	edit_set_str(e, "location", to);
 	exchange_answer_edit(x, e, "");
+}
+
+/* True: it was answered; its tenant has had all requests of the month, or as many as this relay knows of. */
+static bool is_unpaid(struct exchange *x)
+{
+	struct allowance *a = x->route->requests;
+
+	if (a == NULL)
+		return false;
+	if (allowance_take(a, 1) == 1)
+		return false;
+	desk_count(x->desk, HTTP_COUNT_no_quota);
+	exchange_count(x, METER_refused_quota, 1);
+	exchange_answer_own(x, 429,
+		allowance_is_over(a) ? "the tenant's requests of this month are used up"
+				     : "how many requests the tenant has left is being asked for");
+	return true;
 }
 
 /* True: it was answered. */
@@ -335,11 +353,15 @@ void exchange_request(struct exchange *x, const struct site_seat *where, const c
 	x->route = r;
 	http_route_enter(r, d->worker->index, &x->in_route);
 	exchange_count(x, METER_opened, 1);
-	exchange_count(x, METER_requests, 1);
 	if (r->conf->request_timeout_ms != 0)
 		x->total_due_ns = x->began_ns + r->conf->request_timeout_ms * UINT64_C(1000000);
 	begin_filters(x, h, host, path);
 	edit_reset(e);
+	if (is_unpaid(x))
+		return;
+	exchange_count(x, METER_requests, 1);
+	if (r->requests != NULL)
+		allowance_count(r->requests, 1);
 	if (!is_stopped(x, h, path) && !is_answered_by_filter(x, h, host, path, e))
 		go_on(x, h, path, e);
 }

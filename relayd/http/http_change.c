@@ -12,6 +12,7 @@
 #include "relayd/http/h1_back.h"
 #include "relayd/http/mirror.h"
 #include "relayd/http/where.h"
+#include "relayd/limit/quotas.h"
 #include "relayd/loop/workers.h"
 #include "relayd/vhost/front.h"
 
@@ -147,6 +148,7 @@ static void set_route(struct http_service *s, const struct object *o)
 		refuse(s, o, &why);
 		return;
 	}
+	r->requests = quotas_get_requests(s->env.quotas, r->conf->account);
 	if (make_filters(s, r, before, &why) != 0) {
 		refuse(s, o, &why);
 	} else if (join_sites(s, r) != 0 || map_put_str(&s->routes, http_route_id(r), r, NULL) != 0) {

@@ -42,6 +42,7 @@ struct http_conf {
 	X(too_large, "refused: head or content larger than allowed (413, 414, 431)")  \
 	X(no_route, "refused: no route takes them (404, 421)")                        \
 	X(forbidden, "refused: from an address that may not (403)")                   \
+	X(no_quota, "refused: the requests of the tenant's month are used up (429)")  \
 	X(slow_head, "ended: a head that did not come in time (408)")                 \
 	X(slow_body, "ended: content that did not come in time (408)")                \
 	X(slow_client, "ended: a client that takes no answer")                        \

@@ -13,7 +13,8 @@ struct quota {
 	struct allowance allowance;
 	struct quotas *all;
 	char id[PROTO_ID_SIZE];
-	uint64_t held;            /* granted, without the overdraft */
+	uint64_t held; /* granted, without the overdraft */
+	uint64_t overdraft;
 	uint64_t marked, settled; /* of what was counted: in a report; in one that was acknowledged */
 	uint64_t asked_settled;   /* that it said when it asked last */
 	uint64_t asked_done;
@@ -64,13 +65,15 @@ static void on_low(struct allowance *a)
 	qs->on_low(qs->arg);
 }
 
-static struct quota *quota_of(struct quotas *qs, const char *account)
+static struct quota *quota_of(struct quotas *qs, const char *account, uint64_t first, uint64_t overdraft)
 {
 	struct quota *q = map_get_str(&qs->by_id, account);
 
 	if (q != NULL || (q = calloc(1, sizeof *q)) == NULL)
 		return q;
 	allowance_init(&q->allowance, on_low);
+	allowance_set(&q->allowance, first, 0);
+	q->overdraft = overdraft;
 	q->all = qs;
 	str_copy(q->id, sizeof q->id, account);
 	if (map_put_str(&qs->by_id, q->id, q, NULL) == 0)
@@ -79,16 +82,26 @@ static struct quota *quota_of(struct quotas *qs, const char *account)
 	return NULL;
 }
 
-struct allowance *quotas_get(struct quotas *qs, const char *account)
+static struct allowance *get(struct quotas *qs, const char *account, uint64_t first, uint64_t overdraft)
 {
 	struct quota *q;
 
-	if (qs == NULL || account[0] == '\0')
+	if (account[0] == '\0')
 		return NULL;
 	pthread_mutex_lock(&qs->lock);
-	q = quota_of(qs, account);
+	q = quota_of(qs, account, first, overdraft);
 	pthread_mutex_unlock(&qs->lock);
 	return q != NULL ? &q->allowance : NULL;
+}
+
+struct allowance *quotas_get(struct quotas *qs, const char *account)
+{
+	return qs != NULL ? get(qs, account, 0, qs->overdraft) : NULL;
+}
+
+struct allowance *quotas_get_requests(struct quotas *qs, const char *account)
+{
+	return qs != NULL ? get(qs, account, QUOTAS_REQUESTS_FIRST, QUOTAS_REQUESTS_OVERDRAFT) : NULL;
 }
 
 static void each(struct quotas *qs, void (*fn)(struct quota *q))
@@ -204,7 +217,7 @@ void quotas_take(struct quotas *qs, const struct msg_grant *m, uint64_t now_ms,
 static void go_alone(struct quota *q)
 {
 	if (__atomic_load_n(&q->allowance.low, __ATOMIC_ACQUIRE) == UINT64_MAX && !allowance_is_over(&q->allowance))
-		allowance_set(&q->allowance, q->held + q->all->overdraft, UINT64_MAX);
+		allowance_set(&q->allowance, q->held + q->overdraft, UINT64_MAX);
 }
 
 void quotas_alone(struct quotas *qs)

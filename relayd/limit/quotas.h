@@ -1,5 +1,5 @@
 /*
- * quotas - the accounts that this relay's mappings are paid from: how much each may still pass here.
+ * quotas - the accounts that this relay's mappings are paid from (bytes), and its routes (requests): how much each may still pass here.
  *
  * An account is made when a mapping first names it and stays until the process ends, so who has its allowance needs no reference.
  * What it may pass is asked of controld when little is left (relayd/spending.c).
@@ -24,6 +24,11 @@ int quotas_new(struct quotas **out, uint64_t overdraft, void (*on_low)(void *arg
 void quotas_free(struct quotas *qs); /* NULL is fine */
 /* NULL: "" has none (nor has qs NULL), or there is no memory for it: it passes unmetered. */
 struct allowance *quotas_get(struct quotas *qs, const char *account);
+/* The same of an account of requests: a new one has a few before it was granted any, and another overdraft. */
+struct allowance *quotas_get_requests(struct quotas *qs, const char *account);
+
+#define QUOTAS_REQUESTS_FIRST     100
+#define QUOTAS_REQUESTS_OVERDRAFT 10000
 
 /* ---- counters that were acknowledged ------------------------------------------------------------------------------ */
 /* A report is being put together; what was counted until now is in it if it is complete. */

@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 
+struct allowance;
 struct err;
 struct map;
 struct object;
@@ -38,6 +39,7 @@ struct http_route {
 	struct pool **pools;           /* by its targets */
 	struct pool *mirror;           /* NULL: none */
 	uint32_t weight;               /* of all targets; 0: evenly */
+	struct allowance *requests;    /* that its tenant may make; borrowed; NULL: nobody counts */
 	struct tls_trust *clients;     /* where certificates of clients come from; NULL: none is looked at */
 	void *filters;                 /* what the chain of filters made of it; NULL: none looks at it */
 	void (*filters_free)(void *filters);

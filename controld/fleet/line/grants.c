@@ -6,6 +6,7 @@
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "controld/balancer/request_grant.h"
 #include "controld/fleet/line/mailbox.h"
 #include "controld/fleet/line/refused.h"
 #include "controld/loop/pool.h"
@@ -38,8 +39,16 @@ struct grants {
 static int work_grant_tx(struct db *tx, void *arg, struct err *e)
 {
 	struct wish *w = arg;
+	struct request_ask ask = { .node_id = w->node, .boot = w->spend.boot, .now_ms = clock_wall_ms() };
 
-	return quota_grant(tx, w->node, &w->spend, clock_wall_ms(), &w->grant, e);
+	if (quota_grant(tx, w->node, &w->spend, ask.now_ms, &w->grant, e) != 0)
+		return -1;
+	for (uint32_t i = 0; i < w->spend.n; i++) { /* what is no user's may be a tenant's */
+		ask.item = &w->spend.items[i];
+		if (request_grant(tx, &ask, &w->grant.items[i], e) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static void work_grant(struct pool_job *job)
