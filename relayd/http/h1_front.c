@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define DRAIN_IDLE_MS 1000 /* for a next request, when connections are to end */
+
 static const struct sm_state states[] = {
 	[FRONT_OPEN] = { "open", BIT(FRONT_LINGER) | BIT(FRONT_CLOSED) },
 	[FRONT_LINGER] = { "linger", BIT(FRONT_CLOSED) },
@@ -536,10 +538,11 @@ void h1_front_open(struct http_desk *d, struct front_seat *seat, int fd, const s
 	h1_front_begin(f, false);
 }
 
+/* Between two requests the next one may be on its way: it is waited for a little, and its answer is the connection's last. */
 void h1_front_drain(struct h1_front *f)
 {
-	if (f->x == NULL && f->in.kept == NULL)
-		h1_front_close(f, false);
+	if (f->state == FRONT_OPEN && f->x == NULL && f->in.kept == NULL && !f->proxied)
+		h1_front_due_in(f, DRAIN_IDLE_MS);
 }
 
 /* ---- for people ----------------------------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@ enum {
 	PRICE_RESET = 40, /* of a stream that was at work */
 	PRICE_ERROR = 20, /* of the protocol, within a stream */
 	LOOK_NS = 500 * 1000 * 1000,
+	NOTICE_MS = 900,
 	CONTINUATIONS_MAX = 8,
 	SETTINGS_MAX = 32,
 };
@@ -312,12 +313,25 @@ static void end_slow_streams(struct h2_front *f)
 	}
 }
 
+/* Streams that were on their way when it was told that it will end have come by now (RFC 9113 section 6.8). */
+static void tell_last_stream(struct h2_front *f)
+{
+	f->notice_ns = 0;
+	(void)nghttp2_submit_goaway(
+		f->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(f->ng), NGHTTP2_NO_ERROR, NULL, 0);
+	if (f->n_streams == 0)
+		(void)nghttp2_session_terminate_session(f->ng, NGHTTP2_NO_ERROR);
+	h2_front_kick(f);
+}
+
 static void on_due(struct timer *t)
 {
 	struct h2_front *f = CONTAINER_OF(t, struct h2_front, timer);
 	const struct http_conf *conf = f->desk->conf;
 
 	wheel_arm(&f->desk->worker->wheel, t, f->desk->worker->now_ns + LOOK_NS);
+	if (is_older(f, f->notice_ns, NOTICE_MS))
+		tell_last_stream(f);
 	if (is_older(f, f->blocked_ns, conf->body_timeout_ms)) {
 		desk_count(f->desk, HTTP_COUNT_slow_client);
 		front_end(f, true);
@@ -389,10 +403,8 @@ void h2_front_drain(struct h2_front *f)
 	if (f->draining || f->over)
 		return;
 	f->draining = true;
-	(void)nghttp2_submit_goaway(
-		f->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(f->ng), NGHTTP2_NO_ERROR, NULL, 0);
-	if (f->n_streams == 0)
-		(void)nghttp2_session_terminate_session(f->ng, NGHTTP2_NO_ERROR);
+	f->notice_ns = f->desk->worker->now_ns;
+	(void)nghttp2_submit_shutdown_notice(f->ng);
 	h2_front_kick(f);
 }
 

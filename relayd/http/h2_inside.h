@@ -56,6 +56,7 @@ struct h2_front {
 	struct timer timer;
 	struct task pump, more, grave;
 	uint64_t idle_ns, head_ns, blocked_ns; /* since when; 0: not */
+	uint64_t notice_ns; /* when it was told that it will end; 0: it was not, or knows which stream is the last */
 	int64_t budget;
 	uint64_t budget_ns;
 	bool draining, over;
