@@ -2,6 +2,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/str.h"
+#include "controld/rest/produce.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@ struct request {
 	char query[8][2][128];
 	size_t query_n;
 	json_t *body;
+	struct route_table table;
+	struct err_list errors;
 };
 
 struct reply {
@@ -88,6 +91,33 @@ int request_if_match(const struct request *rq, const char *etag, struct err *e)
 	if (rq->call->if_match == NULL || str_eq(rq->call->if_match, etag))
 		return 0;
 	return err_set(e, ERR_PRECONDITION_FAILED, NULL, "is %s", etag);
+}
+
+struct err_list *request_errors(struct request *rq)
+{
+	return &rq->errors;
+}
+
+int request_each_route(const struct request *rq, request_route_fn fn, void *arg)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < rq->table.n && rc == 0; i++)
+		rc = fn(&rq->table.rows[i], arg);
+	return rc;
+}
+
+/* All of its pieces at once. */
+int reply_produce(struct reply *rp, const char *content_type, const struct produce_ops *ops, void *state, struct err *e)
+{
+	bool more = true;
+
+	(void)content_type;
+	rp->call->status = 200;
+	while (more && ops->next(state, &rp->text, &more, e) == 0)
+		;
+	ops->free(state);
+	return 0;
 }
 
 void reply_json(struct reply *rp, int status, json_t *body)
@@ -180,7 +210,7 @@ static int fake_admit(struct request *rq, const struct authenticator *auth, stru
 
 void fake_call(struct fake_call *c, struct route_table table, struct authenticator auth)
 {
-	struct request rq = { .call = c, .body = c->body != NULL ? c->body : json_object() };
+	struct request rq = { .call = c, .table = table, .body = c->body != NULL ? c->body : json_object() };
 	struct reply rp = { .call = c };
 	struct identity id;
 
