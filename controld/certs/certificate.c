@@ -520,6 +520,8 @@ int certificate_log(struct db *tx, struct certificate *c, struct change *how, st
 	buf_init(&b, CERTIFICATE_NAMES_SIZE + 4096);
 	jsonw_object(&b, NULL);
 	print_own(&b, c);
+	if (str_eq(how->op, CERTIFICATE_OP_FAILED))
+		jsonw_str(&b, "error", c->order.error);
 	jsonw_end_object(&b);
 	how->tenant = c->tenant_id;
 	how->kind = "certificate";

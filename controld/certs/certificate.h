@@ -92,6 +92,7 @@ int certificate_count(struct db *db, const char *tenant_id, int64_t *n, struct e
 
 /* As the API prints it. */
 void certificate_print(struct buf *b, const struct certificate *c, int64_t now_ms);
+#define CERTIFICATE_OP_FAILED "issue_failed" /* logged with c->order.error */
 /* Logs what was done to *c, as it stands now, and puts the number of that change into c->seq. */
 struct change;
 int certificate_log(struct db *tx, struct certificate *c, struct change *how, struct err *e) MUST_CHECK;

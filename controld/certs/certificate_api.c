@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JSON_TYPE "application/json; charset=utf-8"
+#define RENEWALS_PER_MINUTE 10 /* the CA's limits are everybody's */
+#define JSON_TYPE           "application/json; charset=utf-8"
 
 static void reply_certificate(struct reply *rp, int status, const struct certificate *c)
 {
@@ -515,8 +516,9 @@ const struct route certificate_rows[] = {
 		"Show one certificate, without its key", "Certificates" },
 	{ PUT, "/api/v1/certificates/{id}", PERM_WRITE, LANE_DB, NULL, &schema, &schema, 200, ROUTE_PARTIAL, api_update,
 		"Replace chain and key; relays show the new one from their next handshake on", "Certificates" },
-	{ POST, "/api/v1/certificates/{id}/renew", PERM_WRITE, LANE_DB, NULL, NULL, &renewal, 202, 0, api_renew,
-		"Have a certificate of source acme renewed now", "Certificates" },
+	{ POST, "/api/v1/certificates/{id}/renew", PERM_WRITE, LANE_DB, NULL, NULL, &renewal, 202,
+		ROUTE_PER_MINUTE(RENEWALS_PER_MINUTE), api_renew, "Have a certificate of source acme renewed now",
+		"Certificates" },
 	{ DELETE, "/api/v1/certificates/{id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0, api_delete,
 		"Delete a certificate", "Certificates" },
 };

@@ -23,6 +23,7 @@
 #define POLL_MS      500
 #define POLL_MAX_MS  10000
 #define RETRY_MAX_MS (UINT64_C(6) * 3600 * 1000)
+#define STUCK        3                 /* failures, and an order that cannot be read is given up */
 #define VAIN_MS      INT64_C(86400000) /* before what the CA does not want is tried again */
 #define REQUEST_MAX  (64 * 1024)
 
@@ -181,7 +182,8 @@ static int find_order(struct issue *i, struct acme_order *o, struct err *e)
 	if (i->c.order.url[0] != '\0') {
 		if (read_order(i, o, e) == 0 && o->status != ACME_INVALID)
 			return 0;
-		if (o->status != ACME_INVALID && e->code != ERR_NOT_FOUND && e->code != ERR_FORBIDDEN)
+		if (o->status != ACME_INVALID && e->code != ERR_NOT_FOUND && e->code != ERR_FORBIDDEN &&
+			i->c.order.failures < STUCK) /* it may be of another CA, which is not there any more */
 			return -1;
 		job_run_log(i->run, JOB_INFO, "the order under way came to nothing; there is a new one");
 	}
@@ -485,7 +487,7 @@ static int work_failed(struct db *tx, void *arg, struct err *e)
 {
 	struct failing *f = arg;
 	struct certificate *c = &f->i->c;
-	struct change how = { .time_ms = f->now_ms, .actor = "system", .op = "issue_failed", .fields = "error" };
+	struct change how = { .time_ms = f->now_ms, .actor = "system", .op = CERTIFICATE_OP_FAILED, .fields = "error" };
 
 	if (job_run_save_in(tx, f->i->run, "", e) != 0)
 		return -1;
@@ -522,12 +524,15 @@ static int failed(struct issue *i, const struct err *why, struct err *e)
 	const bool vain = is_vain(i, why);
 	struct err ignored;
 
+	if (why->code == ERR_FORBIDDEN || why->code == ERR_PROTOCOL || why->code == ERR_NOT_FOUND)
+		i->over = true;               /* it would say the same again */
 	if (why->code == ERR_INVALID_TOKEN) { /* the next attempt makes a new account of the same key */
 		i->account.kid[0] = '\0';
 		if (acme_account_named(&i->account, i->certs->store, i->certs->conf.ca->directory, &ignored) != 0)
 			log_warn("acme_account_not_forgotten", log_err(&ignored));
 	}
 	(void)str_copy(f.order.error, sizeof f.order.error, why->msg);
+	(void)str_copy(i->c.order.error, sizeof i->c.order.error, why->msg);
 	f.order.error_ms = f.now_ms;
 	if (vain || job_run_last(i->run))
 		f.order.due_ms = f.now_ms + VAIN_MS;

@@ -127,7 +127,8 @@ def test_a_proof_that_fails_is_told_and_tried_again(sites):
         return cert["status"] == "failing" and cert["failures"] >= 1 and cert["error"]
     error = eventually(failing, "it fails", 40)
     assert "away.example" in error and "connection" in error, error
-    assert any(c["op"] == "issue_failed" for c in sites.api.get("/api/v1/audit?kind=certificate&limit=200")["items"])
+    told = [c for c in sites.api.get("/api/v1/audit?kind=certificate&limit=200")["items"] if c["op"] == "issue_failed"]
+    assert told[0]["subject"] == made["id"] and "away.example" in str(told[0]["object"]), told
     sites.pebble.point("away.example", "127.0.0.1")
     cert = wait_valid(sites.api, made["id"], failures=0, error=None)
     sites.wait_shown("away.example", cert)

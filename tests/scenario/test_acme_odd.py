@@ -113,6 +113,24 @@ def test_an_account_that_the_ca_has_forgotten_is_made_again(world):
     world.front.before = None
 
 
+def test_an_order_that_cannot_be_read_any_more_is_given_up(world):
+    """As when acme.url names another CA from now on."""
+    held, gone = [], []
+
+    def hold(path):
+        if path.startswith("/authZ/") and not held:  # the first attempt ends here, with an order under way
+            held.append(path)
+            return 503, b"", {}
+        if path.startswith("/my-order/") and held and not gone:
+            gone.append(path)
+        return (502, b"", {}) if path in gone else None
+    before = world.pebble.orders()
+    world.front.before = hold
+    wait_valid(world.api, world.order("stuck.example"), seconds=60)
+    world.front.before = None
+    assert world.pebble.orders() - before == 2
+
+
 @pytest.mark.parametrize("path,orders", [("/order-plz", 2), ("/authZ/", 1), ("/chalZ/", 1), ("/finalize-order/", 1), ("/certZ/", 1)])
 def test_a_death_at_its_answer(world, path, orders):
     """controld is killed when the CA has done its part, and before it hears of it. Only an order that nobody heard of is made again."""
