@@ -32,6 +32,8 @@ static const struct {
 	[FRAME_OFFER] = { FRAME_CONTROL_MAX, ON_LINK },
 	[FRAME_WITHDRAW] = { FRAME_CONTROL_MAX, ON_LINK },
 	[FRAME_RULES] = { 5, ON_LINK },
+	[FRAME_NARROW] = { 4, ON_STREAM },
+	[FRAME_NARROWED] = { 4, ON_STREAM },
 };
 
 static void put_u32(uint8_t *p, uint32_t v)
@@ -208,6 +210,23 @@ int frame_window_get(uint32_t *more, const void *p, size_t n)
 	*more = cursor_u32(&c);
 	if (*more == 0)
 		cursor_fail(&c);
+	return cursor_done(&c);
+}
+
+void frame_narrow_put(struct buf *b, enum frame_type type, uint32_t stream, uint32_t bytes)
+{
+	size_t at = frame_start(b);
+
+	buf_u32(b, bytes);
+	frame_done(b, at, type, stream);
+}
+
+int frame_narrow_get(uint32_t *bytes, const void *p, size_t n)
+{
+	struct cursor c;
+
+	cursor_init(&c, p, n);
+	*bytes = cursor_u32(&c);
 	return cursor_done(&c);
 }
 

@@ -22,7 +22,7 @@ struct buf;
 #define FRAME_DATAGRAM_MAX 65507 /* what UDP can carry over IPv4 */
 #define FRAME_ZIPPED_MAX   66048 /* FRAME_DATA_MAX bytes that did not get smaller */
 #define FRAME_CONTROL_MAX  1024  /* any other payload */
-#define FRAME_VERSION      2
+#define FRAME_VERSION      3
 
 #define FRAME_ID_SIZE     40 /* with NUL: client, instance and mapping ids, a version */
 #define FRAME_HOST_SIZE   256
@@ -51,6 +51,8 @@ enum frame_type {
 	FRAME_OFFER,    /* relay: what leads from the agent's own machine (frame_offer.h) */
 	FRAME_WITHDRAW, /* relay: no more */
 	FRAME_RULES,    /* relay: what holds for this agent now */
+	FRAME_NARROW,   /* no more than so many bytes may be sent on the stream until the next WINDOW */
+	FRAME_NARROWED, /* the answer: so many that might have been sent are given back */
 	FRAME_TYPES_END,
 };
 
@@ -97,6 +99,9 @@ void frame_ping_put(struct buf *b, enum frame_type type, uint64_t stamp);
 int frame_ping_get(uint64_t *stamp, const void *p, size_t n) MUST_CHECK;
 void frame_window_put(struct buf *b, uint32_t stream, uint32_t more);
 int frame_window_get(uint32_t *more, const void *p, size_t n) MUST_CHECK;
+/* NARROW and NARROWED. */
+void frame_narrow_put(struct buf *b, enum frame_type type, uint32_t stream, uint32_t bytes);
+int frame_narrow_get(uint32_t *bytes, const void *p, size_t n) MUST_CHECK;
 void frame_reserve_put(struct buf *b, uint16_t links);
 int frame_reserve_get(uint16_t *links, const void *p, size_t n) MUST_CHECK;
 void frame_opened_put(struct buf *b, uint32_t stream, bool zip);

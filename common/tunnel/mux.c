@@ -16,6 +16,7 @@ void mux_init(struct mux *m, const struct mux_ops *ops, uint32_t first_id)
 	buf_init(&m->out, MUX_OUT_MAX);
 	buf_init(&m->whole, FRAME_ZIPPED_MAX);
 	list_init(&m->blocked);
+	list_init(&m->wide);
 }
 
 void mux_fini(struct mux *m)
@@ -89,6 +90,25 @@ struct stream *mux_find(const struct mux *m, uint32_t id)
 }
 
 /* ---- all streams --------------------------------------------------------------------------------------------------- */
+
+/* Others are held up, or will be soon. */
+static bool wants_back(const struct mux *m)
+{
+	return m->lent > MUX_LEND_MAX / 2 || (m->pool != NULL && m->pool->lent > MUX_POOL_MAX / 4);
+}
+
+int mux_look(struct mux *m)
+{
+	const bool wanted = wants_back(m);
+
+	LIST_FOREACH_SAFE (it, &m->wide) {
+		if (stream_look(CONTAINER_OF(it, struct stream, wide), wanted) != 0) {
+			m->fault = "a window that was not given back";
+			return -1;
+		}
+	}
+	return m->fault == NULL ? 0 : -1;
+}
 
 void mux_break(struct mux *m)
 {
@@ -230,6 +250,19 @@ static int on_window(struct mux *m, struct stream *s, const uint8_t *p, uint32_t
 	return tell(m, s, EPOLLOUT);
 }
 
+static int on_narrow(struct mux *m, struct stream *s, const uint8_t *p, const struct frame_head *h)
+{
+	uint32_t bytes;
+
+	if (frame_narrow_get(&bytes, p, h->n) != 0)
+		return fault(m, "a window that cannot be");
+	if (h->type == FRAME_NARROW)
+		stream_on_narrow(s, bytes);
+	else if (stream_on_narrowed(s, bytes) != 0)
+		return fault(m, "a window that was not given back");
+	return m->fault == NULL ? 0 : -1;
+}
+
 static int on_reset(struct mux *m, struct stream *s, const uint8_t *p, uint32_t n)
 {
 	struct frame_end end;
@@ -282,8 +315,11 @@ static int on_frame(struct mux *m, const struct frame_head *h, const uint8_t *p)
 	case FRAME_FIN:
 		if (s->in_ended)
 			return fault(m, "a stream ended twice");
-		s->in_ended = true;
+		stream_on_fin(s);
 		return tell(m, s, EPOLLIN | EPOLLRDHUP);
+	case FRAME_NARROW:
+	case FRAME_NARROWED:
+		return on_narrow(m, s, p, h);
 	case FRAME_RESET:
 		return on_reset(m, s, p, h->n);
 	case FRAME_ZIPPED:

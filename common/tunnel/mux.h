@@ -6,7 +6,9 @@
  * others have put all that may; so who asks for little is not behind those that carry much.
  *
  * What all windows of a link may grow by is limited for it (MUX_LEND_MAX) and for all links of a worker (the pool): of what is
- * left there a link may have half as much, so the more there are, the less each has, and one that comes finds some.
+ * left there a link may have half as much, so the more there are, the less each has, and one that comes finds some. Once
+ * there is not plenty, windows that nothing passes through are made narrow again: mux_look(). A sender has to give back what he
+ * was granted and has not used, or the link is at fault.
  *
  * Owner:  a link embeds it. Thread: the link's.
  * Ends:   mux_break() tells every stream and forgets it; mux_fini().
@@ -21,10 +23,12 @@
 #include "common/tunnel/mux_pool.h"
 #include "common/tunnel/stream.h"
 
-#define MUX_WINDOW     (64 * 1024)         /* of a stream that begins */
-#define MUX_WINDOW_MAX (4 * 1024 * 1024)   /* of one that has shown that its reader keeps up */
-#define MUX_LEND_MAX   (64 * 1024 * 1024)  /* that all windows of a link may have grown by */
-#define MUX_POOL_MAX   (256 * 1024 * 1024) /* that those of all links with one pool may */
+#define MUX_WINDOW     (64 * 1024)           /* of a stream that begins */
+#define MUX_WINDOW_MAX (4 * 1024 * 1024)     /* of one that has shown that its reader keeps up */
+#define MUX_LEND_MAX   (64 * 1024 * 1024)    /* that all windows of a link may have grown by */
+#define MUX_POOL_MAX   (256 * 1024 * 1024)   /* that those of all links with one pool may */
+#define MUX_LOOK_NS    UINT64_C(10000000000) /* a stream that took nothing from one look to the next is idle */
+#define MUX_LOOKS      6                     /* so many of these a peer may take to give back */
 #define MUX_ROUND_NS \
 	UINT64_C(10000000) /* the shortest round trip that windows are measured by: threads have rounds, too */
 #define MUX_OUT_HIGH    (256 * 1024)      /* frames waiting to be sent: streams get no more room, */
@@ -56,7 +60,8 @@ struct mux {
 	uint32_t next_id;
 	const uint64_t *now_ns; /* its owner's clock; NULL: windows do not grow */
 	uint64_t rtt_ns;        /* a round trip where nothing waits; 0: not known yet */
-	uint64_t lent;          /* that windows have grown by */
+	uint64_t lent;          /* that windows have grown by; */
+	struct list wide;       /* streams that have some of it */
 	struct mux_pool *pool;  /* its owner's; NULL: this link alone. Set while there are no streams */
 	struct stream *current; /* whose event is being told */
 	uint8_t head[FRAME_HEAD];
@@ -76,6 +81,8 @@ int mux_input(struct mux *m, const uint8_t *p, size_t n) MUST_CHECK;
 size_t mux_output(const struct mux *m, const uint8_t **p);
 void mux_sent(struct mux *m, size_t n);
 void mux_rest(struct mux *m);
+/* Every MUX_LOOK_NS: what windows of idle streams have grown by is asked back, if it is wanted. -1: as mux_input(). */
+int mux_look(struct mux *m) MUST_CHECK;
 /* The link is gone. Owners are told one by one, and may end any other in their callback. */
 void mux_break(struct mux *m);
 size_t mux_count(const struct mux *m);

@@ -25,7 +25,9 @@ struct stream;
 #define MUX_ZIPS_MAX  128 /* streams that may be compressed: a megabyte each, when both ways are */
 
 struct mux_pool {
-	uint64_t lent; /* that windows have grown by */
+	uint64_t lent;     /* that windows have grown by; this and the next two are read by other threads, too */
+	uint64_t short_of; /* times that a window did not grow, or grew less, as there was not enough left; */
+	uint64_t narrowed; /* and that one was made narrow again */
 	struct {
 		uint8_t *data;
 		size_t cap;

@@ -19,6 +19,7 @@ static int stream_begin(struct stream *s, struct mux *m, uint32_t id, uint8_t ki
 		.id = id, .kind = kind, .credit = MUX_WINDOW, .window = MUX_WINDOW, .granted = MUX_WINDOW
 	};
 	list_init(&s->blocked);
+	list_init(&s->wide);
 	if (map_count(&m->streams) >= MUX_STREAMS_MAX || map_put(&m->streams, &s->id, sizeof s->id, s, NULL) != 0)
 		return -1;
 	s->mux = m;
@@ -37,18 +38,23 @@ static void want_zip(struct stream *s, const struct frame_open *o)
 		pool->zips++;
 }
 
+static void set(uint64_t *shared, uint64_t value)
+{
+	__atomic_store_n(shared, value, __ATOMIC_RELAXED);
+}
+
 static void lend(struct mux *m, uint32_t more)
 {
 	m->lent += more;
 	if (m->pool != NULL)
-		m->pool->lent += more;
+		set(&m->pool->lent, m->pool->lent + more);
 }
 
 static void take_back(struct mux *m, uint32_t n)
 {
 	m->lent -= n;
 	if (m->pool != NULL)
-		m->pool->lent -= n;
+		set(&m->pool->lent, m->pool->lent - n);
 }
 
 static bool may_lend(const struct mux *m, uint32_t more)
@@ -65,6 +71,7 @@ void stream_forget(struct stream *s)
 
 	map_remove(&m->streams, &s->id, sizeof s->id);
 	list_remove(&s->blocked);
+	list_remove(&s->wide);
 	if (s->window > MUX_WINDOW)
 		take_back(m, s->window - MUX_WINDOW);
 	if (m->current == s)
@@ -340,12 +347,17 @@ static void widen(struct stream *s)
 	if (s->kept_n > 0 || wants <= s->window)
 		return;
 	more = (uint32_t)wants - s->window;
-	if (!may_lend(s->mux, more))
+	if (!may_lend(s->mux, more)) {
 		more = MIN(more, s->window);
+		if (s->mux->pool != NULL)
+			set(&s->mux->pool->short_of, s->mux->pool->short_of + 1);
+	}
 	if (!may_lend(s->mux, more))
 		return;
 	lend(s->mux, more);
 	s->window += more;
+	if (list_empty(&s->wide))
+		list_push_back(&s->mux->wide, &s->wide);
 }
 
 static void grant(struct stream *s)
@@ -353,8 +365,9 @@ static void grant(struct stream *s)
 	size_t before = mux_waiting(s->mux);
 	uint32_t more;
 
-	if (s->in_ended || s->taken < s->window / 2)
+	if (s->in_ended || s->asked > 0 || s->taken < s->window / 2)
 		return;
+	s->busy = true;
 	widen(s);
 	more = s->window - s->granted - s->kept_n - s->now_n;
 	s->granted += more;
@@ -382,6 +395,76 @@ void stream_take(struct stream *s, size_t n)
 		return;
 	note_taken(s, n);
 	grant(s);
+}
+
+/* ---- windows that are not needed ---------------------------------------------------------------------------------- */
+
+/* To what may still come and what is kept. */
+static void settle(struct stream *s)
+{
+	const uint32_t held = s->granted + s->kept_n + s->now_n, window = MAX(held, MUX_WINDOW);
+
+	if (window >= s->window)
+		return;
+	take_back(s->mux, s->window - window);
+	s->window = window;
+	s->taken = window - held;
+	s->since_ns = s->took = 0;
+	if (s->mux->pool != NULL)
+		set(&s->mux->pool->narrowed, s->mux->pool->narrowed + 1);
+	if (window == MUX_WINDOW)
+		list_remove(&s->wide);
+}
+
+int stream_look(struct stream *s, bool wanted)
+{
+	const bool idle = !s->busy;
+	size_t before = mux_waiting(s->mux);
+
+	s->busy = false;
+	if (s->asked > 0 && !s->in_ended)
+		return s->asked++ < MUX_LOOKS ? 0 : -1;
+	if (!idle || !wanted)
+		return 0;
+	settle(s); /* what was kept, and was taken since */
+	if (s->in_ended || s->granted <= MUX_WINDOW)
+		return 0;
+	s->asked = 1;
+	frame_narrow_put(mux_out(s->mux), FRAME_NARROW, s->id, MUX_WINDOW);
+	mux_wrote(s->mux, before);
+	return 0;
+}
+
+void stream_on_narrow(struct stream *s, uint32_t keep)
+{
+	const uint32_t back = s->credit > keep ? s->credit - keep : 0;
+	size_t before = mux_waiting(s->mux);
+
+	s->credit -= back;
+	frame_narrow_put(mux_out(s->mux), FRAME_NARROWED, s->id, back);
+	mux_wrote(s->mux, before);
+}
+
+/* All that was sent before has come, and nothing was granted since it was asked: what is left is what the peer has. */
+int stream_on_narrowed(struct stream *s, uint32_t bytes)
+{
+	if (s->in_ended)
+		return 0;
+	if (s->asked == 0 || bytes > s->granted || s->granted - bytes > MUX_WINDOW)
+		return -1;
+	s->asked = 0;
+	s->granted -= bytes;
+	settle(s);
+	grant(s);
+	return 0;
+}
+
+void stream_on_fin(struct stream *s)
+{
+	s->in_ended = true;
+	s->granted = 0;
+	if (s->window > MUX_WINDOW)
+		settle(s);
 }
 
 /* At the end of what is kept, which is moved to the front when that makes room. */

@@ -3,7 +3,8 @@
  *
  * Each has a credit of its own in each direction, so one that nobody reads stops alone and costs at most its window.
  * What is received is first offered where it lies; only what its reader leaves is copied and kept. A window grows to
- * what its reader takes in two round trips, while he keeps up and the mux has some to lend.
+ * what its reader takes in two round trips, while he keeps up and the mux has some to lend, and becomes narrow again when
+ * nothing has passed for a while and others want it.
  *
  * Events use the names of epoll: EPOLLIN (something to take, or the end), EPOLLOUT (there is room again), EPOLLRDHUP (the
  * end will follow what is there), EPOLLERR (over: stream.code says why; the stream is in no mux any more). They tell changes only.
@@ -52,6 +53,9 @@ struct stream {
 	uint32_t now_n;
 	uint8_t *kept; /* or what was left of it */
 	uint32_t kept_at, kept_n, kept_cap;
+	struct list wide;       /* its window has grown; and then: */
+	bool busy;              /* something was granted since the last look */
+	uint8_t asked;          /* looks since its window was to become narrow; 0: it was not */
 	struct stream_zip *zip; /* NULL: it is never compressed */
 	struct list blocked;    /* waits for room on the link */
 };
@@ -83,6 +87,12 @@ void stream_close(struct stream *s, uint16_t code, const char *reason);
 /* ---- for the mux -------------------------------------------------------------------------------------------------- */
 /* Out of the mux, with all that it holds. */
 void stream_forget(struct stream *s);
+/* A look at one whose window has grown. -1: its peer does not give back. */
+int stream_look(struct stream *s, bool wanted) MUST_CHECK;
+/* The peer asks for what may be sent beyond `keep`; it gave so much back; no more will come. -1: that cannot be. */
+void stream_on_narrow(struct stream *s, uint32_t keep);
+int stream_on_narrowed(struct stream *s, uint32_t bytes) MUST_CHECK;
+void stream_on_fin(struct stream *s);
 /* What its owner did not take. -1: out of memory. */
 int stream_keep(struct stream *s) MUST_CHECK;
 

@@ -138,6 +138,7 @@ void tunnel_link_close_after(struct tunnel_link *l, const char *why)
 		return;
 	str_copy(l->why, sizeof l->why, why);
 	l->last_words = true;
+	tls_session_read_ahead(l->tls, IN_MAX); /* not for strangers */
 	l->due_ns = MIN(l->due_ns, l->worker->now_ns + LAST_MS * NS_PER_MS);
 	set_timer(l);
 	tunnel_link_flush(l);
@@ -389,12 +390,19 @@ static void on_due(struct timer *t)
 		tunnel_link_close(l, "the peer is silent");
 		return;
 	}
+	if (now - l->looked_ns >= MUX_LOOK_NS) {
+		l->looked_ns = now;
+		if (mux_look(&l->mux) != 0) {
+			tunnel_link_close(l, l->mux.fault);
+			return;
+		}
+	}
 	if (now - l->heard_ns >= ping_ns || l->rtt_us == 0) {
 		l->pinged_ns = now;
 		frame_ping_put(&l->mux.out, FRAME_PING, now);
 		tunnel_link_flush(l);
 	}
-	l->due_ns = now + ping_ns;
+	l->due_ns = now + MIN(ping_ns, MUX_LOOK_NS);
 	set_timer(l);
 }
 
@@ -523,7 +531,7 @@ void tunnel_link_set_ping(struct tunnel_link *l, uint32_t ping_ms)
 	setsockopt(l->io.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof dead_ms);
 	if (l->ping_ms != 0) { /* what was quiet by the old measure is not lost by the new one */
 		l->heard_ns = l->worker->now_ns;
-		l->due_ns = l->worker->now_ns + ping_ms * NS_PER_MS;
+		l->due_ns = l->worker->now_ns + MIN(ping_ms * NS_PER_MS, MUX_LOOK_NS);
 	}
 	l->ping_ms = ping_ms;
 	set_timer(l);
@@ -532,7 +540,6 @@ void tunnel_link_set_ping(struct tunnel_link *l, uint32_t ping_ms)
 void tunnel_link_up(struct tunnel_link *l, uint32_t ping_ms)
 {
 	link_move(l, TUNNEL_UP);
-	tls_session_read_ahead(l->tls, IN_MAX); /* not for strangers */
 	l->due_ns = l->worker->now_ns;
 	tunnel_link_set_ping(l, ping_ms);
 }

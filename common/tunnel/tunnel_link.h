@@ -70,7 +70,7 @@ struct tunnel_link {
 	struct task flush, more, grave;
 	struct timer timer;
 	uint32_t ping_ms;
-	uint64_t heard_ns, pinged_ns, due_ns;
+	uint64_t heard_ns, pinged_ns, due_ns, looked_ns;
 	uint32_t rtt_us; /* of the last ping; 0: none yet */
 	uint64_t bytes_in;
 	char why[FRAME_REASON_SIZE];

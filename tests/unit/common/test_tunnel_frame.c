@@ -95,6 +95,31 @@ static void test_check(void **state)
 	buf_free(&b);
 }
 
+static void test_narrow(void **state)
+{
+	static const uint8_t golden[] = "\x15\x00\x00\x04\x00\x00\x00\x07\x00\x01\x00\x00";
+	struct frame_head h;
+	uint32_t bytes;
+	const uint8_t *p;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 4096);
+	frame_narrow_put(&b, FRAME_NARROW, 7, 65536);
+	assert_int_equal(b.len, sizeof golden - 1);
+	assert_memory_equal(b.data, golden, b.len);
+	p = payload(&b, FRAME_NARROW, 7, &h);
+	assert_int_equal(frame_narrow_get(&bytes, p, h.n), 0);
+	assert_int_equal(bytes, 65536);
+	assert_int_equal(frame_narrow_get(&bytes, p, h.n - 1), -1);
+	buf_reset(&b);
+	frame_narrow_put(&b, FRAME_NARROWED, 7, 0);
+	p = payload(&b, FRAME_NARROWED, 7, &h);
+	assert_int_equal(frame_narrow_get(&bytes, p, h.n), 0);
+	assert_int_equal(bytes, 0);
+	buf_free(&b);
+}
+
 static void test_rules(void **state)
 {
 	static const uint8_t golden[] = "\x14\x00\x00\x05\x00\x00\x00\x00\x00\x00\x03\xe8\x01";
@@ -363,6 +388,7 @@ int main(void)
 		cmocka_unit_test(test_heads),
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_health),
+		cmocka_unit_test(test_narrow),
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_open),
 		cmocka_unit_test(test_longest_open),
