@@ -155,6 +155,7 @@ static int start_agents(struct engine *g, const struct settings *s, struct servi
 		.ping_ms = (uint32_t)s->agents_ping_ms,
 		.backoff_ms = (uint32_t)s->agents_backoff_ms,
 		.reserve = (uint32_t)s->agents_reserve,
+		.links_max = s->agents_links_max,
 		.on_change = on_agents,
 		.arg = g };
 

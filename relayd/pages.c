@@ -90,10 +90,12 @@ static void agents_metrics(const struct agent_counts *c, struct buf *out)
 	counter(out, "agent_accepted_total", "Connections to the agents' address.", c->accepted);
 	counter(out, "agent_evicted_total", "Of these, that said nothing and gave way or took too long.", c->evicted);
 	counter(out, "agent_junk_total", "Of these, that did not begin as a link does.", c->junk);
+	counter(out, "agent_gave_up_total", "Of these, that ended before their turn had come.", c->gave_up);
 	counter(out, "agent_crowded_total", "Of these, from an address that had its share of places.", c->crowded);
 	counter(out, "agent_delayed_total", "Of these, that waited for the rate of handshakes.", c->delayed);
 	counter(out, "agent_failed_total", "Whose TLS or greeting failed.", c->failed);
 	counter(out, "agent_refused_total", "Whose greeting was refused.", c->refused);
+	counter(out, "agent_over_total", "Of these, as their client had agents.links_per_client of them.", c->over);
 	counter(out, "agent_greeted_total", "Links with agents that came up.", c->greeted);
 	counter(out, "agent_taken_over_total", "Agents whose place a later start of the same instance took.",
 		c->taken_over);
@@ -106,6 +108,11 @@ static void agents_metrics(const struct agent_counts *c, struct buf *out)
 		c->visits);
 	counter(out, "agent_visits_refused_total", "The same, of mappings that are not theirs or not here.",
 		c->not_theirs);
+	gauge(out, "agent_windows_lent_bytes", "What windows of agents' streams have grown by, now.", (double)c->lent);
+	counter(out, "agent_windows_short_total", "Times that one could not grow as it should, for lack of that.",
+		c->short_of);
+	counter(out, "agent_windows_narrowed_total", "Times that an idle one gave back what it had grown by.",
+		c->narrowed);
 	counter(out, "agent_untold_total",
 		"Links that came or went and are not in the log, as there were too many at once.", c->untold);
 }

@@ -69,6 +69,17 @@ static const struct conf_key keys[] = {
 		.unit = "1/s",
 		.help = "TLS handshakes with agents that are begun in a second; others wait their turn, which goes "
 			"round by address, those of agents that were let in lately first." },
+	{ .key = "agents.links_per_client",
+		.env = "RELAYD_AGENTS_LINKS_PER_CLIENT",
+		.type = CONF_U64,
+		.offset = AT(agents_links_max),
+		.def = "256",
+		.min = 8,
+		.max = 65536,
+		.unit = "links",
+		.help = "Links that one client's agents may have with this relay, all together; of these three "
+	                "quarters "
+			"may be links for one connection at a time." },
 	{ .key = "agents.listen",
 		.env = "RELAYD_AGENTS_LISTEN",
 		.type = CONF_STR,

@@ -21,6 +21,7 @@ struct settings {
 	uint64_t agents_ping_ms;
 	char *agents_proxies;
 	uint64_t agents_reserve;
+	uint64_t agents_links_max;
 	uint64_t agents_backoff_ms;
 	uint64_t backends_idle_max, backends_idle_ms;
 	uint64_t http_body_max, http_fields_max, http_head_max;

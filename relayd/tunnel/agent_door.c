@@ -127,7 +127,8 @@ static void on_guest(struct io *io, uint32_t events)
 	uint8_t first[6];
 	ssize_t n;
 
-	if (events & (EPOLLHUP | EPOLLERR)) {
+	if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) { /* also while it waits: its place is wanted */
+		agent_count(&d->table->counts.gave_up);
 		turn_away(g);
 		return;
 	}
@@ -203,7 +204,7 @@ static void on_accepted(void *arg, int fd, const struct addr *from)
 	g->speaks = false;
 	io_init(&g->io, on_guest, fd);
 	task_init(&g->grave, on_buried);
-	if (io_add(w, &g->io, EPOLLIN | EPOLLET) != 0)
+	if (io_add(w, &g->io, EPOLLIN | EPOLLRDHUP | EPOLLET) != 0)
 		turn_away(g);
 }
 

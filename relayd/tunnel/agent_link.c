@@ -281,12 +281,16 @@ static void enter(struct agent_link *a, bool single)
 		[REGISTRY_TAKEN] = { ERR_CONFLICT, RETRY_LATER_MS, "another instance of this client is connected" },
 		[REGISTRY_CROWDED] = { ERR_OVERLOADED, RETRY_LATER_MS,
 			"this instance has enough links, or its client enough agents" },
+		[REGISTRY_FULL] = { ERR_OVERLOADED, RETRY_LATER_MS,
+			"this client's agents have as many links as agents.links_per_client of this relay allows" },
 		[REGISTRY_NO_MEMORY] = { ERR_NOMEM, RETRY_SOON_MS, "out of memory" },
 	};
 	enum registry_answer answer = registry_enter(a->table->registry, &a->hello, &a->from, single, &a->worker);
 
 	if (answer != REGISTRY_IN && answer != REGISTRY_TOOK_OVER) {
 		agent_count(&a->table->counts.refused);
+		if (answer == REGISTRY_FULL)
+			agent_count(&a->table->counts.over);
 		agent_link_refuse(a, refusals[answer].code, refusals[answer].retry_ms, refusals[answer].reason);
 		return;
 	}

@@ -149,9 +149,13 @@ static void sweep(struct agent_table *t)
 	LIST_FOREACH_SAFE (it, &t->links) {
 		struct agent_link *a = link_in_table(it);
 
-		if (a->link.state == TUNNEL_UP && !a->link.last_words && !agent_link_may_stay(a, now))
+		if (a->link.state != TUNNEL_UP || a->link.last_words)
+			continue;
+		if (!agent_link_may_stay(a, now))
 			agent_link_refuse(a, is_known(a) ? ERR_FORBIDDEN : ERR_NOT_FOUND, 1000,
 				"the client or its secret is not good any more");
+		else
+			reserve_recover(a);
 	}
 }
 

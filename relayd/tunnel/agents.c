@@ -433,6 +433,9 @@ int agents_new(struct agents **out, struct service *service, const struct servic
 	const struct agents_conf *conf, struct err *e)
 {
 	struct agents *a = calloc(1, sizeof *a);
+	const struct registry_conf registry = {
+		.workers = workers_count(env->workers), .links_max = conf->links_max, .on_change = on_registry, .arg = a
+	};
 
 	if (a == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "agents: out of memory");
@@ -446,9 +449,9 @@ int agents_new(struct agents **out, struct service *service, const struct servic
 	}
 	uv_mutex_init(&a->lock);
 	map_init(&a->gates);
-	a->n = workers_count(env->workers);
+	a->n = registry.workers;
 	a->tables = calloc(a->n, sizeof *a->tables);
-	if (a->tables == NULL || registry_new(&a->registry, a->n, on_registry, a) != 0 ||
+	if (a->tables == NULL || registry_new(&a->registry, &registry) != 0 ||
 		target_view_new(&a->view, env->refusals) != 0 || friends_new(&a->friends) != 0)
 		goto fail;
 	for (unsigned i = 0; i < a->n; i++) {
@@ -504,14 +507,17 @@ void agents_counts(const struct agents *a, struct agent_counts *out)
 	*out = (struct agent_counts){ .accepted = 0 };
 	for (unsigned i = 0; i < a->n; i++) {
 		const struct agent_counts *c = &a->tables[i].counts;
+		const struct mux_pool *pool = &a->tables[i].desk.pool;
 
 		out->accepted += __atomic_load_n(&c->accepted, __ATOMIC_RELAXED);
 		out->evicted += __atomic_load_n(&c->evicted, __ATOMIC_RELAXED);
 		out->junk += __atomic_load_n(&c->junk, __ATOMIC_RELAXED);
+		out->gave_up += __atomic_load_n(&c->gave_up, __ATOMIC_RELAXED);
 		out->crowded += __atomic_load_n(&c->crowded, __ATOMIC_RELAXED);
 		out->delayed += __atomic_load_n(&c->delayed, __ATOMIC_RELAXED);
 		out->greeted += __atomic_load_n(&c->greeted, __ATOMIC_RELAXED);
 		out->refused += __atomic_load_n(&c->refused, __ATOMIC_RELAXED);
+		out->over += __atomic_load_n(&c->over, __ATOMIC_RELAXED);
 		out->failed += __atomic_load_n(&c->failed, __ATOMIC_RELAXED);
 		out->taken_over += __atomic_load_n(&c->taken_over, __ATOMIC_RELAXED);
 		out->links += __atomic_load_n(&c->links, __ATOMIC_RELAXED);
@@ -522,6 +528,9 @@ void agents_counts(const struct agents *a, struct agent_counts *out)
 		out->failed_streams += __atomic_load_n(&c->failed_streams, __ATOMIC_RELAXED);
 		out->visits += __atomic_load_n(&c->visits, __ATOMIC_RELAXED);
 		out->not_theirs += __atomic_load_n(&c->not_theirs, __ATOMIC_RELAXED);
+		out->lent += __atomic_load_n(&pool->lent, __ATOMIC_RELAXED);
+		out->short_of += __atomic_load_n(&pool->short_of, __ATOMIC_RELAXED);
+		out->narrowed += __atomic_load_n(&pool->narrowed, __ATOMIC_RELAXED);
 		out->untold += __atomic_load_n(&c->untold, __ATOMIC_RELAXED);
 	}
 }

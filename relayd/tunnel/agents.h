@@ -32,6 +32,7 @@ struct agents_conf {
 	uint32_t ping_ms;    /* for clients that set no heartbeat */
 	uint32_t backoff_ms; /* longest that an agent waits between two attempts */
 	uint32_t reserve;    /* links for one connection at a time that an agent has ready, for each worker */
+	uint64_t links_max;  /* of one client, all its agents and workers together */
 	/* Some came or went: agents_states() is another one. */
 	void (*on_change)(void *arg);
 	void *arg;
@@ -42,10 +43,12 @@ struct agent_counts {
 	uint64_t accepted;       /* connections */
 	uint64_t evicted;        /* that said nothing and gave way to others, or took too long */
 	uint64_t junk;           /* that did not begin as a link does */
+	uint64_t gave_up;        /* that ended before their turn had come */
 	uint64_t crowded;        /* from an address that had its share of them */
 	uint64_t delayed;        /* that waited for the rate of handshakes */
 	uint64_t greeted;        /* links that came up */
 	uint64_t refused;        /* whose greeting was refused */
+	uint64_t over;           /* of these, as the client had links_max of them */
 	uint64_t failed;         /* whose TLS or greeting failed */
 	uint64_t taken_over;     /* instances that a later run took the place of */
 	uint64_t links;          /* now */
@@ -56,6 +59,9 @@ struct agent_counts {
 	uint64_t visits;         /* streams that agents asked for, of mappings from their own machine; */
 	uint64_t not_theirs;     /* and of others, which were refused */
 	uint64_t failed_streams; /* whose agent did not reach the target; some were sent to another one */
+	uint64_t lent;           /* bytes, now: that windows of streams from agents have grown by; */
+	uint64_t short_of;       /* times that there was not enough of it left; */
+	uint64_t narrowed;       /* and that some was taken back from an idle stream */
 	uint64_t untold;         /* links whose coming or going is not in the log, as there were too many at once */
 };
 

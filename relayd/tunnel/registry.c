@@ -27,18 +27,17 @@ struct resident {
 	char id[FRAME_ID_SIZE];
 	struct list instances;
 	unsigned n;
+	uint64_t links; /* of all of them, of the latest epoch each */
 };
 
 struct registry {
 	pthread_mutex_t lock;
 	struct map instances, residents;
-	unsigned workers;
-	void (*on_change)(void *arg);
-	void *arg;
+	struct registry_conf conf;
 	struct client_state *items; /* of the last report */
 };
 
-int registry_new(struct registry **out, unsigned workers, void (*on_change)(void *arg), void *arg)
+int registry_new(struct registry **out, const struct registry_conf *conf)
 {
 	struct registry *r = calloc(1, sizeof *r);
 
@@ -47,9 +46,7 @@ int registry_new(struct registry **out, unsigned workers, void (*on_change)(void
 	pthread_mutex_init(&r->lock, NULL);
 	map_init(&r->instances);
 	map_init(&r->residents);
-	r->workers = workers;
-	r->on_change = on_change;
-	r->arg = arg;
+	r->conf = *conf;
 	*out = r;
 	return 0;
 }
@@ -99,7 +96,7 @@ static struct resident *resident_of(struct registry *r, const char *id)
 
 static struct instance *instance_new(struct registry *r, const char *key, const struct frame_hello *h)
 {
-	struct instance *i = calloc(1, sizeof *i + r->workers * sizeof i->links[0]);
+	struct instance *i = calloc(1, sizeof *i + r->conf.workers * sizeof i->links[0]);
 	struct resident *c = i != NULL ? resident_of(r, h->client) : NULL;
 
 	if (c == NULL || str_copy(i->key, sizeof i->key, key) != 0 ||
@@ -119,8 +116,16 @@ static struct instance *instance_new(struct registry *r, const char *key, const 
 	i->state.state = CLIENT_STATE_ONLINE;
 	i->state.since_ms = clock_wall_ms();
 	i->epoch = h->epoch;
-	r->on_change(r->arg);
+	r->conf.on_change(r->conf.arg);
 	return i;
+}
+
+/* Connections that carry much do not keep the client's agents out. */
+static bool has_room(const struct registry *r, const struct resident *c, const struct frame_hello *h)
+{
+	const uint64_t kept = h->role == FRAME_FOR_ONE ? r->conf.links_max / REGISTRY_KEPT_PART : 0;
+
+	return c->links < r->conf.links_max - kept;
 }
 
 /* A place on the worker with the fewest, or on the one that is asked for. -1: they have enough. */
@@ -129,13 +134,13 @@ static int take_place(const struct registry *r, struct instance *i, const struct
 	unsigned fewest = 0;
 
 	if (h->role == FRAME_FOR_ONE) {
-		if (h->lane >= r->workers || i->links[h->lane].one >= REGISTRY_ALONE_MAX)
+		if (h->lane >= r->conf.workers || i->links[h->lane].one >= REGISTRY_ALONE_MAX)
 			return -1;
 		i->links[h->lane].one++;
 		*worker = h->lane;
 		return 0;
 	}
-	for (unsigned w = 1; w < r->workers; w++)
+	for (unsigned w = 1; w < r->conf.workers; w++)
 		if (i->links[w].many < i->links[fewest].many)
 			fewest = w;
 	if (i->links[fewest].many >= REGISTRY_LINKS_MAX)
@@ -153,15 +158,19 @@ static enum registry_answer take_in(
 	if (h->epoch < i->epoch)
 		return REGISTRY_OUTDATED;
 	if (h->epoch > i->epoch) {
-		memset(i->links, 0, r->workers * sizeof i->links[0]);
+		memset(i->links, 0, r->conf.workers * sizeof i->links[0]);
+		i->client->links -= i->state.links;
 		i->state.links = 0;
 		i->state.since_ms = clock_wall_ms();
 		i->epoch = h->epoch;
 		answer = REGISTRY_TOOK_OVER;
 	}
+	if (!has_room(r, i->client, h))
+		return REGISTRY_FULL;
 	if (take_place(r, i, h, worker) != 0)
 		return REGISTRY_CROWDED;
 	i->state.links++;
+	i->client->links++;
 	str_copy(i->state.version, sizeof i->state.version, h->version);
 	addr_print(from, i->state.remote);
 	return answer;
@@ -193,6 +202,8 @@ enum registry_answer registry_enter(
 		answer = REGISTRY_TAKEN;
 	else if (i == NULL && c != NULL && c->n >= REGISTRY_INSTANCES_MAX)
 		answer = REGISTRY_CROWDED;
+	else if (i == NULL && c != NULL && !has_room(r, c, h))
+		answer = REGISTRY_FULL;
 	else if (i == NULL && (i = instance_new(r, key, h)) == NULL)
 		answer = REGISTRY_NO_MEMORY;
 	else
@@ -229,9 +240,10 @@ void registry_leave(struct registry *r, const struct frame_hello *h, unsigned wo
 	n = i != NULL && h->role == FRAME_FOR_ONE ? &i->links[worker].one : i != NULL ? &i->links[worker].many : NULL;
 	if (n != NULL && i->epoch == h->epoch && *n > 0) {
 		--*n;
+		i->client->links--;
 		if (--i->state.links == 0) {
 			forget(r, i);
-			r->on_change(r->arg);
+			r->conf.on_change(r->conf.arg);
 		}
 	}
 	pthread_mutex_unlock(&r->lock);

@@ -18,10 +18,18 @@ struct registry;
 
 #define REGISTRY_LINKS_MAX     4  /* of one instance on one worker */
 #define REGISTRY_ALONE_MAX     64 /* of those, beside them, that carry one connection at a time */
-#define REGISTRY_INSTANCES_MAX 64 /* of one client: who has a secret does not have all descriptors of the relay */
+#define REGISTRY_INSTANCES_MAX 64 /* of one client */
+#define REGISTRY_KEPT_PART     4  /* of a client's links a quarter is only for those that carry many connections */
 
-/* on_change: an instance came or went; on whatever thread that was, with the lock held. */
-int registry_new(struct registry **out, unsigned workers, void (*on_change)(void *arg), void *arg) MUST_CHECK;
+struct registry_conf {
+	unsigned workers;
+	uint64_t links_max; /* of one client, all its instances together: who has a secret has not all descriptors */
+	/* An instance came or went; on whatever thread that was, with the lock held. */
+	void (*on_change)(void *arg);
+	void *arg;
+};
+
+int registry_new(struct registry **out, const struct registry_conf *conf) MUST_CHECK;
 void registry_free(struct registry *r); /* NULL is fine */
 
 enum registry_answer {
@@ -30,6 +38,7 @@ enum registry_answer {
 	REGISTRY_OUTDATED,  /* a later epoch of this instance is here */
 	REGISTRY_TAKEN,     /* the client may have one instance, and another one is here */
 	REGISTRY_CROWDED,   /* it has enough links, or its client enough instances */
+	REGISTRY_FULL,      /* its client has links_max of them */
 	REGISTRY_NO_MEMORY,
 };
 /* A link for this instance: *worker is the one that has the fewest of it, or for one connection the one it asks for. */

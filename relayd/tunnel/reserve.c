@@ -76,6 +76,13 @@ struct agent_link *reserve_take(struct agent_table *t, struct seat *s, uint32_t 
 	return NULL;
 }
 
+void reserve_recover(struct agent_link *a)
+{
+	if (a->hello.role == FRAME_FOR_ONE && a->seat != NULL && list_empty(&a->in_seat) &&
+		mux_count(&a->link.mux) == 0)
+		reserve_put(a->seat, a);
+}
+
 void reserve_put(struct seat *s, struct agent_link *a)
 {
 	unsigned ready = 0;

@@ -38,5 +38,7 @@ void reserve_tell(const struct seat *s, struct agent_link *a);
 struct agent_link *reserve_take(struct agent_table *t, struct seat *s, uint32_t agent);
 /* It is ready (again), or one too many. */
 void reserve_put(struct seat *s, struct agent_link *a);
+/* One that was taken, and the connection could not be opened on it: it is ready. Of any other link nothing happens. */
+void reserve_recover(struct agent_link *a);
 
 #endif

@@ -21,10 +21,12 @@ static const struct agents_conf conf = { .handshakes_per_s = 1000, .guests_max =
 
 static int set_up(void **state)
 {
+	const struct registry_conf in = { .workers = 1, .links_max = 64, .on_change = on_change };
+
 	(void)state;
 	fd_budget_init(&fds, 100);
 	assert_int_equal(worker_init(&worker, 0, &fds, NULL, NULL, NULL), 0);
-	assert_int_equal(registry_new(&registry, 1, on_change, NULL), 0);
+	assert_int_equal(registry_new(&registry, &in), 0);
 	assert_int_equal(agent_table_init(&table, &worker, registry, &conf), 0);
 	assert_int_equal(friends_new(&table.friends), 0);
 	table.all = &table;
@@ -102,10 +104,39 @@ static void test_closed_before_its_events(void **state)
 	close(late);
 }
 
+/* Who gives up while it waits for its turn makes room at once. */
+static void test_gives_up_while_waiting(void **state)
+{
+	static const char hello[] = "\x16\x03\x01\x00\x05\x01";
+	struct task stop, close_it;
+	int door, guest;
+	uint16_t port;
+
+	(void)state;
+	task_init(&stop, on_stop);
+	task_init(&close_it, on_close);
+	door = open_door(&port);
+	table.n_greeting = (unsigned)conf.guests_max; /* nobody's turn comes */
+	guest = lab_connect(SOCK_STREAM, port);
+	assert_int_equal(send(guest, hello, sizeof hello - 1, 0), (ssize_t)sizeof hello - 1);
+	while (table.counts.delayed == 0)
+		run_with(&stop);
+	assert_int_equal(fd_budget_used(&fds), 1);
+	close(guest);
+	while (table.counts.gave_up == 0)
+		run_with(&stop);
+	assert_int_equal(fd_budget_used(&fds), 0);
+	assert_int_equal(table.counts.junk, 0);
+	table.n_greeting = 0;
+	run_with(&close_it);
+	close(door);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_closed_before_its_events, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_gives_up_while_waiting, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,7 +57,12 @@ static int both_new(struct service *out, const struct service_env *env, struct e
 {
 	static char listen[32];
 	static struct agents_conf conf = {
-		.handshakes_per_s = 1000, .guests_max = 8, .ping_ms = 2000, .backoff_ms = 1000, .on_change = on_change
+		.handshakes_per_s = 1000,
+		.guests_max = 8,
+		.ping_ms = 2000,
+		.backoff_ms = 1000,
+		.links_max = 64,
+		.on_change = on_change,
 	};
 	struct service_env with = *env;
 

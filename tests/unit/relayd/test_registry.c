@@ -8,7 +8,8 @@
 
 #include <cmocka.h>
 
-#define WORKERS 2
+#define WORKERS   2
+#define LINKS_MAX 200
 
 static struct registry *registry;
 static struct addr from;
@@ -36,10 +37,12 @@ static enum registry_answer enter(const struct frame_hello *h, bool single, unsi
 
 static int set_up(void **state)
 {
+	const struct registry_conf conf = { .workers = WORKERS, .links_max = LINKS_MAX, .on_change = on_change };
+
 	(void)state;
 	changes = 0;
 	assert_int_equal(addr_parse(&from, "192.0.2.1:7"), 0);
-	return registry_new(&registry, WORKERS, on_change, NULL);
+	return registry_new(&registry, &conf);
 }
 
 static int tear_down(void **state)
@@ -124,6 +127,58 @@ static void test_instances_of_a_client(void **state)
 	assert_int_equal(enter(&h, false, &worker), REGISTRY_IN);
 }
 
+/* All agents of a client together have links_max links, and those for one connection leave a quarter to the others. */
+static void test_links_of_a_client(void **state)
+{
+	const struct frame_hello other = hello("18", 1, 1);
+	unsigned worker, n = 0;
+
+	(void)state;
+	for (unsigned i = 0; n < LINKS_MAX; i++) {
+		struct frame_hello h = hello("17", i, 1);
+
+		for (unsigned k = 0; k < WORKERS * REGISTRY_LINKS_MAX && n < LINKS_MAX; k++, n++)
+			assert_int_equal(enter(&h, false, &worker), REGISTRY_IN);
+	}
+	{
+		struct frame_hello h = hello("17", 60, 1);
+
+		assert_int_equal(enter(&h, false, &worker), REGISTRY_FULL); /* and nothing of it is left: */
+		assert_false(registry_is_latest(registry, &h));
+		assert_int_equal(enter(&other, false, &worker), REGISTRY_IN);
+		h = hello("17", 0, 2); /* whose earlier start has some is not kept out */
+		assert_int_equal(enter(&h, false, &worker), REGISTRY_TOOK_OVER);
+		for (unsigned k = 1; k < WORKERS * REGISTRY_LINKS_MAX; k++)
+			assert_int_equal(enter(&h, false, &worker), REGISTRY_IN);
+		assert_int_equal(enter(&h, false, &worker), REGISTRY_FULL);
+		registry_leave(registry, &h, 0);
+		assert_int_equal(enter(&h, false, &worker), REGISTRY_IN);
+	}
+}
+
+static void test_links_for_one_leave_room(void **state)
+{
+	unsigned worker, n = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 8; i++) {
+		struct frame_hello h = hello("17", i, 1);
+
+		assert_int_equal(enter(&h, false, &worker), REGISTRY_IN);
+		n++;
+		h.role = FRAME_FOR_ONE;
+		for (unsigned k = 0; k < REGISTRY_ALONE_MAX && n < LINKS_MAX - LINKS_MAX / REGISTRY_KEPT_PART; k++, n++)
+			assert_int_equal(enter(&h, false, &worker), REGISTRY_IN);
+		if (n < LINKS_MAX - LINKS_MAX / REGISTRY_KEPT_PART)
+			continue;
+		assert_int_equal(enter(&h, false, &worker), REGISTRY_FULL);
+		h = hello("17", 9, 1);
+		assert_int_equal(enter(&h, false, &worker), REGISTRY_IN);
+		return;
+	}
+	fail_msg("links for one were not refused");
+}
+
 static void test_single(void **state)
 {
 	const struct frame_hello one = hello("17", 1, 1), other = hello("17", 2, 1);
@@ -161,6 +216,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_links_for_one, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_links_of_an_instance, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_instances_of_a_client, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_links_of_a_client, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_links_for_one_leave_room, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_single, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_epochs, set_up, tear_down),
 	};

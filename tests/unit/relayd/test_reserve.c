@@ -42,10 +42,35 @@ static void test_idle_twice(void **state)
 	assert_int_equal(ready(&s), 2);
 }
 
+/* A link that was taken for a connection which then could not be opened is ready again; others are left where they are. */
+static void test_taken_in_vain(void **state)
+{
+	static struct agent_link one = { .hello = { .role = FRAME_FOR_ONE } }, many;
+	static struct seat s;
+
+	(void)state;
+	reserve_init(&s.reserve);
+	s.reserve.told = 1;
+	one.seat = many.seat = &s;
+	list_init(&one.in_seat);
+	list_init(&many.in_seat);
+	reserve_recover(&many);
+	assert_int_equal(ready(&s), 0);
+	reserve_recover(&one);
+	assert_int_equal(ready(&s), 1);
+	reserve_recover(&one);
+	assert_int_equal(ready(&s), 1);
+	one.seat = NULL; /* it is going */
+	list_remove(&one.in_seat);
+	reserve_recover(&one);
+	assert_int_equal(ready(&s), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_idle_twice),
+		cmocka_unit_test(test_taken_in_vain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
