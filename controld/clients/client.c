@@ -58,11 +58,12 @@ const char *client_type_name(enum client_type type)
 
 /* ---- the object --------------------------------------------------------------------------------------------------- */
 
-static void print_down(struct buf *b, const struct client_live *live, size_t agent)
+static void print_targets(
+	struct buf *b, const char *key, const struct client_live *live, size_t agent, enum client_trouble_kind kind)
 {
-	jsonw_array(b, "targets_down");
+	jsonw_array(b, key);
 	for (size_t i = 0; i < live->n_down; i++) {
-		if (live->down[i].agent != agent)
+		if (live->down[i].agent != agent || live->down[i].kind != kind)
 			continue;
 		jsonw_object(b, NULL);
 		jsonw_str(b, "mapping_id", live->down[i].mapping);
@@ -87,10 +88,13 @@ static void print_agents(struct buf *b, const struct client_live *live)
 		jsonw_str(b, "status", a->state.state == CLIENT_STATE_ONLINE ? "online" : "error");
 		jsonw_uint(b, "links", a->state.links);
 		jsonw_time(b, "since", a->state.since_ms);
-		print_down(b, live, i);
+		print_targets(b, "targets_down", live, i, CLIENT_TROUBLE_DOWN);
+		print_targets(b, "targets_doubted", live, i, CLIENT_TROUBLE_DOUBT);
 		jsonw_end_object(b);
 	}
 	jsonw_end_array(b);
+	jsonw_uint(b, "instances_left_out", live->more);
+	jsonw_uint(b, "targets_left_out", live->more_down);
 }
 
 static void print_live(struct buf *b, const struct client_live *live)

@@ -156,8 +156,14 @@ static const struct schema_field fields[] = {
 	{ .name = "instances",
 		.type = SCHEMA_ANY,
 		.flags = ANSWER,
-		.help = "its agents: instance, node, remote_addr, version, status, links, since, targets_down "
-			"(mapping_id, reason)" },
+		.help = "its agents: instance, node, remote_addr, version, status, links, since, targets_down (that it "
+			"checks) and targets_doubted (that connections failed to reach lately), each with mapping_id "
+			"and reason" },
+	{ .name = "instances_left_out", .type = SCHEMA_INT, .flags = ANSWER, .help = "how many more there are" },
+	{ .name = "targets_left_out",
+		.type = SCHEMA_INT,
+		.flags = ANSWER,
+		.help = "targets, down or doubted, that are not listed at their instances" },
 	{ .name = "config", .type = SCHEMA_OBJECT, .flags = NULLED, .sub = &client_config_schema },
 	{ .name = "expires_at",
 		.type = SCHEMA_STRING,

@@ -60,7 +60,7 @@ int client_seen_live(
 	int rc;
 
 	out->status = CLIENT_OFFLINE;
-	out->n = 0;
+	out->n = out->n_down = out->more = out->more_down = 0;
 	out->seen_ms = 0;
 	if (statuses != NULL)
 		client_statuses_get(statuses, id, out);

@@ -32,6 +32,8 @@ struct node {
 	struct agent *agents;
 	size_t n_troubles;
 	struct client_trouble *troubles;
+	uint32_t more, more_troubles;
+	struct client_states_pile pile; /* of a list in parts that has not come to its end */
 };
 
 struct client_statuses {
@@ -58,6 +60,7 @@ static void node_free(struct node *n)
 {
 	free(n->agents);
 	free(n->troubles);
+	client_states_pile_fini(&n->pile);
 	free(n);
 }
 
@@ -204,11 +207,30 @@ static int node_take(struct client_statuses *s, struct node *n, const struct cli
 	n->agents = agents;
 	n->troubles = troubles;
 	n->n_troubles = list->n_troubles;
+	n->more = list->more;
+	n->more_troubles = list->more_troubles;
 	if (troubles != NULL)
 		memcpy(troubles, list->troubles, list->n_troubles * sizeof *troubles);
 	for (uint32_t i = 0; i < list->n; i++)
 		node_add(s, n, &list->items[i], now_ms);
 	return 0;
+}
+
+/* Of one that is whole nothing is copied before. */
+static int node_hear(struct client_statuses *s, struct node *n, const struct client_states *part, int64_t now_ms)
+{
+	int rc;
+
+	if (part->part == 0 && !part->goes_on) {
+		client_states_pile_fini(&n->pile);
+		return node_take(s, n, part, now_ms);
+	}
+	rc = client_states_gather(&n->pile, part);
+	if (rc <= 0)
+		return rc;
+	rc = node_take(s, n, &n->pile.all, now_ms);
+	client_states_pile_fini(&n->pile);
+	return rc;
 }
 
 int client_statuses_node(struct client_statuses *s, const char *node_id, const char *node_name,
@@ -221,7 +243,7 @@ int client_statuses_node(struct client_statuses *s, const char *node_id, const c
 	n = node_of(s, node_id);
 	if (n != NULL) {
 		str_copy(n->name, sizeof n->name, node_name);
-		rc = node_take(s, n, list, now_ms);
+		rc = node_hear(s, n, list, now_ms);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return rc;
@@ -244,13 +266,18 @@ void client_statuses_node_gone(struct client_statuses *s, const char *node_id)
 
 static void take_troubles(struct client_live *out, const struct agent *a)
 {
-	for (size_t i = 0; i < a->node->n_troubles && out->n_down < CLIENT_DOWN_MAX; i++) {
+	for (size_t i = 0; i < a->node->n_troubles; i++) {
 		const struct client_trouble *t = &a->node->troubles[i];
 		struct client_down *d = &out->down[out->n_down];
 
 		if (!str_eq(t->client, a->state.client) || !str_eq(t->instance, a->state.instance))
 			continue;
+		if (out->n_down == CLIENT_DOWN_MAX) {
+			out->more_down++;
+			continue;
+		}
 		d->agent = out->n;
+		d->kind = t->kind;
 		str_copy(d->mapping, sizeof d->mapping, t->mapping);
 		str_copy(d->reason, sizeof d->reason, t->reason);
 		out->n_down++;
@@ -263,7 +290,7 @@ void client_statuses_get(struct client_statuses *s, int64_t id, struct client_li
 	const struct seen *c;
 
 	client_id_print(key, id);
-	out->n = out->n_down = 0;
+	out->n = out->n_down = out->more = out->more_down = 0;
 	out->seen_ms = 0;
 	pthread_mutex_lock(&s->lock);
 	c = map_get_str(&s->clients, key);
@@ -274,8 +301,10 @@ void client_statuses_get(struct client_statuses *s, int64_t id, struct client_li
 			const struct agent *a = CONTAINER_OF(it, struct agent, of_client);
 			struct client_agent *to = &out->agents[out->n];
 
-			if (out->n == CLIENT_AGENTS_MAX)
-				break;
+			if (out->n == CLIENT_AGENTS_MAX) {
+				out->more++;
+				continue;
+			}
 			take_troubles(out, a);
 			out->n++;
 			str_copy(to->node_id, sizeof to->node_id, a->node->id);
@@ -306,6 +335,20 @@ size_t client_statuses_online(struct client_statuses *s)
 	n = s->online;
 	pthread_mutex_unlock(&s->lock);
 	return n;
+}
+
+void client_statuses_untold(struct client_statuses *s, uint64_t *agents, uint64_t *troubles)
+{
+	const struct node *n;
+	size_t it = 0;
+
+	*agents = *troubles = 0;
+	pthread_mutex_lock(&s->lock);
+	while ((n = map_next(&s->nodes, &it)) != NULL) {
+		*agents += n->more;
+		*troubles += n->more_troubles;
+	}
+	pthread_mutex_unlock(&s->lock);
 }
 
 /* Nothing is linked, and what was seen last was written down earlier: there it is read from now on. */

@@ -25,7 +25,7 @@ struct client_statuses;
 int client_statuses_new(struct client_statuses **out, struct err *e) MUST_CHECK;
 void client_statuses_free(struct client_statuses *s);
 
-/* The complete word of a node that is online. */
+/* The word of a node that is online; in parts, it counts when the last one has come. */
 int client_statuses_node(struct client_statuses *s, const char *node_id, const char *node_name,
 	const struct client_states *list, int64_t now_ms) MUST_CHECK;
 /* It is offline, or gone. */
@@ -39,9 +39,10 @@ struct client_agent {
 	char node_name[PROTO_NAME_SIZE];
 	struct client_state state;
 };
-/* A target that one of them says is down. */
+/* A target that one of them says is down, or that connections did not reach lately. */
 struct client_down {
 	size_t agent; /* its index */
+	uint8_t kind; /* enum client_trouble_kind */
 	char mapping[PROTO_ID_SIZE];
 	char reason[CLIENT_REASON_SIZE];
 };
@@ -55,10 +56,13 @@ struct client_live {
 	struct client_agent agents[CLIENT_AGENTS_MAX];
 	size_t n_down;
 	struct client_down down[CLIENT_DOWN_MAX];
+	size_t more, more_down; /* that did not find room here */
 };
 void client_statuses_get(struct client_statuses *s, int64_t id, struct client_live *out);
 enum client_status client_statuses_of(struct client_statuses *s, int64_t id);
 size_t client_statuses_online(struct client_statuses *s); /* clients */
+/* What nodes left out of their lists, as these were too long: agents, and troubles with targets. */
+void client_statuses_untold(struct client_statuses *s, uint64_t *agents, uint64_t *troubles);
 
 /* One client's last sign of life, to be written down. */
 struct client_sign {

@@ -4,6 +4,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "controld/clients/client_status.h"
 #include "controld/fleet/ca.h"
 #include "controld/fleet/fleet_api.h"
 #include "controld/fleet/group.h"
@@ -400,11 +401,14 @@ struct route_table fleet_routes(struct fleet *f)
 void fleet_stats(struct fleet *f, struct fleet_stats *out)
 {
 	struct line_stats s = { .objects = 0 };
+	uint64_t agents = 0, targets = 0;
 	size_t nodes, online;
 
 	roster_count(f->roster, &nodes, &online);
 	if (f->line != NULL)
 		line_stats(f->line, &s);
+	if (f->conf.clients != NULL)
+		client_statuses_untold(f->conf.clients, &agents, &targets);
 	*out = (struct fleet_stats){
 		.reports_stored = s.reports.stored,
 		.reports_failed = s.reports.failed,
@@ -440,6 +444,8 @@ void fleet_stats(struct fleet *f, struct fleet_stats *out)
 		.ca_behind = s.ca.behind,
 		.ca_ends_s = s.ca.ends_s,
 		.objects = s.objects,
+		.agents_left_out = agents,
+		.targets_left_out = targets,
 		.revision = s.revision,
 	};
 }

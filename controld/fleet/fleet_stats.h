@@ -32,17 +32,19 @@
 	X(relays_moved, "relays that were sent to another controld")             \
 	X(bytes_in, "bytes of messages from relays")                             \
 	X(bytes_out, "bytes of messages to relays")
-#define FLEET_GAUGES(X)                                                \
-	X(nodes_online, "relays that are online")                      \
-	X(polls_parked, "polls that wait for news")                    \
-	X(snapshots_running, "relays that are fetching a snapshot")    \
-	X(reports_waiting, "reports that wait for the disk")           \
-	X(connections, "connections of relays")                        \
-	X(contexts, "requests that can be open at once")               \
-	X(ca_step, "rotations and retirements of the CA")              \
-	X(ca_behind, "relays without a certificate of this step")      \
-	X(ca_ends_s, "seconds since 1970 when the CA that signs ends") \
-	X(objects, "objects that relays run")                          \
+#define FLEET_GAUGES(X)                                                        \
+	X(nodes_online, "relays that are online")                              \
+	X(polls_parked, "polls that wait for news")                            \
+	X(snapshots_running, "relays that are fetching a snapshot")            \
+	X(reports_waiting, "reports that wait for the disk")                   \
+	X(connections, "connections of relays")                                \
+	X(contexts, "requests that can be open at once")                       \
+	X(ca_step, "rotations and retirements of the CA")                      \
+	X(ca_behind, "relays without a certificate of this step")              \
+	X(ca_ends_s, "seconds since 1970 when the CA that signs ends")         \
+	X(objects, "objects that relays run")                                  \
+	X(agents_left_out, "agents that relays have and did not list")         \
+	X(targets_left_out, "agents' troubles with targets that they did not") \
 	X(revision, "sequence of the change log that relays are told of")
 
 struct fleet_stats {

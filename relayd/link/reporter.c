@@ -30,9 +30,13 @@ struct reporter {
 	void *arg;
 	uv_timer_t timer;
 	uint64_t heartbeat_ms, report_ms;
-	uint64_t next_ms;      /* monotonic: look whether there is something to report */
-	uint64_t heartbeat_at; /* monotonic: report in any case */
-	uint64_t clients_at;   /* monotonic: tell the list of clients */
+	uint64_t next_ms;          /* monotonic: look whether there is something to report */
+	uint64_t heartbeat_at;     /* monotonic: report in any case */
+	uint64_t clients_at;       /* monotonic: tell the list of clients */
+	struct client_states told; /* of which, from told_at on, some is not told yet; its own */
+	struct client_states_at told_at;
+	bool telling;
+	bool rows_first; /* the list has had its turn */
 	uint64_t sent_ms;
 	struct list errands;
 	unsigned n_errands;
@@ -90,6 +94,7 @@ static void on_timer_closed(uv_handle_t *h)
 	void (*on_closed)(void *arg) = r->on_closed;
 	void *arg = r->closed_arg;
 
+	client_states_fini(&r->told);
 	free(r);
 	on_closed(arg);
 }
@@ -189,18 +194,44 @@ static void send_report(struct reporter *r, struct msg_report *m, const struct b
 	buf_free(&b);
 }
 
-/* The lists of clients and backends go in a heartbeat of its own, so that they and the rows need not share a message. */
+static void stop_telling(struct reporter *r)
+{
+	client_states_fini(&r->told);
+	r->telling = false;
+}
+
+/* The list as it is now: it changes while its parts are told one after the other. */
+static void start_telling(struct reporter *r, uint64_t now)
+{
+	struct client_states list = { .told = true };
+
+	stop_telling(r);
+	r->ops.clients(r->arg, &list);
+	r->clients_at = now + r->heartbeat_ms;
+	r->told_at = (struct client_states_at){ .part = 0 };
+	r->telling = client_states_copy(&r->told, &list) == 0;
+	if (!r->telling)
+		log_warn("clients_not_told", log_s("reason", "out of memory"));
+}
+
+/* The lists of clients and backends go in heartbeats of their own, so that they and the rows need not share a message. */
 static bool report_clients(struct reporter *r, uint64_t now)
 {
-	struct msg_report m = { .clients = { .told = true } };
+	struct msg_report m = { .number = 0 };
 	const struct buf no_rows = { .len = 0 };
 
-	if (r->flushing || now < r->clients_at)
+	if (r->flushing || r->rows_first || (!r->telling && now < r->clients_at))
 		return false;
-	r->ops.clients(r->arg, &m.clients);
-	r->ops.backends(r->arg, &m.backends);
-	r->clients_at = now + r->heartbeat_ms;
+	if (!r->telling) {
+		start_telling(r, now);
+		r->ops.backends(r->arg, &m.backends);
+	}
+	if (r->telling && client_states_next(&r->told, &r->told_at, &m.clients) && !m.clients.goes_on)
+		r->telling = false;
 	send_report(r, &m, &no_rows, 0, now);
+	if (!r->telling)
+		stop_telling(r);
+	r->rows_first = !r->telling;
 	r->full = true;
 	return true;
 }
@@ -215,6 +246,7 @@ static void report_if_due(struct reporter *r, uint64_t now)
 
 	if (report_clients(r, now))
 		return;
+	r->rows_first = false;
 	buf_init(&rows, ROWS_MAX);
 	any = r->ops.rows(r->arg, ROWS_MAX, &m, &rows, &n_rows);
 	r->next_ms = now + r->report_ms;
@@ -287,6 +319,8 @@ void reporter_up(struct reporter *r)
 {
 	r->heartbeat_at = 0;
 	r->clients_at = 0;
+	r->rows_first = false;
+	stop_telling(r);
 	reporter_pump(r);
 }
 
@@ -329,6 +363,7 @@ void reporter_lost(struct reporter *r)
 {
 	r->under_way = NULL;
 	r->clients_at = 0;
+	stop_telling(r);
 	r->next_ms = clock_mono_ms() + rand_below(LOST_MS);
 	reporter_arm(r, clock_mono_ms());
 }

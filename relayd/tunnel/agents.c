@@ -190,23 +190,42 @@ static void look_at_seat(struct agents *a, const struct seat *s)
 	}
 }
 
+static void look_for_doubts(struct agents *a, const struct seat *s, uint64_t now_ns)
+{
+	LIST_FOREACH (of, &s->links) {
+		const struct agent_link *l = CONTAINER_OF(of, struct agent_link, in_seat);
+		const struct standing *doubted;
+		size_t it = 0;
+
+		while ((doubted = standings_next_doubted(&l->standings, &it, now_ns)) != NULL)
+			target_view_doubt(a->view, &l->hello, doubted);
+	}
+}
+
 static void work_look(struct worker *w, void *arg)
 {
 	const struct agent_table *t = table_of(arg, w);
 	const struct seat *s;
 	size_t it = 0;
 
-	while ((s = map_next(&t->seats, &it)) != NULL)
+	while ((s = map_next(&t->seats, &it)) != NULL) {
 		look_at_seat(arg, s);
+		look_for_doubts(arg, s, w->now_ns);
+	}
+}
+
+static void look(struct agents *a)
+{
+	target_view_begin(a->view);
+	workers_call(a->env.workers, work_look, a);
+	target_view_end(a->view);
 }
 
 static void on_look(uv_timer_t *t)
 {
 	struct agents *a = t->data;
 
-	target_view_begin(a->view);
-	workers_call(a->env.workers, work_look, a);
-	target_view_end(a->view);
+	look(a);
 	if (a->conf.on_change != NULL)
 		a->conf.on_change(a->conf.arg);
 }
@@ -499,6 +518,7 @@ void agents_tell(struct agents *a, const struct worker *w, const struct agents_a
 void agents_states(struct agents *a, struct client_states *out)
 {
 	registry_states(a->registry, out);
+	look(a); /* doubts come and go by themselves */
 	target_view_troubles(a->view, out);
 }
 

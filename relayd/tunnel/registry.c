@@ -261,7 +261,7 @@ void registry_states(struct registry *r, struct client_states *out)
 	if (items != NULL)
 		r->items = items;
 	while ((i = map_next(&r->instances, &it)) != NULL) {
-		if (items == NULL || out->n == CLIENT_STATES_MAX)
+		if (items == NULL || out->n == CLIENT_STATES_ALL)
 			out->more++;
 		else
 			items[out->n++] = i->state;

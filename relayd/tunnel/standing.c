@@ -52,6 +52,16 @@ const struct standing *standings_get(const struct standings *all, const char *ma
 	return find(all, mapping);
 }
 
+const struct standing *standings_next_doubted(const struct standings *all, size_t *it, uint64_t now_ns)
+{
+	const struct standing *s;
+
+	while ((s = map_next(&all->by_mapping, it)) != NULL)
+		if (!s->down && now_ns < s->doubted_until_ns)
+			return s;
+	return NULL;
+}
+
 enum standing_rank standings_rank(const struct standings *all, const char *mapping, uint64_t now_ns)
 {
 	const struct standing *s = find(all, mapping);

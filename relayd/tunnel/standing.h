@@ -38,6 +38,8 @@ struct standings {
 void standings_init(struct standings *all);
 void standings_fini(struct standings *all);
 enum standing_rank standings_rank(const struct standings *all, const char *mapping, uint64_t now_ns);
+/* Those that are doubted, one after the other; *it is 0 at first. NULL: no more. */
+const struct standing *standings_next_doubted(const struct standings *all, size_t *it, uint64_t now_ns);
 /* NULL: nothing is known of it. */
 const struct standing *standings_get(const struct standings *all, const char *mapping);
 

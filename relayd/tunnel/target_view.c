@@ -7,6 +7,7 @@
 #include "relayd/conf/refusals.h"
 #include "relayd/conf/snapshot.h"
 #include "relayd/tunnel/standing.h"
+#include "relayd/tunnel/troubles.h"
 #include "relayd/tunnel/watch.h"
 
 #include <pthread.h>
@@ -14,10 +15,10 @@
 #include <string.h>
 
 struct checked {
-	const struct object *object; /* a reference */
-	unsigned down, others;       /* links whose agents say so, or do not */
-	const char *instance;        /* one of those that are down, and why; in `troubles` */
-	const char *reason;
+	const struct object *object;  /* a reference */
+	unsigned down, others;        /* links whose agents say so, or do not */
+	char instance[FRAME_ID_SIZE]; /* one of those that are down, and why */
+	char reason[FRAME_REASON_SIZE];
 	char *shut; /* NULL: an agent whose machine it leads from says that it cannot listen there; the code, and why */
 	enum err_code shut_code;
 	bool refused;
@@ -27,8 +28,7 @@ struct target_view {
 	struct refusals *refusals;
 	struct map checked; /* by mapping */
 	pthread_mutex_t lock;
-	struct client_trouble *troubles;
-	uint32_t n, more;
+	struct troubles *troubles;
 };
 
 static void checked_free(struct checked *c)
@@ -44,8 +44,7 @@ int target_view_new(struct target_view **out, struct refusals *refusals)
 
 	if (v == NULL)
 		return -1;
-	v->troubles = calloc(CLIENT_TROUBLES_MAX, sizeof *v->troubles);
-	if (v->troubles == NULL) {
+	if (troubles_new(&v->troubles) != 0) {
 		free(v);
 		return -1;
 	}
@@ -75,7 +74,7 @@ void target_view_free(struct target_view *v)
 		checked_free(c);
 	map_free(&v->checked);
 	pthread_mutex_destroy(&v->lock);
-	free(v->troubles);
+	troubles_free(v->troubles);
 	free(v);
 }
 
@@ -128,42 +127,25 @@ void target_view_begin(struct target_view *v)
 
 	while ((c = map_next(&v->checked, &it)) != NULL) {
 		c->down = c->others = 0;
-		c->instance = c->reason = "";
+		c->instance[0] = c->reason[0] = '\0';
 		free(c->shut);
 		c->shut = NULL;
 	}
-	v->n = v->more = 0;
+	troubles_clear(v->troubles);
 }
 
-/* An agent says it on every link: once is enough. */
-static struct client_trouble *trouble_of(struct target_view *v, const char *mapping, const struct frame_hello *who)
-{
-	for (uint32_t i = 0; i < v->n; i++) {
-		struct client_trouble *t = &v->troubles[i];
-
-		if (str_eq(t->mapping, mapping) && str_eq(t->instance, who->instance) && str_eq(t->client, who->client))
-			return t;
-	}
-	if (v->n == CLIENT_TROUBLES_MAX) {
-		v->more++;
-		return NULL;
-	}
-	return &v->troubles[v->n++];
-}
-
+/* An agent says it on every link: once is enough. The mapping's own reason does not depend on room in the list. */
 static void add_trouble(
 	struct target_view *v, struct checked *c, const struct frame_hello *who, const struct standing *s)
 {
-	struct client_trouble *t = trouble_of(v, s->mapping, who);
+	struct client_trouble *t = troubles_get(v->troubles, who, s->mapping);
 
+	str_copy(c->instance, sizeof c->instance, who->instance);
+	str_copy(c->reason, sizeof c->reason, s->reason);
 	if (t == NULL)
 		return;
-	str_copy(t->client, sizeof t->client, who->client);
-	str_copy(t->instance, sizeof t->instance, who->instance);
-	str_copy(t->mapping, sizeof t->mapping, s->mapping);
+	t->kind = CLIENT_TROUBLE_DOWN;
 	str_copy(t->reason, sizeof t->reason, s->reason);
-	c->instance = t->instance;
-	c->reason = t->reason;
 }
 
 void target_view_add(
@@ -178,6 +160,20 @@ void target_view_add(
 		add_trouble(v, c, who, s);
 	} else if (c != NULL) {
 		c->others++;
+	}
+	pthread_mutex_unlock(&v->lock);
+}
+
+void target_view_doubt(struct target_view *v, const struct frame_hello *who, const struct standing *s)
+{
+	struct client_trouble *t;
+
+	pthread_mutex_lock(&v->lock);
+	t = troubles_get(v->troubles, who, s->mapping);
+	if (t != NULL && t->kind != CLIENT_TROUBLE_DOWN) {
+		t->kind = CLIENT_TROUBLE_DOUBT;
+		str_fmt(t->reason, sizeof t->reason,
+			"%u connections in a row did not get through; others are asked first", s->failures);
 	}
 	pthread_mutex_unlock(&v->lock);
 }
@@ -241,7 +237,5 @@ void target_view_end(struct target_view *v)
 
 void target_view_troubles(const struct target_view *v, struct client_states *out)
 {
-	out->troubles = v->troubles;
-	out->n_troubles = v->n;
-	out->more_troubles = v->more;
+	troubles_list(v->troubles, out);
 }

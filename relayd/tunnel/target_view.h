@@ -27,10 +27,12 @@ bool target_view_apply(struct target_view *v, const struct snapshot *old, const 
 void target_view_begin(struct target_view *v);
 void target_view_add(
 	struct target_view *v, const char *mapping, const struct frame_hello *who, const struct standing *s);
+/* Connections to a target did not get through lately. As target_view_add(), and nothing depends on it. */
+void target_view_doubt(struct target_view *v, const struct frame_hello *who, const struct standing *s);
 /* It says that it cannot listen for that mapping, which leads from its machine. */
 void target_view_add_shut(struct target_view *v, const struct frame_hello *who, const struct standing *s);
 void target_view_end(struct target_view *v);
-/* What agents say is down, for a report; items are borrowed until the next look ends. */
+/* What is down or doubted, for a report; items are borrowed until the next look begins. */
 void target_view_troubles(const struct target_view *v, struct client_states *out);
 
 #endif

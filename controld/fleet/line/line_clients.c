@@ -11,17 +11,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The list of one relay that is here, as it was told last. */
+#define PARTS_MAX 80 /* that a list has; relays tell of no more (CLIENT_STATES_ALL, CLIENT_TROUBLES_ALL) */
+
+/* The list of one relay that is here, as it was told last: its parts, encoded. */
 struct told {
 	char node[PROTO_ID_SIZE];
-	struct buf bytes;
+	struct buf parts[PARTS_MAX];
+	uint32_t n;    /* parts of a list that is complete */
+	uint32_t next; /* part that comes; 0: a list begins */
+	bool changed;  /* and the others do not know */
 };
 
 static void told_free(struct told *t)
 {
 	if (t == NULL)
 		return;
-	buf_free(&t->bytes);
+	for (size_t i = 0; i < PARTS_MAX; i++)
+		buf_free(&t->parts[i]);
 	free(t);
 }
 
@@ -32,7 +38,8 @@ static struct told *told_of(struct line *l, const char *node)
 	if (t != NULL || (t = calloc(1, sizeof *t)) == NULL)
 		return t;
 	str_copy(t->node, sizeof t->node, node);
-	buf_init(&t->bytes, PROTO_MSG_MAX);
+	for (size_t i = 0; i < PARTS_MAX; i++)
+		buf_init(&t->parts[i], PROTO_MSG_MAX);
 	if (map_put_str(&l->clients, t->node, t, NULL) == 0)
 		return t;
 	free(t);
@@ -43,6 +50,40 @@ static void take(struct line *l, const struct roster_node *n, const struct clien
 {
 	if (client_statuses_node(l->conf.clients, n->row.id, n->row.name, list, clock_wall_ms()) != 0)
 		log_warn("clients_not_taken", log_s("node", n->row.id));
+}
+
+static bool same(const struct buf *a, const struct buf *b)
+{
+	return a->len == b->len && a->len > 0 && memcmp(a->data, b->data, a->len) == 0;
+}
+
+static void tell(struct line *l, const struct told *t)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		if (t->parts[i].len > 0)
+			line_peers_clients(l, t->node, t->parts[i].data, t->parts[i].len);
+}
+
+/* The encoded part; true: it is the last one of a list in which something is new. */
+static bool note(struct told *t, const struct client_states *part, const struct buf *bytes)
+{
+	if ((part->part != 0 && part->part != t->next) || part->part >= PARTS_MAX) {
+		t->next = 0;
+		return false;
+	}
+	if (!same(&t->parts[part->part], bytes)) {
+		t->changed = true;
+		buf_reset(&t->parts[part->part]);
+		buf_put(&t->parts[part->part], bytes->data, bytes->len);
+	}
+	t->next = part->goes_on ? part->part + 1 : 0;
+	if (part->goes_on)
+		return false;
+	t->changed |= t->n != part->part + 1;
+	for (uint32_t i = part->part + 1; i < t->n; i++)
+		buf_free(&t->parts[i]);
+	t->n = part->part + 1;
+	return t->changed;
 }
 
 void line_clients_take(struct line *l, const struct roster_node *n, const struct client_states *list)
@@ -56,12 +97,10 @@ void line_clients_take(struct line *l, const struct roster_node *n, const struct
 		return;
 	buf_reset(&l->message);
 	client_states_put(&l->message, list);
-	if (l->message.failed || (t->bytes.len == l->message.len && l->message.len > 0 &&
-					 memcmp(t->bytes.data, l->message.data, l->message.len) == 0))
+	if (l->message.failed || !note(t, list, &l->message))
 		return;
-	buf_reset(&t->bytes);
-	buf_put(&t->bytes, l->message.data, l->message.len);
-	line_peers_clients(l, t->node, t->bytes.data, t->bytes.len);
+	t->changed = false;
+	tell(l, t);
 }
 
 void line_clients_tell_all(struct line *l)
@@ -70,8 +109,7 @@ void line_clients_tell_all(struct line *l)
 	size_t it = 0;
 
 	while ((t = map_next(&l->clients, &it)) != NULL)
-		if (t->bytes.len > 0)
-			line_peers_clients(l, t->node, t->bytes.data, t->bytes.len);
+		tell(l, t);
 }
 
 /* Another controld has it, and tells of it. */

@@ -74,7 +74,8 @@ static void lists_replace_each_other(void **state)
 static void targets_that_are_down(void **state)
 {
 	struct client_state both[] = { agent("7", "a", CLIENT_STATE_ONLINE), agent("7", "b", CLIENT_STATE_ONLINE) };
-	struct client_trouble down[] = { { "7", "b", "map_1", "connection refused" }, { "8", "b", "map_2", "other" } };
+	struct client_trouble down[] = { { CLIENT_TROUBLE_DOWN, "7", "b", "map_1", "connection refused" },
+		{ CLIENT_TROUBLE_DOUBT, "8", "b", "map_2", "other" } };
 	struct client_states list = { .told = true, .n = 2, .items = both, .n_troubles = 2, .troubles = down };
 	struct client_live live;
 
@@ -86,9 +87,65 @@ static void targets_that_are_down(void **state)
 	assert_string_equal(live.agents[live.down[0].agent].state.instance, "b");
 	assert_string_equal(live.down[0].mapping, "map_1");
 	assert_string_equal(live.down[0].reason, "connection refused");
+	assert_int_equal(live.down[0].kind, CLIENT_TROUBLE_DOWN);
 	say("node_1", both, 2, 200);
 	client_statuses_get(statuses, 7, &live);
 	assert_int_equal(live.n_down, 0);
+}
+
+/* A list in parts counts when it is whole; one that misses a part, or never ends, leaves what was there. */
+static void lists_in_parts(void **state)
+{
+	struct client_state first = agent("7", "a", CLIENT_STATE_ONLINE), second = agent("8", "a", CLIENT_STATE_ONLINE);
+	struct client_states parts[2] = { { .told = true, .goes_on = true, .n = 1, .items = &first, .more = 3 },
+		{ .told = true, .part = 1, .n = 1, .items = &second, .more = 3, .more_troubles = 2 } };
+	uint64_t agents, troubles;
+
+	(void)state;
+	assert_int_equal(client_statuses_node(statuses, "node_1", "edge", &parts[0], 1), 0);
+	assert_int_equal(client_statuses_of(statuses, 7), CLIENT_OFFLINE);
+	assert_int_equal(client_statuses_node(statuses, "node_1", "edge", &parts[1], 1), 0);
+	assert_int_equal(client_statuses_online(statuses), 2);
+	client_statuses_untold(statuses, &agents, &troubles);
+	assert_int_equal(agents, 3);
+	assert_int_equal(troubles, 2);
+
+	second = agent("9", "a", CLIENT_STATE_ONLINE);
+	assert_int_equal(client_statuses_node(statuses, "node_1", "edge", &parts[1], 2), 0); /* its first was lost */
+	assert_int_equal(client_statuses_of(statuses, 9), CLIENT_OFFLINE);
+	assert_int_equal(client_statuses_of(statuses, 8), CLIENT_ONLINE);
+	parts[1].part = 2;
+	assert_int_equal(client_statuses_node(statuses, "node_1", "edge", &parts[0], 2), 0);
+	assert_int_equal(client_statuses_node(statuses, "node_1", "edge", &parts[1], 2), 0);
+	assert_int_equal(client_statuses_of(statuses, 8), CLIENT_ONLINE);
+	say("node_1", &first, 1, 3);
+	parts[1].part = 1;
+	assert_int_equal(client_statuses_node(statuses, "node_1", "edge", &parts[1], 3), 0);
+	assert_int_equal(client_statuses_online(statuses), 1);
+}
+
+/* Of more than an answer has room for the number is given. */
+static void what_is_left_out(void **state)
+{
+	struct client_state many[CLIENT_AGENTS_MAX + 3];
+	struct client_trouble down[CLIENT_DOWN_MAX + 5];
+	struct client_states list = {
+		.told = true, .n = ARRAY_LEN(many), .items = many, .n_troubles = ARRAY_LEN(down), .troubles = down
+	};
+	struct client_live live;
+	char name[16];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+		str_fmt(name, sizeof name, "i%zu", i);
+		many[i] = agent("7", name, CLIENT_STATE_ONLINE);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(down); i++)
+		down[i] = (struct client_trouble){ CLIENT_TROUBLE_DOUBT, "7", "i0", "map_1", "refused" };
+	assert_int_equal(client_statuses_node(statuses, "node_1", "edge", &list, 1), 0);
+	client_statuses_get(statuses, 7, &live);
+	assert_int_equal(live.more, 3);
+	assert_int_equal(live.more_down, 5);
 }
 
 static void several_nodes_and_instances(void **state)
@@ -196,6 +253,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(lists_replace_each_other),
 		TEST(targets_that_are_down),
+		TEST(lists_in_parts),
+		TEST(what_is_left_out),
 		TEST(several_nodes_and_instances),
 		TEST(ids_that_nobody_has),
 		TEST(more_agents_than_are_shown),

@@ -159,14 +159,17 @@ static inline void fake_poll(struct fake_controld *f, const void *p, size_t n, s
 
 static inline void fake_report(struct fake_controld *f, const void *p, size_t n, struct buf *b)
 {
+	static struct client_states_pile pile; /* reports come one after the other */
 	struct msg_report_ack ack = { .boot = "" };
 	struct msg_report m;
 
 	if (msg_report_decode(&m, p, n) != 0)
 		abort();
 	fake_count(&f->shared->reports);
-	if (m.clients.told)
-		__atomic_store_n(&f->shared->clients, m.clients.n, __ATOMIC_SEQ_CST);
+	if (m.clients.told && client_states_gather(&pile, &m.clients) == 1) {
+		__atomic_store_n(&f->shared->clients, pile.all.n, __ATOMIC_SEQ_CST);
+		client_states_pile_fini(&pile);
+	}
 	if (m.backends.told)
 		__atomic_store_n(&f->shared->backends, m.backends.n, __ATOMIC_SEQ_CST);
 	__atomic_add_fetch(&f->shared->rows, m.n_rows, __ATOMIC_SEQ_CST);

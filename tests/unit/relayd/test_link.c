@@ -105,13 +105,17 @@ static void on_head(void *arg, struct msg_report *out)
 	(void)arg, (void)out;
 }
 
+static uint32_t agents_here = 1;
+
 static void on_clients(void *arg, struct client_states *out)
 {
-	static struct client_state here = { .client = "7", .instance = "i", .state = CLIENT_STATE_ONLINE };
+	static struct client_state here[2 * CLIENT_STATES_MAX + 1];
 
 	(void)arg;
-	out->n = 1;
-	out->items = &here;
+	for (uint32_t i = 0; i < agents_here; i++)
+		here[i] = (struct client_state){ .client = "7", .instance = "i", .state = CLIENT_STATE_ONLINE };
+	out->n = agents_here;
+	out->items = here;
 }
 
 static void on_backends(void *arg, struct backend_states *out)
@@ -270,6 +274,12 @@ static bool clients_told(struct relay *r, struct fake_controld *f)
 	       __atomic_load_n(&f->shared->backends, __ATOMIC_SEQ_CST) == 1;
 }
 
+static bool long_list_told(struct relay *r, struct fake_controld *f)
+{
+	(void)r;
+	return __atomic_load_n(&f->shared->clients, __ATOMIC_SEQ_CST) == agents_here;
+}
+
 static bool joined_in_the_end(struct relay *r, struct fake_controld *f)
 {
 	if (fake_get(&f->shared->joins) == 1)
@@ -330,6 +340,10 @@ static void joins_once_and_is_known_afterwards(void **state)
 	assert_string_equal(membership_node_id(r.membership), "node_1");
 	assert_true(fake_get(&f.shared->certified) >= 2);
 	wait_until(&r, clients_told);
+	agents_here = 2 * CLIENT_STATES_MAX + 1; /* in three parts, and what is counted is told meanwhile */
+	reporter_hurry(r.reporter);
+	wait_until(&r, long_list_told);
+	agents_here = 1;
 	assert_int_equal(stat(identity_path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	relay_close(&r);
