@@ -166,7 +166,7 @@ int app_serve_open(struct app *a, struct err *e)
 {
 	const struct health_probe balancer = { "load_balancer", balancer_probe, a->balancer, false };
 	const struct app_metrics_sources sources = { a->store, a->samples, a->identity, a->fleet, a->watch, a->cluster,
-		a->outbound, a->certs };
+		a->outbound, a->certs, a->clients };
 	const struct health_probe database = { "database", database_check, a->store, true };
 	const struct health_probe fleet = { "fleet", line_check, a->fleet, true };
 

@@ -4,6 +4,7 @@
 #include "common/base/err.h"
 #include "common/metrics/metrics.h"
 #include "controld/certs/certs.h"
+#include "controld/clients/clients.h"
 #include "controld/cluster/cluster.h"
 #include "controld/fleet/fleet.h"
 #include "controld/identity/service.h"
@@ -27,7 +28,7 @@ struct readings {
 	struct watch_stats watch;
 	struct outbound_stats outbound;
 	struct certs_stats certs;
-	uint64_t calls, others, cpu_ms, fds, fds_max, resident_bytes, start_s;
+	uint64_t calls, others, client_logins_failed, cpu_ms, fds, fds_max, resident_bytes, start_s;
 };
 
 /* X(member of the readings, type, name, help) */
@@ -62,6 +63,7 @@ struct readings {
 	X(watch.reconnects, COUNTER, "cluster_reconnects_total", "Losses of the connection that listens.")      \
 	X(others, GAUGE, "cluster_others", "Other controlds on the database that are alive.")
 #define IDENTITY_METRICS(X)                                                                                        \
+	X(client_logins_failed, COUNTER, "client_logins_failed_total", "Client logins and refreshes refused.")     \
 	X(identity.logins, COUNTER, "identity_logins_total", "Logins that succeeded.")                             \
 	X(identity.logins_failed, COUNTER, "identity_logins_failed_total", "Logins refused.")                      \
 	X(identity.logins_throttled, COUNTER, "identity_logins_throttled_total", "Attempts made to wait.")         \
@@ -168,6 +170,7 @@ static void on_collect(void *arg)
 	outbound_stats(m->sources.outbound, &r.outbound);
 	certs_stats(m->sources.certs, &r.certs);
 	r.calls = r.outbound.active;
+	r.client_logins_failed = clients_logins_failed(m->sources.clients);
 	for (size_t i = 0; i < ARRAY_LEN(defs); i++) {
 		uint64_t now = *(const uint64_t *)(const void *)((const char *)&r + offsets[i]);
 

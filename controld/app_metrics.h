@@ -10,6 +10,7 @@
 
 struct app_metrics;
 struct certs;
+struct clients;
 struct cluster;
 struct outbound;
 struct err;
@@ -29,6 +30,7 @@ struct app_metrics_sources {
 	struct cluster *cluster;
 	struct outbound *outbound;
 	struct certs *certs;
+	struct clients *clients;
 };
 
 int app_metrics_new(struct app_metrics **out, const struct app_metrics_sources *sources, struct err *e) MUST_CHECK;

@@ -133,6 +133,11 @@ void clients_changed(struct clients *c)
 		identity_forget(c->conf.identity);
 }
 
+uint64_t clients_logins_failed(struct clients *c)
+{
+	return __atomic_load_n(&c->logins_failed, __ATOMIC_RELAXED);
+}
+
 void clients_free(struct clients *c)
 {
 	if (c == NULL)

@@ -37,6 +37,7 @@ struct clients_limits {
 };
 void clients_set_limits(struct clients *c, const struct clients_limits *l);
 struct route_table clients_routes(struct clients *c);
+uint64_t clients_logins_failed(struct clients *c); /* of clients and their sessions, since the start; any thread */
 /* From time to time, about every 5 s, on a thread that may wait for the database. Clients that are going or have expired: one
  * controld does it for all. */
 int clients_tick(struct clients *c, int64_t now_ms, struct err *e) MUST_CHECK;

@@ -18,6 +18,7 @@ struct clients {
 	pthread_mutex_t lock; /* of the limits */
 	struct clients_limits limits;
 	struct rate_limit *comers; /* through the anonymous door, by address */
+	uint64_t logins_failed;    /* atomic */
 };
 
 /* After the commit of what may switch a client off: its tokens are looked at again. */

@@ -45,6 +45,20 @@ def test_a_pair_for_the_secret(fleet, public, client):
     assert pair["token"] not in log and pair["refresh_token"] not in log and client["secret_key"] not in log
 
 
+def metric(fleet, name):
+    text = requests.get(fleet.controld.base + "/metrics", timeout=10).text
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.split(" ")[0].endswith(name))
+
+
+def test_guessing_is_counted_and_no_writer_waits_for_it(fleet, public, client):
+    refused = metric(fleet, "client_logins_failed_total")
+    writes = metric(fleet, "db_writes_failed_total")
+    for _ in range(20):
+        public("", {"client_id": client["id"], "secret_key": "not the secret"}, 401)
+    assert metric(fleet, "client_logins_failed_total") == refused + 20
+    assert metric(fleet, "db_writes_failed_total") == writes, "none was begun, and undone"
+
+
 def test_it_opens_nothing_of_users(fleet, public, client):
     headers = {"Authorization": "Bearer " + login(public, client)["token"]}
     for method, path in (("GET", "/api/v1/clients"), ("GET", "/api/v1/api-keys"), ("GET", "/auth/me"), ("POST", "/auth/logout"),
