@@ -67,7 +67,7 @@ static int tell_clients(
 
 int mapping_came(struct db *tx, const struct mapping *m, const struct mapping_actor *by, struct err *e)
 {
-	if (traffic_serve(tx, m->id, m->tenant_id, mapping_client(m), e) != 0)
+	if (traffic_serve(tx, m->id, m->tenant_id, mapping_client(m), mapping_source(m), e) != 0)
 		return -1;
 	return tell_clients(tx, m, 1, by, e);
 }

@@ -31,7 +31,8 @@ static const char *const sql[] = {
 	[SQL_OPEN] = "INSERT INTO traffic (scope, tenant_id, id, user_id, updated_ms, active" METER_COUNTERS(
 		COMMA_NAME) ") VALUES (?1, ?2, ?3, ?4, 0, 0" METER_COUNTERS(COMMA_ZERO) ") ON CONFLICT (scope, id, "
 											"tenant_id) DO NOTHING",
-	[SQL_SERVE] = "UPDATE traffic SET client_id = ?3 WHERE scope = 'mapping' AND id = ?1 AND tenant_id = ?2",
+	[SQL_SERVE] = "UPDATE traffic SET client_id = ?3, source_id = ?4 WHERE scope = 'mapping' AND id = ?1 AND "
+	              "tenant_id = ?2",
 	[SQL_GET] = "SELECT " TRAFFIC_COLUMNS " FROM traffic t WHERE t.scope = ?1 AND t.tenant_id = ?2 AND t.id = ?3",
 };
 const struct sql_table traffic_sql = { "traffic", sql, ARRAY_LEN(sql) };
@@ -163,6 +164,8 @@ int traffic_sums_add(struct traffic_sums *s, const char *node_id, const struct t
 		rc |= sum_add(s, TRAFFIC_USER, o->user_id, o, by);
 	if (o->client_id[0] != '\0')
 		rc |= sum_add(s, TRAFFIC_CLIENT, o->client_id, o, by);
+	if (o->source_id[0] != '\0' && !str_eq(o->source_id, o->client_id))
+		rc |= sum_add(s, TRAFFIC_CLIENT, o->source_id, o, by);
 	return rc == 0 ? 0 : err_set(e, ERR_NOMEM, NULL, "report of node %s: out of memory", node_id);
 }
 
@@ -222,9 +225,12 @@ int traffic_open_node(struct db *tx, const char *node_id, struct err *e)
 	return open_total(tx, TRAFFIC_NODE, node_id, "", "", e);
 }
 
-int traffic_serve(struct db *tx, const char *mapping_id, const char *tenant_id, int64_t client_id, struct err *e)
+int traffic_serve(struct db *tx, const char *mapping_id, const char *tenant_id, int64_t client_id, int64_t source_id,
+	struct err *e)
 {
-	return MIN(db_exec(tx, sql[SQL_SERVE], e, bind_s(mapping_id), bind_s(tenant_id), bind_i(client_id)), 0);
+	return MIN(db_exec(tx, sql[SQL_SERVE], e, bind_s(mapping_id), bind_s(tenant_id), bind_i(client_id),
+			   bind_i(source_id)),
+		0);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */

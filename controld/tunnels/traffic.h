@@ -46,6 +46,8 @@ struct traffic_owner {
 	char tenant_id[PROTO_ID_SIZE];
 	char user_id[PROTO_ID_SIZE];
 	char client_id[PROTO_ID_SIZE]; /* "": no client serves it */
+	char source_id
+		[PROTO_ID_SIZE]; /* of a private one, the client that it leads from: both have its traffic; "": none */
 };
 struct traffic_increase {
 	int64_t active; /* may fall */
@@ -68,9 +70,9 @@ int traffic_open(
 
 /* A node's total is known from now on. */
 int traffic_open_node(struct db *tx, const char *node_id, struct err *e) MUST_CHECK;
-/* And which client serves it: what is reported from now on is that client's, too; 0: none. */
-int traffic_serve(
-	struct db *tx, const char *mapping_id, const char *tenant_id, int64_t client_id, struct err *e) MUST_CHECK;
+/* And which client serves it, and which one it leads from: what is reported from now on is theirs, too; 0: none. */
+int traffic_serve(struct db *tx, const char *mapping_id, const char *tenant_id, int64_t client_id, int64_t source_id,
+	struct err *e) MUST_CHECK;
 
 /* As the API's traffic_stats: seen from the tunnel port, received is what clients sent in. */
 void traffic_print(struct buf *b, const char *key, const struct traffic *t);

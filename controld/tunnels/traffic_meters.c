@@ -15,9 +15,10 @@
 #include <string.h>
 
 /* Who owns a meter was found when it was new; which client serves the mapping may change. */
-#define METERS                                                                                                     \
-	"SELECT m.mapping_id, m.tenant_id, m.user_id, m.counters, coalesce(t.client_id, 0), m.slot FROM meters m " \
-	"LEFT "                                                                                                    \
+#define METERS                                                                                                      \
+	"SELECT m.mapping_id, m.tenant_id, m.user_id, m.counters, coalesce(t.client_id, 0), coalesce(t.source_id, " \
+	"0), "                                                                                                      \
+	"m.slot FROM meters m LEFT "                                                                                \
 	"JOIN traffic t ON t.scope = 'mapping' AND t.id = m.mapping_id AND t.tenant_id = m.tenant_id "
 /* A report's meters are saved by so many at once, for as long as there are; a row of SQL_SAVE_8 has what differs. */
 #define SAVE_MANY 8
@@ -32,9 +33,9 @@ enum { SQL_COUNT, SQL_FIND, SQL_OWNER, SQL_SAVE, SQL_SAVE_8, SQL_LEFT, SQL_DROP 
 static const char *const sql[] = {
 	[SQL_COUNT] = "SELECT count(*) FROM meters WHERE node_id = ?1",
 	[SQL_FIND] = METERS "WHERE m.node_id = ?1 AND m.boot = ?2 AND m.slot BETWEEN ?3 AND ?4 ORDER BY m.slot",
-	[SQL_OWNER] =
-		"SELECT t.tenant_id, t.user_id, t.client_id FROM traffic t WHERE t.scope = 'mapping' AND t.id = ?1 "
-		"AND " PLACEMENT_REACHES("t.id", "?2"),
+	[SQL_OWNER] = "SELECT t.tenant_id, t.user_id, t.client_id, t.source_id FROM traffic t WHERE t.scope = "
+	              "'mapping' AND t.id = ?1 "
+		      "AND " PLACEMENT_REACHES("t.id", "?2"),
 	[SQL_SAVE] = SAVE_INTO SAVE_("?3", "?4", "?5", "?6", "?7") SAVE_REPLACE,
 	[SQL_SAVE_8] = SAVE_INTO SAVE_("?3", "?4", "?5", "?6", "?7") ", " SAVE_("?8", "?9", "?10", "?11",
 		"?12") ", " SAVE_("?13", "?14", "?15", "?16", "?17") ", " SAVE_("?18", "?19", "?20", "?21",
@@ -128,16 +129,22 @@ static size_t find_runs(const struct wave *w, struct run *runs)
 	return n;
 }
 
+static void load_client(char id[PROTO_ID_SIZE], int64_t client_id)
+{
+	id[0] = '\0';
+	if (client_id != 0)
+		client_id_print(id, client_id);
+}
+
+/* The source stands behind the client. */
 static void load_owner(struct traffic_owner *o, struct query *q, int col, int client_col)
 {
-	const int64_t client_id = query_int(q, client_col);
 	const char *tenant = query_text(q, col), *user = query_text(q, col + 1);
 
 	str_copy(o->tenant_id, sizeof o->tenant_id, tenant != NULL ? tenant : "");
 	str_copy(o->user_id, sizeof o->user_id, user != NULL ? user : "");
-	o->client_id[0] = '\0';
-	if (client_id != 0)
-		client_id_print(o->client_id, client_id);
+	load_client(o->client_id, query_int(q, client_col));
+	load_client(o->source_id, query_int(q, client_col + 1));
 }
 
 /* Counters that are newer than the row count from 0. */
@@ -166,7 +173,7 @@ static int on_kept(void *arg, size_t i, struct query *q, struct err *e)
 {
 	const struct reading *reading = arg;
 	struct run *run = &reading->runs[i];
-	const int64_t slot = query_int(q, 5);
+	const int64_t slot = query_int(q, 6);
 
 	(void)e;
 	while (run->n > 0 && slot_of(&reading->wave->meters[run->first]) < slot) {

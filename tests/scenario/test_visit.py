@@ -78,8 +78,12 @@ def idle(agent):
         all(link["streams"] == 0 for link in agent.links())
 
 
+def traffic_of(fleet, ends):
+    return [fleet.api.get(f"/api/v1/stats/clients/{client['id']}")["total_traffic"] for client in ends]
+
+
 def test_bytes_ends_and_counters(fleet, ends):
-    data = os.urandom(3_000_000)
+    data, traffic = os.urandom(3_000_000), traffic_of(fleet, ends)
     with TcpServer(echo) as server:
         made = visit_mapping(fleet, ends, server.port)
         assert ask(made["source_port"], data) == data
@@ -87,6 +91,7 @@ def test_bytes_ends_and_counters(fleet, ends):
     fleet.wait_stats(made["id"], bytes_received=len(data), bytes_sent=len(data), connections_active=0, connections_total=1)
     counters = fleet.source.ask()["counters"]
     assert counters["visit_bytes_out"] == counters["visit_bytes_in"] == len(data)
+    assert [after - before for before, after in zip(traffic, traffic_of(fleet, ends))] == 2 * [2 * len(data)], "both ends have it"
 
 
 def test_nothing_is_public(fleet, ends):
