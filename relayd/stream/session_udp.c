@@ -354,13 +354,25 @@ void session_udp_free(struct session_udp *u)
 	worker_bury(worker_of(u), &u->grave);
 }
 
+/* From where datagrams come: of a connection that a load balancer passed on, from where its header says. */
+static int find_peer(struct session_udp *u, int family)
+{
+	struct session *s = u->session;
+
+	if (s->proxied != NULL)
+		u->peer = s->proxied->from;
+	else if (side_remote(&s->side[CLIENT], &u->peer) != 0)
+		return -1;
+	return u->peer.sa.sa_family == family ? 0 : -1;
+}
+
 /* At the address that the connection came to; its port in *bound. */
 static int open_socket(struct session_udp *u, struct addr *bound)
 {
 	int size = BUFFER;
 	socklen_t len;
 
-	if (side_remote(&u->session->side[CLIENT], &u->peer) != 0 || side_local(&u->session->side[CLIENT], bound) != 0)
+	if (side_local(&u->session->side[CLIENT], bound) != 0 || find_peer(u, bound->sa.sa_family) != 0)
 		return -1;
 	addr_set_port(&u->peer, 0);
 	addr_set_port(bound, 0);

@@ -1,8 +1,8 @@
 /*
  * session_udp - the datagrams of a SOCKS5 client (UDP ASSOCIATE, RFC 1928 section 7), each of which says where to.
  *
- * They come to a socket of their own, at the address that the connection came to, from where it came from: the first one
- * says from which port, and no other is heard. Each destination is a stream to the target client's agent, which resolves its
+ * They come to a socket of their own, at the address that the connection came to, from where it came from (behind a load
+ * balancer: from where its PROXY header says): the first one says from which port, and no other is heard. Each destination is a stream to the target client's agent, which resolves its
  * name and looks at its list and the mapping's; answers come back from there alone, so nobody is sent what nobody asked for.
  * Of SESSION_UDP_DESTINATIONS the one that was silent longest gives way. Fragments are dropped.
  *

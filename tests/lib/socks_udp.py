@@ -17,11 +17,11 @@ def target(host, port):
 
 
 class Association:
-    """reply: the code of the answer; the connection stays open as long as it is in use."""
+    """reply: the code of the answer; the connection stays open as long as it is in use. first: a header in front of it all."""
 
-    def __init__(self, proxy_port, proxy="127.0.0.1"):
+    def __init__(self, proxy_port, proxy="127.0.0.1", first=b""):
         self.tcp = socket.create_connection((proxy, proxy_port), 20)
-        self.tcp.sendall(b"\x05\x01\x00")
+        self.tcp.sendall(first + b"\x05\x01\x00")
         assert self.tcp.recv(2) == b"\x05\x00"
         self.tcp.sendall(b"\x05\x03\x00" + target("0.0.0.0", 0))
         answer = self.tcp.recv(22)

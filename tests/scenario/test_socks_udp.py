@@ -146,6 +146,21 @@ def test_many_destinations(fleet):
         server.close()
 
 
+def test_behind_a_load_balancer(fleet):
+    """Datagrams are heard from the client that the PROXY header names, who sends them to the relay itself."""
+    made = socks_mapping(fleet, allow=["127.0.0.3", "2001:db8::7"],
+                         accept_proxy_protocol={"enabled": True, "trusted": ["127.0.0.1"]})
+    header = b"PROXY TCP4 127.0.0.3 127.0.0.9 1234 1080\r\n"
+    with UdpEcho() as server, Association(made["source_port"], first=header) as assoc, assoc.socket() as balancer:
+        assoc.udp.bind(("127.0.0.3", 0))
+        assoc.send("127.0.0.1", server.port, b"the load balancer's own", sock=balancer)
+        assert ask(assoc, "127.0.0.1", server.port) == b"hello"
+        assert [data for data, _ in server.seen] == [b"hello"]
+    fleet.wait_stats(made["id"], packets_received=1, packets_sent=1, dropped_in=1)
+    with Association(made["source_port"], first=b"PROXY TCP6 2001:db8::7 2001:db8::1 1234 1080\r\n") as assoc:
+        assert assoc.reply != 0, "it could not send to an address of the other family"
+
+
 def test_where_it_is_not_served(fleet):
     """Nobody else's machine can send to the relay in its client's name."""
     made = socks_mapping(fleet, source_client_id=fleet.box["id"], source_port=free_port(), allow=[])
