@@ -120,29 +120,30 @@ static int looks_like_link(const uint8_t *p, size_t n)
 	return n > 5;
 }
 
+/* What came first: 1 if it begins as a link does, 0 if that is not known yet, -1 if it does not. */
+static int look_at(const struct guest *g)
+{
+	uint8_t first[6];
+	ssize_t n = sys_recv(g->io.fd, first, sizeof first, MSG_PEEK);
+
+	if (n < 0 && errno == EAGAIN)
+		return 0;
+	return n <= 0 ? -1 : looks_like_link(first, (size_t)n);
+}
+
+/* Also of one that waits for its turn: when it goes, its place is wanted. */
 static void on_guest(struct io *io, uint32_t events)
 {
 	struct guest *g = CONTAINER_OF(io, struct guest, io);
 	struct agent_door *d = g->door;
-	uint8_t first[6];
-	ssize_t n;
+	int looks = events & EPOLLIN && !g->speaks ? look_at(g) : 0;
 
-	if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) { /* also while it waits: its place is wanted */
-		agent_count(&d->table->counts.gave_up);
+	if (looks < 0 || events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) {
+		agent_count(looks < 0 ? &d->table->counts.junk : &d->table->counts.gave_up);
 		turn_away(g);
 		return;
 	}
-	if (!(events & EPOLLIN) || g->speaks)
-		return;
-	n = sys_recv(io->fd, first, sizeof first, MSG_PEEK);
-	if (n < 0 && errno == EAGAIN)
-		return;
-	if (n <= 0 || looks_like_link(first, (size_t)n) < 0) {
-		agent_count(&d->table->counts.junk);
-		turn_away(g);
-		return;
-	}
-	if (looks_like_link(first, (size_t)n) == 0)
+	if (looks == 0)
 		return;
 	g->speaks = true;
 	visitors_speak(&d->visitors, &g->place);
