@@ -78,7 +78,7 @@ static const struct conf_key keys[] = {
 		.max = 65536,
 		.unit = "links",
 		.help = "Links that one client's agents may have with this relay, all together; of these three "
-	                "quarters "
+			"quarters "
 			"may be links for one connection at a time." },
 	{ .key = "agents.listen",
 		.env = "RELAYD_AGENTS_LISTEN",

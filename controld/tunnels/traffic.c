@@ -32,7 +32,7 @@ static const char *const sql[] = {
 		COMMA_NAME) ") VALUES (?1, ?2, ?3, ?4, 0, 0" METER_COUNTERS(COMMA_ZERO) ") ON CONFLICT (scope, id, "
 											"tenant_id) DO NOTHING",
 	[SQL_SERVE] = "UPDATE traffic SET client_id = ?3, source_id = ?4 WHERE scope = 'mapping' AND id = ?1 AND "
-	              "tenant_id = ?2",
+		      "tenant_id = ?2",
 	[SQL_GET] = "SELECT " TRAFFIC_COLUMNS " FROM traffic t WHERE t.scope = ?1 AND t.tenant_id = ?2 AND t.id = ?3",
 };
 const struct sql_table traffic_sql = { "traffic", sql, ARRAY_LEN(sql) };

@@ -34,7 +34,7 @@ static const char *const sql[] = {
 	[SQL_COUNT] = "SELECT count(*) FROM meters WHERE node_id = ?1",
 	[SQL_FIND] = METERS "WHERE m.node_id = ?1 AND m.boot = ?2 AND m.slot BETWEEN ?3 AND ?4 ORDER BY m.slot",
 	[SQL_OWNER] = "SELECT t.tenant_id, t.user_id, t.client_id, t.source_id FROM traffic t WHERE t.scope = "
-	              "'mapping' AND t.id = ?1 "
+		      "'mapping' AND t.id = ?1 "
 		      "AND " PLACEMENT_REACHES("t.id", "?2"),
 	[SQL_SAVE] = SAVE_INTO SAVE_("?3", "?4", "?5", "?6", "?7") SAVE_REPLACE,
 	[SQL_SAVE_8] = SAVE_INTO SAVE_("?3", "?4", "?5", "?6", "?7") ", " SAVE_("?8", "?9", "?10", "?11",
