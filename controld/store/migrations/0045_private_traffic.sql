@@ -1,4 +1,4 @@
--- compatible: 43
+-- compatible: 44
 -- Of a mapping's total: the client that a private mapping leads from, which has its traffic as well; 0 = none. An older controld
 -- adds to the client that serves it only.
 
