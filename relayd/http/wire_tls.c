@@ -3,31 +3,70 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECORD = 16 * 1024, READ_AHEAD = RECORD + 512 };
+enum { RECORD = 16 * 1024, READ_AHEAD = RECORD + 512, FLIGHT_MAX = 256 * 1024 };
 
 struct wire_tls {
 	const struct wire_ops *clear;
 	struct wire *wire;
 	struct worker *worker;
 	struct tls_session *session;
+	/* In the handshake what is written is held until a step of it ends: OpenSSL sends each ticket by itself. */
+	bool shaking;
+	uint8_t *flight;
+	size_t flight_at, flight_n;
 };
 
 /* ---- what the session stands on ----------------------------------------------------------------------------------- */
 
+static ssize_t hold(struct wire_tls *t, const void *p, size_t n)
+{
+	uint8_t *more = n <= FLIGHT_MAX - t->flight_n ? realloc(t->flight, t->flight_n + n) : NULL;
+
+	if (more == NULL)
+		return TLS_FAILED;
+	memcpy(more + t->flight_n, p, n);
+	t->flight = more;
+	t->flight_n += n;
+	return (ssize_t)n;
+}
+
+/* 0 when all of it is with the kernel. */
+static int send_flight(struct wire_tls *t)
+{
+	while (t->flight_at < t->flight_n) {
+		const struct iovec iov = { t->flight + t->flight_at, t->flight_n - t->flight_at };
+		const ssize_t r = t->clear->writev(t->wire, &iov, 1);
+
+		if (r <= 0)
+			return (int)r;
+		t->flight_at += (size_t)r;
+	}
+	free(t->flight);
+	t->flight = NULL;
+	t->flight_at = t->flight_n = 0;
+	return 0;
+}
+
 static ssize_t on_send(void *arg, const void *p, size_t n)
 {
-	const struct wire_tls *t = arg;
+	struct wire_tls *t = arg;
 	const struct iovec iov = { (void *)(uintptr_t)p, n };
-	const ssize_t r = t->clear->writev(t->wire, &iov, 1);
+	ssize_t r;
 
+	if (t->shaking)
+		return hold(t, p, n);
+	r = t->clear->writev(t->wire, &iov, 1);
 	return r > 0 ? r : r == WIRE_FAILED ? TLS_FAILED : TLS_AGAIN;
 }
 
 static ssize_t on_recv(void *arg, void *p, size_t n)
 {
 	const struct wire_tls *t = arg;
-	const ssize_t r = t->clear->read(t->wire, t->worker, p, n);
+	ssize_t r;
 
+	if (!t->wire->side.readable) /* OpenSSL asks again after each flight */
+		return TLS_AGAIN;
+	r = t->clear->read(t->wire, t->worker, p, n);
 	if (r > 0)
 		return r;
 	return r == 0 ? TLS_CLOSED : r == WIRE_AGAIN ? TLS_AGAIN : TLS_FAILED;
@@ -130,6 +169,7 @@ static void tls_close(struct wire *w, bool reset)
 	if (!reset)
 		tls_session_shutdown(t->session);
 	tls_session_free(t->session);
+	free(t->flight);
 	free(t);
 	w->below = NULL;
 	clear->close(w, reset);
@@ -150,6 +190,7 @@ static struct wire_tls *begin(struct wire *w, struct worker *on)
 	t->clear = w->ops;
 	t->wire = w;
 	t->worker = on;
+	t->shaking = true;
 	return t;
 }
 
@@ -190,12 +231,23 @@ int wire_tls_connect(struct wire *w, struct worker *on, struct tls_ctx *c, const
 
 int wire_tls_handshake(struct wire *w)
 {
-	const struct wire_tls *t = w->below;
-	const int rc = tls_session_handshake(t->session);
+	struct wire_tls *t = w->below;
+	int rc, sent = send_flight(t);
 
-	if (rc == 0 && tls_session_has_more(t->session))
+	if (sent != 0)
+		return sent;
+	rc = tls_session_handshake(t->session);
+	sent = send_flight(t); /* also what says why it failed */
+	if (rc != 0 && rc != TLS_AGAIN)
+		return WIRE_FAILED;
+	if (sent != 0)
+		return sent;
+	if (rc == TLS_AGAIN)
+		return WIRE_AGAIN;
+	t->shaking = false;
+	if (tls_session_has_more(t->session))
 		w->side.readable = true; /* it came behind the handshake, and is inside already */
-	return rc == 0 ? 0 : rc == TLS_AGAIN ? WIRE_AGAIN : WIRE_FAILED;
+	return 0;
 }
 
 struct tls_session *wire_tls_session(const struct wire *w)

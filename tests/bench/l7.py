@@ -47,7 +47,7 @@ def certificate(rig):
 
 def haproxy(rig, port, backends, tls, balance="roundrobin"):
     servers = "\n".join(f"  server s{i} 127.0.0.1:{b}" for i, b in enumerate(backends))
-    listen = f"ssl crt {rig.folder}/both.pem alpn h2,http/1.1 no-tls-tickets" if tls else ""
+    listen = f"ssl crt {rig.folder}/both.pem alpn h2,http/1.1" if tls else ""
     path = rig.file(f"haproxy{port}.cfg", f"""global
   nbthread 1
   maxconn 9000
@@ -75,7 +75,7 @@ events {{ worker_connections 19000; }}
 http {{ access_log off; keepalive_requests 1000000;
   client_body_temp_path {rig.folder}; proxy_temp_path {rig.folder}; fastcgi_temp_path {rig.folder}; uwsgi_temp_path {rig.folder}; scgi_temp_path {rig.folder};
   upstream b {{ {balance} {servers} keepalive 256; keepalive_requests 1000000; }}
-  ssl_session_cache off; ssl_session_tickets off;
+  ssl_session_cache off;
   server {{ listen 127.0.0.1:{port} backlog=4096 {"ssl http2" if tls else ""}; {listen} ssl_protocols TLSv1.2 TLSv1.3;
     location / {{ proxy_pass http://b; proxy_http_version 1.1; proxy_set_header Connection ''; }} }} }}
 """)
