@@ -20,6 +20,7 @@ struct conn_info;
 enum back_failure {
 	BACK_NO_CONNECTION, /* refused, unreachable, not resolved, no agent, no time left */
 	BACK_FORBIDDEN,     /* no address of it may be dialled */
+	BACK_REFUSED,       /* the backend has not looked at it, and will not on this connection */
 	BACK_RESET,         /* ended before a whole answer */
 	BACK_TIMED_OUT,     /* did not begin to answer */
 	BACK_BAD,           /* its answer breaks the rules */

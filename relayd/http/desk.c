@@ -4,6 +4,7 @@
 #include "relayd/http/exchange_inside.h"
 #include "relayd/http/h1_back.h"
 #include "relayd/http/h1_front.h"
+#include "relayd/http/h2_out.h"
 #include "relayd/loop/service.h"
 #include "relayd/vhost/front.h"
 
@@ -26,6 +27,7 @@ struct http_desk *desk_new(struct worker *w, const struct service_env *env, cons
 	slab_init(&d->exchanges, sizeof(struct exchange) + (d->filters != NULL ? d->filters->state_size : 0));
 	slab_init(&d->fronts, h1_front_size());
 	slab_init(&d->backs, h1_back_size());
+	slab_init(&d->calls, h2_call_size());
 	list_init(&d->connections);
 	list_init(&d->h2_fronts);
 	list_init(&d->tls_gates);
@@ -45,6 +47,7 @@ void desk_free(struct http_desk *d)
 	slab_fini(&d->exchanges);
 	slab_fini(&d->fronts);
 	slab_fini(&d->backs);
+	slab_fini(&d->calls);
 	blocks_fini(&d->blocks);
 	free(d);
 }

@@ -45,6 +45,7 @@ struct exchange {
 	uint8_t method;
 	uint8_t attempts; /* so far */
 	uint8_t n_tried;
+	uint8_t refusals; /* connections on which it was refused unseen */
 	uint16_t status;  /* told to the client; 0: none */
 	bool raw;         /* no messages any more */
 	bool closed;      /* the client's side has gone */

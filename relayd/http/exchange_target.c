@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-#define LOOK_NS UINT64_C(20000000) /* for places that other workers gave back */
+#define REFUSALS_MAX 3
+#define LOOK_NS      UINT64_C(20000000) /* for places that other workers gave back */
 
 static struct pool_seat *seat_of(const struct exchange *x)
 {
@@ -245,6 +246,7 @@ struct failure {
 static const struct failure failures[] = {
 	[BACK_NO_CONNECTION] = { ROUTE_RETRY_CONNECT, 502, true, "the backend could not be reached" },
 	[BACK_FORBIDDEN] = { ROUTE_RETRY_CONNECT, 502, false, "the backend's address may not be dialled" },
+	[BACK_REFUSED] = { ROUTE_RETRY_RESET, 503, false, "the backend takes no more requests on its connections" },
 	[BACK_RESET] = { ROUTE_RETRY_RESET, 502, true, "the backend ended before its answer was whole" },
 	[BACK_TIMED_OUT] = { ROUTE_RETRY_TIMEOUT, 504, true, "the backend did not answer in time" },
 	[BACK_BAD] = { 0, 502, true, "the backend's answer breaks the rules of HTTP" },
@@ -256,6 +258,12 @@ static bool lost_race(struct exchange *x, enum back_failure why)
 {
 	return why == BACK_RESET && x->back->reused && !x->races && !x->given && x->response == ANSWER_NONE &&
 	       exchange_is_idempotent(x);
+}
+
+/* Nothing has happened to it, whatever its method; another connection may take it. */
+static bool is_unseen(const struct exchange *x, enum back_failure why)
+{
+	return why == BACK_REFUSED && !x->given && x->response == ANSWER_NONE && x->refusals < REFUSALS_MAX;
 }
 
 static void tell_failure(struct exchange *x, const struct failure *f)
@@ -280,8 +288,9 @@ void exchange_on_failed(struct exchange *x, enum back_failure why)
 		exchange_probe_failed(x, why == BACK_TIMED_OUT);
 		return;
 	}
-	if (lost_race(x, why)) {
-		x->races = true;
+	if (lost_race(x, why) || is_unseen(x, why)) {
+		x->races = x->races || why != BACK_REFUSED;
+		x->refusals = (uint8_t)(x->refusals + (why == BACK_REFUSED));
 		x->attempts--;
 		exchange_leave_back(x);
 		begin_again(x);

@@ -1,6 +1,5 @@
 #include "relayd/http/h1_front_inside.h"
 
-#include "common/http/http_writer.h"
 #include "relayd/http/message.h"
 
 static struct h1_front *front_of(const struct exchange *x)
@@ -97,25 +96,6 @@ static void put_content(struct exchange *x, struct http_span p)
 	tell_sent(f);
 }
 
-static void put_last_chunk(struct h1_front *f, const struct http_head *trailers)
-{
-	const size_t room = 16 + (trailers != NULL ? trailers->pos : 0);
-	uint8_t *at = outbox_room(&f->out, &f->desk->blocks, room);
-	struct http_writer w;
-	int n;
-
-	if (at == NULL)
-		return;
-	at[0] = '0';
-	at[1] = '\r';
-	at[2] = '\n';
-	http_writer_init(&w, at + 3, room - 3);
-	if (trailers != NULL)
-		http_writer_fields(&w, trailers, 0);
-	n = http_writer_done(&w);
-	outbox_wrote(&f->out, 3 + (n > 0 ? (size_t)n : 0));
-}
-
 static void put_end(struct exchange *x, const struct http_head *trailers)
 {
 	struct h1_front *f = front_of(x);
@@ -124,7 +104,7 @@ static void put_end(struct exchange *x, const struct http_head *trailers)
 	if (exchange_was_raw(x))
 		f->finishing = true;
 	else if (f->chunked)
-		put_last_chunk(f, trailers);
+		outbox_put_last_chunk(&f->out, &f->desk->blocks, trailers);
 	f->chunked = false;
 	h1_answer_flush(f);
 	h1_answer_try_finish(f);

@@ -1,8 +1,6 @@
 #include "relayd/http/h1_back.h"
 
 #include "common/base/sm.h"
-#include "common/http/http_writer.h"
-#include "common/net/proxy_protocol.h"
 #include "common/uv/fd_budget.h"
 #include "relayd/conf/object.h"
 #include "relayd/http/exchange.h"
@@ -69,6 +67,8 @@ void h1_back_close(struct h1_back *b, bool reset)
 		leave_idle(b);
 	h1_back_move(b, H1_BACK_CLOSED);
 	b->base.x = NULL;
+	if (b->h2 != NULL)
+		h2_back_end(b);
 	if (wire_is_open(&b->wire))
 		wire_close(&b->wire, reset);
 	else
@@ -100,14 +100,16 @@ static void tell_failure(struct h1_back *b)
 {
 	struct exchange *x = b->base.x;
 
-	if (x != NULL)
+	if (b->h2 != NULL)
+		h2_back_tell_failure(b);
+	else if (x != NULL)
 		exchange_on_failed(x, (enum back_failure)b->failure); /* lets go of it */
 	h1_back_close(b, true);
 }
 
 /* ---- the request ---------------------------------------------------------------------------------------------------- */
 
-void h1_back_tell_sent(struct h1_back *b)
+static void tell_sent(struct h1_back *b)
 {
 	const uint64_t sent = b->out.sent;
 
@@ -129,7 +131,7 @@ static void put_content(struct back *base, struct http_span p)
 		outbox_put_chunk(&b->out, &b->desk->blocks, &b->wire, p);
 	else
 		outbox_put(&b->out, &b->desk->blocks, &b->wire, p);
-	h1_back_tell_sent(b);
+	tell_sent(b);
 }
 
 static void finish_if_sent(struct h1_back *b)
@@ -139,25 +141,6 @@ static void finish_if_sent(struct h1_back *b)
 		if (wire_finish(&b->wire) != 0)
 			h1_back_fail(b, BACK_RESET);
 	}
-}
-
-static void put_end(struct h1_back *b, const struct http_head *trailers)
-{
-	struct http_writer w;
-	const size_t room = 16 + (trailers != NULL ? trailers->pos : 0);
-	uint8_t *at = outbox_room(&b->out, &b->desk->blocks, room);
-	int n;
-
-	if (at == NULL)
-		return;
-	at[0] = '0';
-	at[1] = '\r';
-	at[2] = '\n';
-	http_writer_init(&w, at + 3, room - 3);
-	if (trailers != NULL)
-		http_writer_fields(&w, trailers, 0);
-	n = http_writer_done(&w);
-	outbox_wrote(&b->out, 3 + (n > 0 ? (size_t)n : 0));
 }
 
 static void end_content(struct back *base, const struct http_head *trailers)
@@ -171,9 +154,9 @@ static void end_content(struct back *base, const struct http_head *trailers)
 		return;
 	}
 	if (b->chunked)
-		put_end(b, trailers);
+		outbox_put_last_chunk(&b->out, &b->desk->blocks, trailers);
 	outbox_flush(&b->out, &b->desk->blocks, &b->wire);
-	h1_back_tell_sent(b);
+	tell_sent(b);
 }
 
 static bool is_full(const struct back *base)
@@ -189,11 +172,11 @@ static void flush(struct back *base)
 
 	if (!outbox_is_empty(&b->out) && !b->out.blocked) {
 		outbox_flush(&b->out, &b->desk->blocks, &b->wire);
-		h1_back_tell_sent(b);
+		tell_sent(b);
 	}
 }
 
-void h1_back_resume(struct back *base)
+static void resume(struct back *base)
 {
 	worker_finish(of(base)->desk->worker, &of(base)->task);
 }
@@ -211,21 +194,7 @@ static void send_request(struct h1_back *b)
 	else if (block_append(&b->desk->blocks, &b->out.kept, s.head.p, s.head.n) != 0)
 		b->out.failed = true;
 	exchange_on_sent(b->base.x);
-	h1_back_tell_sent(b);
-}
-
-int h1_back_put_proxy_header(struct h1_back *b)
-{
-	uint8_t header[PROXY_OUT_MAX];
-	struct addr from, to;
-	size_t n;
-
-	exchange_addrs(b->base.x, &from, &to);
-	if (b->base.backend->dial.proxy_out == MAPPING_PROXY_V1)
-		n = proxy_write_v1(header, &from, &to);
-	else
-		n = proxy_write_v2(header, &from, &to, false);
-	return block_append(&b->desk->blocks, &b->out.kept, header, n);
+	tell_sent(b);
 }
 
 void h1_back_on_connected(struct h1_back *b)
@@ -240,11 +209,11 @@ void h1_back_on_connected(struct h1_back *b)
 		return;
 	}
 	if (b->base.backend->dial.proxy_out != MAPPING_PROXY_NONE && b->base.backend->tls == NULL &&
-		h1_back_put_proxy_header(b) != 0) {
+		h1_dial_put_proxy_header(b) != 0) {
 		h1_back_fail(b, BACK_RESOURCE);
 		return;
 	}
-	if (b->base.ops == &h2_back_ops) {
+	if (b->h2 != NULL) {
 		h2_back_begin(b);
 		return;
 	}
@@ -263,8 +232,8 @@ static bool may_wait(const struct h1_back *b)
 	const uint32_t most = pool->idle_max != 0 ? pool->idle_max : b->desk->conf->backend_idle_max;
 
 	return b->state == H1_BACK_BUSY && b->answered && b->keeps && !b->wire.side.fin && !b->out.failed &&
-	       outbox_is_empty(&b->out) && to->dial.proxy_out == MAPPING_PROXY_NONE && !seat_of(b)->left &&
-	       !b->desk->closing && seat_of(b)->n_idle < most;
+	       (b->h2 != NULL || outbox_is_empty(&b->out)) && to->dial.proxy_out == MAPPING_PROXY_NONE &&
+	       !seat_of(b)->left && !b->desk->closing && seat_of(b)->n_idle < most;
 }
 
 static void begin_wait(struct h1_back *b)
@@ -281,7 +250,21 @@ static void begin_wait(struct h1_back *b)
 		wheel_arm(&w->wheel, &b->timer, b->idle_until_ns);
 }
 
-void h1_back_release(struct back *base, bool whole)
+void h1_back_wait_or_close(struct h1_back *b)
+{
+	if (may_wait(b))
+		begin_wait(b);
+	else
+		h1_back_close(b, !b->answered && b->state != H1_BACK_RAW);
+}
+
+void h1_back_leave_idle(struct h1_back *b)
+{
+	leave_idle(b);
+	h1_back_move(b, H1_BACK_BUSY);
+}
+
+static void release(struct back *base, bool whole)
 {
 	struct h1_back *b = of(base);
 
@@ -290,12 +273,8 @@ void h1_back_release(struct back *base, bool whole)
 	b->base.x = NULL;
 	if (b->failure >= 0) /* it is at its end already */
 		return;
-	if (b->h2 != NULL) {
-		b->answered = h2_out_is_answered(b->h2);
-		b->keeps = h2_out_keeps(b->h2);
-	}
-	if (whole && may_wait(b))
-		begin_wait(b);
+	if (whole)
+		h1_back_wait_or_close(b);
 	else
 		h1_back_close(b, !b->answered && b->state != H1_BACK_RAW);
 }
@@ -458,9 +437,7 @@ static void read_some(struct h1_back *b)
 	size_t moved = 0;
 
 	while (may_read(b) && moved < w->turn) {
-		if (b->h2 != NULL)
-			h2_back_read(b);
-		else if (b->state == H1_BACK_RAW)
+		if (b->state == H1_BACK_RAW)
 			read_raw(b);
 		else
 			read_messages(b);
@@ -479,10 +456,8 @@ static void on_writable(struct h1_back *b)
 {
 	const bool was_full = outbox_is_full(&b->out);
 
-	if (b->h2 != NULL)
-		h2_back_write(b);
 	outbox_flush(&b->out, &b->desk->blocks, &b->wire);
-	h1_back_tell_sent(b);
+	tell_sent(b);
 	finish_if_sent(b);
 	if (was_full && !outbox_is_full(&b->out) && b->base.x != NULL)
 		exchange_on_room(b->base.x);
@@ -503,8 +478,8 @@ static void on_event(struct io *io, uint32_t events)
 		return;
 	}
 	side_hear(&b->wire.side, b->desk->worker, events);
-	if (b->state == H1_BACK_IDLE && b->h2 != NULL) {
-		h2_back_on_idle_event(b);
+	if (b->h2 != NULL) {
+		h2_back_on_event(b);
 		return;
 	}
 	if (b->state == H1_BACK_IDLE) {
@@ -525,6 +500,8 @@ static void on_task(struct task *t)
 		tell_failure(b);
 	} else if (b->state == H1_BACK_NAME) {
 		h1_dial_find(b);
+	} else if (b->h2 != NULL && b->state >= H1_BACK_BUSY) {
+		h2_back_on_task(b);
 	} else if (b->state == H1_BACK_BUSY || b->state == H1_BACK_RAW) {
 		b->base.ops->flush(&b->base);
 		read_some(b);
@@ -542,24 +519,20 @@ static void on_due(struct timer *t)
 		wheel_arm(&w->wheel, t, b->idle_until_ns);
 	else if (b->state == H1_BACK_IDLE)
 		h1_back_close(b, false);
+	else if (b->state == H1_BACK_BUSY && b->h2 != NULL && b->failure < 0)
+		h2_back_on_due(b);
 }
 
 /* ---- the begin ------------------------------------------------------------------------------------------------------ */
 
 /* On a connection that is there, the head goes at the end of the round at the latest. */
-void h1_back_go(struct back *base)
+static void go(struct back *base)
 {
 	struct h1_back *b = of(base);
 	struct exchange *x = b->base.x;
 
 	if (b->state == H1_BACK_NAME) {
 		h1_dial_begin(b);
-		return;
-	}
-	if (b->h2 != NULL) {
-		h2_back_ask(b);
-		if (b->base.x == x)
-			exchange_on_room(x);
 		return;
 	}
 	send_request(b);
@@ -569,22 +542,22 @@ void h1_back_go(struct back *base)
 }
 
 static const struct back_ops ops = {
-	.go = h1_back_go,
+	.go = go,
 	.content = put_content,
 	.content_end = end_content,
 	.full = is_full,
-	.resume = h1_back_resume,
+	.resume = resume,
 	.flush = flush,
-	.release = h1_back_release,
+	.release = release,
 };
 
-static struct h1_back *h1_back_new(struct http_desk *d, struct backend *to)
+struct h1_back *h1_back_new(struct http_desk *d, struct backend *to)
 {
 	struct h1_back *b = fd_budget_take(d->worker->fds, 1, FD_FOR_SESSIONS) ? slab_get(&d->backs) : NULL;
 
 	if (b == NULL)
 		return NULL;
-	b->base.ops = to->object->pool.protocol == POOL_HTTP1 ? &ops : &h2_back_ops;
+	b->base.ops = &ops;
 	b->base.backend = to;
 	b->desk = d;
 	b->fd_taken = true;
@@ -617,10 +590,11 @@ struct back *back_start(struct http_desk *d, struct backend *to, struct exchange
 	struct list *waiting = list_first(&to->seats[d->worker->index].idle);
 	struct h1_back *b;
 
+	if (to->object->pool.protocol != POOL_HTTP1)
+		return h2_back_start(d, to, x);
 	if (waiting != NULL) {
 		b = h1_back_of_idle(waiting);
-		leave_idle(b);
-		h1_back_move(b, H1_BACK_BUSY);
+		h1_back_leave_idle(b);
 		b->base.x = x;
 		b->base.reused = true;
 		desk_count(d, HTTP_COUNT_reused);

@@ -32,7 +32,7 @@ struct h1_back {
 	struct inbox in;
 	struct outbox out;
 	struct http_reader reader;
-	struct h2_out *h2; /* NULL: HTTP/1.1, or not connected yet */
+	struct h2_out *h2; /* NULL: HTTP/1.1 */
 	uint64_t told;     /* of out.sent */
 	bool chunked;      /* the request's content goes in chunks */
 	bool interim;      /* the head that was read last is not the answer's own */
@@ -40,13 +40,15 @@ struct h1_back {
 	bool answered;     /* the answer is whole */
 	bool finishing;    /* RAW: no more will be written behind what waits */
 	bool fd_taken;
+	bool begun;    /* HTTP/2: the way there */
+	bool served;   /* HTTP/2: a request was done on it */
 	bool securing; /* DIAL: connected, in the TLS handshake */
 	int failure;   /* enum back_failure to be told, or -1 */
 	uint64_t idle_until_ns;
 	struct timer timer;
 	struct task task; /* another turn; the wait for a name; a failure to be told */
 	struct task grave;
-	struct list idle; /* in the seat's */
+	struct list idle; /* in the seat's: of those that wait, or are shared */
 	struct list all;  /* in the desk's */
 	struct dial dial;
 	struct agents_tried tried;
@@ -66,18 +68,17 @@ static inline struct h1_back *h1_back_of_all(struct list *all)
 void h1_back_close(struct h1_back *b, bool reset);
 
 /* ---- for h2_back.c, which shares them */
-void h1_back_go(struct back *base);
-void h1_back_resume(struct back *base);
-void h1_back_release(struct back *base, bool whole);
-void h1_back_tell_sent(struct h1_back *b);
+struct h1_back *h1_back_new(struct http_desk *d, struct backend *to); /* NULL: no memory or descriptor */
+void h1_back_leave_idle(struct h1_back *b);                           /* it is at work again */
+void h1_back_wait_or_close(struct h1_back *b);                        /* its work is done */
 
 /* ---- between the two files ------------------------------------------------------------------------------------------ */
 void h1_back_move(struct h1_back *b, enum h1_back_state to);
 void h1_back_fail(struct h1_back *b, enum back_failure why); /* told later in this round */
 void h1_back_on_connected(struct h1_back *b);
-int h1_back_put_proxy_header(struct h1_back *b); /* into what waits */
 void h1_dial_begin(struct h1_back *b);
-void h1_dial_find(struct h1_back *b); /* again, when the name is known or a link is there */
+int h1_dial_put_proxy_header(struct h1_back *b); /* into what waits */
+void h1_dial_find(struct h1_back *b);            /* again, when the name is known or a link is there */
 void h1_dial_on_event(struct h1_back *b, uint32_t events);
 void h1_dial_on_due(struct h1_back *b);
 void h1_dial_end(struct h1_back *b); /* what it held */

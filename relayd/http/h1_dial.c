@@ -4,7 +4,7 @@
 #include "common/tunnel/stream_side.h"
 #include "common/uv/fd_budget.h"
 #include "relayd/conf/object.h"
-#include "relayd/http/h1_back.h"
+#include "relayd/http/h2_back.h"
 #include "relayd/http/wire_tls.h"
 #include "relayd/tunnel/client_gate.h"
 
@@ -36,6 +36,23 @@ void h1_dial_end(struct h1_back *b)
 		client_gate_unref(b->gate);
 		b->gate = NULL;
 	}
+}
+
+int h1_dial_put_proxy_header(struct h1_back *b)
+{
+	uint8_t header[PROXY_OUT_MAX];
+	const struct exchange *x = b->h2 != NULL ? h2_back_first(b) : b->base.x;
+	struct addr from, to;
+	size_t n;
+
+	if (x == NULL)
+		return -1;
+	exchange_addrs(x, &from, &to);
+	if (b->base.backend->dial.proxy_out == MAPPING_PROXY_V1)
+		n = proxy_write_v1(header, &from, &to);
+	else
+		n = proxy_write_v2(header, &from, &to, false);
+	return block_append(&b->desk->blocks, &b->out.kept, header, n);
 }
 
 /* ---- TLS ------------------------------------------------------------------------------------------------------------- */
@@ -73,7 +90,7 @@ static void secure(struct h1_back *b, uint64_t ends_ns)
 	struct worker *w = b->desk->worker;
 
 	if (dial_of(b)->proxy_out != MAPPING_PROXY_NONE) {
-		if (h1_back_put_proxy_header(b) != 0) {
+		if (h1_dial_put_proxy_header(b) != 0) {
 			h1_back_fail(b, BACK_RESOURCE);
 			return;
 		}

@@ -1,51 +1,107 @@
 /*
- * h2_out - HTTP/2 (RFC 9113) on a connection to a backend: what takes the place of the codec of HTTP/1.1 in a back (h1_back.h).
+ * h2_out - HTTP/2 (RFC 9113) on a connection to a backend: what takes the place of the codec of HTTP/1.1 in it (h1_back.h), with many
+ * requests at once. Each of them is an h2_call, which is the back of its exchange.
  *
- * A connection has one request at a time, as it would in HTTP/1.1, and is kept for the next one: backpressure is then that of the
- * connection, and a backend is loaded as the balancer means it. Trailers pass both ways, as gRPC needs them.
- *
- *   request    head (as HTTP/1.1 bytes), content -> h2_out -> bytes for the outbox
+ *   request    head (as HTTP/1.1 bytes), content -> h2_call -> bytes for the outbox
  *   answer     bytes of the wire -> h2_out -> exchange_on_head(), exchange_on_content(), exchange_on_end()
  *
- * Owner: the back. Thread: the worker's.
+ * How many there may be is the backend's to say (SETTINGS_MAX_CONCURRENT_STREAMS), at most H2_CALLS_MAX; until it has said so one is sent,
+ * and the others wait for that. What was never sent, or was refused unseen (REFUSED_STREAM, GOAWAY), goes another way, whatever its method.
+ *
+ * Backpressure is that of each stream: content of a request is taken while less than H2_CALL_FULL waits for the backend's window; of an
+ * answer, a stream's window is opened again when its client has room, so at most H2_CALL_WINDOW waits for a client that is slow, and no other
+ * one waits for it.
+ *
+ * Owner: the connection; a call: its exchange, until it is released, or has failed. Thread: the worker's.
  */
 #ifndef PORTWAY_RELAYD_HTTP_H2_OUT_H
 #define PORTWAY_RELAYD_HTTP_H2_OUT_H
 
-#include "common/base/macros.h"
-#include "common/http/http.h"
+#include "common/uv/worker.h"
+#include "relayd/http/back.h"
+#include "relayd/http/block.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <nghttp2/nghttp2.h>
 
-struct back;
-struct h2_out;
+#define H2_CALLS_MAX    100
+#define H2_CALL_FULL    (64 * 1024)
+#define H2_CALL_WINDOW  (256 * 1024)
+#define H2_CALLS_WINDOW (1024 * 1024) /* of the connection: what is on its way at once */
+
+struct h1_back;
 struct http_desk;
-struct http_head;
 struct outbox;
 struct wire;
 
-/* Scheme: "https" or "http". -1: out of memory. */
-int h2_out_new(struct h2_out **out, struct http_desk *d, struct back *b, bool tls) MUST_CHECK;
-void h2_out_free(struct h2_out *o); /* NULL is fine; not within h2_out_read() */
+struct h2_out {
+	struct http_desk *desk;
+	struct h1_back *connection;
+	nghttp2_session *ng;
+	bool tls;
+	bool settled; /* the backend has said how many there may be */
+	struct list calls;
+	unsigned n_calls;
+};
 
-/* The request of the back's exchange, whose head is whole. content: some follows. -1: it cannot be sent so. */
-int h2_out_request(struct h2_out *o, struct http_span head, bool content) MUST_CHECK;
-void h2_out_content(struct h2_out *o, struct http_span p);
-void h2_out_content_end(struct h2_out *o, const struct http_head *trailers);
-bool h2_out_is_full(const struct h2_out *o);
-/* The request is not wanted any more. */
-void h2_out_reset(struct h2_out *o);
+struct h2_call {
+	struct back base; /* first */
+	struct h2_out *on;
+	struct list in_out;
+	int32_t id;           /* of its stream; 0: none yet, or none any more */
+	int failure;          /* enum back_failure that is to be told, or -1 */
+	struct block *out;    /* content of the request that waits for the backend's window */
+	struct block *trails; /* its trailers */
+	struct block *fields; /* of the head or the trailers that come in, as lines */
+	size_t size;          /* of these */
+	size_t unread;        /* of the answer: given to the client, and not yet to the window */
+	unsigned status;
+	bool connect;     /* bytes both ways, if the backend agrees */
+	bool sent;        /* the head has gone */
+	bool room;        /* its exchange is to be told that there is some */
+	bool touched;     /* its client was given something */
+	bool ended;       /* the request's content is whole */
+	bool all_sent;    /* and has gone */
+	bool deferred;    /* nghttp2 waits for it */
+	bool head_in;     /* the final head came */
+	bool answered;    /* the answer is whole */
+	bool in_trailers; /* the fields are of the trailer section */
+	bool bad;         /* the answer breaks the rules */
+	struct http_asked asked;
+	struct task grave;
+};
 
-enum h2_out_read { H2_OUT_GOES_ON, H2_OUT_ANSWERED, H2_OUT_RESET, H2_OUT_BAD };
-/* Bytes that came; calls exchange_on_*(), which may let go of the back, but not of this. */
-enum h2_out_read h2_out_read(struct h2_out *o, const uint8_t *p, size_t n) MUST_CHECK;
+/* ---- h2_out.c: the connection ---- */
+/* -1: out of memory. tls: for ":scheme". */
+int h2_out_new(struct h2_out **out, struct http_desk *d, struct h1_back *connection, bool tls) MUST_CHECK;
+void h2_out_free(struct h2_out *o); /* NULL is fine; it has no calls, and nothing of it is running */
+/* Bytes that came; calls exchange_on_*(), which may let go of calls, and may end the connection. -1: they break the rules. */
+int h2_out_read(struct h2_out *o, const uint8_t *p, size_t n) MUST_CHECK;
 /* What waits goes into the outbox, until that is full. */
 void h2_out_write(struct h2_out *o, struct outbox *out, struct wire *w);
-/* The answer to the last request came whole. */
-bool h2_out_is_answered(const struct h2_out *o);
-/* Another request may follow. */
+/* Calls that it may have now. */
+unsigned h2_out_limit(const struct h2_out *o);
+/* It is good for further requests. */
 bool h2_out_keeps(const struct h2_out *o);
+
+/* ---- h2_call.c: one request ---- */
+size_t h2_call_size(void);
+/* NULL: out of memory. */
+struct h2_call *h2_call_new(struct h2_out *o, struct backend *to, struct exchange *x);
+/* The connection is there: it goes when its turn comes. */
+void h2_call_submit(struct h2_call *c);
+/* Told at the end of this round; the first reason counts. */
+void h2_call_fail(struct h2_call *c, enum back_failure why);
+/* What its client has taken may come again. */
+void h2_call_open_window(struct h2_call *c);
+/* Without a word to its exchange. */
+void h2_call_end(struct h2_call *c);
+
+/* ---- h2_answer.c: what comes back ---- */
+/* One HEADERS frame begins, has this field, is whole; ended: the stream, too. */
+void h2_answer_begin(struct h2_call *c);
+void h2_answer_field(struct h2_call *c, struct http_span name, struct http_span value);
+void h2_answer_fields_end(struct h2_call *c, bool ended);
+void h2_answer_content(struct h2_call *c, struct http_span p);
+void h2_answer_end(struct h2_call *c);
 
 #endif

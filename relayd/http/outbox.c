@@ -116,6 +116,25 @@ void outbox_put_chunk(struct outbox *o, struct blocks *bs, struct wire *w, struc
 	send_all(o, bs, w, pieces, 4);
 }
 
+void outbox_put_last_chunk(struct outbox *o, struct blocks *bs, const struct http_head *trailers)
+{
+	const size_t room = 16 + (trailers != NULL ? trailers->pos : 0);
+	uint8_t *at = outbox_room(o, bs, room);
+	struct http_writer w;
+	int n;
+
+	if (at == NULL)
+		return;
+	at[0] = '0';
+	at[1] = '\r';
+	at[2] = '\n';
+	http_writer_init(&w, at + 3, room - 3);
+	if (trailers != NULL)
+		http_writer_fields(&w, trailers, 0);
+	n = http_writer_done(&w);
+	outbox_wrote(o, 3 + (n > 0 ? (size_t)n : 0));
+}
+
 void outbox_flush(struct outbox *o, struct blocks *bs, struct wire *w)
 {
 	struct iovec pieces[PIECES_MAX];

@@ -9,7 +9,7 @@
 #ifndef PORTWAY_RELAYD_HTTP_OUTBOX_H
 #define PORTWAY_RELAYD_HTTP_OUTBOX_H
 
-#include "common/http/http.h"
+#include "common/http/http_head.h"
 #include "relayd/http/block.h"
 #include "relayd/http/wire.h"
 
@@ -27,6 +27,8 @@ void outbox_wrote(struct outbox *o, size_t n);
 void outbox_put(struct outbox *o, struct blocks *bs, struct wire *w, struct http_span p);
 /* The same as one chunk of the chunked coding. */
 void outbox_put_chunk(struct outbox *o, struct blocks *bs, struct wire *w, struct http_span p);
+/* The end of the chunked coding; trailers NULL: none. It waits for outbox_flush(). */
+void outbox_put_last_chunk(struct outbox *o, struct blocks *bs, const struct http_head *trailers);
 void outbox_flush(struct outbox *o, struct blocks *bs, struct wire *w);
 static inline bool outbox_is_empty(const struct outbox *o)
 {

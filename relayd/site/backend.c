@@ -76,6 +76,7 @@ int backend_new(struct backend **out, struct site_env *env, const struct object 
 	fill_dial(&b->dial, &pool->pool, conf);
 	for (unsigned i = 0; i < n; i++) {
 		list_init(&b->seats[i].idle);
+		list_init(&b->seats[i].shared);
 		target_init(&b->seats[i].target, workers_at(env->workers, i));
 		target_set(&b->seats[i].target, b->dial.target_host);
 	}

@@ -25,7 +25,8 @@ struct tls_ctx;
 struct backend_seat {
 	struct list idle; /* connections, the last one used first */
 	uint32_t n_idle;
-	uint32_t users; /* connections in all */
+	struct list shared; /* connections at work that have room for another request (HTTP/2) */
+	uint32_t users;     /* connections in all */
 	struct lb_probing probing;
 	bool left; /* the pool has it no more: nothing is kept for a next request */
 	struct target target;
