@@ -3,18 +3,15 @@
 #include "common/base/buf.h"
 #include "common/base/rand.h"
 #include "common/base/str.h"
-#include "common/crypto/sha1.h"
 #include "common/http/http_reader.h"
 #include "common/net/addr.h"
+#include "common/tunnel/websocket_key.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <wslay/wslay.h>
 
-#define GUID     "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455 section 1.3 */
-#define KEY_SIZE 25                                     /* of 16 bytes in base64, with NUL */
-#define SIGN     29                                     /* of SHA-1 in base64, with NUL */
 #define PING_MAX 125
 
 static const char refusal[] = "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: close, Upgrade\r\n"
@@ -24,7 +21,7 @@ struct websocket {
 	wslay_frame_context_ptr frames;
 	bool client;
 	bool asked; /* the request was sent */
-	char key[KEY_SIZE];
+	char key[WEBSOCKET_KEY];
 	char *host, *path; /* the client's, until it was let in */
 	struct buf head;   /* the request or its answer, until it is whole */
 	const uint8_t *in; /* borrowed */
@@ -121,24 +118,9 @@ static int fault(struct websocket *w, const char *reason)
 
 /* ---- the request and its answer ----------------------------------------------------------------------------------- */
 
-static int sign(char out[SIGN], const char *key, size_t n)
-{
-	uint8_t digest[SHA1_SIZE];
-	char text[KEY_SIZE + sizeof GUID];
-
-	if (n != KEY_SIZE - 1 || str_fmt(text, sizeof text, "%.*s%s", (int)n, key, GUID) != 0 ||
-		sha1(digest, text, strlen(text)) != 0)
-		return -1;
-	sha1_base64(out, digest, sizeof digest);
-	return 0;
-}
-
 static void ask(struct websocket *w, struct buf *out)
 {
-	uint8_t nonce[16];
-
-	rand_bytes(nonce, sizeof nonce);
-	sha1_base64(w->key, nonce, sizeof nonce);
+	websocket_key_make(w->key);
 	buf_printf(out,
 		"GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
 		"Sec-WebSocket-Version: 13\r\n\r\n",
@@ -209,7 +191,7 @@ static int let_in(struct websocket *w, struct buf *out)
 	struct http_piece piece;
 	struct http_head h;
 	struct http_span k;
-	char signature[SIGN];
+	char signature[WEBSOCKET_SIGN];
 
 	http_reader_init_request(&r, &http_limits_default);
 	if (http_reader_next(&r, &h, w->head.data, w->head.len, &piece) != HTTP_HEAD_IN)
@@ -218,7 +200,7 @@ static int let_in(struct websocket *w, struct buf *out)
 	k = key != NULL ? http_field_value(&h, key) : (struct http_span){ "", 0 };
 	if (h.method != HTTP_GET || !h.upgrade || !has_value(&h, http_head_find(&h, HTTP_NAME_UPGRADE), "websocket") ||
 		!has_value(&h, http_head_find_text(&h, "sec-websocket-version"), "13") ||
-		sign(signature, k.p, k.n) != 0) {
+		websocket_key_sign(signature, k.p, k.n) != 0) {
 		buf_put(out, refusal, sizeof refusal - 1);
 		return fault(w, "a request for something else than a WebSocket");
 	}
@@ -236,7 +218,7 @@ static int come_in(struct websocket *w)
 	struct http_reader r;
 	struct http_piece piece;
 	struct http_head h;
-	char signature[SIGN];
+	char signature[WEBSOCKET_SIGN];
 
 	http_reader_init_response(&r, &http_limits_default);
 	http_reader_ask(&r, &asked);
@@ -246,7 +228,7 @@ static int come_in(struct websocket *w)
 		return fault(w, h.status == 404   ? "the web server has no such path (404)"
 				: h.status >= 500 ? "the web server does not reach the relay (5xx)"
 						  : "the web server passes no WebSocket there");
-	if (sign(signature, w->key, KEY_SIZE - 1) != 0 ||
+	if (websocket_key_sign(signature, w->key, WEBSOCKET_KEY - 1) != 0 ||
 		!has_value(&h, http_head_find_text(&h, "sec-websocket-accept"), signature))
 		return fault(w, "the web server's answer is to another request");
 	return 1;

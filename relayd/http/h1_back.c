@@ -203,7 +203,7 @@ void h1_back_on_connected(struct h1_back *b)
 
 	h1_back_move(b, H1_BACK_BUSY);
 	desk_count(b->desk, HTTP_COUNT_opened);
-	if (!exchange_has_request(x)) {
+	if (b->h2 == NULL && !exchange_has_request(x)) {
 		b->answered = true;
 		exchange_on_end(x, NULL);
 		return;

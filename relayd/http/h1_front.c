@@ -9,9 +9,11 @@
 #include "proto/answer.h"
 #include "proto/mapping_conf.h"
 #include "relayd/http/h1_front_inside.h"
+#include "relayd/http/h2_front.h"
 #include "relayd/http/where.h"
 #include "relayd/http/wire_tls.h"
 
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -323,6 +325,31 @@ static void read_raw(struct h1_front *f)
 		h1_front_close(f, true);
 }
 
+/*
+ * Of a client that knows without asking that HTTP/2 is spoken here (RFC 9113 section 3.3). All of its preface is there, as who gave the
+ * connection has waited for it (relayd/vhost/request_host.c).
+ */
+static bool begins_h2(const struct h1_front *f)
+{
+	static const char preface[] = H2_PREFACE;
+
+	return !f->spoken && !f->tls && f->in.n >= sizeof preface - 1 &&
+	       memcmp(f->in.p, preface, sizeof preface - 1) == 0;
+}
+
+static void become_h2(struct h1_front *f)
+{
+	const struct h2_opening o = {
+		.seat = f->seat,
+		.from = &f->from,
+		.counted = true,
+		.first = { (const char *)f->in.p, f->in.n },
+	};
+
+	h2_front_open(f->desk, &f->wire, &o);
+	h1_front_close(f, true); /* the wire is the other one's, if there was memory for it */
+}
+
 static void read_messages(struct h1_front *f)
 {
 	ssize_t r;
@@ -333,12 +360,16 @@ static void read_messages(struct h1_front *f)
 		return;
 	}
 	r = inbox_fill(&f->in, &f->wire, f->desk->worker);
-	if (r > 0)
+	if (r > 0 && begins_h2(f)) {
+		become_h2(f);
+	} else if (r > 0) {
+		f->spoken = true;
 		parse(f);
-	else if (r == 0)
+	} else if (r == 0) {
 		take_eof(f);
-	else if (r == WIRE_FAILED)
+	} else if (r == WIRE_FAILED) {
 		h1_front_close(f, f->x != NULL || f->in.kept != NULL);
+	}
 }
 
 static bool may_read(const struct h1_front *f)

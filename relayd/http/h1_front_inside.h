@@ -29,6 +29,7 @@ struct h1_front {
 	struct exchange *x; /* NULL: between two requests */
 	uint64_t told;      /* of out.sent */
 	bool tls;
+	bool spoken;    /* bytes were read */
 	bool proxied;   /* a PROXY header is still to come */
 	bool keeps;     /* another request may follow this one */
 	bool http10;    /* it is one of HTTP/1.0 */

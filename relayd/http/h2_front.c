@@ -1,6 +1,10 @@
 #include "relayd/http/h2_front.h"
 
+#include "common/base/clock.h"
+#include "common/base/str.h"
 #include "common/uv/fd_budget.h"
+#include "proto/answer.h"
+#include "proto/mapping_conf.h"
 #include "relayd/http/h2_inside.h"
 #include "relayd/http/h2_send.h"
 #include "relayd/http/wire_tls.h"
@@ -91,12 +95,14 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t name_n,
 	const uint8_t *value, size_t value_n, uint8_t flags, void *arg)
 {
+	const struct http_span n = { (const char *)name, name_n }, v = { (const char *)value, value_n };
 	struct h2_stream *s = stream_at(ng, frame->hd.stream_id);
 
 	(void)flags, (void)arg;
 	if (s != NULL && is_request(frame))
-		h2_stream_field(s, (struct http_span){ (const char *)name, name_n },
-			(struct http_span){ (const char *)value, value_n });
+		h2_stream_field(s, n, v);
+	else if (s != NULL)
+		h2_stream_trailer(s, n, v);
 	return 0;
 }
 
@@ -123,8 +129,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	struct h2_stream *s = stream_at(ng, frame->hd.stream_id);
 	const bool ended = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
 
-	if (frame->hd.type == NGHTTP2_HEADERS)
-		f->head_ns = 0;
+	if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_SETTINGS)
+		f->head_ns = 0; /* of a request, or the client's preface */
 	(void)h2_front_pay(f, price_of(frame));
 	if (s == NULL)
 		return 0;
@@ -169,11 +175,11 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
 		return 0;
 	if (code != NGHTTP2_NO_ERROR && !s->ended)
 		(void)h2_front_pay(f, PRICE_RESET);
+	if (code == NGHTTP2_NO_ERROR && h2_tunnel_lingers(s))
+		return 0;
 	if (s->held != NULL)
 		(void)nghttp2_session_consume_connection(ng, block_waiting(s->held));
 	h2_stream_close(s);
-	if (f->n_streams == 0)
-		f->idle_ns = f->desk->worker->now_ns;
 	h2_front_kick(f);
 	return 0;
 }
@@ -234,6 +240,17 @@ void h2_front_kick(struct h2_front *f)
 
 /* ---- bytes in ------------------------------------------------------------------------------------------------------ */
 
+/* False: the connection is at its end. */
+static bool take(struct h2_front *f, const uint8_t *p, size_t n)
+{
+	if (nghttp2_session_mem_recv(f->ng, p, n) >= 0)
+		return true;
+	desk_count(f->desk, HTTP_COUNT_bad_request);
+	send_waiting(f); /* a GOAWAY says why, if there is one */
+	front_end(f, false);
+	return false;
+}
+
 /* As much as one callback may; the rest is read in the next round. */
 static void read_some(struct h2_front *f)
 {
@@ -254,14 +271,19 @@ static void read_some(struct h2_front *f)
 			front_end(f, false);
 			return;
 		}
-		if (nghttp2_session_mem_recv(f->ng, buf, (size_t)n) < 0) {
-			desk_count(f->desk, HTTP_COUNT_bad_request);
-			send_waiting(f); /* a GOAWAY says why, if there is one */
-			front_end(f, false);
+		if (!take(f, buf, (size_t)n))
 			return;
-		}
 	}
 	h2_front_kick(f);
+}
+
+/* In a buffer of its own, as what comes of it may use the one in which it lies. */
+static bool take_first(struct h2_front *f, struct http_span first)
+{
+	uint8_t buf[INBOX_READ];
+
+	memcpy(buf, first.p, first.n);
+	return take(f, buf, first.n);
 }
 
 static void on_more(struct task *t)
@@ -304,8 +326,8 @@ static void end_slow_streams(struct h2_front *f)
 	LIST_FOREACH_SAFE (it, &f->streams) {
 		struct h2_stream *s = CONTAINER_OF(it, struct h2_stream, in_front);
 
-		if (s->request_ended || s->x == NULL || s->held != NULL || exchange_dropped(s->x) ||
-			!is_older(f, s->active_ns, conf->body_timeout_ms))
+		if (s->request_ended || s->x == NULL || s->tunnel != NULL || s->held != NULL ||
+			exchange_dropped(s->x) || !is_older(f, s->active_ns, conf->body_timeout_ms))
 			continue;
 		desk_count(f->desk, HTTP_COUNT_slow_body);
 		s->active_ns = f->desk->worker->now_ns;
@@ -440,6 +462,7 @@ static int greet(struct h2_front *f)
 		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_STREAMS_MAX },
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, f->desk->conf->limits.head },
+		{ NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 },
 		{ NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 },
 	};
 
@@ -458,12 +481,15 @@ void h2_front_open(struct http_desk *d, struct wire *w, const struct h2_opening 
 {
 	struct h2_front *f = fd_budget_take(d->worker->fds, 1, FD_FOR_SESSIONS) ? calloc(1, sizeof *f) : NULL;
 
-	desk_count(d, HTTP_COUNT_connections);
+	if (!o->counted)
+		desk_count(d, HTTP_COUNT_connections);
 	if (f == NULL) { /* who gave the wire closes it */
 		desk_count(d, HTTP_COUNT_resource);
 		return;
 	}
 	f->desk = d;
+	f->id = worker_next_id(d->worker);
+	f->opened_ns = d->worker->now_ns;
 	f->opening = *o;
 	f->from = *o->from;
 	f->opening.from = &f->from;
@@ -485,5 +511,52 @@ void h2_front_open(struct http_desk *d, struct wire *w, const struct h2_opening 
 		return;
 	}
 	wheel_arm(&d->worker->wheel, &f->timer, d->worker->now_ns + LOOK_NS);
-	read_some(f);
+	if (o->first.n == 0 || take_first(f, o->first))
+		read_some(f);
+}
+
+/* ---- for people ---------------------------------------------------------------------------------------------------- */
+
+uint64_t h2_front_id(const struct h2_front *f)
+{
+	return f->id;
+}
+
+/* The last request that is under way, or that of the route. */
+static const struct exchange *one_of(const struct h2_front *f, const char *route)
+{
+	const struct exchange *found = NULL;
+	char id[PROTO_ID_SIZE];
+
+	LIST_FOREACH (it, &f->streams) {
+		const struct exchange *x = CONTAINER_OF(it, struct h2_stream, in_front)->x;
+
+		if (x == NULL)
+			continue;
+		exchange_route_id(x, id);
+		if (id[0] != '\0' && (route == NULL || str_eq(id, route)))
+			found = x;
+	}
+	return found;
+}
+
+void h2_front_info(const struct h2_front *f, const char *route, struct conn_info *out)
+{
+	const struct exchange *x = one_of(f, route);
+	struct addr to;
+
+	*out = (struct conn_info){
+		.id = f->id,
+		.protocol = MAPPING_TCP,
+		.bytes_out = f->out.sent,
+		.opened_ms = clock_wall_ms() - (int64_t)((f->desk->worker->now_ns - f->opened_ns) / NS_PER_MS),
+	};
+	str_copy(out->mapping, sizeof out->mapping, f->route);
+	addr_print(&f->from, out->remote);
+	if (side_local(&f->wire.side, &to) == 0)
+		addr_print(&to, out->local);
+	if (x == NULL)
+		return;
+	exchange_route_id(x, out->mapping);
+	exchange_target_text(x, out->target, sizeof out->target);
 }

@@ -18,16 +18,19 @@
 #define PORTWAY_RELAYD_HTTP_H2_FRONT_H
 
 #include "common/base/list.h"
+#include "common/http/http.h"
 #include "relayd/http/wire.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct addr;
+struct conn_info;
 struct front_seat;
 struct h2_front;
 struct http_desk;
 
+#define H2_PREFACE           "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define H2_STREAMS_MAX       128
 #define H2_WINDOW            (64 * 1024)
 #define H2_CONNECTION_WINDOW (1024 * 1024)
@@ -36,6 +39,8 @@ struct h2_opening {
 	struct front_seat *seat; /* the shared port that it came to: whose hosts it may ask for */
 	const struct addr *from; /* behind a proxy that is trusted */
 	bool tls;
+	bool counted;           /* as a connection that was taken */
+	struct http_span first; /* bytes that were read already; at most INBOX_READ, and only for the call */
 };
 
 /* Takes over the open wire, or leaves it where it is for lack of memory. Its bytes begin with the client's preface. */
@@ -44,5 +49,9 @@ struct h2_front *h2_front_of(struct list *in_desk);
 /* No new streams; ends with the last one. */
 void h2_front_drain(struct h2_front *f);
 void h2_front_cut(struct h2_front *f);
+
+uint64_t h2_front_id(const struct h2_front *f);
+/* out->mapping: the route of a request under way, that route if there is one and it is not NULL, else the one of the last request. */
+void h2_front_info(const struct h2_front *f, const char *route, struct conn_info *out);
 
 #endif

@@ -57,16 +57,22 @@ static void asking_free(struct h2_stream *s)
 
 void h2_stream_close(struct h2_stream *s)
 {
-	struct blocks *bs = &s->front->desk->blocks;
+	struct h2_front *f = s->front;
+	struct blocks *bs = &f->desk->blocks;
 
+	if (s->x != NULL && s->request_ended && s->ended)
+		exchange_raw_over(s->x);
 	if (s->x != NULL)
 		exchange_close(s->x);
 	asking_free(s);
+	free(s->tunnel);
+	block_put(bs, s->more);
 	block_put(bs, s->held);
 	block_put(bs, s->out);
 	block_put(bs, s->trailers);
 	list_remove(&s->in_front);
-	s->front->n_streams--;
+	if (--f->n_streams == 0)
+		f->idle_ns = f->desk->worker->now_ns;
 	free(s);
 }
 
@@ -104,6 +110,8 @@ static void take_pseudo(struct h2_stream *s, struct http_span name, struct http_
 		take_text(a, a->method, sizeof a->method, value);
 	else if (span_is(name, ":authority"))
 		take_text(a, a->authority, sizeof a->authority, value);
+	else if (span_is(name, ":protocol"))
+		take_text(a, a->protocol, sizeof a->protocol, value);
 	else if (span_is(name, ":path"))
 		a->bad = a->bad || !h2_lines_is_word(value) ||
 		         block_append(&s->front->desk->blocks, &a->path, value.p, value.n) != 0;
@@ -124,8 +132,6 @@ void h2_stream_field(struct h2_stream *s, struct http_span name, struct http_spa
 	struct blocks *bs = &s->front->desk->blocks;
 	struct h2_asking *a = s->asking;
 
-	if (a == NULL) /* a trailer: what a request has of them ends here */
-		return;
 	a->size += name.n + value.n + FIELD_OVERHEAD;
 	if (a->size > s->front->desk->conf->limits.head)
 		a->large = true;
@@ -139,11 +145,22 @@ void h2_stream_field(struct h2_stream *s, struct http_span name, struct http_spa
 		a->bad = true;
 	else if (span_is(name, "host"))
 		take_host(a, value);
+	else if (a->protocol[0] != '\0' && span_is(name, "sec-websocket-key"))
+		; /* of no use there, and ours goes on (RFC 8441 section 5) */
 	else if (span_is(name, "cookie"))
 		a->bad = put_cookie(bs, &a->cookies, value) != 0;
 	else
 		a->bad = h2_lines_put(bs, &a->fields, name, value) != 0;
 	a->has_length |= span_is(name, "content-length");
+}
+
+void h2_stream_trailer(struct h2_stream *s, struct http_span name, struct http_span value)
+{
+	const struct http_desk *d = s->front->desk;
+
+	s->more_size += name.n + value.n + FIELD_OVERHEAD;
+	s->more_bad = s->more_bad || s->more_size > d->conf->limits.head || !h2_lines_is_word(name) ||
+	              !h2_lines_is_line(value) || h2_lines_put(&s->front->desk->blocks, &s->more, name, value) != 0;
 }
 
 static int put_str(struct blocks *bs, struct block **b, const char *s)
@@ -158,6 +175,22 @@ static int put_block(struct blocks *bs, struct block **b, const struct block *fr
 	return p.n > 0 ? block_append(bs, b, p.p, p.n) : 0;
 }
 
+static bool is_connect(const struct h2_asking *a)
+{
+	return strcmp(a->method, "CONNECT") == 0;
+}
+
+static int put_line(struct h2_stream *s, struct block **text)
+{
+	struct blocks *bs = &s->front->desk->blocks;
+	const struct h2_asking *a = s->asking;
+
+	if (put_str(bs, text, a->method) != 0 || put_str(bs, text, " ") != 0 || put_block(bs, text, a->path) != 0 ||
+		put_str(bs, text, " HTTP/1.1\r\nhost: ") != 0 || put_str(bs, text, a->authority) != 0)
+		return -1;
+	return put_str(bs, text, "\r\n");
+}
+
 /* As HTTP/1.1 would have it, so that one codec, and all that is strict in it, reads every request there is. */
 static int put_text(struct h2_stream *s, struct block **text, bool ended)
 {
@@ -165,9 +198,11 @@ static int put_text(struct h2_stream *s, struct block **text, bool ended)
 	struct h2_asking *a = s->asking;
 	const struct http_span cookies = h2_lines_span(a->cookies);
 
-	if (put_str(bs, text, a->method) != 0 || put_str(bs, text, " ") != 0 || put_block(bs, text, a->path) != 0 ||
-		put_str(bs, text, " HTTP/1.1\r\nhost: ") != 0 || put_str(bs, text, a->authority) != 0 ||
-		put_str(bs, text, "\r\n") != 0 || put_block(bs, text, a->fields) != 0)
+	if (is_connect(a))
+		ended = true;
+	if (is_connect(a) ? h2_tunnel_begin(s, text) != 0 : put_line(s, text) != 0)
+		return -1;
+	if (put_block(bs, text, a->fields) != 0)
 		return -1;
 	if (cookies.n > 0 && h2_lines_put(bs, text, (struct http_span){ "cookie", 6 }, cookies) != 0)
 		return -1;
@@ -189,7 +224,7 @@ static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len
 /* Then its head is its end, too, which gRPC relies on. */
 static bool is_empty(const struct answer *a)
 {
-	return a->body == HTTP_NO_BODY || (a->body == HTTP_BY_LENGTH && a->has_length && a->length == 0);
+	return !a->raw && (a->body == HTTP_NO_BODY || (a->body == HTTP_BY_LENGTH && a->has_length && a->length == 0));
 }
 
 static void submit(struct h2_stream *s, const struct answer *a, const nghttp2_nv *nv, size_t n)
@@ -205,7 +240,7 @@ static void submit(struct h2_stream *s, const struct answer *a, const nghttp2_nv
 	if (rc != 0)
 		stream_reset(s, NGHTTP2_INTERNAL_ERROR);
 	s->answered = s->answered || !a->interim;
-	s->early = a->close;
+	s->early = a->close || (s->tunnel != NULL && !a->raw && !a->interim);
 	h2_front_kick(s->front);
 }
 
@@ -220,15 +255,17 @@ static void on_head(struct exchange *x, const struct answer *a)
 	nghttp2_nv nv[H2_LINES_MAX];
 	uint8_t *line = n > 0 ? memmem(text->bytes, (size_t)n, "\r\n", 2) : NULL;
 	char status[8];
+	size_t fields;
 
-	if (line == NULL || a->raw) { /* other protocols do not pass here */
+	if (line == NULL || (a->raw && !h2_tunnel_is_open(s, a))) {
 		stream_reset(s, NGHTTP2_INTERNAL_ERROR);
 	} else {
-		(void)str_fmt(status, sizeof status, "%u", a->status);
+		(void)str_fmt(status, sizeof status, "%u", a->status == 101 ? 200 : a->status);
 		nv[0] = (nghttp2_nv){ (uint8_t *)(uintptr_t) ":status", (uint8_t *)status, 7, strlen(status),
 			NGHTTP2_NV_FLAG_NONE };
 		line += 2;
-		submit(s, a, nv, 1 + h2_lines_fields(nv + 1, H2_LINES_MAX - 1, line, (size_t)(text->bytes + n - line)));
+		fields = 1 + h2_lines_fields(nv + 1, H2_LINES_MAX - 1, line, (size_t)(text->bytes + n - line));
+		submit(s, a, nv, a->raw ? h2_tunnel_fields(nv, fields) : fields);
 	}
 	block_put(bs, text);
 }
@@ -270,7 +307,12 @@ static void on_end(struct exchange *x, const struct http_head *trailers)
 
 static void on_abort(struct exchange *x)
 {
-	stream_reset(stream_of(x), NGHTTP2_INTERNAL_ERROR);
+	struct h2_stream *s = stream_of(x);
+
+	if (s->tunnel != NULL && s->tunnel->gone)
+		h2_stream_close(s);
+	else
+		stream_reset(s, NGHTTP2_INTERNAL_ERROR);
 }
 
 static bool on_full(const struct exchange *x)
@@ -382,10 +424,7 @@ static void ask(struct h2_stream *s, const struct block *text)
 	desk_count(d, HTTP_COUNT_requests);
 	switch (http_reader_next(&reader, &d->asked, (const uint8_t *)p.p, p.n, &piece)) {
 	case HTTP_HEAD_IN:
-		if (d->asked.method == HTTP_CONNECT)
-			refuse(s, 501, "CONNECT does not pass here");
-		else
-			ask_site(s, &d->asked);
+		ask_site(s, &d->asked);
 		break;
 	case HTTP_FAULT:
 		refuse(s, http_fault_status(piece.fault), http_fault_text(piece.fault));
@@ -409,8 +448,9 @@ void h2_stream_ask(struct h2_stream *s, bool ended)
 		.proto = "2",
 	};
 	const bool bad = s->asking->bad, large = s->asking->large;
+	const bool alien = s->asking->protocol[0] != '\0' && strcmp(s->asking->protocol, "websocket") != 0;
 	struct block *text = NULL;
-	const int rc = bad || large ? 0 : put_text(s, &text, ended);
+	const int rc = bad || large || alien ? 0 : put_text(s, &text, ended);
 
 	asking_free(s);
 	s->x = exchange_open(f->desk, &origin);
@@ -420,9 +460,15 @@ void h2_stream_ask(struct h2_stream *s, bool ended)
 		refuse(s, 400, "the head is malformed");
 	else if (large)
 		refuse(s, 431, "the header is too long");
+	else if (alien)
+		refuse(s, 501, "of all protocols only WebSocket passes on a stream");
 	else
 		ask(s, text);
 	block_put(bs, text);
+	if (s->x != NULL && s->tunnel != NULL)
+		exchange_content_end(s->x, NULL); /* what follows is no content of the request */
+	if (s->x != NULL)
+		exchange_route_id(s->x, f->route);
 	if (ended)
 		h2_stream_content_end(s);
 }
@@ -434,14 +480,27 @@ static void consume(struct h2_stream *s, size_t n)
 	h2_front_kick(s->front);
 }
 
+/* Somebody has a use for what the client sends; of a tunnel as long as there may be one. */
+static bool is_wanted(const struct h2_stream *s)
+{
+	if (s->x == NULL)
+		return false;
+	return s->tunnel != NULL ? !s->answered || exchange_was_raw(s->x) : !exchange_dropped(s->x);
+}
+
+static bool is_taken(const struct h2_stream *s)
+{
+	return (s->tunnel == NULL || exchange_is_raw(s->x)) && exchange_takes(s->x);
+}
+
 void h2_stream_content(struct h2_stream *s, struct http_span p)
 {
 	s->active_ns = s->front->desk->worker->now_ns;
-	if (s->x == NULL || exchange_dropped(s->x)) {
+	if (!is_wanted(s)) {
 		consume(s, p.n);
 		return;
 	}
-	if (s->held == NULL && exchange_takes(s->x)) {
+	if (s->held == NULL && is_taken(s)) {
 		exchange_content(s->x, p);
 		consume(s, p.n);
 	} else if (block_append(&s->front->desk->blocks, &s->held, p.p, p.n) != 0) {
@@ -455,6 +514,40 @@ void h2_stream_content_end(struct h2_stream *s)
 	h2_stream_give(s);
 }
 
+/* Trailers are read as those of HTTP/1.1: what may not stand there is left out. */
+static void end_with_trailers(struct h2_stream *s)
+{
+	struct http_desk *d = s->front->desk;
+	struct http_head *h = &d->asked;
+	struct block *text = s->more;
+	enum http_fault why = HTTP_BAD_HEAD_LONG;
+
+	s->more = NULL;
+	http_head_begin(h, HTTP_TRAILER_LINES);
+	if (s->more_bad || block_append(&d->blocks, &text, "\r\n", 2) != 0 ||
+		http_head_lines(h, HTTP_TRAILER_LINES, &d->conf->limits, text->bytes + text->at, block_waiting(text),
+			&why) != 1)
+		exchange_content_bad(s->x, http_fault_status(why), http_fault_text(why));
+	else
+		exchange_content_end(s->x, h);
+	block_put(&d->blocks, text);
+}
+
+static void give_end(struct h2_stream *s)
+{
+	const bool wanted = s->more != NULL && !exchange_dropped(s->x);
+
+	if (s->tunnel != NULL && is_wanted(s) && !exchange_is_raw(s->x))
+		return;
+	if (wanted && !exchange_takes(s->x)) /* they are not kept for later there */
+		return;
+	s->told_end = true;
+	if (wanted)
+		end_with_trailers(s);
+	else
+		exchange_content_end(s->x, NULL);
+}
+
 void h2_stream_give(struct h2_stream *s)
 {
 	const struct http_span held = h2_lines_span(s->held);
@@ -462,15 +555,15 @@ void h2_stream_give(struct h2_stream *s)
 
 	if (s->x == NULL)
 		return;
-	if (held.n > 0 && (exchange_takes(s->x) || exchange_dropped(s->x))) {
+	if (held.n > 0 && (!is_wanted(s) || is_taken(s))) {
 		s->held = NULL;
-		if (!exchange_dropped(s->x))
+		if (is_wanted(s))
 			exchange_content(s->x, held);
 		consume(s, held.n);
 		block_put(&s->front->desk->blocks, b);
 	}
-	if (s->request_ended && s->held == NULL && !s->told_end) {
-		s->told_end = true;
-		exchange_content_end(s->x, NULL);
-	}
+	if (s->request_ended && s->held == NULL && !s->told_end)
+		give_end(s);
+	if (s->tunnel != NULL && s->tunnel->gone && s->held == NULL && !exchange_back_full(s->x))
+		h2_stream_close(s);
 }

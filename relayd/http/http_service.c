@@ -192,6 +192,12 @@ struct listing {
 	bool enough;
 };
 
+static void tell(struct listing *l, const struct conn_info *info)
+{
+	if (info->mapping[0] != '\0' && (l->route == NULL || str_eq(info->mapping, l->route)))
+		l->enough = !l->fn(info, l->arg);
+}
+
 static void work_list(struct worker *w, void *arg)
 {
 	struct listing *l = arg;
@@ -202,8 +208,13 @@ static void work_list(struct worker *w, void *arg)
 		if (l->enough)
 			return;
 		h1_front_info(h1_front_of(it), &info);
-		if (info.mapping[0] != '\0' && (l->route == NULL || str_eq(info.mapping, l->route)))
-			l->enough = !l->fn(&info, l->arg);
+		tell(l, &info);
+	}
+	LIST_FOREACH (it, &d->h2_fronts) {
+		if (l->enough)
+			return;
+		h2_front_info(h2_front_of(it), l->route, &info);
+		tell(l, &info);
 	}
 }
 
@@ -230,6 +241,13 @@ static void work_cut_one(struct worker *w, void *arg)
 		if (h1_front_id(h1_front_of(it)) != c->conn)
 			continue;
 		h1_front_close(h1_front_of(it), true);
+		c->found = true;
+		return;
+	}
+	LIST_FOREACH (it, &d->h2_fronts) {
+		if (h2_front_id(h2_front_of(it)) != c->conn)
+			continue;
+		h2_front_cut(h2_front_of(it));
 		c->found = true;
 		return;
 	}

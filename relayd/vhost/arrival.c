@@ -155,7 +155,7 @@ static void conclude(struct arrival *a, enum opening_kind kind, const struct ope
 	struct front_seat *s = a->seat;
 	struct vhost *v = kind == OPENING_FOUND ? host_map_find(&s->hosts, o->host) : NULL;
 
-	if (v == NULL && (kind == OPENING_FOUND || kind == OPENING_NO_HOST || kind == OPENING_BAD))
+	if (v == NULL && kind != OPENING_ALIEN) /* HTTP/2, too: it names hosts later */
 		v = s->other;
 	if (v != NULL) {
 		serve(a, v, proxied);
