@@ -294,6 +294,8 @@ def test_floods_end_their_connection_alone(site, name):
     assert curl(site, "/1", "--http2")[1] == "200"
 
 
+CONNECT = field(b":method", b"CONNECT")
+HERE = field(b":authority", HOST.encode())
 LONG_HEAD = frame(HEADERS, 1, 1, GET) + b"".join(frame(CONTINUATION, 4 * (i == 3), 1, field(b"a", b"y" * 100) * 120) for i in range(4))
 RULES = {
     "a name in capitals": (frame(HEADERS, 5, 1, GET + field(b"X-Up", b"v")), "reset 1"),
@@ -304,6 +306,18 @@ RULES = {
     "another length": (frame(HEADERS, 4, 1, POST + field(b"content-length", b"5")) + frame(0, 1, 1, b"123"), "reset 1"),
     "two hosts": (frame(HEADERS, 5, 1, GET + field(b"host", b"other")), "status 400"),
     "a head too long": (LONG_HEAD, "status 431"),
+    "a protocol without CONNECT": (frame(HEADERS, 5, 1, GET + field(b":protocol", b"websocket")), "reset 1"),
+    "CONNECT with a path": (frame(HEADERS, 4, 1, CONNECT + b"\x87\x84" + HERE), "reset 1"),
+    "CONNECT without a port": (frame(HEADERS, 4, 1, CONNECT + HERE), "status 400"),
+    "CONNECT to nowhere": (frame(HEADERS, 4, 1, CONNECT), "reset 1"),
+    "CONNECT for a host that is nobody's": (frame(HEADERS, 4, 1, CONNECT + field(b":authority", b"else.where:443")), "status 404"),
+    "CONNECT with a length": (frame(HEADERS, 4, 1, CONNECT + field(b":authority", b"a:1") + field(b"content-length", b"5")), "status 400"),
+    "a WebSocket without a path": (frame(HEADERS, 4, 1, CONNECT + b"\x87" + HERE + field(b":protocol", b"websocket")), "reset 1"),
+    "a protocol that is none here": (frame(HEADERS, 4, 1, CONNECT + b"\x87\x84" + HERE + field(b":protocol", b"connect-udp")), "status 501"),
+    "a protocol with a line's end": (frame(HEADERS, 4, 1, CONNECT + b"\x87\x84" + HERE + field(b":protocol", b"a\r\nb")), "reset 1"),
+    "a method in trailers": (frame(HEADERS, 4, 1, POST) + frame(HEADERS, 5, 1, b"\x82"), "reset 1"),
+    "trailers that do not end": (frame(HEADERS, 4, 1, POST) + frame(HEADERS, 4, 1, field(b"a", b"b")), "reset 1"),
+    "another length in trailers": (frame(HEADERS, 4, 1, POST) + frame(HEADERS, 5, 1, field(b"content-length", b"7")), "reset 1"),
     "a window that overflows": (frame(8, 0, 0, struct.pack(">I", 0x7fffffff)), "goaway 3"),
     "a table that bursts": (frame(HEADERS, 5, 1, GET + b"\x3f\xff\xff\xff\x0f"), "goaway 9"),
 }
