@@ -161,6 +161,36 @@ static void staples_that_may_be_shown(void **state)
 	assert_int_equal(site_cert_check_ocsp(pki.chain, "hello", 5, now, &until, &e), -1);
 }
 
+/* OpenSSL reads what we wrote: one certificate is asked for, by who signed it. */
+static void a_ca_is_asked_for_the_leaf(void **state)
+{
+	struct buf der;
+	const unsigned char *p;
+	OCSP_REQUEST *rq;
+	OCSP_CERTID *want, *got;
+	struct err e;
+
+	(void)state;
+	buf_init(&der, 4096);
+	assert_int_equal(site_cert_ocsp_request(pki.chain, &der, &e), 0);
+	p = der.data;
+	rq = d2i_OCSP_REQUEST(NULL, &p, (long)der.len);
+	assert_non_null(rq);
+	assert_ptr_equal(p, der.data + der.len);
+	assert_int_equal(OCSP_request_onereq_count(rq), 1);
+	got = OCSP_onereq_get0_id(OCSP_request_onereq_get0(rq, 0));
+	want = OCSP_cert_to_id(NULL, pki.ecdsa.x, pki.between.x);
+	assert_int_equal(OCSP_id_cmp(want, got), 0);
+	OCSP_CERTID_free(want);
+	OCSP_REQUEST_free(rq);
+	buf_reset(&der);
+	assert_int_equal(site_cert_ocsp_request(pki.ecdsa.chain, &der, &e), -1); /* who signed it is not there */
+	assert_string_equal(e.field, "chain");
+	assert_int_equal(site_cert_ocsp_request("hello", &der, &e), -1);
+	assert_int_equal(der.len, 0);
+	buf_free(&der);
+}
+
 /* OpenSSL reads what we wrote: the names, and that the key signed it. */
 static void a_request_is_for_its_names(void **state)
 {
@@ -263,6 +293,7 @@ int main(void)
 		cmocka_unit_test(chains_that_are_none),
 		cmocka_unit_test(keys_belong_to_their_certificate),
 		cmocka_unit_test(staples_that_may_be_shown),
+		cmocka_unit_test(a_ca_is_asked_for_the_leaf),
 		cmocka_unit_test(a_request_is_for_its_names),
 		cmocka_unit_test(an_answer_to_a_challenge_holds_the_digest),
 	};

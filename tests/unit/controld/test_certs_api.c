@@ -126,6 +126,45 @@ static void what_is_refused(void **state)
 	call_only("op", "POST", "/api/v1/certificates", "{\"chain\":\"hello\",\"key\":\"hello\"}", 422);
 }
 
+/* Who is no certificate authority here, and what is of one source is not of the other. */
+static void sources_are_kept_apart(void **state)
+{
+	static const struct {
+		const char *body, *word;
+	} cases[] = {
+		{ "{\"source\":\"acme\",\"names\":[\"a.example\"]}", "acme.url" },
+		{ "{\"source\":\"own\",\"names\":[\"a.example\"]}", "\"names\"" },
+		{ "{\"challenge\":\"http-01\"}", "\"challenge\"" },
+		{ "{\"source\":\"elsewhere\"}", "\"source\"" },
+	};
+	char id[PROTO_ID_SIZE], path[128];
+	json_t *o;
+	char *dump;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		o = call("op", "POST", "/api/v1/certificates", cases[i].body, 422);
+		dump = json_dumps(o, 0);
+		if (strstr(dump, cases[i].word) == NULL)
+			fail_msg("%s: %s", cases[i].body, dump);
+		free(dump);
+		json_decref(o);
+	}
+	call_only("op", "POST", "/api/v1/certificates", "{}", 400);
+	add(id, &pki.site);
+	o = call("op", "GET", cert_path(id), NULL, 200);
+	assert_string_equal(text_in(o, "source"), "own");
+	assert_true(json_is_null(field(o, "renew_at")));
+	assert_true(json_is_false(field(o, "must_staple")));
+	json_decref(o);
+	call_only("op", "PUT", cert_path(id), "{\"source\":\"acme\"}", 422);
+	str_fmt(path, sizeof path, "%s/renew", cert_path(id));
+	call_only("op", "POST", path, NULL, 409);
+	call_only("viewer", "POST", path, NULL, 403);
+	call_only("blue", "POST", path, NULL, 404);
+	call_only("op", "DELETE", cert_path(id), NULL, 204);
+}
+
 static void others_do_not_see_it(void **state)
 {
 	char id[PROTO_ID_SIZE];
@@ -321,6 +360,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(its_life),
 		cmocka_unit_test(what_is_refused),
+		cmocka_unit_test(sources_are_kept_apart),
 		cmocka_unit_test(others_do_not_see_it),
 		cmocka_unit_test(only_so_many),
 		cmocka_unit_test(relays_get_it_where_a_route_needs_it),
