@@ -276,20 +276,48 @@ static void test_only_one_runs(void **state)
 	assert_int_equal(e.code, ERR_CONFLICT);
 }
 
-static bool refused_by_agent(struct world *w)
-{
-	return says(w, "\"state\":\"waiting\"") && says(w, "\"last_error\":\"");
-}
-
-/* Its certificate ends in another CA: nothing is said to it. */
+/* Its certificate ends in another CA: nothing is said to it, and as it never was the right one the setting is wrong. */
 static void test_wrong_ca(void **state)
 {
 	struct world *w = *state;
+	char want[160];
 
 	memset(strrchr(w->token, '.') + 1, 'a', CERT_FINGERPRINT_SIZE - 1);
 	world_open_agent(w, "", NULL);
-	world_run_until(w, refused_by_agent);
+	world_run_until(w, is_over);
 	assert_int_equal(w->relay[0].n_ever, 0);
+	assert_int_equal(w->code, EXIT_CREDENTIALS);
+	(void)snprintf(
+		want, sizeof want, "CA fingerprint expected %s, seen %s", strrchr(w->token, '.') + 1, w->fingerprint);
+	assert_string_equal(w->why, want);
+}
+
+static bool met_a_stranger(struct world *w)
+{
+	return says(w, "\"state\":\"waiting\"") && says(w, "\"last_error\":\"CA fingerprint expected ");
+}
+
+/* Another CA where the right one was before: somebody is in between, and will not be for ever. */
+static void test_another_ca_later(void **state)
+{
+	struct world *w = *state, *other;
+	struct tls_ctx *right = w->tls;
+	void *its = NULL;
+
+	world_open_agent(w, "", NULL);
+	world_run_until(w, both_links);
+	assert_int_equal(world_set_up(&its), 0);
+	other = its;
+	test_relay_crash(&w->relay[0]);
+	w->tls = other->tls;
+	test_relay_open(&w->relay[0], w);
+	world_run_until(w, met_a_stranger);
+	assert_false(w->over);
+	test_relay_crash(&w->relay[0]);
+	w->tls = right;
+	test_relay_open(&w->relay[0], w);
+	world_run_until(w, both_links);
+	assert_int_equal(world_tear_down(&its), 0);
 }
 
 static void test_refused_for_good(void **state)
@@ -855,6 +883,7 @@ int main(void)
 		world_test(test_epoch_rises),
 		world_test(test_only_one_runs),
 		world_test(test_wrong_ca),
+		world_test(test_another_ca_later),
 		world_test(test_refused_for_good),
 		world_test(test_taken_over),
 		world_test(test_refused_for_now),
