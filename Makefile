@@ -139,7 +139,7 @@ $(UNIT_BIN): $(OUT)/unit/%: $(OUT)/obj/tests/unit/%.o $$(UNIT_ARCH_$$(call part,
 
 # What rests on a database; these run on PostgreSQL as well, on one server for all.
 STORED := $(foreach t,store changes watch lease cluster throttle migrate secrets rotate chain janitor idempotency tenant user session api_key signing_key identity mirror resolver \
-	port traffic tunnels_api balancer_api certs_api series search mapping_status fleet model_reader model_certs fleet_peers roster eraser node_cert job_secret jobs schedule lb_standing,$(filter %/controld/test_$(t),$(UNIT_BIN)))
+	port traffic tunnels_api balancer_api certs_api series search mapping_status fleet model_reader model_certs fleet_peers roster eraser node_cert job_secret jobs schedule lb_standing request_grant,$(filter %/controld/test_$(t),$(UNIT_BIN)))
 
 .PHONY: unit unit-postgres
 unit: $(UNIT_BIN) ## unit tests of this variant (SAN=, CC=)

@@ -71,7 +71,7 @@ static int read_held(struct db *tx, const struct request_ask *ask, struct accoun
 /* Until somebody has written down where the month began, it has begun with nothing used. */
 static int64_t used(const struct account *a)
 {
-	return a->month.begun || a->created_ms >= a->month.start_ms ? a->month.requests : 0;
+	return a->month.begun || a->created_ms >= a->month.start_ms ? MAX(a->month.requests, 0) : 0;
 }
 
 static int64_t slice(int64_t left)

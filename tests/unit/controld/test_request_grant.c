@@ -23,10 +23,14 @@ static struct test_store t;
 static int work_open(struct db *tx, void *arg, struct err *e)
 {
 	static const char *const rows[] = {
-		"INSERT INTO tenants (id, name, status, dial_allow, version, created_ms, updated_ms, plan, max_users, "
-		"max_requests_per_month) VALUES ('ten_1', 'one', 'active', '[]', 1, 5, 5, '', 0, 8000)",
-		"INSERT INTO tenants (id, name, status, dial_allow, version, created_ms, updated_ms, plan, max_users, "
-		"max_requests_per_month) VALUES ('ten_2', 'two', 'active', '[]', 1, 5, 5, '', 0, 0)",
+		"INSERT INTO tenants (id, tenant_id, name, name_key, status, dial_allow, version, created_ms, "
+		"updated_ms, plan, "
+		"max_users, "
+		"max_requests_per_month) VALUES ('ten_1', 'ten_1', 'one', 'one', 'active', '[]', 1, 5, 5, '', 0, 8000)",
+		"INSERT INTO tenants (id, tenant_id, name, name_key, status, dial_allow, version, created_ms, "
+		"updated_ms, plan, "
+		"max_users, "
+		"max_requests_per_month) VALUES ('ten_2', 'ten_2', 'two', 'two', 'active', '[]', 1, 5, 5, '', 0, 0)",
 		"INSERT INTO lb_routes (id, tenant_id, user_id, host, path_prefix, pool_name, group_id, group_name, "
 		"node_id, "
 		"node_name, active, ssl_enabled, settings, version, seq, created_ms, updated_ms) VALUES ('rte_1', "
@@ -36,7 +40,7 @@ static int work_open(struct db *tx, void *arg, struct err *e)
 		"INSERT INTO tenant_months (tenant_id, start_ms, requests, bytes_in, bytes_out) VALUES ('ten_1', "
 		"1793491200000, 500, 0, 0)",
 	};
-	const struct placement_object route = { .id = "rte_1", .tenant_id = "ten_1", .group_id = "g" };
+	const struct placement_object route = { .id = "rte_1", .tenant_id = "ten_1", .group_id = "g", .node_id = "" };
 
 	(void)arg;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -122,8 +126,13 @@ static void together_no_more_than_is_left(void **state)
 static void months(void **state)
 {
 	(void)state;
-	run_sql("INSERT INTO traffic (scope, id, tenant_id, requests, updated_ms) VALUES ('tenant', 'ten_1', 'ten_1', "
-		"8500, 1)");
+	run_sql("INSERT INTO traffic (scope, tenant_id, id, user_id, active, bytes_in, bytes_out, packets_in, "
+		"packets_out, "
+		"opened, closed, refused_limit, refused_source, refused_cidr, refused_proxy, refused_dial, "
+		"refused_resource, "
+		"dropped_in, dropped_out, timed_out, reset, updated_ms, requests) VALUES ('tenant', 'ten_1', 'ten_1', "
+		"'', 0, 0, 0, "
+		"0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 8500)");
 	assert_int_equal(ask("ten_1", "n1", 0, 0, NOW), 0);
 	assert_true(got.used_up);
 	assert_int_equal(ask("ten_1", "n1", 0, 0, NEXT + DAY), 1000);
