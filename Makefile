@@ -139,7 +139,7 @@ $(UNIT_BIN): $(OUT)/unit/%: $(OUT)/obj/tests/unit/%.o $$(UNIT_ARCH_$$(call part,
 
 # What rests on a database; these run on PostgreSQL as well, on one server for all.
 STORED := $(foreach t,store changes watch lease cluster throttle migrate secrets rotate chain janitor idempotency tenant user session api_key signing_key identity mirror resolver \
-	port traffic tunnels_api balancer_api certs_api series search mapping_status fleet model_reader model_certs fleet_peers roster eraser node_cert job_secret jobs schedule lb_standing request_grant,$(filter %/controld/test_$(t),$(UNIT_BIN)))
+	port traffic tunnels_api balancer_api certs_api series search mapping_status fleet fleet_ca turn model_reader model_certs fleet_peers roster eraser node_cert job_secret jobs schedule lb_standing request_grant,$(filter %/controld/test_$(t),$(UNIT_BIN)))
 
 .PHONY: unit unit-postgres
 unit: $(UNIT_BIN) ## unit tests of this variant (SAN=, CC=)
@@ -241,7 +241,8 @@ DB      ?= sqlite
 ASIDE   ?= $(shell unshare --net true 2>/dev/null && echo 3)
 ASIDE_ARGS = $(if $(ASIDE),--dist loadfile --tx '$(ASIDE)*popen//python=$(CURDIR)/tests/lib/python-own-network')
 # What `make test` runs on PostgreSQL, too; those of test_database_* are there in any case.
-SCENARIOS_STORED := test_api_rules or test_mapping_life or test_tenant_wall or test_kill_rounds or test_database_commands
+SCENARIOS_STORED := test_api_rules or test_mapping_life or test_tenant_wall or test_kill_rounds or test_database_commands or test_all_that_it_has \
+	or test_killed_in_the_middle or test_who_bounced or test_schedules
 
 .PHONY: deps run test test-unit test-race test-scenario fuzz fuzz-replay soak bench cost lint format install clean help
 deps: ## install what building, running, testing and linting need (Debian packages, by name)
