@@ -225,7 +225,7 @@ static void prepared_fini(struct prepared *p)
 
 static int prepare(struct prepared *p, const struct settings *s, struct err *e)
 {
-	struct tls_conf tls = { .peer = TLS_PEER_REQUIRED, .peer_is_relay = true };
+	struct tls_conf tls = { .peer = TLS_PEER_REQUIRED, .peer_is_relay = true, .bulk = true };
 
 	*p = (struct prepared){ .tls = NULL };
 	if (settings_credential(s, &p->credential, e) != 0)

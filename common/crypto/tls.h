@@ -17,6 +17,7 @@
 
 struct tls_ctx;
 struct tls_session;
+struct buf;
 struct err;
 struct ssl_st; /* OpenSSL's SSL */
 
@@ -36,6 +37,7 @@ struct tls_conf {
 	const char *alpn;           /* client: what it offers, each with its length in front; alpn_n 0: nothing */
 	size_t alpn_n;
 	bool peer_is_relay; /* client: the server shows a relay's certificate (CERT_CLIENT), and no other will do */
+	bool bulk;          /* sessions may begin bulk */
 	/* Decides on a peer whose chain was good (revocation); may be NULL. Called on the handshaking thread. */
 	bool (*accept_peer)(const struct cert_info *peer, void *arg);
 	void *arg;
@@ -69,6 +71,24 @@ void tls_session_read_ahead(struct tls_session *s, size_t n);
 /* Bytes have come from the transport that were not read yet: a read may find something without it. */
 bool tls_session_has_more(const struct tls_session *s);
 ssize_t tls_session_write(struct tls_session *s, const void *p, size_t n);
+
+/*
+ * For who moves much, with TLS 1.3 and a bulk context: after the handshake, before anything else was read or written, records
+ * become this side's own, and are made and opened without a copy. Nothing but these three is called from then on, and what
+ * does not move bytes. Keys are renewed in time. -1: no memory, or not such a session.
+ */
+int tls_session_begin_bulk(struct tls_session *s) MUST_CHECK;
+/* Appends records to out. -1: no memory. */
+int tls_session_seal(struct tls_session *s, const uint8_t *p, size_t n, struct buf *out) MUST_CHECK;
+struct tls_rooms {
+	uint8_t *raw, *plain; /* for what comes, and what it holds; the caller's, not needed between calls */
+	size_t raw_n;         /* at least TLS_RAW_MIN */
+	size_t plain_n;       /* at least as much */
+};
+#define TLS_RAW_MIN 17408
+/* As much as there is or fits; *end: > 0 if there may be more, or a TLS_ code. */
+size_t tls_session_unseal(struct tls_session *s, const struct tls_rooms *r, ssize_t *end);
+
 void tls_session_shutdown(struct tls_session *s); /* sends close_notify if the handshake was done */
 /* 0 and the peer's leaf, -1 if it showed none or it was not verified. */
 int tls_session_peer(struct tls_session *s, struct cert_info *out);

@@ -248,6 +248,8 @@ int tls_ctx_new(struct tls_ctx **out, const struct tls_conf *conf, struct err *e
 	if (tls_ctx_set_protocol(c, conf->min_version, e) != 0 || tls_ctx_set_trust(c, conf, e) != 0 ||
 		tls_ctx_load_own(c, conf, e) != 0 || tls_ctx_set_alpn(c, conf, e) != 0)
 		goto fail;
+	if (conf->bulk)
+		tls_bulk_prepare(c->ssl);
 	if (conf->by_name && tls_server_init(c->ssl) != 0) {
 		crypto_err(e, ERR_CRYPTO, "set up TLS");
 		goto fail;

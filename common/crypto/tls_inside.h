@@ -5,6 +5,7 @@
 #define PORTWAY_CRYPTO_TLS_INSIDE_H
 
 #include "common/crypto/tls.h"
+#include "common/crypto/tls_record.h"
 
 #include <openssl/ssl.h>
 #include <stdatomic.h>
@@ -25,8 +26,21 @@ struct tls_ctx {
 
 struct tls_entry; /* see tls_server.c */
 
+/* See tls_bulk.c. */
+struct tls_bulk {
+	struct tls_record in, out;
+	uint64_t renew_after; /* records: then there are new keys */
+	bool answer;          /* the peer wants new keys of us, too */
+	uint8_t *part;        /* of a record, or NULL; room for a whole one */
+	size_t part_n;
+};
+
 struct tls_session {
 	SSL *ssl;
+	struct tls_bulk *bulk; /* NULL: records are OpenSSL's */
+	uint8_t traffic
+		[2][TLS_SECRET_MAX]; /* the client's and the server's secret, until bulk has them; of a bulk context */
+	size_t traffic_n[2];
 	struct tls_io io;
 	struct tls_entry *entry;              /* until a server that has many names has shaken hands; else NULL */
 	bool ended;                           /* the transport has no more bytes */
@@ -44,6 +58,9 @@ const struct tls_ctx *tls_ctx_of(const SSL *ssl);
 bool tls_ctx_set_name(SSL *ssl, const char *name);
 /* Makes a server whose sessions bring their certificates. */
 int tls_server_init(SSL_CTX *ssl);
+/* Sessions of this context are given their traffic secrets. */
+void tls_bulk_prepare(SSL_CTX *ssl);
+void tls_bulk_free(struct tls_session *s);
 /* The handshake is over. */
 void tls_server_leave(struct tls_session *s);
 

@@ -115,6 +115,7 @@ void tls_session_free(struct tls_session *s)
 		return;
 	SSL_free(s->ssl);
 	tls_server_leave(s);
+	tls_bulk_free(s);
 	free(s);
 }
 

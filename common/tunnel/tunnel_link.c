@@ -14,9 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define IN_MAX     ((size_t)64 * 1024)  /* received at once */
-#define PLAIN_MAX  ((size_t)128 * 1024) /* opened at once */
-#define RECORD_MAX ((size_t)16 * 1024)  /* of TLS */
+#define IN_MAX     ((size_t)80 * 1024)  /* received at once */
+#define PLAIN_MAX  ((size_t)160 * 1024) /* opened at once */
 #define SEAL_MAX   ((size_t)128 * 1024) /* sealed at once */
 #define SEALED_MAX (2 * SEAL_MAX)       /* with room for what TLS adds */
 #define LOST_PINGS 3
@@ -36,16 +35,19 @@ static const struct sm_state states[] = {
 
 int tunnel_desk_init(struct tunnel_desk *d)
 {
-	*d = (struct tunnel_desk){ .plain = malloc(PLAIN_MAX) };
+	*d = (struct tunnel_desk){
+		.in = { .raw = malloc(IN_MAX), .raw_n = IN_MAX, .plain = malloc(PLAIN_MAX), .plain_n = PLAIN_MAX }
+	};
 	buf_init(&d->sealed, SEALED_MAX);
 	buf_init(&d->wire, 2 * SEALED_MAX);
-	return d->plain != NULL ? 0 : -1;
+	return d->in.raw != NULL && d->in.plain != NULL ? 0 : -1;
 }
 
 void tunnel_desk_fini(struct tunnel_desk *d)
 {
-	free(d->plain);
-	d->plain = NULL;
+	free(d->in.raw);
+	free(d->in.plain);
+	d->in.raw = d->in.plain = NULL;
 	buf_free(&d->sealed);
 	buf_free(&d->wire);
 	mux_pool_fini(&d->pool);
@@ -138,7 +140,6 @@ void tunnel_link_close_after(struct tunnel_link *l, const char *why)
 		return;
 	str_copy(l->why, sizeof l->why, why);
 	l->last_words = true;
-	tls_session_read_ahead(l->tls, IN_MAX); /* not for strangers */
 	l->due_ns = MIN(l->due_ns, l->worker->now_ns + LAST_MS * NS_PER_MS);
 	set_timer(l);
 	tunnel_link_flush(l);
@@ -174,18 +175,11 @@ static int push_sealed(struct tunnel_link *l)
 static int seal_some(struct tunnel_link *l)
 {
 	const uint8_t *frames;
-	size_t n = MIN(mux_output(&l->mux, &frames), MIN(SEAL_MAX, l->out.high)), done = 0;
+	size_t n = MIN(mux_output(&l->mux, &frames), MIN(SEAL_MAX, l->out.high));
 
-	while (done < n) {
-		ssize_t put = tls_session_write(l->tls, frames + done, MIN(n - done, RECORD_MAX));
-
-		if (put <= 0)
-			return -1;
-		done += (size_t)put;
-	}
-	if (push_sealed(l) != 0)
+	if (tls_session_seal(l->tls, frames, n, &l->desk->sealed) != 0 || push_sealed(l) != 0)
 		return -1;
-	mux_sent(&l->mux, done); /* streams that waited may write, and their sessions may end */
+	mux_sent(&l->mux, n); /* streams that waited may write, and their sessions may end */
 	return 0;
 }
 
@@ -254,7 +248,7 @@ static void secure(struct tunnel_link *l)
 	int r;
 
 	r = tls_session_handshake(l->tls);
-	if (push_sealed(l) != 0)
+	if (push_sealed(l) != 0 || (r == 0 && tls_session_begin_bulk(l->tls) != 0))
 		r = TLS_FAILED;
 	if (r == TLS_AGAIN)
 		return;
@@ -308,28 +302,15 @@ static void carry(struct tunnel_link *l)
 		tunnel_link_close(l, l->carrier == NULL && l->broke == 0 ? "out of memory" : why_broken(l));
 }
 
-/* Out of TLS into desk->plain, as much as there is or fits: how much; *end is what TLS said last. */
-static size_t unseal(struct tunnel_link *l, ssize_t *end)
-{
-	size_t got = 0;
-
-	*end = 1;
-	while (*end > 0 && got < PLAIN_MAX) {
-		*end = tls_session_read(l->tls, l->desk->plain + got, PLAIN_MAX - got);
-		got += *end > 0 ? (size_t)*end : 0;
-	}
-	return got;
-}
-
 /* Several records go into the mux together: what they carry for one stream leaves in one system call. */
 static bool digest_some(struct tunnel_link *l)
 {
 	ssize_t end;
-	size_t n = unseal(l, &end);
+	size_t n = tls_session_unseal(l->tls, &l->desk->in, &end);
 
 	if (push_sealed(l) != 0)
 		end = TLS_FAILED;
-	if (n > 0 && mux_input(&l->mux, l->desk->plain, n) != 0)
+	if (n > 0 && mux_input(&l->mux, l->desk->in.plain, n) != 0)
 		tunnel_link_close(l, l->mux.fault);
 	if (end > 0)
 		return true;

@@ -15,6 +15,7 @@
 #ifndef PORTWAY_TUNNEL_TUNNEL_LINK_H
 #define PORTWAY_TUNNEL_TUNNEL_LINK_H
 
+#include "common/crypto/tls.h"
 #include "common/tunnel/frame_hello.h"
 #include "common/tunnel/mux.h"
 #include "common/tunnel/outlet.h"
@@ -22,15 +23,13 @@
 
 struct carrier;
 struct err;
-struct tls_ctx;
-struct tls_session;
 struct tunnel_link;
 
 #define TUNNEL_SECURE_MS 10000 /* from the first byte to the greeting's end */
 
 /* What the links of one worker share: buffers that are in use only while one of them is served, and what they may lend. */
 struct tunnel_desk {
-	uint8_t *plain;
+	struct tls_rooms in; /* what comes, and what it holds */
 	struct buf sealed;
 	struct buf wire; /* the same in what carries it */
 	struct mux_pool pool;

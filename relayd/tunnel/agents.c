@@ -146,7 +146,7 @@ int agents_set_identity(
 {
 	size_t n = strlen(cert) + strlen(ca) + 1;
 	char *chain = malloc(n); /* the CA at its end: agents know its fingerprint */
-	const struct tls_conf conf = { .server = true, .cert_pem = chain, .key_pem = key };
+	const struct tls_conf conf = { .server = true, .cert_pem = chain, .key_pem = key, .bulk = true };
 	int r;
 
 	if (chain == NULL)

@@ -135,7 +135,7 @@ static inline void world_make_identities(struct world *w)
 static inline int world_set_up(void **state)
 {
 	struct world *w = calloc(1, sizeof *w);
-	struct tls_conf conf = { .server = true };
+	struct tls_conf conf = { .server = true, .bulk = true };
 
 	log_init("test", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, 2);
 	world_make_identities(w);

@@ -220,8 +220,10 @@ static bool both_closed(struct world *w)
 static void make_tls(struct world *w, const char *cert)
 {
 	char *chain = pki_join(cert, pki.ca);
-	const struct tls_conf relay = { .server = true, .cert_pem = chain, .key_pem = pki.client_key_pem };
-	const struct tls_conf agent = { .ca_fingerprint = pki.fingerprint, .peer_is_relay = true };
+	const struct tls_conf relay = {
+		.server = true, .cert_pem = chain, .key_pem = pki.client_key_pem, .bulk = true
+	};
+	const struct tls_conf agent = { .ca_fingerprint = pki.fingerprint, .peer_is_relay = true, .bulk = true };
 
 	assert_int_equal(tls_ctx_new(&w->relay_tls, &relay, NULL), 0);
 	assert_int_equal(tls_ctx_new(&w->agent_tls, &agent, NULL), 0);

@@ -293,7 +293,7 @@ static inline void *work_agent(void *arg)
 static inline void agent_start_of(struct agent *a, const char *client, const char *instance, uint64_t epoch,
 	const struct key *key, unsigned links)
 {
-	const struct tls_conf conf = { .ca_fingerprint = pki.fingerprint, .peer_is_relay = true };
+	const struct tls_conf conf = { .ca_fingerprint = pki.fingerprint, .peer_is_relay = true, .bulk = true };
 
 	memset(a, 0, sizeof *a);
 	a->n = links;
