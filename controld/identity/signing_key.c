@@ -266,6 +266,17 @@ static int keys_reload(struct signing_keys *k, int64_t now_ms, struct err *e)
 	return rc;
 }
 
+/* After the clock was set back: until there is a key of that time, the next one is better than none. -1: there is none. */
+static int earliest(const struct signing_term *terms, size_t n)
+{
+	int best = -1;
+
+	for (size_t i = 0; i < n; i++)
+		if (best < 0 || terms[i].from_ms < terms[best].from_ms)
+			best = (int)i;
+	return best;
+}
+
 char *signing_keys_sign(struct signing_keys *k, const char *claims, int64_t now_ms, struct err *e)
 {
 	char *token = NULL;
@@ -273,6 +284,8 @@ char *signing_keys_sign(struct signing_keys *k, const char *claims, int64_t now_
 
 	pthread_rwlock_rdlock(&k->lock);
 	i = signing_term_current(k->ring.terms, k->ring.n, now_ms);
+	if (i < 0)
+		i = earliest(k->ring.terms, k->ring.n);
 	if (i >= 0)
 		token = jwt_sign(k->ring.rows[i].key, k->ring.rows[i].id, claims, e);
 	else
