@@ -27,12 +27,13 @@ struct resource {
 	unsigned verbs;
 	const struct column *columns; /* of a list; ends with a column without title */
 	const char *id;               /* the member that names one */
-	const char *names[2];         /* other members that tell one from the others, mostly; NULL: none */
-	bool numbered;                /* ids are numbers */
-	bool searched;                /* its list takes q, the beginning of a name */
-	unsigned page;                /* items of one answer where that is no list with pages; 0: it is one */
-	const char *secret;           /* a member that is shown once, by create; NULL: none */
-	bool settles;                 /* relays take a new version up: its status can be waited for */
+	const char
+		*names[2]; /* members that mostly tell one from the others; NULL: none, or the API takes names as ids */
+	bool numbered;     /* ids are numbers */
+	bool searched;     /* its list takes q, the beginning of a name */
+	unsigned page;     /* items of one answer where that is no list with pages; 0: it is one */
+	const char *secret; /* a member that is shown once, by create; NULL: none */
+	bool settles;       /* relays take a new version up: its status can be waited for */
 	const char *summary;
 };
 
