@@ -84,14 +84,14 @@ class Daemon:
         self.program, self.env, self.folder, self.nofile = program, env, folder, nofile
         self.log_path = os.path.join(folder, f"{program}-{env.get('RELAYD_NAME', '')}.log")
         self.process, self.wrap = None, []  # wrap: a program that runs it
-        self.binary = os.path.join(BIN, program)
+        self.binary = None  # another build's; else the program of that name in BIN, or at that path
 
     def start(self):
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("CONTROLD_", "RELAYD_"))}
         clean.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
         clean.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([*self.wrap, self.binary, *self.args], env={**clean, **self.env},
+            self.process = subprocess.Popen([*self.wrap, self.binary or os.path.join(BIN, self.program), *self.args], env={**clean, **self.env},
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self._limit)
         return self
 
@@ -272,7 +272,7 @@ class Fleet:
     def add_relay(self, name, env=None, nofile=None, binary=None):
         token = self.api.post("/api/v1/nodes/join-tokens", {"name": name})["token"]
         relay = Relayd(self.folder, name, self.controld, token, env, nofile)
-        relay.binary = binary or relay.binary
+        relay.binary = binary
         self.relays.append(relay)
         relay.start()
         self.wait_online(name)
