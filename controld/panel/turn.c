@@ -6,10 +6,11 @@
 #define SLACK_MS 50 /* clocks of two machines, and times that are cut to milliseconds */
 
 enum { SQL_GET, SQL_BEGIN, SQL_END };
+static const char begin[] = "INSERT INTO panel_turns(slot, holder, ended_ms) VALUES (?1, ?2, 0) "
+			    "ON CONFLICT (slot) DO UPDATE SET holder = excluded.holder, ended_ms = 0";
 static const char *const sql[] = {
 	[SQL_GET] = "SELECT holder, ended_ms FROM panel_turns WHERE slot = ?1",
-	[SQL_BEGIN] = "INSERT INTO panel_turns(slot, holder, ended_ms) VALUES (?1, ?2, 0) "
-		      "ON CONFLICT (slot) DO UPDATE SET holder = excluded.holder, ended_ms = 0",
+	[SQL_BEGIN] = begin,
 	[SQL_END] = "UPDATE panel_turns SET ended_ms = ?3 WHERE slot = ?1 AND holder = ?2",
 };
 const struct sql_table turn_sql = { "turn", sql, ARRAY_LEN(sql) };
