@@ -18,6 +18,7 @@
 #define CLOSE_NOTIFY  0
 #define ALERT_N       2
 #define CLIENT_RANDOM 32
+#define IDLE_MAX      32 /* records in a row that bring no data, as OpenSSL has it */
 
 /* ---- the secrets of the handshake --------------------------------------------------------------------------------- */
 
@@ -171,6 +172,10 @@ static ssize_t open_all(struct tls_session *s, const uint8_t *p, size_t n, uint8
 
 		if (r != 0)
 			return r;
+		if (type == TLS_RECORD_DATA && held > 0)
+			s->bulk->idle = 0;
+		else if (++s->bulk->idle > IDLE_MAX)
+			return fail(s, "too many TLS records without data");
 		at += (size_t)size;
 		*got += type == TLS_RECORD_DATA ? (size_t)held : 0;
 	}
@@ -210,8 +215,9 @@ size_t tls_session_unseal(struct tls_session *s, const struct tls_rooms *r, ssiz
 		}
 		have += (size_t)*end;
 		used = open_all(s, r->raw, have, r->plain, &got);
-		if (used < 0) {
+		if (used < 0) { /* what is behind that is nobody's, and may be more than a record */
 			*end = used;
+			have = 0;
 			break;
 		}
 		have -= (size_t)used;

@@ -31,6 +31,7 @@ struct tls_bulk {
 	struct tls_record in, out;
 	uint64_t renew_after; /* records: then there are new keys */
 	bool answer;          /* the peer wants new keys of us, too */
+	unsigned idle;        /* records without data that came one behind another */
 	uint8_t *part;        /* of a record, or NULL; room for a whole one */
 	size_t part_n;
 };

@@ -239,8 +239,8 @@ ssize_t tls_session_write(struct tls_session *s, const void *p, size_t n)
 
 void tls_session_shutdown(struct tls_session *s)
 {
-	if (s->broken || !SSL_is_init_finished(s->ssl))
-		return;
+	if (s->broken || s->bulk != NULL || !SSL_is_init_finished(s->ssl))
+		return; /* OpenSSL does not know which nonces bulk has used */
 	ERR_clear_error();
 	SSL_shutdown(s->ssl);
 	ERR_clear_error();

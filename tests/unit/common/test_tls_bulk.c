@@ -279,6 +279,52 @@ static void test_asked_for_new_keys(void **state)
 	tls_pair_free(p);
 }
 
+/* Behind what ends a session more than one record may lie: none of it is kept. */
+static void test_bytes_behind_an_end(void **state)
+{
+	static const uint8_t records[][2] = { { TLS_RECORD_ALERT, 2 }, { TLS_RECORD_HANDSHAKE, 1 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(records); i++) {
+		struct tls_pair *p = pair_new(true, true);
+		ssize_t end;
+
+		send_record(&p->server, records[i][0], "\x01", records[i][1]);
+		assert_int_equal(tls_pair_on_send(&p->server, data, TLS_RAW_MIN), TLS_RAW_MIN);
+		assert_int_equal(get(&p->client, &end), 0);
+		assert_int_equal(end, i == 0 ? TLS_CLOSED : TLS_FAILED);
+		assert_null(p->client.session->bulk->part);
+		tls_pair_free(p);
+	}
+}
+
+/* Some are nothing; a stream of them, each with its keys, is an attack. */
+static void test_records_without_data(void **state)
+{
+	static const uint8_t update[] = { 24, 0, 0, 1, 0 };
+
+	(void)state;
+	for (unsigned updates = 0; updates < 2; updates++) {
+		struct tls_pair *p = pair_new(true, true);
+		ssize_t end;
+
+		for (unsigned i = 0; i < 66; i++) {
+			if (i == 32)
+				assert_int_equal(put(&p->server, data, 1), 1);
+			if (updates == 0) {
+				send_record(&p->server, TLS_RECORD_DATA, "", 0);
+			} else {
+				send_record(&p->server, TLS_RECORD_HANDSHAKE, update, sizeof update);
+				assert_int_equal(tls_record_renew(&p->server.session->bulk->out), 0);
+			}
+		}
+		assert_int_equal(get(&p->client, &end), 1);
+		assert_int_equal(end, TLS_FAILED);
+		assert_string_equal(tls_session_reason(p->client.session), "too many TLS records without data");
+		tls_pair_free(p);
+	}
+}
+
 /* OpenSSL's word that it closes. */
 static void test_close(void **state)
 {
@@ -330,6 +376,8 @@ int main(void)
 		cmocka_unit_test(test_replay),
 		cmocka_unit_test(test_other_records),
 		cmocka_unit_test(test_asked_for_new_keys),
+		cmocka_unit_test(test_bytes_behind_an_end),
+		cmocka_unit_test(test_records_without_data),
 		cmocka_unit_test(test_close),
 		cmocka_unit_test(test_not_such_a_session),
 	};
