@@ -211,7 +211,7 @@ static int node_take(struct client_statuses *s, struct node *n, const struct cli
 	n->more_troubles = list->more_troubles;
 	if (troubles != NULL)
 		memcpy(troubles, list->troubles, list->n_troubles * sizeof *troubles);
-	for (uint32_t i = 0; i < list->n; i++)
+	for (uint32_t i = 0; i < list->n && agents != NULL; i++)
 		node_add(s, n, &list->items[i], now_ms);
 	return 0;
 }
