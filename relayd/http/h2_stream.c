@@ -424,7 +424,11 @@ static void ask(struct h2_stream *s, const struct block *text)
 	desk_count(d, HTTP_COUNT_requests);
 	switch (http_reader_next(&reader, &d->asked, (const uint8_t *)p.p, p.n, &piece)) {
 	case HTTP_HEAD_IN:
-		ask_site(s, &d->asked);
+		if (s->tunnel != NULL &&
+			d->asked.body != HTTP_NO_BODY) /* none would come, and a backend would wait for it */
+			refuse(s, http_fault_status(HTTP_BAD_CONTENT), http_fault_text(HTTP_BAD_CONTENT));
+		else
+			ask_site(s, &d->asked);
 		break;
 	case HTTP_FAULT:
 		refuse(s, http_fault_status(piece.fault), http_fault_text(piece.fault));

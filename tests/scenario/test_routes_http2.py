@@ -327,6 +327,7 @@ RULES = {
     "CONNECT for a host that is nobody's": (frame(HEADERS, 4, 1, CONNECT + field(b":authority", b"else.where:443")), "status 404"),
     "CONNECT with a length": (frame(HEADERS, 4, 1, CONNECT + field(b":authority", b"a:1") + field(b"content-length", b"5")), "status 400"),
     "a WebSocket without a path": (frame(HEADERS, 4, 1, CONNECT + b"\x87" + HERE + field(b":protocol", b"websocket")), "reset 1"),
+    "a WebSocket with a length": (frame(HEADERS, 4, 1, CONNECT + b"\x87\x84" + HERE + field(b":protocol", b"websocket") + field(b"content-length", b"5")), "status 400"),
     "a protocol that is none here": (frame(HEADERS, 4, 1, CONNECT + b"\x87\x84" + HERE + field(b":protocol", b"connect-udp")), "status 501"),
     "a protocol with a line's end": (frame(HEADERS, 4, 1, CONNECT + b"\x87\x84" + HERE + field(b":protocol", b"a\r\nb")), "reset 1"),
     "a method in trailers": (frame(HEADERS, 4, 1, POST) + frame(HEADERS, 5, 1, b"\x82"), "reset 1"),
