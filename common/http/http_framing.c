@@ -47,7 +47,7 @@ struct framing {
 	bool chunked;              /* is the last coding so far */
 	bool bad_coding;
 	unsigned options; /* of Connection */
-	bool close, keep, upgrade, has_upgrade;
+	bool close, keep, upgrade, has_upgrade, to_h2c;
 };
 
 static enum http_fault read_length(struct http_head *h, const struct http_field *f)
@@ -117,6 +117,20 @@ static enum http_fault read_connection(struct http_head *h, struct framing *fr, 
 	return rc < 0 ? HTTP_BAD_CONNECTION : HTTP_OK;
 }
 
+/*
+ * HTTP/2 behind an upgrade would carry requests that nobody on the way sees. A server may ignore what it is asked for, so this is
+ * asked of nobody: wherever the name stands, as backends may read the field less strictly.
+ */
+static void read_upgrade(struct framing *fr, struct http_span value)
+{
+	static const char name[] = "h2c";
+	const size_t n = sizeof name - 1;
+
+	fr->has_upgrade = value.n > 0;
+	for (size_t i = 0; i + n <= value.n; i++)
+		fr->to_h2c = fr->to_h2c || strncasecmp(value.p + i, name, n) == 0;
+}
+
 /* An expectation is for HTTP/1.1; an older sender cannot wait for 100 (RFC 9110 section 10.1.1). */
 static enum http_fault read_expect(struct http_head *h, struct http_span value)
 {
@@ -151,7 +165,7 @@ static enum http_fault read_field(struct http_head *h, struct framing *fr, const
 	case HTTP_NAME_CONNECTION:
 		return read_connection(h, fr, value);
 	case HTTP_NAME_UPGRADE:
-		fr->has_upgrade = value.n > 0;
+		read_upgrade(fr, value);
 		return HTTP_OK;
 	case HTTP_NAME_EXPECT:
 		return read_expect(h, value);
@@ -207,7 +221,7 @@ enum http_fault http_framing_request(struct http_head *h)
 		fault = judge_coding(h, &fr);
 	if (fault != HTTP_OK)
 		return fault;
-	h->upgrade = fr.has_upgrade && fr.upgrade && h->version >= 11;
+	h->upgrade = fr.has_upgrade && fr.upgrade && !fr.to_h2c && h->version >= 11;
 	if (fr.chunked)
 		h->body = HTTP_CHUNKED;
 	else

@@ -355,7 +355,21 @@ def test_websocket_and_raw_bytes_both_ways(routes):
 def test_an_upgrade_that_is_not_taken(routes):
     c = Case(routes, echo)
     with c.connect() as s:
-        s.sendall(c.head(fields="Connection: Upgrade\r\nUpgrade: h2c\r\n") + c.head(path="/next", fields="Connection: close\r\n"))
+        s.sendall(c.head(fields="Connection: Upgrade\r\nUpgrade: other\r\n") + c.head(path="/next", fields="Connection: close\r\n"))
+        got = portway.receive_all(s)
+    assert got.count(b"HTTP/1.1 200 OK") == 2 and b"GET /next" in got
+
+
+@pytest.mark.parametrize("fields", ["Upgrade: h2c\r\n", "Upgrade: foo, H2C\r\n", "Upgrade: websocket\r\nUpgrade: h2c\r\n"])
+def test_h2c_is_asked_of_no_backend(routes, fields):
+    """It would be a way past all routes and rules to whatever the backend serves."""
+    def handler(conn, head, left):
+        assert "upgrade" not in head.lower() and "http2-settings" not in head.lower(), head
+        return echo(conn, head, left)
+    c = Case(routes, handler)
+    with c.connect() as s:
+        s.sendall(c.head(fields="Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n" + fields) +
+                  c.head(path="/next", fields="Connection: close\r\n"))
         got = portway.receive_all(s)
     assert got.count(b"HTTP/1.1 200 OK") == 2 and b"GET /next" in got
 
