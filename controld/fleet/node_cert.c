@@ -15,8 +15,11 @@ static const char sql_refused[] = "SELECT serial FROM node_certs WHERE node_id =
 static const char sql_step[] = "SELECT ca_step FROM node_certs WHERE serial = ?1 AND node_id = ?2";
 static const char sql_use[] = "UPDATE node_certs SET used_ms = ?3 WHERE serial = ?1 AND node_id = ?2 AND used_ms = 0";
 
+static const char sql_good[] =
+	"SELECT 1 FROM node_certs WHERE serial = ?1 AND node_id = ?2 AND revoked_ms = 0 AND ca_step >= ?3";
+
 static const char *const statements[] = { sql_insert, sql_count, sql_prune, sql_revoke, sql_forget, sql_refused,
-	sql_step, sql_use };
+	sql_step, sql_use, sql_good };
 const struct sql_table node_cert_sql = { "node_cert", statements, ARRAY_LEN(statements) };
 
 /* Rows cannot go before their certificate ends, or revoking the node would miss it. */
@@ -64,6 +67,18 @@ int node_cert_use(
 	if (rc != 1)
 		return rc;
 	return db_exec(tx, sql_use, e, bind_s(serial), bind_s(node_id), bind_i(now_ms)) < 0 ? -1 : 0;
+}
+
+int node_cert_is_good(struct db *db, const char *node_id, const char *serial, int64_t since_step, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql_good, e, bind_s(serial), bind_s(node_id), bind_i(since_step)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	query_end(q);
+	return rc;
 }
 
 int node_cert_revoke(struct db *tx, const char *node_id, int64_t now_ms, struct err *e)

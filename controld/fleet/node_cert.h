@@ -29,6 +29,9 @@ int node_cert_add(struct db *tx, const struct node_cert *c, int64_t now_ms, stru
 /* The node came with it. *ca_step: of the certificate; -1: there is no such. */
 int node_cert_use(struct db *tx, const char *node_id, const char *serial, int64_t now_ms, int64_t *ca_step,
 	struct err *e) MUST_CHECK;
+/* 1: it was issued to this node, at that step of the CAs or later, and not revoked; 0: it was not. */
+int node_cert_is_good(
+	struct db *db, const char *node_id, const char *serial, int64_t since_step, struct err *e) MUST_CHECK;
 int node_cert_revoke(struct db *tx, const char *node_id, int64_t now_ms, struct err *e) MUST_CHECK; /* all there are */
 int node_cert_forget(struct db *tx, const char *node_id, struct err *e) MUST_CHECK;
 /* Serial numbers that are refused. fn: 0 goes on. */

@@ -109,7 +109,8 @@ static void membership_refused(struct membership *m, const struct msg_refused *n
 	log_error(m->state == MEMBER_JOINING ? "join_refused" : "renewal_refused", log_s("reason", no->reason),
 		log_s("code", err_api(err_from_wire(no->code))), log_s("again", again ? "yes" : "no"));
 	if (again || m->state == MEMBER_IN) {
-		membership_look_after(m, MAX(no->retry_ms, RETRY_MIN_MS) + rand_below(RETRY_MIN_MS));
+		membership_look_after(
+			m, (again ? MAX(no->retry_ms, RETRY_MIN_MS) : LOOK_MS) + rand_below(RETRY_MIN_MS));
 		return;
 	}
 	membership_move(m, MEMBER_OUTSIDE);

@@ -36,6 +36,7 @@ struct wish {
 	void *request;
 	struct msg_join join; /* token_id "": a renewal */
 	struct msg_renew renew;
+	char serial[48];          /* of the certificate that is to be renewed */
 	struct msg_joined joined; /* the answer */
 	struct err why;           /* or why there is none */
 };
@@ -132,16 +133,26 @@ static int work_join_tx(struct db *tx, void *arg, struct err *e)
 	return issue(tx, w, &node, w->join.request_pem, e);
 }
 
+/* A certificate that is not written down was made by somebody who has the CA's key, or after the backup that this database is
+ * from: it must not lead to others that are good when that CA is trusted no more. */
 static int work_renew_tx(struct db *tx, void *arg, struct err *e)
 {
 	struct wish *w = arg;
 	struct node node;
+	int rc;
 
 	if (node_get(tx, w->joined.node_id, &node, e) != 0)
 		return -1;
 	if (node.standing != NODE_JOINED)
 		return err_set(
 			e, ERR_PERMISSION, NULL, "node '%s' is %s", node.name, node_standing_name(node.standing));
+	if ((rc = node_cert_is_good(tx, node.id, w->serial, 0, e)) < 0)
+		return -1;
+	if (rc == 0)
+		return err_set(e, ERR_PERMISSION, NULL,
+			"the certificate that node '%s' came with is not one that was given to it; it needs a new join "
+			"token before that ends",
+			node.name);
 	return issue(tx, w, &node, w->renew.request_pem, e);
 }
 
@@ -236,13 +247,14 @@ int joins_join(struct joins *j, const void *p, size_t n, void *request)
 	return 0;
 }
 
-int joins_renew(struct joins *j, const char *node, const void *p, size_t n, void *request)
+int joins_renew(struct joins *j, const char *node, const char *serial, const void *p, size_t n, void *request)
 {
 	struct wish *w = wish_new(j, request);
 
 	if (w == NULL)
 		return -1;
 	str_copy(w->joined.node_id, sizeof w->joined.node_id, node);
+	str_copy(w->serial, sizeof w->serial, serial);
 	if (msg_renew_decode(&w->renew, p, n) != 0) {
 		wish_free(w);
 		return -1;

@@ -43,8 +43,9 @@ int joins_new(struct joins **out, const struct joins_conf *c, struct err *e) MUS
 void joins_free(struct joins *j);
 /* A MSG_JOIN of a stranger. -1: it is none, and the request is still the caller's. */
 int joins_join(struct joins *j, const void *p, size_t n, void *request) MUST_CHECK;
-/* A MSG_RENEW of this node. */
-int joins_renew(struct joins *j, const char *node, const void *p, size_t n, void *request) MUST_CHECK;
+/* A MSG_RENEW of this node, which came with the certificate of that serial number. */
+int joins_renew(
+	struct joins *j, const char *node, const char *serial, const void *p, size_t n, void *request) MUST_CHECK;
 
 struct joins_stats {
 	uint64_t joined, renewed, refused;

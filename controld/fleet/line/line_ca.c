@@ -43,12 +43,14 @@ struct line_ca {
 	struct map asked;  /* struct asked, by node */
 	uint64_t behind;   /* as of the last look */
 	int64_t ends_ms;
+	bool strays_due;  /* connections by the CA before are still to be looked for */
 	bool busy, again; /* a look is under way; and by then there is something new */
 	/* the worker's while busy */
 	struct pool_job job;
 	struct letter done;
 	struct link_server_node *here;
 	size_t n_here;
+	bool find_strays; /* among these, though nodes are behind */
 	struct laggard *behind_list;
 	size_t n_behind, cap_behind, n_here_behind;
 	struct ca_state state;
@@ -152,7 +154,7 @@ void line_ca_follow(struct line *l)
 		0) {
 		c->moved = false;
 		c->look_ms = 0;
-		c->again = true;
+		c->again = c->strays_due = true;
 		forget_asked(c);
 		log_info("fleet_ca_shown", log_i("step", c->step));
 	} else {
@@ -218,6 +220,24 @@ static bool is_of(const struct line_ca *c, size_t i, const char *id)
 	return i < c->n_here && str_eq(c->here[i].id, id);
 }
 
+/*
+ * Connections that were made while the CA before was trusted, by a certificate that was not given by the one of now. Looked for when
+ * it has been retired, and once more at the end, as a handshake may have been under way.
+ */
+static int read_strays(struct line_ca *c, struct db *db, struct err *e)
+{
+	if (ca_rotating(&c->state) || c->state.step == 0 || (!c->find_strays && c->n_behind > 0))
+		return 0;
+	for (size_t i = 0; i < c->n_here; i++) {
+		const int good = node_cert_is_good(db, c->here[i].id, c->here[i].serial, c->state.step - 1, e);
+
+		if (good < 0)
+			return -1;
+		c->here[i].stray = good == 0;
+	}
+	return 0;
+}
+
 static int read_behind(struct line_ca *c, struct err *e)
 {
 	struct db *db;
@@ -232,6 +252,8 @@ static int read_behind(struct line_ca *c, struct err *e)
 		rc = ca_nodes_behind(db, c->state.step, "", UINT32_MAX, on_behind, c, e);
 	if (rc == 0 && c->n_behind == 0 && ca_rotating(&c->state))
 		rc = ca_controlds_behind(db, c->state.now.seq, on_late_controld, c, e);
+	if (rc == 0)
+		rc = read_strays(c, db, e);
 	store_read_end(db);
 	for (size_t i = 0; i < c->n_behind; i++) {
 		struct laggard *one = &c->behind_list[i];
@@ -362,6 +384,19 @@ static void close_strays(struct line_ca *c)
 	}
 }
 
+/* Whoever is connected by a certificate that the CA of now has not given, whether its node has a good one or not. */
+static void close_others(struct line_ca *c)
+{
+	if (c->state.step != c->step)
+		return;
+	for (size_t i = 0; i < c->n_here; i++) {
+		if (!c->here[i].stray)
+			continue;
+		log_info("old_connection_closed", log_s("node", c->here[i].id), log_s("serial", c->here[i].serial));
+		link_server_close_cert(c->line->link, &c->here[i]);
+	}
+}
+
 /* When to look next, unless something happens: those that are here are waited for. */
 static uint64_t next_look(const struct line_ca *c, uint64_t now_ms)
 {
@@ -383,6 +418,7 @@ static void on_looked(struct letter *l)
 
 	c->busy = false;
 	if (c->failed) {
+		c->strays_due = c->strays_due || c->find_strays;
 		c->look_ms = now_ms + IDLE_MS;
 		return;
 	}
@@ -390,6 +426,7 @@ static void on_looked(struct letter *l)
 	for (size_t i = 0; i < c->n_behind; i++)
 		c->behind += !c->behind_list[i].came;
 	close_strays(c);
+	close_others(c);
 	ask_for_renewal(c, now_ms);
 	if (c->behind == 0)
 		forget_asked(c);
@@ -417,6 +454,7 @@ void line_ca_tick(struct line *l, uint64_t now_ms)
 		return;
 	}
 	c->busy = true;
-	c->again = false;
+	c->find_strays = c->strays_due;
+	c->again = c->strays_due = false;
 	pool_resume(l->desk, &c->job); /* one job at a time: it needs no limit */
 }

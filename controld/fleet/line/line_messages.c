@@ -189,7 +189,7 @@ static int on_renew(struct line *l, struct link_request *rq, const struct roster
 
 	(void)now_ms;
 	asks_renewing(l->conf.asks, n->row.id);
-	return joins_renew(l->joins, n->row.id, p, size, rq);
+	return joins_renew(l->joins, n->row.id, link_request_serial(rq), p, size, rq);
 }
 
 static int on_spend(struct line *l, struct link_request *rq, const struct roster_node *n, uint64_t now_ms)

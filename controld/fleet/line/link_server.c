@@ -80,6 +80,7 @@ struct link_request {
 	struct link_peer *peer; /* while held; NULL when the connection is gone */
 	struct list of_peer;
 	char node[PROTO_ID_SIZE];
+	char serial[48]; /* of its certificate */
 	struct addr from;
 };
 
@@ -278,6 +279,18 @@ void link_server_close_node(struct link_server *s, const char *node)
 	close_peers(s, is_of_node, node);
 }
 
+static bool is_by_cert(const struct link_peer *p, const void *arg)
+{
+	const struct link_server_node *cert = arg;
+
+	return strcmp(p->node, cert->id) == 0 && strcmp(p->serial, cert->serial) == 0;
+}
+
+void link_server_close_cert(struct link_server *s, const struct link_server_node *cert)
+{
+	close_peers(s, is_by_cert, cert);
+}
+
 int link_server_nodes(struct link_server *s, struct link_server_node **out, size_t *n, struct err *e)
 {
 	struct link_server_node *list;
@@ -422,6 +435,11 @@ const char *link_request_node(const struct link_request *rq)
 	return rq->node;
 }
 
+const char *link_request_serial(const struct link_request *rq)
+{
+	return rq->serial;
+}
+
 const struct addr *link_request_from(const struct link_request *rq)
 {
 	return &rq->from;
@@ -465,6 +483,7 @@ static void on_arrived(struct letter *l)
 	list_push_back(&p->held, &rq->of_peer);
 	p->n_held++;
 	memcpy(rq->node, p->node, sizeof rq->node);
+	memcpy(rq->serial, p->serial, sizeof rq->serial);
 	rq->from = p->from;
 	if (is_allowed(p, rq))
 		s->conf.ops->on_request(s->conf.owner, rq);

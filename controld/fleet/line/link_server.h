@@ -74,14 +74,18 @@ int link_server_change(struct link_server *s, const struct link_server_certs *ce
 struct link_server_node {
 	char id[PROTO_ID_SIZE];
 	char serial[48];
+	bool stray; /* the caller's mark */
 };
 int link_server_nodes(struct link_server *s, struct link_server_node **out, size_t *n, struct err *e) MUST_CHECK;
 /* Closes every connection of this node. */
 void link_server_close_node(struct link_server *s, const char *node);
+/* Closes those by one certificate. */
+void link_server_close_cert(struct link_server *s, const struct link_server_node *cert);
 /* Closes strangers and handshakes that took too long, or are too many; once a second. */
 void link_server_tick(struct link_server *s, uint64_t now_ms);
 
-const char *link_request_node(const struct link_request *rq); /* "" for a stranger */
+const char *link_request_node(const struct link_request *rq);   /* "" for a stranger */
+const char *link_request_serial(const struct link_request *rq); /* of the node's certificate */
 const struct addr *link_request_from(const struct link_request *rq);
 const void *link_request_bytes(const struct link_request *rq, size_t *n);
 void link_request_reply(struct link_request *rq, const struct buf *message);

@@ -4,6 +4,7 @@
  */
 #include "controld/fleet/ca.h"
 #include "controld/fleet/who.h"
+#include "controld/store/secrets.h"
 #include "tests/unit/lib/fleet_room.h"
 
 #include <fcntl.h>
@@ -42,6 +43,29 @@ static void renew_when_asked(struct test_relay *r, struct answer *a)
 	assert_non_null(reply);
 	assert_int_equal(msg_joined_decode(&r->joined, nng_msg_body(reply), nng_msg_len(reply)), 0);
 	nng_msg_free(reply);
+}
+
+/* Without being asked: 0, or the code it is refused with. What comes is not kept. */
+static int renew(struct test_relay *r)
+{
+	struct msg_renew m = { .request_pem = "" };
+	struct msg_joined joined;
+	nng_msg *reply;
+	struct buf b;
+	int code = 0;
+
+	str_copy(m.request_pem, sizeof m.request_pem, r->request);
+	buf_init(&b, PROTO_MSG_MAX);
+	msg_renew_encode(&m, &b);
+	test_relay_send(r->report, &b);
+	reply = test_relay_recv(r->report);
+	assert_non_null(reply);
+	if (msg_joined_decode(&joined, nng_msg_body(reply), nng_msg_len(reply)) != 0) {
+		assert_int_equal(msg_refused_decode(&r->refused, nng_msg_body(reply), nng_msg_len(reply)), 0);
+		code = r->refused.code;
+	}
+	nng_msg_free(reply);
+	return code;
 }
 
 /* Comes with what it has now, and is parked. */
@@ -191,6 +215,60 @@ static void a_restart_between(void **state)
 	test_relay_fini(&r);
 }
 
+/* Who has the key of the CA before makes certificates with it, as long as that CA is trusted; none outlives it. */
+static void who_has_the_key(void **state)
+{
+	struct test_relay r, forged = { .key = NULL };
+	struct key *ca_key = NULL;
+	struct fleet_stats stats;
+	int rv;
+	struct ca_state s;
+	struct buf seed;
+	struct answer a;
+	struct err e;
+	struct db *db;
+	char *cert;
+
+	(void)state;
+	join_and_open(&r, "edge-1");
+	start_up(&r, &a);
+	TEST_STORE_MUST(store_read_begin(room.server.store.store, &db, &e), e);
+	buf_init(&seed, 64);
+	TEST_STORE_MUST(ca_state(db, &s, &e), e);
+	TEST_STORE_MUST(secrets_get(db, "fleet-ca-key", &seed, &e), e);
+	store_read_end(db);
+	TEST_STORE_MUST(key_from_seed(&ca_key, seed.data, &e), e);
+	TEST_STORE_MUST(key_generate(&forged.key, &e), e);
+	forged.request = cert_request(forged.key, "x", &e);
+	cert = cert_issue_request(
+		s.now.pem, ca_key, forged.request, r.joined.node_id, CERT_CLIENT, clock_wall_ms(), 90, &e);
+	assert_non_null(cert);
+	forged.joined = r.joined;
+	str_copy(forged.joined.cert_pem, sizeof forged.joined.cert_pem, cert);
+	test_relay_open(&forged, room.port);
+	assert_int_equal(renew(&forged), ERR_PERMISSION);
+	call_only("admin", "POST", CA "/rotate", NULL, 200);
+	assert_int_equal(renew(&forged), ERR_PERMISSION);
+	renew_when_asked(&r, &a);
+	come_again(&r, &a);
+	wait_ca("step", "2");
+	renew_when_asked(&r, &a);
+	come_again(&r, &a);
+	wait_ca("status", "steady");
+	do /* those by certificates of the CA of now stay; the forged one and the relay's first are closed */
+		fleet_stats(room.fleet, &stats);
+	while (stats.connections != 4);
+	do /* why it is refused may be lost with the connection */
+		rv = test_relay_dial_own(&forged, room.port, &forged.poll, true);
+	while (rv != NNG_TLS_UNTRUSTED && rv != 0);
+	assert_int_equal(rv, NNG_TLS_UNTRUSTED);
+	free(cert);
+	buf_free(&seed);
+	key_free(ca_key);
+	test_relay_fini(&forged);
+	test_relay_fini(&r);
+}
+
 /* ---- the rows ----------------------------------------------------------------------------------------------------- */
 
 static int work_undone(struct db *tx, void *arg, struct err *e)
@@ -262,6 +340,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_after_the_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_was_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_restart_between, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_has_the_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(half_of_it_is_none_of_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(controlds_hold_it_up, setup, teardown),
 	};
