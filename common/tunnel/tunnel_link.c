@@ -87,7 +87,7 @@ static ssize_t socket_recv(void *arg, void *p, size_t n)
 		return r;
 	}
 	l->readable = false;
-	if (r < 0 && errno == EAGAIN)
+	if (r < 0 && errno == EAGAIN && !l->unheard)
 		return TLS_AGAIN;
 	l->broke = r == 0 ? ENODATA : errno;
 	return r == 0 ? TLS_CLOSED : TLS_FAILED;
@@ -208,11 +208,35 @@ static int send_some(struct tunnel_link *l)
 	return l->mux.out.failed ? -1 : 0;
 }
 
+/* A peer that is gone may have said why before: that is read, and the end is found behind it. */
+static void on_send_failed(struct tunnel_link *l)
+{
+	const bool gone = errno == EPIPE || errno == ECONNRESET;
+
+	if (l->mux.out.failed || l->out.kept.failed) {
+		tunnel_link_close(l, "the peer does not read");
+	} else if (l->last_words) {
+		tunnel_link_close(l, l->why);
+	} else if (!gone) {
+		tunnel_link_close(l, "the connection broke");
+	} else if (l->state != TUNNEL_CLOSED) {
+		l->unheard = l->readable = l->fin = true;
+		worker_again(l->worker, &l->more);
+	}
+}
+
 static void flush(struct tunnel_link *l)
 {
-	if (send_some(l) != 0)
-		tunnel_link_close(
-			l, l->mux.out.failed || l->out.kept.failed ? "the peer does not read" : "the connection broke");
+	if (l->unheard) {
+		if (l->last_words)
+			tunnel_link_close(l, l->why);
+		return;
+	}
+	errno = 0;
+	if (send_some(l) != 0) {
+		on_send_failed(l);
+		return;
+	}
 	if (l->state == TUNNEL_CLOSED || has_output(l))
 		return;
 	mux_rest(&l->mux);
@@ -346,7 +370,7 @@ static void on_socket(struct io *io, uint32_t events)
 		l->readable = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		l->fin = true;
-	if (events & EPOLLOUT) {
+	if (events & EPOLLOUT && !(events & (EPOLLHUP | EPOLLERR))) {
 		if (outlet_waiting(&l->out) > 0 || has_output(l))
 			flush(l);
 		else if (l->state <= TUNNEL_SECURING && !l->readable)

@@ -64,6 +64,7 @@ struct tunnel_link {
 	struct outlet out; /* what is sealed */
 	bool readable;
 	bool fin;        /* the peer's end, or an error, was told: a read will find it */
+	bool unheard;    /* nobody takes what is sent any more; what came before that is still read */
 	bool last_words; /* close once everything has been sent */
 	bool other_ca;   /* closed because the peer's CA is not the pinned one */
 	struct task flush, more, grave;

@@ -427,6 +427,32 @@ static void test_last_words(void **state)
 	stop(&w);
 }
 
+static bool relay_closed(struct world *w)
+{
+	return w->relay.closed;
+}
+
+/* Also of one that finds by sending that nobody is there any more. */
+static void test_last_words_before_a_break(void **state)
+{
+	struct frame_end end = { .code = ERR_AUTHENTICATION_FAILED, .reason = "no" };
+	static struct world w;
+
+	(void)state;
+	start(&w, pki.client);
+	run_until(&w, both_up);
+	io_del(&w.worker, &w.agent.link.io); /* it does not read yet */
+	frame_end_put(&w.relay.link.mux.out, FRAME_GOAWAY, 0, &end);
+	tunnel_link_close_after(&w.relay.link, "said it");
+	run_until(&w, relay_closed);
+	(void)send(w.agent.link.io.fd, "x", 1, MSG_NOSIGNAL); /* the answer is a RST */
+	frame_ping_put(&w.agent.link.mux.out, FRAME_PING, 1);
+	tunnel_link_flush(&w.agent.link);
+	run_until(&w, agent_closed);
+	assert_string_equal(w.agent.why, "a frame out of turn");
+	stop(&w);
+}
+
 /* What was sent and the end are there at once: epoll tells of both in one event, and never again. */
 static void test_end_behind_bytes(void **state)
 {
@@ -440,11 +466,6 @@ static void test_end_behind_bytes(void **state)
 	run_until(&w, agent_closed);
 	assert_string_equal(w.agent.why, "the peer closed");
 	stop(&w);
-}
-
-static bool relay_closed(struct world *w)
-{
-	return w->relay.closed;
 }
 
 /* Whoever is to go and does not take the last words does not stay for that. */
@@ -492,6 +513,7 @@ int main(void)
 		cmocka_unit_test(test_refused_stream),
 		cmocka_unit_test(test_half_close),
 		cmocka_unit_test(test_last_words),
+		cmocka_unit_test(test_last_words_before_a_break),
 		cmocka_unit_test(test_end_behind_bytes),
 		cmocka_unit_test(test_last_words_not_taken),
 	};
