@@ -81,10 +81,12 @@ static void take_head(struct h2_call *c, bool ended)
 
 	http_reader_init_response(&reader, &d->conf->limits);
 	http_reader_ask(&reader, &c->asked);
+	reader.interims = c->interims;
 	if (text == NULL || http_reader_next(&reader, h, text->bytes, text->n, &piece) != HTTP_HEAD_IN ||
 		(h->switches && !c->connect)) {
 		c->bad = true;
 	} else {
+		c->interims = reader.interims;
 		c->head_in = h->status >= 200;
 		c->touched = true;
 		exchange_on_head(c->base.x, h);

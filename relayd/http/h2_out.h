@@ -55,17 +55,18 @@ struct h2_call {
 	size_t size;          /* of these */
 	size_t unread;        /* of the answer: given to the client, and not yet to the window */
 	unsigned status;
-	bool connect;     /* bytes both ways, if the backend agrees */
-	bool sent;        /* the head has gone */
-	bool room;        /* its exchange is to be told that there is some */
-	bool touched;     /* its client was given something */
-	bool ended;       /* the request's content is whole */
-	bool all_sent;    /* and has gone */
-	bool deferred;    /* nghttp2 waits for it */
-	bool head_in;     /* the final head came */
-	bool answered;    /* the answer is whole */
-	bool in_trailers; /* the fields are of the trailer section */
-	bool bad;         /* the answer breaks the rules */
+	uint16_t interims; /* heads that came before the final one */
+	bool connect;      /* bytes both ways, if the backend agrees */
+	bool sent;         /* the head has gone */
+	bool room;         /* its exchange is to be told that there is some */
+	bool touched;      /* its client was given something */
+	bool ended;        /* the request's content is whole */
+	bool all_sent;     /* and has gone */
+	bool deferred;     /* nghttp2 waits for it */
+	bool head_in;      /* the final head came */
+	bool answered;     /* the answer is whole */
+	bool in_trailers;  /* the fields are of the trailer section */
+	bool bad;          /* the answer breaks the rules */
 	struct http_asked asked;
 	struct task grave;
 };

@@ -157,12 +157,18 @@ def test_one_bad_answer_is_one_answer(site, server):
         elif request.path == "/reset":
             request.conn.h2.reset_stream(request.number)
             request.conn.flush()
+        elif request.path.startswith("/hints/"):
+            for _ in range(int(request.path[7:])):
+                request.conn.h2.send_headers(request.number, [(":status", "100")])
+            request.answer()
         else:
             held.append(request)
     server.answers = answers
     askers = Askers(3, lambda i: ask(site, host))
     eventually(lambda: len(held) == 3, "they wait")
     assert ask(site, host, "POST", "/reset")[0] == 502
+    assert ask(site, host, "POST", "/hints/16")[0] == 200
+    assert ask(site, host, "POST", "/hints/17")[0] == 502
     with pytest.raises((http.client.HTTPException, OSError)):
         ask(site, host, path="/bad")
     for request in held:
