@@ -6,6 +6,7 @@
 #include "common/http/http_head.h"
 
 #include "common/http/http_scan.h"
+#include "common/http/http_scan_value.h"
 
 #include <string.h>
 

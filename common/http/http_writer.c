@@ -1,6 +1,7 @@
 #include "common/http/http_writer.h"
 
 #include "common/http/http_scan.h"
+#include "common/http/http_scan_value.h"
 
 #include <string.h>
 

@@ -1,6 +1,7 @@
 #include "relayd/filter/text.h"
 
 #include "common/http/http_scan.h"
+#include "common/http/http_scan_value.h"
 
 #include <string.h>
 #include <strings.h>

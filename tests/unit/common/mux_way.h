@@ -1,4 +1,6 @@
-/* Two ends of a link without a socket between them: streams that are opened here and read there. */
+/*
+ * mux_way - two ends of a link without a socket between them: streams that are opened here and read there.
+ */
 #ifndef PORTWAY_TESTS_MUX_WAY_H
 #define PORTWAY_TESTS_MUX_WAY_H
 
