@@ -1,6 +1,6 @@
 /*
- * issue - one certificate on its way from the CA: what issue_job.c (the conversation) and issue_answers.c (relays answer first) share.
- * Private to the two.
+ * issue - one certificate on its way from the CA: what issue_job.c (the conversation), issue_order.c (the order) and issue_answers.c
+ * (relays answer first) share. Private to the three.
  */
 #ifndef PORTWAY_CONTROLD_CERTS_ISSUE_H
 #define PORTWAY_CONTROLD_CERTS_ISSUE_H
@@ -23,6 +23,13 @@ struct issue {
 	bool over; /* nothing comes of the order any more */
 	bool late; /* relays did not confirm in time */
 };
+
+/* What the CA answers; body is the caller's to free in any case. An empty payload asks for what is there. */
+int issue_post(struct issue *i, const char *url, const char *payload, struct buf *body, struct err *e) MUST_CHECK;
+/* The order under way, if something can come of it yet, else a new one. None of its proofs is older than it. */
+int issue_find_order(struct issue *i, struct acme_order *o, struct err *e) MUST_CHECK;
+int issue_read_order(struct issue *i, struct acme_order *o, struct err *e) MUST_CHECK;
+int issue_read_authorization(struct issue *i, const char *url, struct acme_authorization *a, struct err *e) MUST_CHECK;
 
 /* The challenge of the kind that this certificate is to be shown by. */
 const struct acme_challenge *issue_challenge(const struct issue *i, const struct acme_authorization *a);

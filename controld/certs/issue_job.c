@@ -7,11 +7,9 @@
  */
 #include "common/base/clock.h"
 #include "common/base/err.h"
-#include "common/base/jsonw.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
-#include "common/crypto/site_cert.h"
 #include "controld/certs/answer.h"
 #include "controld/certs/issue.h"
 #include "controld/store/changes.h"
@@ -23,19 +21,12 @@
 #define POLL_MS      500
 #define POLL_MAX_MS  10000
 #define RETRY_MAX_MS (UINT64_C(6) * 3600 * 1000)
-#define STUCK        3                 /* failures, and an order that cannot be read is given up */
 #define VAIN_MS      INT64_C(86400000) /* before what the CA does not want is tried again */
 #define REQUEST_MAX  (64 * 1024)
 
 static bool on_stop_asked(void *arg)
 {
 	return job_run_stop(arg);
-}
-
-static int post(struct issue *i, const char *url, const char *payload, struct buf *body, struct err *e)
-{
-	buf_init(body, ACME_REPLY_MAX);
-	return acme_client_post(&i->client, url, payload, body, e);
 }
 
 /* Pauses for as long as the CA wants, else a little longer each time. */
@@ -72,124 +63,6 @@ static int enter(struct issue *i, struct err *e)
 	return acme_account_named(&i->account, i->certs->store, ca->directory, e);
 }
 
-/* ---- the order --------------------------------------------------------------------------------------------------- */
-
-static int read_order(struct issue *i, struct acme_order *o, struct err *e)
-{
-	struct buf body;
-	int rc = post(i, i->c.order.url, "", &body, e);
-
-	if (rc == 0)
-		rc = acme_reply_order(o, (const char *)body.data, body.len, e);
-	buf_free(&body);
-	return rc;
-}
-
-static int on_identifier(const char *name, void *arg)
-{
-	jsonw_object(arg, NULL);
-	jsonw_str(arg, "type", "dns");
-	jsonw_str(arg, "value", name);
-	jsonw_end_object(arg);
-	return 0;
-}
-
-struct names {
-	char (*of)[HOST_NAME_SIZE];
-	const char *list[ACME_ORDER_NAMES];
-	size_t n;
-};
-
-static int on_wanted(const char *name, void *arg)
-{
-	struct names *n = arg;
-
-	if (n->n == ACME_ORDER_NAMES)
-		return 1;
-	(void)str_copy(n->of[n->n], HOST_NAME_SIZE, name);
-	n->list[n->n] = n->of[n->n];
-	n->n++;
-	return 0;
-}
-
-struct placing {
-	struct issue *i;
-	const char *url, *key;
-	const struct buf *request;
-};
-
-static int work_place(struct db *tx, void *arg, struct err *e)
-{
-	const struct placing *p = arg;
-
-	if (job_run_save_in(tx, p->i->run, "", e) != 0)
-		return -1;
-	return order_placed(tx, p->i->c.id, p->url, p->key, p->request, e);
-}
-
-static int place(struct issue *i, struct acme_order *o, const char *key, const struct buf *request, struct err *e)
-{
-	struct placing p = { i, i->client.location, key, request };
-	struct buf payload, body;
-	int rc;
-
-	buf_init(&payload, REQUEST_MAX);
-	jsonw_object(&payload, NULL);
-	jsonw_array(&payload, "identifiers");
-	(void)certificate_each_name(&i->c, on_identifier, &payload);
-	jsonw_end_array(&payload);
-	jsonw_end_object(&payload);
-	rc = post(i, i->client.directory.new_order, buf_cstr(&payload), &body, e);
-	if (rc == 0)
-		rc = acme_reply_order(o, (const char *)body.data, body.len, e);
-	if (rc == 0 && i->client.location[0] == '\0')
-		rc = err_set(e, ERR_PROTOCOL, NULL, "the CA does not say where the order is");
-	if (rc == 0)
-		rc = store_write(i->certs->store, STORE_LOGGED, work_place, &p, e);
-	if (rc == 0)
-		(void)str_copy(i->c.order.url, sizeof i->c.order.url, i->client.location);
-	buf_free(&payload);
-	buf_free(&body);
-	return rc;
-}
-
-/* Key and request first: what the CA has taken on must never wait for them. */
-static int new_order(struct issue *i, struct acme_order *o, struct err *e)
-{
-	struct names names = { .of = calloc(ACME_ORDER_NAMES, sizeof *names.of) };
-	struct buf request;
-	char *key = NULL;
-	int rc;
-
-	if (names.of == NULL)
-		return err_set(e, ERR_NOMEM, NULL, "certificate: out of memory");
-	buf_init(&request, REQUEST_MAX);
-	(void)certificate_each_name(&i->c, on_wanted, &names);
-	rc = site_cert_request(names.list, names.n, &key, &request, e);
-	if (rc == 0)
-		rc = place(i, o, key, &request, e);
-	if (key != NULL)
-		seal_wipe(key, strlen(key));
-	free(key);
-	buf_free(&request);
-	free(names.of);
-	return rc;
-}
-
-/* The one under way, if something can come of it yet. */
-static int find_order(struct issue *i, struct acme_order *o, struct err *e)
-{
-	if (i->c.order.url[0] != '\0') {
-		if (read_order(i, o, e) == 0 && o->status != ACME_INVALID)
-			return 0;
-		if (o->status != ACME_INVALID && e->code != ERR_NOT_FOUND && e->code != ERR_FORBIDDEN &&
-			i->c.order.failures < STUCK) /* it may be of another CA, which is not there any more */
-			return -1;
-		job_run_log(i->run, JOB_INFO, "the order under way came to nothing; there is a new one");
-	}
-	return new_order(i, o, e);
-}
-
 /* ---- the proof --------------------------------------------------------------------------------------------------- */
 
 static int problem(struct issue *i, const char *host, const struct acme_problem *p, struct err *e)
@@ -197,17 +70,6 @@ static int problem(struct issue *i, const char *host, const struct acme_problem 
 	i->over = true;
 	return err_set(e, ERR_FORBIDDEN, NULL, "%s: the CA has not accepted the proof (%s): %.120s", host,
 		p->type[0] != '\0' ? p->type : "without a reason", p->detail);
-}
-
-static int read_authorization(struct issue *i, const char *url, struct acme_authorization *a, struct err *e)
-{
-	struct buf body;
-	int rc = post(i, url, "", &body, e);
-
-	if (rc == 0)
-		rc = acme_reply_authorization(a, (const char *)body.data, body.len, e);
-	buf_free(&body);
-	return rc;
 }
 
 static int on_compare(const char *name, void *arg)
@@ -241,7 +103,7 @@ static int tell_ca(struct issue *i, const struct acme_authorization *a, struct e
 	if (a->status != ACME_PENDING || ch->status != ACME_PENDING) /* a run before has told it */
 		return 0;
 	i->told = true;
-	rc = post(i, ch->url, "{}", &body, e);
+	rc = issue_post(i, ch->url, "{}", &body, e);
 	buf_free(&body);
 	return rc;
 }
@@ -251,7 +113,7 @@ static int await_proof(struct issue *i, const char *url, struct acme_authorizati
 	uint64_t pause_ms = POLL_MS;
 
 	while (a->status == ACME_PENDING) {
-		if (pause_for_ca(i, end_ms, &pause_ms, e) != 0 || read_authorization(i, url, a, e) != 0)
+		if (pause_for_ca(i, end_ms, &pause_ms, e) != 0 || issue_read_authorization(i, url, a, e) != 0)
 			return -1;
 	}
 	return check_authorization(i, a, e);
@@ -262,7 +124,7 @@ static int prove_all(struct issue *i, const struct acme_order *o, struct acme_au
 	uint64_t end_ms;
 
 	for (size_t k = 0; k < o->n; k++)
-		if (read_authorization(i, o->authorizations[k], &all[k], e) != 0 ||
+		if (issue_read_authorization(i, o->authorizations[k], &all[k], e) != 0 ||
 			check_authorization(i, &all[k], e) != 0)
 			return -1;
 	if (issue_answers(i, all, o->n, e) != 0)
@@ -306,7 +168,7 @@ static int finalize(struct issue *i, struct acme_order *o, const struct buf *req
 	str_b64url(text, request->data, request->len);
 	buf_init(&payload, 2 * (size_t)REQUEST_MAX);
 	buf_printf(&payload, "{\"csr\":\"%s\"}", text);
-	rc = post(i, o->finalize, buf_cstr(&payload), &body, e);
+	rc = issue_post(i, o->finalize, buf_cstr(&payload), &body, e);
 	if (rc == 0)
 		rc = acme_reply_order(o, (const char *)body.data, body.len, e);
 	buf_free(&payload);
@@ -331,7 +193,7 @@ static int await_certificate(struct issue *i, struct acme_order *o, const struct
 				return -1;
 			continue;
 		}
-		if (pause_for_ca(i, end_ms, &pause_ms, e) != 0 || read_order(i, o, e) != 0)
+		if (pause_for_ca(i, end_ms, &pause_ms, e) != 0 || issue_read_order(i, o, e) != 0)
 			return -1;
 	}
 	return 0;
@@ -382,7 +244,7 @@ static int install(struct issue *i, const struct acme_order *o, const char *key,
 {
 	struct installing in = { .i = i, .key = key, .now_ms = clock_wall_ms() };
 	struct buf body;
-	int rc = post(i, o->certificate, "", &body, e);
+	int rc = issue_post(i, o->certificate, "", &body, e);
 
 	in.chain = buf_cstr(&body);
 	if (rc == 0)
@@ -466,11 +328,11 @@ static int issue(struct issue *i, struct err *e)
 		return -1;
 	if ((o = calloc(1, sizeof *o)) == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "certificate: out of memory");
-	rc = find_order(i, o, e);
+	rc = issue_find_order(i, o, e);
 	if (rc == 0)
 		rc = prove(i, o, e);
 	if (rc == 0 && o->status == ACME_PENDING)
-		rc = read_order(i, o, e);
+		rc = issue_read_order(i, o, e);
 	if (rc == 0)
 		rc = fetch(i, o, e);
 	free(o);

@@ -11,9 +11,9 @@ from portway import Fleet, TcpServer, eventually, free_port
 class World:
     """One relay, a controld, and a pebble behind a front."""
 
-    def __init__(self, folder, eab=None, **pebble):
+    def __init__(self, folder, eab=None, reuse="0", **pebble):
         self.http, self.tls = free_port(), free_port()
-        self.pebble = Pebble(folder, self.http, self.tls, {"PEBBLE_WFE_NONCEREJECT": "30", "PEBBLE_AUTHZREUSE": "0"}, **pebble)
+        self.pebble = Pebble(folder, self.http, self.tls, {"PEBBLE_WFE_NONCEREJECT": "30", "PEBBLE_AUTHZREUSE": reuse}, **pebble)
         self.eab = eab or {}
 
     def __enter__(self):
@@ -118,7 +118,7 @@ def test_an_order_that_cannot_be_read_any_more_is_given_up(world):
     held, gone = [], []
 
     def hold(path):
-        if path.startswith("/authZ/") and not held:  # the first attempt ends here, with an order under way
+        if path.startswith("/chalZ/") and not held:  # the first attempt ends here, with an order under way
             held.append(path)
             return 503, b"", {}
         if path.startswith("/my-order/") and held and not gone:
@@ -131,7 +131,7 @@ def test_an_order_that_cannot_be_read_any_more_is_given_up(world):
     assert world.pebble.orders() - before == 2
 
 
-@pytest.mark.parametrize("path,orders", [("/order-plz", 2), ("/authZ/", 1), ("/chalZ/", 1), ("/finalize-order/", 1), ("/certZ/", 1)])
+@pytest.mark.parametrize("path,orders", [("/order-plz", 2), ("/authZ/", 2), ("/chalZ/", 1), ("/finalize-order/", 1), ("/certZ/", 1)])
 def test_a_death_at_its_answer(world, path, orders):
     """controld is killed when the CA has done its part, and before it hears of it. Only an order that nobody heard of is made again."""
     before, killed = world.pebble.orders(), []
@@ -147,6 +147,17 @@ def test_a_death_at_its_answer(world, path, orders):
     world.fleet.controld.start()
     wait_valid(world.api, ident, seconds=60)
     assert world.pebble.orders() - before == orders
+
+
+def test_a_proof_of_another_order_is_given_back(tmp_path):
+    """The account is that of all tenants: a CA that remembers who showed a name would give it to the next one without a look."""
+    with World(tmp_path, reuse="100") as world:
+        ident = world.order("shown.example")
+        first = wait_valid(world.api, ident)
+        proofs = world.pebble.proofs()
+        world.api.post(f"/api/v1/certificates/{ident}/renew", expect=202)
+        eventually(lambda: world.get(ident)["serial"] != first["serial"], "another one", 60)
+        assert world.pebble.proofs() > proofs
 
 
 def test_an_account_elsewhere_is_bound(tmp_path):
