@@ -3,10 +3,13 @@
 #include "common/base/err.h"
 #include "common/crypto/cert.h"
 
+#define CA_STEPS 2 /* a rotation and a retirement: what is older is of a CA that nobody trusts */
+
 static const char sql_insert[] =
 	"INSERT INTO node_certs(serial, tenant_id, node_id, not_after_ms, revoked_ms, ca_step, "
 	"used_ms) VALUES (?1, '', ?2, ?3, 0, ?4, ?5)";
-static const char sql_count[] = "SELECT count(*) FROM node_certs WHERE node_id = ?1 AND revoked_ms = 0";
+static const char sql_count[] =
+	"SELECT count(*) FROM node_certs WHERE node_id = ?1 AND revoked_ms = 0 AND ca_step >= ?2";
 static const char sql_prune[] = "DELETE FROM node_certs WHERE node_id = ?1 AND not_after_ms < ?2";
 static const char sql_revoke[] = "UPDATE node_certs SET revoked_ms = ?2 WHERE node_id = ?1 AND revoked_ms = 0";
 static const char sql_forget[] = "DELETE FROM node_certs WHERE node_id = ?1";
@@ -22,14 +25,17 @@ static const char *const statements[] = { sql_insert, sql_count, sql_prune, sql_
 	sql_step, sql_use, sql_good };
 const struct sql_table node_cert_sql = { "node_cert", statements, ARRAY_LEN(statements) };
 
-/* Rows cannot go before their certificate ends, or revoking the node would miss it. */
-static int check_room(struct db *tx, const char *node_id, struct err *e)
+/*
+ * Rows cannot go before their certificate ends, or revoking the node would miss it. Those of CAs that are gone open no door any more, and
+ * take no place: a CA gives them during its own rotation, after it, and during the next one.
+ */
+static int check_room(struct db *tx, const struct node_cert *c, struct err *e)
 {
 	struct query *q;
 	int64_t good = 0;
 	int rc;
 
-	if (db_query(tx, &q, sql_count, e, bind_s(node_id)) != 0)
+	if (db_query(tx, &q, sql_count, e, bind_s(c->node_id), bind_i(c->ca_step - CA_STEPS)) != 0)
 		return -1;
 	rc = query_next(q, e);
 	if (rc == 1)
@@ -39,13 +45,13 @@ static int check_room(struct db *tx, const char *node_id, struct err *e)
 		return err_set(e, ERR_RATE_LIMITED, NULL,
 			"node %s has %d certificates that have not ended, which is the most; a new join token starts "
 			"over",
-			node_id, NODE_CERTS_MAX);
+			c->node_id, NODE_CERTS_MAX);
 	return rc == 1 ? 0 : -1;
 }
 
 int node_cert_add(struct db *tx, const struct node_cert *c, int64_t now_ms, struct err *e)
 {
-	if (db_exec(tx, sql_prune, e, bind_s(c->node_id), bind_i(now_ms)) < 0 || check_room(tx, c->node_id, e) != 0 ||
+	if (db_exec(tx, sql_prune, e, bind_s(c->node_id), bind_i(now_ms)) < 0 || check_room(tx, c, e) != 0 ||
 		db_exec(tx, sql_insert, e, bind_s(c->cert->serial), bind_s(c->node_id), bind_i(c->cert->not_after_ms),
 			bind_i(c->ca_step), bind_i(c->used_ms)) < 0)
 		return -1;

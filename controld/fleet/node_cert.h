@@ -15,7 +15,7 @@ struct cert_info;
 struct db;
 struct err;
 
-/* Good ones of one node at once: a relay renews its own long before it ends, a few times at most. */
+/* Good ones of one node at once, by CAs that are trusted: a relay renews its own long before it ends, a few times at most. */
 #define NODE_CERTS_MAX 16
 
 /* One that was issued: at which step of the CAs (ca.h), and since when the node comes with it; 0: it has not yet. */
