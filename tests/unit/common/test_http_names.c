@@ -1,6 +1,7 @@
 /* http_names and http_scan: every name is found and nothing else; long steps and single bytes see the same. */
 #include "common/http/http_names.h"
 #include "common/http/http_scan.h"
+#include "common/http/http_scan_value.h"
 
 #include <ctype.h>
 #include <setjmp.h>
