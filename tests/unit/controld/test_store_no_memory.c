@@ -103,8 +103,8 @@ static void test_backup(void **state)
 	(void)state;
 	warm_up(&t);
 	(void)str_fmt(copy, sizeof copy, "%s/copy", t.folder);
-	ALLOC_FAIL_EACH(n)
-	{
+	/* A copy allocates for each page and table of the schema: after the first ones, every 17th says as much, in seconds. */
+	for (size_t n = 0;; n += n < 300 ? 1 : 17) {
 		struct err e = { 0 };
 		int rc;
 
