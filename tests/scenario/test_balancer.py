@@ -1,5 +1,15 @@
 """Pools, backends and routes: what is written over the API is at the relays, and they say so."""
-from portway import eventually
+import pytest
+from portway import Fleet, eventually, free_port
+
+
+@pytest.fixture
+def fleet():
+    f = Fleet()
+    try:
+        yield f.start(1, {"RELAYD_HTTP_LISTEN": f"127.0.0.1:{free_port()}"})
+    finally:
+        f.stop()
 
 
 def test_a_route_is_at_the_relays_before_it_is_answered(fleet):
