@@ -2,6 +2,7 @@
 #include "controld/identity/scope.h"
 
 #include "common/base/err.h"
+#include "common/base/str.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -55,7 +56,7 @@ static void rows_are_open_or_not(void **state)
 		struct identity id = { .api_key = true };
 		const struct identity user = { .api_key = false };
 
-		(void)strcpy(id.scopes, cases[i].scopes);
+		(void)str_copy(id.scopes, sizeof id.scopes, cases[i].scopes);
 		if (identity_in_scope(&id, &row) != cases[i].allows) {
 			print_error("'%s': %s %s\n", cases[i].scopes, cases[i].method, cases[i].tag);
 			failed++;
@@ -95,7 +96,7 @@ static void what_is_no_scope(void **state)
 		assert_string_equal(e.field, "scopes");
 	}
 	memset(longest, 'a', sizeof longest);
-	(void)strcpy(longest + SCOPE_SIZE, ":read");
+	(void)str_copy(longest + SCOPE_SIZE, sizeof longest - SCOPE_SIZE, ":read");
 	assert_int_equal(scope_check(longest, resource, &e), -1);
 }
 
