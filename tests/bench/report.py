@@ -14,8 +14,9 @@ NOISE = 0.10  # of the machine used by others in the median run: worth a word
 class Metric:
     """Runs of several subjects, by round: the runs of one round are neighbours in time."""
 
-    def __init__(self, name, about, goal=None):
-        self.name, self.about, self.goal = name, about, goal
+    def __init__(self, name, about, goal=None, ours=OURS):
+        """ours: the subject that the others are set beside."""
+        self.name, self.about, self.goal, self.ours = name, about, goal, ours
         self.runs = {}
         self.notes = {}
 
@@ -33,16 +34,16 @@ class Metric:
         values = [row[key] for row in self.runs.get(subject, []) if key in row]
         return statistics.median(values) if values else None
 
-    def ratio(self, key, peer, ours=OURS):
+    def ratio(self, key, peer):
         """Ours to the peer's, round by round: what the machine did meanwhile cancels out. Median, least, most."""
-        pairs = [a[key] / b[key] for a, b in zip(self.runs.get(ours, []), self.runs.get(peer, [])) if a.get(key) and b.get(key)]
+        pairs = [a[key] / b[key] for a, b in zip(self.runs.get(self.ours, []), self.runs.get(peer, [])) if a.get(key) and b.get(key)]
         return (statistics.median(pairs), min(pairs), max(pairs)) if pairs else None
 
     def peers(self):
-        return [s for s in self.runs if s != OURS]
+        return [s for s in self.runs if s != self.ours]
 
     def main_key(self):
-        return next((k for k in COSTS if self.median(OURS, k)), None)
+        return next((k for k in COSTS if self.median(self.ours, k)), None)
 
     def others(self):
         values = [row["others"] for rows in self.runs.values() for row in rows if "others" in row]
@@ -63,9 +64,9 @@ class Metric:
         for subject in self.runs:
             values = (self.median(subject, k) for k in keys)
             print(f"   {subject:15s}" + "".join(f"{'-' if v is None else format(v, '.4g'):>14s}" for v in values))
-        for peer in self.peers() if OURS in self.runs else ():
+        for peer in self.peers() if self.ours in self.runs else ():
             ratios = [(k, self.ratio(k, peer)) for k in keys if k != "lost"]
-            print(f"   {OURS} / {peer}: " + ", ".join(f"{k} {r[0]:.2f} [{r[1]:.2f}..{r[2]:.2f}]" for k, r in ratios if r))
+            print(f"   {self.ours} / {peer}: " + ", ".join(f"{k} {r[0]:.2f} [{r[1]:.2f}..{r[2]:.2f}]" for k, r in ratios if r))
         for key, value in self.notes.items():
             print(f"   {key}: {value}")
         if self.goal:

@@ -94,7 +94,7 @@ def loads(names, rounds):
         for name in names:
             about, protocol, args, goal = LOADS[name]
             wanted = UDP if protocol == "udp" else SUBJECTS
-            metric = report.Metric(name, about, goal)
+            metric = report.Metric(name, about, goal, "agent")
             for subject in wanted:
                 if subject not in subjects:
                     subjects[subject] = add(rig, subject)
@@ -109,7 +109,7 @@ def loads(names, rounds):
 
 
 def idle():
-    metric = report.Metric("tunnel_idle", "memory (PSS) of 1,000 connections, each, both ends, before and after 1 KB", "<= 3 KiB a connection")
+    metric = report.Metric("tunnel_idle", "memory (PSS) of 1,000 connections, each, both ends, before and after 1 KB", "<= 3 KiB a connection", "agent")
     with rig_.Rig() as rig:
         for name in ("haproxy", "agent"):
             metric.add(name, l4.idle_run(rig, add(rig, name), 1000))
