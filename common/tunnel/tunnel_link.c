@@ -38,6 +38,7 @@ int tunnel_desk_init(struct tunnel_desk *d)
 	*d = (struct tunnel_desk){
 		.in = { .raw = malloc(IN_MAX), .raw_n = IN_MAX, .plain = malloc(PLAIN_MAX), .plain_n = PLAIN_MAX }
 	};
+	partings_init(&d->partings);
 	buf_init(&d->sealed, SEALED_MAX);
 	buf_init(&d->wire, 2 * SEALED_MAX);
 	return d->in.raw != NULL && d->in.plain != NULL ? 0 : -1;
@@ -45,6 +46,7 @@ int tunnel_desk_init(struct tunnel_desk *d)
 
 void tunnel_desk_fini(struct tunnel_desk *d)
 {
+	partings_fini(&d->partings);
 	free(d->in.raw);
 	free(d->in.plain);
 	d->in.raw = d->in.plain = NULL;
@@ -118,20 +120,33 @@ static void on_buried(struct task *t)
 	l->ops->on_closed(l, l->why); /* may free l */
 }
 
-void tunnel_link_close(struct tunnel_link *l, const char *why)
+/* Its socket is closed, or another's. */
+static void end(struct tunnel_link *l, const char *why)
 {
-	if (l->state == TUNNEL_CLOSED)
-		return;
 	link_move(l, TUNNEL_CLOSED);
 	if (why != l->why)
 		str_copy(l->why, sizeof l->why, why);
-	io_close(&l->io);
-	fd_budget_give(l->worker->fds, 1);
 	wheel_disarm(&l->timer);
 	list_remove(&l->flush.link);
 	list_remove(&l->more.link);
 	mux_break(&l->mux);
 	worker_bury(l->worker, &l->grave);
+}
+
+void tunnel_link_close(struct tunnel_link *l, const char *why)
+{
+	if (l->state == TUNNEL_CLOSED)
+		return;
+	io_close(&l->io);
+	fd_budget_give(l->worker->fds, 1);
+	end(l, why);
+}
+
+/* The kernel has its last words; the peer has not yet. */
+static void part(struct tunnel_link *l)
+{
+	partings_take(&l->desk->partings, l->worker, &l->io);
+	end(l, l->why);
 }
 
 void tunnel_link_close_after(struct tunnel_link *l, const char *why)
@@ -241,7 +256,7 @@ static void flush(struct tunnel_link *l)
 		return;
 	mux_rest(&l->mux);
 	if (l->last_words && outlet_waiting(&l->out) == 0)
-		tunnel_link_close(l, l->why);
+		part(l);
 }
 
 static void on_flush(struct task *t)

@@ -19,6 +19,7 @@
 #include "common/tunnel/frame_hello.h"
 #include "common/tunnel/mux.h"
 #include "common/tunnel/outlet.h"
+#include "common/tunnel/parting.h"
 #include "common/uv/worker.h"
 
 struct carrier;
@@ -33,9 +34,10 @@ struct tunnel_desk {
 	struct buf sealed;
 	struct buf wire; /* the same in what carries it */
 	struct mux_pool pool;
+	struct partings partings; /* sockets of links that are no more */
 };
 int tunnel_desk_init(struct tunnel_desk *d) MUST_CHECK;
-void tunnel_desk_fini(struct tunnel_desk *d);
+void tunnel_desk_fini(struct tunnel_desk *d); /* before the worker's end */
 
 struct tunnel_link_ops {
 	void (*on_secured)(struct tunnel_link *l);
@@ -95,7 +97,10 @@ void tunnel_link_flush(struct tunnel_link *l);
 void tunnel_link_leave(struct tunnel_link *l);
 void tunnel_link_enter(struct tunnel_link *l, struct worker *w, struct tunnel_desk *desk);
 void tunnel_link_close(struct tunnel_link *l, const char *why);
-/* The same, after what stands in mux.out has been sent, or a few seconds later: a peer that reads slowly stays no longer. */
+/*
+ * The same, after what stands in mux.out has been sent, or a few seconds later: a peer that reads slowly stays no longer. The
+ * socket remains until the peer has got it (parting.h).
+ */
 void tunnel_link_close_after(struct tunnel_link *l, const char *why);
 
 #endif

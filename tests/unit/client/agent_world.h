@@ -165,9 +165,9 @@ static inline int world_tear_down(void **state)
 	test_relay_crash(&w->relay[0]);
 	test_relay_crash(&w->relay[1]);
 	worker_bury_all(&w->worker);
+	tunnel_desk_fini(&w->desk);
 	assert_int_equal(fd_budget_used(&w->fds), 0);
 	worker_fini(&w->worker);
-	tunnel_desk_fini(&w->desk);
 	tls_ctx_unref(w->tls);
 	key_free(w->ca_key);
 	key_free(w->relay_key);

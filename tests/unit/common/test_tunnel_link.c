@@ -7,7 +7,9 @@
 #include "common/uv/fd_budget.h"
 #include "tests/unit/common/pki.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/socket.h>
@@ -230,10 +232,8 @@ static void make_tls(struct world *w, const char *cert)
 	free(chain);
 }
 
-static void start(struct world *w, const char *cert)
+static void start_on(struct world *w, const char *cert, const int pair[2])
 {
-	int pair[2];
-
 	memset(w, 0, sizeof *w);
 	w->relay.world = w->agent.world = w;
 	w->relay.server = true;
@@ -242,11 +242,39 @@ static void start(struct world *w, const char *cert)
 	w->worker.turn = 64 * 1024;
 	assert_int_equal(tunnel_desk_init(&w->desk), 0);
 	timer_init(&w->watchdog, on_watchdog);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
 	assert_int_equal(
 		tunnel_link_start(&w->relay.link, &w->worker, &w->desk, w->relay_tls, true, pair[0], &ops, NULL), 0);
 	assert_int_equal(
 		tunnel_link_start(&w->agent.link, &w->worker, &w->desk, w->agent_tls, false, pair[1], &ops, NULL), 0);
+}
+
+static void start(struct world *w, const char *cert)
+{
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	start_on(w, cert, pair);
+}
+
+/* Over TCP; the agent's kernel takes little of what the agent does not read. */
+static void start_tcp(struct world *w)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof at;
+	int door = socket(AF_INET, SOCK_STREAM, 0), little = 8192, pair[2];
+
+	assert_int_equal(bind(door, (const struct sockaddr *)&at, sizeof at), 0);
+	assert_int_equal(listen(door, 1), 0);
+	assert_int_equal(getsockname(door, (struct sockaddr *)&at, &n), 0);
+	pair[1] = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(setsockopt(pair[1], SOL_SOCKET, SO_RCVBUF, &little, sizeof little), 0);
+	assert_int_equal(connect(pair[1], (const struct sockaddr *)&at, sizeof at), 0);
+	pair[0] = accept(door, NULL, NULL);
+	assert_true(pair[0] >= 0);
+	close(door);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(fcntl(pair[i], F_SETFL, O_NONBLOCK), 0);
+	start_on(w, pki.client, pair);
 }
 
 static void stop(struct world *w)
@@ -256,8 +284,8 @@ static void stop(struct world *w)
 	tunnel_link_close(&w->agent.link, "the test is over");
 	worker_bury_all(&w->worker);
 	assert_true(both_closed(w));
-	worker_fini(&w->worker);
 	tunnel_desk_fini(&w->desk);
+	worker_fini(&w->worker);
 	tls_ctx_unref(w->relay_tls);
 	tls_ctx_unref(w->agent_tls);
 	assert_int_equal(fd_budget_used(&fds), 0);
@@ -445,10 +473,34 @@ static void test_last_words_before_a_break(void **state)
 	frame_end_put(&w.relay.link.mux.out, FRAME_GOAWAY, 0, &end);
 	tunnel_link_close_after(&w.relay.link, "said it");
 	run_until(&w, relay_closed);
+	partings_cut(&w.desk.partings);
 	(void)send(w.agent.link.io.fd, "x", 1, MSG_NOSIGNAL); /* the answer is a RST */
 	frame_ping_put(&w.agent.link.mux.out, FRAME_PING, 1);
 	tunnel_link_flush(&w.agent.link);
 	run_until(&w, agent_closed);
+	assert_string_equal(w.agent.why, "a frame out of turn");
+	stop(&w);
+}
+
+/* Nor may they be lost when they take their time, and something comes meanwhile from one who has not heard them. */
+static void test_last_words_under_way(void **state)
+{
+	struct frame_end end = { .code = ERR_AUTHENTICATION_FAILED, .reason = "no" };
+	static struct world w;
+
+	(void)state;
+	start_tcp(&w);
+	run_until(&w, both_up);
+	io_del(&w.worker, &w.agent.link.io); /* it does not read yet */
+	open_stream(&w, 0, MUX_WINDOW);
+	pipe_write(&w.up[0]);
+	frame_end_put(&w.relay.link.mux.out, FRAME_GOAWAY, 0, &end);
+	tunnel_link_close_after(&w.relay.link, "said it");
+	run_until(&w, relay_closed);
+	assert_int_equal(send(w.agent.link.io.fd, "x", 1, MSG_NOSIGNAL), 1);
+	assert_int_equal(io_add(&w.worker, &w.agent.link.io, IO_STREAM), 0);
+	run_until(&w, agent_closed);
+	assert_int_equal(w.down[0].got, MUX_WINDOW);
 	assert_string_equal(w.agent.why, "a frame out of turn");
 	stop(&w);
 }
@@ -514,6 +566,7 @@ int main(void)
 		cmocka_unit_test(test_half_close),
 		cmocka_unit_test(test_last_words),
 		cmocka_unit_test(test_last_words_before_a_break),
+		cmocka_unit_test(test_last_words_under_way),
 		cmocka_unit_test(test_end_behind_bytes),
 		cmocka_unit_test(test_last_words_not_taken),
 	};

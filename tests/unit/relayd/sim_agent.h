@@ -324,8 +324,8 @@ static inline void agent_end(struct agent *a)
 	list_remove(&a->started);
 	worker_post(&a->worker, &a->quit);
 	pthread_join(a->thread, NULL);
-	worker_fini(&a->worker);
 	tunnel_desk_fini(&a->desk);
+	worker_fini(&a->worker);
 	tls_ctx_unref(a->tls);
 }
 
