@@ -75,7 +75,7 @@ ssize_t tls_session_write(struct tls_session *s, const void *p, size_t n);
 /*
  * For who moves much, with TLS 1.3 and a bulk context: after the handshake, before anything else was read or written, records
  * become this side's own, and are made and opened without a copy. Nothing but these three is called from then on, and what
- * does not move bytes. Keys are renewed in time. -1: no memory, or not such a session.
+ * does not move bytes. Keys are renewed in time. -1: no memory, or not such a session; tls_session_reason() says which.
  */
 int tls_session_begin_bulk(struct tls_session *s) MUST_CHECK;
 /* Appends records to out. -1: no memory. */

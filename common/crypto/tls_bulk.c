@@ -1,5 +1,6 @@
 /* Sessions that move much: once the handshake is over records are made and opened here, straight from and to their places. */
 #include "common/base/buf.h"
+#include "common/base/str.h"
 #include "common/crypto/tls.h"
 #include "common/crypto/tls_inside.h"
 #include "common/crypto/tls_record.h"
@@ -71,6 +72,13 @@ static const EVP_CIPHER *cipher_of(const SSL *ssl)
 	}
 }
 
+static int no_bulk(struct tls_session *s, const char *why)
+{
+	tls_bulk_free(s);
+	s->reason = why;
+	return -1;
+}
+
 int tls_session_begin_bulk(struct tls_session *s)
 {
 	const unsigned own = SSL_is_server(s->ssl) == 1;
@@ -79,17 +87,21 @@ int tls_session_begin_bulk(struct tls_session *s)
 	const EVP_MD *digest = cipher != NULL ? SSL_CIPHER_get_handshake_digest(SSL_get_current_cipher(s->ssl)) : NULL;
 	struct tls_bulk *b;
 
-	if (digest == NULL || s->bulk != NULL || SSL_has_pending(s->ssl) == 1 ||
-		s->traffic_n[0] != (size_t)EVP_MD_get_size(digest) || s->traffic_n[1] != s->traffic_n[0] ||
-		(b = calloc(1, sizeof *b)) == NULL)
+	if (s->bulk != NULL) {
+		s->reason = "the TLS session carries much already";
 		return -1;
+	}
+	if (digest == NULL || SSL_has_pending(s->ssl) == 1 || s->traffic_n[0] != (size_t)EVP_MD_get_size(digest) ||
+		s->traffic_n[1] != s->traffic_n[0])
+		return no_bulk(s, "not a TLS 1.3 session that can carry much");
+	b = calloc(1, sizeof *b);
+	if (b == NULL)
+		return no_bulk(s, "out of memory");
 	s->bulk = b;
 	b->renew_after = RENEW_AFTER;
 	if (tls_record_init(&b->out, true, cipher, digest, s->traffic[own]) != 0 ||
-		tls_record_init(&b->in, false, cipher, digest, s->traffic[!own]) != 0) {
-		tls_bulk_free(s);
-		return -1;
-	}
+		tls_record_init(&b->in, false, cipher, digest, s->traffic[!own]) != 0)
+		return no_bulk(s, "out of memory");
 	OPENSSL_cleanse(s->traffic, sizeof s->traffic);
 	return 0;
 }
@@ -143,13 +155,22 @@ static int fail(struct tls_session *s, const char *reason)
 	return TLS_FAILED;
 }
 
+/* By its name, as it is what the other side has to say (RFC 8446 section 6). */
+static int on_alert(struct tls_session *s, uint8_t what)
+{
+	if (what == CLOSE_NOTIFY)
+		return TLS_CLOSED;
+	str_fmt(s->text, sizeof s->text, "the peer sent a TLS alert: %s", SSL_alert_desc_string_long(what));
+	return fail(s, s->text);
+}
+
 /* What is not data: an end, or new keys. 0: go on. */
 static int on_other(struct tls_session *s, uint8_t type, const uint8_t *p, size_t n)
 {
 	struct tls_bulk *b = s->bulk;
 
 	if (type == TLS_RECORD_ALERT && n == ALERT_N)
-		return p[1] == CLOSE_NOTIFY ? TLS_CLOSED : fail(s, "the peer sent a TLS alert");
+		return on_alert(s, p[1]);
 	if (type != TLS_RECORD_HANDSHAKE || n != KEY_UPDATE_N || p[0] != KEY_UPDATE || p[1] != 0 || p[2] != 0 ||
 		p[3] != 1 || p[4] > 1)
 		return fail(s, "a TLS message that has no place there");

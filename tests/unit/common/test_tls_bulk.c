@@ -237,14 +237,19 @@ static void test_other_records(void **state)
 		uint8_t type, n;
 		const char *bytes;
 		int end;
+		const char *reason;
 	} cases[] = {
-		{ TLS_RECORD_ALERT, 2, "\x01\x00", TLS_CLOSED },
-		{ TLS_RECORD_ALERT, 2, "\x02\x28", TLS_FAILED },
-		{ TLS_RECORD_ALERT, 1, "\x02", TLS_FAILED },
-		{ TLS_RECORD_HANDSHAKE, 5, "\x18\x00\x00\x01\x02", TLS_FAILED },
-		{ TLS_RECORD_HANDSHAKE, 5, "\x04\x00\x00\x01\x00", TLS_FAILED },
-		{ TLS_RECORD_HANDSHAKE, 4, "\x18\x00\x00\x01", TLS_FAILED },
-		{ 24, 1, "x", TLS_FAILED },
+		{ TLS_RECORD_ALERT, 2, "\x01\x00", TLS_CLOSED, "none" },
+		{ TLS_RECORD_ALERT, 2, "\x02\x28", TLS_FAILED, "the peer sent a TLS alert: handshake failure" },
+		{ TLS_RECORD_ALERT, 2, "\x02\x14", TLS_FAILED, "the peer sent a TLS alert: bad record mac" },
+		{ TLS_RECORD_ALERT, 2, "\x02\xff", TLS_FAILED, "the peer sent a TLS alert: unknown" },
+		{ TLS_RECORD_ALERT, 1, "\x02", TLS_FAILED, "a TLS message that has no place there" },
+		{ TLS_RECORD_HANDSHAKE, 5, "\x18\x00\x00\x01\x02", TLS_FAILED,
+			"a TLS message that has no place there" },
+		{ TLS_RECORD_HANDSHAKE, 5, "\x04\x00\x00\x01\x00", TLS_FAILED,
+			"a TLS message that has no place there" },
+		{ TLS_RECORD_HANDSHAKE, 4, "\x18\x00\x00\x01", TLS_FAILED, "a TLS message that has no place there" },
+		{ 24, 1, "x", TLS_FAILED, "a TLS message that has no place there" },
 	};
 
 	(void)state;
@@ -255,6 +260,7 @@ static void test_other_records(void **state)
 		send_record(&p->server, cases[i].type, cases[i].bytes, cases[i].n);
 		assert_int_equal(get(&p->client, &end), 0);
 		assert_int_equal(end, cases[i].end);
+		assert_string_equal(tls_session_reason(p->client.session), cases[i].reason);
 		tls_pair_free(p);
 	}
 }
@@ -346,8 +352,10 @@ static void test_not_such_a_session(void **state)
 
 	(void)state;
 	assert_int_equal(tls_session_begin_bulk(p->client.session), -1); /* a second time */
+	assert_string_equal(tls_session_reason(p->client.session), "the TLS session carries much already");
 	side_open(&plain_one, &server);
 	assert_int_equal(tls_session_begin_bulk(plain_one.session), -1); /* before its handshake, of another context */
+	assert_string_equal(tls_session_reason(plain_one.session), "not a TLS 1.3 session that can carry much");
 	tls_session_free(plain_one.session);
 	tls_pair_free(p);
 }
