@@ -47,7 +47,8 @@ struct session {
 	struct tcp_lane *lane;
 	struct side side[2]; /* CLIENT, TARGET */
 	struct flow flow[2]; /* enum gate_way */
-	uint64_t active_ns; /* of the last byte either way; before the target is reached, when it began to be dialled */
+	uint64_t active_ns;  /* of the last byte either way */
+	uint64_t dialled_ns; /* when the target began to be; 0: not yet, or it has been reached */
 	struct timer timer;
 	struct task task; /* another turn; the wait for a name; the burial */
 	struct list link;

@@ -26,12 +26,22 @@ static int send_header(struct session *s)
 	return side_send_first(&s->side[TARGET], header, n);
 }
 
-static void count_connect(const struct session *s)
+/* False as long as an agent has not said that it is connected. */
+static bool reached_target(const struct session *s)
+{
+	return s->side[TARGET].ops == NULL || stream_side_stream(&s->side[TARGET])->opened;
+}
+
+/* Once, when it is reached: a stream to the only agent is OPEN before that. */
+static void count_connect(struct session *s)
 {
 	const struct meter_slot *slot = &tcp_lane_gate(s->lane)->slot;
 
+	if (s->dialled_ns == 0 || !reached_target(s))
+		return;
 	session_count(s->lane, METER_connected);
-	meter_add(slot, session_worker(s)->index, METER_connect_us, (session_worker(s)->now_ns - s->active_ns) / 1000);
+	meter_add(slot, session_worker(s)->index, METER_connect_us, (session_worker(s)->now_ns - s->dialled_ns) / 1000);
+	s->dialled_ns = 0;
 }
 
 static void on_connected(struct session *s)
@@ -219,17 +229,11 @@ void session_target_find(struct session *s)
 void session_target_begin(struct session *s)
 {
 	session_move(s, SESSION_NAME);
-	s->active_ns = session_worker(s)->now_ns;
+	s->dialled_ns = session_worker(s)->now_ns;
 	session_target_find(s);
 }
 
 /* ---- events ------------------------------------------------------------------------------------------------------- */
-
-/* False as long as an agent has not said that it is connected. */
-static bool reached_target(const struct session *s)
-{
-	return s->side[TARGET].ops == NULL || stream_side_stream(&s->side[TARGET])->opened;
-}
 
 /* The agent that came in waits for it, and may ask another relay as long as it has not been told. */
 static void session_target_tell_opened(struct session *s)
@@ -270,6 +274,7 @@ void session_target_on_event(struct io *io, uint32_t events)
 		session_target_tell_opened(s);
 	side_hear(&s->side[TARGET], session_worker(s), events);
 	if (s->state == SESSION_OPEN) {
+		count_connect(s);
 		session_on_open_event(s, events);
 	} else if (s->side[TARGET].ops != NULL) {
 		on_agent_in_dial(s);

@@ -215,6 +215,8 @@ static void test_bytes_and_counters(void **state)
 	assert_int_equal(lab_count(&lab, "map_a", METER_bytes_in), 8000000);
 	assert_int_equal(lab_count(&lab, "map_a", METER_bytes_out), 8000000);
 	assert_int_equal(lab_count(&lab, "map_a", METER_reset), 0);
+	assert_int_equal(lab_count(&lab, "map_a", METER_connected), ARRAY_LEN(fds));
+	assert_true(lab_count(&lab, "map_a", METER_connect_us) > 0); /* until the agent had reached it */
 	agent_stop(&a);
 	LAB_UNTIL(&lab, counts().links == 0);
 }
@@ -395,6 +397,7 @@ static void test_target_refused(void **state)
 	lab_expect_reset(fd);
 	close(fd);
 	LAB_UNTIL(&lab, lab_count(&lab, "map_a", METER_refused_dial) == 1);
+	assert_int_equal(lab_count(&lab, "map_a", METER_connected), 0);
 	agent_stop(&a);
 }
 
