@@ -169,7 +169,8 @@ const struct command commands_table[] = {
 		.details =
 			"As portway tcp, and prints the address as a URL. Where the relays have a port for host names, "
 			"it is "
-			"http://NAME.DOMAIN, and the name stays the same for the same target; else, and with --port, "
+			"http://NAME.DOMAIN, and with an account the name stays the same for the same target; else, "
+			"and with --port, "
 			"it has a port of its own.",
 		.example = "portway http 3000 --host blog",
 		.options = quick_options_by_host,
@@ -288,7 +289,8 @@ const struct command commands_table[] = {
 			   "client "
 			   "that it runs as is made once for a profile and remembered, with the port. Who is not "
 			   "logged in "
-			   "comes without an account, where controld allows that: for a limited time, on a port that "
+			   "comes without an account, where controld allows that: for a limited time, at a limited "
+			   "rate, on a port that "
 			   "is picked.",
 		.example = "portway tcp 22",
 		.options = quick_options_by_port,

@@ -131,13 +131,16 @@ static void tell_target(const struct quick *q)
 {
 	const bool away = q->away[0] != '\0';
 	char target[QUICK_TEXT_MAX], text[sizeof q->away + QUICK_TEXT_MAX + 40];
+	const char *why = q->away;
 	const struct quick_news news = { .event = away ? "target_down" : "target_up",
 		.message = text,
 		.what_to_do = away ? "start it: whoever connects is turned away until then" : NULL };
 
 	quick_print_target(q, target);
+	if (str_starts(why, target) && str_starts(why + strlen(target), ": "))
+		why += strlen(target) + 2;
 	if (away)
-		(void)str_fmt(text, sizeof text, "nothing answers at %s: %s", target, q->away);
+		(void)str_fmt(text, sizeof text, "nothing answers at %s: %s", target, why);
 	else
 		(void)str_fmt(text, sizeof text, "%s answers now", target);
 	quick_news_tell(q->in, &news);
@@ -204,7 +207,10 @@ static int run_agent(struct quick *q)
 	code = process_run(&conf, &e);
 	hold_signals();
 	q->unwanted = code == EXIT_CREDENTIALS;
-	r = code == EXIT_DONE ? 0 : failure_from_err(&q->f, code, &e);
+	if (q->unwanted)
+		r = failure_set(&q->f, code, "%s; run it again, as another client", e.msg);
+	else
+		r = code == EXIT_DONE ? 0 : failure_from_err(&q->f, code, &e);
 	return quick_watch_stop(watch, &q->f) != 0 ? -1 : r;
 }
 
@@ -212,16 +218,17 @@ static int run_agent(struct quick *q)
 
 static int check_account(struct quick *q)
 {
+	static const char *const of_accounts[] = { "port", "host" };
+
 	q->anonymous = options_has(&q->in->options, "anonymous") || !api_has_credentials(q->api);
 	if (q->anonymous && q->kind->account)
 		return failure_set(&q->f, EXIT_CREDENTIALS,
 			"it needs an account, and nobody is logged in: portway login --url %s", api_url(q->api));
-	if (q->anonymous && options_has(&q->in->options, "port"))
-		return failure_set(
-			&q->f, EXIT_USAGE, "--port needs an account: log in at %s (portway login)", api_url(q->api));
-	if (q->anonymous && options_has(&q->in->options, "host"))
-		return failure_set(
-			&q->f, EXIT_USAGE, "--host needs an account: log in at %s (portway login)", api_url(q->api));
+	for (size_t i = 0; q->anonymous && i < ARRAY_LEN(of_accounts); i++)
+		if (options_has(&q->in->options, of_accounts[i]))
+			return failure_set(&q->f,
+				options_has(&q->in->options, "anonymous") ? EXIT_USAGE : EXIT_CREDENTIALS,
+				"--%s needs an account: log in at %s (portway login)", of_accounts[i], api_url(q->api));
 	return 0;
 }
 

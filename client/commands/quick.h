@@ -68,6 +68,7 @@ struct quick {
 	char host_name[254];  /* "": it is reached by its port */
 	char reached_at[300]; /* by host name: its URL */
 	char expires_at[40];  /* "": it does not end by itself */
+	int64_t bandwidth;    /* bytes/s that may pass without an account; 0: as many as there are */
 	bool unwanted;        /* its credentials were refused for good */
 	bool ready;           /* it was said where it can be reached */
 	char away[160];       /* why the target cannot be reached; "": it can, or that is not known */

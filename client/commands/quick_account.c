@@ -140,6 +140,18 @@ static int come_through_the_door(struct quick *q)
 	return r;
 }
 
+/* What it may do may have changed since it came. */
+static int take_limits(struct quick *q)
+{
+	json_t *self = NULL;
+
+	if (quick_account_call(q, "GET", NULL, &self, "/api/v1/self") != 0)
+		return -1;
+	q->bandwidth = json_integer_value(json_object_get(json_object_get(self, "config"), "bandwidth_limit"));
+	json_decref(self);
+	return 0;
+}
+
 /* ---- the client ---------------------------------------------------------------------------------------------------- */
 
 /* Whether controld still has the remembered client; 1: it has not. */
@@ -167,11 +179,11 @@ int quick_account_open(struct quick *q)
 	if (q->client.id != 0)
 		r = look_for_client(q);
 	if (r == 1)
-		return q->anonymous ? come_through_the_door(q) : make_client(q);
-	if (r == 0 && q->client.mapping[0] != '\0')
+		r = q->anonymous ? come_through_the_door(q) : make_client(q);
+	else if (r == 0 && q->client.mapping[0] != '\0')
 		r = quick_mapping_delete(q, q->client.mapping);
 	q->client.mapping[0] = '\0';
-	return r;
+	return r == 0 && q->anonymous ? take_limits(q) : r;
 }
 
 void quick_account_disown(struct quick *q)

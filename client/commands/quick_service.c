@@ -7,6 +7,7 @@
 #include "common/base/str.h"
 #include "common/net/addr.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* ---- what is asked for -------------------------------------------------------------------------------------------- */
@@ -66,7 +67,8 @@ static int choose_protocol(struct quick *q)
 	}
 	if (!shared)
 		return failure_set(&q->f, EXIT_BAD_NEWS,
-			"no relay has a port for host names: one must have %s.listen set (relayd(8))", q->protocol);
+			"no relay has a port for %s by host name: one must have %s.listen set (relayd(8))", q->protocol,
+			q->protocol);
 	return failure_set(&q->f, EXIT_BAD_NEWS,
 		"--host is needed, as the group of the relays has no domain to make up a name in");
 }
@@ -121,6 +123,9 @@ static void print_ready(struct quick *q, const json_t *list, const char *target)
 	}
 	if (q->expires_at[0] != '\0') {
 		text_printf(q->in->out, "Without an account it ends by itself at %s.", q->expires_at);
+		if (q->bandwidth > 0)
+			(void)fprintf(
+				q->in->out, " No more than %" PRId64 " KiB/s pass.", (q->bandwidth + 1023) / 1024);
 		(void)fputc('\n', q->in->out);
 	}
 	(void)fputs(options_has(&q->in->options, "keep") ? "Ctrl-C ends it; the mapping stays.\n" : "Ctrl-C ends it.\n",
@@ -136,10 +141,10 @@ static void print(struct quick *q)
 	if (invocation_format(q->in) == PRINT_JSON) {
 		const char *ends = q->expires_at[0] != '\0' ? q->expires_at : NULL;
 		const char *host = q->host_name[0] != '\0' ? q->host_name : NULL;
-		json_t *all = json_pack("{s:O, s:s, s:s, s:s, s:s?, s:i, s:I, s:b, s:s?}", "addresses", list,
+		json_t *all = json_pack("{s:O, s:s, s:s, s:s, s:s?, s:i, s:I, s:b, s:s?, s:I}", "addresses", list,
 			"protocol", q->protocol, "target", target, "mapping", q->mapping, "host", host, "port",
 			(int)q->source_port, "client", (json_int_t)q->client.id, "anonymous", (int)q->anonymous,
-			"expires_at", ends);
+			"expires_at", ends, "bandwidth_limit", (json_int_t)q->bandwidth);
 
 		(void)!print_json_line(q->in->out, all);
 		json_decref(all);

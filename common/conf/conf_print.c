@@ -261,7 +261,10 @@ void conf_print_mdoc(const struct conf_table *t, FILE *out)
 		conf_print_mdoc_text(k->help, out);
 		conf_print_mdoc_text(rule, out);
 		/* \& keeps a default from being taken for a macro */
-		fprintf(out, "Default:\n.Ql \"\\&%s\" .\n", conf_default(k));
+		if (k->def != NULL && k->def[0] != '\0')
+			fprintf(out, "Default:\n.Ql \"\\&%s\" .\n", k->def);
+		else
+			fputs("Default: none.\n", out);
 		if (k->env != NULL)
 			fprintf(out, "Environment:\n.Ev %s .\n", k->env);
 		conf_print_mdoc_text(conf_reload_text(k), out);

@@ -1,6 +1,7 @@
 """What a quick command says while it runs: nothing listens at its target, its mapping is off, gone or over its quota, its client is
 refused. As it happens, with what to do; and what is final ends it."""
 import json
+import re
 import time
 
 import pytest
@@ -47,7 +48,7 @@ def test_nothing_listens(fleet, tmp_path):
     port = free_port()
     with Quick(fleet, tmp_path, "tcp", str(port), "--json") as quick:
         said = news(quick, "target_down")
-        assert f"127.0.0.1:{port}" in said["message"] and "refused" in said["message"] and "start it" in said["what_to_do"]
+        assert said["message"].count(f"127.0.0.1:{port}") == 1 and "refused" in said["message"] and "start it" in said["what_to_do"]
         assert is_turned_away(quick.said["port"])
         with TcpServer(echo, port=port):
             news(quick, "target_up")
@@ -115,7 +116,8 @@ def test_its_client_is_refused(fleet, tmp_path):
             client = f"/api/v1/clients/{quick.said['client']}"
             secret = fleet.api.get(client)["secrets"][0]["id"]
             fleet.api.delete(f"{client}/secrets/{secret}")
-            assert "no relay takes this agent" in ended(quick, 3)
+            err = ended(quick, 3)
+            assert "no relay takes this agent" in err and "run it again" in err
         assert mappings(fleet) == []
         with Quick(fleet, tmp_path, "tcp", str(server.port), "--json") as again:
             assert again.said["client"] != quick.said["client"] and answers(again.said["port"])
@@ -138,6 +140,9 @@ def test_its_login_has_ended(fleet, tmp_path):
 
 
 def test_without_an_account(fleet, tmp_path):
+    with TcpServer(echo) as server, Quick(fleet, tmp_path, "tcp", str(server.port), account=False) as quick:
+        assert re.search(r"it ends by itself at \S+Z\. No more than 1024 KiB/s pass\.$", quick.process.stdout.readline().strip())
+        quick.end()
     with TcpServer(echo) as server, Quick(fleet, tmp_path, "tcp", str(server.port), "--json", account=False) as quick:
         assert answers(quick.said["port"])
         fleet.api.delete(f"/api/v1/anonymous/clients/{quick.said['client']}")

@@ -192,7 +192,7 @@ def test_without_an_account(fleet, tmp_path):
             with Quick(fleet, tmp_path, "tcp", str(server.port), "--json", account=False) as quick:
                 assert answers(quick.said["port"])
                 print(f"usable after {time.monotonic() - start:.2f} s")
-                assert quick.said["anonymous"] and quick.said["expires_at"]
+                assert quick.said["anonymous"] and quick.said["expires_at"] and quick.said["bandwidth_limit"] == 1 << 20
                 assert len(fleet.api.get("/api/v1/anonymous/mappings")["items"]) == 1
                 clients.add(quick.said["client"])
                 quick.end(number)
@@ -207,7 +207,8 @@ def test_without_an_account(fleet, tmp_path):
 
 def test_complaints(fleet, tmp_path):
     env = {"PORTWAY_URL": fleet.controld.base, "XDG_STATE_HOME": str(tmp_path)}
-    assert "portway login" in cli.run("tcp", "22", "--port", "2222", status=2, **env)
+    assert "portway login" in cli.run("tcp", "22", "--port", "2222", status=3, **env)
+    assert "portway login" in cli.run("tcp", "22", "--port", "2222", "--anonymous", status=2, **env)
     assert "not PORT or HOST:PORT" in cli.run("tcp", "0", status=2, **env)
     assert "not PORT or HOST:PORT" in cli.run("udp", "host", status=2, **env)
     with TcpServer(echo) as server:
