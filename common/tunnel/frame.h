@@ -83,6 +83,7 @@ struct frame_end {
 void frame_end_put(struct buf *b, enum frame_type type, uint32_t stream, const struct frame_end *f);
 int frame_end_get(struct frame_end *f, const void *p, size_t n) MUST_CHECK;
 enum frame_kind { FRAME_TCP = 1, FRAME_UDP = 2 };
+#define FRAME_OF_STREAM '=' /* host of a stream for datagrams of another one's client: this and that one's id */
 struct frame_open {
 	uint8_t kind; /* enum frame_kind */
 	uint16_t port;

@@ -6,6 +6,7 @@
 #include "common/base/str.h"
 #include "common/net/socks5.h"
 #include "common/tunnel/mux.h"
+#include "common/tunnel/stream_side.h"
 #include "relayd/stream/session_inside.h"
 #include "relayd/tunnel/client_gate.h"
 
@@ -15,17 +16,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TURN    64                    /* datagrams in a row, before others have their turn */
-#define IDLE_NS UINT64_C(60000000000) /* of a destination, if the mapping says no less */
-#define BUFFER  (256 * 1024)          /* of the socket, each way; what does not fit is lost, as on any network */
+#define TURN     64                    /* datagrams in a row, before others have their turn */
+#define IDLE_NS  UINT64_C(60000000000) /* of a destination, if the mapping says no less */
+#define BUFFER   (256 * 1024)          /* of the socket, each way; what does not fit is lost, as on any network */
+#define AGENT_NS UINT64_C(5000000000)  /* for the client's agent to say where it takes datagrams */
 
 struct session_udp {
 	struct session *session;
-	struct io io;
-	struct addr peer; /* port 0: it has not sent yet */
+	struct io io;         /* the socket, or */
+	struct stream stream; /* the way to the client's agent, which */
+	bool awaited;         /* has not said yet where it has one */
+	struct addr peer;     /* port 0: it has not sent yet; of an agent's client, the agent's */
 	struct map by_head;
 	struct list destinations; /* silent longest first */
-	struct timer expiry;      /* of the first */
+	struct timer expiry;      /* of the first; while it is awaited, of the agent's time */
 	struct task again;
 	struct task found; /* an agent may be there, for whoever sends again */
 	struct task grave;
@@ -130,11 +134,17 @@ static uint64_t expires_ns(const struct destination *d)
 	return d->active_ns + (ms != 0 ? MIN(ms * UINT64_C(1000000), IDLE_NS) : IDLE_NS);
 }
 
+static void not_taken(struct session_udp *u, uint16_t code);
+
 static void on_expiry(struct timer *t)
 {
 	struct session_udp *u = CONTAINER_OF(t, struct session_udp, expiry);
 	struct list *first;
 
+	if (u->awaited) {
+		not_taken(u, ERR_TIMEOUT);
+		return;
+	}
 	while ((first = list_first(&u->destinations)) != NULL) {
 		if (worker_of(u)->now_ns < expires_ns(destination_in(first))) {
 			wheel_arm(&worker_of(u)->wheel, t, expires_ns(destination_in(first)));
@@ -155,17 +165,35 @@ static void note_active(struct destination *d)
 		wheel_arm(&worker_of(u)->wheel, &u->expiry, expires_ns(destination_in(list_first(&u->destinations))));
 }
 
+static bool send_to_agent(struct session_udp *u, const struct destination *d, const struct iovec *datagram)
+{
+	uint8_t *both = worker_of(u)->scratch;
+
+	if (d->n + datagram->iov_len > FRAME_DATAGRAM_MAX)
+		return false;
+	memcpy(both, d->head, d->n);
+	memcpy(both + d->n, datagram->iov_base, datagram->iov_len);
+	return stream_datagram(&u->stream, both, d->n + datagram->iov_len);
+}
+
+static bool send_to_client(const struct session_udp *u, const struct destination *d, const struct iovec *datagram)
+{
+	struct iovec parts[] = { { (void *)(uintptr_t)d->head, d->n }, *datagram };
+	const struct msghdr m = { .msg_name = (void *)(uintptr_t)&u->peer,
+		.msg_namelen = u->peer.len,
+		.msg_iov = parts,
+		.msg_iovlen = ARRAY_LEN(parts) };
+
+	return sendmsg(u->io.fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
 static void answer(const struct destination *d, const struct iovec *datagram)
 {
 	struct session_udp *u = d->of;
-	struct iovec parts[] = { { (void *)(uintptr_t)d->head, d->n }, *datagram };
-	const struct msghdr m = {
-		.msg_name = &u->peer, .msg_namelen = u->peer.len, .msg_iov = parts, .msg_iovlen = ARRAY_LEN(parts)
-	};
 
 	if (!may_pass(u->session, GATE_OUT, datagram->iov_len))
 		return;
-	if (sendmsg(u->io.fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+	if (u->stream.mux != NULL ? !send_to_agent(u, d, datagram) : !send_to_client(u, d, datagram))
 		count_not_sent(u->session, GATE_OUT, datagram->iov_len);
 }
 
@@ -268,7 +296,7 @@ static bool is_peer(const struct session_udp *u, const struct addr *from)
 	return addr_port(&u->peer) != 0 ? addr_equal(from, &u->peer) : addr_equal_ip(from, &u->peer);
 }
 
-/* Whether it went on its way, or was counted by the reason why not. */
+/* Whether it went on its way, or was counted by the reason why not. from: NULL: its agent has looked at that. */
 static bool take(struct session_udp *u, const struct addr *from, const uint8_t *p, size_t n)
 {
 	char host[SOCKS5_HOST_SIZE];
@@ -276,9 +304,10 @@ static bool take(struct session_udp *u, const struct addr *from, const uint8_t *
 	uint16_t port;
 	int head;
 
-	if (!is_peer(u, from) || (head = socks5_datagram(host, &port, p, n)) < 0)
+	if ((from != NULL && !is_peer(u, from)) || (head = socks5_datagram(host, &port, p, n)) < 0)
 		return false;
-	u->peer = *from;
+	if (from != NULL)
+		u->peer = *from;
 	d = map_get(&u->by_head, p, (size_t)head);
 	if (d == NULL && (d = destination_open(u, p, (size_t)head, host, port)) == NULL)
 		return true;
@@ -324,6 +353,79 @@ static void on_again(struct task *t)
 	receive(CONTAINER_OF(t, struct session_udp, again));
 }
 
+/* ---- a client behind an agent ------------------------------------------------------------------------------------- */
+
+/* Its agent does not take them: one that knows nothing of it, or has no room, or whose own settings do not let it. */
+static void not_taken(struct session_udp *u, uint16_t code)
+{
+	struct session *s = u->session;
+
+	(void)!socks_answer(
+		s->socks, &s->side[CLIENT], code == ERR_PERMISSION ? SOCKS5_NOT_ALLOWED : SOCKS5_NO_COMMAND, NULL);
+	session_close(s, code == ERR_PERMISSION ? END_DESTINATION : END_RESOURCE);
+}
+
+/* The first datagram has the header of one, and says where they are taken. */
+static void on_taken(struct session_udp *u, const struct iovec *d)
+{
+	struct session *s = u->session;
+	char host[SOCKS5_HOST_SIZE];
+	struct addr bound;
+	uint16_t port;
+
+	if (socks5_datagram(host, &port, d->iov_base, d->iov_len) != (int)d->iov_len ||
+		addr_parse_ip(&bound, host, port) != 0) {
+		not_taken(u, ERR_PROTOCOL);
+		return;
+	}
+	u->awaited = false;
+	wheel_disarm(&u->expiry);
+	s->active_ns = session_worker(s)->now_ns;
+	if (socks_answer(s->socks, &s->side[CLIENT], SOCKS5_DONE, &bound) != 0)
+		session_close(s, END_RESET);
+}
+
+static void on_agent(struct stream *stream, uint32_t events)
+{
+	struct session_udp *u = stream->owner;
+	struct iovec *d;
+	unsigned n;
+
+	if (events & (EPOLLERR | EPOLLRDHUP)) {
+		if (u->awaited)
+			not_taken(u, stream->code);
+		else
+			session_close(u->session, END_RESET);
+		return;
+	}
+	if (!(events & EPOLLIN))
+		return;
+	n = stream_datagrams(stream, &d);
+	for (unsigned i = 0; i < n && u->session->state != SESSION_CLOSED; i++) {
+		if (u->awaited)
+			on_taken(u, &d[i]);
+		else if (!take(u, NULL, d[i].iov_base, d[i].iov_len))
+			add(u->session, METER_dropped_in, 1);
+	}
+}
+
+/* On the link of its connection, so that both end together. */
+static int ask_agent(struct session_udp *u)
+{
+	struct session *s = u->session;
+	const struct stream *own = stream_side_stream(&s->side[CLIENT]);
+	struct frame_open open = { .kind = FRAME_UDP, .port = session_conf(s)->port_first };
+
+	u->peer = s->proxied->from;
+	str_copy(open.mapping, sizeof open.mapping, s->lane->base.object->id);
+	str_fmt(open.host, sizeof open.host, "%c%u", FRAME_OF_STREAM, own->id);
+	if (own->mux == NULL || stream_open(&u->stream, own->mux, &open, on_agent, u) != 0)
+		return -1;
+	u->awaited = true;
+	wheel_arm(&worker_of(u)->wheel, &u->expiry, worker_of(u)->now_ns + AGENT_NS);
+	return 0;
+}
+
 /* ---- beginning and end -------------------------------------------------------------------------------------------- */
 
 /* The datagram that asked is gone: its client sends it again. */
@@ -345,6 +447,7 @@ void session_udp_free(struct session_udp *u)
 		return;
 	while ((first = list_first(&u->destinations)) != NULL)
 		destination_free(destination_in(first));
+	stream_close(&u->stream, ERR_NONE, "");
 	map_free(&u->by_head);
 	wheel_disarm(&u->expiry);
 	list_remove(&u->again.link);
@@ -406,6 +509,7 @@ static struct session_udp *session_udp_new(struct session *s)
 
 void session_udp_begin(struct session *s)
 {
+	const bool by_agent = s->side[CLIENT].ops != NULL;
 	struct addr bound;
 
 	if (!session_target_enter_clients(s)) {
@@ -413,25 +517,38 @@ void session_udp_begin(struct session *s)
 		return;
 	}
 	s->udp = session_udp_new(s);
-	if (s->udp == NULL || open_socket(s->udp, &bound) != 0) {
+	if (s->udp == NULL || (by_agent ? ask_agent(s->udp) : open_socket(s->udp, &bound)) != 0) {
 		session_close(s, END_RESOURCE);
 		return;
 	}
 	session_move(s, SESSION_UDP);
 	s->active_ns = session_worker(s)->now_ns;
-	if (session_conf(s)->keepalive_s != 0)
+	if (!by_agent && session_conf(s)->keepalive_s != 0)
 		side_probe(&s->side[CLIENT], session_conf(s)->keepalive_s);
 	session_set_timer(s);
-	if (socks_answer(s->socks, &s->side[CLIENT], SOCKS5_DONE, &bound) != 0)
+	if (!by_agent && socks_answer(s->socks, &s->side[CLIENT], SOCKS5_DONE, &bound) != 0)
 		session_close(s, END_RESET);
 	else
 		session_udp_on_client(s, 0); /* its end may have come with the request */
 }
 
+/* As recv() answers; of a stream, too. */
+static ssize_t read_byte(struct side *client)
+{
+	const uint8_t *p;
+	uint8_t byte;
+
+	if (client->ops == NULL)
+		return recv(client->io.fd, &byte, 1, MSG_DONTWAIT);
+	if (client->ops->peek(client, &p) > 0)
+		return 1;
+	errno = EAGAIN;
+	return client->fin ? 0 : -1;
+}
+
 void session_udp_on_client(struct session *s, uint32_t events)
 {
-	uint8_t byte;
-	ssize_t n = recv(s->side[CLIENT].io.fd, &byte, 1, MSG_DONTWAIT);
+	ssize_t n = read_byte(&s->side[CLIENT]);
 
 	if (n == 0)
 		session_close(s, END_DONE);

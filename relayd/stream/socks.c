@@ -103,12 +103,6 @@ bool socks_may_go(const char *host, uint16_t port, const char *rules)
 	return may;
 }
 
-/* Datagrams come to an address of this relay; who is behind an agent cannot send there. */
-static bool may_send(const struct side *client)
-{
-	return client->ops == NULL;
-}
-
 static enum socks_result on_request(struct socks *s, struct side *client, const struct mapping_conf *conf)
 {
 	enum socks5_code code = SOCKS5_DONE;
@@ -116,7 +110,7 @@ static enum socks_result on_request(struct socks *s, struct side *client, const 
 	s->asked = true;
 	if (socks5_request(&s->request, s->bytes) != 0)
 		code = SOCKS5_NO_HOST;
-	else if (s->request.command == SOCKS5_ASSOCIATE && may_send(client))
+	else if (s->request.command == SOCKS5_ASSOCIATE)
 		return SOCKS_SENDS; /* where from it will send is seen then */
 	else if (s->request.command != SOCKS5_CONNECT)
 		code = SOCKS5_NO_COMMAND;

@@ -161,13 +161,44 @@ def test_behind_a_load_balancer(fleet):
         assert assoc.reply != 0, "it could not send to an address of the other family"
 
 
-def test_where_it_is_not_served(fleet):
-    """Nobody else's machine can send to the relay in its client's name."""
-    made = socks_mapping(fleet, source_client_id=fleet.box["id"], source_port=free_port(), allow=[])
-    agent = fleet.agents[0]
+def own_port(fleet, agent, client):
+    """A private mapping: its port is on the machine of that client's agent."""
+    made = socks_mapping(fleet, source_client_id=client["id"], source_port=free_port(), allow=[])
     eventually(lambda: any(v["mapping"] == made["id"] and v["listening"] for v in agent.ask()["visits"]), "listened on")
-    with Association(made["source_port"]) as assoc:
-        assert assoc.reply == 7
+    return made
+
+
+def test_on_a_clients_own_machine(fleet):
+    """Its agent takes them, from the program that asked alone, and the relay leads each to its destination."""
+    agent, sizes = fleet.agents[0], (0, 1, 1400, 9000, 60000)
+    made = own_port(fleet, agent, fleet.box)
+    with UdpEcho() as one, UdpEcho() as two:
+        with Association(made["source_port"]) as assoc, assoc.socket() as other:
+            assert assoc.at[0] == "127.0.0.1"
+            other.sendto(b"no header", assoc.at)
+            for size in sizes:
+                assert ask(assoc, "127.0.0.1", one.port, b"x" * size) == b"x" * size
+            assoc.send("127.0.0.1", one.port, b"from another port", sock=other)
+            assert ask(assoc, "localhost", two.port) == b"hello"
+            assert b"from another port" not in [data for data, _ in one.seen]
+            total = sum(sizes) + 5
+            fleet.wait_stats(made["id"], bytes_received=total, bytes_sent=total, packets_received=6, packets_sent=6)
+            assert agent.ask()["visits_udp"] == 1
+            assoc.tcp.close()
+            eventually(lambda: is_refused(assoc), "its port is closed")
+        eventually(lambda: (agent.ask()["visits_udp"], agent.ask()["udp"]) == (0, 0), "nothing is left over")
+
+
+def test_where_its_agent_may_not_take_them(fleet):
+    """`listen` has the port of the mapping, and no other."""
+    client, port = fleet.client(name="narrow"), free_port()
+    agent = fleet.agent(client, "narrow", LISTEN=f"127.0.0.1:{port}")
+    agent.wait_up(2)
+    made = socks_mapping(fleet, source_client_id=client["id"], source_port=port, allow=[])
+    eventually(lambda: any(v["mapping"] == made["id"] and v["listening"] for v in agent.ask()["visits"]), "listened on")
+    with Association(port) as assoc:
+        assert assoc.reply == 2
+    fleet.wait_refused(made["id"], destination=1)
 
 
 def test_words_after_the_request_end_it(fleet):

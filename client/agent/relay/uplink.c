@@ -7,6 +7,7 @@
 #include "client/agent/relay/relay_url.h"
 #include "client/agent/target/checks.h"
 #include "client/agent/target/sessions.h"
+#include "client/agent/visit/visit_associate.h"
 #include "client/agent/visit/visits.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
@@ -270,7 +271,10 @@ static void on_open(struct tunnel_link *l, uint32_t id, const struct frame_open 
 {
 	struct uplink *u = uplink_of(l);
 
-	sessions_open(u->env->sessions, l, id, o);
+	if (visit_associate_is_asked_for(o))
+		visit_associate_open(u->env->visits, l, id, o);
+	else
+		sessions_open(u->env->sessions, l, id, o);
 	if (u->ops->on_taken != NULL)
 		u->ops->on_taken(u);
 }

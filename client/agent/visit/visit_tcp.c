@@ -246,6 +246,21 @@ void visit_tcp_give_up(struct visit *v, const char *why)
 		not_served(asking_in(first), why);
 }
 
+bool visit_tcp_ends(
+	const struct visits *all, const struct tunnel_link *l, uint64_t stream, struct addr *from, struct addr *at)
+{
+	LIST_FOREACH (it, &all->tcp) {
+		const struct visit_tcp *t = CONTAINER_OF(it, struct visit_tcp, in);
+
+		if (t->state != VISIT_OPEN || t->link != l ||
+			stream_side_stream(&t->pair.side[PAIR_STREAM])->id != stream)
+			continue;
+		*from = t->from;
+		return side_local(&t->pair.side[PAIR_SOCKET], at) == 0;
+	}
+	return false;
+}
+
 void visit_tcp_cut_all(struct visits *all)
 {
 	struct list *first;

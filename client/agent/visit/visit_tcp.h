@@ -10,6 +10,7 @@
 #ifndef PORTWAY_CLIENT_AGENT_VISIT_VISIT_TCP_H
 #define PORTWAY_CLIENT_AGENT_VISIT_VISIT_TCP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,5 +26,9 @@ void visit_tcp_ask_again(struct visit *v);
 /* Those that are not served yet. */
 void visit_tcp_give_up(struct visit *v, const char *why);
 void visit_tcp_cut_all(struct visits *all);
+struct tunnel_link;
+/* Who came, and where to, of the one that has this stream on the link; false: there is none. */
+bool visit_tcp_ends(
+	const struct visits *all, const struct tunnel_link *l, uint64_t stream, struct addr *from, struct addr *at);
 
 #endif

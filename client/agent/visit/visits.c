@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "client/agent/visit/visits.h"
 
+#include "client/agent/visit/visit_associate.h"
 #include "client/agent/visit/visit_socket.h"
 #include "client/agent/visit/visit_tcp.h"
 #include "client/agent/visit/visit_udp.h"
@@ -247,6 +248,7 @@ void visits_init(struct visits *all, struct sessions *sessions, const struct vis
 	*all = (struct visits){ .worker = sessions->worker, .sessions = sessions, .ops = ops, .arg = arg };
 	map_init(&all->by_id);
 	list_init(&all->tcp);
+	list_init(&all->associates);
 	slab_init(&all->tcp_slab, visit_tcp_size());
 	slab_init(&all->udp_slab, visit_udp_size());
 	way_init(all, WAY_IN, SESSIONS_VISIT_IN);
@@ -266,6 +268,7 @@ void visits_close(struct visits *all)
 void visits_cut_all(struct visits *all)
 {
 	visits_close(all);
+	visit_associate_cut_all(all);
 	visit_tcp_cut_all(all);
 }
 
@@ -291,6 +294,7 @@ void visits_set_allow(struct visits *all, struct allow *allow)
 			shut(v, "");
 		try_to_listen(v);
 	}
+	visit_associate_recheck(all);
 }
 
 /* ---- for what comes in -------------------------------------------------------------------------------------------- */

@@ -47,7 +47,8 @@ struct visits {
 	struct allow *allow; /* where it may listen */
 	struct map by_id;    /* struct visit by mapping id */
 	struct slab tcp_slab, udp_slab;
-	struct list tcp; /* struct visit_tcp */
+	struct list tcp;        /* struct visit_tcp */
+	struct list associates; /* struct visit_associate; they count as udp */
 	struct flow_way way[2];
 	uint64_t n_tcp, n_udp;
 	bool closed; /* nothing is listened on any more */

@@ -1,5 +1,6 @@
 /* visits: mappings that lead from this machine: where they are listened on, which relay is asked, and who waits for one. */
 #define _GNU_SOURCE
+#include "common/net/socks5.h"
 #include "common/tunnel/frame_offer.h"
 #include "tests/unit/client/agent_world.h"
 
@@ -437,6 +438,172 @@ static void test_silent_one_is_forgotten(void **state)
 	end();
 }
 
+/* ---- datagrams of a SOCKS5 client --------------------------------------------------------------------------------- */
+
+/* The stream on which the first relay asks for them, and the last datagram on it. */
+static struct {
+	struct stream stream;
+	bool over;
+	uint16_t code;
+	uint8_t last[256];
+	size_t n, count;
+} asked;
+
+static void on_asked(struct stream *s, uint32_t events)
+{
+	struct iovec *d;
+	unsigned n;
+
+	if (events & EPOLLERR) {
+		asked.over = true;
+		asked.code = s->code;
+	}
+	if (!(events & EPOLLIN))
+		return;
+	n = stream_datagrams(s, &d);
+	for (unsigned i = 0; i < n; i++) {
+		assert_true(d[i].iov_len <= sizeof asked.last);
+		memcpy(asked.last, d[i].iov_base, d[i].iov_len);
+		asked.n = d[i].iov_len;
+		asked.count++;
+	}
+}
+
+static void ask_for_datagrams(struct world *w, const char *host)
+{
+	struct frame_open o = { .kind = FRAME_UDP, .mapping = "map_1", .port = port };
+
+	memset(&asked, 0, sizeof asked);
+	str_copy(o.host, sizeof o.host, host);
+	assert_int_equal(stream_open(&asked.stream, &test_relay_link(&w->relay[0])->link.mux, &o, on_asked, NULL), 0);
+}
+
+static void ask_of_guest(struct world *w)
+{
+	char host[16];
+
+	str_fmt(host, sizeof host, "=%u", guests[0].stream.id);
+	ask_for_datagrams(w, host);
+}
+
+static size_t awaited;
+static bool have_come(struct world *w)
+{
+	(void)w;
+	return asked.count == awaited;
+}
+
+static bool is_over(struct world *w)
+{
+	(void)w;
+	return asked.over;
+}
+
+/* Somebody of this machine who sends where the agent says that it listens. */
+static int sender(struct sockaddr_in *to)
+{
+	char host[SOCKS5_HOST_SIZE];
+	uint16_t where;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(socks5_datagram(host, &where, asked.last, asked.n), asked.n);
+	assert_string_equal(host, "127.0.0.1");
+	*to = here();
+	to->sin_port = htons(where);
+	return fd;
+}
+
+static void send_to(int fd, const struct sockaddr_in *to, const char *p, size_t n)
+{
+	assert_int_equal(sendto(fd, p, n, 0, (const struct sockaddr *)to, sizeof *to), n);
+}
+
+static const char ping[] = "\0\0\0\1\xc0\0\2\1\0\x35ping", pong[] = "\0\0\0\1\xc0\0\2\1\0\x35pong";
+
+static void connect_a_guest(struct world *w, const char *const *settings)
+{
+	begin(w, SERVES, SERVES, settings);
+	offer(&w->relay[0], FRAME_TCP, "");
+	world_run_until(w, listens);
+	world_run_until(w, one_guest);
+	expect_four(w);
+}
+
+static void reload(struct world *w, const char *const *more)
+{
+	struct err e = { .code = ERR_NONE };
+	struct settings s;
+	char relays[64];
+
+	str_fmt(relays, sizeof relays, "127.0.0.1:%u,127.0.0.1:%u", w->relay[0].port, w->relay[1].port);
+	assert_int_equal(world_settings(w, &s, relays, more), 0);
+	assert_int_equal(agent_reload(w->agent, &s, &e), 0);
+}
+
+/* Its client alone is heard, from the port that sends first what has a header; with the stream it is over. */
+static void test_associated(void **state)
+{
+	struct world *w = *state;
+	struct sockaddr_in to;
+	char heard[64];
+	int own, other;
+
+	connect_a_guest(w, ANYWHERE);
+	ask_of_guest(w);
+	awaited = 1;
+	world_run_until(w, have_come);
+	assert_true(asked.stream.opened);
+	own = sender(&to);
+	other = sender(&to);
+	send_to(other, &to, "no header", 9);
+	expect_status(w, "\"visit_datagrams_dropped\":1");
+	send_to(own, &to, ping, sizeof ping - 1);
+	awaited = 2;
+	world_run_until(w, have_come);
+	assert_int_equal(asked.n, sizeof ping - 1);
+	assert_memory_equal(asked.last, ping, sizeof ping - 1);
+	send_to(other, &to, ping, sizeof ping - 1);
+	expect_status(w, "\"visit_datagrams_dropped\":2");
+	assert_int_equal(asked.count, 2);
+	assert_true(stream_datagram(&asked.stream, (const uint8_t *)pong, sizeof pong - 1));
+	expect_status(w, "\"visit_bytes_in\":18"); /* with the four of the connection */
+	assert_int_equal(recv(own, heard, sizeof heard, MSG_DONTWAIT), sizeof pong - 1);
+	assert_memory_equal(heard, pong, sizeof pong - 1);
+	expect_status(w, "\"visits_udp\":1");
+	stream_close(&asked.stream, ERR_NONE, "");
+	expect_status(w, "\"visits_udp\":0");
+	close(own);
+	close(other);
+	end();
+}
+
+/* A relay cannot have it take datagrams for nobody, nor where its settings do not let it. */
+static void test_not_associated(void **state)
+{
+	struct world *w = *state;
+	char listen[64];
+
+	connect_a_guest(w, ANYWHERE);
+	ask_for_datagrams(w, "=2");
+	world_run_until(w, is_over);
+	assert_int_equal(asked.code, ERR_NOT_FOUND);
+	ask_for_datagrams(w, "=one");
+	world_run_until(w, is_over);
+	assert_int_equal(asked.code, ERR_NOT_FOUND);
+	ask_of_guest(w);
+	awaited = 1;
+	world_run_until(w, have_come);
+	str_fmt(listen, sizeof listen, "listen=127.0.0.1:%u", port);
+	reload(w, (const char *const[]){ listen, NULL });
+	world_run_until(w, is_over);
+	assert_int_equal(asked.code, ERR_PERMISSION);
+	ask_of_guest(w);
+	world_run_until(w, is_over);
+	assert_int_equal(asked.code, ERR_PERMISSION);
+	expect_four(w); /* the connection goes on */
+	end();
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, world_set_up, world_tear_down)
@@ -450,6 +617,8 @@ int main(void)
 		TEST(test_datagrams),
 		TEST(test_datagrams_to_the_next_relay),
 		TEST(test_silent_one_is_forgotten),
+		TEST(test_associated),
+		TEST(test_not_associated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
