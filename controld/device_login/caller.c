@@ -52,6 +52,15 @@ int caller_bearer(struct caller *c, struct err *e)
 	return str_copy(c->token, sizeof c->token, header);
 }
 
+int caller_same_service(const struct caller *c, struct err *e)
+{
+	if (str_eq(c->account.environment, c->service.name))
+		return 0;
+	return err_set(e, ERR_CONFLICT, "account_id",
+		"the account logged in at the service of %s, and this is %s now: it must log in again",
+		c->account.environment, c->service.name);
+}
+
 static int read_account(struct device_login *d, struct caller *c, const char *account_id, struct err *e)
 {
 	struct db *db;
@@ -61,11 +70,7 @@ static int read_account(struct device_login *d, struct caller *c, const char *ac
 		return -1;
 	rc = account_of_tenant(db, c->who->tenant_id, account_id, &c->account, e);
 	store_read_end(db);
-	if (rc == 0 && !str_eq(c->account.environment, c->service.name))
-		rc = err_set(e, ERR_CONFLICT, "account_id",
-			"the account logged in at the service of %s, and this is %s now: it must log in again",
-			c->account.environment, c->service.name);
-	return rc;
+	return rc == 0 ? caller_same_service(c, e) : -1;
 }
 
 int caller_account(struct device_login *d, struct caller *c, struct err *e)

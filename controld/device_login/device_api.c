@@ -284,7 +284,7 @@ static int find_by_token(struct device_login *d, struct caller *c, const char *t
 		return -1;
 	}
 	c->kept = rc == 0;
-	return 0;
+	return c->kept ? caller_same_service(c, e) : 0;
 }
 
 static int pass_through(struct device_login *d, struct caller *c, const char *token, struct reply *rp, struct err *e)

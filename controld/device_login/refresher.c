@@ -17,6 +17,8 @@
 #define BACKOFF_MS    30000
 #define BACKOFF_MAX   (10 * 60 * 1000)
 #define EXPIRES_MAX_S (30 * 24 * 3600)
+#define ELSEWHERE_MS  (3600 * 1000) /* until one of another service than that of now is looked at again */
+#define ELSEWHERE     "it is of another environment"
 
 /* ---- an answer --------------------------------------------------------------------------------------------------- */
 
@@ -211,12 +213,10 @@ static int refresh_next(struct device_login *d, const struct service_call *call,
 	store_read_end(db);
 	if (rc != 1)
 		return rc;
-	if (!str_eq(a.environment,
-		    call->service->name)) { /* of another service than that of now: left alone, for an hour */
-		struct turn t = { .account = &a, .now_ms = clock_wall_ms() };
+	if (!str_eq(a.environment, call->service->name)) {
+		struct turn t = { .account = &a, .now_ms = clock_wall_ms(), .error = ELSEWHERE };
 
-		t.due_ms = t.now_ms + 3600 * 1000;
-		t.error = "it is of another environment";
+		t.due_ms = t.now_ms + ELSEWHERE_MS;
 		rc = store_write(d->conf.store, STORE_OPERATIONAL, work_failed, &t, e) != 0 ? -1 : 1;
 	} else if (refresher_refresh(d, call, &a, "system", &why) != 0) {
 		job_run_log(r, JOB_WARN, "account %s: %s", a.account_id, why.msg);
@@ -225,9 +225,14 @@ static int refresh_next(struct device_login *d, const struct service_call *call,
 	return rc;
 }
 
+static int work_leave(struct db *tx, void *arg, struct err *e)
+{
+	return MIN(game_session_failed(tx, arg, clock_wall_ms() + ELSEWHERE_MS, ELSEWHERE, e), 0);
+}
+
 static int prolong_next(struct device_login *d, const struct service_call *call, struct job_run *r, struct err *e)
 {
-	struct game_session s;
+	struct game_session s = { .version = 0 };
 	struct account a = { .version = 0 };
 	struct err why = { 0 };
 	struct db *db;
@@ -238,11 +243,12 @@ static int prolong_next(struct device_login *d, const struct service_call *call,
 	if ((rc = game_session_due(db, clock_wall_ms(), &s, e)) == 1 && account_get(db, s.account, &a, e) != 0)
 		rc = -1;
 	store_read_end(db);
-	if (rc == 1 && session_prolong(d, call, &a, &s, &why) != 0)
+	if (rc == 1 && !str_eq(a.environment, call->service->name))
+		rc = store_write(d->conf.store, STORE_OPERATIONAL, work_leave, &s, e) != 0 ? -1 : 1;
+	else if (rc == 1 && session_prolong(d, call, &a, &s, &why) != 0)
 		job_run_log(r, JOB_WARN, "game session %s: %s", s.id, why.msg);
 	account_wipe(&a);
-	if (rc == 1)
-		game_session_wipe(&s);
+	game_session_wipe(&s);
 	return rc;
 }
 

@@ -39,6 +39,8 @@ int caller_open(struct device_login *d, struct caller *c, const struct request *
 int caller_token(struct device_login *d, struct caller *c, const struct request *rq, struct err *e) MUST_CHECK;
 /* The account that the body names, of the key's tenant, into c->account; c->kept says whether one was named. */
 int caller_account(struct device_login *d, struct caller *c, struct err *e) MUST_CHECK;
+/* What an account has is shown to the service that gave it, and to no other: ERR_CONFLICT when this is another one. */
+int caller_same_service(const struct caller *c, struct err *e) MUST_CHECK;
 /* The token of the Authorization header; ERR_AUTHENTICATION_FAILED when there is none. */
 int caller_bearer(struct caller *c, struct err *e) MUST_CHECK;
 void caller_fini(struct caller *c);                /* wipes */

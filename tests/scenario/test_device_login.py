@@ -2,6 +2,7 @@
 with their limit, keys that change, floods, environments; and the printed flow as it is printed."""
 import glob
 import os
+import sqlite3
 import threading
 import time
 
@@ -326,6 +327,37 @@ def test_environments(control, keyed, hytale):
     assert shown["hytaleUseStaging"] is False
     assert control.controld.count("SELECT count(*) FROM device_accounts WHERE environment = 'own'") >= 1
     assert pair["kept"]
+
+
+@pytest.mark.skipif(portway.DATABASE != "sqlite", reason="a row is changed behind controld's back")
+def test_what_another_service_gave_is_not_shown_to_this_one(new_fleet, hytale):
+    """Somebody looks at staging for an hour: what accounts have of production is left alone, and is good afterwards."""
+    fleet = new_fleet(relays=0, controld_env={**hytale.env(), **UNLIMITED})
+    api = Api(fleet.controld.base)
+    api.session.headers["X-API-Key"] = KEY
+    hytale.session_life = 4
+    pair = login(api, hytale)
+    who = {"account_id": pair["account_id"]}
+    post(api, "game-session/new", {**who, "profile_uuid": hytale.profiles[0]["uuid"]})
+
+    def move(environment):
+        path = os.path.join(fleet.controld.env["CONTROLD_DATA_DIR"], "portway.db")
+        with sqlite3.connect(path, timeout=10) as db:
+            db.execute("UPDATE device_accounts SET environment = ?, due_ms = 0", (environment,))
+
+    move("production")
+    with hytale.lock:
+        tokens, hytale.refresh, calls = hytale.refresh, {}, len(hytale.calls)
+        hytale.sessions.clear()
+    eventually(lambda: fleet.controld.count("SELECT count(*) FROM device_sessions WHERE failures > 0") == 1, "a look at the session")
+    eventually(lambda: fleet.controld.count("SELECT count(*) FROM device_accounts WHERE failures > 0") == 1, "a look at the account")
+    post(api, "refresh", {"refresh_token": pair["refresh_token"]}, expect=409)
+    post(api, "game-session/refresh", who, expect=409)
+    assert hytale.calls[calls:] == []
+    move("own")
+    with hytale.lock:
+        hytale.refresh = tokens
+    assert post(api, "refresh", who)["refresh_token"] != pair["refresh_token"]
 
 
 def test_tokens_are_unreadable(keyed, hytale, control):
