@@ -66,13 +66,16 @@ struct prolonging {
 	struct game_session *session;
 	const char *error;
 	int64_t now_ms, due_ms;
+	bool ours; /* nobody has prolonged or ended it meanwhile */
 };
 
 static int work_renew(struct db *tx, void *arg, struct err *e)
 {
-	const struct prolonging *p = arg;
+	struct prolonging *p = arg;
+	const int n = game_session_renew(tx, p->session, p->now_ms, e);
 
-	return MIN(game_session_renew(tx, p->session, p->now_ms, e), 0);
+	p->ours = n > 0;
+	return MIN(n, 0);
 }
 
 static int work_failed(struct db *tx, void *arg, struct err *e)
@@ -98,18 +101,41 @@ static int by_token(
 	return rc;
 }
 
+/* Another one was first: what he has got is kept. One that was begun here besides would count for an hour. */
+static int take_other(
+	struct device_login *d, const struct service_call *call, struct game_session *s, bool begun, struct err *e)
+{
+	const struct game_session ours = *s;
+	struct service_answer ended;
+	struct db *db;
+	int rc;
+
+	if (begun && service_session_end(call, ours.session, &ended, NULL) == 0)
+		service_answer_fini(&ended);
+	if (store_read_begin(d->conf.store, &db, e) != 0)
+		return -1;
+	rc = game_session_find(db, ours.account, ours.id, "", s, e);
+	store_read_end(db);
+	return rc;
+}
+
 int session_prolong(struct device_login *d, const struct service_call *call, struct account *a, struct game_session *s,
 	struct err *e)
 {
 	struct prolonging p = { .session = s, .now_ms = clock_wall_ms() };
 	struct err why = { 0 }, ignored;
-	bool again;
+	bool again, begun = false;
 	int rc = by_token(d, call, s, &again, &why);
 
-	if (rc != 0 && again && (rc = refresher_refresh(d, call, a, "system", &why)) == 0)
+	if (rc != 0 && again && (rc = refresher_refresh(d, call, a, "system", &why)) == 0) {
 		rc = session_begin(d, call, a->access, s, &why);
-	if (rc == 0)
-		return store_write(d->conf.store, STORE_OPERATIONAL, work_renew, &p, e);
+		begun = rc == 0;
+	}
+	if (rc == 0) {
+		if (store_write(d->conf.store, STORE_OPERATIONAL, work_renew, &p, e) != 0)
+			return -1;
+		return p.ours ? 0 : take_other(d, call, s, begun, e);
+	}
 	p.error = why.msg;
 	p.due_ms = p.now_ms + (int64_t)MIN((uint64_t)BACKOFF_MAX, (uint64_t)BACKOFF_MS << MIN(s->failures, 10));
 	if (store_write(d->conf.store, STORE_OPERATIONAL, work_failed, &p, &ignored) != 0)

@@ -360,6 +360,32 @@ def test_what_another_service_gave_is_not_shown_to_this_one(new_fleet, hytale):
     assert post(api, "refresh", who)["refresh_token"] != pair["refresh_token"]
 
 
+def test_two_at_once_prolong_one_session(keyed, hytale):
+    """Its token is not taken any more, and both begin a new one: one of these is kept, the other one does not count on."""
+    pair = login(keyed, hytale)
+    who = {"account_id": pair["account_id"], "profile_uuid": hytale.profiles[0]["uuid"]}
+    session = post(keyed, "game-session/new", who)
+    with hytale.lock:
+        hytale.sessions.clear()
+    hytale.hold = threading.Event()
+    answers, refused = [], hytale.count("/game-session/refresh") + 2
+
+    def prolong():
+        mine = Api(keyed.base)
+        mine.session.headers["X-API-Key"] = KEY
+        answers.append(post(mine, "game-session/refresh", who))
+
+    threads = [threading.Thread(target=prolong) for _ in range(2)]
+    for t in threads:
+        t.start()
+    eventually(lambda: hytale.count("/game-session/refresh") == refused, "both are refused")
+    hytale.hold.set()
+    for t in threads:
+        t.join()
+    assert {a["session_id"] for a in answers} == {session["session_id"]}
+    assert {a["session_token"] for a in answers} == set(hytale.sessions) and len(hytale.sessions) == 1
+
+
 def test_tokens_are_unreadable(keyed, hytale, control):
     pair = login(keyed, hytale)
     session = post(keyed, "game-session/new", {"account_id": pair["account_id"], "profile_uuid": hytale.profiles[0]["uuid"]})
