@@ -330,6 +330,33 @@ struct acting {
 	bool fresh;
 };
 
+static int on_kind(const struct job *job, void *name)
+{
+	return str_copy(name, JOB_NAME_MAX + 1, job->kind);
+}
+
+int jobs_may_handle(struct jobs *j, const struct request *rq, const char *name, struct err *e)
+{
+	const struct job_kind *kind = kinds_find(&j->kinds, name, NULL);
+
+	if (kind != NULL && kind->start == PERM_SYSTEM && !identity_allows(request_identity(rq), PERM_SYSTEM))
+		return err_set(e, ERR_FORBIDDEN, NULL, "jobs of kind %s are the platform's", kind->name);
+	return 0;
+}
+
+static int may_handle(struct jobs *j, const struct request *rq, struct err *e)
+{
+	char name[JOB_NAME_MAX + 1] = "";
+	struct db *db;
+	int rc;
+
+	if (store_read_begin(j->conf.store, &db, e) != 0)
+		return -1;
+	rc = job_get(db, jobs_tenant_of(rq), request_param(rq, "id"), on_kind, name, e);
+	store_read_end(db);
+	return rc == 0 ? jobs_may_handle(j, rq, name, e) : -1;
+}
+
 static struct acting acting_of(const struct request *rq)
 {
 	return (struct acting){ .by = { jobs_tenant_of(rq), request_param(rq, "id"), request_identity(rq)->actor,
@@ -341,7 +368,7 @@ int jobs_api_cancel(void *feature, struct request *rq, struct reply *rp, struct 
 	const struct acting a = acting_of(rq);
 	bool running;
 
-	if (jobs_cancel(feature, &a.by, &running, e) != 0)
+	if (may_handle(feature, rq, e) != 0 || jobs_cancel(feature, &a.by, &running, e) != 0)
 		return -1;
 	return show_now(feature, rq, rp, a.by.id, running ? 202 : 200, e);
 }
@@ -359,7 +386,7 @@ int jobs_api_retry(void *feature, struct request *rq, struct reply *rp, struct e
 	struct jobs *j = feature;
 
 	a.fresh = json_is_true(json_object_get(request_body(rq), "fresh"));
-	if (store_write(j->conf.store, STORE_LOGGED, work_retry, &a, e) != 0)
+	if (may_handle(j, rq, e) != 0 || store_write(j->conf.store, STORE_LOGGED, work_retry, &a, e) != 0)
 		return -1;
 	workers_poke(j->workers, false);
 	jobs_changed(j, a.by.id);
@@ -376,7 +403,7 @@ int jobs_api_delete(void *feature, struct request *rq, struct reply *rp, struct 
 	struct acting a = acting_of(rq);
 	struct jobs *j = feature;
 
-	if (store_write(j->conf.store, STORE_LOGGED, work_delete, &a, e) != 0)
+	if (may_handle(j, rq, e) != 0 || store_write(j->conf.store, STORE_LOGGED, work_delete, &a, e) != 0)
 		return -1;
 	jobs_changed(j, a.by.id);
 	reply_empty(rp, 204);

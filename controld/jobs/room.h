@@ -54,6 +54,8 @@ int jobs_api_queues(void *feature, struct request *rq, struct reply *rp, struct 
 const char *jobs_tenant_of(const struct request *rq);
 /* The kind, if the caller may start jobs of it; ERR_FORBIDDEN, ERR_VALIDATION. Errors of args go to the request. */
 int jobs_may_start(struct jobs *j, struct request *rq, const char *name, const json_t *args, struct err *e) MUST_CHECK;
+/* What the platform alone may start, it alone may stop, repeat and forget, whichever tenant it was started from. */
+int jobs_may_handle(struct jobs *j, const struct request *rq, const char *name, struct err *e) MUST_CHECK;
 
 /* schedule_api.c */
 int schedule_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e);

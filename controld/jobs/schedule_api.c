@@ -216,7 +216,7 @@ static int begin(struct changing *c, struct err *e)
 {
 	char etag[32];
 
-	if (read_one(c->jobs, c->rq, &c->s, e) != 0)
+	if (read_one(c->jobs, c->rq, &c->s, e) != 0 || jobs_may_handle(c->jobs, c->rq, c->s.kind, e) != 0)
 		return -1;
 	(void)str_fmt(etag, sizeof etag, "v%" PRId64, c->s.version);
 	c->s.updated_ms = clock_wall_ms();

@@ -151,6 +151,28 @@ def test_a_tenant_sees_its_own(fleet):
     ended(fleet.api, job)
 
 
+def test_what_is_the_platforms_is_left_to_it(fleet):
+    """Its jobs may belong to the tenant that its administrators are in: the others there see them, and that is all."""
+    person = {"email": "operator@example.com", "password": "long enough to pass", "role": "owner"}
+    fleet.api.post("/api/v1/users", person, expect=201)
+    api = fleet.controld.api()
+    api.login(person["email"], person["password"])
+    job = fleet.api.post("/api/v1/jobs", {"kind": "check", "due_at": "2099-01-01T00:00:00Z"}, expect=202)
+    path = f"/api/v1/jobs/{job['id']}"
+    assert api.get(path)["state"] == "scheduled"
+    for verb in ("cancel", "retry"):
+        assert "platform" in api.post(f"{path}/{verb}", expect=403)["message"]
+    api.delete(path, expect=403)
+    schedule = fleet.api.post("/api/v1/schedules", {"name": "theirs", "kind": "check", "cron": "@daily"}, expect=201)
+    at = f"/api/v1/schedules/{schedule['id']}"
+    for verb in ("pause", "resume", "run"):
+        api.post(f"{at}/{verb}", expect=403)
+    api.delete(at, expect=403)
+    assert fleet.api.get(path)["state"] == "scheduled" and not fleet.api.get(at)["paused"]
+    fleet.api.delete(at)
+    fleet.api.delete(path)
+
+
 def test_schedules(fleet):
     bad = fleet.api.post("/api/v1/schedules", {"name": "bad", "kind": "check", "cron": "61 * * * *"}, expect=422)
     assert "minute '61'" in bad["message"]
