@@ -37,7 +37,7 @@ void mail_hold(struct mail *m, uint64_t ms)
 int mail_send_in(struct mail *m, struct db *tx, const struct mail_order *o, struct err *e)
 {
 	json_t *args = json_pack("{s:s, s:s, s:O}", "to", o->to, "template", o->letter, "data", o->data);
-	const struct job_order job = { .kind = MAIL_KIND, .tenant_id = o->tenant_id, .args = args, .key = o->key };
+	const struct job_order job = { .kind = MAIL_KIND, .args = args, .key = o->key };
 	struct job_placed placed = { .there = false };
 	const int rc = args != NULL ? jobs_enqueue_in(m->conf.jobs, tx, &job, &placed, e)
 	                            : err_set(e, ERR_NOMEM, NULL, "mail: out of memory");

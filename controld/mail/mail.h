@@ -41,7 +41,6 @@ void mail_free(struct mail *m); /* takes NULL */
 /* Borrowed; data is an object of what the letter takes (letter.h). */
 struct mail_order {
 	const char *to, *letter;
-	const char *tenant_id;
 	const json_t *data;
 	const char *key; /* no two with this key wait at once */
 };

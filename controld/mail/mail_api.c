@@ -59,6 +59,7 @@ static int check(
 	return 0;
 }
 
+/* Of no tenant: whom the platform writes to is no business of those who are in the tenant of its administrator. */
 static int enqueue(
 	struct mail *m, const struct request *rq, const json_t *data, struct job_placed *placed, struct err *e)
 {
@@ -68,7 +69,6 @@ static int enqueue(
 		"template", json_string_value(json_object_get(body, "template")), "data", data, "subject",
 		json_string_value(json_object_get(body, "subject")));
 	const struct job_order o = { .kind = MAIL_KIND,
-		.tenant_id = who->tenant_id,
 		.user_id = who->user_id,
 		.actor = who->actor,
 		.request_id = request_id(rq),

@@ -43,7 +43,7 @@ int sync_report_in(
 	struct db *tx, struct panels *p, const struct sync_report *r, const struct sync_log *s, struct err *e)
 {
 	char duration[48];
-	struct mail_order o = { .to = r->to, .letter = "sync_report", .tenant_id = s->tenant_id, .key = s->id };
+	struct mail_order o = { .to = r->to, .letter = "sync_report", .key = s->id };
 	json_t *data;
 	int rc;
 

@@ -43,6 +43,18 @@ def test_as_the_document_prints_it(api, service):
     assert 'href="https://app.example.com/verify/abc123?a=1&amp;b=2"' in mail["html"]
 
 
+def test_whom_it_goes_to_is_for_the_platform_to_know(control, api):
+    person = {"email": "viewer@example.com", "password": "long enough to pass", "role": "owner"}
+    api.post("/api/v1/users", person, expect=201)
+    other = control.controld.api()
+    other.login(person["email"], person["password"])
+    job = queue(api)
+    ended(api, job)
+    other.get(f"/api/v1/jobs/{job}", expect=404)
+    other.post(f"/api/v1/jobs/{job}/retry", expect=404)
+    assert not other.get("/api/v1/jobs?kind=email")["items"] and job in [j["id"] for j in api.get("/api/v1/jobs?limit=10")["items"]]
+
+
 def test_every_template(api, service):
     values = {"welcome": {}, "verify": {"verifyUrl": "https://e.example/v"}, "reset": {"resetUrl": "http://e.example/r"},
               "alert": {"title": "Disk", "message": "92 % full", "severity": "warning"},
