@@ -46,6 +46,16 @@ static int user_check_self(const struct user_change *c, const struct user *befor
 	return 0;
 }
 
+/* As at /auth/password: whoever knows a password logs in with it, and revoking the key does not help any more. */
+static int user_check_password(const struct user_change *c, struct err *e)
+{
+	const struct identity *who = request_identity(c->rq);
+
+	if (json_object_get(c->body, "password") == NULL || !who->api_key || strcmp(who->user_id, c->id) != 0)
+		return 0;
+	return err_set(e, ERR_FORBIDDEN, "password", "password: an API key cannot change that of its own user");
+}
+
 static int user_audit(struct db *tx, const struct user_change *c, const char *op, struct err *e)
 {
 	const struct change row = {
@@ -205,7 +215,8 @@ static int work_user_update(struct db *tx, void *arg, struct err *e)
 
 static int user_change_run(struct user_change *c, struct reply *rp, struct err *e)
 {
-	if (user_hash_body(c, e) != 0 || store_write(c->s->store, STORE_LOGGED, work_user_update, c, e) != 0)
+	if (user_check_password(c, e) != 0 || user_hash_body(c, e) != 0 ||
+		store_write(c->s->store, STORE_LOGGED, work_user_update, c, e) != 0)
 		return -1;
 	resolver_forget(c->s->resolver);
 	reply_etag(rp, c->user.version);

@@ -65,6 +65,20 @@ def test_any_resource_or_any_verb(fleet):
     assert "role" in viewer.post("/api/v1/clients", {"name": "c"}, expect=403)["message"]
 
 
+def test_a_key_is_no_way_to_a_login(fleet):
+    """Whoever sets a password logs in with it, and is no key of a few scopes any more."""
+    person = {"email": "keys@example.com", "password": "long enough to pass", "role": "owner"}
+    user = fleet.api.post("/api/v1/users", person, expect=201)
+    owner = fleet.controld.api()
+    owner.login(person["email"], person["password"])
+    thief = keyed(fleet, owner.post(KEYS, {"name": "k", "role": "owner", "scopes": ["users:*", "tenants:*"]}, expect=201))
+    for path in (f"/api/v1/users/{user['id']}", f"/api/tenants/{user['tenant_id']}/users/{user['id']}"):
+        said = thief.put(path, {"password": "a password of the thief's"}, expect=403)
+        assert said["details"]["field"] == "password"
+        thief.put(path, {"first_name": "Still"})
+    owner.login(person["email"], person["password"])
+
+
 def test_what_is_no_scope_is_refused(fleet):
     for scopes in (["mappings"], ["mappings:delete"], [":read"], ["mappings:"], ["Mappings:read"], ["mappings:read clients:write"],
                    ["horses:read"], [""], [], ["mappings:read"] * 33, "mappings:read", ["*:*:*"], ["x" * 200 + ":read"]):
