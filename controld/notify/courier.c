@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define SENT_AT_ONCE 50   /* then others have a turn */
+#define ROUND_MS     2000 /* so have they after this: an endpoint may be slow and well */
 #define HOLD_MS      5000 /* besides the time of a call: to write what came of it */
 
 /* A queue that a sender is at. */
@@ -154,9 +155,11 @@ static void work_round(struct pool_job *job)
 {
 	struct round *r = CONTAINER_OF(job, struct round, job);
 	struct notify *n = r->notify;
+	const uint64_t until_ms = clock_mono_ms() + ROUND_MS;
 	struct err e = { 0 };
 
-	for (int i = 0; i < SENT_AT_ONCE && !notify_is_stopping(n) && send_next(r, &e); i++)
+	for (int i = 0; i < SENT_AT_ONCE && clock_mono_ms() < until_ms && !notify_is_stopping(n) && send_next(r, &e);
+		i++)
 		;
 	if (e.code != 0 && e.code != ERR_NOT_FOUND)
 		log_warn("webhook_round_failed", log_s("webhook", r->hold.webhook_id), log_err(&e));

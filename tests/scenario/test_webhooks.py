@@ -4,6 +4,7 @@ import hmac
 import json
 import subprocess
 import threading
+import time
 
 import pytest
 from portway import Api, eventually
@@ -110,6 +111,39 @@ def test_order_is_kept_while_attempts_fail(control, receiver):
     log = attempts(control.api, made, 12)
     assert [n for _, _, n in log] == [2, 4] + [1] * 10 and {state for state, _, _ in log} == {"delivered"}
     control.api.delete(f"/api/webhooks/{made['id']}")
+
+
+class Slow:
+    """In the place of an event that a receiver waits for."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def wait(self, _):
+        time.sleep(self.seconds)
+
+    def set(self):
+        self.seconds = 0
+
+
+def test_a_slow_one_takes_no_sender_from_others(new_fleet, receiver):
+    """It answers, so it is not paused; with one sender the others have their turn all the same."""
+    api = new_fleet(relays=0, controld_env={**QUICK, "CONTROLD_WEBHOOKS_SENDERS": "1"}).api
+    other = Receiver()
+    try:
+        receiver.hold = Slow(0.5)
+        hook(api, receiver, ["client.created"])
+        for n in range(30):
+            client(api, f"s{n}")
+        eventually(lambda: len(receiver.got) >= 2, "it has begun")
+        hook(api, other, ["client.created"])
+        client(api, "quick")
+        eventually(lambda: names(other) == ["quick"], "the other one", seconds=8)
+        assert len(receiver.got) < 25
+        receiver.hold.set()
+        eventually(lambda: names(receiver) == [f"s{n}" for n in range(30)] + ["quick"], "the rest in order")
+    finally:
+        other.close()
 
 
 def test_a_body_that_is_refused_holds_nothing_up(control, receiver):
