@@ -411,7 +411,7 @@ static const struct conf_key settings_keys[] = {
 		"10000", 1, 1000000, 0, "requests",
 		"How many answers may wait for relays without holding a thread."),
 	NUMBER("workers.slow", "CONTROLD_WORKERS_SLOW", NULL, workers.slow, "4", 1, 256, 0, "threads",
-		"For requests that hash passwords."),
+		"For requests that hash passwords, and as many for those that wait for servers of others."),
 	NUMBER("workers.slow_queue", "CONTROLD_WORKERS_SLOW_QUEUE", NULL, workers.slow_queue,
 		"64", 1, 100000, 0, "requests",
 		"How many of them may wait; more are refused."),

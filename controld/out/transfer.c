@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -82,7 +83,9 @@ static void set_limits(CURL *c, const struct outbound_request *rq, const char *c
 	curl_easy_setopt(c, CURLOPT_PROXY, "");
 	curl_easy_setopt(c, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	curl_easy_setopt(c, CURLOPT_PIPEWAIT, 1L);
+	/* Without TLS it is not known before the first answer whether a connection can be shared, and there is never more than
+	 * one call on it: nobody waits for that. */
+	curl_easy_setopt(c, CURLOPT_PIPEWAIT, (long)(strncasecmp(rq->url, "https:", 6) == 0));
 	curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(c, CURLOPT_USERAGENT, "Portway/" PORTWAY_VERSION);
 	if (ca_file != NULL && *ca_file != '\0')

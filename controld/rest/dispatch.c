@@ -23,7 +23,7 @@
 #include <string.h>
 
 #define DISPATCH_RATE_ENTRIES 65536
-#define DISPATCH_LANES        3
+#define DISPATCH_LANES        4
 #define DISPATCH_SPARE        128   /* calls kept for the next requests: too large to be given back every time */
 #define DISPATCH_SPARE_BODY   16384 /* bytes of room for an answer that such a call may keep */
 
@@ -442,10 +442,13 @@ static int dispatch_new_lanes(struct dispatch *d, struct err *e)
 	const struct pool_conf slow = {
 		.name = "slow", .threads = conf->slow_threads, .queue_max = conf->slow_queue_max
 	};
+	const struct pool_conf away = {
+		.name = "away", .threads = conf->slow_threads, .queue_max = conf->slow_queue_max
+	};
 
-	if (pool_new(&d->lanes[LANE_DB], &db, e) != 0)
+	if (pool_new(&d->lanes[LANE_DB], &db, e) != 0 || pool_new(&d->lanes[LANE_SLOW], &slow, e) != 0)
 		return -1;
-	return pool_new(&d->lanes[LANE_SLOW], &slow, e);
+	return pool_new(&d->lanes[LANE_AWAY], &away, e);
 }
 
 int dispatch_new(struct dispatch **out, const struct dispatch_parts *parts, struct err *e)
@@ -521,6 +524,8 @@ void dispatch_collect(struct dispatch *d)
 	rest_metrics_lane(d->parts.metrics, "db", &stats);
 	pool_stats(d->lanes[LANE_SLOW], &stats);
 	rest_metrics_lane(d->parts.metrics, "slow", &stats);
+	pool_stats(d->lanes[LANE_AWAY], &stats);
+	rest_metrics_lane(d->parts.metrics, "away", &stats);
 	parks_stats(d->parks, &parked);
 	rest_metrics_parked(d->parts.metrics, parked.waiting, parked.full);
 	rest_metrics_lag(d->parts.metrics, loop_lag_us(d->parts.loop));

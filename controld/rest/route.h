@@ -38,7 +38,8 @@ enum permission {
 enum lane {
 	LANE_LOOP, /* memory only, answers on the loop thread */
 	LANE_DB,   /* up to 2 s */
-	LANE_SLOW, /* argon2, outbound calls; few at a time */
+	LANE_SLOW, /* argon2, long reads; few at a time */
+	LANE_AWAY, /* waits for a server of somebody else's, as long as that likes: nothing of ours waits behind it */
 };
 
 enum route_flags {

@@ -146,6 +146,31 @@ def test_a_slow_one_takes_no_sender_from_others(new_fleet, receiver):
         other.close()
 
 
+def test_tests_of_a_slow_one_hold_no_login_up(new_fleet, receiver):
+    fleet = new_fleet(relays=0, controld_env=QUICK)
+    made = hook(fleet.api, receiver)
+    receiver.hold = threading.Event()
+    key = fleet.api.session.headers["Authorization"]
+
+    def test():
+        api = Api(fleet.controld.base)
+        api.session.headers["Authorization"] = key
+        api.post(f"/api/webhooks/{made['id']}/test", {}, expect=200)
+
+    threads = [threading.Thread(target=test) for _ in range(6)]
+    for t in threads:
+        t.start()
+    try:
+        eventually(lambda: len(receiver.got) >= 4, "they wait for it")
+        begin = time.monotonic()
+        fleet.controld.api()
+        assert time.monotonic() - begin < 4
+    finally:
+        receiver.hold.set()
+        for t in threads:
+            t.join()
+
+
 def test_a_body_that_is_refused_holds_nothing_up(control, receiver):
     receiver.answers = [(422, {})]
     made = hook(control.api, receiver, ["client.created"])
