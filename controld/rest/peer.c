@@ -3,7 +3,10 @@
 #include "common/base/err.h"
 #include "common/base/str.h"
 
+#include <event2/keyvalq_struct.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
 
 int peer_proxies_parse(struct peer_proxies *p, const char *list, struct err *e)
 {
@@ -26,13 +29,13 @@ int peer_proxies_parse(struct peer_proxies *p, const char *list, struct err *e)
 	return 0;
 }
 
-struct addr peer_client(const struct peer_proxies *p, const struct addr *connected, const char *forwarded)
+/* From the end: each proxy has appended whom it saw, so the right part is the one we know most about. False: what cannot be
+ * parsed is in the way, and whatever stands before it is anybody's word. */
+static bool walk(const struct peer_proxies *p, struct addr *client, const char *forwarded)
 {
-	struct addr client = *connected;
-	size_t n = forwarded != NULL ? strlen(forwarded) : 0;
+	size_t n = strlen(forwarded);
 
-	/* From the end: each proxy has appended whom it saw, so the right part is the one we know most about. */
-	while (n > 0 && cidr_match_any(p->cidrs, p->n, &client)) {
+	while (n > 0 && cidr_match_any(p->cidrs, p->n, client)) {
 		size_t start = n;
 		struct addr next;
 		char text[ADDR_STRLEN];
@@ -40,12 +43,36 @@ struct addr peer_client(const struct peer_proxies *p, const struct addr *connect
 		while (start > 0 && forwarded[start - 1] != ',')
 			start--;
 		if (str_fmt(text, sizeof text, "%.*s", (int)(n - start), forwarded + start) != 0)
-			break;
+			return false;
 		text[strcspn(text + strspn(text, " "), " ") + strspn(text, " ")] = '\0';
 		if (addr_parse_ip(&next, text + strspn(text, " "), 0) != 0)
-			break;
-		client = next;
+			return false;
+		*client = next;
 		n = start > 0 ? start - 1 : 0;
+	}
+	return true;
+}
+
+struct addr peer_client(const struct peer_proxies *p, const struct addr *connected, const char *forwarded)
+{
+	struct addr client = *connected;
+
+	if (forwarded != NULL)
+		(void)walk(p, &client, forwarded);
+	return client;
+}
+
+struct addr peer_client_of(const struct peer_proxies *p, const struct addr *connected, const struct evkeyvalq *headers)
+{
+	struct addr client = *connected;
+	const struct evkeyval *h;
+
+	if (p->n == 0)
+		return client;
+	TAILQ_FOREACH_REVERSE(h, headers, evkeyvalq, next)
+	{
+		if (strcasecmp(h->key, "X-Forwarded-For") == 0 && !walk(p, &client, h->value))
+			break;
 	}
 	return client;
 }

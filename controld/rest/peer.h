@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 struct err;
+struct evkeyvalq;
 
 #define PEER_PROXIES_MAX 32
 
@@ -26,5 +27,7 @@ int peer_proxies_parse(struct peer_proxies *p, const char *list, struct err *e) 
  * NULL. What cannot be parsed ends the walk: the last good address counts.
  */
 struct addr peer_client(const struct peer_proxies *p, const struct addr *connected, const char *forwarded);
+/* The same with all lines of that name that a request has: a proxy may add one of its own behind those of the client. */
+struct addr peer_client_of(const struct peer_proxies *p, const struct addr *connected, const struct evkeyvalq *headers);
 
 #endif

@@ -1,7 +1,9 @@
 #include "controld/rest/peer.h"
 
 #include "common/base/err.h"
+#include "controld/rest/headers.h"
 
+#include <event2/http.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -55,6 +57,43 @@ static void test_table(void **state)
 	assert_int_equal(failed, 0);
 }
 
+/* A proxy that does not join adds a line of its own: what it saw stands in the last one. */
+static void test_lines(void **state)
+{
+	static const struct {
+		const char *what, *lines[4], *want;
+	} stories[] = {
+		{ "none", { NULL }, "10.0.0.1" },
+		{ "one", { "198.51.100.1" }, "198.51.100.1" },
+		{ "a forged one before", { "1.2.3.4", "198.51.100.1" }, "198.51.100.1" },
+		{ "forged ones before two proxies", { "1.2.3.4", "5.6.7.8, 198.51.100.1", "10.0.0.2" },
+			"198.51.100.1" },
+		{ "rubbish hides what is before it", { "1.2.3.4", "rubbish" }, "10.0.0.1" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(stories); i++) {
+		struct peer_proxies proxies;
+		struct evkeyvalq headers;
+		struct addr connected, client;
+		char text[ADDR_STRLEN];
+		struct err e;
+
+		assert_int_equal(peer_proxies_parse(&proxies, "10.0.0.0/8", &e), 0);
+		assert_int_equal(addr_parse_ip(&connected, "10.0.0.1", 4711), 0);
+		headers_init(&headers);
+		for (size_t k = 0; stories[i].lines[k] != NULL; k++) {
+			assert_int_equal(headers_add_block(&headers, "X-Other", "9.9.9.9"), 0);
+			assert_int_equal(headers_add_block(&headers, "x-forwarded-for", stories[i].lines[k]), 0);
+		}
+		client = peer_client_of(&proxies, &connected, &headers);
+		addr_print_ip(&client, text);
+		evhttp_clear_headers(&headers);
+		if (strcmp(text, stories[i].want) != 0)
+			fail_msg("%s: %s, want %s", stories[i].what, text, stories[i].want);
+	}
+}
+
 static void test_list_is_checked(void **state)
 {
 	struct peer_proxies proxies;
@@ -72,6 +111,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_list_is_checked),
 	};
 
