@@ -99,7 +99,7 @@ static int read_pages(const struct panel_list *l, const json_t *answer, struct p
 	if (l->unpaged)
 		return 0;
 	if (pick_count(meta, "total_pages", &out->pages) != 0 || pick_count(meta, "total", &out->total) != 0 ||
-		out->pages > PANEL_PAGES_MAX)
+		out->pages > PANEL_PAGES_MAX || out->total > PANEL_TOTAL_MAX)
 		return err_set(e, ERR_PROTOCOL, NULL, "%s: the answer does not say how many pages there are", l->name);
 	return 0;
 }

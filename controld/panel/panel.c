@@ -66,14 +66,27 @@ struct panel_object *panel_page_add(struct panel_page *p, enum panel_kind kind)
 	return o;
 }
 
+/* Whether there may be more values than an answer of that many objects has; commas inside of texts count as well. */
+static bool has_too_many(const char *p, size_t n)
+{
+	size_t values = 0;
+
+	for (size_t i = 0; i < n; i++)
+		values += p[i] == ',' || p[i] == '[' || p[i] == '{';
+	return values > PANEL_VALUES_MAX;
+}
+
 int panel_read(
 	const struct panel_list *l, int64_t parent_id, const void *p, size_t n, struct panel_page *out, struct err *e)
 {
 	json_error_t where;
-	json_t *answer = json_loadb(p, n, 0, &where);
+	json_t *answer;
 	int rc;
 
-	if (answer == NULL)
+	if (has_too_many(p, n))
+		return err_set(
+			e, ERR_TOO_LARGE, NULL, "%s: the answer holds more than %d values", l->name, PANEL_VALUES_MAX);
+	if ((answer = json_loadb(p, n, 0, &where)) == NULL)
 		return err_set(e, ERR_PROTOCOL, NULL, "%s: the answer is no JSON, or is cut off (byte %d of %zu)",
 			l->name, where.position, n);
 	rc = l->read(l, parent_id, answer, out, e);

@@ -35,8 +35,10 @@ const char *panel_kind_name(enum panel_kind k);   /* "server" */
 const char *panel_kind_plural(enum panel_kind k); /* "servers" */
 int panel_kind_parse(const char *plural, enum panel_kind *out) MUST_CHECK;
 
-#define PANEL_OBJECTS_MAX 100000 /* in one answer */
-#define PANEL_PAGES_MAX   100000 /* of one list */
+#define PANEL_OBJECTS_MAX 100000     /* in one answer */
+#define PANEL_PAGES_MAX   100000     /* of one list */
+#define PANEL_TOTAL_MAX   1000000000 /* what a list may say that it has */
+#define PANEL_VALUES_MAX  2000000 /* of JSON, in one answer: each takes a hundred bytes and more, however short it is */
 #define PANEL_UUID_MAX    63
 #define PANEL_NAME_MAX    191
 

@@ -215,6 +215,12 @@ static enum step fail_of(const struct err *e)
 	}
 }
 
+/* Cut off, or something in between that answered; but what is too large is so the next time. */
+static enum step read_failed(const struct err *e)
+{
+	return e->code == ERR_TOO_LARGE ? STEP_REFUSED : STEP_AGAIN;
+}
+
 static enum step ask(const struct panel_call *c, struct attempt *t, unsigned times, struct err *e)
 {
 	struct asking a;
@@ -246,7 +252,7 @@ static enum step ask(const struct panel_call *c, struct attempt *t, unsigned tim
 		hold(c, &answer, times);
 	if (step == STEP_READ && t->out != NULL &&
 		panel_read(t->list, t->parent_id, answer.body.data, answer.body.len, t->out, e) != 0)
-		step = STEP_AGAIN; /* cut off, or something in between that answered */
+		step = read_failed(e);
 	else if (step != STEP_READ)
 		explain(c, t->list, answer.status, e);
 	outbound_answer_fini(&answer);

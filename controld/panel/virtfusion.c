@@ -47,7 +47,8 @@ static int read_servers(
 
 	(void)parent_id;
 	if (!json_is_array(data) || pick_count(answer, "last_page", &out->pages) != 0 ||
-		pick_count(answer, "total", &out->total) != 0 || out->pages > PANEL_PAGES_MAX)
+		pick_count(answer, "total", &out->total) != 0 || out->pages > PANEL_PAGES_MAX ||
+		out->total > PANEL_TOTAL_MAX)
 		return err_set(e, ERR_PROTOCOL, NULL, "%s: the answer is no list with pages", l->name);
 	out->listed = json_array_size(data);
 	json_array_foreach(data, i, item)

@@ -115,6 +115,14 @@ def test_trouble_on_the_way(api, panel, what):
     check_same(api, panel)
 
 
+def test_an_answer_of_brackets(control, api, panel):
+    """A few megabytes that would be hundreds in memory: refused before they are read."""
+    panel.faults = [None, None, Answer(200, b'{"object":"list","data":[' + b"[]," * 4_000_000 + b"[]]}")]
+    before = control.controld.peak_kib()
+    assert "values" in wait(api, start(api), "FAILED")["error"]
+    assert control.controld.peak_kib() - before < 150_000
+
+
 def test_links_as_a_list(api, panel):
     panel.links = []
     sync(api)

@@ -64,6 +64,8 @@ static const struct reading readings[] = {
 	{ "empty", &panel_pterodactyl, "users", "", -1, 0, 0, 0, 0, 0, 0 },
 	{ "far too many pages", &panel_pterodactyl, "users", LIST("") META("99999999999", "0") "}", -1, 0, 0, 0, 0, 0,
 		0 },
+	{ "more than can be added up", &panel_pterodactyl, "users", LIST("") META("1", "9223372036854775807") "}", -1,
+		0, 0, 0, 0, 0, 0 },
 	{ "unpaged", &panel_pterodactyl, "nest eggs",
 		LIST("{\"attributes\":{\"id\":1}},{\"attributes\":{\"id\":2}}") "}", 2, 2, 0, 0, 0, 1, 2 },
 	{ "with databases", &panel_pterodactyl, "servers",
@@ -83,6 +85,8 @@ static const struct reading readings[] = {
 		"{\"current_page\":1,\"data\":[{\"id\":69,\"owner\":1,\"hypervisorId\":2}],\"last_page\":4,\"total\":"
 		"80}",
 		1, 1, 0, 0, 0, 4, 80 },
+	{ "virtfusion has more than can be added up", &panel_virtfusion, "servers",
+		"{\"data\":[],\"last_page\":1,\"total\":9223372036854775807}", -1, 0, 0, 0, 0, 0, 0 },
 	{ "virtfusion's errors", &panel_virtfusion, "servers", "{\"msg\":\"no\"}", -1, 0, 0, 0, 0, 0, 0 },
 };
 
