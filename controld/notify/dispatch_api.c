@@ -57,6 +57,21 @@ static void reply_sent(struct reply *rp, const struct sending *s)
 	jsonw_end_object(b);
 }
 
+/* The platform's own webhooks hear of it as well: what only the platform tells of, a tenant cannot say in its place. */
+static int check_event(const struct request *rq, const char *event, struct err *e)
+{
+	char kind[TOPIC_SIZE];
+
+	if (!topic_is_name(event)) {
+		err_set(e, ERR_VALIDATION, "event", "event: must be kind.verb, such as sync.completed");
+		return err_detail(e, "format", event);
+	}
+	(void)str_fmt(kind, sizeof kind, "%.*s", (int)strcspn(event, "."), event);
+	if (event_needs(kind) == PERM_SYSTEM && !identity_allows(request_identity(rq), PERM_SYSTEM))
+		return err_set(e, ERR_FORBIDDEN, "event", "event: those of %s are the platform's", kind);
+	return 0;
+}
+
 static int api_dispatch(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
 	struct notify *n = feature;
@@ -64,10 +79,8 @@ static int api_dispatch(void *feature, struct request *rq, struct reply *rp, str
 	struct sending s = { .rq = rq, .event = json_string_value(json_object_get(request_body(rq), "event")) };
 	int rc = -1;
 
-	if (!topic_is_name(s.event)) {
-		err_set(e, ERR_VALIDATION, "event", "event: must be kind.verb, such as sync.completed");
-		return err_detail(e, "format", s.event);
-	}
+	if (check_event(rq, s.event, e) != 0)
+		return -1;
 	if (data != NULL && !json_is_object(data))
 		return err_set(e, ERR_VALIDATION, "data", "data: must be an object");
 	if ((s.data = data != NULL ? json_dumps(data, JSON_COMPACT) : strdup("{}")) == NULL)

@@ -113,6 +113,23 @@ def test_order_is_kept_while_attempts_fail(control, receiver):
     control.api.delete(f"/api/webhooks/{made['id']}")
 
 
+def test_a_tenant_does_not_speak_for_the_platform(control, receiver):
+    """Its own events go to the platform's webhooks, which could not tell one of these from a real one."""
+    control.api.post("/api/v1/users", {"email": "liar@example.com", "password": PASSWORD, "role": "owner"}, expect=201)
+    liar = control.controld.api()
+    liar.login("liar@example.com", PASSWORD)
+    made = control.api.post("/api/admin/settings/webhooks", {"name": "all", "webhookUrl": receiver.url, "events": ["*"]}, expect=201)
+    for event in ("master_key.rotated", "setting.updated", "node.offline"):
+        body = {"event": event, "data": {"subject": "platform", "actor": "system"}}
+        assert "platform" in liar.post("/api/v1/webhook/dispatch", body, expect=403)["message"]
+    liar.post("/api/v1/webhook/dispatch", {"event": "shop.opened", "data": {}}, expect=202)
+    control.api.post("/api/v1/webhook/dispatch", {"event": "node.offline", "data": {"by": "hand"}}, expect=202)
+    eventually(lambda: receiver.taken("node.offline"), "the platform's own")
+    assert [b["event"] for b in receiver.taken() if b["event"].split(".")[0] in ("master_key", "setting", "node", "shop")] == [
+        "shop.opened", "node.offline"]
+    control.api.call("DELETE", "/api/admin/settings/webhooks", {"id": made["data"]["id"]}, expect=204)
+
+
 class Slow:
     """In the place of an event that a receiver waits for."""
 
