@@ -55,6 +55,12 @@ def test_each_has_its_verbs(fleet, op):
             assert run("explain", plural, **op).strip(), plural
 
 
+def test_tables_show_what_there_is(fleet, op):
+    """A collection that the program does not know by itself has id, name, status and age, whatever it is of."""
+    for plural in collections(fleet):
+        assert run("list", plural, **op).splitlines()[0].split() != ["ID", "NAME", "STATUS", "AGE"], plural
+
+
 def test_one_of_each(fleet, op):
     for plural, (_, one) in collections(fleet).items():
         items = json.loads(run("list", plural, "-o", "json", "-n", "1", **op))
@@ -81,7 +87,7 @@ def test_what_is_shown_once_is_shown(fleet, op, tmp_path):
     run("delete", "webhook", *run("list", "webhook", "-o", "name", **op).split(), **op)
     chain, key = self_signed(tmp_path)
     out = run("create", "certificate", "--file", "-", stdin=json.dumps({"chain": chain, "key": key}), **op)
-    assert re.search(r"^fingerprint +[0-9a-f:]{64,}$", out, re.IGNORECASE | re.MULTILINE), out  # of no row: whole
+    assert "made.example" in out and "valid" in out, out
     run("delete", "certificate", *run("list", "certificate", "-o", "name", **op).split(), **op)
 
 
