@@ -63,6 +63,7 @@ static void add_object(struct table *t, const json_t *doc, const char *prefix, c
 	json_object_foreach(json_object_get(schema, "properties"), name, member)
 	{
 		const json_t *resolved = fields_resolve(doc, member);
+		const json_t *item = fields_resolve(doc, json_object_get(resolved, "items"));
 		char path[160];
 
 		if (json_is_true(json_object_get(member, "readOnly")))
@@ -73,6 +74,9 @@ static void add_object(struct table *t, const json_t *doc, const char *prefix, c
 			add_object(t, doc, path, resolved, depth + 1);
 		} else {
 			add_member(t, doc, path, member, fields_is_required(schema, name));
+			(void)str_fmt(path, sizeof path, "%s%s[].", prefix, name);
+			if (item != NULL && depth < FIELD_DEPTH_MAX)
+				add_object(t, doc, path, item, depth + 1);
 		}
 	}
 }

@@ -179,6 +179,12 @@ def test_explain_says_what_controld_says(op):
     assert needed[-2:] == [True, False], "to create it, not to update it; before them it is a filter"
 
 
+def test_explain_says_what_stands_in_lists(op):
+    out = run("explain", "route", **op)
+    assert "400..599" in next(row for row in out.splitlines() if row.startswith("error_pages[].status "))
+    assert "targets[].weight" in out and "headers[].name" in out
+
+
 def test_watch_tells_what_changes(op):
     first = made(op, "target_port=1", "name=watched-1")["id"]
     with Watch("list", "mapping", "q=watched", "--watch", "--interval", "100ms", **op) as table, \
