@@ -336,9 +336,14 @@ db-menu: all ## controld db on a terminal: asks what to do (-database URL and so
 	$(DB_COMMAND) $(ARGS)
 db-help: all
 	$(DB_COMMAND) help
-db-init db-migrate db-list db-reset db-rotate-key: all ## look after the database (ARGS="-database URL")
+db-init: ## make a new database (ARGS="-database URL": not that of the settings; for all of these)
+db-migrate: ## bring the database to this version; a start does the same
+db-list: ## list the migrations, and when they were applied
+db-reset: ## erase everything; asks for the database's name
+db-rotate-key: ## seal everything with another master key
+db-init db-migrate db-list db-reset db-rotate-key: all
 	$(DB_COMMAND) $(@:db-%=%) $(ARGS)
-db-backup: all ## FILE=
+db-backup: all ## write a consistent copy to FILE=
 	@[ -n "$(FILE)" ] || { echo 'db-backup: say FILE=' >&2; exit 2; }
 	$(DB_COMMAND) backup $(FILE) $(ARGS)
 db-migrate-schema: all ## bring the database to SCHEMA=0018_search_text
@@ -346,6 +351,6 @@ db-migrate-schema: all ## bring the database to SCHEMA=0018_search_text
 	$(DB_COMMAND) migrate -schema $(SCHEMA) $(ARGS)
 
 help: ## this list
-	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-17s %s\n", $$1, $$2}'
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

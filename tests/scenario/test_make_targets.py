@@ -25,3 +25,8 @@ def test_says_why(name):
     out = make(name)
     assert out.returncode == 2
     assert out.stderr.splitlines()[0].startswith(name + ": ")
+
+
+def test_help_lists_what_is_there():
+    listed = {line.split()[0] for line in make("help").stdout.splitlines()}
+    assert set(NAMES) - {"coverage-html", "docker-build", "release"} <= listed
