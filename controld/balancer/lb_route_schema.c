@@ -49,7 +49,7 @@ static const struct schema target_schema = { "RouteTarget", target_fields, ARRAY
 static const struct schema_field redirect_fields[] = {
 	{ .name = "status", .type = SCHEMA_INT, .min = 301, .max = 308, .help = "301, 302, 303, 307 or 308" },
 	TEXT("location", SCHEMA_REQUIRED, ROUTE_VALUE_SIZE - 1,
-		"a path or a URL; {host}, {path} and {query} are put in"),
+		"a path or a URL; {host}, {path} and {query} (with its '?') are put in"),
 };
 static const struct schema redirect_schema = { "RouteRedirect", redirect_fields, ARRAY_LEN(redirect_fields), false };
 
