@@ -15,6 +15,7 @@ void h2_answer_begin(struct h2_call *c)
 	c->fields = NULL;
 	c->size = 0;
 	c->in_trailers = c->head_in;
+	c->has_length = false;
 	c->status = 0;
 }
 
@@ -41,11 +42,8 @@ void h2_answer_field(struct h2_call *c, struct http_span name, struct http_span 
 	else if (!h2_lines_is_word(name) || !h2_lines_is_line(value) ||
 		 h2_lines_put(&d->blocks, &c->fields, name, value) != 0)
 		c->bad = true;
-}
-
-static bool has_length(struct http_span fields)
-{
-	return memmem(fields.p, fields.n, "content-length:", 15) != NULL;
+	c->has_length |= name.n == 14 &&
+	                 memcmp(name.p, "content-length", 14) == 0; /* and no part of another name, or of a value */
 }
 
 /* The lines as a message of HTTP/1.1 of unknown length, or of none; the reader checks it as it checks every other. */
@@ -56,7 +54,7 @@ static struct block *head_text(struct h2_call *c, bool ended)
 	static const char chunked[] = "transfer-encoding: chunked\r\n";
 	const bool opens = c->connect && c->status >= 200 && c->status < 300;
 	const bool none =
-		opens || c->status < 200 || c->status == 204 || c->status == 304 || c->asked.head || has_length(fields);
+		opens || c->status < 200 || c->status == 204 || c->status == 304 || c->asked.head || c->has_length;
 	struct block *text = NULL;
 	char line[STATUS_LINE];
 

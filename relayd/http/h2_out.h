@@ -66,6 +66,7 @@ struct h2_call {
 	bool head_in;      /* the final head came */
 	bool answered;     /* the answer is whole */
 	bool in_trailers;  /* the fields are of the trailer section */
+	bool has_length;   /* one of them is the length of the content */
 	bool bad;          /* the answer breaks the rules */
 	struct http_asked asked;
 	struct task grave;

@@ -270,6 +270,31 @@ def test_trailers_both_ways(site, server):
     assert server.seen[0].body == b"abc" and server.seen[0].trailers == {"x-check": "5"}
 
 
+LOOKS_LIKE_A_LENGTH = {
+    "another name": ("x-content-length", "5"),
+    "a longer name": ("content-length-of-old", "5"),
+    "a value": ("x-note", "content-length: 5"),
+}
+
+
+@pytest.mark.parametrize("what", LOOKS_LIKE_A_LENGTH)
+def test_what_only_looks_like_a_length_is_none(site, server, what):
+    """The content's length is not known: the connection goes on all the same, and the next answer begins where this one ends."""
+    host = lead(site, "looks" + what.replace(" ", ""), server)
+    server.answers = lambda request: request.answer(b"data" if request.path == "/data" else b"", fields=[LOOKS_LIKE_A_LENGTH[what]])
+    with socket.create_connection(("127.0.0.1", site.port), timeout=20) as client:
+        for path, wanted, end in (("/data", b"transfer-encoding: chunked", b"\r\n\r\n4\r\ndata\r\n0\r\n\r\n"), ("/", b"content-length: 0", b"\r\n\r\n")) * 2:
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            data = b""
+            while not data.endswith(end):
+                more = client.recv(65536)
+                assert more, data
+                data += more
+            fields = data.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
+            assert wanted in fields and b"connection: close" not in fields, data
+            assert len([f for f in fields if f.startswith((b"content-length:", b"transfer-encoding:"))]) == 1
+
+
 def test_connect_through_an_h2_backend(site, server):
     """A tunnel is a stream there (RFC 9113 section 8.5)."""
     host = lead(site, "tunnel", server)
