@@ -18,9 +18,11 @@
 enum {
 	BUDGET_MAX = 4000,
 	BUDGET_PER_S = 1000,
-	BUDGET_BYTES = 4096, /* of content that passed are worth 1 */
+	BUDGET_BYTES = 4096, /* of content that passed are worth 1, and so is a frame of an answer */
 	PRICE_FRAME = 1,
-	PRICE_EMPTY = 4, /* DATA without data, PRIORITY */
+	PRICE_EMPTY = 4,  /* DATA without data, PRIORITY */
+	DATA_SMALL = 16,  /* bytes: as much as a frame costs beside them; */
+	WASTE_BYTES = 64, /* so many fewer cost 1 */
 	PRICE_SETTINGS = 40,
 	PRICE_RESET = 40, /* of a stream that was at work */
 	PRICE_ERROR = 20, /* of the protocol, within a stream */
@@ -45,9 +47,13 @@ static void refill(struct h2_front *f)
 	f->budget_ns = now_ns;
 }
 
+/* By bytes alone: what comes in a thousand pieces is worth no more than in one. */
 static void earn(struct h2_front *f, size_t bytes)
 {
-	f->budget = MIN(f->budget + (int64_t)(bytes / BUDGET_BYTES) + (bytes > 0), BUDGET_MAX);
+	const size_t all = f->earned + bytes;
+
+	f->budget = MIN(f->budget + (int64_t)(all / BUDGET_BYTES), BUDGET_MAX);
+	f->earned = (uint32_t)(all % BUDGET_BYTES);
 }
 
 bool h2_front_pay(struct h2_front *f, int64_t cost)
@@ -106,12 +112,30 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
 	return 0;
 }
 
+/* A message in small frames (gRPC, WebSocket) may go on for ever; one in frames that are hardly more than their heads may not. */
+static int64_t price_of_data(struct h2_front *f, const nghttp2_frame *frame)
+{
+	const size_t n = frame->hd.length - frame->data.padlen;
+	int64_t price;
+
+	if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) /* there is one for each request */
+		return 0;
+	if (n == 0)
+		return PRICE_EMPTY;
+	if (n >= DATA_SMALL)
+		return 0;
+	f->waste += (uint32_t)(DATA_SMALL - n);
+	price = f->waste / WASTE_BYTES;
+	f->waste %= WASTE_BYTES;
+	return price;
+}
+
 /* What a frame costs beside the work that is its reason. */
-static int64_t price_of(const nghttp2_frame *frame)
+static int64_t price_of(struct h2_front *f, const nghttp2_frame *frame)
 {
 	switch (frame->hd.type) {
 	case NGHTTP2_DATA:
-		return frame->hd.length - frame->data.padlen == 0 ? PRICE_EMPTY : 0;
+		return price_of_data(f, frame);
 	case NGHTTP2_PRIORITY:
 		return PRICE_EMPTY;
 	case NGHTTP2_SETTINGS:
@@ -131,7 +155,7 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 
 	if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_SETTINGS)
 		f->head_ns = 0; /* of a request, or the client's preface */
-	(void)h2_front_pay(f, price_of(frame));
+	(void)h2_front_pay(f, price_of(f, frame));
 	if (s == NULL)
 		return 0;
 	if (is_request(frame))
@@ -184,13 +208,16 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
 	return 0;
 }
 
-/* Answered before the request was whole: the client need not send the rest (RFC 9113 section 8.1). */
+/*
+ * Content of an answer pays for what a client says of it (a window update, a PING to see how fast it comes), however little it is. Answered
+ * before the request was whole, the client need not send the rest (RFC 9113 section 8.1).
+ */
 static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 {
 	const struct h2_stream *s = stream_at(ng, frame->hd.stream_id);
 
-	if (frame->hd.type == NGHTTP2_DATA)
-		earn(arg, frame->hd.length);
+	if (frame->hd.type == NGHTTP2_DATA && frame->hd.length > 0)
+		earn(arg, MAX(frame->hd.length, (size_t)BUDGET_BYTES));
 	if (s != NULL && s->early && !s->request_ended && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 &&
 		(frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS))
 		(void)nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);

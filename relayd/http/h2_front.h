@@ -8,8 +8,8 @@
  * stream and H2_CONNECTION_WINDOW for all; of an answer, what the client's window or socket does not take stays in the stream, whose
  * backend is not read meanwhile.
  *
- * What a client may do is a budget, not a rule for each attack: frames that cost it nothing and us something (resets, settings, pings, empty
- * data) are paid from it, time and bytes that pass fill it. Who has spent it is told ENHANCE_YOUR_CALM.
+ * What a client may do is a budget, not a rule for each attack: frames that cost it nothing and us something (resets, settings, pings, data
+ * that is empty or hardly any) are paid from it, time and bytes that pass fill it. Who has spent it is told ENHANCE_YOUR_CALM.
  *
  * Owner: the desk. Thread: the worker's.
  * Ends:  by itself, h2_front_cut(), or h2_front_drain() when its streams are done; the memory goes at the end of the round.

@@ -74,6 +74,7 @@ struct h2_front {
 	uint64_t notice_ns; /* when it was told that it will end; 0: it was not, or knows which stream is the last */
 	int64_t budget;
 	uint64_t budget_ns;
+	uint32_t earned, waste; /* bytes that are not worth 1 yet; that small frames cost */
 	bool draining, over;
 	uint64_t id, opened_ns;
 	char route[PROTO_ID_SIZE]; /* of the last request; "": none yet */

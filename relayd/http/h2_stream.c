@@ -16,6 +16,7 @@
 enum {
 	FIELD_OVERHEAD = 32,  /* RFC 9113 section 10.5.1 */
 	OUT_FULL = 64 * 1024, /* of an answer that waits */
+	PIECE_SMALL = 1024,   /* content that is gathered until the end of the round */
 };
 
 static void stream_reset(struct h2_stream *s, uint32_t code)
@@ -504,7 +505,8 @@ void h2_stream_content(struct h2_stream *s, struct http_span p)
 		consume(s, p.n);
 		return;
 	}
-	if (s->held == NULL && is_taken(s)) {
+	/* Each piece that is given goes to the backend by itself, so that a read full of small ones would be thousands of writes. */
+	if (s->held == NULL && p.n >= PIECE_SMALL && is_taken(s)) {
 		exchange_content(s->x, p);
 		consume(s, p.n);
 	} else if (block_append(&s->front->desk->blocks, &s->held, p.p, p.n) != 0) {

@@ -293,6 +293,8 @@ FLOODS = {
     "settings": frame(SETTINGS, 0, 0) * 2000,
     "pings": frame(PING, 0, 0, b"12345678") * 20000,
     "empty data": frame(HEADERS, END_HEADERS, 1, POST) + frame(0, 0, 1) * 5000,
+    "hardly any data": frame(HEADERS, END_HEADERS, 1, POST) + frame(0, 0, 1, b"x") * 60000,
+    "pings that data pays for": frame(HEADERS, END_HEADERS, 1, POST) + (frame(PING, 0, 0, b"12345678") + frame(0, 0, 1, b"x")) * 20000,
     "continuations": frame(HEADERS, END_STREAM, 1, GET) + frame(CONTINUATION, 0, 1, field(b"a", b"b" * 100)) * 200,
 }
 
@@ -306,6 +308,29 @@ def test_floods_end_their_connection_alone(site, name):
     assert seen[-1] is not None and seen[-1][0] == HEADERS, seen
     good.close()
     assert curl(site, "/1", "--http2")[1] == "200"
+
+
+def test_small_messages_are_no_flood(site):
+    """Streams as gRPC has them: a message in a frame of its own, and the end in one that is empty. Many of them are so many requests."""
+    raw, number = Raw(site), 1
+    for _ in range(80):
+        batch = frame(8, 0, 0, struct.pack(">I", 3000))
+        for _ in range(100):
+            batch += frame(HEADERS, END_HEADERS, number, POST) + frame(0, 0, number, b"a small message of 30 bytes...") + frame(0, END_STREAM, number)
+            number += 2
+        raw.send(batch)
+        last = number - 2
+        ended = set()
+
+        def all_ended(one):
+            if one[0] in (GOAWAY, RST):
+                raise AssertionError(one)
+            if one[0] == HEADERS:
+                ended.add(one[1])
+            return len(ended) == 100 and last in ended  # pylint: disable=cell-var-from-loop
+        seen = list(raw.frames(all_ended))
+        assert seen[-1] is not None, len(ended)
+    raw.close()
 
 
 CONNECT = field(b":method", b"CONNECT")
