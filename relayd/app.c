@@ -63,6 +63,7 @@ struct app {
 	bool stepping_back;             /* it serves; our line and our file are being closed for it */
 	unsigned stepping;              /* how many of the two are still open */
 	bool handed_over;               /* it serves alone */
+	bool hand_over_wanted;          /* asked for before this one served alone */
 	uv_signal_t signals[SIGNALS_N];
 	uv_timer_t drain_timer;
 	bool handles_open;
@@ -431,8 +432,14 @@ static void app_hand_over(struct app *a)
 		.admin_fd = a->admin != NULL ? admin_fd(a->admin) : -1 };
 	struct err e = { .code = ERR_NONE };
 
-	if (a->state != APP_SERVING || a->bequest != NULL || a->stepping_back || a->inheritance.from != NULL) {
-		log_warn("handover_not_now");
+	if (a->inheritance.from != NULL) { /* on_go() comes back to it */
+		log_info("handover_later", log_s("reason", "the predecessor has not stepped back yet"));
+		a->hand_over_wanted = true;
+		return;
+	}
+	if (a->state != APP_SERVING || a->bequest != NULL || a->stepping_back) {
+		log_warn("handover_not_now",
+			log_s("reason", a->state != APP_SERVING ? states[a->state].name : "one is under way"));
 		return;
 	}
 	log_info("handing_over", log_s("program", a->program));
@@ -553,10 +560,13 @@ static void on_go(void *arg, bool ok)
 
 	log_info("took_over", log_s("predecessor", ok ? "stepped back" : "is gone"));
 	inheritance_fini(&a->inheritance);
-	if (app_begin_alone(a, &e) == 0)
-		return;
-	log_error("cannot_serve", log_err(&e));
-	app_close(a);
+	if (app_begin_alone(a, &e) != 0) {
+		log_error("cannot_serve", log_err(&e));
+		app_close(a);
+	} else if (a->hand_over_wanted) {
+		a->hand_over_wanted = false;
+		app_hand_over(a);
+	}
 }
 
 static int app_start(struct app *a, struct err *e)

@@ -3,7 +3,7 @@
  *
  *   STARTING --> SERVING --TERM--> DRAINING --last connection or time--> FLUSHING --> CLOSING --> end
  *                   |                 ^
- *                   +--USR2: a successor took over (its own link and reports from now on)
+ *                   +--USR2: a successor took over (its own link and reports from now on); one that starts itself does it when it serves alone
  *
  * Thread: the main thread is the control thread; workers forward; libuv's pool writes files.
  */

@@ -20,15 +20,21 @@ struct child {
 	void *arg;
 };
 
-/* Nothing of this process's signal handling goes on in the child. */
+/*
+ * Nothing of this process's signal handling goes on in the child. What is said to it, or to the whole group, before it can hear waits: it
+ * would be its end.
+ */
 static int set_attributes(posix_spawnattr_t *attr)
 {
-	sigset_t none, all;
+	static const int wait[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR2 };
+	sigset_t held, all;
 	int r;
 
-	sigemptyset(&none);
+	sigemptyset(&held);
+	for (size_t i = 0; i < ARRAY_LEN(wait); i++)
+		sigaddset(&held, wait[i]);
 	sigfillset(&all);
-	if ((r = posix_spawnattr_setsigmask(attr, &none)) != 0 || (r = posix_spawnattr_setsigdefault(attr, &all)) != 0)
+	if ((r = posix_spawnattr_setsigmask(attr, &held)) != 0 || (r = posix_spawnattr_setsigdefault(attr, &all)) != 0)
 		return r;
 	return posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 }

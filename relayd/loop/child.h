@@ -1,5 +1,5 @@
 /*
- * child - a process of ours: started with one descriptor of its own, watched, ended.
+ * child - a process of ours: started with one descriptor of its own, watched, ended. TERM, INT, HUP and USR2 wait until it unblocks them.
  *
  * Owner:  whoever started it. Thread: control thread.
  * Ends:   when the process has ended, by itself or by child_kill(): on_exit runs once, then the object is gone.

@@ -84,6 +84,15 @@ def test_a_successor_that_does_not_serve_changes_nothing(new_fleet, tmp_path):
                 eventually(lambda: not listeners(relay.metrics_port), "the successor ended", 40)
 
 
+# In Python, as a shell would hear the signals that are to wait for the relay.
+SLOW = """#!/usr/bin/python3
+import os, sys, time
+while not os.path.exists("{go}"):
+    time.sleep(0.02)
+os.execv("{binary}", sys.argv)
+"""
+
+
 @pytest.fixture
 def slow_upgrade(new_fleet, tmp_path):
     """A fleet whose relay runs from a file of its own, and what makes its successor go on: it starts when that is called."""
@@ -95,7 +104,7 @@ def slow_upgrade(new_fleet, tmp_path):
     shutil.copy(os.path.join(BIN, "relayd"), binary)
     fleet.relays.append(relay.start())
     fleet.wait_online()
-    put(relay.program, script=f'#!/bin/sh\nuntil [ -e {go} ]; do sleep 0.02; done\nexec {binary} "$@"\n')
+    put(relay.program, script=SLOW.format(go=go, binary=binary))
     yield fleet, go.touch
     go.touch()
 
@@ -124,6 +133,27 @@ def test_the_configuration_changes_while_the_successor_starts(slow_upgrade):
             if successor:
                 os.kill(successor, signal.SIGTERM)
                 eventually(lambda: not listeners(relay.metrics_port), "the successor ended", 40)
+
+
+def test_the_successor_is_asked_for_a_successor_while_it_starts(slow_upgrade):
+    """It cannot hand over what is not its own yet: it does when it is, and no request for it is lost."""
+    fleet, go = slow_upgrade
+    relay = fleet.relay
+    with TcpServer(echo) as server:
+        mapping = fleet.mapping(server.port)
+        line = set(children(relay.pid))
+        relay.signal(signal.SIGUSR2)
+        new = eventually(lambda: set(children(relay.pid)) - line, "the successor has begun, and says nothing yet")
+        os.kill(int(new.pop()), signal.SIGUSR2)
+        go()
+        try:
+            eventually(lambda: relay.log().count("took_over") == 2, "two successors, one after the other", 60)
+            eventually(lambda: not relay.alive() and len(listeners(mapping["source_port"])) == 1, "the others have ended", 40)
+            assert works(mapping["source_port"]) and "handover_failed" not in relay.log()
+        finally:
+            for pid in listeners(relay.metrics_port):
+                os.kill(pid, signal.SIGTERM)
+            eventually(lambda: not listeners(relay.metrics_port), "the last one ended", 40)
 
 
 def test_the_old_process_is_killed_while_the_successor_starts(slow_upgrade):

@@ -1,5 +1,6 @@
 """Either side away, restarted, upgraded or out of disk: what serves goes on serving, and the counters are complete."""
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -57,11 +58,12 @@ def test_controld_restart_is_not_noticed_by_connections(new_fleet):
 
 def successor_of(fleet, older):
     """The pid of the relay that took over: it answers on the metrics address, is none of the older ones, and serves alone."""
-    if fleet.relay.log().count("took_over") < len(older):
+    log = fleet.relay.log()
+    if log.count("took_over") < len(older):
         return None
-    out = subprocess.run(["ss", "-Hltnp", f"sport = :{fleet.relay.metrics_port}"], capture_output=True, text=True, check=True).stdout
-    pids = [int(part.split(",")[0]) for part in out.split("pid=")[1:]]
-    return next((p for p in pids if p not in older), None)
+    # of its own word: a process that it has just started holds all of its sockets for a moment, too
+    pids = [int(pid) for pid in re.findall(r"\bstart\b.*\bpid\W+(\d+)", log)]
+    return next((p for p in reversed(pids) if p not in older), None)
 
 
 def test_signals_for_the_whole_group_leave_the_line_alone(fleet):
