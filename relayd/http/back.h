@@ -24,6 +24,7 @@ enum back_failure {
 	BACK_RESET,         /* ended before a whole answer */
 	BACK_TIMED_OUT,     /* did not begin to answer */
 	BACK_BAD,           /* its answer breaks the rules */
+	BACK_NO_WEBSOCKET,  /* it takes none */
 	BACK_RESOURCE,      /* no memory or descriptor here */
 };
 

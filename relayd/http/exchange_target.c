@@ -250,6 +250,7 @@ static const struct failure failures[] = {
 	[BACK_RESET] = { ROUTE_RETRY_RESET, 502, true, "the backend ended before its answer was whole" },
 	[BACK_TIMED_OUT] = { ROUTE_RETRY_TIMEOUT, 504, true, "the backend did not answer in time" },
 	[BACK_BAD] = { 0, 502, true, "the backend's answer breaks the rules of HTTP" },
+	[BACK_NO_WEBSOCKET] = { 0, 501, false, "the backend speaks HTTP/2 and takes no WebSocket there" },
 	[BACK_RESOURCE] = { 0, 503, false, "no memory or descriptor for a connection" },
 };
 
@@ -274,6 +275,7 @@ static void tell_failure(struct exchange *x, const struct failure *f)
 	}
 	exchange_note(x, f->status == 504   ? HTTP_COUNT_gateway_timeout
 			 : f->status == 502 ? HTTP_COUNT_bad_gateway
+			 : f->status == 501 ? HTTP_COUNT_bad_request
 					    : HTTP_COUNT_unavailable);
 	exchange_count(x, METER_refused_dial, f->retry == ROUTE_RETRY_CONNECT);
 	exchange_leave_back(x);

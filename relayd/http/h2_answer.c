@@ -7,7 +7,10 @@
 
 #include <string.h>
 
-enum { STATUS_LINE = 64, FIELD_OVERHEAD = 32 };
+enum { STATUS_LINE = 192, FIELD_OVERHEAD = 32 };
+
+/* What a client that asked for a WebSocket with HTTP/1.1 waits for. */
+#define SWITCHING "HTTP/1.1 101 \r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: %s\r\n"
 
 void h2_answer_begin(struct h2_call *c)
 {
@@ -39,6 +42,8 @@ void h2_answer_field(struct h2_call *c, struct http_span name, struct http_span 
 		c->bad = true;
 	else if (name.n == 7 && memcmp(name.p, ":status", 7) == 0)
 		take_status(c, value);
+	else if (c->websocket && name.n == 20 && memcmp(name.p, "sec-websocket-accept", 20) == 0)
+		; /* the key was not the backend's to sign */
 	else if (!h2_lines_is_word(name) || !h2_lines_is_line(value) ||
 		 h2_lines_put(&d->blocks, &c->fields, name, value) != 0)
 		c->bad = true;
@@ -58,7 +63,10 @@ static struct block *head_text(struct h2_call *c, bool ended)
 	struct block *text = NULL;
 	char line[STATUS_LINE];
 
-	(void)str_fmt(line, sizeof line, "HTTP/1.1 %u \r\n", c->status);
+	if (opens && c->websocket)
+		(void)str_fmt(line, sizeof line, SWITCHING, c->accept);
+	else
+		(void)str_fmt(line, sizeof line, "HTTP/1.1 %u \r\n", c->status);
 	if (block_append(bs, &text, line, strlen(line)) != 0 || block_append(bs, &text, fields.p, fields.n) != 0 ||
 		(!none && ended && block_append(bs, &text, "content-length: 0\r\n", 19) != 0) ||
 		(!none && !ended && block_append(bs, &text, chunked, sizeof chunked - 1) != 0) ||
@@ -85,7 +93,7 @@ static void take_head(struct h2_call *c, bool ended)
 		c->bad = true;
 	} else {
 		c->interims = reader.interims;
-		c->head_in = h->status >= 200;
+		c->head_in = h->status >= 200 || h->switches;
 		c->touched = true;
 		exchange_on_head(c->base.x, h);
 	}

@@ -8,6 +8,7 @@
 #include "relayd/http/h2_send.h"
 
 #include <string.h>
+#include <strings.h>
 
 static struct h2_call *of(struct back *base)
 {
@@ -74,16 +75,40 @@ static bool is_named(const nghttp2_nv *nv, const char *name)
 	return nv->namelen == strlen(name) && memcmp(nv->name, name, nv->namelen) == 0;
 }
 
-/* The pseudo fields in front; Host is one of them. CONNECT has a method and an authority alone (RFC 9113 section 8.5). */
+/* A WebSocket's handshake, as HTTP/1.1 has it. Anything else that is asked for with Upgrade is an ordinary request to a backend. */
+static bool asks_websocket(struct h2_call *c, const struct http_head *h)
+{
+	const struct http_field *to = h->upgrade ? http_head_find_text(h, "upgrade") : NULL;
+	const struct http_field *key = to != NULL ? http_head_find_text(h, "sec-websocket-key") : NULL;
+	static const char name[] = "websocket";
+
+	return key != NULL && h->method == HTTP_GET && h->body == HTTP_NO_BODY && to->value_len == sizeof name - 1 &&
+	       strncasecmp(http_field_value(h, to).p, name, sizeof name - 1) == 0 &&
+	       websocket_key_sign(c->accept, http_field_value(h, key).p, key->value_len) == 0;
+}
+
+/* Of no use on a stream (RFC 8441 section 5). */
+static bool is_left_out(const struct h2_call *c, const nghttp2_nv *nv)
+{
+	return is_named(nv, "host") || is_named(nv, "te") || (c->websocket && is_named(nv, "sec-websocket-key"));
+}
+
+/*
+ * The pseudo fields in front; Host is one of them. CONNECT has a method and an authority alone (RFC 9113 section 8.5), but for a WebSocket
+ * (RFC 8441 section 4).
+ */
 static size_t request_fields(
 	const struct h2_call *c, nghttp2_nv *nv, const struct http_head *h, uint8_t *lines, size_t n)
 {
 	const struct http_field *host = http_head_find(h, HTTP_NAME_HOST);
 	const struct http_span https = { "https", 5 }, http = { "http", 4 };
+	const struct http_span connect = { "CONNECT", 7 }, websocket = { "websocket", 9 };
 	size_t k = 0, all;
 
-	nv[k++] = pair(":method", http_head_part(h, h->method_at));
-	if (c->connect) {
+	nv[k++] = pair(":method", c->websocket ? connect : http_head_part(h, h->method_at));
+	if (c->websocket)
+		nv[k++] = pair(":protocol", websocket);
+	if (c->connect && !c->websocket) {
 		nv[k++] = pair(":authority", http_head_part(h, h->target));
 	} else {
 		nv[k++] = pair(":scheme", c->on->tls ? https : http);
@@ -93,12 +118,19 @@ static size_t request_fields(
 	}
 	all = h2_lines_fields(nv + k, H2_LINES_MAX - k - 1, lines, n);
 	for (size_t i = k, end = k + all; i < end; i++)
-		if (!is_named(&nv[i], "host") && !is_named(&nv[i], "te"))
+		if (!is_left_out(c, &nv[i]))
 			nv[k++] = nv[i];
 	nv[k++] = pair("te", (struct http_span){ "trailers", 8 }); /* gRPC insists, and it is true */
 	return k;
 }
 
+/* The backend has said that it takes them. */
+static bool takes_websockets(const struct h2_call *c)
+{
+	return nghttp2_session_get_remote_settings(c->on->ng, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
+}
+
+/* 1: it has to wait, or was refused. */
 static int submit(struct h2_call *c, struct block *copy, const struct exchange_sending *s)
 {
 	const nghttp2_data_provider body = { .source.ptr = c, .read_callback = on_read };
@@ -115,8 +147,13 @@ static int submit(struct h2_call *c, struct block *copy, const struct exchange_s
 		(lines = memmem(copy->bytes, copy->n, "\r\n", 2)) == NULL)
 		return -1;
 	lines += 2;
-	c->asked = (struct http_asked){ .head = s->asked.head, .connect = s->asked.connect };
-	c->connect = s->asked.connect;
+	c->websocket = s->asked.upgrade && asks_websocket(c, h);
+	c->asked = (struct http_asked){ .head = s->asked.head, .connect = s->asked.connect, .upgrade = c->websocket };
+	c->connect = s->asked.connect || c->websocket;
+	if (c->websocket && c->on->settled && !takes_websockets(c))
+		h2_call_fail(c, BACK_NO_WEBSOCKET);
+	if (c->websocket && (!c->on->settled || c->failure >= 0))
+		return 1;
 	c->all_sent = !s->content && !c->connect;
 	n = request_fields(c, nv, h, lines, (size_t)(copy->bytes + copy->n - lines));
 	c->id = nghttp2_submit_request(c->on->ng, NULL, nv, n, c->all_sent ? NULL : &body, c);
@@ -130,7 +167,9 @@ void h2_call_submit(struct h2_call *c)
 	struct blocks *bs = &c->on->desk->blocks;
 	struct block *copy = NULL;
 
-	if (block_append(bs, &copy, s.head.p, s.head.n) != 0 || submit(c, copy, &s) != 0) {
+	if (c->id != 0)
+		return;
+	if (block_append(bs, &copy, s.head.p, s.head.n) != 0 || submit(c, copy, &s) < 0) {
 		c->id = 0;
 		h2_call_fail(c, BACK_RESOURCE);
 	}

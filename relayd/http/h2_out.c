@@ -37,6 +37,17 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
 	return 0;
 }
 
+/* What waited for the backend's word. */
+static void submit_websockets(struct h2_out *o)
+{
+	LIST_FOREACH_SAFE (it, &o->calls) {
+		struct h2_call *c = CONTAINER_OF(it, struct h2_call, in_out);
+
+		if (c->websocket && c->base.x != NULL && c->failure < 0)
+			h2_call_submit(c);
+	}
+}
+
 /* More wait than the backend takes: those that came last go another way. */
 static void send_away(struct h2_out *o)
 {
@@ -62,6 +73,7 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	if (frame->hd.type == NGHTTP2_SETTINGS && (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
 		o->settled = true;
 		send_away(o);
+		submit_websockets(o);
 		h2_back_on_limits(o->connection);
 	} else if (frame->hd.type == NGHTTP2_GOAWAY) {
 		h2_back_on_limits(o->connection);

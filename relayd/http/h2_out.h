@@ -8,6 +8,9 @@
  * How many there may be is the backend's to say (SETTINGS_MAX_CONCURRENT_STREAMS), at most H2_CALLS_MAX; until it has said so one is sent,
  * and the others wait for that. What was never sent, or was refused unseen (REFUSED_STREAM, GOAWAY), goes another way, whatever its method.
  *
+ * A WebSocket is asked for as HTTP/1.1 does it, and goes as a CONNECT with ":protocol" (RFC 8441), which waits until the backend has said that
+ * it takes such ones; its 2xx comes back as the 101 that was asked for.
+ *
  * Backpressure is that of each stream: content of a request is taken while less than H2_CALL_FULL waits for the backend's window; of an
  * answer, a stream's window is opened again when its client has room, so at most H2_CALL_WINDOW waits for a client that is slow, and no other
  * one waits for it.
@@ -17,6 +20,7 @@
 #ifndef PORTWAY_RELAYD_HTTP_H2_OUT_H
 #define PORTWAY_RELAYD_HTTP_H2_OUT_H
 
+#include "common/tunnel/websocket_key.h"
 #include "common/uv/worker.h"
 #include "relayd/http/back.h"
 #include "relayd/http/block.h"
@@ -57,6 +61,7 @@ struct h2_call {
 	unsigned status;
 	uint16_t interims; /* heads that came before the final one */
 	bool connect;      /* bytes both ways, if the backend agrees */
+	bool websocket;    /* these, asked for with ":protocol" */
 	bool sent;         /* the head has gone */
 	bool room;         /* its exchange is to be told that there is some */
 	bool touched;      /* its client was given something */
@@ -69,6 +74,7 @@ struct h2_call {
 	bool has_length;   /* one of them is the length of the content */
 	bool bad;          /* the answer breaks the rules */
 	struct http_asked asked;
+	char accept[WEBSOCKET_SIGN]; /* what its client's key has to be answered with */
 	struct task grave;
 };
 
@@ -89,7 +95,7 @@ bool h2_out_keeps(const struct h2_out *o);
 size_t h2_call_size(void);
 /* NULL: out of memory. */
 struct h2_call *h2_call_new(struct h2_out *o, struct backend *to, struct exchange *x);
-/* The connection is there: it goes when its turn comes. */
+/* The connection is there, or the backend has said what it takes: it goes when its turn comes. Again is no harm. */
 void h2_call_submit(struct h2_call *c);
 /* Told at the end of this round; the first reason counts. */
 void h2_call_fail(struct h2_call *c, enum back_failure why);

@@ -42,9 +42,10 @@ class Connection:
 
     def run(self):
         with self.lock:
-            if self.server.max_streams is not None:
+            if self.server.max_streams is not None or self.server.takes_websockets:
                 self.h2.local_settings = h2.settings.Settings(client=False, initial_values={
-                    Settings.MAX_CONCURRENT_STREAMS: self.server.max_streams, Settings.MAX_HEADER_LIST_SIZE: 65536})
+                    Settings.MAX_CONCURRENT_STREAMS: self.server.max_streams or 100, Settings.MAX_HEADER_LIST_SIZE: 65536,
+                    Settings.ENABLE_CONNECT_PROTOCOL: int(self.server.takes_websockets)})
             self.h2.initiate_connection()
             self.flush()
         with contextlib.suppress(OSError, h2.exceptions.ProtocolError):
@@ -156,6 +157,7 @@ class Server:
         self.answers = answers or (lambda request: request.answer())
         self.begins = self.has_data = lambda request: None
         self.takes_nothing = lambda request: False
+        self.takes_websockets = False  # says so in its SETTINGS (RFC 8441)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()

@@ -41,6 +41,44 @@ def test_websocket(site):
     asyncio.run(talk(site))
 
 
+HAPROXY = """
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+    timeout tunnel 30s
+listen one
+    bind 127.0.0.1:{port} proto h2
+    server chat 127.0.0.1:{behind}
+"""
+
+
+async def talk_through_h2(site, folder):
+    async with websockets.serve(say_again, "127.0.0.1", 0) as server:
+        port = portway.free_port()
+        (folder / "haproxy.cfg").write_text(HAPROXY.format(port=port, behind=server.sockets[0].getsockname()[1]))
+        haproxy = subprocess.Popen(["haproxy", "-db", "-f", str(folder / "haproxy.cfg")])
+        try:
+            eventually(portway.listening(port), "haproxy listens")
+            site.put(routes_.pool("ph", routes_.backend("bh", port), protocol="h2c"), routes_.route("rh", "ph", host="ws2.example"))
+            for _ in range(3):
+                async with websockets.connect(f"ws://ws2.example:{site.port}/chat", host="127.0.0.1", compression=None) as ws:
+                    for message in ("hello", "x" * 200000, os.urandom(70000)):
+                        await ws.send(message)
+                        assert await asyncio.wait_for(ws.recv(), 20) == message
+                    await asyncio.wait_for(await ws.ping(), 20)
+        finally:
+            haproxy.kill()
+            haproxy.wait()
+
+
+def test_websocket_to_a_backend_that_speaks_http2(site, tmp_path):
+    """From a client that knows HTTP/1.1 to haproxy, which knows RFC 8441, and behind it the same server."""
+    assert shutil.which("haproxy"), "haproxy is not installed (make deps)"
+    asyncio.run(talk_through_h2(site, tmp_path))
+
+
 # mode: what it does; its arguments
 MODES = {"slow heads": ["-H", "-i", "1", "-t", "GET"], "slow bodies": ["-B", "-i", "1", "-s", "8192", "-t", "POST"],
          "slow readers": ["-X", "-w", "512", "-y", "1024", "-n", "5", "-z", "32", "-k", "3"], "ranges": ["-R", "-t", "HEAD", "-a", "10", "-b", "3000"]}

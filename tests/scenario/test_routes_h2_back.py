@@ -295,6 +295,72 @@ def test_what_only_looks_like_a_length_is_none(site, server, what):
             assert len([f for f in fields if f.startswith((b"content-length:", b"transfer-encoding:"))]) == 1
 
 
+# ---- WebSockets ----------------------------------------------------------------------------------------------------------------------
+
+def opens(request):
+    """As a server does that knows RFC 8441: what comes goes back."""
+    assert request.fields[":method"] == "CONNECT" and request.fields[":protocol"] == "websocket"
+    assert "sec-websocket-key" not in request.fields and "upgrade" not in request.fields
+    if request.path == "/no":
+        request.answer(b"no", 403)
+    else:
+        request.answer(b"", end=False, fields=[("sec-websocket-protocol", "chat"), ("sec-websocket-accept", "of nobody")])
+
+
+def ask_websocket(site, host, path="/chat", key="dGhlIHNhbXBsZSBub25jZQ=="):
+    client = socket.create_connection(("127.0.0.1", site.port), timeout=20)
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\n"
+                   f"Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode())
+    return client
+
+
+def test_a_websocket_to_a_backend_with_h2(site, server):
+    """Asked for as HTTP/1.1 does it, it becomes a CONNECT on a stream, and what comes back is what was asked for."""
+    server.takes_websockets = True
+    server.begins = opens
+    server.has_data = lambda request: request.conn.send_more(request.number, request.body[request.conn.sent[request.number]:])
+    server.answers = lambda request: request.conn.send_more(request.number, b"bye", end=True)
+    host = lead(site, "socket", server)
+    for _ in range(2):  # at first the backend's SETTINGS are waited for
+        with ask_websocket(site, host) as client:
+            head, _, rest = client.recv(65536).partition(b"\r\n\r\n")
+            fields = head.lower().split(b"\r\n")
+            assert fields[0].startswith(b"http/1.1 101 ") and b"upgrade: websocket" in fields and b"sec-websocket-protocol: chat" in fields
+            assert [f for f in head.split(b"\r\n") if f.lower().startswith(b"sec-websocket-accept")][0].endswith(b" s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+            assert head.lower().count(b"sec-websocket-accept") == 1 and not rest
+            sent = os.urandom(200000)
+            threading.Thread(target=client.sendall, args=(sent,), daemon=True).start()
+            got = b""
+            while len(got) < len(sent):
+                got += client.recv(65536)
+            assert got == sent
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(65536) == b"bye" and client.recv(65536) == b""
+    with ask_websocket(site, host, "/no") as client:
+        data = b""
+        while not data.endswith(b"no\r\n0\r\n\r\n"):
+            data += client.recv(65536)
+        assert data.startswith(b"HTTP/1.1 403 ") and b"upgrade" not in data.lower()
+    assert len(server.connections) == 1
+    assert server.seen[0].path == "/chat" and server.seen[0].fields[":authority"] == host and server.seen[0].fields["sec-websocket-version"] == "13"
+    eventually(lambda: site.relay.metrics()["relayd_http_requests_now"] == 0, "nothing is left")
+
+
+def test_a_backend_with_h2_that_takes_no_websocket(site, server):
+    """Whoever asks is told so, at once, and it is no fault of the backend's; what is no WebSocket is an ordinary request there."""
+    host = lead(site, "nosocket", server)
+    for _ in range(2):
+        with ask_websocket(site, host) as client:
+            data = client.recv(65536)
+            assert data.startswith(b"HTTP/1.1 501 "), data
+    assert not server.seen
+    for more in ("Upgrade: other\r\n", "Upgrade: websocket\r\n", "Upgrade: websocket\r\nSec-WebSocket-Key: short\r\n"):
+        with socket.create_connection(("127.0.0.1", site.port), timeout=20) as client:
+            client.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n{more}\r\n".encode())
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert server.seen[-1].fields[":method"] == "GET" and "upgrade" not in server.seen[-1].fields
+
+
 def test_connect_through_an_h2_backend(site, server):
     """A tunnel is a stream there (RFC 9113 section 8.5)."""
     host = lead(site, "tunnel", server)
