@@ -157,8 +157,8 @@ static const struct schema_field fields[] = {
 		.type = SCHEMA_ANY,
 		.flags = ANSWER,
 		.help = "its agents: instance, node, remote_addr, version, status, links, since, targets_down (that it "
-			"checks) and targets_doubted (that connections failed to reach lately), each with mapping_id "
-			"and reason" },
+			"checks; and private mappings that lead from its machine, where it cannot listen) and "
+			"targets_doubted (that connections failed to reach lately), each with mapping_id and reason" },
 	{ .name = "instances_left_out", .type = SCHEMA_INT, .flags = ANSWER, .help = "how many more there are" },
 	{ .name = "targets_left_out",
 		.type = SCHEMA_INT,

@@ -166,19 +166,31 @@ int agents_set_identity(
 
 /* ---- targets ------------------------------------------------------------------------------------------------------ */
 
-static void look_at_doors(struct agents *a, const struct agent_link *l)
+/* Whether an agent besides this one has nothing against it: each of them listens on a machine of its own. */
+static bool others_listen(const struct seat *s, const struct agent_link *l, const char *mapping)
+{
+	LIST_FOREACH (it, &s->links) {
+		const struct agent_link *other = CONTAINER_OF(it, struct agent_link, in_seat);
+
+		if (!str_eq(other->hello.instance, l->hello.instance) && standings_get(&other->shut, mapping) == NULL)
+			return true;
+	}
+	return false;
+}
+
+static void look_at_doors(struct agents *a, const struct seat *seat, const struct agent_link *l)
 {
 	const struct standing *s;
 	size_t it = 0;
 
 	while ((s = map_next(&l->shut.by_mapping, &it)) != NULL)
-		target_view_add_shut(a->view, &l->hello, s);
+		target_view_add_shut(a->view, &l->hello, s, others_listen(seat, l, s->mapping));
 }
 
 static void look_at_seat(struct agents *a, const struct seat *s)
 {
 	LIST_FOREACH (it, &s->links)
-		look_at_doors(a, CONTAINER_OF(it, struct agent_link, in_seat));
+		look_at_doors(a, s, CONTAINER_OF(it, struct agent_link, in_seat));
 	LIST_FOREACH (it, &s->watches) {
 		const char *mapping = CONTAINER_OF(it, struct watch, in_seat)->object->id;
 

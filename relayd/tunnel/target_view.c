@@ -19,8 +19,9 @@ struct checked {
 	unsigned down, others;        /* links whose agents say so, or do not */
 	char instance[FRAME_ID_SIZE]; /* one of those that are down, and why */
 	char reason[FRAME_REASON_SIZE];
-	char *shut; /* NULL: an agent whose machine it leads from says that it cannot listen there; the code, and why */
+	char *shut; /* an agent whose machine it leads from says that it cannot listen there: why; NULL: none does */
 	enum err_code shut_code;
+	bool listened; /* another one can */
 	bool refused;
 };
 
@@ -127,6 +128,7 @@ void target_view_begin(struct target_view *v)
 
 	while ((c = map_next(&v->checked, &it)) != NULL) {
 		c->down = c->others = 0;
+		c->listened = false;
 		c->instance[0] = c->reason[0] = '\0';
 		free(c->shut);
 		c->shut = NULL;
@@ -191,7 +193,19 @@ static enum err_code code_of(const char *reason, const char **rest)
 	return ERR_UNAVAILABLE;
 }
 
-void target_view_add_shut(struct target_view *v, const struct frame_hello *who, const struct standing *s)
+static void add_shut_trouble(const struct target_view *v, const struct frame_hello *who, const struct standing *s)
+{
+	struct client_trouble *t = troubles_get(v->troubles, who, s->mapping);
+	const char *rest;
+
+	if (t == NULL || t->kind == CLIENT_TROUBLE_DOWN)
+		return;
+	t->kind = CLIENT_TROUBLE_DOWN;
+	(void)code_of(s->reason, &rest);
+	(void)str_fmt(t->reason, sizeof t->reason, "it cannot listen on its machine: %s", rest);
+}
+
+void target_view_add_shut(struct target_view *v, const struct frame_hello *who, const struct standing *s, bool others)
 {
 	char text[FRAME_REASON_SIZE + FRAME_ID_SIZE + 60];
 	struct checked *c;
@@ -199,6 +213,10 @@ void target_view_add_shut(struct target_view *v, const struct frame_hello *who, 
 
 	pthread_mutex_lock(&v->lock);
 	c = map_get_str(&v->checked, s->mapping);
+	if (c != NULL) {
+		c->listened |= others;
+		add_shut_trouble(v, who, s);
+	}
 	if (c != NULL && c->shut == NULL) {
 		c->shut_code = code_of(s->reason, &rest);
 		(void)str_fmt(text, sizeof text, "agent %s, whose machine it leads from, cannot listen: %s",
@@ -210,10 +228,11 @@ void target_view_add_shut(struct target_view *v, const struct frame_hello *who, 
 
 static void judge(struct target_view *v, struct checked *c)
 {
-	const bool down = c->shut != NULL || (c->down > 0 && c->others == 0);
+	const bool shut = c->shut != NULL && !c->listened;
+	const bool down = shut || (c->down > 0 && c->others == 0);
 	struct err why = { .code = ERR_NONE };
 
-	if (c->shut != NULL) {
+	if (shut) {
 		err_set(&why, c->shut_code, NULL, "%s", c->shut);
 		refusals_set(v->refusals, c->object, &why);
 	} else if (down) {

@@ -200,6 +200,28 @@ def test_port_is_taken(fleet, ends):
         fleet.api.post("/api/v1/mappings", {**body, "source_client_id": ends[1]["id"]}, expect=201)
 
 
+def test_one_of_several_agents_cannot_listen(fleet, ends):
+    """Each listens on its own machine. Here both have the same one, so the second cannot: its trouble, and not the mapping's."""
+    client = fleet.client(name="two laptops")
+    for name in ("laptop-1", "laptop-2"):
+        fleet.agent(client, name).wait_up(2)
+
+    def shut(mapping):
+        instances = fleet.api.get(f"/api/v1/clients/{client['id']}")["instances"]
+        return [t["reason"] for i in instances for t in i["targets_down"] if t["mapping_id"] == mapping["id"]]
+
+    with TcpServer(echo) as server, TcpServer(echo) as squatter:
+        made = fleet.agent_mapping(ends[1], server.port, active=False, source_client_id=client["id"], source_port=free_port())
+        reasons = eventually(lambda: shut(made), "one of them says so")
+        assert len(reasons) == 1 and f"cannot listen on its machine: 127.0.0.1:{made['source_port']}: " in reasons[0], reasons
+        assert fleet.wait_status(made["id"])["error"] is None
+        assert ask(made["source_port"]) == b"hello"
+        other = fleet.agent_mapping(ends[1], server.port, active=False, source_client_id=client["id"], source_port=squatter.port)
+        eventually(lambda: len(shut(other)) == 2, "none of them can")
+        assert fleet.wait_status(other["id"], "error")["error"]["edge-1"]["code"] == "ADDRESS_IN_USE"
+        assert fleet.wait_status(made["id"])["error"] is None
+
+
 def test_a_picked_port_that_is_taken_there_is_another_one():
     first, wanted, holders = hold_all_but_one(8)
     fleet = AgentFleet({"CONTROLD_TUNNELS_PORT_MIN": str(first), "CONTROLD_TUNNELS_PORT_MAX": str(first + 7)})
