@@ -322,6 +322,12 @@ static int tick_tunnels(void *arg, int64_t now_ms, struct err *e)
 	return tunnels_tick(arg, now_ms, e);
 }
 
+static int move_ports(void *arg, int64_t now_ms, struct err *e)
+{
+	(void)now_ms;
+	return tunnels_move_ports(arg, e);
+}
+
 static int follow_dynamic(void *arg, int64_t now_ms, struct err *e)
 {
 	(void)now_ms;
@@ -357,6 +363,7 @@ int app_janitor_open(struct app *a, struct err *e)
 {
 	const struct janitor_task tasks[] = {
 		{ "tunnels", 5 * 1000, tick_tunnels, a->tunnels, true },
+		{ "picked ports", 1000, move_ports, a->tunnels, false },
 		{ "config", 2 * 1000, follow_dynamic, a->dynamic, false },
 		{ "certificates", 5 * 1000, certs_tick, a->certs, true },
 		{ "ticket keys", 60 * 1000, certs_rotate_tickets, a->certs, true },

@@ -344,6 +344,16 @@ void mapping_statuses_node(struct mapping_statuses *s, const char *node_id, cons
 		log_warn("node_word_dropped", log_s("node", node_name), log_s("why", "out of memory"));
 }
 
+bool mapping_statuses_any_refused(struct mapping_statuses *s)
+{
+	bool any;
+
+	pthread_mutex_lock(&s->lock);
+	any = map_count(&s->subjects) > 0;
+	pthread_mutex_unlock(&s->lock);
+	return any;
+}
+
 static void free_node(struct mapping_statuses *s, struct node *n)
 {
 	drop_refusals(s, n);

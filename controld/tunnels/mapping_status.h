@@ -54,6 +54,9 @@ enum mapping_overall mapping_statuses_get(struct mapping_statuses *s, const char
 /* Whether a relay that counts now refuses this version with this code. */
 bool mapping_statuses_refused(struct mapping_statuses *s, const struct mapping_version *v, enum err_code code);
 
+/* Whether a relay refuses any version of any mapping, counted or not. */
+bool mapping_statuses_any_refused(struct mapping_statuses *s);
+
 /*
  * A watch says when the relays' answer is complete: every online node of the placement has this version or a newer one,
  * or one refuses it, or there is none that could answer. Then park key "mapping:<id>" is woken, once. Other mappings,

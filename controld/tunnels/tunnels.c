@@ -248,6 +248,11 @@ int tunnels_quotas(struct tunnels *t, int64_t now_ms, struct err *e)
 	return 0;
 }
 
+int tunnels_move_ports(struct tunnels *t, struct err *e)
+{
+	return mapping_statuses_any_refused(t->statuses) ? mapping_port_tick(t, e) : 0;
+}
+
 int tunnels_tick(struct tunnels *t, int64_t now_ms, struct err *e)
 {
 	if (remove_orphans(t, now_ms, e) != 0 || expire_codes(t, now_ms, e) != 0 || mapping_port_tick(t, e) != 0)

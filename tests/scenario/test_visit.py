@@ -232,7 +232,7 @@ def test_a_picked_port_that_is_taken_there_is_another_one():
             fleet.agent(client, client["name"]).wait_up(2)
         with TcpServer(echo) as server:
             made = fleet.agent_mapping(ends[1], server.port, active=False, source_client_id=ends[0]["id"])
-            eventually(lambda: fleet.get(made["id"])["source_port"] == wanted, "it is moved", 120)  # a step takes 5 s and more on a busy machine
+            eventually(lambda: fleet.get(made["id"])["source_port"] == wanted, "it is moved", 40)  # a step, of seven at most, takes about a second
             eventually(lambda: ask(wanted) == b"hello", "it leads there")
             fleet.wait_status(made["id"])
     finally:
