@@ -160,6 +160,7 @@ THREADED_NAMES := \
 	datagram \
 	fleet \
 	health \
+	hub \
 	janitor \
 	jobs \
 	lb_parts \
