@@ -76,6 +76,9 @@ static int set_headers(struct transfer *t, struct err *e)
 static void set_limits(CURL *c, const struct outbound_request *rq, const char *ca_file)
 {
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	/* A name that nobody answers for: a call that is over is taken away at once, and what still asks ends by itself. Else the
+	 * thread that drives all calls waits for it. */
+	curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)rq->timeout_ms);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)(rq->connect_ms > 0 ? rq->connect_ms : CONNECT_MS));
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");

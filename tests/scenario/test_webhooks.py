@@ -1,11 +1,14 @@
 """Webhooks: changes are posted, signed, in order and at least once; to nobody else; a dead endpoint is paused."""
+import contextlib
 import hashlib
 import hmac
 import json
+import socket
 import subprocess
 import threading
 import time
 
+import portway
 import pytest
 from portway import Api, eventually
 from webhooks import Receiver
@@ -26,7 +29,6 @@ def receiver():
 @pytest.fixture(scope="module")
 def control():
     """One controld whose outbound calls may reach this machine, and its administrator."""
-    import portway  # pylint: disable=import-outside-toplevel
     fleet = portway.Fleet(QUICK)
     try:
         yield fleet.start(relays=0)
@@ -186,6 +188,41 @@ def test_tests_of_a_slow_one_hold_no_login_up(new_fleet, receiver):
         receiver.hold.set()
         for t in threads:
             t.join()
+
+
+@contextlib.contextmanager
+def silent_name_server(folder):
+    """What a controld is run by, so that it asks one that says nothing."""
+    asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        asked.bind(("127.66.0.1", 53))
+        subprocess.run(["unshare", "--mount", "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        asked.close()
+        pytest.skip("this machine gives no mount namespaces, or not that port")
+    (folder / "resolv.conf").write_text("nameserver 127.66.0.1\n")
+    with asked:
+        yield ["unshare", "--mount", "sh", "-c", f'mount --bind {folder}/resolv.conf /etc/resolv.conf && exec "$0"']
+
+
+def test_a_name_that_nobody_answers_for_holds_no_others_up(receiver, tmp_path):
+    with silent_name_server(tmp_path) as wrap:
+        fleet = portway.Fleet(QUICK)
+        fleet.controld.wrap = wrap
+        try:
+            api = fleet.start(relays=0).api
+            good = hook(api, receiver, ["client.created"])
+            hook(api, receiver, ["mapping.created"], url="http://silent.example/")
+            api.post("/api/v1/mappings", {"protocol": "tcp", "target_host": "127.0.0.1", "target_port": 9}, expect=201)
+            longest, until = 0, time.monotonic() + 8  # the call is given up after 5 s, and the resolver goes on
+            while time.monotonic() < until:
+                begin = time.monotonic()
+                assert api.post(f"/api/webhooks/{good['id']}/test", {}, expect=200)["delivered"]
+                longest = max(longest, time.monotonic() - begin)
+                time.sleep(0.3)
+            assert longest < 2
+        finally:
+            fleet.stop()
 
 
 def test_a_body_that_is_refused_holds_nothing_up(control, receiver):
