@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DUE_MAX    20
-#define TROUBLE_MS 60000 /* until a schedule that itself cannot be run is looked at again */
+#define DUE_MAX     20
+#define TROUBLE_MS  60000 /* until a schedule that itself cannot be run is looked at again */
+#define SET_BACK_MS 1000  /* a clock that goes back by less is being corrected */
 
 struct due {
 	struct schedule all[DUE_MAX];
@@ -114,6 +115,43 @@ static int run(struct jobs *j, const struct schedule *s, int64_t now_ms, struct 
 	return 0;
 }
 
+/* ---- a clock that was set back ----------------------------------------------------------------------------------- */
+
+/* One that is due sooner by the clock of now: when it was planned, that was ahead. */
+static int plan_again(struct jobs *j, const struct schedule *s, int64_t now_ms, struct err *e)
+{
+	struct running_schedule r = { .jobs = j, .schedule = s, .step = { .id = s->id, .from_ms = s->next_ms } };
+	struct err why;
+
+	if (s->next_ms == 0 || schedule_next(s, now_ms, &r.step.to_ms, &why) != 0 || r.step.to_ms == 0 ||
+		r.step.to_ms >= s->next_ms)
+		return 0;
+	return store_write(j->conf.store, STORE_OPERATIONAL, work_run, &r, e);
+}
+
+static int plan_all_again(struct jobs *j, int64_t now_ms, struct due *some, struct err *e)
+{
+	char after[RAND_ID_SIZE] = "";
+	int rc = 0;
+
+	log_warn("clock_set_back", log_i("ms", j->ticked_ms - now_ms));
+	do {
+		struct db *db;
+
+		some->n = 0;
+		if (store_read_begin(j->conf.store, &db, e) != 0)
+			return -1;
+		rc = schedule_list(db, "", after, DUE_MAX, on_due, some, e);
+		store_read_end(db);
+		for (size_t i = 0; i < some->n && rc == 0; i++)
+			rc = plan_again(j, &some->all[i], now_ms, e);
+		if (some->n > 0)
+			(void)str_copy(after, sizeof after, some->all[some->n - 1].id);
+	} while (rc == 0 && some->n == DUE_MAX);
+	some->n = 0;
+	return rc;
+}
+
 int jobs_tick(struct jobs *j, int64_t now_ms, struct err *e)
 {
 	struct due *due = calloc(1, sizeof *due);
@@ -122,6 +160,11 @@ int jobs_tick(struct jobs *j, int64_t now_ms, struct err *e)
 
 	if (due == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "schedules: out of memory");
+	if (now_ms < j->ticked_ms - SET_BACK_MS && plan_all_again(j, now_ms, due, e) != 0) {
+		free(due);
+		return -1;
+	}
+	j->ticked_ms = now_ms;
 	if (store_read_begin(j->conf.store, &db, e) != 0) {
 		free(due);
 		return -1;
