@@ -83,7 +83,7 @@ static size_t put_value(struct buf *out, const json_t *v) /* NOLINT(misc-no-recu
 		return text_clean(out, json_string_value(v), json_string_length(v));
 	if (json_is_array(v))
 		return put_list(out, v);
-	text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+	text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 	if (text == NULL)
 		return 0;
 	wide = text_clean(out, text, strlen(text));

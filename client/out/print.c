@@ -18,7 +18,7 @@ static int dump(FILE *out, const json_t *value, size_t flags, const char *end)
 {
 	if (isatty(fileno(out)))
 		flags |= JSON_ENSURE_ASCII;
-	if (json_dumpf(value, out, flags | JSON_ENCODE_ANY) != 0)
+	if (json_dumpf(value, out, flags | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) != 0)
 		return -1;
 	return fputs(end, out) == EOF ? -1 : 0;
 }

@@ -45,7 +45,7 @@ static int emit_number(yaml_emitter_t *em, const json_t *v)
 	if (json_is_integer(v))
 		(void)str_fmt(text, sizeof text, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
 	else
-		(void)str_fmt(text, sizeof text, "%.17g", json_real_value(v));
+		(void)str_fmt(text, sizeof text, "%.15g", json_real_value(v));
 	return emit_scalar(em, text, strlen(text), YAML_PLAIN_SCALAR_STYLE);
 }
 

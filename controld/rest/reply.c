@@ -16,6 +16,8 @@
 
 #define REPLY_JSON    "application/json; charset=utf-8"
 #define REPLY_RESERVE 4000 /* bytes a body starts with */
+/* Numbers as people write them: with two digits more 0.8 is 0.80000000000000004. */
+#define REPLY_FLAGS (JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15))
 
 void reply_init(struct reply *rp, struct buf body)
 {
@@ -127,7 +129,7 @@ void reply_json(struct reply *rp, int status, json_t *body)
 	buf_reset(&rp->body);
 	rp->status = status;
 	(void)str_copy(rp->content_type, sizeof rp->content_type, REPLY_JSON);
-	if (body == NULL || json_dump_callback(body, reply_write, rp, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
+	if (body == NULL || json_dump_callback(body, reply_write, rp, REPLY_FLAGS) != 0)
 		rp->body.failed = true;
 	json_decref(body);
 }

@@ -28,6 +28,7 @@ static const struct {
 	{ "null", "{\"a\":null}", "a", CELL_TEXT, "-" },
 	{ "empty", "{\"a\":\"\"}", "a", CELL_TEXT, "-" },
 	{ "number", "{\"a\":-5}", "a", CELL_COUNT, "-5" },
+	{ "number as it was written", "{\"a\":3.283}", "a", CELL_TEXT, "3.283" },
 	{ "boolean", "{\"a\":true}", "a", CELL_TEXT, "true" },
 	{ "inside", "{\"a\":{\"b\":\"x\"}}", "a.b", CELL_TEXT, "x" },
 	{ "inside what is no object", "{\"a\":1}", "a.b", CELL_TEXT, "-" },
