@@ -34,6 +34,8 @@ const char *role_name(enum role r); /* "operator" */
 int role_parse(const char *s, enum role *out) MUST_CHECK;
 /* Whether this identity may call a row with that permission. */
 bool identity_allows(const struct identity *id, enum permission p);
+/* Who has a permission: "operator", "system_admin", "client"; "" where none is needed. */
+const char *permission_role_name(enum permission p);
 #define IDENTITY_SCOPE_SIZE 64
 /* The scope that a row asks of an API key, "mappings:read" (scope.h); and whether a caller has it, who may be no key. */
 void identity_scope_of(char dst[IDENTITY_SCOPE_SIZE], const struct route *r);

@@ -58,3 +58,12 @@ bool identity_allows(const struct identity *id, enum permission p)
 		return true;
 	return (size_t)p < ARRAY_LEN(permission_role) && id->role >= permission_role[p];
 }
+
+const char *permission_role_name(enum permission p)
+{
+	if (p == PERM_SYSTEM)
+		return "system_admin";
+	if (p == PERM_CLIENT)
+		return "client";
+	return permission_role[p] != ROLE_NONE ? role_name(permission_role[p]) : "";
+}

@@ -200,6 +200,15 @@ static int call_scope(struct call *c, struct err *e)
 	return err_detail(e, "scope", wanted);
 }
 
+static int call_forbid(const struct call *c, struct err *e)
+{
+	const struct route *r = c->entry->route;
+	const char *need = permission_role_name(r->permission);
+
+	return err_set(e, ERR_FORBIDDEN, NULL, "your role does not allow %s %s%s%s", r->method, r->path,
+		need[0] != '\0' ? ", which needs " : "", need);
+}
+
 static int call_identify(struct call *c, struct err *e)
 {
 	const char *api_key = request_header(&c->rq, "X-API-Key");
@@ -215,8 +224,7 @@ static int call_identify(struct call *c, struct err *e)
 		return -1;
 	c->rq.has_identity = true;
 	if (!identity_allows(&c->rq.identity, c->entry->route->permission))
-		return err_set(e, ERR_FORBIDDEN, NULL, "your role does not allow %s %s", c->entry->route->method,
-			c->entry->route->path);
+		return call_forbid(c, e);
 	return call_scope(c, e);
 }
 

@@ -191,6 +191,8 @@ static json_t *openapi_operation(const struct router_entry *entry, json_t *compo
 	if (r->request != NULL)
 		json_object_set_new(out, "requestBody", openapi_body(r, components));
 	openapi_security(out, r);
+	if (permission_role_name(r->permission)[0] != '\0')
+		json_object_set_new(out, "x-role", json_string(permission_role_name(r->permission)));
 	if (ROUTE_PER_MINUTE_OF(r) > 0)
 		json_object_set_new(out, "x-ratelimit-per-minute", json_integer(ROUTE_PER_MINUTE_OF(r)));
 	return out;

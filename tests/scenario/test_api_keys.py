@@ -63,6 +63,7 @@ def test_any_resource_or_any_verb(fleet):
     # a scope gives nothing that the role has not
     viewer = keyed(fleet, make(fleet, role="viewer", scopes=["*:write", "clients:write"]))
     assert "role" in viewer.post("/api/v1/clients", {"name": "c"}, expect=403)["message"]
+    assert viewer.post("/api/v1/sync/full", {}, expect=403)["message"].endswith("/api/v1/sync/{type}, which needs system_admin")
 
 
 def test_a_key_is_no_way_to_a_login(fleet):

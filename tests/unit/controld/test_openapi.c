@@ -126,6 +126,8 @@ static void test_operations(void **state)
 	expect_text(doc, "/paths/~nodes/post/responses/default/$ref", "#/components/responses/Error");
 	assert_int_equal(json_array_size(at(doc, "/paths/~open/get/security")), 0);
 	assert_int_equal(json_array_size(at(doc, "/paths/~nodes/get/security")), 2);
+	assert_null(json_object_get(at(doc, "/paths/~open/get"), "x-role"));
+	expect_text(doc, "/paths/~nodes/get/x-role", "viewer");
 	expect_text(doc, "/components/securitySchemes/bearer/scheme", "bearer");
 	expect_text(doc, "/components/securitySchemes/api_key/name", "X-API-Key");
 	expect_text(doc, "/components/schemas/Node/properties/name/description", "What people call it");
