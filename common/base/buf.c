@@ -27,7 +27,7 @@ void buf_reset(struct buf *b)
 
 /* One byte more than asked for is always there: buf_cstr() and buf_printf() write a NUL that is not content.
  */
-static bool buf_grow(struct buf *b, size_t n)
+static bool buf_enlarge(struct buf *b, size_t n)
 {
 	const size_t limit = b->max == SIZE_MAX ? SIZE_MAX : b->max + 1;
 	size_t cap;
@@ -49,6 +49,13 @@ static bool buf_grow(struct buf *b, size_t n)
 	b->data = data;
 	b->cap = cap;
 	return true;
+}
+
+static inline bool buf_grow(struct buf *b, size_t n)
+{
+	if (n < b->cap - b->len && b->len + n <= b->max && !b->failed)
+		return true;
+	return buf_enlarge(b, n);
 }
 
 uint8_t *buf_reserve(struct buf *b, size_t n)

@@ -8,6 +8,9 @@
 #include <time.h>
 
 #define CLOCK_MS_PER_DAY INT64_C(86400000)
+/* Four digits of year are all that RFC 3339 has: what lies outside is shown as its first or last instant. */
+#define CLOCK_FIRST_MS (INT64_C(-719468) * CLOCK_MS_PER_DAY)     /* 0000-03-01 */
+#define CLOCK_LAST_MS  (INT64_C(2932897) * CLOCK_MS_PER_DAY - 1) /* the last one before 10000-01-01 */
 
 static uint64_t clock_ns(clockid_t id)
 {
@@ -43,22 +46,17 @@ static char *clock_put(char *p, size_t n, int64_t v, char then)
 
 void clock_rfc3339(char *dst, int64_t wall_ms)
 {
-	/* Four digits of year are all that RFC 3339 has: what lies outside is shown as its first or last
-	 * instant. */
-	const int64_t first = civil_days(0, 3, 1) * CLOCK_MS_PER_DAY;
-	const int64_t last = civil_days(10000, 1, 1) * CLOCK_MS_PER_DAY - 1;
-	const int64_t ms = MIN(MAX(wall_ms, first), last);
+	const int64_t ms = MIN(MAX(wall_ms, CLOCK_FIRST_MS), CLOCK_LAST_MS);
 	const int64_t fraction = (ms % 1000 + 1000) % 1000;
-	const time_t seconds = (ms - fraction) / 1000;
-	struct tm tm;
+	struct civil c;
 
-	gmtime_r(&seconds, &tm);
-	dst = clock_put(dst, 4, tm.tm_year + 1900, '-');
-	dst = clock_put(dst, 2, tm.tm_mon + 1, '-');
-	dst = clock_put(dst, 2, tm.tm_mday, 'T');
-	dst = clock_put(dst, 2, tm.tm_hour, ':');
-	dst = clock_put(dst, 2, tm.tm_min, ':');
-	dst = clock_put(dst, 2, tm.tm_sec, '.');
+	civil_of(&c, ms);
+	dst = clock_put(dst, 4, c.year, '-');
+	dst = clock_put(dst, 2, c.month, '-');
+	dst = clock_put(dst, 2, c.day, 'T');
+	dst = clock_put(dst, 2, c.hour, ':');
+	dst = clock_put(dst, 2, c.minute, ':');
+	dst = clock_put(dst, 2, c.second, '.');
 	dst = clock_put(dst, 3, fraction, 'Z');
 	*dst = '\0';
 }

@@ -4,11 +4,6 @@
 
 #include <string.h>
 
-static void put(struct buf *b, const char *s)
-{
-	buf_put(b, s, strlen(s));
-}
-
 /* U+0000..U+001F, the quote and the backslash are what RFC 8259 section 7 asks to escape. */
 static void put_escaped(struct buf *b, unsigned char c)
 {
@@ -26,51 +21,89 @@ static void put_escaped(struct buf *b, unsigned char c)
 	buf_put(b, text, 6);
 }
 
-static bool is_plain(unsigned char c)
+/* How many bytes s begins with that stay as they are. Eight at once: what needs an escape leaves its byte's highest bit. */
+static size_t plain_bytes(const char *s, size_t n)
 {
-	return c >= 0x20 && c != '"' && c != '\\';
+	const uint64_t ones = UINT64_MAX / 255, high = ones << 7;
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8) {
+		uint64_t v, quote, slash;
+
+		memcpy(&v, s + i, sizeof v);
+		quote = v ^ ones * '"';
+		slash = v ^ ones * '\\';
+		if ((((v - ones * ' ') & ~v) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & high)
+			break;
+	}
+	while (i < n && (unsigned char)s[i] >= ' ' && s[i] != '"' && s[i] != '\\')
+		i++;
+	return i;
 }
 
-static void put_string(struct buf *b, const char *s)
+static void put_escapes(struct buf *b, const char *s, size_t n)
 {
 	buf_u8(b, '"');
-	while (*s != '\0') {
-		size_t n = 0;
+	while (n > 0) {
+		const size_t plain = plain_bytes(s, n);
 
-		while (s[n] != '\0' && is_plain((unsigned char)s[n]))
-			n++;
-		buf_put(b, s, n);
-		s += n;
-		if (*s != '\0')
-			put_escaped(b, (unsigned char)*s++);
+		buf_put(b, s, plain);
+		s += plain;
+		n -= plain;
+		if (n == 0)
+			break;
+		put_escaped(b, (unsigned char)*s++);
+		n--;
 	}
 	buf_u8(b, '"');
 }
 
-/* The comma, if something precedes, and the member's name: one piece, as there is one for every value. */
-static void begin(struct buf *b, const char *key)
+static uint8_t *copy(uint8_t *dst, const char *s, size_t n)
+{
+	memcpy(dst, s, n);
+	return dst + n;
+}
+
+/*
+ * The comma, if something precedes, and the member's name, in one piece with room for the n bytes of its value: where those
+ * go, or NULL. finish() says where they end.
+ */
+static uint8_t *begin(struct buf *b, const char *key, size_t n)
 {
 	const bool comma = b->len > 0 && b->data[b->len - 1] != '{' && b->data[b->len - 1] != '[';
-	uint8_t *p = buf_reserve(b, (key != NULL ? strlen(key) : 0) + 4);
+	const size_t name = key != NULL ? strlen(key) : 0;
+	uint8_t *p = buf_reserve(b, name + 4 + n);
 
 	if (p == NULL)
-		return;
+		return NULL;
 	if (comma)
 		*p++ = ',';
 	if (key != NULL) {
 		*p++ = '"';
-		for (; *key != '\0'; key++)
-			*p++ = (uint8_t)*key;
+		p = copy(p, key, name);
 		*p++ = '"';
 		*p++ = ':';
 	}
-	b->len = (size_t)(p - b->data);
+	return p;
+}
+
+static void finish(struct buf *b, const uint8_t *end)
+{
+	b->len = (size_t)(end - b->data);
+}
+
+static void put(struct buf *b, const char *key, const char *text, size_t n)
+{
+	uint8_t *p = begin(b, key, n);
+
+	if (p == NULL)
+		return;
+	finish(b, copy(p, text, n));
 }
 
 void jsonw_object(struct buf *b, const char *key)
 {
-	begin(b, key);
-	buf_u8(b, '{');
+	put(b, key, "{", 1);
 }
 
 void jsonw_end_object(struct buf *b)
@@ -80,8 +113,7 @@ void jsonw_end_object(struct buf *b)
 
 void jsonw_array(struct buf *b, const char *key)
 {
-	begin(b, key);
-	buf_u8(b, '[');
+	put(b, key, "[", 1);
 }
 
 void jsonw_end_array(struct buf *b)
@@ -91,11 +123,26 @@ void jsonw_end_array(struct buf *b)
 
 void jsonw_str(struct buf *b, const char *key, const char *s)
 {
-	begin(b, key);
-	if (s == NULL)
-		put(b, "null");
-	else
-		put_string(b, s);
+	uint8_t *p;
+	size_t n;
+
+	if (s == NULL) {
+		jsonw_null(b, key);
+		return;
+	}
+	n = strlen(s);
+	p = begin(b, key, n + 2);
+	if (p == NULL)
+		return;
+	if (plain_bytes(s, n) != n) {
+		finish(b, p);
+		put_escapes(b, s, n);
+		return;
+	}
+	*p++ = '"';
+	p = copy(p, s, n);
+	*p++ = '"';
+	finish(b, p);
 }
 
 void jsonw_str_or_null(struct buf *b, const char *key, const char *s)
@@ -103,41 +150,38 @@ void jsonw_str_or_null(struct buf *b, const char *key, const char *s)
 	jsonw_str(b, key, s != NULL && s[0] != '\0' ? s : NULL);
 }
 
-static void put_digits(struct buf *b, uint64_t v)
+static void put_number(struct buf *b, const char *key, uint64_t v, bool minus)
 {
-	char digits[20];
+	char digits[21];
 	size_t at = sizeof digits;
 
 	do {
 		digits[--at] = (char)('0' + v % 10);
 		v /= 10;
 	} while (v > 0);
-	buf_put(b, digits + at, sizeof digits - at);
+	if (minus)
+		digits[--at] = '-';
+	put(b, key, digits + at, sizeof digits - at);
 }
 
 void jsonw_uint(struct buf *b, const char *key, uint64_t v)
 {
-	begin(b, key);
-	put_digits(b, v);
+	put_number(b, key, v, false);
 }
 
 void jsonw_int(struct buf *b, const char *key, int64_t v)
 {
-	begin(b, key);
-	if (v < 0)
-		buf_u8(b, '-');
-	put_digits(b, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+	put_number(b, key, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, v < 0);
 }
 
 void jsonw_bool(struct buf *b, const char *key, bool v)
 {
-	begin(b, key);
-	put(b, v ? "true" : "false");
+	put(b, key, v ? "true" : "false", v ? 4 : 5);
 }
 
 void jsonw_null(struct buf *b, const char *key)
 {
-	jsonw_str(b, key, NULL);
+	put(b, key, "null", 4);
 }
 
 void jsonw_time(struct buf *b, const char *key, int64_t wall_ms)
@@ -154,6 +198,5 @@ void jsonw_time(struct buf *b, const char *key, int64_t wall_ms)
 
 void jsonw_raw(struct buf *b, const char *key, const char *json, size_t n)
 {
-	begin(b, key);
-	buf_put(b, json, n);
+	put(b, key, json, n);
 }

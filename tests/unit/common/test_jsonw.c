@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -34,6 +36,34 @@ static void strings(void **state)
 		assert_string_equal(buf_cstr(&b), cases[i].want);
 		buf_free(&b);
 	}
+}
+
+/* Wherever in a string they stand: most of it is looked at in pieces of eight bytes. */
+static void escapes_anywhere(void **state)
+{
+	static const struct {
+		char in;
+		const char *want;
+	} cases[] = { { '"', "\\\"" }, { '\\', "\\\\" }, { '\n', "\\n" }, { '\x1f', "\\u001f" }, { ' ', " " },
+		{ '!', "!" }, { '#', "#" }, { '[', "[" }, { ']', "]" }, { '\x7f', "\x7f" } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		for (size_t n = 1; n < 20; n++)
+			for (size_t at = 0; at < n; at++) {
+				char in[24], want[48];
+				struct buf b;
+
+				memset(in, 'x', n);
+				in[at] = cases[i].in;
+				in[n] = '\0';
+				snprintf(want, sizeof want, "\"%.*s%s%s\"", (int)at, "xxxxxxxxxxxxxxxxxxxx",
+					cases[i].want, in + at + 1);
+				buf_init(&b, 1000);
+				jsonw_str(&b, NULL, in);
+				assert_string_equal(buf_cstr(&b), want);
+				buf_free(&b);
+			}
 }
 
 static void whole_object(void **state)
@@ -82,6 +112,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(strings),
+		cmocka_unit_test(escapes_anywhere),
 		cmocka_unit_test(whole_object),
 		cmocka_unit_test(limit_is_sticky),
 	};
