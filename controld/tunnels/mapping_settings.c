@@ -3,6 +3,7 @@
 #include "common/base/jsonw.h"
 #include "common/base/str.h"
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -362,13 +363,19 @@ void mapping_settings_check(const struct mapping_conf *c, struct err_list *errs)
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
 static void print_duration(struct buf *b, const char *name, uint64_t ms)
 {
-	char text[32];
+	const bool whole = ms % 1000 == 0;
+	uint64_t v = whole ? ms / 1000 : ms;
+	char text[24], *p = text + sizeof text;
 
-	if (ms % 1000 == 0)
-		str_fmt(text, sizeof text, "%llus", (unsigned long long)ms / 1000);
-	else
-		str_fmt(text, sizeof text, "%llums", (unsigned long long)ms);
-	jsonw_str(b, name, text);
+	*--p = '\0';
+	*--p = 's';
+	if (!whole)
+		*--p = 'm';
+	do {
+		*--p = (char)('0' + v % 10);
+		v /= 10;
+	} while (v > 0);
+	jsonw_str(b, name, p);
 }
 
 static void print_cidrs(struct buf *b, const char *name, const struct mapping_cidrs *list)
@@ -433,9 +440,38 @@ static void print(const struct mapping_conf *c, bool defaults, struct buf *b)
 		jsonw_end_object(b);
 }
 
+static bool all_default(const struct mapping_conf *c)
+{
+	for (size_t i = 0; i < ARRAY_LEN(settings); i++)
+		if (!is_default(c, &settings[i]))
+			return false;
+	return true;
+}
+
+/* The members of most mappings, of tcp and of udp: written once, as they are more than half of each one in a list. */
+static struct buf default_members[2];
+
+static void write_defaults(void)
+{
+	for (size_t udp = 0; udp < ARRAY_LEN(default_members); udp++) {
+		struct mapping_conf c = { .protocol = udp ? MAPPING_UDP : MAPPING_TCP };
+
+		buf_init(&default_members[udp], 4096);
+		mapping_settings_default(&c);
+		print(&c, true, &default_members[udp]);
+	}
+}
+
 void mapping_settings_print(const struct mapping_conf *c, struct buf *b)
 {
-	print(c, true, b);
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	const struct buf *members = &default_members[c->protocol == MAPPING_UDP];
+
+	pthread_once(&once, write_defaults);
+	if (members->failed || !all_default(c))
+		print(c, true, b);
+	else
+		jsonw_raw(b, NULL, (const char *)members->data, members->len);
 }
 
 void mapping_settings_store(const struct mapping_conf *c, struct buf *b)
