@@ -96,10 +96,23 @@ fail:
 	return -1;
 }
 
+/*
+ * The one of this text that is kept, or NULL. Looking it up reads all of a long text; most come from the same place as
+ * before, which is no proof, but comparing is quick.
+ */
+static struct query *query_kept(struct db *db, const char *sql)
+{
+	struct query **recent = &db->recent[(uintptr_t)sql / 16 % ARRAY_LEN(db->recent)];
+
+	if (*recent == NULL || strcmp((*recent)->sql, sql) != 0)
+		*recent = map_get_str(&db->statements, sql);
+	return *recent;
+}
+
 /* The statement of this text, free to be run: the cached one, or one for this time only when that is busy. */
 static int query_of(struct query **out, struct db *db, const char *sql, struct err *e)
 {
-	struct query *q = map_get_str(&db->statements, sql);
+	struct query *q = query_kept(db, sql);
 	bool first = q == NULL && map_count(&db->statements) < DB_STATEMENTS_MAX;
 
 	if (q == NULL || !list_empty(&q->link)) {

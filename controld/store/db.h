@@ -20,6 +20,7 @@ struct db {
 	struct driver_conn *conn;
 	struct store *store;
 	struct map statements;       /* by their SQL */
+	struct query *recent[64];    /* of these, by where the text is */
 	struct list running;         /* queries begun and not ended */
 	bool logged;                 /* this transaction may append to the change log */
 	int64_t tx_seq;              /* first change of the running function; 0: none yet */
