@@ -14,7 +14,7 @@
 
 #define FROM_MAPPINGS                                                                                                \
 	"SELECT " MAPPING_COLUMNS ", " TRAFFIC_COLUMNS " FROM mappings m JOIN traffic t ON t.scope = 'mapping' AND " \
-	"t.tenant_id = m.tenant_id AND t.id = m.id "
+	"t.tenant_id = m.tenant_id AND t.id = m.id " MAPPING_OWNERS
 
 #define LIST_FILTER                                                                                                  \
 	"m.tenant_id = ?1 AND m.id > ?2 AND (?3 = '' OR m.user_id = ?3) AND (?4 = '' OR m.protocol = ?4) AND (?5 = " \

@@ -11,11 +11,12 @@
 enum { SQL_ORPHAN, SQL_OF_USER, SQL_OF_TENANT };
 static const char *const sql[] = {
 	[SQL_ORPHAN] =
-		"SELECT " MAPPING_COLUMNS " FROM mappings m WHERE m.target_client_id IN (SELECT id FROM clients WHERE "
+		"SELECT " MAPPING_COLUMNS " FROM " MAPPING_FROM
+		"WHERE m.target_client_id IN (SELECT id FROM clients WHERE "
 		"status = 'deleting') OR m.source_client_id IN (SELECT id FROM clients WHERE status = 'deleting') "
 		"LIMIT 1",
-	[SQL_OF_USER] = "SELECT " MAPPING_COLUMNS " FROM mappings m WHERE m.user_id = ?1 LIMIT 1",
-	[SQL_OF_TENANT] = "SELECT " MAPPING_COLUMNS " FROM mappings m WHERE m.tenant_id = ?1 LIMIT 1",
+	[SQL_OF_USER] = "SELECT " MAPPING_COLUMNS " FROM " MAPPING_FROM "WHERE m.user_id = ?1 LIMIT 1",
+	[SQL_OF_TENANT] = "SELECT " MAPPING_COLUMNS " FROM " MAPPING_FROM "WHERE m.tenant_id = ?1 LIMIT 1",
 };
 const struct sql_table mapping_change_sql = { "mapping_change", sql, ARRAY_LEN(sql) };
 

@@ -10,8 +10,8 @@
 
 enum { SQL_ONE, SQL_ALL, SQL_IDS_OF_USER, SQL_IDS_OF_TENANT, SQL_IDS_OF_CLIENT, SQL_GROUPS };
 static const char *const sql[] = {
-	[SQL_ONE] = "SELECT " MAPPING_COLUMNS " FROM mappings m WHERE m.id = ?1",
-	[SQL_ALL] = "SELECT " MAPPING_COLUMNS " FROM mappings m",
+	[SQL_ONE] = "SELECT " MAPPING_COLUMNS " FROM " MAPPING_FROM "WHERE m.id = ?1",
+	[SQL_ALL] = "SELECT " MAPPING_COLUMNS " FROM " MAPPING_FROM,
 	[SQL_IDS_OF_USER] = "SELECT id FROM mappings WHERE user_id = ?1",
 	[SQL_IDS_OF_TENANT] = "SELECT id FROM mappings WHERE tenant_id = ?1",
 	[SQL_IDS_OF_CLIENT] = "SELECT id FROM mappings WHERE target_client_id = ?1 UNION SELECT id FROM mappings "
