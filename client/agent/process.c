@@ -7,6 +7,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/sd_notify.h"
+#include "common/base/str.h"
 #include "common/uv/fd_budget.h"
 #include "common/uv/worker.h"
 
@@ -85,10 +86,12 @@ static void process_reload(struct process *p)
 	if (p->conf->load == NULL || p->leaving)
 		return;
 	sd_notify_reloading();
-	if (p->conf->load(p->conf->arg, &next) != 0) {
+	if (p->conf->load(p->conf->arg, &next, &e) != 0) {
+		char why[sizeof e.msg + 32];
+
 		log_error("settings_not_reloaded", log_s("what_to_do", "correct them; the old ones hold"));
-		agent_note_reload(
-			p->agent, "they are wrong: the agent's log, or --check-config, says what; the old ones hold");
+		(void)str_fmt(why, sizeof why, "the old ones hold: %s", e.msg);
+		agent_note_reload(p->agent, why);
 	} else {
 		log_set_level((enum log_level)next.log_level);
 		if (agent_reload(p->agent, &next, &e) != 0)

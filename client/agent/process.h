@@ -18,8 +18,8 @@ struct err;
 struct process_conf {
 	struct settings *settings; /* taken */
 	bool answers;              /* has a status socket */
-	/* HUP: the settings once more, -1 when they are wrong (it has complained); NULL: HUP does nothing. */
-	int (*load)(void *arg, struct settings *out);
+	/* HUP: the settings once more, -1 when they are wrong (it has complained of all, *e is the first); NULL: HUP does nothing. */
+	int (*load)(void *arg, struct settings *out, struct err *e);
 	void (*on_ready)(void *arg);                              /* the first link is up; may be NULL */
 	void (*on_visit)(void *arg, const struct agent_visit *v); /* as agent.h has it; may be NULL */
 	void (*on_target)(void *arg, const struct agent_target *t);

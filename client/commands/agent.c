@@ -26,7 +26,7 @@
 
 /* ---- settings ----------------------------------------------------------------------------------------------------- */
 
-static int load(const struct invocation *in, struct settings *out)
+static int load(const struct invocation *in, struct settings *out, struct err *e)
 {
 	const char *set[OPTIONS_MAX + 1] = { NULL };
 	const struct conf_source src = { .file = options_text(&in->options, "config", NULL),
@@ -38,7 +38,7 @@ static int load(const struct invocation *in, struct settings *out)
 	int r;
 
 	if (errs == NULL)
-		return -1;
+		return err_set(e, ERR_NOMEM, NULL, "out of memory");
 	for (size_t i = 0; i < in->options.n; i++)
 		if (str_eq(in->options.given[i].row->name, "set"))
 			set[n++] = in->options.given[i].text;
@@ -47,13 +47,16 @@ static int load(const struct invocation *in, struct settings *out)
 		text_printf(stderr, "%s: %s", in->who, errs->items[i].msg);
 		(void)fputc('\n', stderr);
 	}
+	if (r != 0)
+		err_set(e, ERR_VALIDATION, NULL, "%s%s", errs->n > 0 ? errs->items[0].msg : "they are wrong",
+			errs->n > 1 ? ", and more (the agent's log has all)" : "");
 	free(errs);
 	return r;
 }
 
-static int on_reload(void *arg, struct settings *out)
+static int on_reload(void *arg, struct settings *out, struct err *e)
 {
-	return load(arg, out);
+	return load(arg, out, e);
 }
 
 /* ---- running ------------------------------------------------------------------------------------------------------ */
@@ -66,7 +69,7 @@ static int run(struct invocation *in)
 	enum command_exit code;
 
 	umask(077);
-	if (load(in, &s) != 0)
+	if (load(in, &s, &e) != 0)
 		return EXIT_USAGE;
 	if (options_has(&in->options, "check-config") || options_has(&in->options, "print-config")) {
 		if (options_has(&in->options, "print-config"))
@@ -156,7 +159,7 @@ static void print_table(FILE *out, const json_t *status)
 	line(out, "  instance %s, may dial %s", text_of(status, "instance"), text_of(status, "allow"));
 	line(out, "  now %lld TCP connections, %lld UDP sessions", number_of(status, "tcp"), number_of(status, "udp"));
 	json_object_foreach((json_t *)counters, name, value)
-		line(out, "  %-22s %lld", name, (long long)json_integer_value(value));
+		line(out, "  %-24s %lld", name, (long long)json_integer_value(value));
 	json_array_foreach(json_object_get(status, "targets_away"), i, target) print_away(out, target);
 	(void)fputs("relays:\n", out);
 	json_array_foreach(json_object_get(status, "relays"), i, relay) print_relay(out, relay);
