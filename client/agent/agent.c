@@ -16,6 +16,7 @@
 #include "common/base/log.h"
 #include "common/base/sm.h"
 #include "common/base/str.h"
+#include "common/crypto/key.h"
 #include "common/crypto/tls.h"
 #include "common/net/allow.h"
 
@@ -358,9 +359,26 @@ void agent_note_reload(struct agent *a, const char *error)
 	str_copy(a->settings_error, sizeof a->settings_error, error);
 }
 
+/* Another key of the same client; of another client, links that are there are none. */
+static bool is_another_key(const struct credential *old, const struct credential *new_)
+{
+	uint8_t before[KEY_PUBLIC_SIZE], now[KEY_PUBLIC_SIZE];
+
+	key_public(old->key, before);
+	key_public(new_->key, now);
+	return str_eq(old->client, new_->client) && memcmp(before, now, sizeof now) != 0;
+}
+
+static void greet_again(struct agent *a)
+{
+	LIST_FOREACH (it, &a->relays)
+		relay_greet_again(relay_in(it));
+}
+
 int agent_reload(struct agent *a, struct settings *settings, struct err *e)
 {
 	struct prepared p;
+	bool another;
 
 	if (a->state != AGENT_RUNNING || prepare(&p, settings, e) != 0) {
 		settings_free(settings);
@@ -373,7 +391,10 @@ int agent_reload(struct agent *a, struct settings *settings, struct err *e)
 	}
 	settings_free(&a->settings);
 	a->settings = *settings;
+	another = is_another_key(&a->credential, &p.credential);
 	take(a, &p);
+	if (another)
+		greet_again(a);
 	settle_relays(a, true);
 	follow_start(&a->follow, &a->settings, &a->credential);
 	return 0;

@@ -17,6 +17,7 @@
 
 #define RETRY_SOON_MS  1000
 #define RETRY_LATER_MS 15000
+#define AGAIN_NS       UINT64_C(1000000000) /* at least, between two of a link's further greetings */
 
 static struct agent_link *agent_of(struct tunnel_link *l)
 {
@@ -123,7 +124,8 @@ static bool is_genuine(struct agent_link *a, const struct client_conf *conf, con
 		if (b.failed || (k->not_after_ms != 0 && now >= k->not_after_ms))
 			continue;
 		good = signed_with(k, &b, h->signature);
-		memcpy(a->key, k->public_key, sizeof a->key);
+		if (good)
+			memcpy(a->key, k->public_key, sizeof a->key);
 	}
 	buf_free(&b);
 	return good;
@@ -360,10 +362,34 @@ static void settle_address(struct agent_link *a)
 		a->from = real;
 }
 
+/*
+ * The agent was given another secret or key: from now on that is what keeps the link here. What is not good leaves it with the
+ * one that it came with. Who is in may have few signatures checked.
+ */
+static int take_hello_again(struct agent_link *a, const struct frame_head *h, const uint8_t *payload)
+{
+	const struct seat *s = agent_table_seat(a->table, a->hello.client);
+	const uint64_t now = a->table->worker->now_ns;
+	struct frame_hello again;
+
+	if (frame_hello_version(payload, h->n) != FRAME_VERSION || frame_hello_get(&again, payload, h->n) != 0 ||
+		(a->again_ns != 0 && now - a->again_ns < AGAIN_NS))
+		return -1;
+	if (!str_eq(again.client, a->hello.client) || !str_eq(again.instance, a->hello.instance) ||
+		again.epoch != a->hello.epoch || again.role != a->hello.role)
+		return -1;
+	a->again_ns = now;
+	if (s == NULL || s->object == NULL || !is_genuine(a, &s->object->client, &again))
+		log_warn("agent_key_not_taken", log_s("client", a->hello.client), log_s("instance", a->hello.instance));
+	return 0;
+}
+
 static int take_hello(struct agent_link *a, const struct frame_head *h, const uint8_t *payload)
 {
 	int version = frame_hello_version(payload, h->n);
 
+	if (a->link.state == TUNNEL_UP && !a->link.last_words)
+		return take_hello_again(a, h, payload);
 	if (a->link.state != TUNNEL_GREETING || a->registered || a->link.last_words || version < 0)
 		return -1;
 	if (version != FRAME_VERSION) {

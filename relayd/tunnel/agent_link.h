@@ -21,6 +21,7 @@ struct agent_link {
 	struct addr from;
 	struct frame_hello hello;     /* once it is registered */
 	uint8_t key[KEY_PUBLIC_SIZE]; /* that its signature was checked with */
+	uint64_t again_ns;            /* when it last came with another one; 0: never */
 	uint32_t agent;               /* the same for all links of its instance */
 	struct standings standings;
 	struct standings shut; /* mappings that lead from its machine, and cannot be listened on there */

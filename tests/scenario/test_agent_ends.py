@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 from agent import AgentFleet
@@ -86,6 +87,35 @@ def test_reload_command(fleet):
         assert agent.ask()["settings_error"]
         assert works(mapping["source_port"])
         assert [link["since"] for link in agent.links()] == since
+
+
+@pytest.mark.parametrize("transport", ["mux", "dedicated"])
+def test_another_secret_interrupts_nothing(fleet, tmp_path, transport):
+    """Links go on with the new one: a connection that is there outlives the secret that its link came in with."""
+    client = fleet.client(name=f"rotated-{transport}")
+    token = tmp_path / "token"
+    token.write_text(f"{client['id']}.{client['secret_key']}.{fleet.fingerprint}")
+    with TcpServer(echo) as server:
+        mapping = fleet.agent_mapping(client, server.port, transport=transport)
+        agent = fleet.agent(client, f"rotated-{transport}", TOKEN="", TOKEN_FILE=str(token))
+        agent.wait_up(2)
+        since = [link["since"] for link in agent.links()]
+        with connect(mapping["source_port"]) as sock:
+            sock.settimeout(20)
+            sock.sendall(b"a")
+            assert sock.recv(1) == b"a"
+            made = fleet.api.post(f"/api/v1/clients/{client['id']}/rotate-secret", {"overlap": "1h"}, expect=200)
+            eventually(lambda: fleet.node()["lag"] == 0, "the relay knows")
+            token.write_text(f"{client['id']}.{made['secret_key']}.{fleet.fingerprint}")
+            agent.reload()
+            assert works(mapping["source_port"])
+            old = next(s["id"] for s in made["secrets"] if s["expires_at"])
+            fleet.api.delete(f"/api/v1/clients/{client['id']}/secrets/{old}")
+            time.sleep(3)  # a relay looks who may stay when it hears of it, and once a second
+            sock.sendall(b"b")
+            assert sock.recv(1) == b"b"
+        assert works(mapping["source_port"])
+        assert [link["since"] for link in agent.links()] == since and "link_lost" not in agent.log()
 
 
 def test_relay_hands_over(fleet):

@@ -245,6 +245,13 @@ void relay_free(struct relay *r)
 	free(r);
 }
 
+void relay_greet_again(struct relay *r)
+{
+	LIST_FOREACH (it, &r->uplinks)
+		uplink_greet_again(uplink_in(it));
+	spares_greet_again(&r->spares);
+}
+
 /* Ends come at the end of the round, so the list stays as it is meanwhile. */
 void relay_retire(struct relay *r, const char *why)
 {

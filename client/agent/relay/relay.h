@@ -56,6 +56,8 @@ void relay_close(struct relay *r, const char *why);
 bool relay_is_over(const struct relay *r);
 /* Tries again what was refused for good. */
 void relay_retry(struct relay *r);
+/* The credential is another one now: its links and their streams go on with it. */
+void relay_greet_again(struct relay *r);
 unsigned relay_links_up(const struct relay *r);
 /* As an object of the status. */
 void relay_print(const struct relay *r, struct buf *b);

@@ -113,6 +113,12 @@ void spares_settle(struct relay *r)
 			settle_lane(r, uplink_in(it));
 }
 
+void spares_greet_again(struct spares *s)
+{
+	LIST_FOREACH (it, &s->uplinks)
+		uplink_greet_again(uplink_in(it));
+}
+
 /* ---- the end: it comes at the end of the round, so the list stays as it is meanwhile ------------------------------ */
 
 void spares_retire(struct spares *s, const char *why)

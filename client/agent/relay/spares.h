@@ -21,6 +21,7 @@ struct spares {
 void spares_init(struct spares *s);
 /* New ones for those that were taken or lost, as the relay's ordinary links ask for. */
 void spares_settle(struct relay *r);
+void spares_greet_again(struct spares *s);
 void spares_retire(struct spares *s, const char *why);
 void spares_close(struct spares *s, const char *why);
 bool spares_are_over(const struct spares *s);

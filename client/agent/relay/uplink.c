@@ -125,9 +125,9 @@ void uplink_retire(struct uplink *u, const char *why)
 
 /* ---- frames of the link ------------------------------------------------------------------------------------------- */
 
-static void on_secured(struct tunnel_link *l)
+static void greet(struct uplink *u)
 {
-	struct uplink *u = uplink_of(l);
+	struct tunnel_link *l = &u->link;
 	struct frame_hello h = { .epoch = u->env->instance->epoch, .version = PORTWAY_VERSION };
 	uint8_t exported[FRAME_EXPORTED];
 
@@ -143,6 +143,18 @@ static void on_secured(struct tunnel_link *l)
 	tunnel_link_flush(l);
 }
 
+static void on_secured(struct tunnel_link *l)
+{
+	greet(uplink_of(l));
+}
+
+void uplink_greet_again(struct uplink *u)
+{
+	u->greets_again = u->state == UPLINK_GREETING;
+	if (u->state == UPLINK_UP || u->state == UPLINK_LEAVING)
+		greet(u);
+}
+
 static int on_welcome(struct uplink *u, const struct frame_head *h, const uint8_t *payload)
 {
 	struct frame_welcome w;
@@ -154,6 +166,8 @@ static int on_welcome(struct uplink *u, const struct frame_head *h, const uint8_
 	u->up_ns = u->env->worker->now_ns;
 	u->lane = w.lane;
 	tunnel_link_up(&u->link, w.ping_ms);
+	if (u->greets_again)
+		greet(u);
 	u->ops->on_up(u, &w);
 	return 0;
 }

@@ -74,6 +74,7 @@ struct uplink {
 	struct proxy_hop *hop;
 	struct tunnel_link link;
 	struct frame_end refused;    /* code 0: it was not */
+	bool greets_again;           /* it greeted with a credential that is another one now */
 	bool other_ca;               /* it is over, as who answered is of another CA */
 	char why[FRAME_REASON_SIZE]; /* it is over */
 };
@@ -84,6 +85,8 @@ struct uplink *uplink_new(
 void uplink_set_target(struct uplink *u, const struct relay_url *url, struct tls_ctx *web_tls, unsigned first);
 /* For one connection at a time. */
 void uplink_set_alone(struct uplink *u, uint16_t lane);
+/* The credential is another one now: what the relay knows the link by. Its streams go on. */
+void uplink_greet_again(struct uplink *u);
 /* Tells the relay to open no more streams; over when the last one has ended. */
 void uplink_retire(struct uplink *u, const char *why);
 void uplink_close(struct uplink *u, const char *why);

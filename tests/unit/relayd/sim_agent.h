@@ -48,8 +48,9 @@ struct agent {
 	struct frame_hello hello;
 	struct alink links[LINKS_MAX];
 	unsigned n; /* links wanted */
-	struct task quit, go_away, say, visit;
-	struct list started; /* in the list of that name */
+	struct task quit, go_away, say, visit, again;
+	const struct key *next; /* of `again` */
+	struct list started;    /* in the list of that name */
 	/* for the test's thread: atomic */
 	unsigned up, closed, code, streams, said;
 	bool mute;        /* opens streams and answers nothing */
@@ -203,6 +204,17 @@ static inline void on_go_away(struct task *t)
 	}
 }
 
+/* Greets on the links that it has, with another key. */
+static inline void on_again(struct task *t)
+{
+	struct agent *a = CONTAINER_OF(t, struct agent, again);
+
+	a->key = a->next;
+	for (unsigned i = 0; i < a->n; i++)
+		on_agent_secured(&a->links[i].link);
+	__atomic_add_fetch(&a->said, 1, __ATOMIC_RELAXED);
+}
+
 static inline void on_say(struct task *t)
 {
 	struct agent *a = CONTAINER_OF(t, struct agent, say);
@@ -308,6 +320,7 @@ static inline void agent_start_of(struct agent *a, const char *client, const cha
 	task_init(&a->quit, on_quit);
 	task_init(&a->go_away, on_go_away);
 	task_init(&a->say, on_say);
+	task_init(&a->again, on_again);
 	task_init(&a->visit, on_visit);
 	assert_int_equal(pthread_create(&a->thread, NULL, work_agent, a), 0);
 	list_push_back(&started, &a->started);

@@ -84,8 +84,8 @@ static void put_client_conf(const char *id, struct client_conf c, const struct k
 	struct buf body, b;
 	size_t count_at;
 
-	c.n_keys = c.heartbeat_s = 1;
-	key_public(key, c.keys[0].public_key);
+	c.heartbeat_s = 1;
+	key_public(key, c.keys[c.n_keys++].public_key);
 	str_copy(c.tenant, sizeof c.tenant, "ten_1");
 	buf_init(&body, 65536);
 	buf_init(&b, PROTO_MSG_MAX);
@@ -111,6 +111,14 @@ static void put_client_limited(bool enabled, const struct key *key, uint32_t con
 	};
 
 	put_client_conf(CLIENT, c, key);
+}
+
+static void put_client_with_both(const struct key *one, const struct key *other)
+{
+	struct client_conf c = { .enabled = true, .n_keys = 1 };
+
+	key_public(one, c.keys[0].public_key);
+	put_client_conf(CLIENT, c, other);
 }
 
 static void put_client(bool enabled, const struct key *key)
@@ -342,6 +350,56 @@ static void test_revoked_while_going(void **state)
 	lab_expect_reset(fd);
 	LAB_UNTIL(&lab, seen(&a.closed) == 2);
 	close(fd);
+	agent_stop(&a);
+}
+
+static void greet_again(struct agent *a, const struct key *key)
+{
+	unsigned before = seen(&a->said);
+
+	a->next = key;
+	worker_post(&a->worker, &a->again);
+	LAB_UNTIL(&lab, seen(&a->said) == before + 1);
+}
+
+/* With a key that is good the link stays by that one; one that is not leaves it as it was. */
+static void test_greets_again(void **state)
+{
+	static struct agent a;
+	int fd;
+
+	(void)state;
+	put_client_with_both(secret, other_secret);
+	agent_start(&a, "i1", 1, secret, 1);
+	LAB_UNTIL(&lab, seen(&a.up) == 1);
+	fd = lab_connect(SOCK_STREAM, tunnel_port);
+	expect_echo(fd, 1000);
+	greet_again(&a, other_secret);
+	expect_echo(fd, 1000); /* behind it on its way */
+	put_client(true, other_secret);
+	expect_echo(fd, 1000);
+	usleep(1100000); /* no more than one a second */
+	greet_again(&a, secret);
+	expect_echo(fd, 1000);
+	assert_int_equal(seen(&a.closed), 0);
+	put_client(true, secret);
+	lab_expect_reset(fd);
+	LAB_UNTIL(&lab, seen(&a.closed) == 1);
+	close(fd);
+	agent_stop(&a);
+}
+
+/* Signatures cost: who asks for many is not listened to. */
+static void test_greets_too_often(void **state)
+{
+	static struct agent a;
+
+	(void)state;
+	agent_start(&a, "i1", 1, secret, 1);
+	LAB_UNTIL(&lab, seen(&a.up) == 1);
+	greet_again(&a, secret);
+	greet_again(&a, secret);
+	LAB_UNTIL(&lab, seen(&a.closed) == 1);
 	agent_stop(&a);
 }
 
@@ -788,6 +846,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_another_version, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_revoked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_revoked_while_going, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_greets_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_greets_too_often, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_take_over, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_waits_for_agent, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_target_refused, set_up, tear_down),
