@@ -63,7 +63,13 @@ struct agent {
 	uint8_t visit_kind; /* enum frame_kind; 0: TCP */
 	struct stream visiting;
 	unsigned visit_code, visit_back; /* 0: not refused; bytes that came back */
+	const char *visit_words;         /* NULL: 1,000 bytes */
+	size_t visit_words_n;
+	uint8_t visit_heard[64]; /* the first of those that came back */
 };
+
+/* A stream for datagrams of a visit's client; NULL: none is expected. */
+static void (*agent_on_asked)(struct agent *a, struct mux *m, uint32_t id, const struct frame_open *o);
 
 static inline void on_echo(struct stream *s, uint32_t events)
 {
@@ -99,6 +105,10 @@ static inline void on_agent_open(struct tunnel_link *l, uint32_t id, const struc
 	struct agent *a = CONTAINER_OF(l, struct alink, link)->agent;
 	struct echo *e;
 
+	if (o->host[0] == FRAME_OF_STREAM && agent_on_asked != NULL) {
+		agent_on_asked(a, &l->mux, id, o);
+		return;
+	}
 	assert_string_equal(o->host, "svc.internal");
 	if (o->port == 81 || __atomic_load_n(&a->dead, __ATOMIC_RELAXED)) {
 		stream_refuse(&l->mux, id, ERR_DENIED_TARGET, "not this one");
@@ -258,9 +268,13 @@ static inline void on_visiting(struct stream *s, uint32_t events)
 	}
 	if (events & EPOLLERR)
 		__atomic_store_n(&a->visit_code, s->code, __ATOMIC_RELEASE);
+	else if (events & EPOLLOUT && s->opened && a->visit_words != NULL)
+		assert_int_equal(stream_send(s, (const uint8_t *)a->visit_words, a->visit_words_n), a->visit_words_n);
 	else if (events & EPOLLOUT && s->opened)
 		assert_int_equal(stream_send(s, bytes, sizeof bytes), sizeof bytes);
 	while (s->mux != NULL && (n = stream_peek(s, &p)) > 0) {
+		if (a->visit_back < sizeof a->visit_heard)
+			memcpy(a->visit_heard + a->visit_back, p, MIN(n, sizeof a->visit_heard - a->visit_back));
 		stream_take(s, n);
 		__atomic_add_fetch(&a->visit_back, (unsigned)n, __ATOMIC_RELEASE);
 	}

@@ -305,6 +305,119 @@ static void test_ends(void **state)
 	LAB_UNTIL(&lab, lab_connections(&lab) == 0);
 }
 
+/* ---- a client behind an agent ---------------------------------------------------------------------------------------- */
+
+enum manner { SERVES, MAY_NOT, IS_FULL, TALKS_NONSENSE, SAYS_NOTHING };
+
+/* The agent's end of what the relay asks it for. */
+static struct {
+	enum manner manner;
+	struct stream stream;
+	unsigned over, back; /* atomic: it has ended; bytes of datagrams that came */
+	uint8_t heard[512];
+} asked;
+
+static void on_asked_event(struct stream *s, uint32_t events)
+{
+	struct iovec *d;
+	unsigned n;
+
+	(void)s;
+	if (events & EPOLLERR)
+		__atomic_store_n(&asked.over, 1, __ATOMIC_RELEASE);
+	if (!(events & EPOLLIN))
+		return;
+	n = stream_datagrams(&asked.stream, &d);
+	for (unsigned i = 0; i < n; i++) {
+		assert_true(d[i].iov_len <= sizeof asked.heard);
+		memcpy(asked.heard, d[i].iov_base, d[i].iov_len);
+		__atomic_store_n(&asked.back, (unsigned)d[i].iov_len, __ATOMIC_RELEASE);
+	}
+}
+
+static void on_asked(struct agent *a, struct mux *m, uint32_t id, const struct frame_open *o)
+{
+	static const uint8_t here[] = { 0, 0, 0, 1, 127, 0, 0, 1, 0x10, 0x92 };
+	uint8_t d[512];
+	char host[16];
+
+	assert_int_equal(o->kind, FRAME_UDP);
+	str_fmt(host, sizeof host, "=%u", a->visiting.id);
+	assert_string_equal(o->host, host);
+	if (asked.manner == MAY_NOT || asked.manner == IS_FULL) {
+		stream_refuse(m, id, asked.manner == MAY_NOT ? ERR_PERMISSION : ERR_OVERLOADED, "no");
+		__atomic_store_n(&asked.over, 1, __ATOMIC_RELEASE);
+		return;
+	}
+	assert_int_equal(stream_accept(&asked.stream, m, id, o, on_asked_event, NULL), 0);
+	if (asked.manner == SAYS_NOTHING)
+		return;
+	stream_opened(&asked.stream);
+	if (asked.manner == TALKS_NONSENSE) {
+		assert_true(stream_datagram(&asked.stream, (const uint8_t *)"x", 1));
+		return;
+	}
+	assert_true(stream_datagram(&asked.stream, here, sizeof here));
+	assert_true(stream_datagram(&asked.stream, d, datagram(d, 5000, "hello")));
+	assert_true(stream_datagram(&asked.stream, (const uint8_t *)"x", 1)); /* of an agent that looks at nothing */
+}
+
+static void on_hang_up(struct task *t)
+{
+	(void)t;
+	stream_close(&agent.visiting, ERR_NONE, "");
+}
+
+static void put_private(void)
+{
+	struct mapping_conf m = lab_mapping(MAPPING_SOCKS5, 7000, 0);
+
+	m.target_host[0] = '\0';
+	str_copy(m.target_client, sizeof m.target_client, CLIENT);
+	str_copy(m.source_client, sizeof m.source_client, CLIENT);
+	lab_change(&lab, "map_s", &m);
+}
+
+/* Where the agent takes them is what the client hears; then they go both ways, each with its header. */
+static void test_behind_an_agent(void **state)
+{
+	static const char words[] = "\5\1\0\5\3\0\1\0\0\0\0\0\0";
+	static const struct {
+		enum manner manner;
+		uint8_t code;
+	} cases[] = { { SERVES, SOCKS5_DONE }, { MAY_NOT, SOCKS5_NOT_ALLOWED }, { IS_FULL, SOCKS5_NO_COMMAND },
+		{ TALKS_NONSENSE, SOCKS5_NO_COMMAND }, { SAYS_NOTHING, SOCKS5_NO_COMMAND } };
+	static struct task hang_up;
+	uint8_t want[512];
+
+	(void)state;
+	agent_on_asked = on_asked;
+	task_init(&hang_up, on_hang_up);
+	put_private();
+	LAB_UNTIL(&lab, seen(&agent.offers) == 2);
+	agent.visit_words = words;
+	agent.visit_words_n = sizeof words - 1;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		memset(&asked, 0, sizeof asked);
+		asked.manner = cases[i].manner;
+		visit(&agent, "map_s");
+		LAB_UNTIL(&lab, seen(&agent.visit_back) == 2 + 10);
+		assert_memory_equal(agent.visit_heard, "\5\0\5", 3);
+		assert_int_equal(agent.visit_heard[3], cases[i].code);
+		if (cases[i].manner == SERVES) {
+			assert_memory_equal(agent.visit_heard + 4, "\0\1\x7f\0\0\1\x10\x92", 8);
+			LAB_UNTIL(&lab, seen(&asked.back) == datagram(want, 5000, "hello"));
+			assert_memory_equal(asked.heard, want, asked.back);
+			LAB_UNTIL(&lab, count(METER_dropped_in) == 1);
+			assert_int_equal(count(METER_bytes_in) + count(METER_bytes_out), 10);
+			worker_post(&agent.worker, &hang_up);
+			LAB_UNTIL(&lab, seen(&agent.streams) == 0);
+		}
+		LAB_UNTIL(&lab, lab_connections(&lab) == 0 && seen(&asked.over) == 1);
+	}
+	agent_on_asked = NULL;
+}
+
 static int set_up_all(void **state)
 {
 	(void)state;
@@ -329,6 +442,7 @@ int main(void)
 		TEST(test_many_destinations),
 		TEST(test_where_it_may_not_go),
 		TEST(test_ends),
+		TEST(test_behind_an_agent),
 	};
 
 	return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
