@@ -194,7 +194,7 @@ static void test_last_answer_counts(void **state)
 	assert_int_equal(rp.status, 201);
 	assert_string_equal(buf_cstr(&rp.body), "b");
 	reply_json(&rp, 200, json_pack("[f, f]", 0.8, 1e-7));
-	assert_string_equal(buf_cstr(&rp.body), "[0.8,1e-07]");
+	assert_string_equal(buf_cstr(&rp.body), "[0.8,1e-7]");
 	reply_list(&rp, json_array(), NULL);
 	assert_string_equal(buf_cstr(&rp.body), "{\"items\":[],\"next_cursor\":null}");
 	reply_list(&rp, json_array(), "x");
