@@ -1,6 +1,7 @@
 """A small and quick HTTP server for fakes of foreign APIs: one thread a connection, answers that are bytes, and the ways in which
 servers fail. A fake subclasses Fake and says in answer() what it says."""
 import collections
+import contextlib
 import json
 import socket
 import threading
@@ -88,16 +89,22 @@ class Fake:
         self.requests, self.faults, self.on_request, self.open = [], [], None, set()
         self.sock = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = f"http://127.0.0.1:{self.sock.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.accepting = threading.Thread(target=self._accept, daemon=True)
+        self.accepting.start()
 
     def answer(self, request):
         raise NotImplementedError
 
     def close(self):
+        """Nobody waits at its descriptors any more before they are given back: the next fake's would have the same numbers, and this one
+        would answer there."""
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.accepting.join()
         self.sock.close()
         with self.lock:
             for conn in self.open:
-                conn.close()
+                with contextlib.suppress(OSError):
+                    conn.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self):
         return self

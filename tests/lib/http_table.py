@@ -3,6 +3,7 @@
     tests/lib/http_table.py --record     write what these answer now into the table (then read the difference)
 """
 import concurrent.futures
+import contextlib
 import os
 import re
 import socket
@@ -201,6 +202,8 @@ class Backend:
                 pass
 
     def close(self):
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
 
 
