@@ -34,15 +34,17 @@ enum {
 static const char *const sql[] = {
 	[SQL_PUT] =
 		"INSERT INTO panel_objects (tenant_id, panel, kind, id, uuid, name, parent_id, owner_id, active, body, "
-		"made_ms, changed_ms, removed_ms) VALUES ('', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 0) "
+		"made_ms, changed_ms, removed_ms, sync_seq) VALUES ('', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, "
+		"0, "
+		"?11) "
 		"ON CONFLICT (tenant_id, panel, kind, id) DO UPDATE SET uuid = excluded.uuid, name = excluded.name, "
 		"parent_id = excluded.parent_id, owner_id = excluded.owner_id, active = excluded.active, "
-		"body = excluded.body, changed_ms = excluded.changed_ms, removed_ms = 0 "
+		"body = excluded.body, changed_ms = excluded.changed_ms, removed_ms = 0, sync_seq = excluded.sync_seq "
 		"WHERE panel_objects.body <> excluded.body OR panel_objects.parent_id <> excluded.parent_id OR "
 		"panel_objects.removed_ms <> 0 RETURNING id",
-	[SQL_LIVE] = "SELECT id FROM panel_objects WHERE " KEY " AND removed_ms = 0 AND changed_ms <= ?3 ORDER BY id",
+	[SQL_LIVE] = "SELECT id FROM panel_objects WHERE " KEY " AND removed_ms = 0 AND sync_seq <= ?3 ORDER BY id",
 	[SQL_REMOVE] = "UPDATE panel_objects SET removed_ms = ?4, changed_ms = ?4 WHERE " KEY
-		       " AND id = ?3 AND removed_ms = 0 AND changed_ms <= ?5 RETURNING id",
+		       " AND id = ?3 AND removed_ms = 0 AND sync_seq <= ?5 RETURNING id",
 	[SQL_RETIRE] = "UPDATE panel_objects SET removed_ms = ?1, changed_ms = ?1 WHERE removed_ms = 0 AND panel <> ?2 "
 		       "AND panel <> ?3",
 	[SQL_PRUNE] =
@@ -66,7 +68,7 @@ const struct sql_table mirror_sql = { "mirror", sql, ARRAY_LEN(sql) };
 
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
 
-#define PUT_WIDTH 10
+#define PUT_WIDTH 11
 
 static int count_row(void *arg, size_t i, struct query *q, struct err *e)
 {
@@ -75,18 +77,17 @@ static int count_row(void *arg, size_t i, struct query *q, struct err *e)
 	return 0;
 }
 
-static void bind_object(
-	struct bind *b, const char *panel, const struct panel_object *o, const char *body, int64_t now_ms)
+static void bind_object(struct bind *b, const struct mirror_writer *w, const struct panel_object *o, const char *body)
 {
-	const struct bind all[PUT_WIDTH] = { bind_s(panel), bind_s(panel_kind_name(o->kind)), bind_i(o->id),
+	const struct bind all[PUT_WIDTH] = { bind_s(w->panel), bind_s(panel_kind_name(o->kind)), bind_i(o->id),
 		bind_s(o->uuid), bind_s(o->name), bind_i(o->parent_id), bind_i(o->owner_id), bind_i(o->active),
-		bind_s(body), bind_i(now_ms) };
+		bind_s(body), bind_i(w->now_ms), bind_i(w->sync_seq) };
 
 	memcpy(b, all, sizeof all);
 }
 
 int mirror_put(
-	struct db *tx, const char *panel, const struct panel_page *page, int64_t now_ms, size_t *written, struct err *e)
+	struct db *tx, const struct mirror_writer *w, const struct panel_page *page, size_t *written, struct err *e)
 {
 	struct bind *values = calloc(page->n + 1, PUT_WIDTH * sizeof *values);
 	char **bodies = calloc(page->n + 1, sizeof *bodies);
@@ -103,7 +104,7 @@ int mirror_put(
 		if ((bodies[i] = json_dumps(page->all[i].body, JSON_COMPACT)) == NULL)
 			rc = err_set(e, ERR_NOMEM, NULL, "panel: out of memory");
 		else
-			bind_object(values + i * PUT_WIDTH, panel, &page->all[i], bodies[i], now_ms);
+			bind_object(values + i * PUT_WIDTH, w, &page->all[i], bodies[i]);
 	}
 	if (rc == 0 && page->n > 0)
 		rc = db_each(tx, &put, e);
@@ -158,12 +159,12 @@ void mirror_ids_sort(struct mirror_ids *ids)
 }
 
 int mirror_live(
-	struct db *db, const char *panel, enum panel_kind kind, int64_t until_ms, struct mirror_ids *out, struct err *e)
+	struct db *db, const char *panel, enum panel_kind kind, int64_t sync_seq, struct mirror_ids *out, struct err *e)
 {
 	struct query *q;
 	int rc;
 
-	if (db_query(db, &q, sql[SQL_LIVE], e, bind_s(panel), bind_s(panel_kind_name(kind)), bind_i(until_ms)) != 0)
+	if (db_query(db, &q, sql[SQL_LIVE], e, bind_s(panel), bind_s(panel_kind_name(kind)), bind_i(sync_seq)) != 0)
 		return -1;
 	while ((rc = query_next(q, e)) == 1)
 		if ((rc = mirror_ids_add(out, query_int(q, 0), e)) != 0)
@@ -190,7 +191,7 @@ int mirror_remove(struct db *tx, const struct mirror_removal *r, size_t *removed
 		return err_set(e, ERR_NOMEM, NULL, "panel: out of memory");
 	for (size_t i = 0; i < r->n; i++) {
 		const struct bind all[REMOVE_WIDTH] = { bind_s(r->panel), bind_s(panel_kind_name(r->kind)),
-			bind_i(r->ids[i]), bind_i(r->now_ms), bind_i(r->until_ms) };
+			bind_i(r->ids[i]), bind_i(r->now_ms), bind_i(r->sync_seq) };
 
 		memcpy(values + i * REMOVE_WIDTH, all, sizeof all);
 	}

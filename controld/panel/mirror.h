@@ -4,6 +4,10 @@
  * An object is written when it is new or differs from what is kept, and only then. What a panel has no more is marked, and
  * kept for a while: it comes back as it was when the panel has it again.
  *
+ * A sync that is begun again goes on where it was, and another one may have been there meanwhile. What that one has written
+ * this one does not remove, since it may not have been there yet when this one looked. Which is which is told by the numbers
+ * of their beginnings in the change log, not by clocks: they are set, and no two machines agree.
+ *
  * Thread: inside a transaction.
  */
 #ifndef PORTWAY_CONTROLD_PANEL_MIRROR_H
@@ -15,8 +19,13 @@
 struct buf;
 struct err;
 
+struct mirror_writer {
+	const char *panel;
+	int64_t sync_seq; /* number of its sync's beginning */
+	int64_t now_ms;
+};
 /* *written: how many were new or had changed. */
-int mirror_put(struct db *tx, const char *panel, const struct panel_page *page, int64_t now_ms, size_t *written,
+int mirror_put(struct db *tx, const struct mirror_writer *w, const struct panel_page *page, size_t *written,
 	struct err *e) MUST_CHECK;
 
 /* Numbers that rise. */
@@ -28,8 +37,8 @@ void mirror_ids_fini(struct mirror_ids *ids);
 int mirror_ids_add(struct mirror_ids *ids, int64_t id, struct err *e) MUST_CHECK;
 void mirror_ids_sort(struct mirror_ids *ids); /* each once */
 
-/* Those of a kind that are there and were last written at this time or before it. */
-int mirror_live(struct db *db, const char *panel, enum panel_kind kind, int64_t until_ms, struct mirror_ids *out,
+/* Those of a kind that are there and that no sync has written which began later than this one. */
+int mirror_live(struct db *db, const char *panel, enum panel_kind kind, int64_t sync_seq, struct mirror_ids *out,
 	struct err *e) MUST_CHECK;
 
 struct mirror_removal {
@@ -37,7 +46,7 @@ struct mirror_removal {
 	enum panel_kind kind;
 	const int64_t *ids;
 	size_t n;
-	int64_t until_ms, now_ms; /* what was written later stays */
+	int64_t sync_seq, now_ms; /* what a later one has written stays */
 };
 int mirror_remove(struct db *tx, const struct mirror_removal *r, size_t *removed, struct err *e) MUST_CHECK;
 /* All of panels but these two ("": none): nobody reads them any more. *removed: how many. */

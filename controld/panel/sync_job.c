@@ -145,7 +145,7 @@ static int work_begin(struct db *tx, void *arg, struct err *e)
 		return MIN((int)s->others, 0);
 	if (!again)
 		s->log.started_ms = now_ms;
-	return again ? 0 : sync_log_change(tx, &s->log, "system", "started", now_ms, e);
+	return again ? 0 : sync_log_started(tx, &s->log, now_ms, e);
 }
 
 /* What was kept of a panel that is not in the settings any more. */

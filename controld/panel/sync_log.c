@@ -18,7 +18,7 @@
 	", s.requested_by, CASE WHEN s.completed_ms <> 0 OR j.error IS NULL THEN s.error ELSE j.error END, " \
 	"s.items_total, s.items_synced, s.items_failed, s.written, s.removed, s.created_ms, s.started_ms, "  \
 	"CASE WHEN s.completed_ms = 0 AND j.ended_ms IS NOT NULL THEN j.ended_ms ELSE s.completed_ms END, "  \
-	"CASE WHEN s.completed_ms = 0 AND j.state = 'running' THEN j.rate ELSE 0.0 END "                     \
+	"CASE WHEN s.completed_ms = 0 AND j.state = 'running' THEN j.rate ELSE 0.0 END, s.started_seq "      \
 	"FROM sync_logs s LEFT JOIN jobs j ON j.id = s.job_id "
 #define UNSETTLED "s.completed_ms = 0 AND (j.id IS NULL OR j.ended_ms <> 0) "
 
@@ -32,6 +32,7 @@ enum {
 	SQL_TOTAL,
 	SQL_OTHERS,
 	SQL_BEGIN,
+	SQL_STARTED,
 	SQL_PROGRESS,
 	SQL_END,
 	SQL_UNSETTLED,
@@ -57,6 +58,7 @@ static const char *const sql[] = {
 	[SQL_BEGIN] = "UPDATE sync_logs SET state = 'RUNNING', completed_ms = 0, error = '', started_ms = CASE WHEN "
 		      "started_ms "
 		      "= 0 THEN ?2 ELSE started_ms END WHERE id = ?1",
+	[SQL_STARTED] = "UPDATE sync_logs SET started_seq = ?2 WHERE id = ?1",
 	[SQL_PROGRESS] =
 		"UPDATE sync_logs SET items_total = ?2, items_synced = ?3, items_failed = ?4, written = written + ?5, "
 		"removed = removed + ?6 WHERE id = ?1",
@@ -97,7 +99,8 @@ static void load(struct sync_log *s, struct query *q)
 	s->created_ms = query_int(q, c++);
 	s->started_ms = query_int(q, c++);
 	s->completed_ms = query_int(q, c++);
-	s->rate = query_real(q, c);
+	s->rate = query_real(q, c++);
+	s->started_seq = query_int(q, c);
 }
 
 static int read_one(struct query *q, struct sync_log *out, bool *found, struct err *e)
@@ -309,24 +312,38 @@ void sync_log_print(struct buf *b, const char *key, const struct sync_log *s)
 	jsonw_end_object(b);
 }
 
-int sync_log_change(
-	struct db *tx, const struct sync_log *s, const char *actor, const char *op, int64_t now_ms, struct err *e)
+/* With c->actor, op and time_ms. */
+static int append(struct db *tx, const struct sync_log *s, struct change *c, int64_t *seq, struct err *e)
 {
-	struct change c = { .time_ms = now_ms,
-		.tenant = s->tenant_id,
-		.actor = actor,
-		.request_id = "",
-		.kind = "sync",
-		.op = op,
-		.subject = s->id,
-		.fields = "" };
 	struct buf b;
 	int rc;
 
 	buf_init(&b, CHANGES_OBJECT_MAX);
 	sync_log_print(&b, NULL, s);
-	c.object = b.failed ? NULL : buf_cstr(&b);
-	rc = changes_append(tx, &c, NULL, e);
+	c->tenant = s->tenant_id;
+	c->request_id = "";
+	c->kind = "sync";
+	c->subject = s->id;
+	c->fields = "";
+	c->object = b.failed ? NULL : buf_cstr(&b);
+	rc = changes_append(tx, c, seq, e);
 	buf_free(&b);
 	return rc;
+}
+
+int sync_log_change(
+	struct db *tx, const struct sync_log *s, const char *actor, const char *op, int64_t now_ms, struct err *e)
+{
+	struct change c = { .time_ms = now_ms, .actor = actor, .op = op };
+
+	return append(tx, s, &c, NULL, e);
+}
+
+int sync_log_started(struct db *tx, struct sync_log *s, int64_t now_ms, struct err *e)
+{
+	struct change c = { .time_ms = now_ms, .actor = "system", .op = "started" };
+
+	if (append(tx, s, &c, &s->started_seq, e) != 0)
+		return -1;
+	return MIN(db_exec(tx, sql[SQL_STARTED], e, bind_s(s->id), bind_i(s->started_seq)), 0);
 }

@@ -38,7 +38,8 @@ struct sync_log {
 	char error[SYNC_ERROR_SIZE];
 	int64_t total, synced, failed, written, removed;
 	int64_t created_ms, started_ms, completed_ms;
-	double rate; /* objects a second; 0: not known, or it does not run */
+	int64_t started_seq; /* of its beginning in the change log; 0: it has not begun */
+	double rate;         /* objects a second; 0: not known, or it does not run */
 };
 
 /* Of a job that has been queued: with s->job_id, type, tenant and who asked. There may be one already; *s gets it. */
@@ -59,6 +60,8 @@ int sync_log_list(struct db *db, const struct sync_log_filter *f, sync_log_fn fn
 
 /* *others: syncs that run besides this one. If there are none it is running from now on. */
 int sync_log_begin(struct db *tx, const char *id, int64_t now_ms, int64_t *others, struct err *e) MUST_CHECK;
+/* That it has begun, for the first time, in the change log: s->started_seq. */
+int sync_log_started(struct db *tx, struct sync_log *s, int64_t now_ms, struct err *e) MUST_CHECK;
 struct sync_log_progress {
 	int64_t total, synced, failed;
 	int64_t written, removed; /* more */

@@ -102,7 +102,6 @@ struct writing {
 	const struct walk_page *p;
 	const struct panel_page *page;
 	size_t written;
-	int64_t now_ms;
 };
 
 static int work_page(struct db *tx, void *arg, struct err *e)
@@ -110,12 +109,12 @@ static int work_page(struct db *tx, void *arg, struct err *e)
 	struct writing *t = arg;
 	const struct walking *w = t->w;
 	const struct sync_tally *tally = w->s->tally;
+	const struct mirror_writer writer = { w->key.panel, w->s->log->started_seq, clock_wall_ms() };
 	struct sync_log_progress progress;
 	char at[96];
 
 	(void)str_fmt(at, sizeof at, "%s %s %" PRId64, w->key.panel, t->p->list->name, t->p->number);
-	if (job_run_save_in(tx, w->s->job, at, e) != 0 ||
-		mirror_put(tx, w->key.panel, t->page, t->now_ms, &t->written, e) != 0)
+	if (job_run_save_in(tx, w->s->job, at, e) != 0 || mirror_put(tx, &writer, t->page, &t->written, e) != 0)
 		return -1;
 	progress = (struct sync_log_progress){ tally->total, tally->synced, tally->failed, (int64_t)t->written, 0 };
 	return walk_put(tx, &w->key, t->p, t->page, e) != 0 ? -1 : sync_log_progress(tx, w->s->log->id, &progress, e);
@@ -132,7 +131,7 @@ static int own_ids(struct walk_page *p, const struct panel_page *page, struct er
 static int take_page(struct walking *w, const struct fetch_page *f, struct err *e)
 {
 	struct walk_page p;
-	struct writing t = { .w = w, .p = &p, .page = &f->page, .now_ms = clock_wall_ms() };
+	struct writing t = { .w = w, .p = &p, .page = &f->page };
 	const struct sync_tally *tally = w->s->tally;
 	char note[96];
 	int rc;
@@ -295,7 +294,7 @@ static int find_unseen(struct walking *w, enum panel_kind kind, struct mirror_id
 	if (store_read_begin(job_run_store(w->s->job), &db, e) != 0)
 		return -1;
 	if ((rc = walk_seen(db, &w->key, kind, &seen, e)) == 0)
-		rc = mirror_live(db, w->key.panel, kind, w->s->log->started_ms, out, e);
+		rc = mirror_live(db, w->key.panel, kind, w->s->log->started_seq, out, e);
 	store_read_end(db);
 	if (rc == 0)
 		subtract(out, &seen);
@@ -418,8 +417,8 @@ static int remove_ids(struct walking *w, enum panel_kind kind, const struct mirr
 {
 	for (size_t i = 0; i < gone->n; i += REMOVE_BATCH) {
 		struct removing t = { .w = w,
-			.r = { w->key.panel, kind, gone->all + i, MIN(gone->n - i, REMOVE_BATCH), w->s->log->started_ms,
-				clock_wall_ms() } };
+			.r = { w->key.panel, kind, gone->all + i, MIN(gone->n - i, REMOVE_BATCH),
+				w->s->log->started_seq, clock_wall_ms() } };
 
 		if (job_run_stop(w->s->job))
 			return job_run_ended(w->s->job, e);

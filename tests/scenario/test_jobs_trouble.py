@@ -1,5 +1,6 @@
 """Jobs, and syncs of panels, when the machine is in trouble: a disk that is full, a clock that is set."""
 import os
+import random
 import struct
 import subprocess
 
@@ -8,7 +9,7 @@ import pytest
 from fake_http import Gate
 from panels import Pterodactyl
 from portway import DATABASE, eventually
-from sync import check_same, start, wait
+from sync import change_at_random, check_same, start, sync, wait
 
 PANEL = {"CONTROLD_OUTBOUND_ALLOW": "127.0.0.0/8", "CONTROLD_PANEL_RATE_LIMIT": "0", "SYNC_BATCH_SIZE": "10"}
 LIB = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib")
@@ -136,3 +137,27 @@ def test_a_clock_that_is_set(new_fleet, tmp_path, by):
     api.login()
     finished(api, work(api, steps=1))
     eventually(lambda: runs() > ran + 1, "the schedule goes on")
+
+
+@pytest.mark.parametrize("by", [DAY, -DAY])
+def test_syncs_while_a_clock_is_set(new_fleet, tmp_path, by):
+    """In the middle of one, and between them: what is kept is what the panel has, each time."""
+    clock, rng = Clock(str(tmp_path)), random.Random(by)
+    with Pterodactyl().fill(servers=60, users=60, databases=40, nodes=10, allocations=60) as panel:
+        fleet = new_fleet(relays=0, controld_env={**PANEL, **clock.env(), "PTERODACTYL_URL": panel.url, "PTERODACTYL_API_KEY": panel.key})
+        api = fleet.api
+        sync(api)
+        check_same(api, panel)
+        for to in (by, 0):
+            change_at_random(panel, rng, edits=0.2, removals=0.2)
+            gate = Gate(panel, 4)
+            made = start(api)
+            gate.wait_full()
+            clock.set(to)
+            api.login()
+            gate.open()
+            wait(api, made)
+            check_same(api, panel)
+            change_at_random(panel, rng, edits=0.2, removals=0.2)
+            sync(api)
+            check_same(api, panel)

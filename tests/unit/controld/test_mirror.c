@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#define DAY_MS INT64_C(86400000)
+
 static struct test_store t;
 
 static int setup(void **state)
@@ -33,7 +35,7 @@ static int teardown(void **state)
 
 struct putting {
 	const struct panel_page *page;
-	int64_t now_ms;
+	int64_t sync_seq;
 	size_t written;
 };
 
@@ -41,7 +43,10 @@ static int work_put(struct db *tx, void *arg, struct err *e)
 {
 	struct putting *p = arg;
 
-	return mirror_put(tx, "pterodactyl", p->page, p->now_ms, &p->written, e);
+	/* The clock stands a day before the last time that it was looked at. */
+	const struct mirror_writer w = { "pterodactyl", p->sync_seq, DAY_MS * (10 - p->sync_seq) };
+
+	return mirror_put(tx, &w, p->page, &p->written, e);
 }
 
 /* Users from..to with this name, of a page of their own. */
@@ -63,10 +68,10 @@ static struct panel_page users(int64_t from, int64_t to, const char *name)
 	return page;
 }
 
-static size_t put(int64_t from, int64_t to, const char *name, int64_t now_ms)
+static size_t put(int64_t from, int64_t to, const char *name, int64_t sync_seq)
 {
 	struct panel_page page = users(from, to, name);
-	struct putting p = { &page, now_ms, 0 };
+	struct putting p = { &page, sync_seq, 0 };
 	struct err e;
 
 	TEST_STORE_MUST(store_write(t.store, STORE_OPERATIONAL, work_put, &p, &e), e);
@@ -86,9 +91,9 @@ static int work_remove(struct db *tx, void *arg, struct err *e)
 	return mirror_remove(tx, &r->r, &r->removed, e);
 }
 
-static size_t remove_ids(const int64_t *ids, size_t n, int64_t until_ms, int64_t now_ms)
+static size_t remove_ids(const int64_t *ids, size_t n, int64_t sync_seq, int64_t now_ms)
 {
-	struct removing r = { .r = { "pterodactyl", PANEL_USER, ids, n, until_ms, now_ms } };
+	struct removing r = { .r = { "pterodactyl", PANEL_USER, ids, n, sync_seq, now_ms } };
 	struct err e;
 
 	TEST_STORE_MUST(store_write(t.store, STORE_OPERATIONAL, work_remove, &r, &e), e);
@@ -161,10 +166,10 @@ static struct mirror_filter with(struct mirror_filter f)
 static void test_only_what_differs_is_written(void **state)
 {
 	(void)state;
-	assert_int_equal(put(1, 10, "a", 1000), 10);
-	assert_int_equal(put(1, 10, "a", 2000), 0);
-	assert_int_equal(put(5, 12, "a", 3000), 2);
-	assert_int_equal(put(1, 3, "b", 4000), 3);
+	assert_int_equal(put(1, 10, "a", 1), 10);
+	assert_int_equal(put(1, 10, "a", 2), 0);
+	assert_int_equal(put(5, 12, "a", 3), 2);
+	assert_int_equal(put(1, 3, "b", 4), 3);
 	assert_int_equal(how_many(FILTER(.limit = 200)), 12);
 	assert_int_equal(how_many(FILTER(.text = "B")), 3);
 	assert_int_equal(how_many(FILTER(.text = "%")), 0);
@@ -179,7 +184,7 @@ static void test_pages_of_a_list(void **state)
 	bool more;
 
 	(void)state;
-	put(1, 10, "a", 1000);
+	put(1, 10, "a", 1);
 	free(list(FILTER(.limit = 4), last, &more));
 	assert_true(more);
 	assert_string_equal(last, "pterodactyl.4");
@@ -198,19 +203,19 @@ static void test_gone_and_back(void **state)
 	unsigned pruned;
 
 	(void)state;
-	put(1, 5, "a", 1000);
-	put(3, 3, "b", 2000); /* written after the sync began: it is there */
-	assert_int_equal(remove_ids(ids, 3, 1500, 3000), 1);
-	assert_int_equal(remove_ids(ids, 3, 1500, 3000), 0);
+	put(1, 5, "a", 1);
+	put(3, 3, "b", 3); /* by a sync that began later: it is there */
+	assert_int_equal(remove_ids(ids, 3, 2, 3000), 1);
+	assert_int_equal(remove_ids(ids, 3, 2, 3000), 0);
 	assert_int_equal(how_many(FILTER(.limit = 200)), 4);
 	assert_int_equal(how_many(FILTER(.removed = true)), 1);
 	TEST_STORE_MUST(store_read_begin(t.store, &db, &e), e);
 	TEST_STORE_MUST(mirror_count(db, &c, &e), e);
 	store_read_end(db);
 	assert_int_equal(c.total[PANEL_USER], 4);
-	assert_int_equal(put(2, 2, "a", 4000), 1); /* as it was, but there again */
+	assert_int_equal(put(2, 2, "a", 4), 1); /* as it was, but there again */
 	assert_int_equal(how_many(FILTER(.removed = true)), 0);
-	assert_int_equal(remove_ids(ids, 1, 4000, 4500), 1);
+	assert_int_equal(remove_ids(ids, 1, 4, 4500), 1); /* what it has written itself and has not seen again */
 	TEST_STORE_MUST(store_write(t.store, STORE_OPERATIONAL, work_prune, &pruned, &e), e);
 	assert_int_equal(pruned, 1);
 	assert_int_equal(how_many(FILTER(.removed = true)), 0);
@@ -222,7 +227,7 @@ static void test_a_panel_that_is_gone(void **state)
 	size_t n;
 
 	(void)state;
-	put(1, 5, "a", 1000);
+	put(1, 5, "a", 1);
 	TEST_STORE_MUST(store_write(t.store, STORE_OPERATIONAL, work_retire, &n, &e), e);
 	assert_int_equal(n, 5);
 	assert_int_equal(how_many(FILTER(.limit = 200)), 0);
