@@ -15,6 +15,7 @@
 
 enum {
 	SQL_DUE,
+	SQL_HURRY,
 	SQL_WAITING,
 	SQL_TAKE,
 	SQL_PROGRESS,
@@ -33,6 +34,8 @@ static const char *const sql[] = {
 		    "due_ms "
 		    "LIMIT ?2 /* SKIP LOCKED */) UPDATE jobs SET state = 'queued', version = version + 1 WHERE state = "
 		    "'scheduled' AND id IN (SELECT id FROM due)",
+	[SQL_HURRY] = "UPDATE jobs SET due_ms = ?1, version = version + 1 WHERE state = 'scheduled' AND started_ms > "
+		      "?2",
 	[SQL_WAITING] = "SELECT " WAITING("critical") ", " WAITING("default") ", " WAITING(
 		"low") ", (SELECT min(due_ms) FROM "
 		       "jobs WHERE state = 'scheduled')",
@@ -87,6 +90,14 @@ int job_hold_waiting(struct db *tx, int64_t now_ms, unsigned limit, struct hold_
 	if (db_exec(tx, sql[SQL_DUE], e, bind_i(now_ms), bind_i(DUE_BATCH)) < 0)
 		return -1;
 	return read_waiting(tx, limit, out, e);
+}
+
+int job_hold_hurry(struct db *tx, int64_t now_ms, int64_t begun_ms, unsigned *n, struct err *e)
+{
+	const int rc = db_exec(tx, sql[SQL_HURRY], e, bind_i(now_ms), bind_i(begun_ms));
+
+	*n = rc > 0 ? (unsigned)rc : 0;
+	return MIN(rc, 0);
 }
 
 /* How many rows there were, or -1. */

@@ -28,6 +28,8 @@ struct hold_waiting {
 };
 /* Counted up to limit each. Jobs whose time has come are queued first. */
 int job_hold_waiting(struct db *tx, int64_t now_ms, unsigned limit, struct hold_waiting *out, struct err *e) MUST_CHECK;
+/* Those that wait to be tried again and were begun after that time, which is still to come, are due now. *n: how many. */
+int job_hold_hurry(struct db *tx, int64_t now_ms, int64_t begun_ms, unsigned *n, struct err *e) MUST_CHECK;
 /* Takes up to n of a queue, the most urgent and then the oldest first; fn gets each as it is now. */
 int job_hold_take(struct db *tx, enum job_queue queue, unsigned n, const char *holder, int64_t now_ms, job_row_fn fn,
 	void *arg, struct err *e) MUST_CHECK;

@@ -26,7 +26,7 @@ struct jobs {
 	struct follows *follows;      /* NULL: no streams */
 	atomic_bool expected;         /* something was queued in a transaction that is not committed yet, perhaps */
 	atomic_uint_fast64_t waiting; /* in all queues, as last counted */
-	int64_t ticked_ms;            /* jobs_tick()'s own: the time of day when it was there last */
+	int64_t ticked_ms;            /* the time of the last tick; who ticks alone looks at it */
 };
 
 /* The key that those wait for who watch a job. */

@@ -2,6 +2,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "controld/jobs/job_hold.h"
 #include "controld/jobs/room.h"
 #include "controld/jobs/schedule.h"
 
@@ -10,7 +11,7 @@
 
 #define DUE_MAX     20
 #define TROUBLE_MS  60000 /* until a schedule that itself cannot be run is looked at again */
-#define SET_BACK_MS 1000  /* a clock that goes back by less is being corrected */
+#define SET_BACK_MS 60000 /* clocks of machines, and corrections of a clock, differ by less */
 
 struct due {
 	struct schedule all[DUE_MAX];
@@ -109,50 +110,102 @@ static int run(struct jobs *j, const struct schedule *s, int64_t now_ms, struct 
 	if (rc != 0)
 		return put_off(j, s, now_ms, &why, e);
 	if (r.first && r.step.ran)
-		log_info("schedule_run", log_s("schedule", s->id), log_s("job", r.job.id));
+		log_info("schedule_run", log_s("schedule", s->id), log_s("job", r.job.id),
+			log_i("due_ms", r.step.due_ms));
 	else if (r.first)
 		log_warn("schedule_missed", log_s("schedule", s->id), log_i("runs", r.step.missed));
 	return 0;
 }
 
-/* ---- a clock that was set back ----------------------------------------------------------------------------------- */
+/* ---- a clock that was set back ------------------------------------------------------------------------------------ */
 
-/* One that is due sooner by the clock of now: when it was planned, that was ahead. */
-static int plan_again(struct jobs *j, const struct schedule *s, int64_t now_ms, struct err *e)
+struct setting_back {
+	int64_t now_ms;
+	unsigned jobs, schedules; /* that were moved */
+	struct due page;
+};
+
+/*
+ * Its next time, as the clock stands. Where the clock went back by so little that the run just done is still to come, or
+ * another machine's is ahead by as much, that run is not done once more.
+ */
+static int next_from_now(const struct schedule *s, int64_t now_ms, int64_t *next_ms, struct err *e)
 {
-	struct running_schedule r = { .jobs = j, .schedule = s, .step = { .id = s->id, .from_ms = s->next_ms } };
-	struct err why;
+	const bool ran = s->last_ms > now_ms && s->last_ms <= now_ms + SET_BACK_MS;
 
-	if (s->next_ms == 0 || schedule_next(s, now_ms, &r.step.to_ms, &why) != 0 || r.step.to_ms == 0 ||
-		r.step.to_ms >= s->next_ms)
-		return 0;
-	return store_write(j->conf.store, STORE_OPERATIONAL, work_run, &r, e);
+	return schedule_next(s, ran ? s->last_ms : now_ms, next_ms, e);
 }
 
-static int plan_all_again(struct jobs *j, int64_t now_ms, struct due *some, struct err *e)
+static int work_set_back(struct db *tx, void *arg, struct err *e)
+{
+	struct setting_back *b = arg;
+
+	for (size_t i = 0; i < b->page.n; i++) {
+		const struct schedule *s = &b->page.all[i];
+		struct schedule_step step = { .id = s->id, .from_ms = s->next_ms };
+		struct err why;
+		int n;
+
+		if (s->next_ms <= b->now_ms || next_from_now(s, b->now_ms, &step.to_ms, &why) != 0 || step.to_ms == 0 ||
+			step.to_ms >= s->next_ms)
+			continue;
+		if ((n = schedule_step(tx, &step, e)) < 0)
+			return -1;
+		b->schedules += (unsigned)n;
+	}
+	return 0;
+}
+
+static int work_hurry(struct db *tx, void *arg, struct err *e)
+{
+	struct setting_back *b = arg;
+
+	return job_hold_hurry(tx, b->now_ms, b->now_ms + SET_BACK_MS, &b->jobs, e);
+}
+
+/* All of them, some at a time. */
+static int look_at_schedules(struct jobs *j, struct setting_back *b, struct err *e)
 {
 	char after[RAND_ID_SIZE] = "";
-	int rc = 0;
 
-	log_warn("clock_set_back", log_i("ms", j->ticked_ms - now_ms));
 	do {
 		struct db *db;
+		int rc;
 
-		some->n = 0;
+		b->page.n = 0;
 		if (store_read_begin(j->conf.store, &db, e) != 0)
 			return -1;
-		rc = schedule_list(db, "", after, DUE_MAX, on_due, some, e);
+		rc = schedule_list(db, "", after, DUE_MAX, on_due, &b->page, e);
 		store_read_end(db);
-		for (size_t i = 0; i < some->n && rc == 0; i++)
-			rc = plan_again(j, &some->all[i], now_ms, e);
-		if (some->n > 0)
-			(void)str_copy(after, sizeof after, some->all[some->n - 1].id);
-	} while (rc == 0 && some->n == DUE_MAX);
-	some->n = 0;
+		if (rc != 0 ||
+			(b->page.n > 0 && store_write(j->conf.store, STORE_OPERATIONAL, work_set_back, b, e) != 0))
+			return -1;
+		if (b->page.n > 0)
+			(void)str_copy(after, sizeof after, b->page.all[b->page.n - 1].id);
+	} while (b->page.n == DUE_MAX);
+	return 0;
+}
+
+/* What was to be done in a moment is not put off by as much as the clock was set back. */
+static int on_set_back(struct jobs *j, int64_t now_ms, struct err *e)
+{
+	struct setting_back *b = calloc(1, sizeof *b);
+	int rc;
+
+	if (b == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "schedules: out of memory");
+	b->now_ms = now_ms;
+	if ((rc = store_write(j->conf.store, STORE_OPERATIONAL, work_hurry, b, e)) == 0)
+		rc = look_at_schedules(j, b, e);
+	if (b->jobs > 0 || b->schedules > 0)
+		log_warn("clock_set_back", log_u("jobs", b->jobs), log_u("schedules", b->schedules));
+	free(b);
 	return rc;
 }
 
-int jobs_tick(struct jobs *j, int64_t now_ms, struct err *e)
+/* ---- every second ------------------------------------------------------------------------------------------------- */
+
+static int run_due(struct jobs *j, int64_t now_ms, struct err *e)
 {
 	struct due *due = calloc(1, sizeof *due);
 	struct db *db;
@@ -160,11 +213,6 @@ int jobs_tick(struct jobs *j, int64_t now_ms, struct err *e)
 
 	if (due == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "schedules: out of memory");
-	if (now_ms < j->ticked_ms - SET_BACK_MS && plan_all_again(j, now_ms, due, e) != 0) {
-		free(due);
-		return -1;
-	}
-	j->ticked_ms = now_ms;
 	if (store_read_begin(j->conf.store, &db, e) != 0) {
 		free(due);
 		return -1;
@@ -175,4 +223,13 @@ int jobs_tick(struct jobs *j, int64_t now_ms, struct err *e)
 		rc = run(j, &due->all[i], now_ms, e);
 	free(due);
 	return rc;
+}
+
+/* At the first one too: the clock may have been set back while nobody looked. */
+int jobs_tick(struct jobs *j, int64_t now_ms, struct err *e)
+{
+	if ((j->ticked_ms == 0 || now_ms < j->ticked_ms) && on_set_back(j, now_ms, e) != 0)
+		return -1;
+	j->ticked_ms = now_ms;
+	return run_due(j, now_ms, e);
 }

@@ -243,6 +243,89 @@ static void trouble_that_passes(void **state)
 	assert_int_equal(look("s").next_ms, NOW + MINUTE);
 }
 
+#define DAY (24 * 60 * MINUTE)
+
+/* Each has run at NOW; then the clock shows a day less. */
+static void a_clock_that_was_set_back(void **state)
+{
+	static const struct {
+		const char *id, *cron;
+		int64_t next_ms;
+	} cases[] = {
+		{ "every", "@every 10m", NOW - DAY + 10 * MINUTE },
+		{ "minute", "* * * * *", NOW - DAY + MINUTE },
+		{ "hour", "0 * * * *", NOW - DAY + 60 * MINUTE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		add(cases[i].id, cases[i].cron, false, NOW);
+	add("paused", "* * * * *", false, 0);
+	tick(a, NOW);
+	tick(b, NOW);
+	tick(a, NOW - DAY);
+	tick(b, NOW - DAY);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(look(cases[i].id).next_ms, cases[i].next_ms);
+	assert_int_equal(look("paused").next_ms, 0);
+	assert_int_equal(count("SELECT count(*) FROM jobs"), 3);
+	end_jobs();
+	tick(b, NOW - DAY + MINUTE);
+	assert_int_equal(count("SELECT count(*) FROM jobs WHERE schedule_id = 'minute'"), 2);
+	assert_int_equal(look("minute").missed, 0);
+}
+
+/* More of them than are looked at at once, by a controld that was not there when it happened. */
+static void it_was_set_back_while_nobody_looked(void **state)
+{
+	char id[16];
+
+	(void)state;
+	for (int i = 0; i < 45; i++) {
+		(void)str_fmt(id, sizeof id, "s%d", i);
+		add(id, "@every 1m", false, NOW);
+	}
+	tick(a, NOW - DAY);
+	assert_int_equal(
+		count("SELECT count(*) FROM schedule_ticks WHERE next_ms = 1789999200000 - 86400000 + 60000"), 45);
+}
+
+/* A correction of the clock, or another machine's that is ahead: what was run is not run again. */
+static void a_clock_that_was_corrected(void **state)
+{
+	(void)state;
+	add("daily", "@daily", false, NOW - NOW % DAY);
+	add("every", "@every 10s", false, NOW - NOW % DAY);
+	tick(a, NOW - NOW % DAY);
+	tick(a, NOW - NOW % DAY - 5000);
+	tick(b, NOW - NOW % DAY - 5000);
+	assert_int_equal(look("daily").next_ms, NOW - NOW % DAY + DAY);
+	assert_int_equal(look("every").next_ms, NOW - NOW % DAY + 10000);
+}
+
+/* Of jobs that wait, those that were begun in the future. */
+static void what_is_tried_again_is_not_put_off(void **state)
+{
+	static char sql[] =
+		"UPDATE jobs SET state = 'scheduled', due_ms = 1789999205000, started_ms = CASE schedule_id WHEN "
+		"'tried' THEN 1789999200000 ELSE 0 END";
+	struct err e;
+
+	(void)state;
+	add("tried", "@yearly", false, NOW);
+	add("ordered", "@yearly", false, NOW);
+	tick(a, NOW);
+	TEST_STORE_MUST(store_write(t.store, STORE_OPERATIONAL, work_end_all, sql, &e), e);
+	tick(a, NOW - 30000); /* within what clocks may differ by */
+	assert_int_equal(count("SELECT count(*) FROM jobs WHERE due_ms = 1789999205000"), 2);
+	tick(a, NOW - DAY);
+	assert_int_equal(
+		count("SELECT count(*) FROM jobs WHERE schedule_id = 'tried' AND due_ms = 1789999200000 - 86400000"),
+		1);
+	assert_int_equal(
+		count("SELECT count(*) FROM jobs WHERE schedule_id = 'ordered' AND due_ms = 1789999205000"), 1);
+}
+
 #define SEQUENCE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -256,6 +339,10 @@ int main(void)
 		SEQUENCE(long_ago),
 		SEQUENCE(trouble_stays_with_its_own),
 		SEQUENCE(trouble_that_passes),
+		SEQUENCE(a_clock_that_was_set_back),
+		SEQUENCE(it_was_set_back_while_nobody_looked),
+		SEQUENCE(a_clock_that_was_corrected),
+		SEQUENCE(what_is_tried_again_is_not_put_off),
 	};
 
 	log_init("test_schedule", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, open("/dev/null", O_WRONLY));
