@@ -11,6 +11,8 @@
 
 #define READER  "webhooks"
 #define BLANKED "-" /* what a text is about that says so no more */
+#define SET_BACK(time) \
+	"CASE WHEN " time " <= ?1 THEN " time " WHEN " time " - ?2 - ?3 > ?1 THEN ?1 ELSE " time " - ?2 END"
 
 enum {
 	SQL_BEGIN_READER,
@@ -24,6 +26,7 @@ enum {
 	SQL_TAKE,
 	SQL_RELEASE,
 	SQL_RELEASE_ALL,
+	SQL_SET_BACK,
 	SQL_HEAD,
 	SQL_QUEUE_DONE,
 	SQL_QUEUE_AGAIN,
@@ -62,6 +65,8 @@ static const char *const sql[] = {
 		"UPDATE webhook_queues SET held_until_ms = 0, due_ms = CASE WHEN due_ms < ?3 THEN ?3 ELSE due_ms END "
 		"WHERE webhook_id = ?1 AND take = ?2",
 	[SQL_RELEASE_ALL] = "UPDATE webhook_queues SET held_until_ms = 0 WHERE held_until_ms > 0",
+	[SQL_SET_BACK] = "UPDATE webhook_queues SET due_ms = " SET_BACK("due_ms") ", held_until_ms = " SET_BACK(
+		"held_until_ms") " WHERE due_ms > ?1 OR held_until_ms > ?1",
 	[SQL_HEAD] = "SELECT id, seq, event, body, attempts FROM webhook_deliveries WHERE webhook_id = ?1 AND state = "
 		     "'pending' ORDER BY seq LIMIT 1",
 	[SQL_QUEUE_DONE] =
@@ -183,6 +188,11 @@ int delivery_release(struct db *tx, const struct delivery_hold *h, int64_t now_m
 int delivery_release_all(struct db *tx, struct err *e)
 {
 	return MIN(db_exec(tx, sql[SQL_RELEASE_ALL], e), 0);
+}
+
+int delivery_set_back(struct db *tx, const struct set_back *s, struct err *e)
+{
+	return db_exec(tx, sql[SQL_SET_BACK], e, bind_i(s->now_ms), bind_i(s->by_ms), bind_i(s->most_ms));
 }
 
 int delivery_head(struct db *db, const char *webhook_id, struct delivery *d, struct err *e)

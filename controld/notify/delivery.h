@@ -59,6 +59,12 @@ int delivery_take(struct db *tx, int64_t now_ms, int64_t until_ms, struct delive
 int delivery_release(struct db *tx, const struct delivery_hold *h, int64_t now_ms, struct err *e) MUST_CHECK;
 /* At the start of the only controld: nobody is at any. */
 int delivery_release_all(struct db *tx, struct err *e) MUST_CHECK;
+/* Of a time of day that was set back: to now, and by how much; what would wait for longer than most_ms is due now. */
+struct set_back {
+	int64_t now_ms, by_ms, most_ms;
+};
+/* Queues wait for as long as they did before that. How many: or -1. */
+int delivery_set_back(struct db *tx, const struct set_back *s, struct err *e) MUST_CHECK;
 /* The first that waits; d->body is a buf that was made. 1, or 0 when none does. */
 int delivery_head(struct db *db, const char *webhook_id, struct delivery *d, struct err *e) MUST_CHECK;
 

@@ -73,6 +73,37 @@ static int count(struct notify *n, struct err *e)
 	return rc;
 }
 
+/* ---- a clock that was set back ------------------------------------------------------------------------------------ */
+
+#define CORRECTION_MS 1000                        /* a clock is set back by more than this, or hardly at all */
+#define MOST_MS       (24 * 3600 * INT64_C(1000)) /* nothing waits for longer on purpose */
+
+static int work_set_back(struct db *tx, void *arg, struct err *e)
+{
+	const struct set_back *s = arg;
+	const int queues = delivery_set_back(tx, s, e);
+
+	if (queues < 0 || place_hold_set_back(tx, s, e) < 0)
+		return -1;
+	if (queues > 0 && s->by_ms > 0)
+		log_warn("clock_set_back", log_i("ms", s->by_ms), log_i("webhooks", queues));
+	return 0;
+}
+
+/* Each queue bears the time of its last turn: it would be silent until the clock shows that again. */
+static int look_at_clock(struct notify *n, struct err *e)
+{
+	const int64_t now_ms = clock_wall_ms(), ahead_ms = now_ms - (int64_t)clock_mono_ms();
+	struct set_back s = { now_ms, n->looked ? n->ahead_ms - ahead_ms : 0, MOST_MS };
+
+	if ((!n->looked || s.by_ms > CORRECTION_MS) &&
+		store_write(n->conf.store, STORE_OPERATIONAL, work_set_back, &s, e) != 0)
+		return -1;
+	n->looked = true;
+	n->ahead_ms = ahead_ms;
+	return 0;
+}
+
 /* What there is to do now; how long there is nothing. */
 static uint64_t step(struct notify *n)
 {
@@ -80,7 +111,7 @@ static uint64_t step(struct notify *n)
 	int64_t next_ms = 0, wait;
 	bool more = false;
 
-	if (log_reader_step(n, &more, &e) != 0 || courier_step(n, &next_ms, &e) != 0) {
+	if (look_at_clock(n, &e) != 0 || log_reader_step(n, &more, &e) != 0 || courier_step(n, &next_ms, &e) != 0) {
 		log_warn("webhooks_failed", log_err(&e));
 		return LOOK_MS;
 	}

@@ -25,6 +25,9 @@ void place_of(char dst[PLACE_SIZE], const struct webhook *w);
 int place_hold(struct db *tx, const char *place, int64_t until_ms, struct err *e) MUST_CHECK;
 /* *until_ms: 0 for none. */
 int place_held(struct db *db, const char *place, int64_t now_ms, int64_t *until_ms, struct err *e) MUST_CHECK;
+/* delivery.h: it lasts for as long as it did. How many; or -1. */
+struct set_back;
+int place_hold_set_back(struct db *tx, const struct set_back *s, struct err *e) MUST_CHECK;
 int place_hold_prune(struct db *tx, int64_t now_ms, struct err *e) MUST_CHECK;
 
 extern const struct sql_table place_hold_sql;

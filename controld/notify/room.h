@@ -28,6 +28,8 @@ struct notify {
 	pthread_cond_t wake;
 	bool poked;       /* under the lock */
 	int64_t read_seq; /* the thread's: up to where the log was looked at */
+	bool looked;      /* the thread's: it knows the next */
+	int64_t ahead_ms; /* by how much the time of day is ahead of the clock that only runs forward */
 };
 
 void notify_poke(struct notify *n);

@@ -10,6 +10,7 @@ from fake_http import Gate
 from panels import Pterodactyl
 from portway import DATABASE, eventually
 from sync import change_at_random, check_same, start, sync, wait
+from webhooks import Receiver
 
 PANEL = {"CONTROLD_OUTBOUND_ALLOW": "127.0.0.0/8", "CONTROLD_PANEL_RATE_LIMIT": "0", "SYNC_BATCH_SIZE": "10"}
 LIB = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib")
@@ -144,6 +145,29 @@ def test_a_clock_that_is_set(new_fleet, tmp_path, by):
     api.login()
     finished(api, work(api, steps=1))
     goes_on()
+
+
+@pytest.mark.parametrize("by", [DAY, -DAY, -300])
+def test_webhooks_while_a_clock_is_set(new_fleet, tmp_path, by):
+    """Of one that has just been served, and of one whose attempts fail: neither waits for as long as the clock was set back."""
+    clock, well, ill = Clock(str(tmp_path)), Receiver(), Receiver()
+    try:
+        fleet = new_fleet(relays=0, controld_env={"CONTROLD_OUTBOUND_ALLOW": "127.0.0.0/8", "CONTROLD_WEBHOOKS_RETRY": "2s", **clock.env()})
+        api = fleet.api
+        for receiver in (well, ill):
+            api.post("/api/webhooks", {"url": receiver.url, "events": ["client.created"], "secret": "a secret of ours"}, expect=201)
+        for n, to in enumerate((by, 0), 1):
+            ill.answers = [(500, {})]
+            api.post("/api/v1/clients", {"name": f"before {n}"}, expect=201)
+            eventually(lambda: not ill.answers and len(well.taken()) == 2 * n - 1, "one is told, one has failed")
+            clock.set(to)
+            api.login()
+            api.post("/api/v1/clients", {"name": f"after {n}"}, expect=201)
+            for receiver in (well, ill):
+                eventually(lambda r=receiver: len(r.taken()) == 2 * n, "both are told of both", 10)
+    finally:
+        well.close()
+        ill.close()
 
 
 @pytest.mark.parametrize("by", [DAY, -DAY])

@@ -322,6 +322,58 @@ static void test_a_queue(void **state)
 	test_store_close(&w.t);
 }
 
+static int work_set_back(struct db *tx, void *arg, struct err *e)
+{
+	struct step *s = arg;
+	const struct set_back by = { s->now_ms, 600000, 3600000 };
+
+	s->rc = delivery_set_back(tx, &by, e);
+	return MIN(s->rc, 0);
+}
+
+/* What was to wait a second waits a second; what was held by somebody is held for no longer. */
+static void test_a_clock_that_is_set_back(void **state)
+{
+	static const struct {
+		int64_t wait_ms, after_ms; /* before it was set back, and then */
+	} cases[] = { { 0, 0 }, { 1000, 1000 }, { 3600000, 3600000 }, { 3600001, 0 } };
+	struct world w;
+	struct step s = { .world = &w };
+	char id[RAND_ID_SIZE];
+
+	(void)state;
+	world_open(&w);
+	assert_int_equal(queue(&w, 10), 1);
+	assert_int_equal(head(&w, id), 10);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		s.now_ms = NOW;
+		assert_int_equal(run(&s, work_take), 1);
+		s.result = (struct delivery_result){ .hold = &s.hold,
+			.id = id,
+			.state = "pending",
+			.now_ms = NOW,
+			.due_ms = NOW + cases[i].wait_ms,
+			.error = "" };
+		assert_int_equal(run(&s, work_note), 1);
+		s.now_ms = NOW - 600000;
+		assert_int_equal(run(&s, work_set_back), 1);
+		s.now_ms += cases[i].after_ms - 1;
+		assert_int_equal(run(&s, work_take), 0);
+		s.now_ms++;
+		assert_int_equal(run(&s, work_take), 1);
+		/* taken: until NOW - 599,000 and the wait, when it is set back once more */
+		s.now_ms -= 600000;
+		assert_int_equal(run(&s, work_set_back), 1);
+		s.now_ms += 999;
+		assert_int_equal(run(&s, work_take), 0);
+		s.now_ms++;
+		assert_int_equal(run(&s, work_take), 1);
+		s.result.due_ms = 0;
+		assert_int_equal(run(&s, work_note), 1);
+	}
+	test_store_close(&w.t);
+}
+
 /* Who goes for good is in no text that waits. */
 struct erasing {
 	struct erase_owner owner;
@@ -399,6 +451,7 @@ int main(void)
 		cmocka_unit_test(test_backoff),
 		cmocka_unit_test(test_what_answers_mean),
 		cmocka_unit_test(test_a_queue),
+		cmocka_unit_test(test_a_clock_that_is_set_back),
 		cmocka_unit_test(test_people_who_go),
 		cmocka_unit_test(test_blanked_texts),
 	};
