@@ -534,6 +534,7 @@ void dispatch_collect(struct dispatch *d)
 	rest_metrics_lane(d->parts.metrics, "slow", &stats);
 	pool_stats(d->lanes[LANE_AWAY], &stats);
 	rest_metrics_lane(d->parts.metrics, "away", &stats);
+	rest_metrics_long(d->parts.metrics, MIN(atomic_load(&d->producing), (unsigned)PRODUCE_MAX));
 	parks_stats(d->parks, &parked);
 	rest_metrics_parked(d->parts.metrics, parked.waiting, parked.full);
 	rest_metrics_lag(d->parts.metrics, loop_lag_us(d->parts.loop));

@@ -25,6 +25,7 @@ enum {
 	REPLIES_NOT_PARKED,
 	LOOP_LAG,
 	ANSWERS_CUT,
+	ANSWERS_LONG,
 };
 
 static const struct metric_def rest_metrics_defs[] = {
@@ -49,6 +50,7 @@ static const struct metric_def rest_metrics_defs[] = {
 		"Answers given early because too many wait, since the start.", NULL, 0 },
 	[ANSWERS_CUT] = { "http_answers_cut_total", METRIC_COUNTER,
 		"Long answers that were cut off because they could not be finished.", NULL, 0 },
+	[ANSWERS_LONG] = { "http_long_answers", METRIC_GAUGE, "Long answers under way, of 16 at most.", NULL, 0 },
 	[LOOP_LAG] = { "loop_lag_seconds", METRIC_GAUGE, "Worst delay of the event loop since the last reading.", NULL,
 		0 },
 };
@@ -199,6 +201,11 @@ void rest_metrics_parked(struct rest_metrics *m, size_t now, uint64_t full)
 {
 	metric_set(m->parked, (double)now);
 	metric_set(metrics_get(m->registry, REPLIES_NOT_PARKED, NULL), (double)full);
+}
+
+void rest_metrics_long(struct rest_metrics *m, unsigned now)
+{
+	metric_set(metrics_get(m->registry, ANSWERS_LONG, NULL), now);
 }
 
 void rest_metrics_lag(struct rest_metrics *m, uint64_t lag_us)

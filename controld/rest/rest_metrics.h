@@ -30,7 +30,8 @@ void rest_metrics_conns(struct rest_metrics *m, size_t now);
 void rest_metrics_conn_refused(struct rest_metrics *m, const char *reason);
 /* requests: "rate", "row_rate", "plan", "queue", "malformed", "scope", "long_answers" */
 void rest_metrics_refused(struct rest_metrics *m, const char *reason);
-void rest_metrics_cut(struct rest_metrics *m); /* an answer that could not be finished */
+void rest_metrics_cut(struct rest_metrics *m);                /* an answer that could not be finished */
+void rest_metrics_long(struct rest_metrics *m, unsigned now); /* answers that are made piece by piece */
 void rest_metrics_lane(struct rest_metrics *m, const char *lane, const struct pool_stats *stats);
 void rest_metrics_parked(struct rest_metrics *m, size_t now, uint64_t full);
 void rest_metrics_lag(struct rest_metrics *m, uint64_t lag_us);

@@ -146,6 +146,35 @@ def test_who_takes_nothing_holds_nothing_up(fleet):
             sock.close()
 
 
+def long_answers(fleet):
+    """How many are under way, how many were refused."""
+    text = fleet.api.get("/metrics")
+    under_way = re.search(r"^http_long_answers (\d+)", text, re.M)
+    refused = re.search(r'^http_requests_refused_total\{reason="long_answers"\} (\d+)', text, re.M)
+    return int(under_way.group(1)), int(refused.group(1)) if refused else 0
+
+
+def test_more_at_once_than_there_may_be(fleet):
+    """The seventeenth is refused at once, and told why and when to come again; it is counted; it comes in when another one is over."""
+    eventually(lambda: long_answers(fleet)[0] == 0, "those of before are over", 60)
+    before = long_answers(fleet)[1]
+    socks = [slow_reader(fleet) for _ in range(16)]
+    try:
+        eventually(lambda: long_answers(fleet)[0] == 16, "all of them are under way")
+        said = fleet.api.get("/api/v1/audit/export", expect=503)
+        assert said["code"] == "OVERLOADED" and "16 long answers are under way" in said["message"], said
+        assert 0 < int(fleet.api.last.headers["Retry-After"]) <= 60
+        assert long_answers(fleet) == (16, before + 1)
+        fleet.api.get("/api/v1/audit?limit=1")  # others are served
+        socks.pop().close()
+        eventually(lambda: long_answers(fleet)[0] == 15, "there is room")
+        assert check(export(fleet.api))[0] == 0
+    finally:
+        for sock in socks:
+            sock.close()
+    eventually(lambda: long_answers(fleet)[0] == 0, "nothing is left of them")
+
+
 def receive(sock):
     try:
         return sock.recv(1 << 20)
