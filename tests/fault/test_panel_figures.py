@@ -31,7 +31,7 @@ def test_a_big_panel(new_fleet):
         first = timed(fleet.api, panel, "all of it")
         assert first["itemsChanged"] == first["itemsTotal"] == sum(BIG.values())
         assert len([r for r in panel.requests if "databases" in r.query.get("include", "")]) == 100
-        print(f"memory: {before} KiB before, {fleet.controld.rss_kib()} KiB after")
+        print(f"memory: {before} KiB before, {fleet.controld.rss_kib()} KiB after, {fleet.controld.peak_kib()} KiB at most")
         rows = "SELECT coalesce(sum(changed_ms), 0) FROM panel_objects"
         was = fleet.controld.count(rows)
         again = timed(fleet.api, panel, "once more")
