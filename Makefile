@@ -297,7 +297,7 @@ cost: ## count instructions of pure code (METRIC="http lb route")
 	@$(MAKE) --no-print-directory -s -j2 $(OUT)/bin/cost
 	@tests/bench/cost/run $(METRIC)
 
-lint: ## format, a build with clang, clang-tidy, cppcheck, include arrows, headers, budgets, man pages
+lint: ## format, warnings of clang, clang-tidy, cppcheck, include arrows, headers, budgets, man pages
 	@scripts/deps lint
 	@scripts/lint
 
