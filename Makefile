@@ -141,7 +141,8 @@ $(UNIT_BIN): $(OUT)/unit/%: $(OUT)/obj/tests/unit/%.o $$(UNIT_ARCH_$$(call part,
 STORED := $(foreach t,store changes watch lease cluster throttle migrate secrets rotate chain janitor idempotency tenant user session api_key signing_key identity mirror resolver \
 	port traffic tunnels_api balancer_api certs_api series search mapping_status fleet fleet_ca turn model_reader model_certs fleet_peers roster eraser node_cert job_secret jobs schedule lb_standing request_grant,$(filter %/controld/test_$(t),$(UNIT_BIN)))
 
-.PHONY: unit unit-postgres
+.PHONY: unit unit-bins unit-postgres
+unit-bins: $(UNIT_BIN)
 unit: $(UNIT_BIN) ## unit tests of this variant (SAN=, CC=)
 	@scripts/run-unit $(UNIT_BIN)
 	@$(MAKE) --no-print-directory unit-postgres
@@ -186,7 +187,8 @@ THREADED_NAMES := \
 	vhost \
 	workers
 THREADED := $(foreach t,$(THREADED_NAMES),$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
-.PHONY: unit-threaded
+.PHONY: unit-threaded threaded-bins
+threaded-bins: $(sort $(THREADED))
 unit-threaded: $(sort $(THREADED))
 	@scripts/run-unit $(sort $(THREADED))
 
@@ -256,11 +258,11 @@ run: ## quickstart: controld and a relay on this machine, a mapping, traffic; Ct
 
 test: ## everything: unit tests and scenarios under ASan+UBSan, threads under TSan, fuzz corpora replayed
 	@scripts/deps test
+	@$(MAKE) --no-print-directory -s -j2 SAN=address all tools unit-bins fuzz-bins
 	@$(MAKE) --no-print-directory test-unit
+	@scripts/beside '$(MAKE) --no-print-directory fuzz-replay && $(MAKE) --no-print-directory -s -j2 SAN=thread threaded-bins' \
+	 '$(MAKE) --no-print-directory test-scenario && $(MAKE) --no-print-directory test-scenario DB=postgresql T="$(SCENARIOS_STORED)"'
 	@$(MAKE) --no-print-directory test-race
-	@$(MAKE) --no-print-directory fuzz-replay
-	@$(MAKE) --no-print-directory test-scenario
-	@$(MAKE) --no-print-directory test-scenario DB=postgresql T='$(SCENARIOS_STORED)'
 
 test-unit: ## unit tests under ASan+UBSan
 	@$(MAKE) --no-print-directory -s -j2 SAN=address unit
