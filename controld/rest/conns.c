@@ -26,6 +26,7 @@
 #define CONNS_SWEEP_PART 64
 #define CONNS_BACKLOG    1024
 #define CONNS_LINES_MAX  100
+#define CONNS_WRITE_MAX  (256u << 10) /* bytes at once; libevent's own 16 KiB would be three turns for a list */
 #define CONNS_METHODS                                                                              \
 	(EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | \
 		EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH)
@@ -194,6 +195,8 @@ static struct bufferevent *on_evhttp_accept(struct event_base *base, void *arg)
 		if (bev != NULL)
 			bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
 	}
+	if (bev != NULL)
+		(void)bufferevent_set_max_single_write(bev, CONNS_WRITE_MAX);
 	if (bev != NULL && conn_open(s, bev) != 0)
 		rest_metrics_conn_refused(s->metrics, "memory");
 	return bev;

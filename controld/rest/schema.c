@@ -264,12 +264,13 @@ static void schema_check_object(
 			.field = f, .value = json_object_get(value, f->name), .partial = partial, .errs = errs
 		};
 
-		if ((f->flags & (SCHEMA_READ_ONLY | SCHEMA_IGNORED)) != 0)
+		if ((f->flags & (SCHEMA_READ_ONLY | SCHEMA_IGNORED)) != 0 ||
+			(at.value == NULL && ((f->flags & SCHEMA_REQUIRED) == 0 || partial)))
 			continue;
 		schema_path(at.path, prefix, f->name);
 		if (at.value != NULL)
 			schema_check_value(&at);
-		else if ((f->flags & SCHEMA_REQUIRED) != 0 && !partial)
+		else
 			(void)err_list_add(
 				errs, ERR_MISSING_FIELD, at.path, "required", NULL, "%s is required", at.path);
 	}
