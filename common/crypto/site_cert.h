@@ -42,7 +42,8 @@ int site_cert_check_key(const char *chain_pem, const char *key_pem, struct err *
 
 /*
  * What its CA says of the leaf (RFC 6960), in DER: good, signed by who may, and not over. *until_ms: when it will be, at the latest a
- * week from now. The chain must hold who signed the leaf. -1 with ERR_VALIDATION and the field "ocsp".
+ * week from now. The chain must hold who signed the leaf. -1 with ERR_VALIDATION and the field "ocsp"; 1 with the same, when the CA says
+ * that it has revoked it.
  */
 int site_cert_check_ocsp(
 	const char *chain_pem, const void *der, size_t n, int64_t now_ms, int64_t *until_ms, struct err *e) MUST_CHECK;

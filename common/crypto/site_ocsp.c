@@ -59,11 +59,13 @@ static int check_answer(
 		rc = err_set(e, ERR_VALIDATION, FIELD, "ocsp: it is not about this certificate");
 	else if (!signed_by(answer, issuer))
 		rc = err_set(e, ERR_VALIDATION, FIELD, "ocsp: it is not signed by the certificate's CA");
-	else if (status != V_OCSP_CERTSTATUS_GOOD)
-		rc = err_set(e, ERR_VALIDATION, FIELD, "ocsp: the CA says that the certificate is %s",
-			OCSP_cert_status_str(status));
 	else
 		rc = check_times(this_update, next_update, now_ms, until_ms, e);
+	if (rc == 0 && status != V_OCSP_CERTSTATUS_GOOD) {
+		err_set(e, ERR_VALIDATION, FIELD, "ocsp: the CA says that the certificate is %s",
+			OCSP_cert_status_str(status));
+		rc = status == V_OCSP_CERTSTATUS_REVOKED ? 1 : -1;
+	}
 	OCSP_CERTID_free(id);
 	return rc;
 }

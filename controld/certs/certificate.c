@@ -17,9 +17,10 @@
 #define COLUMNS                                                                                                    \
 	"c.id, c.tenant_id, c.user_id, c.name, c.names, c.chain, c.ocsp, c.ocsp_until_ms, c.issuer, c.key_type, "  \
 	"c.serial, c.fingerprint, c.not_before_ms, c.not_after_ms, c.version, c.seq, c.created_ms, c.updated_ms, " \
-	"c.private_key, c.must_staple, c.ocsp_url, c.ocsp_due_ms, c.ocsp_failures, c.ocsp_error, " ORDER_COLUMNS
+	"c.private_key, c.must_staple, c.ocsp_url, c.ocsp_due_ms, c.ocsp_failures, c.ocsp_error, "                 \
+	"c.revoked_ms, " ORDER_COLUMNS
 #define COL_KEY   18
-#define COL_ORDER 24
+#define COL_ORDER 25
 #define FROM      " FROM certificates c LEFT JOIN certificate_orders o ON o.certificate_id = c.id "
 
 enum {
@@ -52,7 +53,7 @@ static const char *const sql[] = {
 		"UPDATE certificates SET name = ?2, names = ?3, chain = ?4, ocsp = ?5, ocsp_until_ms = ?6, issuer "
 		"= ?7, key_type = ?8, serial = ?9, fingerprint = ?10, not_before_ms = ?11, not_after_ms = ?12, "
 		"version = ?13, seq = ?14, updated_ms = ?15, private_key = ?16, must_staple = ?17, ocsp_url = ?18, "
-		"ocsp_due_ms = ?19 WHERE id = ?1",
+		"ocsp_due_ms = ?19, revoked_ms = ?20 WHERE id = ?1",
 	[SQL_DELETE] = "DELETE FROM certificates WHERE id = ?1",
 	[SQL_DELETE_NAMES] = "DELETE FROM certificate_names WHERE certificate_id = ?1",
 	[SQL_GET] = "SELECT " COLUMNS FROM "WHERE (?1 = '' OR c.tenant_id = ?1) AND c.id = ?2",
@@ -151,6 +152,7 @@ int certificate_take(struct certificate *c, const char *chain, const char *key, 
 		now.ocsp_due_ms = info->ocsp_url[0] != '\0' ? 0 : CERTIFICATE_OCSP_NEVER_MS;
 		now.ocsp_failures = 0;
 		now.ocsp_error[0] = '\0';
+		now.revoked_ms = 0;
 		(void)str_copy(now.ocsp_url, sizeof now.ocsp_url, info->ocsp_url);
 		now.not_before_ms = info->leaf.not_before_ms;
 		now.not_after_ms = info->leaf.not_after_ms;
@@ -189,11 +191,12 @@ int certificate_take_ocsp(struct certificate *c, const void *der, size_t n, int6
 {
 	char *text;
 	int64_t until_ms;
+	int rc;
 
 	if (n > CERT_OCSP_MAX)
 		return err_set(e, ERR_VALIDATION, "ocsp", "ocsp: %zu bytes, at most %d", n, CERT_OCSP_MAX);
-	if (site_cert_check_ocsp(c->chain, der, n, now_ms, &until_ms, e) != 0)
-		return -1;
+	if ((rc = site_cert_check_ocsp(c->chain, der, n, now_ms, &until_ms, e)) != 0)
+		return rc;
 	if ((text = malloc(str_b64url_len(n) + 1)) == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "certificate: out of memory");
 	str_b64url(text, der, n);
@@ -303,7 +306,7 @@ int certificate_update(struct db *tx, const struct certificate *c, struct err *e
 			bind_s(c->ocsp), bind_i(c->ocsp_until_ms), bind_s(c->issuer), bind_s(c->key_type),
 			bind_s(c->serial), bind_s(c->fingerprint), bind_i(c->not_before_ms), bind_i(c->not_after_ms),
 			bind_i(c->version), bind_i(c->seq), bind_i(c->updated_ms), bind_b(key.data, key.len),
-			bind_i(c->must_staple), bind_s(c->ocsp_url), bind_i(c->ocsp_due_ms));
+			bind_i(c->must_staple), bind_s(c->ocsp_url), bind_i(c->ocsp_due_ms), bind_i(c->revoked_ms));
 	buf_free(&key);
 	return rc < 0 ? -1 : write_names(tx, c, e);
 }
@@ -356,6 +359,7 @@ static int load(struct certificate *c, struct query *q, struct err *e)
 	c->ocsp_due_ms = query_int(q, 21);
 	c->ocsp_failures = query_int(q, 22);
 	load_text(c->ocsp_error, sizeof c->ocsp_error, q, 23);
+	c->revoked_ms = query_int(q, 24);
 	order_load(&c->order, q, COL_ORDER);
 	if (c->names != NULL && c->chain != NULL && c->ocsp != NULL)
 		return 0;
@@ -455,6 +459,8 @@ static const char *status_of(const struct certificate *c, int64_t now_ms)
 		return "expired";
 	if (c->not_before_ms > now_ms)
 		return "not_yet_valid";
+	if (c->revoked_ms != 0)
+		return "revoked";
 	return certificate_is_ready(c) ? "valid" : "waits_for_ocsp";
 }
 
@@ -497,6 +503,7 @@ static void print_own(struct buf *b, const struct certificate *c)
 	jsonw_time(b, "not_before", c->not_before_ms);
 	jsonw_time(b, "not_after", c->not_after_ms);
 	jsonw_time(b, "ocsp_until", c->ocsp_until_ms);
+	jsonw_time(b, "revoked_at", c->revoked_ms);
 	jsonw_int(b, "version", c->version);
 	jsonw_time(b, "created_at", c->created_ms);
 	jsonw_time(b, "updated_at", c->updated_ms);

@@ -44,6 +44,7 @@ struct certificate {
 	int64_t ocsp_due_ms; /* when to ask next */
 	int64_t ocsp_failures;
 	char ocsp_error[256];
+	int64_t revoked_ms; /* since when it is known that its CA has taken it back; 0: it has not */
 	struct order order; /* where it comes from; read with it, but written apart (order.h) */
 	int64_t version;    /* of the row */
 	int64_t seq;        /* of its newest change in the log */
@@ -62,7 +63,7 @@ int certificate_take(
 int certificate_want(struct certificate *c, const char *names, struct err *e) MUST_CHECK;
 /* Relays can show it. */
 bool certificate_is_ready(const struct certificate *c);
-/* A response of its CA, in DER. -1 with the field "ocsp": it is about another certificate, not signed by its CA, or over. */
+/* A response of its CA, in DER. -1 with the field "ocsp": it is about another certificate, not signed by its CA, or over; 1: it is revoked. */
 int certificate_take_ocsp(struct certificate *c, const void *der, size_t n, int64_t now_ms, struct err *e) MUST_CHECK;
 /* Each of its names; fn: 0 goes on. */
 int certificate_each_name(const struct certificate *c, int (*fn)(const char *name, void *arg), void *arg);
@@ -92,7 +93,8 @@ int certificate_count(struct db *db, const char *tenant_id, int64_t *n, struct e
 
 /* As the API prints it. */
 void certificate_print(struct buf *b, const struct certificate *c, int64_t now_ms);
-#define CERTIFICATE_OP_FAILED "issue_failed" /* logged with c->order.error */
+#define CERTIFICATE_OP_FAILED  "issue_failed" /* logged with c->order.error */
+#define CERTIFICATE_OP_REVOKED "revoked"      /* by its CA */
 /* Logs what was done to *c, as it stands now, and puts the number of that change into c->seq. */
 struct change;
 int certificate_log(struct db *tx, struct certificate *c, struct change *how, struct err *e) MUST_CHECK;

@@ -126,7 +126,7 @@ static int take_ocsp(struct changing *ch, struct err *e)
 	if ((der = malloc(strlen(s) + 1)) == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "certificate: out of memory");
 	n = str_unb64url(der, strlen(s), s, strlen(s));
-	rc = n > 0 ? certificate_take_ocsp(&ch->c, der, (size_t)n, ch->now_ms, e)
+	rc = n > 0 ? -(certificate_take_ocsp(&ch->c, der, (size_t)n, ch->now_ms, e) != 0)
 	           : err_set(e, ERR_VALIDATION, "ocsp", "ocsp: must be base64url without padding");
 	free(der);
 	return rc;
@@ -412,7 +412,7 @@ static int api_renew(void *feature, struct request *rq, struct reply *rp, struct
 static const char *const sources[] = { "own", "acme", NULL };
 static const char *const challenges[] = { "http-01", "tls-alpn-01", NULL };
 static const char *const statuses[] = { "pending", "failing", "valid", "not_yet_valid", "waits_for_ocsp", "expired",
-	NULL };
+	"revoked", NULL };
 
 static const struct schema_field fields[] = {
 	{ .name = "id", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY },
@@ -455,6 +455,11 @@ static const struct schema_field fields[] = {
 	{ .name = "not_before", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY },
 	{ .name = "not_after", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY },
 	{ .name = "ocsp_until", .type = SCHEMA_STRING, .flags = SCHEMA_READ_ONLY | SCHEMA_NULLABLE },
+	{ .name = "revoked_at",
+		.type = SCHEMA_STRING,
+		.flags = SCHEMA_READ_ONLY | SCHEMA_NULLABLE,
+		.help = "when it was heard of its CA (OCSP) that it has revoked it; acme: another one is ordered at "
+			"once" },
 	{ .name = "must_staple",
 		.type = SCHEMA_BOOL,
 		.flags = SCHEMA_READ_ONLY,

@@ -58,7 +58,8 @@ struct job_kinds certs_kinds(struct certs *c);
 	X(issue_failed, "attempts to get one that failed")           \
 	X(relays_late, "orders that relays did not confirm in time") \
 	X(ocsp_fetched, "words of CAs about certificates (OCSP)")    \
-	X(ocsp_failed, "attempts to get one that failed")
+	X(ocsp_failed, "attempts to get one that failed")            \
+	X(revoked, "certificates that their CAs have revoked")
 struct certs_stats {
 #define X(name, what) uint64_t name;
 	CERTS_COUNTERS(X)

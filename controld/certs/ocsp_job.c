@@ -2,10 +2,12 @@
  * The job that asks a certificate's CA what it says of it (RFC 6960), for relays to show (OCSP stapling).
  *
  * Asked again at half the life of the answer, so that a responder may be away for the other half; a responder that fails is asked less and
- * less often. An answer that says anything but "good", or is not signed by the CA, changes nothing but the error that is shown.
+ * less often. An answer that says anything but "good", or is not signed by the CA, changes nothing but the error that is shown. But where the
+ * CA says that it has revoked the certificate, that is an event, and one that the CA gave by itself is ordered anew at once.
  */
 #include "common/base/clock.h"
 #include "common/base/err.h"
+#include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/crypto/site_cert.h"
 #include "controld/certs/room.h"
@@ -29,6 +31,9 @@ struct asking {
 	struct outbound_answer answer;
 	int64_t now_ms;
 	bool changed; /* another chain has come meanwhile */
+	bool revoked; /* the CA says so, */
+	bool news;    /* for the first time */
+	struct err word;
 };
 
 static bool on_stop_asked(void *arg)
@@ -61,6 +66,34 @@ static int send_request(struct asking *a, const struct buf *der, struct err *e)
 
 /* ---- what came of it --------------------------------------------------------------------------------------------- */
 
+static int log_and_update(struct db *tx, struct certificate *c, struct change *how, struct err *e)
+{
+	c->updated_ms = how->time_ms;
+	c->version++;
+	return certificate_log(tx, c, how, e) != 0 ? -1 : certificate_update(tx, c, e);
+}
+
+/* Its visitors turn away, or will: nothing that is here makes it better but another certificate. */
+static int revoke(struct asking *a, struct db *tx, struct certificate *c, struct err *e)
+{
+	struct change how = {
+		.time_ms = a->now_ms, .actor = "system", .op = CERTIFICATE_OP_REVOKED, .fields = "revoked_at"
+	};
+
+	a->revoked = true;
+	a->news = c->revoked_ms == 0;
+	if (!a->news)
+		return 0;
+	c->revoked_ms = a->now_ms;
+	(void)str_copy(c->ocsp_error, sizeof c->ocsp_error, a->word.msg);
+	if (log_and_update(tx, c, &how, e) != 0 || certificate_update_ocsp(tx, c, e) != 0)
+		return -1;
+	if (c->order.certificate_id[0] == '\0' || a->certs->conf.ca == NULL)
+		return 0;
+	return order_want(tx, c->id, a->now_ms, e) != 0 ? -1
+	                                                : certs_issue_in(a->certs, tx, c->id, c->tenant_id, NULL, e);
+}
+
 static int work_store(struct db *tx, void *arg, struct err *e)
 {
 	struct asking *a = arg;
@@ -71,17 +104,18 @@ static int work_store(struct db *tx, void *arg, struct err *e)
 	if (job_run_save_in(tx, a->run, "", e) != 0 || certificate_get(tx, "", a->c.id, true, &c, e) != 0)
 		return -1;
 	a->changed = !str_eq(c.fingerprint, a->c.fingerprint);
-	rc = a->changed ? 0 : certificate_take_ocsp(&c, a->answer.body.data, a->answer.body.len, a->now_ms, e);
-	if (rc == 0 && !a->changed) {
+	a->revoked = a->news = false; /* of a run before */
+	rc = a->changed ? 0 : certificate_take_ocsp(&c, a->answer.body.data, a->answer.body.len, a->now_ms, &a->word);
+	if (rc == 1) {
+		rc = revoke(a, tx, &c, e);
+	} else if (rc != 0) {
+		*e = a->word;
+	} else if (!a->changed) {
 		c.ocsp_due_ms = a->now_ms + MAX((c.ocsp_until_ms - a->now_ms) / 2, SOONEST_MS);
 		c.ocsp_failures = 0;
 		c.ocsp_error[0] = '\0';
-		c.updated_ms = a->now_ms;
-		c.version++;
-		rc = certificate_log(tx, &c, &how, e) != 0 || certificate_update(tx, &c, e) != 0 ||
-		                     certificate_update_ocsp(tx, &c, e) != 0
-		             ? -1
-		             : 0;
+		c.revoked_ms = 0;
+		rc = log_and_update(tx, &c, &how, e) != 0 ? -1 : certificate_update_ocsp(tx, &c, e);
 	}
 	certificate_fini(&c);
 	return rc;
@@ -133,7 +167,15 @@ static int fetch(struct asking *a, struct err *e)
 	a->now_ms = clock_wall_ms();
 	rc = store_write(a->certs->store, STORE_LOGGED, work_store, a, e);
 	outbound_answer_fini(&a->answer);
-	return rc;
+	if (rc != 0 || !a->revoked)
+		return rc;
+	if (a->news) {
+		atomic_fetch_add(&a->certs->counts.revoked, 1);
+		log_warn("certificate_revoked", log_s("certificate", a->c.id), log_s("tenant", a->c.tenant_id),
+			log_s("names", a->c.names));
+	}
+	*e = a->word;
+	return -1;
 }
 
 /* It is asked again by its own clock, and the certificate shows what is wrong: that is no dead job. */

@@ -2,23 +2,26 @@
 import http.server
 import os
 import socket
+import sqlite3
 import subprocess
 import threading
 
 import pytest
+import requests
 import sites
-from portway import Fleet, TcpServer, eventually, free_port
+from acme import Pebble, wait_valid
+from portway import Fleet, TcpServer, eventually, free_port, postgres_server
 
 
 class Responder:
     """Of a CA: what openssl says of the certificates that it was told of, over HTTP."""
 
-    def __init__(self, folder, ca):
+    def __init__(self, folder, ca=None):
         self.folder, self.asked, self.status, self.minutes = str(folder), 0, 200, 60
         self.known = {}  # serial number -> "V" or "R"
         self.go, self.lock = threading.Event(), threading.Lock()
         self.go.set()
-        self.ca, self.ca_key = ca.write(self.folder, "ca")
+        self.ca, self.ca_key = ca.write(self.folder, "ca") if ca else (None, None)
         responder = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -41,8 +44,9 @@ class Responder:
         self.url = f"http://127.0.0.1:{self.server.server_port}/ocsp"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def know(self, cert, revoked=False):
-        self.known[cert.cert.serial_number] = "R" if revoked else "V"
+    def know(self, number, revoked=False):
+        with self.lock:
+            self.known[number] = "R" if revoked else "V"
 
     def answer(self, body):
         with open(os.path.join(self.folder, "index"), "w") as f:
@@ -90,7 +94,7 @@ class World:
     def add(self, host, known=True, revoked=False, url=None, **more):
         cert = self.ca.issue(host, ocsp=url or self.responder.url, **more)
         if known:
-            self.responder.know(cert, revoked)
+            self.responder.know(cert.cert.serial_number, revoked)
         self.api.post("/api/routes", {"host": host, "path_prefix": "/", "pool": "web", "ssl_enabled": True})
         return cert, self.api.post("/api/v1/certificates", {"chain": cert.chain, "key": cert.key_pem})
 
@@ -139,7 +143,85 @@ def test_what_is_not_good_is_not_shown(world):
     world.wait_error(unknown, "unknown")
     for host in ("revoked.example", "unknown.example"):
         assert "OCSP response: no response sent" in world.handshake(host, 0)
-    assert world.get(revoked)["status"] == "valid" and world.get(revoked)["ocsp_until"] is None
+    assert world.get(unknown)["status"] == "valid" and world.get(revoked)["ocsp_until"] is None
+
+
+def events(api, cert, op):
+    return [c for c in api.get("/api/v1/audit?kind=certificate&limit=200")["items"] if c["op"] == op and c["subject"] == cert["id"]]
+
+
+def test_a_revoked_certificate_is_an_event_once(world):
+    """Of one's own: its owner has to bring another one. Asked again, the CA says the same, which is no news; and it may take it back."""
+    cert, made = world.add("taken.example", revoked=True)
+    eventually(lambda: world.get(made)["status"] == "revoked", "it is told")
+    first = world.get(made)
+    assert first["revoked_at"] and "revoked" in first["ocsp_error"] and first["source"] == "own"
+    told, = events(world.api, made, "revoked")
+    assert told["object"]["revoked_at"] == first["revoked_at"] and told["actor"] == "system"
+    assert world.fleet.controld.log().count("certificate_revoked") >= 1
+
+    def failures():
+        return world.fleet.controld.count(f"SELECT ocsp_failures FROM certificates WHERE id = '{made['id']}'")
+    eventually(lambda: failures() == 1, "it will be asked again")
+    ask_again(world.fleet, made)
+    eventually(lambda: failures() == 2, "it is asked again", 40)
+    assert len(events(world.api, made, "revoked")) == 1 and world.get(made)["revoked_at"] == first["revoked_at"]
+    world.responder.know(cert.cert.serial_number)
+    ask_again(world.fleet, made)
+    eventually(lambda: world.get(made)["status"] == "valid", "it is good again", 40)
+    assert world.get(made)["revoked_at"] is None
+
+
+def ask_again(fleet, made):
+    """Not only when its time has come."""
+    text = f"UPDATE certificates SET ocsp_due_ms = 0 WHERE id = '{made['id']}'"
+    url = fleet.controld.env.get("CONTROLD_DATABASE_URL", "")
+    if url:
+        postgres_server().sql(text, url)
+        return
+    db = sqlite3.connect(os.path.join(fleet.controld.env["CONTROLD_DATA_DIR"], "portway.db"), timeout=20)
+    with db:
+        db.execute(text)
+    db.close()
+
+
+def number_of(cert):
+    return int(cert["serial"].replace(":", ""), 16)
+
+
+def test_a_revoked_certificate_of_a_ca_is_ordered_anew(tmp_path):
+    """One that came by ACME: nobody has to do anything."""
+    http, tls, responder = free_port(), free_port(), Responder(tmp_path)
+    backend = TcpServer(lambda conn, _: conn.recv(1))
+    with Pebble(tmp_path, http, tls, {"PEBBLE_AUTHZREUSE": "0"}, ocspResponderURL=responder.url) as pebble:
+        for what, name in (("intermediates", "ca"), ("intermediate-keys", "ca_key")):
+            path = tmp_path / name
+            path.write_text(requests.get(f"https://localhost:{pebble.management}/{what}/0", verify=pebble.ca_file, timeout=10).text)
+            setattr(responder, name, str(path))
+        fleet = Fleet(pebble.settings())
+        try:
+            fleet.start(1, {"RELAYD_HTTP_LISTEN": f"127.0.0.1:{http}", "RELAYD_TLS_LISTEN": f"127.0.0.1:{tls}"})
+            api = fleet.api
+            api.post("/api/pools", {"name": "web", "algorithm": "round_robin"})
+            api.post("/api/backends", {"address": f"127.0.0.1:{backend.port}", "pool": "web"})
+            api.post("/api/routes", {"host": "lost.example", "path_prefix": "/", "pool": "web", "ssl_enabled": True})
+            made = api.post("/api/v1/certificates", {"source": "acme", "names": ["lost.example"]})
+            first = wait_valid(api, made["id"])
+            assert first["ocsp_url"] == responder.url and first["revoked_at"] is None
+            responder.know(number_of(first), revoked=True)
+            ask_again(fleet, made)
+            second = eventually(lambda: (c := api.get(f"/api/v1/certificates/{made['id']}"))["serial"] != first["serial"] and c, "another one", 40)
+            assert second["status"] == "valid" and second["revoked_at"] is None and second["error"] is None
+            assert len(events(api, made, "revoked")) == 1 and pebble.orders() == 2
+
+            def shown():
+                with socket.create_connection(("127.0.0.1", tls), timeout=10) as raw, pebble.trust().wrap_socket(raw, server_hostname="lost.example") as conn:
+                    return int(conn.getpeercert()["serialNumber"], 16)
+            eventually(lambda: shown() == number_of(second), "the relay shows it")
+        finally:
+            fleet.stop()
+            backend.close()
+            responder.close()
 
 
 def test_a_responder_that_fails(world):

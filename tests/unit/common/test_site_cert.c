@@ -134,7 +134,11 @@ static void staples_that_may_be_shown(void **state)
 		int want;
 	} cases[] = {
 		{ "good", &pki.ecdsa, &pki.between, V_OCSP_CERTSTATUS_GOOD, -100, 5000, 0 },
-		{ "revoked", &pki.ecdsa, &pki.between, V_OCSP_CERTSTATUS_REVOKED, -100, 5000, -1 },
+		{ "revoked", &pki.ecdsa, &pki.between, V_OCSP_CERTSTATUS_REVOKED, -100, 5000, 1 },
+		{ "revoked, as somebody else says", &pki.ecdsa, &pki.stranger, V_OCSP_CERTSTATUS_REVOKED, -100, 5000,
+			-1 },
+		{ "revoked, long ago", &pki.ecdsa, &pki.between, V_OCSP_CERTSTATUS_REVOKED, -5000, 1000, -1 },
+		{ "unknown", &pki.ecdsa, &pki.between, V_OCSP_CERTSTATUS_UNKNOWN, -100, 5000, -1 },
 		{ "over", &pki.ecdsa, &pki.between, V_OCSP_CERTSTATUS_GOOD, -5000, 1000, -1 },
 		{ "not yet", &pki.ecdsa, &pki.between, V_OCSP_CERTSTATUS_GOOD, 5000, 5000, -1 },
 		{ "of another certificate", &pki.rsa, &pki.between, V_OCSP_CERTSTATUS_GOOD, -100, 5000, -1 },
