@@ -28,6 +28,13 @@ void fd_budget_give(struct fd_budget *b, uint32_t n)
 	__atomic_sub_fetch(&b->used, n, __ATOMIC_RELAXED);
 }
 
+bool fd_budget_is_short(const struct fd_budget *b)
+{
+	const uint32_t room = fd_budget_ceiling(b, FD_FOR_SESSIONS);
+
+	return fd_budget_used(b) > room - room / 16;
+}
+
 uint32_t fd_budget_used(const struct fd_budget *b)
 {
 	return __atomic_load_n(&b->used, __ATOMIC_RELAXED);

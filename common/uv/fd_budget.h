@@ -28,6 +28,8 @@ void fd_budget_init(struct fd_budget *b, uint32_t limit);
 bool fd_budget_take(struct fd_budget *b, uint32_t n, enum fd_use use) MUST_CHECK;
 void fd_budget_give(struct fd_budget *b, uint32_t n);
 uint32_t fd_budget_used(const struct fd_budget *b);
+/* Less than a sixteenth is left: nobody should keep any that he does not need now. */
+bool fd_budget_is_short(const struct fd_budget *b);
 /* How many a use may hold together with everything else. */
 uint32_t fd_budget_ceiling(const struct fd_budget *b, enum fd_use use);
 

@@ -190,6 +190,13 @@ uint64_t worker_take_lag_ns(struct worker *w)
 	return __atomic_exchange_n(&w->lag_ns, 0, __ATOMIC_RELAXED);
 }
 
+bool worker_take_fds(struct worker *w, uint32_t n)
+{
+	if (w->spare != NULL && fd_budget_is_short(w->fds))
+		w->spare(w->spare_arg, n);
+	return fd_budget_take(w->fds, n, FD_FOR_SESSIONS);
+}
+
 void task_init(struct task *t, task_fn run)
 {
 	list_init(&t->link);

@@ -29,6 +29,8 @@ struct err;
 
 struct worker;
 typedef void (*worker_fn)(struct worker *w, void *arg);
+/* Gives back n descriptors that are kept for later, or as many as there are. */
+typedef void (*worker_spare_fn)(void *arg, unsigned n);
 
 /* Something to run once, later. Embedded; list_remove(&task.link) takes it back. */
 struct task;
@@ -47,6 +49,8 @@ struct worker {
 	struct pipe_pool pipes;
 	uv_loop_t uv;
 	struct fd_budget *fds;
+	worker_spare_fn spare; /* of whoever keeps some; NULL: nobody */
+	void *spare_arg;
 	uint64_t last_id; /* worker_next_id()'s */
 	/* private */
 	int epfd;
@@ -78,6 +82,9 @@ uint64_t worker_take_lag_ns(struct worker *w);
 void worker_post(struct worker *w, struct task *t);
 /* Now; for whoever ends things after the thread was joined. */
 void worker_take_posted(struct worker *w);
+
+/* For sessions, of the process's descriptors: where they are short, those that are kept for later go first. */
+bool worker_take_fds(struct worker *w, uint32_t n) MUST_CHECK;
 
 /* For a connection or a session: no other has it, on any worker; its low byte is the worker's index. */
 static inline uint64_t worker_next_id(struct worker *w)

@@ -404,7 +404,7 @@ static int start_socket(struct probe *p)
 		.on_done = on_connected,
 		.arg = p };
 
-	if (!fd_budget_take(p->worker->fds, 1, FD_FOR_SESSIONS))
+	if (!worker_take_fds(p->worker, 1))
 		return -1;
 	p->connector = connector_start(p->worker, &way);
 	if (p->connector != NULL)

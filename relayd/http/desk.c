@@ -32,6 +32,7 @@ struct http_desk *desk_new(struct worker *w, const struct service_env *env, cons
 	list_init(&d->h2_fronts);
 	list_init(&d->tls_gates);
 	list_init(&d->backs_all);
+	h1_idle_init(d);
 	list_init(&d->mirrors);
 	list_init(&d->probes);
 	rand_bytes(&seed, sizeof seed);
@@ -44,6 +45,7 @@ void desk_free(struct http_desk *d)
 {
 	if (d == NULL)
 		return;
+	h1_idle_fini(d);
 	slab_fini(&d->exchanges);
 	slab_fini(&d->fronts);
 	slab_fini(&d->backs);

@@ -21,6 +21,12 @@ struct http_filters;
 struct service_env;
 struct tls_ctx;
 
+/* A client's connection without a request: kept for a next one, and left when descriptors run short. */
+struct desk_rest {
+	struct list link; /* in the desk's; list_remove() when there is something to do */
+	void (*leave)(struct desk_rest *r);
+};
+
 struct http_desk {
 	struct worker *worker;
 	const struct http_conf *conf;
@@ -38,6 +44,9 @@ struct http_desk {
 	struct list h2_fronts;   /* of clients, HTTP/2 */
 	struct list tls_gates;   /* of clients, in their handshake */
 	struct list backs_all;
+	struct list spare;   /* connections to backends that wait (h1_idle.c) */
+	struct timer thrift; /* armed while there is something to give */
+	struct list resting; /* who has rested longest in front */
 	struct list mirrors; /* copies of requests */
 	struct list probes;  /* exchange_probe.h */
 	unsigned n_probes;
@@ -55,6 +64,9 @@ struct http_desk {
 struct http_desk *desk_new(struct worker *w, const struct service_env *env, const struct http_conf *conf);
 /* Everything was closed, and is buried. */
 void desk_free(struct http_desk *d);
+
+/* h1_idle.c: it has nothing to do from now on. */
+void desk_rest(struct http_desk *d, struct desk_rest *r);
 
 static inline void desk_count(struct http_desk *d, enum http_counter c)
 {

@@ -57,6 +57,7 @@ void h1_answer_try_finish(struct h1_front *f)
 	h1_front_due_in(f, f->desk->conf->idle_timeout_ms);
 	if (!f->parsing && (f->unparsed || f->wire.side.readable))
 		worker_finish(f->desk->worker, &f->task);
+	h1_front_rest(f);
 }
 
 static void put_head(struct exchange *x, const struct answer *a)

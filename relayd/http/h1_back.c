@@ -36,11 +36,6 @@ size_t h1_back_size(void)
 	return sizeof(struct h1_back);
 }
 
-static struct backend_seat *seat_of(const struct h1_back *b)
-{
-	return &b->base.backend->seats[b->desk->worker->index];
-}
-
 /* ---- the end -------------------------------------------------------------------------------------------------------- */
 
 static void on_buried(struct task *t)
@@ -51,12 +46,6 @@ static void on_buried(struct task *t)
 	slab_put(&b->desk->backs, b);
 }
 
-static void leave_idle(struct h1_back *b)
-{
-	list_remove(&b->idle);
-	seat_of(b)->n_idle--;
-}
-
 void h1_back_close(struct h1_back *b, bool reset)
 {
 	struct http_desk *d = b->desk;
@@ -64,7 +53,7 @@ void h1_back_close(struct h1_back *b, bool reset)
 	if (b->state == H1_BACK_CLOSED)
 		return;
 	if (b->state == H1_BACK_IDLE)
-		leave_idle(b);
+		h1_idle_forget(b);
 	h1_back_move(b, H1_BACK_CLOSED);
 	b->base.x = NULL;
 	if (b->h2 != NULL)
@@ -223,46 +212,7 @@ void h1_back_on_connected(struct h1_back *b)
 		worker_finish(b->desk->worker, &b->task); /* the head goes alone if nothing comes in this round */
 }
 
-/* ---- idle ----------------------------------------------------------------------------------------------------------- */
-
-static bool may_wait(const struct h1_back *b)
-{
-	const struct backend *to = b->base.backend;
-	const struct pool_conf *pool = &to->object->pool;
-	const uint32_t most = pool->idle_max != 0 ? pool->idle_max : b->desk->conf->backend_idle_max;
-
-	return b->state == H1_BACK_BUSY && b->answered && b->keeps && !b->wire.side.fin && !b->out.failed &&
-	       (b->h2 != NULL || outbox_is_empty(&b->out)) && to->dial.proxy_out == MAPPING_PROXY_NONE &&
-	       !seat_of(b)->left && !b->desk->closing && seat_of(b)->n_idle < most;
-}
-
-static void begin_wait(struct h1_back *b)
-{
-	const struct pool_conf *pool = &b->base.backend->object->pool;
-	const uint64_t ms = pool->idle_timeout_ms != 0 ? pool->idle_timeout_ms : b->desk->conf->backend_idle_ms;
-	struct worker *w = b->desk->worker;
-
-	h1_back_move(b, H1_BACK_IDLE);
-	list_push_front(&seat_of(b)->idle, &b->idle);
-	seat_of(b)->n_idle++;
-	b->idle_until_ns = w->now_ns + ms * UINT64_C(1000000);
-	if (!timer_armed(&b->timer))
-		wheel_arm(&w->wheel, &b->timer, b->idle_until_ns);
-}
-
-void h1_back_wait_or_close(struct h1_back *b)
-{
-	if (may_wait(b))
-		begin_wait(b);
-	else
-		h1_back_close(b, !b->answered && b->state != H1_BACK_RAW);
-}
-
-void h1_back_leave_idle(struct h1_back *b)
-{
-	leave_idle(b);
-	h1_back_move(b, H1_BACK_BUSY);
-}
+/* ---- the request is done ----------------------------------------------------------------------------------------------- */
 
 static void release(struct back *base, bool whole)
 {
@@ -553,7 +503,7 @@ static const struct back_ops ops = {
 
 struct h1_back *h1_back_new(struct http_desk *d, struct backend *to)
 {
-	struct h1_back *b = fd_budget_take(d->worker->fds, 1, FD_FOR_SESSIONS) ? slab_get(&d->backs) : NULL;
+	struct h1_back *b = worker_take_fds(d->worker, 1) ? slab_get(&d->backs) : NULL;
 
 	if (b == NULL)
 		return NULL;
@@ -569,6 +519,7 @@ struct h1_back *h1_back_new(struct http_desk *d, struct backend *to)
 	task_init(&b->task, on_task);
 	task_init(&b->grave, on_buried);
 	list_init(&b->idle);
+	list_init(&b->spare);
 	list_push_back(&d->backs_all, &b->all);
 	backend_enter(&to->seats[d->worker->index]);
 	desk_now(&d->counts.backends_now, 1);

@@ -1,6 +1,6 @@
 /*
  * h1_back - a connection to a backend that speaks HTTP/1.1: what its parts share. h1_back.c: requests out, answers in; h1_dial.c: the way
- * there.
+ * there; h1_idle.c: between two requests.
  *
  *   NAME --> DIAL --> BUSY <--> IDLE          NAME: the target's name, or a link of its agent, is awaited
  *     |        |       |  `--> RAW  |         RAW: no messages any more
@@ -48,8 +48,9 @@ struct h1_back {
 	struct timer timer;
 	struct task task; /* another turn; the wait for a name; a failure to be told */
 	struct task grave;
-	struct list idle; /* in the seat's: of those that wait, or are shared */
-	struct list all;  /* in the desk's */
+	struct list idle;  /* in the seat's: of those that wait, or are shared */
+	struct list spare; /* in the desk's: of those that wait and have a descriptor, the oldest first */
+	struct list all;   /* in the desk's */
 	struct dial dial;
 	struct agents_tried tried;
 	struct client_gate *gate; /* entered; NULL: no agent's */
@@ -72,7 +73,12 @@ struct h1_back *h1_back_new(struct http_desk *d, struct backend *to); /* NULL: n
 void h1_back_leave_idle(struct h1_back *b);                           /* it is at work again */
 void h1_back_wait_or_close(struct h1_back *b);                        /* its work is done */
 
-/* ---- between the two files ------------------------------------------------------------------------------------------ */
+/* ---- for desk.c */
+void h1_idle_init(struct http_desk *d);
+void h1_idle_fini(struct http_desk *d);
+
+/* ---- between the three files ---------------------------------------------------------------------------------------- */
+void h1_idle_forget(struct h1_back *b); /* it waits no more */
 void h1_back_move(struct h1_back *b, enum h1_back_state to);
 void h1_back_fail(struct h1_back *b, enum back_failure why); /* told later in this round */
 void h1_back_on_connected(struct h1_back *b);

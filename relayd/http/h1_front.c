@@ -84,9 +84,16 @@ void h1_front_close(struct h1_front *f, bool reset)
 	wheel_disarm(&f->timer);
 	list_remove(&f->task.link);
 	list_remove(&f->link);
+	list_remove(&f->rest.link);
 	fd_budget_give(d->worker->fds, 1);
 	desk_now(&d->counts.connections_now, -1);
 	worker_bury(d->worker, &f->grave);
+}
+
+void h1_front_rest(struct h1_front *f)
+{
+	if (f->x == NULL && !f->parsing && !f->unparsed && list_empty(&f->rest.link))
+		desk_rest(f->desk, &f->rest);
 }
 
 static void throw_away(struct h1_front *f)
@@ -133,6 +140,7 @@ static bool begin_exchange(struct h1_front *f)
 		.proto = "1.1" };
 
 	f->answered = f->finishing = false;
+	list_remove(&f->rest.link);
 	f->x = exchange_open(f->desk, &origin);
 	if (f->x != NULL)
 		return true;
@@ -275,6 +283,8 @@ static void parse(struct h1_front *f)
 	f->unparsed = f->in.n > 0 && partial == NULL;
 	if (partial != NULL)
 		begin_head(f);
+	else
+		h1_front_rest(f);
 	if (f->in.n > INBOX_MAX || inbox_keep(&f->in, &f->desk->blocks, partial) != 0)
 		h1_front_close(f, true);
 }
@@ -506,11 +516,16 @@ static void on_due(struct timer *t)
 	}
 }
 
+static void on_wanted(struct desk_rest *r)
+{
+	h1_front_close(CONTAINER_OF(r, struct h1_front, rest), false);
+}
+
 /* ---- the begin ------------------------------------------------------------------------------------------------------ */
 
 struct h1_front *h1_front_new(struct http_desk *d, struct front_seat *seat, int fd, const struct addr *from)
 {
-	struct h1_front *f = fd_budget_take(d->worker->fds, 1, FD_FOR_SESSIONS) ? slab_get(&d->fronts) : NULL;
+	struct h1_front *f = worker_take_fds(d->worker, 1) ? slab_get(&d->fronts) : NULL;
 
 	desk_count(d, HTTP_COUNT_connections);
 	if (f == NULL) {
@@ -533,6 +548,8 @@ struct h1_front *h1_front_new(struct http_desk *d, struct front_seat *seat, int 
 	task_init(&f->task, on_task);
 	task_init(&f->grave, on_buried);
 	list_push_back(&d->connections, &f->link);
+	list_init(&f->rest.link);
+	f->rest.leave = on_wanted;
 	desk_now(&d->counts.connections_now, 1);
 	return f;
 }

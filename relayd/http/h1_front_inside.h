@@ -43,6 +43,7 @@ struct h1_front {
 	struct timer timer;
 	struct task task, grave;
 	struct list link;
+	struct desk_rest rest;
 	struct addr from;
 	uint64_t id, opened_ns;
 	char route[PROTO_ID_SIZE]; /* of the last request */
@@ -52,6 +53,8 @@ struct h1_front {
 /* Its due time is so far from now; 0: none. */
 void h1_front_due_in(struct h1_front *f, uint64_t ms);
 void h1_front_drop_exchange(struct h1_front *f);
+/* If it has nothing to do. */
+void h1_front_rest(struct h1_front *f);
 /* Nothing will be read any more: at once if there is nothing to read, else in two steps. */
 void h1_front_leave(struct h1_front *f, bool unread);
 

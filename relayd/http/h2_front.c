@@ -95,6 +95,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	}
 	f->idle_ns = 0;
+	list_remove(&f->rest.link);
 	return nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, s) == 0 ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
@@ -432,6 +433,7 @@ static void front_end(struct h2_front *f, bool reset)
 	list_remove(&f->pump.link);
 	list_remove(&f->more.link);
 	list_remove(&f->in_desk);
+	list_remove(&f->rest.link);
 	desk_now(&f->desk->counts.connections_now, -1);
 	outbox_fini(&f->out, &f->desk->blocks);
 	if (wire_is_open(&f->wire)) {
@@ -440,6 +442,21 @@ static void front_end(struct h2_front *f, bool reset)
 		fd_budget_give(f->desk->worker->fds, 1);
 	}
 	worker_bury(f->desk->worker, &f->grave);
+}
+
+void h2_front_rest(struct h2_front *f)
+{
+	f->idle_ns = f->desk->worker->now_ns;
+	desk_rest(f->desk, &f->rest);
+}
+
+static void on_wanted(struct desk_rest *r)
+{
+	struct h2_front *f = CONTAINER_OF(r, struct h2_front, rest);
+
+	(void)nghttp2_session_terminate_session(f->ng, NGHTTP2_NO_ERROR);
+	send_waiting(f);
+	front_end(f, false);
 }
 
 void h2_front_cut(struct h2_front *f)
@@ -506,7 +523,7 @@ static void fail(struct h2_front *f)
 
 void h2_front_open(struct http_desk *d, struct wire *w, const struct h2_opening *o)
 {
-	struct h2_front *f = fd_budget_take(d->worker->fds, 1, FD_FOR_SESSIONS) ? calloc(1, sizeof *f) : NULL;
+	struct h2_front *f = worker_take_fds(d->worker, 1) ? calloc(1, sizeof *f) : NULL;
 
 	if (!o->counted)
 		desk_count(d, HTTP_COUNT_connections);
@@ -524,6 +541,8 @@ void h2_front_open(struct http_desk *d, struct wire *w, const struct h2_opening 
 	f->budget_ns = f->idle_ns = f->head_ns = d->worker->now_ns; /* the preface has a deadline as a head has */
 	list_init(&f->streams);
 	list_push_back(&d->h2_fronts, &f->in_desk);
+	list_init(&f->rest.link);
+	f->rest.leave = on_wanted;
 	timer_init(&f->timer, on_due);
 	task_init(&f->pump, on_pump);
 	task_init(&f->more, on_more);
@@ -538,6 +557,7 @@ void h2_front_open(struct http_desk *d, struct wire *w, const struct h2_opening 
 		return;
 	}
 	wheel_arm(&d->worker->wheel, &f->timer, d->worker->now_ns + LOOK_NS);
+	h2_front_rest(f);
 	if (o->first.n == 0 || take_first(f, o->first))
 		read_some(f);
 }

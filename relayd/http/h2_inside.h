@@ -66,6 +66,7 @@ struct h2_front {
 	nghttp2_session *ng;
 	struct outbox out;
 	struct list in_desk;
+	struct desk_rest rest;
 	struct list streams;
 	unsigned n_streams;
 	struct timer timer;
@@ -81,6 +82,8 @@ struct h2_front {
 };
 
 /* ---- h2_front.c ---- */
+/* It has no streams any more. */
+void h2_front_rest(struct h2_front *f);
 /* At the end of the round what waits is sent. */
 void h2_front_kick(struct h2_front *f);
 /* Costs the client something; false: it has spent all it had, and is told so. */

@@ -72,8 +72,8 @@ void h2_stream_close(struct h2_stream *s)
 	block_put(bs, s->out);
 	block_put(bs, s->trailers);
 	list_remove(&s->in_front);
-	if (--f->n_streams == 0)
-		f->idle_ns = f->desk->worker->now_ns;
+	if (--f->n_streams == 0 && !f->over)
+		h2_front_rest(f);
 	free(s);
 }
 

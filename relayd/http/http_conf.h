@@ -30,38 +30,40 @@ struct http_conf {
 };
 
 /* X(name, what): of the whole relay, counting up; each refusal with its reason. */
-#define HTTP_COUNTERS(X)                                                              \
-	X(connections, "connections taken")                                           \
-	X(h2_connections, "of these, HTTP/2")                                         \
-	X(h2_abuse, "HTTP/2 connections ended: frames that cost only us")             \
-	X(tls_handshakes, "TLS handshakes")                                           \
-	X(tls_failed, "TLS handshakes that failed")                                   \
-	X(tls_slow, "TLS handshakes that did not end in time")                        \
-	X(requests, "requests whose head was whole")                                  \
-	X(bad_request, "refused: against the rules of HTTP (400, 501, 505)")          \
-	X(too_large, "refused: head or content larger than allowed (413, 414, 431)")  \
-	X(no_route, "refused: no route takes them (404, 421)")                        \
-	X(forbidden, "refused: from an address that may not (403)")                   \
-	X(no_quota, "refused: the requests of the tenant's month are used up (429)")  \
-	X(slow_head, "ended: a head that did not come in time (408)")                 \
-	X(slow_body, "ended: content that did not come in time (408)")                \
-	X(slow_client, "ended: a client that takes no answer")                        \
-	X(idle_closed, "connections closed between two requests")                     \
-	X(unavailable, "answered 503: no backend, or none with a free place in time") \
-	X(bad_gateway, "answered 502: a backend that could not be reached, or ended") \
-	X(gateway_timeout, "answered 504: a backend that did not answer in time")     \
-	X(retried, "requests that were sent again")                                   \
-	X(reused, "requests on a connection to a backend that was there already")     \
-	X(opened, "connections to backends")                                          \
-	X(backend_tls, "TLS handshakes with backends that failed")                    \
-	X(probes, "probes of backends, for adaptive_ai")                              \
-	X(probes_failed, "probes of backends without an answer")                      \
-	X(aborted, "answers that could not be finished")                              \
-	X(client_gone, "clients that went before their answer was done")              \
-	X(mirrored, "copies of requests sent to mirror pools")                        \
-	X(mirror_answered, "copies that a backend answered; the answer is dropped")   \
-	X(mirror_failed, "copies without an answer: no backend, or an end, or time")  \
-	X(mirror_dropped, "copies not sent: too many, too long, or not whole")        \
+#define HTTP_COUNTERS(X)                                                                  \
+	X(connections, "connections taken")                                               \
+	X(h2_connections, "of these, HTTP/2")                                             \
+	X(h2_abuse, "HTTP/2 connections ended: frames that cost only us")                 \
+	X(tls_handshakes, "TLS handshakes")                                               \
+	X(tls_failed, "TLS handshakes that failed")                                       \
+	X(tls_slow, "TLS handshakes that did not end in time")                            \
+	X(requests, "requests whose head was whole")                                      \
+	X(bad_request, "refused: against the rules of HTTP (400, 501, 505)")              \
+	X(too_large, "refused: head or content larger than allowed (413, 414, 431)")      \
+	X(no_route, "refused: no route takes them (404, 421)")                            \
+	X(forbidden, "refused: from an address that may not (403)")                       \
+	X(no_quota, "refused: the requests of the tenant's month are used up (429)")      \
+	X(slow_head, "ended: a head that did not come in time (408)")                     \
+	X(slow_body, "ended: content that did not come in time (408)")                    \
+	X(slow_client, "ended: a client that takes no answer")                            \
+	X(idle_closed, "connections closed between two requests")                         \
+	X(unavailable, "answered 503: no backend, or none with a free place in time")     \
+	X(bad_gateway, "answered 502: a backend that could not be reached, or ended")     \
+	X(gateway_timeout, "answered 504: a backend that did not answer in time")         \
+	X(retried, "requests that were sent again")                                       \
+	X(reused, "requests on a connection to a backend that was there already")         \
+	X(opened, "connections to backends")                                              \
+	X(backends_spared, "idle connections to backends closed for want of descriptors") \
+	X(clients_spared, "idle connections of clients closed for want of descriptors")   \
+	X(backend_tls, "TLS handshakes with backends that failed")                        \
+	X(probes, "probes of backends, for adaptive_ai")                                  \
+	X(probes_failed, "probes of backends without an answer")                          \
+	X(aborted, "answers that could not be finished")                                  \
+	X(client_gone, "clients that went before their answer was done")                  \
+	X(mirrored, "copies of requests sent to mirror pools")                            \
+	X(mirror_answered, "copies that a backend answered; the answer is dropped")       \
+	X(mirror_failed, "copies without an answer: no backend, or an end, or time")      \
+	X(mirror_dropped, "copies not sent: too many, too long, or not whole")            \
 	X(resource, "refused: no memory or descriptor")
 
 enum http_counter {

@@ -168,7 +168,7 @@ static int accept_tls(struct tls_gate *g, const struct site_seat *site)
 
 static struct tls_gate *gate_new(struct http_desk *d, struct front_seat *seat, int fd, const struct addr *from)
 {
-	struct tls_gate *g = fd_budget_take(d->worker->fds, 1, FD_FOR_SESSIONS) ? calloc(1, sizeof *g) : NULL;
+	struct tls_gate *g = worker_take_fds(d->worker, 1) ? calloc(1, sizeof *g) : NULL;
 
 	if (g == NULL)
 		return NULL;

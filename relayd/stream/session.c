@@ -351,7 +351,7 @@ static bool admit(struct tcp_lane *l, const struct addr *from, struct gate_pass 
 		session_count(l, METER_refused_quota);
 		return false;
 	}
-	if (!fd_budget_take(w->fds, SESSION_FDS, FD_FOR_SESSIONS)) {
+	if (!worker_take_fds(w, SESSION_FDS)) {
 		session_count(l, METER_refused_resource);
 		return false;
 	}

@@ -169,7 +169,7 @@ static bool make_room(struct agent_door *d, const struct addr *from)
 	}
 	if (victim != NULL)
 		evict(d, victim);
-	return fd_budget_take(d->table->worker->fds, 1, FD_FOR_SESSIONS);
+	return worker_take_fds(d->table->worker, 1);
 }
 
 static void shut(int fd)

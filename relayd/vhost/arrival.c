@@ -261,7 +261,7 @@ static void make_room(struct front_seat *s)
 
 static struct arrival *arrival_new(struct front_seat *s, int fd, struct source *source)
 {
-	struct arrival *a = fd_budget_take(s->worker->fds, 1, FD_FOR_SESSIONS) ? slab_get(&s->arrivals) : NULL;
+	struct arrival *a = worker_take_fds(s->worker, 1) ? slab_get(&s->arrivals) : NULL;
 
 	if (a == NULL)
 		return NULL;

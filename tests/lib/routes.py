@@ -17,7 +17,7 @@ class _At:
 class Routes:
     """Starts configsim and a relay; put() and gone() answer when the relay has the change."""
 
-    def __init__(self, env=None, workers=2):
+    def __init__(self, env=None, workers=2, nofile=None):
         self.folder = tempfile.mkdtemp(prefix="portway-routes-")
         self.port = portway.free_port()
         self.lines = queue.Queue()
@@ -32,7 +32,7 @@ class Routes:
         threading.Thread(target=self._read, daemon=True).start()
         extra = {"RELAYD_HTTP_LISTEN": f"127.0.0.1:{self.port}", "RELAYD_WORKERS": str(workers), "RELAYD_REPORT_INTERVAL": "200ms",
                  "RELAYD_CONTROLD": listen, **(env or {})}
-        self.relay = portway.Relayd(self.folder, "edge-1", _At(listen), token, extra)
+        self.relay = portway.Relayd(self.folder, "edge-1", _At(listen), token, extra, nofile)
         self.relay.start()
 
     def _read(self):
