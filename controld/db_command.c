@@ -85,13 +85,22 @@ static void print_migration(const struct migration *m, int64_t applied_ms, void 
 	printf("%-24s %-26s %.12s\n", m->name, when, m->checksum);
 }
 
+/* What there is to apply is known without a database. */
+static int list_without(const struct err *e)
+{
+	fprintf(stderr, "controld db list: %s yet; controld db init makes one\n", e->msg);
+	for (size_t i = 0; i < migrations_main.n; i++)
+		print_migration(&migrations_main.rows[i], 0, NULL);
+	return 0;
+}
+
 static int run_list(struct target *t, struct err *e)
 {
 	struct store *s;
 	int rc;
 
 	if (open_store(t, true, &s, e) != 0)
-		return -1;
+		return e->code == ERR_NOT_FOUND ? list_without(e) : -1;
 	rc = migrate_list(s, &migrations_main, print_migration, NULL, e);
 	store_close(s);
 	return rc;

@@ -155,6 +155,12 @@ def test_database_commands_that_cannot_be():
         assert out.returncode == 2 and complaint in out.stderr.splitlines()[0] and "usage:" in out.stderr
 
 
+def test_migrations_are_listed_without_a_database(tmp_path):
+    out = daemon("controld", "db", "list", CONTROLD_DATA_DIR=str(tmp_path / "nowhere"))
+    assert out.returncode == 0 and "controld db init" in out.stderr and out.stdout.startswith("0001"), out
+    assert all("not applied" in line for line in out.stdout.splitlines()) and not (tmp_path / "nowhere" / "portway.db").exists()
+
+
 def test_database_commands(new_fleet, tmp_path):
     fleet = new_fleet(relays=0)
     fleet.api.post("/api/v1/users", {"email": "kept@example.com", "username": "kept", "password": "a long password",
