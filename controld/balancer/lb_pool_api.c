@@ -247,7 +247,7 @@ static int check_unused(struct db *tx, const struct lb_pool *p, struct err *e)
 	else
 		err_set(e, ERR_CONFLICT, "name", "pool '%s' is used by route%s %s", p->name, u.n > 1 ? "s" : "",
 			u.names);
-	return err_detail(e, "in_use", u.names);
+	return err_detail(e, "in_use", p->name);
 }
 
 /* Backends go with their pool, each with its own row in the log. */

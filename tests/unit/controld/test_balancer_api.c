@@ -277,6 +277,7 @@ static void pools_in_use_stay(void **state)
 		201);
 	e = call("op", "DELETE", "/api/pools/two", NULL, 409);
 	assert_non_null(strstr(text_in(e, "message"), text_in(r, "id")));
+	assert_string_equal(text_in(field(e, "details"), "provided_value"), "two");
 	json_decref(e);
 	char path[64];
 	str_fmt(path, sizeof path, "/api/routes/%s", text_in(r, "id"));
