@@ -312,6 +312,6 @@ static const struct schema_field logs_query_fields[] = {
 	{ .name = "level",
 		.type = SCHEMA_STRING,
 		.choices = levels,
-		.help = "error: a backend is down; warn: a login that failed; info: everything else" },
+		.help = "error: a backend is down; warn: a login failed; info: all else; of the newest 1000" },
 };
 const struct schema tenant_logs_query = { NULL, logs_query_fields, ARRAY_LEN(logs_query_fields), false };
