@@ -151,11 +151,13 @@ static void part(struct tunnel_link *l)
 
 void tunnel_link_close_after(struct tunnel_link *l, const char *why)
 {
+	const uint64_t last = l->worker->now_ns + LAST_MS * NS_PER_MS;
+
 	if (l->state == TUNNEL_CLOSED || l->last_words)
 		return;
 	str_copy(l->why, sizeof l->why, why);
 	l->last_words = true;
-	l->due_ns = MIN(l->due_ns, l->worker->now_ns + LAST_MS * NS_PER_MS);
+	l->due_ns = l->state == TUNNEL_UP ? last : MIN(l->due_ns, last); /* what was due of one that is up was a ping */
 	set_timer(l);
 	tunnel_link_flush(l);
 }

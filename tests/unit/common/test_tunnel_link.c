@@ -261,8 +261,9 @@ static void start_tcp(struct world *w)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof at;
-	int door = socket(AF_INET, SOCK_STREAM, 0), little = 8192, pair[2];
+	int door = socket(AF_INET, SOCK_STREAM, 0), little = 8192, much = 200000, pair[2];
 
+	assert_int_equal(setsockopt(door, SOL_SOCKET, SO_SNDBUF, &much, sizeof much), 0); /* of whom it accepts, too */
 	assert_int_equal(bind(door, (const struct sockaddr *)&at, sizeof at), 0);
 	assert_int_equal(listen(door, 1), 0);
 	assert_int_equal(getsockname(door, (struct sockaddr *)&at, &n), 0);
@@ -520,10 +521,11 @@ static void test_end_behind_bytes(void **state)
 	stop(&w);
 }
 
-/* Whoever is to go and does not take the last words does not stay for that. */
+/* Whoever is to go and does not take the last words has seconds for it, and no longer. */
 static void test_last_words_not_taken(void **state)
 {
 	static struct world w;
+	uint64_t began;
 
 	(void)state;
 	start(&w, pki.client);
@@ -533,8 +535,11 @@ static void test_last_words_not_taken(void **state)
 		open_stream(&w, i, MUX_WINDOW);
 		pipe_write(&w.up[i]);
 	}
+	began = clock_mono_ns();
+	w.relay.link.due_ns = began; /* a ping is; that ends nothing */
 	tunnel_link_close_after(&w.relay.link, "has to go");
 	run_until(&w, relay_closed);
+	assert_true(clock_mono_ns() - began > UINT64_C(4000000000));
 	assert_string_equal(w.relay.why, "has to go");
 	assert_true(w.up[0].broken);
 	stop(&w);
