@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/base/rand.h"
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
 #include "controld/rest/call.h"
@@ -18,6 +19,7 @@
 #define IDEMPOTENCY_RUN_MS     60000 /* after this a claim without answer is one that was cut off */
 #define IDEMPOTENCY_ANSWER_MAX (256u << 10)
 #define IDEMPOTENCY_CONTEXT    "idempotency"
+#define IDEMPOTENCY_SECRET     "idempotency-hash"
 
 static const char sql_expire[] = "DELETE FROM idempotency_keys WHERE created_ms < ?1";
 static const char sql_claim[] = "INSERT INTO idempotency_keys (tenant_id, idem_key, route, request_hash, status, "
@@ -50,15 +52,60 @@ struct idempotency_claim {
 	char tenant_id[40];
 	char key[IDEMPOTENCY_KEY_MAX + 1];
 	char route[160];
-	char hash[SHA256_SIZE * 2 + 1];
+	uint8_t request[SHA256_SIZE];
 };
 
 struct idempotency_try {
 	struct call *call;
 	const struct idempotency_claim *claim;
 	int64_t now_ms;
+	char hash[SHA256_SIZE * 2 + 1]; /* of the request, as it stands in the database */
+	bool no_secret;                 /* there is none to make it with */
 	enum idempotency_result result;
 };
+
+/* ---- the secret that hashes are made with ------------------------------------------------------------------------- */
+
+/*
+ * A body may hold a password, and its plain hash in a copy of the database would confirm a guess at once. The secret is
+ * random and kept sealed, so all controlds on a database have the same, and still do after the master key has changed.
+ */
+static int idempotency_mac(struct db *db, struct idempotency_try *t, struct err *e)
+{
+	uint8_t mac[SHA256_SIZE];
+	struct buf secret;
+	int rc;
+
+	buf_init(&secret, SHA256_SIZE + SEAL_OVERHEAD);
+	rc = secrets_get(db, IDEMPOTENCY_SECRET, &secret, e);
+	t->no_secret = rc != 0 && e->code == ERR_NOT_FOUND;
+	if (rc == 0 && secret.len != SHA256_SIZE)
+		rc = err_set(e, ERR_CRYPTO, NULL, "idempotency: the secret has %zu bytes", secret.len);
+	if (rc == 0) {
+		seal_hmac_sha256(secret.data, secret.len, t->claim->request, sizeof t->claim->request, mac);
+		str_hex(t->hash, mac, sizeof mac);
+	}
+	if (secret.data != NULL)
+		seal_wipe(secret.data, secret.len);
+	buf_free(&secret);
+	return rc;
+}
+
+/* In a logged transaction, so one controld after the other: who comes second finds that of the first. */
+static int idempotency_secret_tx(struct db *tx, void *arg, struct err *e)
+{
+	struct idempotency_try *t = arg;
+	uint8_t secret[SHA256_SIZE];
+	int rc = idempotency_mac(tx, t, e);
+
+	if (rc == 0 || !t->no_secret)
+		return rc;
+	err_clear(e);
+	rand_bytes(secret, sizeof secret);
+	rc = secrets_put(tx, IDEMPOTENCY_SECRET, secret, sizeof secret, e);
+	seal_wipe(secret, sizeof secret);
+	return rc;
+}
 
 /* ---- what is claimed ---------------------------------------------------------------------------------------------- */
 
@@ -66,15 +113,13 @@ struct idempotency_try {
 static int idempotency_hash(struct idempotency_claim *claim, const struct call *c)
 {
 	uint8_t parts[2 * SHA256_SIZE];
-	uint8_t digest[SHA256_SIZE];
 	char head[320];
 
 	if (str_fmt(head, sizeof head, "%s %s %s", c->rq.identity.actor, c->rq.in.method, c->rq.path) != 0)
 		return -1;
 	seal_sha256(head, strlen(head), parts);
 	seal_sha256(c->rq.in.body != NULL ? (const void *)c->rq.in.body : "", c->rq.in.body_len, parts + SHA256_SIZE);
-	seal_sha256(parts, sizeof parts, digest);
-	str_hex(claim->hash, digest, sizeof digest);
+	seal_sha256(parts, sizeof parts, claim->request);
 	return 0;
 }
 
@@ -146,7 +191,7 @@ static int idempotency_replay(struct db *tx, struct reply *rp, struct query *q, 
 /* The key is taken: by the same request answered, the same running, the same cut off, or another one. */
 static int idempotency_taken(struct db *tx, struct idempotency_try *t, struct query *q, struct err *e)
 {
-	if (!str_eq(query_text(q, 0), t->claim->hash)) {
+	if (!str_eq(query_text(q, 0), t->hash)) {
 		err_set(e, ERR_IDEMPOTENCY, "Idempotency-Key", "this Idempotency-Key was used for another request");
 		return err_detail(e, "unique", t->claim->key);
 	}
@@ -171,9 +216,9 @@ static int idempotency_claim_tx(struct db *tx, void *arg, struct err *e)
 	struct query *q;
 	int claimed, rc;
 
-	if (db_exec(tx, sql_expire, e, bind_i(t->now_ms - IDEMPOTENCY_KEEP_MS)) < 0)
+	if (idempotency_mac(tx, t, e) != 0 || db_exec(tx, sql_expire, e, bind_i(t->now_ms - IDEMPOTENCY_KEEP_MS)) < 0)
 		return -1;
-	claimed = db_exec(tx, sql_claim, e, bind_s(k->tenant_id), bind_s(k->key), bind_s(k->route), bind_s(k->hash),
+	claimed = db_exec(tx, sql_claim, e, bind_s(k->tenant_id), bind_s(k->key), bind_s(k->route), bind_s(t->hash),
 		bind_b("", 0), bind_i(t->now_ms));
 	if (claimed != 0)
 		return claimed < 0 ? -1 : 0;
@@ -188,6 +233,19 @@ static int idempotency_claim_tx(struct db *tx, void *arg, struct err *e)
 	return rc;
 }
 
+/* The first request with a key that a database sees makes the secret. */
+static int idempotency_claim_in(struct store *store, struct idempotency_try *t, struct err *e)
+{
+	int rc = store_write(store, STORE_OPERATIONAL, idempotency_claim_tx, t, e);
+
+	if (rc == 0 || !t->no_secret)
+		return rc;
+	err_clear(e);
+	if (store_write(store, STORE_LOGGED, idempotency_secret_tx, t, e) != 0)
+		return -1;
+	return store_write(store, STORE_OPERATIONAL, idempotency_claim_tx, t, e);
+}
+
 enum idempotency_result idempotency_begin(struct store *store, struct call *c, struct err *e)
 {
 	const char *key = request_header(&c->rq, "Idempotency-Key");
@@ -200,7 +258,7 @@ enum idempotency_result idempotency_begin(struct store *store, struct call *c, s
 	if (claim == NULL)
 		return IDEMPOTENCY_REFUSED;
 	t.claim = claim;
-	if (store_write(store, STORE_OPERATIONAL, idempotency_claim_tx, &t, e) != 0)
+	if (idempotency_claim_in(store, &t, e) != 0)
 		t.result = IDEMPOTENCY_REFUSED;
 	if (t.result == IDEMPOTENCY_RUN)
 		c->claim = claim;

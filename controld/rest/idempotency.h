@@ -3,6 +3,7 @@
  *
  * A key is claimed in the database before the handler runs and gets the answer afterwards, both kept for a day. A request
  * that was cut off in between (the process died) is never run again: its outcome is unknown, and the repeat says so.
+ * Of the request its HMAC is kept, with a secret that is sealed: the database alone confirms no guess at what was in it.
  *
  * Thread: workers.
  */

@@ -5,6 +5,8 @@
 #include "common/base/str.h"
 #include "controld/rest/call.h"
 #include "controld/rest/headers.h"
+#include "controld/store/reseal.h"
+#include "controld/store/secrets.h"
 #include "tests/unit/lib/test_store.h"
 
 #include <event2/http.h>
@@ -250,6 +252,73 @@ static void test_a_day_later_the_key_is_free(void **state)
 	test_store_close(&t);
 }
 
+/* ---- what the database tells of a request ------------------------------------------------------------------------- */
+
+static void kept_hash(struct store *s, char dst[65])
+{
+	struct query *q;
+	struct db *db;
+	struct err e;
+
+	assert_int_equal(store_read_begin(s, &db, &e), 0);
+	assert_int_equal(db_query(db, &q, "SELECT request_hash FROM idempotency_keys", &e), 0);
+	assert_int_equal(query_next(q, &e), 1);
+	assert_int_equal(str_copy(dst, 65, query_text(q, 0)), 0);
+	query_end(q);
+	store_read_end(db);
+}
+
+/* A body may hold a password: whoever has a copy of the database and a guess must not see that he is right. */
+static void test_the_database_confirms_no_guess(void **state)
+{
+	static const char head[] = "usr_1 POST /api/v1/mappings";
+	struct test_store one, other;
+	uint8_t parts[2 * SHA256_SIZE], digest[SHA256_SIZE];
+	char guess[65], kept[65], elsewhere[65];
+	enum err_code code;
+
+	(void)state;
+	test_store_open(&one);
+	test_store_open(&other);
+	assert_int_equal(ask(one.store, &first, 201, &code), IDEMPOTENCY_RUN);
+	assert_int_equal(ask(other.store, &first, 201, &code), IDEMPOTENCY_RUN);
+	kept_hash(one.store, kept);
+	kept_hash(other.store, elsewhere);
+	seal_sha256(head, strlen(head), parts);
+	seal_sha256(first.body, strlen(first.body), parts + SHA256_SIZE);
+	seal_sha256(parts, sizeof parts, digest);
+	str_hex(guess, digest, sizeof digest);
+	assert_string_not_equal(kept, guess);
+	assert_string_not_equal(
+		kept, elsewhere); /* each database has a secret of its own, with the same master key too */
+	test_store_close(&one);
+	test_store_close(&other);
+}
+
+static void test_a_new_master_key_changes_nothing(void **state)
+{
+	static const uint8_t key[SEAL_KEY_SIZE] = { 9, 9, 9 }, before[SEAL_KEY_SIZE] = { 7, 7, 7 };
+	struct test_store t;
+	enum err_code code;
+	uint64_t n = 0;
+	struct err e;
+
+	(void)state;
+	test_store_open(&t);
+	assert_int_equal(ask(t.store, &first, 201, &code), IDEMPOTENCY_RUN);
+	store_set_master_key(t.store, key);
+	assert_int_equal(store_add_master_key(t.store, before), 0);
+	assert_int_equal(ask(t.store, &first, 201, &code), IDEMPOTENCY_STORED);
+	assert_int_equal(reseal_column(t.store, &secrets_sealed, &n, &e), 0);
+	assert_int_equal(reseal_column(t.store, &idempotency_sealed, &n, &e), 0);
+	assert_true(n >= 2);
+	store_close(t.store);
+	test_store_reopen(&t);
+	store_set_master_key(t.store, key);
+	assert_int_equal(ask(t.store, &first, 201, &code), IDEMPOTENCY_STORED);
+	test_store_close(&t);
+}
+
 static void test_without_a_store_nothing_is_remembered(void **state)
 {
 	enum err_code code;
@@ -287,6 +356,8 @@ int main(void)
 		cmocka_unit_test(test_cut_off_is_not_run_again),
 		cmocka_unit_test(test_an_unknown_outcome_is_not_run_again),
 		cmocka_unit_test(test_a_day_later_the_key_is_free),
+		cmocka_unit_test(test_the_database_confirms_no_guess),
+		cmocka_unit_test(test_a_new_master_key_changes_nothing),
 		cmocka_unit_test(test_without_a_store_nothing_is_remembered),
 		cmocka_unit_test(test_statements_are_good_sql),
 	};
