@@ -5,6 +5,7 @@
 
 #include <curl/curl.h>
 #include <string.h>
+#include <strings.h>
 
 static int add_range(struct guard *g, const char *text, struct err *e)
 {
@@ -124,4 +125,29 @@ int guard_check_url(const struct guard *g, const char *field, const char *url, s
 		rc = check_parts(g, u, field, url, e);
 	curl_url_cleanup(u);
 	return rc;
+}
+
+/* ---- places ------------------------------------------------------------------------------------------------------ */
+
+static bool same_part(CURLU *a, CURLU *b, CURLUPart part)
+{
+	char *x = NULL, *y = NULL;
+	const bool same = curl_url_get(a, part, &x, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+	                  curl_url_get(b, part, &y, CURLU_DEFAULT_PORT) == CURLUE_OK && strcasecmp(x, y) == 0;
+
+	curl_free(x);
+	curl_free(y);
+	return same;
+}
+
+bool guard_same_place(const char *url, const char *other)
+{
+	CURLU *a = curl_url(), *b = curl_url();
+	const bool same = a != NULL && b != NULL && curl_url_set(a, CURLUPART_URL, url, 0) == CURLUE_OK &&
+	                  curl_url_set(b, CURLUPART_URL, other, 0) == CURLUE_OK && same_part(a, b, CURLUPART_SCHEME) &&
+	                  same_part(a, b, CURLUPART_HOST) && same_part(a, b, CURLUPART_PORT);
+
+	curl_url_cleanup(a);
+	curl_url_cleanup(b);
+	return same;
 }

@@ -36,5 +36,7 @@ bool guard_allows(const struct guard *g, const struct addr *a);
  * host is an address, one that is open. field: what it is called towards the user.
  */
 int guard_check_url(const struct guard *g, const char *field, const char *url, struct err *e) MUST_CHECK;
+/* Whether both name the same scheme, host and port, so that what is kept for one may go to the other. What is no URL is nowhere. */
+bool guard_same_place(const char *url, const char *other);
 
 #endif

@@ -36,16 +36,21 @@ static void of_file(const struct platform *p, enum setting_key k, struct setting
 	(void)str_copy(out->text, sizeof out->text, p->conf.text[k] != NULL ? p->conf.text[k] : "");
 }
 
+int platform_read_in(const struct platform *p, struct db *db, struct settings_now *out, struct err *e)
+{
+	for (int k = 0; k < SETTING_KEYS_N; k++)
+		of_file(p, (enum setting_key)k, &out->of[k]);
+	return settings_now_read(db, out, e);
+}
+
 int platform_read(struct platform *p, struct settings_now *out, struct err *e)
 {
 	struct db *db;
 	int rc;
 
-	for (int k = 0; k < SETTING_KEYS_N; k++)
-		of_file(p, (enum setting_key)k, &out->of[k]);
 	if (store_read_begin(p->conf.store, &db, e) != 0)
 		return -1;
-	rc = settings_now_read(db, out, e);
+	rc = platform_read_in(p, db, out, e);
 	store_read_end(db);
 	return rc;
 }

@@ -82,9 +82,10 @@ static int api_get(void *feature, struct request *rq, struct reply *rp, struct e
 /* ---- settings: changing ------------------------------------------------------------------------------------------ */
 
 struct changing {
+	const struct platform *p;
 	const struct request *rq;
-	struct settings_now wanted;
-	enum { LEAVE, SET, RESET } what[SETTING_KEYS_N];
+	struct settings_now wanted, was;
+	enum setting_step what[SETTING_KEYS_N];
 	int64_t now_ms;
 	char fields[FIELDS_SIZE];
 };
@@ -103,7 +104,7 @@ static void take(struct platform *p, struct changing *c, struct err_list *errs)
 			continue;
 		setting_take((enum setting_key)k, v, outbound_guard(p->conf.outbound), &c->wanted.of[k], &reset, &same,
 			errs);
-		c->what[k] = same ? LEAVE : reset ? RESET : SET;
+		c->what[k] = same ? SETTING_LEAVE : reset ? SETTING_RESET : SETTING_SET;
 	}
 }
 
@@ -123,9 +124,9 @@ static int log_change(struct db *tx, const struct changing *c, struct err *e)
 	buf_init(&b, CHANGES_OBJECT_MAX);
 	jsonw_object(&b, NULL);
 	for (int k = 0; k < SETTING_KEYS_N; k++)
-		if (c->what[k] == SET)
+		if (c->what[k] == SETTING_SET)
 			setting_print(&b, (enum setting_key)k, &c->wanted.of[k]);
-		else if (c->what[k] == RESET)
+		else if (c->what[k] == SETTING_RESET)
 			jsonw_null(&b, setting_name((enum setting_key)k));
 	jsonw_end_object(&b);
 	change.object = b.failed ? NULL : buf_cstr(&b);
@@ -140,7 +141,7 @@ static int write_one(struct db *tx, struct changing *c, enum setting_key k, stru
 	const size_t used = strlen(c->fields);
 
 	(void)str_fmt(c->fields + used, sizeof c->fields - used, "%s%s", used > 0 ? "," : "", setting_name(k));
-	if (c->what[k] == RESET)
+	if (c->what[k] == SETTING_RESET)
 		return setting_drop(tx, k, e);
 	s->updated_ms = c->now_ms;
 	(void)str_copy(s->updated_by, sizeof s->updated_by, request_identity(c->rq)->actor);
@@ -152,8 +153,11 @@ static int work_change(struct db *tx, void *arg, struct err *e)
 	struct changing *c = arg;
 
 	c->fields[0] = '\0';
+	if (platform_read_in(c->p, tx, &c->was, e) != 0 ||
+		secret_home_check(c->p, &c->was, &c->wanted, c->what, e) != 0)
+		return -1;
 	for (int k = 0; k < SETTING_KEYS_N; k++)
-		if (c->what[k] != LEAVE && write_one(tx, c, (enum setting_key)k, e) != 0)
+		if (c->what[k] != SETTING_LEAVE && write_one(tx, c, (enum setting_key)k, e) != 0)
 			return -1;
 	return c->fields[0] != '\0' ? log_change(tx, c, e) : 0;
 }
@@ -179,6 +183,7 @@ int platform_change(struct platform *p, struct request *rq, struct err *e)
 
 	if (c == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "settings: out of memory");
+	c->p = p;
 	c->rq = rq;
 	c->now_ms = clock_wall_ms();
 	rc = change(p, c, request_errors(rq), e);

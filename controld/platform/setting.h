@@ -33,7 +33,8 @@ struct guard;
 	X(HYTALE_USE_STAGING, "hytaleUseStaging", BOOL, 0, 1, "staging in the place of production")                   \
 	X(PTERODACTYL_API_KEY, "pterodactylApiKey", SECRET, 0, 512, "of the application API")                         \
 	X(PTERODACTYL_CLIENT_API_KEY, "pterodactylClientApiKey", SECRET, 0, 512, "of the client API")                 \
-	X(PTERODACTYL_URL, "pterodactylUrl", URL, 0, SETTING_TEXT_MAX, "of the panel")                                \
+	X(PTERODACTYL_URL, "pterodactylUrl", URL, 0, SETTING_TEXT_MAX,                                                \
+		"of the panel; another host needs its keys in the same call")                                         \
 	X(RESEND_API_KEY, "resendApiKey", SECRET, 0, 512, "of the mail service")                                      \
 	X(SCALAR_API_KEY, "scalarApiKey", SECRET, 0, 512, "kept for programs that ask for it; not used by controld")  \
 	X(SCALAR_URL, "scalarUrl", URL, 0, SETTING_TEXT_MAX, "as scalarApiKey")                                       \
@@ -42,7 +43,8 @@ struct guard;
 	X(SYNC_REPORT_ALL, "syncReportAll", BOOL, 0, 1, "mail about every sync, not only about those that go wrong")  \
 	X(SYNC_REPORT_EMAIL, "syncReportEmail", TEXT, 0, 254, "who gets a mail when a sync has ended; empty: nobody") \
 	X(VIRTFUSION_API_KEY, "virtfusionApiKey", SECRET, 0, 2048, "of its API")                                      \
-	X(VIRTFUSION_URL, "virtfusionUrl", URL, 0, SETTING_TEXT_MAX, "of the panel")
+	X(VIRTFUSION_URL, "virtfusionUrl", URL, 0, SETTING_TEXT_MAX,                                                  \
+		"of the panel; another host needs its keys in the same call")
 
 enum setting_key {
 #define X(name, api, kind, min, max, help) SETTING_##name,

@@ -29,6 +29,7 @@ def test_the_file_is_what_nobody_changed(control):
 
 def test_the_printed_update(control):
     wanted = {"pterodactylUrl": "https://panel.example.com", "autoSyncEnabled": True, "autoSyncInterval": 3600}
+    control.api.post(BASE, {"pterodactylApiKey": ""}, expect=200)
     answer = control.api.post(BASE, wanted, expect=200)
     assert answer["success"] is True and {k: answer["data"][k] for k in wanted} == wanted
     me = control.api.get("/auth/me")["data"]["id"]
@@ -50,6 +51,44 @@ def test_a_secret_is_never_shown(control):
     assert "re_secret-one" not in control.api.last.text and "re_secret-one" not in control.controld.log()
     control.api.post(BASE, {"resendApiKey": ""}, expect=200)
     assert data(control.api)["resendApiKey"] is None
+
+
+def refused(api, body, field):
+    """The key that is kept does not go there."""
+    said = api.post(BASE, body, expect=422)
+    details = said["details"] if isinstance(said["details"], dict) else said["details"][0]
+    assert details["field"] == field and field in said["message"] and "scheme, host and port" in said["message"], said
+
+
+def test_a_secret_does_not_follow_a_url(control):
+    """Who may set a URL would read with it what nobody may read: it would be sent to him."""
+    api = control.api
+    others = ("http://panel.example.com", "https://panel.example.com:8443", "https://panel.example.org", "https://panel.example.com.org")
+    for url, key in (("pterodactylUrl", "pterodactylApiKey"), ("pterodactylUrl", "pterodactylClientApiKey"),
+                     ("pterodactylUrl", "cfAccessClientSecret"), ("virtfusionUrl", "cfAccessClientSecret"),
+                     ("virtfusionUrl", "virtfusionApiKey"), ("scalarUrl", "scalarApiKey")):
+        api.post(BASE, {url: "https://panel.example.com", "pterodactylApiKey": "", key: "kept"}, expect=200)
+        for other in others:
+            refused(api, {url: other}, key)
+            refused(api, {url: other, key: "***"}, key)
+        assert data(api)[url] == "https://panel.example.com"
+        for same in ("https://PANEL.example.com:443/admin", "https://panel.example.com"):
+            api.post(BASE, {url: same}, expect=200)
+        api.post(BASE, {url: ""}, expect=200)
+        refused(api, {url: others[2]}, key)  # nor by way of no URL
+        api.post(BASE, {url: others[2], key: "another"}, expect=200)
+        api.post(BASE, {url: others[0], key: ""}, expect=200)
+        api.post(BASE, {url: None}, expect=200)
+
+
+def test_the_files_secret_stays_where_the_file_sends_it(control):
+    api = control.api
+    api.post(BASE, {"pterodactylUrl": None, "pterodactylApiKey": None}, expect=200)
+    refused(api, {"pterodactylUrl": "https://thief.example.com"}, "pterodactylApiKey")
+    api.post(BASE, {"pterodactylUrl": "https://thief.example.com", "pterodactylApiKey": "worthless"}, expect=200)
+    refused(api, {"pterodactylApiKey": None}, "pterodactylApiKey")
+    refused(api, {"pterodactylUrl": "https://thief.example.com/x", "pterodactylApiKey": None}, "pterodactylApiKey")
+    api.post(BASE, {"pterodactylUrl": None, "pterodactylApiKey": None}, expect=200)
 
 
 def test_all_errors_at_once(control):
