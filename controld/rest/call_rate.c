@@ -45,7 +45,7 @@ int call_rate_address(struct call_rates *r, struct call *c, struct err *e)
 	addr_print_site(&c->rq.peer, ip);
 	(void)str_fmt(key, sizeof key, "a:%s", ip);
 	wait_ms = rate_limit_take(r->all, key, conf->per_address.rate, conf->per_address.burst, now_ns);
-	if (wait_ms == 0 && (c->entry->route->flags & ROUTE_LOGIN) != 0) {
+	if (wait_ms == 0 && c->entry != NULL && (c->entry->route->flags & ROUTE_LOGIN) != 0) {
 		key[0] = 'l';
 		wait_ms = rate_limit_take(
 			r->all, key, conf->login_per_address.rate, conf->login_per_address.burst, now_ns);

@@ -22,7 +22,7 @@ struct call_rates {
 	struct rest_metrics *metrics; /* borrowed */
 };
 
-/* Of its client's address; rows with ROUTE_LOGIN have a limit of their own beside it. */
+/* Of its client's address, whether there is a row for the call or not; rows with ROUTE_LOGIN have a limit of their own beside it. */
 int call_rate_address(struct call_rates *r, struct call *c, struct err *e) MUST_CHECK;
 /* Of who asks, and of the hour of his tenant's plan. */
 int call_rate_identity(struct call_rates *r, struct call *c, struct err *e) MUST_CHECK;

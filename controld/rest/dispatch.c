@@ -354,18 +354,21 @@ static void call_name(struct call *c)
 	(void)str_copy(c->rq.id, sizeof c->rq.id, made);
 }
 
-/* 0 and c->entry; or -1, also for OPTIONS, which is answered here (then the reply has a status). */
-static int call_route(struct call *c, struct err *e)
+/* c->entry, or what there is instead; *query gets what is behind the path. */
+static enum router_result call_find(struct call *c, char **query)
 {
-	char *query = c->rq.in.target;
-	const char *path = strsep(&query, "?");
 	enum router_result found;
 
-	(void)str_copy(c->rq.path, sizeof c->rq.path, path);
-	if (query_parse(&c->rq.args, query, e) != 0)
-		return -1;
+	*query = c->rq.in.target;
+	(void)str_copy(c->rq.path, sizeof c->rq.path, strsep(query, "?"));
 	found = router_find(c->dispatch->parts.router, c->rq.in.method, c->rq.in.target, &c->rq.match);
 	c->entry = c->rq.match.entry;
+	return found;
+}
+
+/* 0 with a row that takes it; or -1, also for OPTIONS, which is answered here (then the reply has a status). */
+static int call_route(struct call *c, enum router_result found, struct err *e)
+{
 	if (found == ROUTER_FOUND)
 		return 0;
 	if (str_eq(c->rq.in.method, "OPTIONS") && (found == ROUTER_NO_METHOD || str_eq(c->rq.path, "*"))) {
@@ -388,6 +391,8 @@ static int call_enter(struct call *c, struct err *e)
 {
 	const struct dispatch *d = c->dispatch;
 	const struct conn_input *in = &c->rq.in;
+	enum router_result found;
+	char *query;
 
 	call_name(c);
 	c->rq.peer = peer_client_of(&d->proxies, conn_peer(c->conn), &c->rq.in.headers);
@@ -398,9 +403,11 @@ static int call_enter(struct call *c, struct err *e)
 	}
 	cors_headers(
 		&c->rp, d->parts.conf->cors_origins, request_header(&c->rq, "Origin"), str_eq(in->method, "OPTIONS"));
-	if (call_route(c, e) != 0)
+	found = call_find(c, &query);
+	/* before anything is answered: what is nowhere, or an OPTIONS, is work as well */
+	if (call_rate_address(&c->dispatch->rates, c, e) != 0 || query_parse(&c->rq.args, query, e) != 0)
 		return -1;
-	return call_rate_address(&c->dispatch->rates, c, e);
+	return call_route(c, found, e);
 }
 
 /* Hands it to a worker, or runs it here. 0, or -1: no worker has room. */

@@ -814,6 +814,30 @@ static void test_rate_of_an_address(void **state)
 	bench_stop(&b);
 }
 
+/* What no row takes is counted like the rest: of these three the last is refused, each for itself. */
+static void test_rate_of_what_is_nowhere(void **state)
+{
+	static const char *const lines[] = { "GET /nowhere", "OPTIONS /loop/1", "OPTIONS *", "PATCH /loop/1",
+		"GET /%ff", "GET /loop/1?%ff" };
+	struct server_conf conf = conf_default;
+	char text[1024], answer[8192];
+	struct bench b;
+
+	(void)state;
+	conf.per_address = (struct server_rate){ .rate = 1, .burst = 2 };
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		(void)snprintf(text, sizeof text,
+			"%s HTTP/1.1\r\n" HOST "\r\n%s HTTP/1.1\r\n" HOST "\r\n%s HTTP/1.1\r\n" HOST
+			"Connection: close\r\n\r\n",
+			lines[i], lines[i], lines[i]);
+		bench_start(&b, &conf);
+		ask(&b, text, answer, sizeof answer);
+		bench_stop(&b);
+		if (strstr(answer, "HTTP/1.1 429 Too Many Requests") == NULL)
+			fail_msg("%s: %s", lines[i], answer);
+	}
+}
+
 static uint64_t plan_of_two(void *self, const char *tenant_id)
 {
 	(void)self;
@@ -931,6 +955,7 @@ int main(void)
 		cmocka_unit_test(test_slow_headers_do_not_renew_the_deadline),
 		cmocka_unit_test(test_connection_limits),
 		cmocka_unit_test(test_rate_of_an_address),
+		cmocka_unit_test(test_rate_of_what_is_nowhere),
 		cmocka_unit_test(test_plan_of_a_tenant),
 		cmocka_unit_test(test_stop_lets_running_requests_finish),
 		cmocka_unit_test(test_stop_does_not_wait_for_ever),
