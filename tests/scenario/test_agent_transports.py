@@ -3,6 +3,7 @@ import os
 import socket
 import struct
 import threading
+import time
 
 import pytest
 from agent import AgentFleet
@@ -12,6 +13,8 @@ WORKERS = 2
 RESERVE = 2
 TRANSPORTS = ["mux", "dedicated"]
 MANY = 100
+EACH = 16384  # fits the buffers on the way, so that all can be sent before any is read
+TURNS = 5
 
 
 @pytest.fixture(scope="module")
@@ -274,28 +277,55 @@ def test_compressed_by_the_client_s_config(fleet):
         eventually(lambda: pass_text() < len(text) / 2, "it is compressed again")
 
 
+def seconds_for_all(socks, mark):
+    """How long it takes until each has its bytes back."""
+    text = bytes([mark]) * EACH
+    began = time.monotonic()
+    for sock in socks:
+        sock.sendall(text)
+    for sock in socks:
+        got = b""
+        while len(got) < EACH:
+            piece = sock.recv(EACH - len(got))
+            assert piece, "ended"
+            got += piece
+        assert got == text
+    return time.monotonic() - began
+
+
+def throughput(socks, first_mark):
+    """Bytes a second of all together, the best of some turns: what the machine does besides slows single ones."""
+    return MANY * EACH / min(seconds_for_all(socks, first_mark + turn) for turn in range(TURNS))
+
+
 @pytest.mark.parametrize("stalled", TRANSPORTS)
 def test_a_stalled_one_among_many(fleet, client, agent, stalled):
-    """A reader that stops stops nobody else."""
+    """A reader that stops stops nobody else, nor slows them: they have at least half of what they had without it."""
+    sent = [0]
+
     def send_for_ever(conn, _address):
         try:
             while True:
-                conn.sendall(bytes(65536))
+                sent[0] += conn.send(bytes(65536))
         except OSError:
             pass
 
+    def stands():
+        before = sent[0]
+        time.sleep(0.3)  # what is waited for is that nothing happens
+        return 0 < before == sent[0]
+
     with TcpServer(send_for_ever) as source, TcpServer(echo) as server:
-        never_read = connect(fleet.agent_mapping(client, source.port, transport=stalled)["source_port"])
         made = fleet.agent_mapping(client, server.port, transport="mux")
         socks = [connect(made["source_port"]) for _ in range(MANY)]
-        for turn in range(5):
-            for sock in socks:
-                sock.settimeout(20)
-                sock.sendall(turn.to_bytes(1, "big") * 1000)
-            for sock in socks:
-                got = b""
-                while len(got) < 1000:
-                    got += sock.recv(1000)
-                assert got == turn.to_bytes(1, "big") * 1000
+        for sock in socks:
+            sock.settimeout(20)
+        without = throughput(socks, 0)
+        never_read = connect(fleet.agent_mapping(client, source.port, transport=stalled)["source_port"])
+        eventually(stands, "the stream that nobody reads has stopped its sender")
+        beside = throughput(socks, TURNS)
+        assert stands(), "it was stalled all the time"
+        print(f"{MANY} streams: {without / 1e6:.1f} MB/s without a stalled one, {beside / 1e6:.1f} MB/s beside it ({stalled})")
         for sock in [never_read, *socks]:
             sock.close()
+        assert beside >= without / 2, (beside, without)
