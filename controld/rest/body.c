@@ -23,28 +23,45 @@ static bool body_is_json(const char *type)
 	       strncasecmp(type + n - 5, "+json", 5) == 0;
 }
 
-/* The parser itself recurses; so depth is judged on the bytes. Brackets inside strings do not count. */
-static bool body_too_deep(const uint8_t *p, size_t n)
+struct body_shape {
+	unsigned depth, deepest;
+	size_t values; /* at least as many as the parser would make */
+};
+
+static void body_count(struct body_shape *s, uint8_t c)
 {
-	unsigned depth = 0;
+	if (c == ',')
+		s->values++;
+	else if (c == '{' || c == '[') {
+		s->values++;
+		s->depth++;
+		s->deepest = MAX(s->deepest, s->depth);
+	} else if ((c == '}' || c == ']') && s->depth > 0)
+		s->depth--;
+}
+
+/*
+ * The parser itself recurses, and each value takes a hundred bytes and more, however short it is: so both are judged on the
+ * bytes. What is inside strings does not count.
+ */
+static int body_check_shape(const uint8_t *p, size_t n, struct err *e)
+{
+	struct body_shape s = { 0 };
 	bool in_string = false;
 
 	for (size_t i = 0; i < n; i++) {
-		if (in_string) {
-			if (p[i] == '\\')
-				i++;
-			else if (p[i] == '"')
-				in_string = false;
-		} else if (p[i] == '"') {
-			in_string = true;
-		} else if (p[i] == '{' || p[i] == '[') {
-			if (++depth > BODY_DEPTH_MAX)
-				return true;
-		} else if ((p[i] == '}' || p[i] == ']') && depth > 0) {
-			depth--;
-		}
+		if (in_string && p[i] == '\\')
+			i++;
+		else if (p[i] == '"')
+			in_string = !in_string;
+		else if (!in_string)
+			body_count(&s, p[i]);
 	}
-	return false;
+	if (s.deepest > BODY_DEPTH_MAX)
+		return err_set(e, ERR_BAD_REQUEST, NULL, "the body is nested deeper than %d levels", BODY_DEPTH_MAX);
+	if (s.values > BODY_VALUES_MAX)
+		return err_set(e, ERR_BAD_REQUEST, NULL, "the body holds more than %d values", BODY_VALUES_MAX);
+	return 0;
 }
 
 /* ---- gzip --------------------------------------------------------------------------------------------------------- */
@@ -122,8 +139,8 @@ static int body_load(json_t **out, const char *text, size_t n, struct err *e)
 	json_error_t why;
 	json_t *body;
 
-	if (body_too_deep((const uint8_t *)text, n))
-		return err_set(e, ERR_BAD_REQUEST, NULL, "the body is nested deeper than %d levels", BODY_DEPTH_MAX);
+	if (body_check_shape((const uint8_t *)text, n, e) != 0)
+		return -1;
 	body = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
 	if (body == NULL)
 		return err_set(e, ERR_BAD_REQUEST, NULL, "the body is not valid JSON: %s (line %d, column %d)",

@@ -1,5 +1,5 @@
 /*
- * body - a request body into JSON: content type, size after inflating, depth, doubled keys.
+ * body - a request body into JSON: content type, size after inflating, depth, number of values, doubled keys.
  */
 #ifndef PORTWAY_CONTROLD_REST_BODY_H
 #define PORTWAY_CONTROLD_REST_BODY_H
@@ -12,7 +12,8 @@
 
 struct err;
 
-#define BODY_DEPTH_MAX 32
+#define BODY_DEPTH_MAX  32
+#define BODY_VALUES_MAX 50000 /* of JSON, whatever they are: a megabyte of brackets would take sixty in memory */
 
 struct body_source {
 	const char *content_type;     /* or NULL */

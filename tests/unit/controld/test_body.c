@@ -107,6 +107,47 @@ static void test_depth(void **state)
 	}
 }
 
+/* A list of so many values, the list and the object around it among them. */
+static enum err_code parse_values(size_t values, const char *one, const char *after)
+{
+	const size_t n = strlen(one), size = values * n + strlen(after) + 32;
+	struct body_source src = { .content_type = JSON_TYPE, .inflated_max = size };
+	char *text = malloc(size);
+	json_t *body = NULL;
+	struct err e;
+
+	assert_non_null(text);
+	err_clear(&e);
+	memcpy(text, "{\"a\":[", 6);
+	src.n = 6;
+	for (size_t i = 2; i < values; i++, src.n += n)
+		memcpy(text + src.n, one, n);
+	src.n--; /* the last comma */
+	memcpy(text + src.n, after, strlen(after));
+	src.n += strlen(after);
+	src.data = (const uint8_t *)text;
+	if (body_parse(&body, &src, &e) != 0)
+		assert_non_null(strstr(e.msg, "50000 values"));
+	json_decref(body);
+	free(text);
+	return e.code;
+}
+
+/* Each takes far more memory than bytes: they are counted before the parser has them. */
+static void test_values(void **state)
+{
+	(void)state;
+	assert_int_equal(parse_values(BODY_VALUES_MAX, "1,", "]}"), ERR_NONE);
+	assert_int_equal(parse_values(BODY_VALUES_MAX + 2, "1,", "]}"), ERR_BAD_REQUEST);
+	assert_int_equal(parse_values(BODY_VALUES_MAX / 2, "[],", "]}"), ERR_NONE);
+	assert_int_equal(parse_values(BODY_VALUES_MAX, "[],", "]}"), ERR_BAD_REQUEST);
+	assert_int_equal(parse_values(BODY_VALUES_MAX, "{},", "]}"), ERR_BAD_REQUEST);
+	assert_int_equal(
+		parse_values(300000, "[],", ""), ERR_BAD_REQUEST); /* the parser does not see what is wrong behind */
+	assert_int_equal(
+		parse_values(1000, "\",,,,,,,,,,,,,,,,,,,,,,,,,[[[[[[[[[[[[[[[[[[[[[[[[[[[\",", "]}"), ERR_NONE);
+}
+
 static size_t gzip(uint8_t *dst, size_t size, const char *text, size_t n)
 {
 	z_stream z = {
@@ -164,6 +205,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_gzip),
 		cmocka_unit_test(test_gzip_limit_is_exact),
 	};
