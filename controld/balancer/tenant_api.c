@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOP_MAX  10
-#define LOGS_MAX 1000 /* rows looked at for one answer when a level is wanted */
+#define TOP_MAX     10
+#define LOGS_MAX    1000 /* rows looked at for one answer when a level is wanted */
+#define CURSOR_SIZE 24   /* a number of 64 bits as text */
 
 enum { SQL_TOP, SQL_COUNTS };
 static const char *const sql[] = {
@@ -248,7 +249,7 @@ static const char *level_of(const json_t *row)
 	return "info";
 }
 
-static json_t *log_line(json_t *row)
+static json_t *log_line(const json_t *row)
 {
 	const char *kind = json_string_value(json_object_get(row, "kind"));
 	const char *op = json_string_value(json_object_get(row, "op"));
@@ -261,47 +262,63 @@ static json_t *log_line(json_t *row)
 		json_object_get(row, "fields"));
 }
 
-static json_t *log_lines(const json_t *rows, const char *level, size_t most)
+/* Of rows that are `most` or fewer those of the level, until there are page->limit lines. Text of the row to go on behind, when
+ * there may be more, into cursor; else it stays "". */
+static json_t *log_lines(
+	const json_t *rows, unsigned most, const char *level, unsigned limit, char cursor[static CURSOR_SIZE])
 {
-	json_t *list = json_array(), *row;
+	json_t *list = json_array();
 	size_t i;
 
-	json_array_foreach(
-		rows, i, row) if (json_array_size(list) < most && (level[0] == '\0' || str_eq(level_of(row), level)))
-		json_array_append_new(list, log_line(row));
+	for (i = 0; i < json_array_size(rows) && json_array_size(list) < limit; i++) {
+		const json_t *row = json_array_get(rows, i);
+
+		if (level[0] == '\0' || str_eq(level_of(row), level))
+			json_array_append_new(list, log_line(row));
+	}
+	cursor[0] = '\0';
+	if (i > 0 && (i < json_array_size(rows) || i == most))
+		(void)str_fmt(cursor, CURSOR_SIZE, "%lld",
+			(long long)json_integer_value(json_object_get(json_array_get(rows, i - 1), "seq")));
 	return list;
 }
 
-int tenant_api_logs(void *feature, struct request *rq, struct reply *rp, struct err *e)
+static int read_logs(struct balancer *b, struct request *rq, struct audit_filter f, json_t *rows, struct err *e)
 {
-	struct balancer *b = feature;
-	const char *level = lb_query(rq, "level");
-	json_t *rows = json_array();
-	struct page page;
 	struct tenant t;
 	struct db *db;
 	int rc;
 
-	if (request_page(rq, &page, e) != 0 || store_read_begin(b->store, &db, e) != 0) {
-		json_decref(rows);
+	if (store_read_begin(b->store, &db, e) != 0)
 		return -1;
-	}
 	rc = find_tenant(db, rq, &t, e);
-	const struct audit_filter f = { .tenant_id = t.id,
-		.kind = "",
-		.op = "",
-		.subject = "",
-		.actor = "",
-		.until_ms = INT64_MAX,
-		.before_seq = INT64_MAX,
-		.limit = level[0] != '\0' ? LOGS_MAX : page.limit };
+	f.tenant_id = t.id;
 	if (rc == 0)
 		rc = audit_list(db, &f, rows, e);
 	store_read_end(db);
-	if (rc == 0)
-		reply_json(rp, 200, json_pack("{s:o, s:n}", "logs", log_lines(rows, level, page.limit), "next_cursor"));
-	json_decref(rows);
 	return rc;
+}
+
+int tenant_api_logs(void *feature, struct request *rq, struct reply *rp, struct err *e)
+{
+	const char *level = lb_query(rq, "level");
+	struct audit_filter f = { .kind = "", .op = "", .subject = "", .actor = "", .until_ms = INT64_MAX };
+	char cursor[CURSOR_SIZE];
+	json_t *rows, *lines;
+	struct page page;
+
+	if (request_page(rq, &page, e) != 0 || audit_cursor(&page, &f.before_seq, e) != 0)
+		return -1;
+	f.limit = level[0] != '\0' ? LOGS_MAX : page.limit;
+	rows = json_array();
+	if (read_logs(feature, rq, f, rows, e) != 0) {
+		json_decref(rows);
+		return -1;
+	}
+	lines = log_lines(rows, f.limit, level, page.limit, cursor);
+	reply_json(rp, 200, json_pack("{s:o, s:s?}", "logs", lines, "next_cursor", cursor[0] != '\0' ? cursor : NULL));
+	json_decref(rows);
+	return 0;
 }
 
 /* ---- schemas ---------------------------------------------------------------------------------------------------------- */
@@ -312,6 +329,8 @@ static const struct schema_field logs_query_fields[] = {
 	{ .name = "level",
 		.type = SCHEMA_STRING,
 		.choices = levels,
-		.help = "error: a backend is down; warn: a login failed; info: all else; of the newest 1000" },
+		.help = "error: a backend is down; warn: a login failed; info: all else; a page looks at 1000 "
+			"entries" },
+	{ .name = "cursor", .type = SCHEMA_STRING, .help = "next_cursor of the page before" },
 };
 const struct schema tenant_logs_query = { NULL, logs_query_fields, ARRAY_LEN(logs_query_fields), false };

@@ -16,6 +16,7 @@
 
 struct buf;
 struct err;
+struct page;
 struct request;
 
 /* Appends c with the actor and request id of rq (NULL: "system") and with object (taken; may be NULL). */
@@ -30,6 +31,8 @@ struct audit_filter {
 };
 /* Rows as API objects, appended to items. */
 int audit_list(struct db *db, const struct audit_filter *f, json_t *items, struct err *e) MUST_CHECK;
+/* The cursor of a page is the number of the last row seen. Error: VALIDATION of the field cursor. */
+int audit_cursor(const struct page *page, int64_t *before_seq, struct err *e) MUST_CHECK;
 
 /*
  * Rows beyond after_seq and up to until_seq, the oldest first, each a line of JSON with its digest and its hash

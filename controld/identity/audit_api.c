@@ -21,8 +21,7 @@ static int audit_time(const struct request *rq, const char *name, int64_t *out, 
 	return err_detail(e, "format", text);
 }
 
-/* The cursor is the number of the last row seen. */
-static int audit_cursor(const struct page *page, int64_t *before_seq, struct err *e)
+int audit_cursor(const struct page *page, int64_t *before_seq, struct err *e)
 {
 	*before_seq = INT64_MAX;
 	if (page->after[0] == '\0' || str_to_i64(page->after, 1, INT64_MAX, before_seq) == 0)

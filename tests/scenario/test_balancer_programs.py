@@ -177,6 +177,15 @@ def test_what_the_programs_do_not_ask(fleet):
     Api(fleet.controld.base).post("/auth/login", {"email": "admin@others.example", "password": "not-the-one"}, expect=401)
     assert api.get(f"/api/tenants/{tenant}/logs?level=warn")["logs"][0]["event"] == "login.login_failed"
     assert api.get(f"/api/tenants/{tenant}/logs?level=error")["logs"] == []
+    everything = api.get(f"/api/tenants/{tenant}/logs?limit=200")
+    paged, cursor = [], ""
+    while cursor is not None:
+        page = api.get(f"/api/tenants/{tenant}/logs?limit=2{cursor}")
+        paged += page["logs"]
+        cursor = page["next_cursor"] and "&cursor=" + page["next_cursor"]
+    assert everything["next_cursor"] is None and len(paged) >= 4 and paged[-len(everything["logs"]):] == everything["logs"]
+    wrong = api.get(f"/api/tenants/{tenant}/logs?cursor=x", expect=422)
+    assert wrong["message"].startswith("cursor"), wrong
     for part in ("metrics", "logs", "usage", "status"):
         assert api.get(f"/api/tenants/default/{part}", expect=404)["code"] == "TENANT_NOT_FOUND"
         fleet.api.get(f"/api/tenants/{tenant}/{part}")
