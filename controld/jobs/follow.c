@@ -4,7 +4,10 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/list.h"
+#include "common/base/map.h"
 #include "common/base/str.h"
+#include "controld/identity/identity.h"
+#include "controld/jobs/jobs_metrics.h"
 #include "controld/loop/loop.h"
 #include "controld/rest/stream.h"
 
@@ -13,16 +16,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How many streams somebody has. */
+struct share {
+	char key[64];
+	unsigned n;
+};
+
 struct follows {
 	struct follows_conf conf;
 	pthread_mutex_t lock;
 	struct list all; /* whose streams live */
+	struct map shares;
 	unsigned n;
 };
 
 struct follow {
 	struct list link;
 	struct follows *room;
+	struct share *share;
 	char tenant_id[40], id[RAND_ID_SIZE];
 	int64_t version; /* that was told; the handler's, then the keeper's */
 	uint64_t until_ms, beat_ms;
@@ -34,6 +45,68 @@ struct follow {
 	bool posted, gone;
 	bool over; /* nothing comes after what waits */
 };
+
+/* ---- how many ------------------------------------------------------------------------------------------------------ */
+
+/* All sessions of a user are one; each API key is one of its own, also when it acts for the same user. */
+static const char *key_of(const struct identity *who)
+{
+	return who->user_id[0] != '\0' && !who->api_key ? who->user_id : who->token_id;
+}
+
+static struct share *share_of(struct follows *room, const char *key)
+{
+	struct share *s = map_get_str(&room->shares, key);
+
+	if (s != NULL || (s = calloc(1, sizeof *s)) == NULL)
+		return s;
+	(void)str_copy(s->key, sizeof s->key, key);
+	if (map_put_str(&room->shares, s->key, s, NULL) != 0) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static int admit_locked(struct follow *f, const char *key, struct err *e)
+{
+	struct follows *room = f->room;
+
+	if (room->n >= FOLLOWS_MAX)
+		return err_set(e, ERR_OVERLOADED, NULL, "%d streams of jobs are open, which is the most", FOLLOWS_MAX);
+	if ((f->share = share_of(room, key)) == NULL)
+		return err_set(e, ERR_NOMEM, NULL, "jobs: out of memory");
+	if (f->share->n >= FOLLOWS_EACH)
+		return err_set(e, ERR_RATE_LIMITED, NULL,
+			"you have %u streams of jobs already, which is the most for one user or API key; end one first",
+			f->share->n);
+	f->share->n++;
+	room->n++;
+	return 0;
+}
+
+static int admit(struct follow *f, const struct identity *who, struct err *e)
+{
+	struct follows *room = f->room;
+	int rc;
+
+	pthread_mutex_lock(&room->lock);
+	rc = admit_locked(f, key_of(who), e);
+	pthread_mutex_unlock(&room->lock);
+	if (rc != 0)
+		jobs_metrics_stream_refused(room->conf.metrics, e->code == ERR_RATE_LIMITED ? "share" : "full");
+	return rc;
+}
+
+/* With the lock. */
+static void leave(struct follow *f)
+{
+	f->room->n--;
+	if (--f->share->n > 0)
+		return;
+	(void)map_remove_str(&f->room->shares, f->share->key);
+	free(f->share);
+}
 
 /* ---- one stream ---------------------------------------------------------------------------------------------------- */
 
@@ -104,7 +177,7 @@ static void on_gone(void *state)
 	pthread_mutex_lock(&f->room->lock);
 	list_remove(&f->link);
 	f->gone = true;
-	f->room->n--;
+	leave(f);
 	unref_and_unlock(f);
 }
 
@@ -215,24 +288,13 @@ static int first_look(struct follow *f, struct err *e)
 	return rc;
 }
 
-static bool has_room(struct follows *room)
-{
-	bool ok;
-
-	pthread_mutex_lock(&room->lock);
-	ok = room->n < FOLLOWS_MAX;
-	room->n += ok;
-	pthread_mutex_unlock(&room->lock);
-	return ok;
-}
-
-int follows_add(struct follows *room, const char *tenant_id, const char *job_id, struct reply *rp, struct err *e)
+int follows_add(struct follows *room, const struct follow_start *start, struct reply *rp, struct err *e)
 {
 	static const struct stream_ops ops = { on_begin, on_gone };
 	struct follow *f = calloc(1, sizeof *f);
 
 	if (f == NULL)
-		return err_set(e, ERR_NOMEM, NULL, "job %s: out of memory", job_id);
+		return err_set(e, ERR_NOMEM, NULL, "job %s: out of memory", start->job_id);
 	list_init(&f->link);
 	buf_init(&f->out, FOLLOW_QUEUE);
 	f->room = room;
@@ -240,14 +302,10 @@ int follows_add(struct follows *room, const char *tenant_id, const char *job_id,
 	f->task = (struct loop_task){ .fn = on_post, .arg = f };
 	f->until_ms = clock_mono_ms() + FOLLOW_LIFE_MS;
 	f->beat_ms = clock_mono_ms() + FOLLOW_BEAT_MS;
-	(void)str_copy(f->tenant_id, sizeof f->tenant_id, tenant_id);
-	(void)str_copy(f->id, sizeof f->id, job_id);
-	if (first_look(f, e) != 0)
+	(void)str_copy(f->tenant_id, sizeof f->tenant_id, start->tenant_id);
+	(void)str_copy(f->id, sizeof f->id, start->job_id);
+	if (first_look(f, e) != 0 || admit(f, start->who, e) != 0)
 		goto fail;
-	if (!has_room(room)) {
-		err_set(e, ERR_OVERLOADED, NULL, "%d streams of jobs are open, which is the most", FOLLOWS_MAX);
-		goto fail;
-	}
 	reply_stream(rp, "text/event-stream", &ops, f);
 	return 0;
 fail:
@@ -267,6 +325,7 @@ int follows_new(struct follows **out, const struct follows_conf *conf, struct er
 	room->conf = *conf;
 	pthread_mutex_init(&room->lock, NULL);
 	list_init(&room->all);
+	map_init(&room->shares);
 	*out = room;
 	return 0;
 }
@@ -284,6 +343,7 @@ void follows_free(struct follows *room)
 		stream_abandon(f->stream);
 		on_gone(f);
 	}
+	map_free(&room->shares);
 	pthread_mutex_destroy(&room->lock);
 	free(room);
 }

@@ -15,10 +15,13 @@
 
 struct err;
 struct follows;
+struct identity;
+struct jobs_metrics;
 struct loop;
 struct reply;
 
 #define FOLLOWS_MAX    1000            /* at once */
+#define FOLLOWS_EACH   20              /* of one user or API key */
 #define FOLLOW_LIFE_MS (5 * 60 * 1000) /* of one stream */
 #define FOLLOW_BEAT_MS 15000           /* a comment at least so often */
 #define FOLLOW_QUEUE   (256 * 1024)    /* bytes that wait for a client; one with more is dropped */
@@ -27,13 +30,18 @@ struct follows_conf {
 	struct store *store;
 	struct loop *loop;
 	const struct kinds *kinds;
+	struct jobs_metrics *metrics;
 };
 
 int follows_new(struct follows **out, const struct follows_conf *conf, struct err *e) MUST_CHECK;
 void follows_free(struct follows *f); /* takes NULL */
-/* Makes the reply a stream; tenant_id "": of any. ERR_NOT_FOUND, ERR_OVERLOADED. */
-int follows_add(
-	struct follows *f, const char *tenant_id, const char *job_id, struct reply *rp, struct err *e) MUST_CHECK;
+struct follow_start {                 /* borrowed */
+	const struct identity *who;
+	const char *tenant_id; /* "": of any */
+	const char *job_id;
+};
+/* Makes the reply a stream. ERR_NOT_FOUND; ERR_RATE_LIMITED: he has his share; ERR_OVERLOADED. */
+int follows_add(struct follows *f, const struct follow_start *start, struct reply *rp, struct err *e) MUST_CHECK;
 int follows_tick(struct follows *f, struct err *e) MUST_CHECK;
 
 #endif

@@ -293,7 +293,7 @@ static int parts_new(struct jobs *j, struct err *e)
 		.grace_ms = c->grace_ms,
 		.stop_ms = STOP_MS,
 		.watch = { on_taken, on_ended, on_changed, j } };
-	const struct follows_conf follows = { c->store, c->loop, &j->kinds };
+	struct follows_conf follows = { c->store, c->loop, &j->kinds, NULL };
 	struct keeper_conf keeper = { .store = c->store,
 		.self = c->self,
 		.shared = c->shared,
@@ -304,9 +304,10 @@ static int parts_new(struct jobs *j, struct err *e)
 		.counted = on_counted,
 		.owner = j };
 
-	if (c->loop != NULL && follows_new(&j->follows, &follows, e) != 0)
-		return -1;
 	if (jobs_metrics_new(&j->metrics, c->workers, e) != 0 || workers_new(&j->workers, &workers, e) != 0)
+		return -1;
+	follows.metrics = j->metrics;
+	if (c->loop != NULL && follows_new(&j->follows, &follows, e) != 0)
 		return -1;
 	jobs_metrics_of(j->metrics, j->workers);
 	keeper.workers = j->workers;

@@ -187,11 +187,12 @@ int jobs_api_get(void *feature, struct request *rq, struct reply *rp, struct err
 
 int jobs_api_events(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
+	const struct follow_start start = { request_identity(rq), jobs_tenant_of(rq), request_param(rq, "id") };
 	struct jobs *j = feature;
 
 	if (j->follows == NULL)
 		return err_set(e, ERR_UNAVAILABLE, NULL, "there are no streams here");
-	return follows_add(j->follows, jobs_tenant_of(rq), request_param(rq, "id"), rp, e);
+	return follows_add(j->follows, &start, rp, e);
 }
 
 /* ---- lines ------------------------------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { JOBS, WORKERS, BUSY, STARTED, ENDED, WAITED, TOOK, SERIES };
+enum { JOBS, WORKERS, BUSY, STARTED, ENDED, WAITED, TOOK, STREAMS_REFUSED, SERIES };
 
 static const struct metric_def defs[SERIES] = {
 	[JOBS] = { "jobs", METRIC_GAUGE, "Jobs that wait, run or are dead, counted every 5 s.", "queue state", 0 },
@@ -16,6 +16,8 @@ static const struct metric_def defs[SERIES] = {
 	[ENDED] = { "jobs_ended_total", METRIC_COUNTER, "Attempts ended here.", "kind outcome", 1024 },
 	[WAITED] = { "jobs_wait_seconds", METRIC_HISTOGRAM, "From when a job was due to its beginning.", "queue", 0 },
 	[TOOK] = { "jobs_run_seconds", METRIC_HISTOGRAM, "How long attempts took.", "kind", 0 },
+	[STREAMS_REFUSED] = { "jobs_streams_refused_total", METRIC_COUNTER,
+		"Streams of jobs refused: somebody has his share, or all are taken.", "reason", 0 },
 };
 
 struct jobs_metrics {
@@ -91,4 +93,9 @@ void jobs_metrics_ended(struct jobs_metrics *m, const char *kind, const char *ou
 
 	metric_add(metrics_get(m->registry, ENDED, labels), 1);
 	metric_observe(metrics_get(m->registry, TOOK, &kind), (double)took_ms / 1000);
+}
+
+void jobs_metrics_stream_refused(struct jobs_metrics *m, const char *reason)
+{
+	metric_add(metrics_get(m->registry, STREAMS_REFUSED, &reason), 1);
 }

@@ -26,5 +26,6 @@ void jobs_metrics_of(struct jobs_metrics *m, struct workers *w);
 void jobs_metrics_counted(struct jobs_metrics *m, const struct job_counts *c);
 void jobs_metrics_taken(struct jobs_metrics *m, enum job_queue queue, int64_t waited_ms);
 void jobs_metrics_ended(struct jobs_metrics *m, const char *kind, const char *outcome, uint64_t took_ms);
+void jobs_metrics_stream_refused(struct jobs_metrics *m, const char *reason);
 
 #endif

@@ -83,6 +83,39 @@ def test_a_stream_tells_how_it_goes_on(fleet):
     fleet.api.get(f"/api/v1/jobs/{later['id']}/events", expect=404)
 
 
+def test_nobody_takes_all_the_streams(new_fleet):
+    """One user has a share of them; what is beyond is refused, says why, and is counted; another one is not touched."""
+    fleet = new_fleet(relays=0)
+    fleet.api.post("/api/v1/users", {"email": "greedy@example.com", "password": "a long password", "role": "viewer"}, expect=201)
+    job = fleet.api.post("/api/v1/jobs", {"kind": "check", "due_at": "2099-01-01T00:00:00Z"}, expect=202)
+    path = f"/api/v1/jobs/{job['id']}/events"
+    sessions = [fleet.controld.api() for _ in range(2)]
+    for api in sessions:  # a second session is no second share
+        api.login("greedy@example.com", "a long password")
+
+    def ask(api):
+        return requests.get(fleet.controld.base + path, headers=api.session.headers, stream=True, timeout=30)
+
+    held = [ask(sessions[n % 2]) for n in range(20)]
+    try:
+        assert [a.status_code for a in held] == [200] * 20
+        refused = ask(sessions[1])
+        assert refused.status_code == 429 and "20 streams of jobs" in refused.json()["message"]
+        assert 'jobs_streams_refused_total{reason="share"} 1' in fleet.api.get("/metrics")
+        with ask(fleet.api) as other:
+            assert other.status_code == 200
+        held.pop().close()
+
+        def room():
+            with ask(sessions[0]) as again:
+                return again.status_code == 200
+
+        eventually(room, "the place of one that ended")
+    finally:
+        for answer in held:
+            answer.close()
+
+
 def test_failures_are_tried_again_and_the_last_error_is_kept(fleet):
     assert ended(fleet.api, start(fleet.api, failures=1))["failures"] == 1
     fleet.api.post("/api/v1/jobs", {"kind": "check", "args": {"failures": "many"}}, expect=422)
