@@ -56,6 +56,16 @@ def test_agent_settings(tmp_path):
     assert wrong.returncode == 2
     for word in ("relays", "PORTWAY_AGENT_TOKEN", "10.0.0.1/8", "a b"):
         assert word in wrong.stderr, wrong.stderr
+    kinds = agent("--check-config", "--set", "bogus=1", "--set", "relays=x", "--set", "dial_timeout=soon", "--set", "instance=a b")
+    assert kinds.returncode == 2
+    for word in ("bogus", "'x' is not host:port", "soon", "a b", "PORTWAY_AGENT_TOKEN"):
+        assert kinds.stderr.count(word) == 1, kinds.stderr
+    long = agent("--check-config", "--set", "relays=" + 100000 * "x")
+    assert long.stderr.count("relays") == 1 and "PORTWAY_AGENT_TOKEN" in long.stderr, "not called missing as well: " + long.stderr
+    torn = tmp_path / "torn.yaml"
+    torn.write_text("relays: [\n")
+    unread = agent("--check-config", "--config", str(torn))
+    assert unread.returncode == 2 and "not YAML" in unread.stderr and "missing" not in unread.stderr, unread.stderr
     token = "42.pws_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8." + 64 * "a"
     good = {"PORTWAY_AGENT_TOKEN": token, "PORTWAY_AGENT_RELAYS": "127.0.0.1:1", "XDG_RUNTIME_DIR": str(tmp_path)}
     first = agent("--print-config", **good)
