@@ -266,7 +266,9 @@ static const struct schema_field api_key_create_fields[] = {
 		.item_type = SCHEMA_STRING,
 		.min = 1,
 		.max = SCOPES_MAX,
-		.help = "what it is for, at most what its role may: mappings:read, clients:*, *:read; default: *" },
+		.help = "what it is for, at most what its role may: mappings:read, clients:*, *:read; "
+			"default: *, which it also takes to give users a role above viewer, or a password to "
+			"whoever has one" },
 };
 static const struct schema api_key_create_schema = { "ApiKeyCreate", api_key_create_fields,
 	ARRAY_LEN(api_key_create_fields), false };

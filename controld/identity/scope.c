@@ -64,6 +64,18 @@ bool scope_allows(const char *scopes, const struct route *r)
 	return false;
 }
 
+bool scope_is_all(const char *scopes)
+{
+	while (*scopes != '\0') {
+		const size_t n = strcspn(scopes, " ");
+
+		if (is_word(scopes, n, SCOPE_ALL) || is_word(scopes, n, "*:*"))
+			return true;
+		scopes += n + (scopes[n] == ' ');
+	}
+	return false;
+}
+
 bool identity_in_scope(const struct identity *id, const struct route *r)
 {
 	return !id->api_key || scope_allows(id->scopes, r);

@@ -24,6 +24,8 @@ struct err;
 
 /* scopes: those of a key, by blank. */
 bool scope_allows(const char *scopes, const struct route *r);
+/* Whether they limit nothing: "*" or "*:*" is among them. */
+bool scope_is_all(const char *scopes);
 /* A scope of somebody's choice as it is kept: 0, or -1 with ERR_VALIDATION of the field "scopes". Whether there is such a
  * resource is not looked at: resource gets its name, "*" for any. */
 int scope_check(const char *scope, char resource[SCOPE_SIZE], struct err *e) MUST_CHECK;

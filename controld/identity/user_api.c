@@ -4,6 +4,7 @@
 #include "controld/identity/api_key.h"
 #include "controld/identity/audit.h"
 #include "controld/identity/room.h"
+#include "controld/identity/scope.h"
 #include "controld/identity/session.h"
 #include "controld/identity/tenant.h"
 #include "controld/identity/user.h"
@@ -54,6 +55,40 @@ static int user_check_password(const struct user_change *c, struct err *e)
 	if (json_object_get(c->body, "password") == NULL || !who->api_key || strcmp(who->user_id, c->id) != 0)
 		return 0;
 	return err_set(e, ERR_FORBIDDEN, "password", "password: an API key cannot change that of its own user");
+}
+
+static bool user_is_above_viewer(const struct user *u)
+{
+	return u->role > ROLE_VIEWER || u->system_admin;
+}
+
+static bool user_login_changes(const struct user_change *c, const struct user *before)
+{
+	return c->hash[0] != '\0' || strcmp(before->email, c->user.email) != 0 ||
+	       strcmp(before->username, c->user.username) != 0;
+}
+
+/*
+ * A login has no scopes: a key that is limited by some would get around them with an account of its making, or with
+ * somebody's that it gives another password. So such a key gives no role above viewer, nor a login to whoever has one.
+ * before: NULL for a new one.
+ */
+static int user_check_scopes(const struct user_change *c, const struct user *before, struct err *e)
+{
+	const struct identity *who = request_identity(c->rq);
+	const struct user *after = &c->user;
+
+	if (!who->api_key || scope_is_all(who->scopes))
+		return 0;
+	if (user_is_above_viewer(after) &&
+		(before == NULL || after->role > before->role || (after->system_admin && !before->system_admin)))
+		return err_set(e, ERR_FORBIDDEN, "role",
+			"role: an API key limited by scopes gives no role above viewer; that needs the scope *");
+	if (before != NULL && user_is_above_viewer(before) && user_login_changes(c, before))
+		return err_set(e, ERR_FORBIDDEN, c->hash[0] != '\0' ? "password" : "email",
+			"password, email and username: an API key that is limited by scopes changes those of viewers "
+			"only; the others' need the scope *");
+	return 0;
 }
 
 static int user_audit(struct db *tx, const struct user_change *c, const char *op, struct err *e)
@@ -121,7 +156,7 @@ static int user_create_in(
 	user_apply(&c.user, c.body, c.fields, sizeof c.fields);
 	if (!user_may_manage(request_identity(rq), c.user.role, c.user.system_admin))
 		return user_refuse(e);
-	if (user_hash_body(&c, e) != 0)
+	if (user_check_scopes(&c, NULL, e) != 0 || user_hash_body(&c, e) != 0)
 		return -1;
 	(void)str_copy(c.user.password_hash, sizeof c.user.password_hash, c.hash);
 	if (store_write(s->store, STORE_LOGGED, work_user_create, &c, e) != 0)
@@ -208,7 +243,7 @@ static int work_user_update(struct db *tx, void *arg, struct err *e)
 	if (!user_may_manage(who, before.role, before.system_admin) ||
 		!user_may_manage(who, c->user.role, c->user.system_admin))
 		return user_refuse(e);
-	if (user_check_self(c, &before, e) != 0)
+	if (user_check_self(c, &before, e) != 0 || user_check_scopes(c, &before, e) != 0)
 		return -1;
 	return c->fields[0] != '\0' ? user_write(tx, c, "update", e) : 0;
 }
@@ -389,7 +424,10 @@ static const char *const status_choices[] = { "active", "inactive", "suspended",
 		.help = "unique; default: the email" },                                                             \
 		{ .name = "first_name", .type = SCHEMA_STRING, .flags = SCHEMA_NULLABLE, .max = USER_NAME_MAX },    \
 		{ .name = "last_name", .type = SCHEMA_STRING, .flags = SCHEMA_NULLABLE, .max = USER_NAME_MAX },     \
-		{ .name = "role", .type = SCHEMA_STRING, .choices = role_choices, .help = "default: viewer" },      \
+		{ .name = "role",                                                                                   \
+			.type = SCHEMA_STRING,                                                                      \
+			.choices = role_choices,                                                                    \
+			.help = "default: viewer; API keys limited by scopes give no other" },                      \
 		{ .name = "status", .type = SCHEMA_STRING, .choices = status_choices, .help = "default: active" },  \
 	{                                                                                                           \
 		.name = "system_admin", .type = SCHEMA_BOOL, .help = "all tenants and the platform; default: false" \

@@ -80,6 +80,36 @@ def test_a_key_is_no_way_to_a_login(fleet):
     owner.login(person["email"], person["password"])
 
 
+def test_a_key_of_some_scopes_makes_nobody_mightier(fleet):
+    """What a login may is more than the scopes of the key that made it, or gave it a password."""
+    person = {"email": "scoped@example.com", "password": "long enough to pass"}
+    tenant = fleet.api.get("/auth/me")["data"]["tenant_id"]
+    operator = fleet.api.post("/api/v1/users", {**person, "email": "operator@example.com", "role": "operator"}, expect=201)
+    places = ("/api/v1/users", f"/api/tenants/{tenant}/users")
+    thief = keyed(fleet, make(fleet, role="owner", system_admin=True, scopes=["users:*", "tenants:*"]))
+    for place in places:
+        for wish in ({"role": "owner"}, {"role": "operator"}, {"system_admin": True}):
+            said = thief.post(place, {**person, **wish}, expect=403)
+            assert said["details"]["field"] == "role" and "scope *" in said["message"], said
+        made = thief.post(place, person, expect=201)
+        one = f"{place}/{made['id']}"
+        assert made["role"] == "viewer"
+        for wish in ({"role": "owner"}, {"role": "operator"}, {"system_admin": True}, {"role": "admin", "password": "another password"}):
+            assert thief.put(one, wish, expect=403)["details"]["field"] == "role", wish
+        thief.put(one, {"password": "another password", "first_name": "Still"})
+        other = f"{place}/{operator['id']}"
+        for wish in ({"password": "a password of the thief's"}, {"email": "thief@example.com"}, {"username": "thief"},
+                     {"role": "viewer", "password": "a password of the thief's"}):
+            assert "scope *" in thief.put(other, wish, expect=403)["message"], wish
+        thief.put(other, {"last_name": "Still"})
+        thief.delete(one)
+    fleet.controld.api().login("operator@example.com", person["password"])
+    # without a limit it may what its role may
+    full = keyed(fleet, make(fleet, role="owner", scopes=["clients:read", "*:*"]))
+    made = full.post(places[0], {**person, "email": "full@example.com", "role": "operator"}, expect=201)
+    full.put(f"{places[0]}/{made['id']}", {"role": "admin", "password": "another password"})
+
+
 def test_what_is_no_scope_is_refused(fleet):
     for scopes in (["mappings"], ["mappings:delete"], [":read"], ["mappings:"], ["Mappings:read"], ["mappings:read clients:write"],
                    ["horses:read"], [""], [], ["mappings:read"] * 33, "mappings:read", ["*:*:*"], ["x" * 200 + ":read"]):
