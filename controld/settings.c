@@ -397,7 +397,7 @@ static const struct conf_key settings_keys[] = {
 	TIME("webhooks.retry_max", "CONTROLD_WEBHOOKS_RETRY_MAX", NULL, webhooks.retry_max_ms, "10m", 10, DAY, 0,
 		"The longest time between two attempts."),
 	NUMBER("webhooks.senders", "CONTROLD_WEBHOOKS_SENDERS", NULL, webhooks.senders, "8", 1, 256, 0, "threads",
-		"Webhooks that are served at once."),
+		"Webhooks that are served at once; a tenant has half of them at most."),
 	TIME("webhooks.timeout", "CONTROLD_WEBHOOKS_TIMEOUT", NULL, webhooks.timeout_ms, "10s", 100, 5 * MINUTE, 0,
 		"How long a receiver may take to answer."),
 	NUMBER("webhooks.waiting_max", "CONTROLD_WEBHOOKS_WAITING_MAX", NULL, webhooks.waiting_max, "10000", 1, 1000000, 0,

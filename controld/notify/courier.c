@@ -1,4 +1,5 @@
 /* Hands queues that are due to senders, and what a sender does. */
+#include "common/base/buf.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
@@ -9,13 +10,15 @@
 
 #include <stdlib.h>
 
-#define SENT_AT_ONCE 50   /* then others have a turn */
-#define ROUND_MS     2000 /* so have they after this: an endpoint may be slow and well */
-#define HOLD_MS      5000 /* besides the time of a call: to write what came of it */
+#define SENT_AT_ONCE 50    /* then others have a turn */
+#define ROUND_MS     2000  /* so have they after this: an endpoint may be slow and well */
+#define SATED_MAX    16384 /* ids of tenants, one for each of 256 senders */
+#define HOLD_MS      5000  /* besides the time of a call: to write what came of it */
 
 /* A queue that a sender is at. */
 struct round {
 	struct pool_job job;
+	struct list link; /* in the notify's rounds */
 	struct notify *notify;
 	struct delivery_hold hold;
 	struct webhook webhook;
@@ -105,6 +108,62 @@ static bool note(struct round *r, struct err *e)
 	return !str_eq(r->result.state, "pending") && r->result.due_ms == 0;
 }
 
+/* ---- whose turn it may be ---------------------------------------------------------------------------------------- */
+
+/*
+ * A sender that is at a slow endpoint cannot be called back, so some must be free before others want one: a tenant is given
+ * another one while it has fewer than are free. One alone has half of them, the next one half of what is left, and so on;
+ * the platform's webhooks are those of one more.
+ */
+static void join(struct round *r)
+{
+	struct notify *n = r->notify;
+
+	pthread_mutex_lock(&n->lock);
+	list_push_back(&n->rounds, &r->link);
+	atomic_fetch_add(&n->busy, 1);
+	pthread_mutex_unlock(&n->lock);
+}
+
+static void leave(struct round *r)
+{
+	struct notify *n = r->notify;
+
+	pthread_mutex_lock(&n->lock);
+	list_remove(&r->link);
+	atomic_fetch_sub(&n->busy, 1);
+	pthread_mutex_unlock(&n->lock);
+	buf_free(&r->delivery.body);
+	free(r);
+}
+
+/* With the lock: how many senders are at this tenant's queues. */
+static unsigned held_by(const struct notify *n, const char *tenant_id)
+{
+	unsigned held = 0;
+
+	LIST_FOREACH (it, &n->rounds)
+		held += str_eq(CONTAINER_OF(it, struct round, link)->hold.tenant_id, tenant_id);
+	return held;
+}
+
+/* ",those,these,": who has his share, some of them twice and more. */
+static void put_sated(struct notify *n, struct buf *out)
+{
+	unsigned spare;
+
+	buf_put(out, ",", 1);
+	pthread_mutex_lock(&n->lock);
+	spare = n->conf.senders - MIN(n->conf.senders, atomic_load(&n->busy));
+	LIST_FOREACH (it, &n->rounds) {
+		const char *tenant_id = CONTAINER_OF(it, struct round, link)->hold.tenant_id;
+
+		if (held_by(n, tenant_id) >= spare)
+			buf_printf(out, "%s,", tenant_id);
+	}
+	pthread_mutex_unlock(&n->lock);
+}
+
 /* ---- a sender ---------------------------------------------------------------------------------------------------- */
 
 static int read_next(struct round *r, struct err *e)
@@ -165,9 +224,7 @@ static void work_round(struct pool_job *job)
 		log_warn("webhook_round_failed", log_s("webhook", r->hold.webhook_id), log_err(&e));
 	if (store_write(n->conf.store, STORE_OPERATIONAL, work_release, r, &e) != 0)
 		log_warn("webhook_release_failed", log_s("webhook", r->hold.webhook_id), log_err(&e));
-	buf_free(&r->delivery.body);
-	free(r);
-	atomic_fetch_sub(&n->busy, 1);
+	leave(r);
 	notify_poke(n);
 }
 
@@ -175,6 +232,7 @@ static void work_round(struct pool_job *job)
 
 struct taking {
 	struct notify *notify;
+	const char *not_of;
 	struct delivery_hold hold;
 	bool taken;
 };
@@ -182,7 +240,8 @@ struct taking {
 static int work_take(struct db *tx, void *arg, struct err *e)
 {
 	struct taking *t = arg;
-	const int rc = delivery_take(tx, clock_wall_ms(), hold_until(t->notify), &t->hold, e);
+	const struct delivery_turn turn = { clock_wall_ms(), hold_until(t->notify), t->not_of };
+	const int rc = delivery_take(tx, &turn, &t->hold, e);
 
 	t->taken = rc > 0;
 	return MIN(rc, 0);
@@ -197,44 +256,57 @@ static int hand_over(struct notify *n, const struct delivery_hold *hold, struct 
 	r->job.work = work_round;
 	r->notify = n;
 	r->hold = *hold;
+	list_init(&r->link);
 	buf_init(&r->delivery.body, TOPIC_BODY_MAX);
-	atomic_fetch_add(&n->busy, 1);
+	join(r);
 	if (pool_submit(n->senders, &r->job) == 0)
 		return 0;
-	atomic_fetch_sub(&n->busy, 1);
-	free(r);
+	leave(r);
 	return err_set(e, ERR_OVERLOADED, NULL, "webhooks: no sender is free");
 }
 
 /* Whether a queue may be due: looked at before anything is written. */
-static int look(struct notify *n, int64_t *next_ms, struct err *e)
+static int look(struct notify *n, const char *not_of, int64_t *next_ms, struct err *e)
 {
 	struct db *db;
 	int rc;
 
 	if (store_read_begin(n->conf.store, &db, e) != 0)
 		return -1;
-	rc = delivery_next_due(db, next_ms, e);
+	rc = delivery_next_due(db, not_of, next_ms, e);
 	store_read_end(db);
 	return rc;
 }
 
+/* 1: a sender has one more; 0: none is due whose turn it may be. */
+static int serve_one(struct notify *n, const char *not_of, int64_t *next_ms, struct err *e)
+{
+	struct taking t = { .notify = n, .not_of = not_of };
+
+	if (look(n, not_of, next_ms, e) != 0)
+		return -1;
+	if (*next_ms == 0 || *next_ms > clock_wall_ms())
+		return 0;
+	if (store_write(n->conf.store, STORE_OPERATIONAL, work_take, &t, e) != 0)
+		return -1;
+	if (!t.taken)
+		return 0;
+	return hand_over(n, &t.hold, e) != 0 ? -1 : 1;
+}
+
 int courier_step(struct notify *n, int64_t *next_ms, struct err *e)
 {
-	while (atomic_load(&n->busy) < n->conf.senders) {
-		struct taking t = { .notify = n };
+	struct buf sated;
+	int rc = 1;
 
-		if (look(n, next_ms, e) != 0)
-			return -1;
-		if (*next_ms == 0 || *next_ms > clock_wall_ms())
-			return 0;
-		if (store_write(n->conf.store, STORE_OPERATIONAL, work_take, &t, e) != 0)
-			return -1;
-		if (!t.taken)
-			return 0;
-		if (hand_over(n, &t.hold, e) != 0)
-			return -1;
+	buf_init(&sated, SATED_MAX);
+	while (rc == 1 && atomic_load(&n->busy) < n->conf.senders) {
+		buf_reset(&sated);
+		put_sated(n, &sated);
+		rc = serve_one(n, buf_cstr(&sated), next_ms, e);
 	}
-	*next_ms = 0; /* a sender that ends says so */
-	return 0;
+	buf_free(&sated);
+	if (rc == 1)
+		*next_ms = 0; /* a sender that ends says so */
+	return MIN(rc, 0);
 }

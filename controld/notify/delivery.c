@@ -14,6 +14,8 @@
 #define SET_BACK(time) \
 	"CASE WHEN " time " <= ?1 THEN " time " WHEN " time " - ?2 - ?3 > ?1 THEN ?1 ELSE " time " - ?2 END"
 
+#define NOT_OF(list) list " NOT LIKE '%,' || w.tenant_id || ',%'"
+
 enum {
 	SQL_BEGIN_READER,
 	SQL_OFFSET,
@@ -49,15 +51,17 @@ static const char *const sql[] = {
 		"INSERT INTO webhook_deliveries (id, webhook_id, tenant_id, seq, event, state, body, attempts, status, "
 		"latency_ms, error, created_ms, ended_ms, subject) VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, 0, 0, 0, "
 		"'', ?7, 0, ?8)",
-	[SQL_DUE] = "SELECT q.webhook_id, q.take FROM webhook_queues q JOIN webhooks w ON w.id = q.webhook_id WHERE "
+	[SQL_DUE] = "SELECT q.webhook_id, q.take, w.tenant_id FROM webhook_queues q JOIN webhooks w ON w.id = "
+		    "q.webhook_id WHERE "
 		    "q.waiting "
-		    "> 0 AND q.due_ms <= ?1 AND q.held_until_ms <= ?1 AND w.enabled = 1 AND w.paused = '' ORDER BY "
-		    "q.due_ms "
-		    "LIMIT 1",
+		    "> 0 AND q.due_ms <= ?1 AND q.held_until_ms <= ?1 AND w.enabled = 1 AND w.paused = '' AND " NOT_OF(
+			    "?2") " ORDER BY "
+				  "q.due_ms "
+				  "LIMIT 1",
 	[SQL_NEXT] =
 		"SELECT min(CASE WHEN q.due_ms > q.held_until_ms THEN q.due_ms ELSE q.held_until_ms END) FROM "
 		"webhook_queues q JOIN webhooks w ON w.id = q.webhook_id WHERE q.waiting > 0 AND w.enabled = 1 AND "
-		"w.paused = ''",
+		"w.paused = '' AND " NOT_OF("?1"),
 	[SQL_TAKE] =
 		"UPDATE webhook_queues SET take = take + 1, held_until_ms = ?3 WHERE webhook_id = ?1 AND take = ?2",
 	/* due again from now: those that wait longer have their turn first */
@@ -147,13 +151,13 @@ int delivery_queue(struct db *tx, const struct delivery_order *o, struct err *e)
 
 /* ---- serving ----------------------------------------------------------------------------------------------------- */
 
-int delivery_next_due(struct db *db, int64_t *next_ms, struct err *e)
+int delivery_next_due(struct db *db, const char *not_of, int64_t *next_ms, struct err *e)
 {
 	struct query *q;
 	int rc;
 
 	*next_ms = 0;
-	if (db_query(db, &q, sql[SQL_NEXT], e) != 0)
+	if (db_query(db, &q, sql[SQL_NEXT], e, bind_s(not_of)) != 0)
 		return -1;
 	if ((rc = query_next(q, e)) == 1)
 		*next_ms = query_is_null(q, 0) ? 0 : MAX(query_int(q, 0), 1);
@@ -161,21 +165,22 @@ int delivery_next_due(struct db *db, int64_t *next_ms, struct err *e)
 	return MIN(rc, 0);
 }
 
-int delivery_take(struct db *tx, int64_t now_ms, int64_t until_ms, struct delivery_hold *out, struct err *e)
+int delivery_take(struct db *tx, const struct delivery_turn *turn, struct delivery_hold *out, struct err *e)
 {
 	struct query *q;
 	int rc;
 
-	if (db_query(tx, &q, sql[SQL_DUE], e, bind_i(now_ms)) != 0)
+	if (db_query(tx, &q, sql[SQL_DUE], e, bind_i(turn->now_ms), bind_s(turn->not_of)) != 0)
 		return -1;
 	if ((rc = query_next(q, e)) == 1) {
 		(void)str_copy(out->webhook_id, sizeof out->webhook_id, query_text(q, 0));
 		out->take = query_int(q, 1);
+		(void)str_copy(out->tenant_id, sizeof out->tenant_id, query_text(q, 2));
 	}
 	query_end(q);
 	if (rc <= 0)
 		return rc;
-	rc = db_exec(tx, sql[SQL_TAKE], e, bind_s(out->webhook_id), bind_i(out->take), bind_i(until_ms));
+	rc = db_exec(tx, sql[SQL_TAKE], e, bind_s(out->webhook_id), bind_i(out->take), bind_i(turn->until_ms));
 	out->take++;
 	return rc;
 }

@@ -50,12 +50,17 @@ int delivery_queue(struct db *tx, const struct delivery_order *o, struct err *e)
 /* ---- serving ----------------------------------------------------------------------------------------------------- */
 struct delivery_hold {
 	char webhook_id[RAND_ID_SIZE];
+	char tenant_id[40]; /* whose it is; "": the platform's */
 	int64_t take;
 };
-/* When a queue is due that nobody is at; 0: none is known. */
-int delivery_next_due(struct db *db, int64_t *next_ms, struct err *e) MUST_CHECK;
+/* When a queue is due that nobody is at; 0: none is known. not_of: of other tenants than ",those,these,". */
+int delivery_next_due(struct db *db, const char *not_of, int64_t *next_ms, struct err *e) MUST_CHECK;
+struct delivery_turn {
+	int64_t now_ms, until_ms; /* when it is, and how long the queue is held */
+	const char *not_of;       /* as above; "," is nobody */
+};
 /* Takes the queue that is due longest: 1; 0 when none is. */
-int delivery_take(struct db *tx, int64_t now_ms, int64_t until_ms, struct delivery_hold *out, struct err *e) MUST_CHECK;
+int delivery_take(struct db *tx, const struct delivery_turn *turn, struct delivery_hold *out, struct err *e) MUST_CHECK;
 int delivery_release(struct db *tx, const struct delivery_hold *h, int64_t now_ms, struct err *e) MUST_CHECK;
 /* At the start of the only controld: nobody is at any. */
 int delivery_release_all(struct db *tx, struct err *e) MUST_CHECK;

@@ -193,6 +193,7 @@ int notify_new(struct notify **out, const struct notify_conf *conf, struct err *
 	if (n == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "webhooks: out of memory");
 	n->conf = *conf;
+	list_init(&n->rounds);
 	pthread_mutex_init(&n->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

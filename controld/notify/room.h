@@ -4,6 +4,7 @@
 #ifndef PORTWAY_CONTROLD_NOTIFY_ROOM_H
 #define PORTWAY_CONTROLD_NOTIFY_ROOM_H
 
+#include "common/base/list.h"
 #include "controld/loop/pool.h"
 #include "controld/notify/attempt.h"
 #include "controld/notify/notify.h"
@@ -20,7 +21,8 @@ struct notify {
 	struct notify_conf conf;
 	struct notify_metrics *metrics;
 	struct pool *senders;
-	atomic_uint busy; /* queues that senders are at, or will be */
+	atomic_uint busy;   /* queues that senders are at, or will be */
+	struct list rounds; /* those; under the lock */
 	atomic_bool stopping;
 	pthread_t thread; /* reads the log and hands queues to senders */
 	bool started;

@@ -165,6 +165,33 @@ def test_a_slow_one_takes_no_sender_from_others(new_fleet, receiver):
         other.close()
 
 
+def test_slow_ones_of_a_tenant_leave_senders_to_others(new_fleet, receiver):
+    """All its webhooks are slow and well, as many as it may have: another tenant's is told as soon as ever."""
+    fleet = new_fleet(relays=0, controld_env=QUICK)
+    tenant = fleet.api.post("/api/v1/tenants", {"name": "neighbour"}, expect=201)
+    fleet.api.post("/api/v1/users", {"email": "n@example.com", "password": PASSWORD, "role": "owner", "tenant_id": tenant["id"]},
+                   expect=201)
+    neighbour, other = fleet.controld.api(), Receiver()
+    neighbour.login("n@example.com", PASSWORD)
+    try:
+        hook(neighbour, other, ["client.created"])
+        receiver.hold = Slow(6)
+        for _ in range(50):
+            hook(fleet.api, receiver, ["client.created"])
+        client(fleet.api, "slow")
+        eventually(lambda: len(receiver.got) >= 4, "it has begun")
+        time.sleep(0.5)
+        begun, at = len(receiver.got), time.monotonic()
+        client(neighbour, "quick")
+        eventually(lambda: names(other) == ["quick"], "the neighbour's", seconds=20)
+        assert time.monotonic() - at < 3
+        assert begun == 4  # of 8
+        receiver.hold.set()
+        eventually(lambda: names(receiver) == ["slow"] * 50, "the rest", seconds=30)
+    finally:
+        other.close()
+
+
 def test_tests_of_a_slow_one_hold_no_login_up(new_fleet, receiver):
     fleet = new_fleet(relays=0, controld_env=QUICK)
     made = hook(fleet.api, receiver)

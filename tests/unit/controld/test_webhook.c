@@ -163,6 +163,7 @@ struct step {
 	struct delivery_hold hold;
 	struct delivery_result result;
 	int64_t now_ms;
+	const char *not_of;
 	int rc;
 };
 
@@ -185,7 +186,9 @@ static int work_take(struct db *tx, void *arg, struct err *e)
 {
 	struct step *s = arg;
 
-	s->rc = delivery_take(tx, s->now_ms, s->now_ms + 1000, &s->hold, e);
+	const struct delivery_turn turn = { s->now_ms, s->now_ms + 1000, s->not_of != NULL ? s->not_of : "," };
+
+	s->rc = delivery_take(tx, &turn, &s->hold, e);
 	return MIN(s->rc, 0);
 }
 
@@ -280,6 +283,10 @@ static void test_a_queue(void **state)
 	assert_int_equal(row.waiting, 3);
 	assert_int_equal(row.dropped, 1);
 
+	/* not while its tenant has his share of the senders; of another one or of the platform that says nothing */
+	s.not_of = ",t,";
+	assert_int_equal(run(&s, work_take), 0);
+	s.not_of = ",tt,u,,";
 	/* one at a time; who held it too long knows nothing any more */
 	assert_int_equal(run(&s, work_take), 1);
 	struct delivery_hold old = s.hold;
