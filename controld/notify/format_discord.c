@@ -10,6 +10,7 @@
 #include "common/base/err.h"
 #include "common/base/jsonw.h"
 #include "common/base/str.h"
+#include "controld/notify/topic.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -187,6 +188,19 @@ static void put_fields(struct embed *m, const json_t *data)
 	}
 }
 
+/* What somebody has sent does not look like what has happened. */
+static void put_sender(struct embed *m, const json_t *body)
+{
+	const char *origin = json_string_value(json_object_get(body, "origin"));
+	const char *who = json_string_value(json_object_get(body, "sent_by"));
+	char text[128];
+
+	if (origin == NULL || who == NULL || !str_eq(origin, TOPIC_MANUAL))
+		return;
+	(void)str_fmt(text, sizeof text, "Sent by hand by %s", who);
+	put(m, "description", text, sizeof text);
+}
+
 static void put_embed(struct embed *m, const json_t *body)
 {
 	const char *event = json_string_value(json_object_get(body, "event"));
@@ -198,6 +212,7 @@ static void put_embed(struct embed *m, const json_t *body)
 	title_of(event != NULL ? event : "event", title, sizeof title);
 	jsonw_object(m->out, NULL);
 	put(m, "title", title, TITLE_MAX);
+	put_sender(m, body);
 	jsonw_int(m->out, "color", colour_of(event, data));
 	if (time != NULL)
 		jsonw_str(m->out, "timestamp", time);

@@ -139,7 +139,9 @@ void topic_body(struct buf *b, const struct change *c, const char *topic, const 
 	jsonw_str(b, "event", topic);
 	jsonw_time(b, "timestamp", c->time_ms);
 	jsonw_str(b, "tenant_id", c->tenant);
+	jsonw_str(b, "origin", is_event(c) ? TOPIC_MANUAL : TOPIC_SYSTEM);
 	if (is_event(c)) {
+		jsonw_str(b, "sent_by", c->actor);
 		put_object(b, "data", c->object);
 		jsonw_end_object(b);
 		return;

@@ -26,6 +26,10 @@ struct err;
 #define TOPIC_EVENT_KIND "event"
 #define TOPIC_EVENT_OP   "dispatch"
 
+/* The member `origin` of a body: a name says nothing of it, since people may send events of any kind of their tenant's. */
+#define TOPIC_SYSTEM "system" /* it has happened */
+#define TOPIC_MANUAL "manual" /* somebody sent it, `sent_by` */
+
 void topic_name(char dst[TOPIC_SIZE], const struct change *c);
 /* False for what belongs to no tenant, or is for system administrators only. */
 bool topic_is_open(const struct change *c);

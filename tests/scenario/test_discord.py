@@ -87,6 +87,7 @@ def test_the_printed_dispatch_with_a_key(control, discord):
     assert answer["success"] is True and answer["data"]["status"] == "QUEUED"
     embed = eventually(discord.embeds, "the message")[0]
     assert embed["title"] == "Sync completed" and embed["color"] == 0x2ECC71 and embed["footer"]["text"] == answer["data"]["event_id"]
+    assert embed["description"].startswith("Sent by hand by key:")
     assert field(embed, "duration") == "5m30s" and field(embed, "status") == "COMPLETED"
     assert discord.messages[0]["allowed_mentions"] == {"parse": []}
     _, headers, _ = discord.calls[0]

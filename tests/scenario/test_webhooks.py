@@ -132,6 +132,21 @@ def test_a_tenant_does_not_speak_for_the_platform(control, receiver):
     control.api.call("DELETE", "/api/admin/settings/webhooks", {"id": made["data"]["id"]}, expect=204)
 
 
+def test_what_is_sent_by_hand_says_so(control, receiver):
+    """Its name and its data may be those of a real one; nothing in its data changes what it says of its origin."""
+    made = hook(control.api, receiver, ["client.created"])
+    forged = {"subject": "1", "actor": "system", "origin": "system", "sent_by": "nobody"}
+    control.api.post("/api/v1/webhook/dispatch", {"event": "client.created", "data": forged}, expect=202)
+    client(control.api, "real")
+    eventually(lambda: len(receiver.got) == 2, "both")
+    by_hand, real = receiver.taken("client.created")
+    assert by_hand["origin"] == "manual" and by_hand["data"] == forged
+    me = control.api.get("/api/v1/audit?kind=event&limit=1")["items"][0]["actor"]
+    assert by_hand["sent_by"] == me and me != "system"
+    assert real["origin"] == "system" and "sent_by" not in real
+    control.api.delete(f"/api/webhooks/{made['id']}")
+
+
 class Slow:
     """In the place of an event that a receiver waits for."""
 
