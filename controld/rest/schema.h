@@ -35,6 +35,7 @@ enum schema_format {
 	SCHEMA_FORMAT_TIME,     /* RFC 3339 */
 	SCHEMA_FORMAT_DURATION, /* "30s" or seconds; an int is allowed as well */
 	SCHEMA_FORMAT_PASSWORD, /* PASSWORD_MIN..MAX, shown as *** in errors */
+	SCHEMA_FORMAT_ZONE,     /* of time: UTC, +02:00, Europe/Berlin */
 };
 
 enum schema_flags {

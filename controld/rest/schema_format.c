@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/macros.h"
 #include "common/base/str.h"
+#include "common/base/zone.h"
 #include "common/crypto/password.h"
 #include "common/net/addr.h"
 #include "common/net/cidr.h"
@@ -78,6 +79,16 @@ static bool schema_is_password(const char *s)
 	return chars >= PASSWORD_MIN && n <= PASSWORD_MAX;
 }
 
+static bool schema_is_zone(const char *s)
+{
+	struct zone *z;
+
+	if (zone_open(&z, s, NULL) != 0)
+		return false;
+	zone_free(z);
+	return true;
+}
+
 static const struct {
 	bool (*ok)(const char *s);
 	const char *rule;
@@ -94,6 +105,8 @@ static const struct {
 	[SCHEMA_FORMAT_DURATION] = { schema_is_duration, "a duration like \"30s\", or a number of seconds",
 		"duration" },
 	[SCHEMA_FORMAT_PASSWORD] = { schema_is_password, "8 characters to 256 bytes long", "password" },
+	[SCHEMA_FORMAT_ZONE] = { schema_is_zone, "UTC, an offset such as +02:00 or a time zone such as Europe/Berlin",
+		NULL },
 };
 
 bool schema_format_ok(enum schema_format format, const char *s)

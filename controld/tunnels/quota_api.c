@@ -146,6 +146,7 @@ static const struct schema_field fields[] = {
 		.type = SCHEMA_STRING,
 		.flags = SCHEMA_NULLABLE,
 		.max = ZONE_NAME_SIZE - 1,
+		.format = SCHEMA_FORMAT_ZONE,
 		.help = "whose midnight counts: UTC, an offset such as +02:00 or a name such as Europe/Berlin" },
 	{ .name = "used_bytes",
 		.type = SCHEMA_INT,

@@ -96,6 +96,8 @@ def test_quota(fleet, op):
     assert "5.0G" in row and "Europe/Berlin" in row
     assert got(op, "quota", "show", ADMIN["email"])["monthly_bytes"] == 5 << 30
     assert "reset_day" in run("quota", "set", ADMIN["email"], "reset_day=40", status=1, **op)
+    both = run("quota", "set", ADMIN["email"], "reset_day=33", "time_zone=Mars", status=1, **op)
+    assert "reset_day" in both and "time_zone" in both
     run("quota", "set", ADMIN["email"], "monthly_bytes=null", **op)
     assert got(op, "quota", "show")["monthly_bytes"] is None
 

@@ -84,6 +84,8 @@ def test_what_is_refused(user):
         boss.put(url, body, expect=422)
     refused = boss.put(url, {"time_zone": "Mars"}, expect=422)
     assert refused["details"]["field"] == "time_zone" and "Europe/Berlin" in refused["message"]
+    both = str(boss.put(url, {"reset_day": 33, "time_zone": "Mars"}, expect=422))
+    assert "reset_day" in both and "time_zone" in both, both
 
 
 def test_months_by_the_clocks_of_a_place(user):
