@@ -62,6 +62,7 @@ static void on_closed(struct tunnel_link *l, const char *why)
 	list_remove(&a->move.link);
 	standings_fini(&a->standings);
 	standings_fini(&a->shut);
+	free(a->early);
 	free(a);
 }
 
@@ -364,7 +365,7 @@ static void settle_address(struct agent_link *a)
 
 /*
  * The agent was given another secret or key: from now on that is what keeps the link here. What is not good leaves it with the
- * one that it came with. Who is in may have few signatures checked.
+ * one that it came with, and is looked at once more when that one ends: an agent may hear of its new key before its relay does. Who is in may have few signatures checked.
  */
 static int take_hello_again(struct agent_link *a, const struct frame_head *h, const uint8_t *payload)
 {
@@ -379,9 +380,25 @@ static int take_hello_again(struct agent_link *a, const struct frame_head *h, co
 		again.epoch != a->hello.epoch || again.role != a->hello.role)
 		return -1;
 	a->again_ns = now;
-	if (s == NULL || s->object == NULL || !is_genuine(a, &s->object->client, &again))
+	free(a->early);
+	a->early = NULL;
+	if (s == NULL || s->object == NULL || !is_genuine(a, &s->object->client, &again)) {
 		log_warn("agent_key_not_taken", log_s("client", a->hello.client), log_s("instance", a->hello.instance));
+		a->early = malloc(sizeof again);
+		if (a->early != NULL)
+			*a->early = again;
+	}
 	return 0;
+}
+
+bool agent_link_take_early(struct agent_link *a)
+{
+	const struct seat *s = agent_table_seat(a->table, a->hello.client);
+	bool good = a->early != NULL && s != NULL && s->object != NULL && is_genuine(a, &s->object->client, a->early);
+
+	free(a->early);
+	a->early = NULL;
+	return good;
 }
 
 static int take_hello(struct agent_link *a, const struct frame_head *h, const uint8_t *payload)

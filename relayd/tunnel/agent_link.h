@@ -22,6 +22,7 @@ struct agent_link {
 	struct frame_hello hello;     /* once it is registered */
 	uint8_t key[KEY_PUBLIC_SIZE]; /* that its signature was checked with */
 	uint64_t again_ns;            /* when it last came with another one; 0: never */
+	struct frame_hello *early;    /* what it came with then, of a key that was not known; or NULL */
 	uint32_t agent;               /* the same for all links of its instance */
 	struct standings standings;
 	struct standings shut; /* mappings that lead from its machine, and cannot be listened on there */
@@ -35,6 +36,8 @@ struct agent_link {
 void agent_link_open(struct agent_table *t, int fd, const struct addr *from);
 /* Whether its client may still be here, with the key it came with. */
 bool agent_link_may_stay(const struct agent_link *a, int64_t wall_ms);
+/* Whether it may when what it was early with counts; a key that is good now is its key then. */
+bool agent_link_take_early(struct agent_link *a);
 /* Says why, for good or not, and closes. */
 void agent_link_refuse(struct agent_link *a, uint16_t code, uint32_t retry_ms, const char *reason);
 /* The same for a link that nobody needs: quietly. */

@@ -151,7 +151,7 @@ static void sweep(struct agent_table *t)
 
 		if (a->link.state != TUNNEL_UP || a->link.last_words)
 			continue;
-		if (!agent_link_may_stay(a, now))
+		if (!agent_link_may_stay(a, now) && !(agent_link_take_early(a) && agent_link_may_stay(a, now)))
 			agent_link_refuse(a, is_known(a) ? ERR_FORBIDDEN : ERR_NOT_FOUND, 1000,
 				"the client or its secret is not good any more");
 		else

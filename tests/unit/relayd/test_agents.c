@@ -370,8 +370,8 @@ static void test_greets_again(void **state)
 
 	(void)state;
 	put_client_with_both(secret, other_secret);
-	agent_start(&a, "i1", 1, secret, 1);
-	LAB_UNTIL(&lab, seen(&a.up) == 1);
+	agent_start(&a, "i1", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&a.up) == 2);
 	fd = lab_connect(SOCK_STREAM, tunnel_port);
 	expect_echo(fd, 1000);
 	greet_again(&a, other_secret);
@@ -382,9 +382,32 @@ static void test_greets_again(void **state)
 	greet_again(&a, secret);
 	expect_echo(fd, 1000);
 	assert_int_equal(seen(&a.closed), 0);
-	put_client(true, secret);
+	put_client(false, secret);
 	lab_expect_reset(fd);
-	LAB_UNTIL(&lab, seen(&a.closed) == 1);
+	LAB_UNTIL(&lab, seen(&a.closed) == 2);
+	close(fd);
+	agent_stop(&a);
+}
+
+/* The agent has its new key before the relay knows of it: the link stays when the old one ends. */
+static void test_greets_early(void **state)
+{
+	static struct agent a;
+	int fd;
+
+	(void)state;
+	agent_start(&a, "i1", 1, secret, 2);
+	LAB_UNTIL(&lab, seen(&a.up) == 2);
+	fd = lab_connect(SOCK_STREAM, tunnel_port);
+	greet_again(&a, other_secret);
+	expect_echo(fd, 1000);
+	put_client_with_both(secret, other_secret);
+	put_client(true, other_secret);
+	usleep(1100000); /* it looks who may stay once a second */
+	expect_echo(fd, 1000);
+	assert_int_equal(seen(&a.closed), 0);
+	put_client(true, secret); /* which it left */
+	LAB_UNTIL(&lab, seen(&a.closed) == 2);
 	close(fd);
 	agent_stop(&a);
 }
@@ -847,6 +870,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_revoked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_revoked_while_going, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_greets_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_greets_early, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_greets_too_often, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_take_over, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_waits_for_agent, set_up, tear_down),
