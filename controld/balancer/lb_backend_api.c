@@ -54,12 +54,24 @@ static void write_end(struct write *w)
 	lb_pool_fini(&w->pool);
 }
 
+/* Of one that is no more: relays that still know it would send requests there. */
+static int reply_gone(
+	struct balancer *b, const char *tenant_id, const char *id, int status, struct reply *rp, struct err *e)
+{
+	(void)b;
+	(void)tenant_id;
+	(void)id;
+	(void)e;
+	reply_empty(rp, status);
+	return 0;
+}
+
 static int reply_write(struct write *w, struct reply *rp, int status, struct err *e)
 {
 	(void)str_copy(w->settle.tenant_id, sizeof w->settle.tenant_id, w->one.tenant_id);
 	(void)str_copy(w->settle.id, sizeof w->settle.id, w->one.id);
 	w->settle.status = status;
-	w->settle.print = reply_backend;
+	w->settle.print = status == 204 ? reply_gone : reply_backend;
 	return settle_reply(w->b, rp, &w->settle, e);
 }
 
@@ -313,7 +325,7 @@ int lb_backend_api_delete(void *feature, struct request *rq, struct reply *rp, s
 	int rc = store_write(w.b->store, STORE_LOGGED, work_delete, &w, e);
 
 	if (rc == 0)
-		reply_empty(rp, 204);
+		rc = reply_write(&w, rp, 204, e);
 	write_end(&w);
 	return rc;
 }
