@@ -202,6 +202,9 @@ static void find_agent(struct udp_session *s)
 	case AGENTS_DOWN:
 		udp_session_refuse(s, METER_refused_down);
 		return;
+	case AGENTS_SHUT:
+		udp_session_refuse(s, METER_refused_destination);
+		return;
 	case AGENTS_NONE:
 		udp_session_refuse(s, METER_refused_dial);
 	}

@@ -45,6 +45,8 @@ int agent_way_find(struct agent_way *y, struct err *e)
 		return 0;
 	case AGENTS_DOWN:
 		return err_set(e, ERR_UNAVAILABLE, NULL, "it works at none of its client's agents");
+	case AGENTS_SHUT:
+		return err_set(e, ERR_DENIED_TARGET, NULL, "its client's config does not let the port through");
 	default:
 		return err_set(e, ERR_UNAVAILABLE, NULL, "no agent of its client is here");
 	}

@@ -29,6 +29,8 @@ static const struct {
 		"no login, or a wrong one" },
 	[END_DESTINATION] = { true, METER_refused_destination, FAREWELL_NONE, ERR_DENIED_TARGET,
 		"the mapping does not lead there" },
+	[END_SHUT] = { true, METER_refused_destination, FAREWELL_UNREACHABLE, ERR_DENIED_TARGET,
+		"the config of the target's client does not let the port through" },
 	[END_PROTOCOL] = { true, METER_refused_protocol, FAREWELL_NONE, ERR_PROTOCOL, "not what SOCKS5 says" },
 	[END_TARGET] = { true, METER_refused_dial, FAREWELL_UNREACHABLE, ERR_UNAVAILABLE,
 		"the target's agent is not connected to this relay" },

@@ -16,6 +16,7 @@ enum session_end {
 	END_REFUSED,
 	END_HEADER,
 	END_LOGIN,
+	END_SHUT, /* the config of the target's client */
 	END_DESTINATION,
 	END_PROTOCOL,
 	END_TARGET,

@@ -7,6 +7,8 @@
 /* Why a request could not be met, in the words of RFC 1928. */
 static enum socks5_code socks_code(const struct session *s, enum session_end why)
 {
+	if (why == END_SHUT)
+		return SOCKS5_NOT_ALLOWED;
 	switch (why == END_TARGET ? s->target_code : ERR_NONE) {
 	case ERR_DENIED_TARGET:
 		return SOCKS5_NOT_ALLOWED;

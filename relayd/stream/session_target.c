@@ -181,6 +181,9 @@ static void find_agent(struct session *s)
 	case AGENTS_DOWN:
 		session_close(s, END_DOWN);
 		return;
+	case AGENTS_SHUT:
+		session_close(s, END_SHUT);
+		return;
 	case AGENTS_NONE:
 		session_close(s, END_TARGET);
 	}

@@ -74,7 +74,9 @@ enum agents_answer agent_table_find(struct agent_table *t, const struct agents_a
 	enum agents_answer answer = AGENTS_NONE;
 	struct agent_link *a;
 
-	if (s != NULL && s->object != NULL && client_conf_port_ok(&s->object->client, ask->port)) {
+	if (s != NULL && s->object != NULL && !client_conf_port_ok(&s->object->client, ask->port)) {
+		answer = AGENTS_SHUT;
+	} else if (s != NULL && s->object != NULL) {
 		a = ask->tried->n < AGENTS_TRIES_MAX ? pick(t, s, ask) : NULL;
 		if (a != NULL) {
 			agent_count(&t->counts.streams);

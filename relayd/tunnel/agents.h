@@ -78,6 +78,7 @@ enum agents_answer {
 	AGENTS_HERE, /* a link to open a stream on, now */
 	AGENTS_WAIT, /* `wait` runs when it is worth asking again */
 	AGENTS_DOWN, /* agents are here, and the target works at none of them */
+	AGENTS_SHUT, /* the client's config does not let the port through */
 	AGENTS_NONE, /* there is no such client, it may not, or no agent is here that was not tried */
 };
 

@@ -23,11 +23,14 @@ struct checked {
 	enum err_code shut_code;
 	bool listened; /* another one can */
 	bool refused;
+	uint16_t closed; /* a target port that the config of its client does not let through; 0: none */
 };
 
 struct target_view {
 	struct refusals *refusals;
-	struct map checked; /* by mapping */
+	struct map checked;         /* by mapping */
+	const struct snapshot *now; /* during target_view_apply() */
+	bool ports_changed;         /* the same: of some client */
 	pthread_mutex_t lock;
 	struct troubles *troubles;
 };
@@ -81,16 +84,18 @@ void target_view_free(struct target_view *v)
 
 /* ---- the configuration -------------------------------------------------------------------------------------------- */
 
-static void put(struct target_view *v, const struct object *o)
+static struct checked *put(struct target_view *v, const struct object *o)
 {
 	struct checked *c = map_remove_str(&v->checked, o->id); /* its key is the old object's */
 
 	if (c == NULL && (c = calloc(1, sizeof *c)) == NULL)
-		return;
+		return NULL;
 	object_unref(c->object);
 	c->object = object_ref(o);
-	if (map_put_str(&v->checked, c->object->id, c, NULL) != 0)
-		checked_free(c);
+	if (map_put_str(&v->checked, c->object->id, c, NULL) == 0)
+		return c;
+	checked_free(c);
+	return NULL;
 }
 
 /* Whether agents may have something to say of it. */
@@ -100,22 +105,73 @@ static bool is_looked_at(const struct object *o)
 	       (o != NULL && o->kind == OBJECT_MAPPING && o->mapping.enabled && o->mapping.source_client[0] != '\0');
 }
 
+/* The first of its target ports that the client's config does not let through; 0: none. */
+static uint16_t closed_port(const struct target_view *v, const struct object *o)
+{
+	const struct mapping_conf *m = &o->mapping;
+	const struct object *client;
+
+	if (o->kind != OBJECT_MAPPING || !m->enabled || m->target_client[0] == '\0' || m->target_port == 0)
+		return 0;
+	client = snapshot_find(v->now, m->target_client);
+	for (int i = 0; client != NULL && client->kind == OBJECT_CLIENT && i <= m->port_last - m->port_first; i++)
+		if (!client_conf_port_ok(&client->client, (uint16_t)(m->target_port + i)))
+			return (uint16_t)(m->target_port + i);
+	return 0;
+}
+
+static void consider(struct target_view *v, const struct object *o)
+{
+	const uint16_t closed = closed_port(v, o);
+	struct checked *c = map_get_str(&v->checked, o->id);
+
+	if (is_looked_at(o) || closed != 0) {
+		if (c == NULL || c->object != o)
+			c = put(v, o);
+		if (c != NULL)
+			c->closed = closed;
+	} else if (c != NULL) {
+		forget(v, c);
+	}
+}
+
+static bool has_ports(const struct object *o)
+{
+	return o != NULL && o->kind == OBJECT_CLIENT && o->client.allowed.n + o->client.blocked.n > 0;
+}
+
 static void on_object(const struct object *old, const struct object *new_, void *arg)
 {
 	struct target_view *v = arg;
 	struct checked *c;
 
-	if (is_looked_at(new_))
-		put(v, new_);
-	else if (is_looked_at(old) && (c = map_get_str(&v->checked, old->id)) != NULL)
+	v->ports_changed |= has_ports(old) || has_ports(new_);
+	if (new_ != NULL)
+		consider(v, new_);
+	else if ((c = map_get_str(&v->checked, old->id)) != NULL)
 		forget(v, c);
+}
+
+static void consider_all(struct target_view *v)
+{
+	struct snapshot_walk w = { 0 };
+	const struct object *o;
+
+	while ((o = snapshot_next(v->now, &w)) != NULL)
+		if (o->kind == OBJECT_MAPPING && o->mapping.target_client[0] != '\0')
+			consider(v, o);
 }
 
 bool target_view_apply(struct target_view *v, const struct snapshot *old, const struct snapshot *new_)
 {
 	const bool before = map_count(&v->checked) > 0;
 
+	v->now = new_;
+	v->ports_changed = false;
 	snapshot_diff(old, new_, on_object, v);
+	if (v->ports_changed && new_ != NULL)
+		consider_all(v);
+	v->now = NULL;
 	return before || map_count(&v->checked) > 0;
 }
 
@@ -229,11 +285,16 @@ void target_view_add_shut(struct target_view *v, const struct frame_hello *who, 
 static void judge(struct target_view *v, struct checked *c)
 {
 	const bool shut = c->shut != NULL && !c->listened;
-	const bool down = shut || (c->down > 0 && c->others == 0);
+	const bool down = shut || c->closed != 0 || (c->down > 0 && c->others == 0);
 	struct err why = { .code = ERR_NONE };
 
 	if (shut) {
 		err_set(&why, c->shut_code, NULL, "%s", c->shut);
+		refusals_set(v->refusals, c->object, &why);
+	} else if (c->closed != 0) {
+		err_set(&why, ERR_DENIED_TARGET, "target_port",
+			"the config of client %s does not let target port %u through (allowed_ports, blocked_ports)",
+			c->object->mapping.target_client, (unsigned)c->closed);
 		refusals_set(v->refusals, c->object, &why);
 	} else if (down) {
 		err_set(&why, ERR_TARGET_DOWN, NULL, "no agent here has a target that works; %s: %s", c->instance,

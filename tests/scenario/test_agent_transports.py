@@ -277,6 +277,35 @@ def test_compressed_by_the_client_s_config(fleet):
         eventually(lambda: pass_text() < len(text) / 2, "it is compressed again")
 
 
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_port_that_the_client_s_config_closes_later(fleet, protocol):
+    """The mapping's status and error say that it is the client's config, and what is refused is counted so; until it is open again."""
+    client = fleet.client(name="narrowed-" + protocol)
+    agent = fleet.agent(client, "narrowed-" + protocol)
+    agent.wait_up(WORKERS)
+    url = f"/api/v1/clients/{client['id']}/config"
+    with TcpServer(echo) as server:
+        made = fleet.agent_mapping(client, server.port, protocol=protocol)
+        fleet.api.put(url, {"blocked_ports": [server.port]})
+        found = eventually(lambda: (lambda m: m if m["status"] == "error" else None)(fleet.get(made["id"])), "it is told")
+        error = found["error"]["edge-1"]
+        assert error["code"] == "TARGET_NOT_ALLOWED" and str(server.port) in error["message"] and "blocked_ports" in error["message"]
+        if protocol == "tcp":
+            with pytest.raises(ConnectionResetError), connect(made["source_port"]) as sock:
+                sock.recv(1)
+        else:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.sendto(b"x", ("127.0.0.1", made["source_port"]))
+                fleet.wait_refused(made["id"], destination=1)
+        fleet.wait_refused(made["id"], destination=1)
+        fleet.api.put(url, {"blocked_ports": []})
+        eventually(lambda: fleet.get(made["id"])["status"] == "active" and fleet.get(made["id"])["error"] is None, "it is well again")
+        if protocol == "tcp":
+            with connect(made["source_port"]) as sock:
+                sock.sendall(b"x")
+                assert sock.recv(1) == b"x"
+
+
 def seconds_for_all(socks, mark):
     """How long it takes until each has its bytes back."""
     text = bytes([mark]) * EACH
