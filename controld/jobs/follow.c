@@ -101,11 +101,14 @@ static int admit(struct follow *f, const struct identity *who, struct err *e)
 /* With the lock. */
 static void leave(struct follow *f)
 {
+	struct share *s = f->share;
+
+	f->share = NULL;
 	f->room->n--;
-	if (--f->share->n > 0)
+	if (s == NULL || --s->n > 0)
 		return;
-	(void)map_remove_str(&f->room->shares, f->share->key);
-	free(f->share);
+	(void)map_remove_str(&f->room->shares, s->key);
+	free(s);
 }
 
 /* ---- one stream ---------------------------------------------------------------------------------------------------- */

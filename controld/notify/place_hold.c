@@ -15,9 +15,9 @@ static const char *const sql[] = {
 		     "until_ms = "
 		     "excluded.until_ms WHERE webhook_holds.until_ms < excluded.until_ms",
 	[SQL_HELD] = "SELECT until_ms FROM webhook_holds WHERE place = ?1 AND until_ms > ?2",
-	[SQL_SET_BACK] =
-		"UPDATE webhook_holds SET until_ms = CASE WHEN until_ms - ?2 - ?3 > ?1 THEN ?1 ELSE until_ms - ?2 END "
-		"WHERE until_ms > ?1",
+	[SQL_SET_BACK] = "UPDATE webhook_holds SET until_ms = CASE WHEN until_ms - ?2 - ?3 > ?1 "
+			 "THEN ?1 ELSE until_ms - ?2 END "
+			 "WHERE until_ms > ?1",
 	[SQL_PRUNE] = "DELETE FROM webhook_holds WHERE until_ms < ?1",
 };
 const struct sql_table place_hold_sql = { "webhook_hold", sql, ARRAY_LEN(sql) };
