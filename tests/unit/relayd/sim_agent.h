@@ -222,7 +222,7 @@ static inline void on_again(struct task *t)
 	a->key = a->next;
 	for (unsigned i = 0; i < a->n; i++)
 		on_agent_secured(&a->links[i].link);
-	__atomic_add_fetch(&a->said, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&a->said, 1, __ATOMIC_RELEASE);
 }
 
 static inline void on_say(struct task *t)
