@@ -190,21 +190,26 @@ static int sqlite_tune(struct driver_conn *c, const struct driver_conf *conf, st
 	return 0;
 }
 
-/* SQLite would make the file with the umask's mode; its log and index files follow the mode of the file itself. */
+/*
+ * SQLite would make the file with the umask's mode; its log and index files follow the mode of the file itself. One that is
+ * there is never opened here: to close it takes away all locks that this process has on it (fcntl(2)), and another program
+ * that ends its work on it then takes itself for the last one and deletes the log.
+ */
 int sqlite_make_file(const char *path, struct err *e)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	struct stat st;
 
-	if (fd < 0)
-		return err_set_sys(e, errno == ENOSPC ? ERR_DISK_FULL : ERR_STORAGE, errno, "database %s", path);
-	if (fstat(fd, &st) != 0 || (st.st_mode & 077) != 0) {
+	if (fd >= 0)
 		close(fd);
+	else if (errno != EEXIST)
+		return err_set_sys(e, errno == ENOSPC ? ERR_DISK_FULL : ERR_STORAGE, errno, "database %s", path);
+	if (stat(path, &st) != 0)
+		return err_set_sys(e, ERR_STORAGE, errno, "database %s", path);
+	if ((st.st_mode & 077) != 0)
 		return err_set(e, ERR_PERMISSION, NULL,
 			"database %s: mode %03o lets others read it; it must be 600 (chmod 600 %s)", path,
 			(unsigned)st.st_mode & 0777, path);
-	}
-	close(fd);
 	return 0;
 }
 
