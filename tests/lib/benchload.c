@@ -474,7 +474,7 @@ static void look_for_losses(struct run *r, const int *fds, uint64_t now)
 	for (int i = 0; i < opt.n; i++) {
 		struct peer *p = &peers[fds[i]];
 
-		if (now - p->since_ns < STALL_NS)
+		if (p->since_ns > now || now - p->since_ns < STALL_NS) /* it was served in this very round */
 			continue;
 		r->lost += (uint64_t)p->out;
 		p->out = 0;
