@@ -58,8 +58,11 @@ def test_version_and_help():
 
 
 def test_status(fleet):
-    out = portway("status", PORTWAY_URL=fleet.controld.base)
-    assert out.returncode == 0 and "healthy" in out.stdout, out.stderr
+    def healthy():  # its relay may have come in this very second
+        out = portway("status", PORTWAY_URL=fleet.controld.base)
+        assert out.returncode == 0, out.stderr
+        return "healthy" in out.stdout
+    eventually(healthy, "all is well")
     api = Api(fleet.controld.base)
     token = api.login()["token"]
     out = portway("status", "--json", PORTWAY_URL=fleet.controld.base, PORTWAY_TOKEN=token)
