@@ -213,7 +213,7 @@ static enum flow_result copy_some(struct flow *f, struct flow_way *way, struct s
 	way_give(way, may - (size_t)(n > 0 ? n : 0));
 	if (n <= 0)
 		return read_nothing(f, way, from, n);
-	if ((size_t)n < may) { /* that was all there is */
+	if ((size_t)n < may && !from->urgent) { /* that was all there is */
 		side_drained(from, way->worker);
 		if (from->fin)
 			f->state = FLOW_ENDING;
@@ -276,7 +276,13 @@ static enum flow_result splice_some(struct flow *f, struct flow_way *way, struct
 	}
 	n = sys_splice(from->io.fd, f->pipe->in, may, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	way_give(way, may - (size_t)(n > 0 ? n : 0));
-	if (n <= 0) {
+	if (n == 0) { /* the end, or urgent data: only recv() says which */
+		give_back(f, way);
+		f->splicing = false;
+		f->large_run = 0;
+		return FLOW_MOVED;
+	}
+	if (n < 0) {
 		int saved = errno;
 
 		give_back(f, way);
@@ -316,7 +322,7 @@ enum flow_result flow_pump(struct flow *f, struct flow_way *way, struct side *fr
 			r = FLOW_BLOCKED;
 		else if (f->bytes >= turn_ends)
 			r = FLOW_BUSY;
-		else if (f->splicing)
+		else if (f->splicing && !from->urgent) /* it does not get past urgent data */
 			r = splice_some(f, way, from, to);
 		else
 			r = move_some(f, way, from, to);

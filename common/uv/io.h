@@ -28,7 +28,7 @@ struct io {
 };
 
 /* Everything a data socket needs to hear, said once for its life. */
-#define IO_STREAM (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+#define IO_STREAM (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 void io_init(struct io *io, io_event_fn on_event, int fd);
 /* 0 or -1 with errno. */

@@ -20,7 +20,9 @@ void side_hear(struct side *s, struct worker *w, uint32_t events)
 		s->muted = true;
 		io_change(w, &s->io, IO_STREAM & ~(uint32_t)EPOLLIN);
 	}
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+	if (events & EPOLLPRI)
+		s->urgent = true;
+	if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		s->readable = true;
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		s->writable = true;

@@ -13,7 +13,7 @@ static ssize_t socket_read(struct wire *w, struct worker *on, uint8_t *p, size_t
 
 	if (r < 0 && errno != EAGAIN)
 		return WIRE_FAILED;
-	if (r < 0 || ((size_t)r < n && r > 0 && !w->side.fin))
+	if (r < 0 || ((size_t)r < n && r > 0 && !w->side.fin && !w->side.urgent))
 		side_drained(&w->side, on);
 	return r < 0 ? WIRE_AGAIN : r;
 }

@@ -141,6 +141,33 @@ static void a_request_with_its_end_gets_its_answer_with_its_end(void **state)
 	assert_int_equal(lab_count(&lab, "map_a", METER_reset), 0);
 }
 
+/* recv() and splice() stop where urgent data stood, whatever is behind it. The urgent byte itself goes to nobody. */
+static void urgent_data_is_no_end(void **state)
+{
+	(void)state;
+	for (unsigned ends = 0; ends < 2; ends++) {
+		int client = lab_connect(SOCK_STREAM, port), server;
+
+		lab_send(client, "abc", 3); /* perhaps before the relay has dialled: it finds all of it at once */
+		assert_int_equal(send(client, "!", 1, MSG_OOB), 1);
+		lab_send(client, "defgh", 5);
+		if (ends)
+			shutdown(client, SHUT_WR);
+		server = lab_accept(listener);
+		lab_expect(server, "abcdefgh", 8);
+		if (ends)
+			lab_expect_end(server);
+		lab_send(server, "ijk", 3);
+		assert_int_equal(send(server, "!", 1, MSG_OOB), 1);
+		lab_send(server, "lm", 2);
+		close(server);
+		lab_expect(client, "ijklm", 5);
+		lab_expect_end(client);
+		close(client);
+		LAB_UNTIL(&lab, lab_connections(&lab) == 0);
+	}
+}
+
 static void a_reset_reaches_a_side_that_does_not_read(void **state)
 {
 	static char block[1 << 20];
@@ -233,6 +260,44 @@ static void *read_stream(void *arg)
 	s->bad |= k < 0 || at != s->bytes;
 	free(piece);
 	return NULL;
+}
+
+enum { PARTS = 8, PART = 1 << 20, LAST = 5 };
+
+/* To somebody slow, with urgent data behind that part: what waits at the relay are bytes, the mark, bytes and the end. */
+static void send_with_urgent_data(uint64_t behind)
+{
+	static uint8_t part[PART];
+	struct stream in = { .bytes = PARTS * PART + LAST, .chunk = 65536, .pause_us = 1000 };
+	pthread_t reader;
+	int client;
+
+	open_pair(&client, &in.fd);
+	assert_int_equal(pthread_create(&reader, NULL, read_stream, &in), 0);
+	for (uint64_t i = 0; i <= PARTS; i++) {
+		const size_t n = i < PARTS ? PART : LAST;
+
+		for (size_t k = 0; k < n; k++)
+			part[k] = byte_at(i * PART + k, 0);
+		lab_send(client, part, n);
+		if (i == behind)
+			assert_int_equal(send(client, "!", 1, MSG_OOB), 1);
+	}
+	shutdown(client, SHUT_WR);
+	pthread_join(reader, NULL);
+	close(client);
+	close(in.fd);
+	assert_false(in.bad);
+	LAB_UNTIL(&lab, lab_connections(&lab) == 0);
+}
+
+/* A stream that is spliced, too. */
+static void urgent_data_in_a_long_stream(void **state)
+{
+	(void)state;
+	send_with_urgent_data(PARTS / 2);
+	send_with_urgent_data(PARTS - 1);
+	assert_int_equal(lab_count(&lab, "map_a", METER_bytes_in), 2 * (PARTS * PART + LAST));
 }
 
 static const struct {
@@ -381,6 +446,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(ends_in_every_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_request_with_its_end_gets_its_answer_with_its_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(urgent_data_is_no_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(urgent_data_in_a_long_stream, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_reset_reaches_a_side_that_does_not_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nobody_listens_at_the_target, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(every_byte_arrives_once_both_ways, set_up, tear_down),
