@@ -514,7 +514,7 @@ int settings_load(struct settings **out, const struct conf_source *src, struct e
 
 	if (s == NULL)
 		return err_list_add(errs, ERR_NOMEM, NULL, NULL, NULL, "settings: out of memory");
-	if (conf_load(&settings_table, s, src, errs) != 0)
+	if (conf_load(&settings_table, s, src, errs) != 0 && conf_is_partial(errs))
 		goto fail;
 	check_together(s, errs);
 	resolve_listen(s, errs);

@@ -433,25 +433,12 @@ static int settle_dir(char **dir, const char *system, const char *xdg, const cha
 		errs, ERR_VALIDATION, "state_dir", NULL, NULL, "state_dir, runtime_dir: no folder for %s", xdg);
 }
 
-/* Not all that was given could be read: what seems to be missing may be there. */
-static bool is_part(const struct err_list *errs)
-{
-	for (size_t i = 0; i < errs->n; i++) {
-		const struct err *e = &errs->items[i];
-
-		if (e->code == ERR_NOMEM || str_eq(e->constraint, "syntax") ||
-			(e->field[0] == '\0' && !str_eq(e->constraint, "format")))
-			return true;
-	}
-	return errs->dropped > 0;
-}
-
 int settings_load(struct settings *out, const struct conf_source *src, struct err_list *errs)
 {
 	struct settings s = { 0 };
 	int r = conf_load(&table, &s, src, errs);
 
-	if (r == 0 || !is_part(errs)) { /* in the place of what was refused stands its default */
+	if (r == 0 || !conf_is_partial(errs)) { /* in the place of what was refused stands its default */
 		r |= check_credential(&s, errs);
 		r |= check_allow("allow", s.allow, errs) | check_allow("listen", settings_listen(&s), errs);
 		r |= check_rest(&s, errs);

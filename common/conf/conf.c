@@ -272,6 +272,18 @@ int conf_load(const struct conf_table *t, void *target, const struct conf_source
 	return l.failed ? -1 : 0;
 }
 
+bool conf_is_partial(const struct err_list *errs)
+{
+	for (size_t i = 0; i < errs->n; i++) {
+		const struct err *e = &errs->items[i];
+
+		if (e->code == ERR_NOMEM || str_eq(e->constraint, "syntax") ||
+			(e->field[0] == '\0' && !str_eq(e->constraint, "format")))
+			return true;
+	}
+	return errs->dropped > 0;
+}
+
 void conf_free(const struct conf_table *t, void *target)
 {
 	for (size_t i = 0; i < t->n; i++)

@@ -66,10 +66,12 @@ struct conf_source {
 
 /*
  * Fills *target (zeroed by the caller) with a value for every key. 0, or -1 with all errors in *errs; then *target
- * holds what was right. conf_free() in both cases. "***" for a secret counts as not given: it is what conf_print() shows.
+ * holds what was right, and defaults in the place of what was not. conf_free() in both cases. "***" for a secret counts as not given: it is what conf_print() shows.
  */
 int conf_load(
 	const struct conf_table *t, void *target, const struct conf_source *src, struct err_list *errs) MUST_CHECK;
+/* Whether so much could not be read that what seems to be missing may be there: then values are not looked at together. */
+bool conf_is_partial(const struct err_list *errs);
 void conf_free(const struct conf_table *t, void *target);
 /*
  * A name of the environment that begins like those of the table and is none of them is most likely misspelt: each is warned about

@@ -24,6 +24,18 @@ def test_all_errors_at_once(program, env, tmp_path):
         assert word in out.stderr, out.stderr
 
 
+def test_what_does_not_go_together_is_told_beside_the_rest(tmp_path):
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("log:\n  level: loud\n")
+    out = daemon("controld", "--check-config", "--config", str(conf), CONTROLD_HTTP_TLS_CERT="/a/file", CONTROLD_ACME_URL="http://ca.example")
+    assert out.returncode != 0
+    for word in ("log.level", "http.tls_key", "acme.url"):
+        assert word in out.stderr, out.stderr
+    conf.write_text("log: [\n")  # what cannot be read may hold what is missing
+    out = daemon("controld", "--check-config", "--config", str(conf), CONTROLD_HTTP_TLS_CERT="/a/file")
+    assert out.returncode != 0 and "http.tls_key" not in out.stderr, out.stderr
+
+
 @pytest.mark.parametrize("program", ["controld", "relayd"])
 def test_printed_settings_can_be_read_back(program, tmp_path):
     first = daemon(program, "--print-config")
