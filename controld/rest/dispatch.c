@@ -395,7 +395,7 @@ static int call_enter(struct call *c, struct err *e)
 	char *query;
 
 	call_name(c);
-	c->rq.peer = peer_client_of(&d->proxies, conn_peer(c->conn), &c->rq.in.headers);
+	c->rq.peer = peer_client(&d->proxies, conn_peer(c->conn), &c->rq.in.headers);
 	if (in->bad != ERR_NONE || in->target == NULL) {
 		rest_metrics_refused(d->parts.metrics, "malformed");
 		return err_set(e, in->bad != ERR_NONE ? in->bad : ERR_NOMEM, NULL, "%s",

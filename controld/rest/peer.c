@@ -53,16 +53,7 @@ static bool walk(const struct peer_proxies *p, struct addr *client, const char *
 	return true;
 }
 
-struct addr peer_client(const struct peer_proxies *p, const struct addr *connected, const char *forwarded)
-{
-	struct addr client = *connected;
-
-	if (forwarded != NULL)
-		(void)walk(p, &client, forwarded);
-	return client;
-}
-
-struct addr peer_client_of(const struct peer_proxies *p, const struct addr *connected, const struct evkeyvalq *headers)
+struct addr peer_client(const struct peer_proxies *p, const struct addr *connected, const struct evkeyvalq *headers)
 {
 	struct addr client = *connected;
 	const struct evkeyval *h;

@@ -23,11 +23,10 @@ struct peer_proxies {
 /* CIDRs by comma; NULL or "" for none. */
 int peer_proxies_parse(struct peer_proxies *p, const char *list, struct err *e) MUST_CHECK;
 /*
- * The client: connected itself, or the last address in X-Forwarded-For that is not one of the proxies. forwarded may be
- * NULL. What cannot be parsed ends the walk: the last good address counts.
+ * The client: connected itself, or the last address in X-Forwarded-For that is not one of the proxies. All lines of that name
+ * count as one: a proxy may add one of its own behind those of the client. What cannot be parsed ends the walk: the last
+ * good address counts.
  */
-struct addr peer_client(const struct peer_proxies *p, const struct addr *connected, const char *forwarded);
-/* The same with all lines of that name that a request has: a proxy may add one of its own behind those of the client. */
-struct addr peer_client_of(const struct peer_proxies *p, const struct addr *connected, const struct evkeyvalq *headers);
+struct addr peer_client(const struct peer_proxies *p, const struct addr *connected, const struct evkeyvalq *headers);
 
 #endif

@@ -34,20 +34,35 @@ static const struct {
 		"10.0.0.1" },
 };
 
+static struct addr client_of(const char *list, const char *connected, const char *const *lines)
+{
+	struct peer_proxies proxies;
+	struct evkeyvalq headers;
+	struct addr from, client;
+	struct err e;
+
+	assert_int_equal(peer_proxies_parse(&proxies, list, &e), 0);
+	assert_int_equal(addr_parse_ip(&from, connected, 4711), 0);
+	headers_init(&headers);
+	for (; *lines != NULL; lines++) {
+		assert_int_equal(headers_add_block(&headers, "X-Other", "9.9.9.9"), 0);
+		assert_int_equal(headers_add_block(&headers, "x-forwarded-for", *lines), 0);
+	}
+	client = peer_client(&proxies, &from, &headers);
+	evhttp_clear_headers(&headers);
+	return client;
+}
+
 static void test_table(void **state)
 {
 	size_t failed = 0;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct peer_proxies proxies;
-		struct addr connected, client;
+		const char *const lines[] = { cases[i].forwarded, NULL };
+		struct addr client = client_of(cases[i].proxies, cases[i].connected, lines);
 		char text[ADDR_STRLEN];
-		struct err e;
 
-		assert_int_equal(peer_proxies_parse(&proxies, cases[i].proxies, &e), 0);
-		assert_int_equal(addr_parse_ip(&connected, cases[i].connected, 4711), 0);
-		client = peer_client(&proxies, &connected, cases[i].forwarded);
 		addr_print_ip(&client, text);
 		if (strcmp(text, cases[i].want) == 0)
 			continue;
@@ -73,22 +88,10 @@ static void test_lines(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(stories); i++) {
-		struct peer_proxies proxies;
-		struct evkeyvalq headers;
-		struct addr connected, client;
+		struct addr client = client_of("10.0.0.0/8", "10.0.0.1", stories[i].lines);
 		char text[ADDR_STRLEN];
-		struct err e;
 
-		assert_int_equal(peer_proxies_parse(&proxies, "10.0.0.0/8", &e), 0);
-		assert_int_equal(addr_parse_ip(&connected, "10.0.0.1", 4711), 0);
-		headers_init(&headers);
-		for (size_t k = 0; stories[i].lines[k] != NULL; k++) {
-			assert_int_equal(headers_add_block(&headers, "X-Other", "9.9.9.9"), 0);
-			assert_int_equal(headers_add_block(&headers, "x-forwarded-for", stories[i].lines[k]), 0);
-		}
-		client = peer_client_of(&proxies, &connected, &headers);
 		addr_print_ip(&client, text);
-		evhttp_clear_headers(&headers);
 		if (strcmp(text, stories[i].want) != 0)
 			fail_msg("%s: %s, want %s", stories[i].what, text, stories[i].want);
 	}
