@@ -204,8 +204,10 @@ int sqlite_make_file(const char *path, struct err *e)
 		close(fd);
 	else if (errno != EEXIST)
 		return err_set_sys(e, errno == ENOSPC ? ERR_DISK_FULL : ERR_STORAGE, errno, "database %s", path);
-	if (stat(path, &st) != 0)
+	if (stat(path, &st) != 0 || faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) != 0)
 		return err_set_sys(e, ERR_STORAGE, errno, "database %s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_STORAGE, NULL, "database %s: it is no file", path);
 	if ((st.st_mode & 077) != 0)
 		return err_set(e, ERR_PERMISSION, NULL,
 			"database %s: mode %03o lets others read it; it must be 600 (chmod 600 %s)", path,
