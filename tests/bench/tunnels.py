@@ -26,15 +26,15 @@ NAMES = [*LOADS, "tunnel_idle"]
 
 
 class Agent(rig_.Relay):
-    """relayd and portway agent, one thread each, on the subject's core."""
+    """relayd and portway agent, one thread each, on the subject's core; binary: another build's relayd, its portway beside it."""
 
-    def __init__(self, backend):
-        self.name = "agent"
+    def __init__(self, backend, binary=None):
+        self.name = "agent_other" if binary else "agent"
         self.fleet = agent_.AgentFleet(rig_.UNLIMITED)
         try:
-            self.fleet.start(relays=1, relay_env={"RELAYD_WORKERS": "1", "RELAYD_LOG_LEVEL": "warn"})
+            self.fleet.start(relays=1, relay_env={"RELAYD_WORKERS": "1", "RELAYD_LOG_LEVEL": "warn"}, relay_binary=binary)
             self.client = self.fleet.client()
-            agent = self.fleet.agent(self.client, LOG_LEVEL="warn", LIMITS_STREAMS="20000", LIMITS_UDP_SESSIONS="20000")
+            agent = self.fleet.agent(self.client, binary=binary and os.path.join(os.path.dirname(binary), "portway"), LOG_LEVEL="warn", LIMITS_STREAMS="20000", LIMITS_UDP_SESSIONS="20000")
             agent.wait_up(1)
             self.pids = [self.fleet.relay.pid, agent.pid]
             for pid in self.pids:
@@ -80,9 +80,9 @@ class SshR:
 
 
 def add(rig, name):
-    if name not in ("agent", "ssh_r"):
+    if name not in ("agent", "agent_other", "ssh_r"):
         return rig.add(name)
-    subject = Agent(rig.backend) if name == "agent" else SshR(rig, rig.backend)
+    subject = SshR(rig, rig.backend) if name == "ssh_r" else Agent(rig.backend, rig_.OTHER if name == "agent_other" else None)
     rig.subjects.append(subject)
     return subject
 
@@ -93,7 +93,8 @@ def loads(names, rounds):
         subjects = {}
         for name in names:
             about, protocol, args, goal = LOADS[name]
-            wanted = UDP if protocol == "udp" else SUBJECTS
+            wanted = [*(UDP if protocol == "udp" else SUBJECTS), *(["agent_other"] if rig_.OTHER else [])]
+            wanted = [subject for subject in wanted if subject in (l4.ONLY or subject)]
             metric = report.Metric(name, about, goal, "agent")
             for subject in wanted:
                 if subject not in subjects:

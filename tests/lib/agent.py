@@ -25,11 +25,11 @@ class AgentFleet(Fleet):
     def client(self, **fields):
         return self.api.post("/api/v1/clients", fields, expect=201)
 
-    def agent(self, client, name="agent", wrap=(), **settings):
+    def agent(self, client, name="agent", wrap=(), binary=None, **settings):
         agent = Agent(os.path.join(self.folder, name), {
             "TOKEN": f"{client['id']}.{client['secret_key']}.{self.fingerprint}",
             "RELAYS": ",".join(self.agents_at.values()), "ALLOW": "localhost", **settings})
-        agent.wrap = wrap
+        agent.wrap, agent.binary = wrap, binary
         self.agents.append(agent)
         return agent.start()
 
