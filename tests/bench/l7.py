@@ -25,6 +25,7 @@ LOADS = {
     "h2": ("128 bytes, HTTP/2 over TLS, 16 connections of 8 streams", ["h2load", "-t1", "-c16", "-m8", "--connect-to=127.0.0.1:{port}"], TLS, "CPU <= 1.0 x the best"),
 }
 TLS_IDLE = 1000
+ONLY = os.environ.get("BENCH_SUBJECTS", "").split()  # of the loads' subjects; all, when it is empty
 # Twenty backends of 4 places and 20 ms, two four times as slow, one that stands still for 300 ms every 2 s; half of what they can do.
 BACKENDS, SERVICE_US, PLACES = 20, 20000, 4
 RATE = float(os.environ.get("BENCH_QUALITY_RATE", "1800"))
@@ -92,12 +93,13 @@ def caddy(rig, port, backends, tls):
 class Relay:
     """Ours: a controld and a relay; a pool and a route for each name that is asked for."""
 
-    def __init__(self, workers=1, core=rig_.SUBJECT_CORE):
+    def __init__(self, workers=1, core=rig_.SUBJECT_CORE, binary=None):
         self.name, self.port, self.tls_port = "relayd", portway.free_port(), portway.free_port()
         self.fleet = portway.Fleet({**rig_.UNLIMITED, "CONTROLD_TUNNELS_HOST_NAMES": "operator"})
         try:
             self.fleet.start(relays=1, relay_env={"RELAYD_WORKERS": str(workers), "RELAYD_LOG_LEVEL": "warn",
-                                                  "RELAYD_HTTP_LISTEN": f"127.0.0.1:{self.port}", "RELAYD_TLS_LISTEN": f"127.0.0.1:{self.tls_port}"})
+                                                  "RELAYD_HTTP_LISTEN": f"127.0.0.1:{self.port}", "RELAYD_TLS_LISTEN": f"127.0.0.1:{self.tls_port}"},
+                             relay_binary=binary)
             self.pids = [self.fleet.relay.pid]
             if core is not None:
                 subprocess.run(["taskset", "-apc", core, str(self.pids[0])], check=True, capture_output=True)
@@ -162,17 +164,17 @@ class Stage(rig_.Rig):
         port = portway.free_port()
         if name == "direct":
             return Subject(name, self.backends[0], [], None)
-        if name == "relayd":
-            relay = Relay()
+        if name in ("relayd", "relayd_other"):
+            relay = Relay(binary=rig_.OTHER if name == "relayd_other" else None)
             self.subjects.append(relay)
             relay.route(HOST, self.backends, **({"ssl_enabled": True} if tls else {}))
             if tls:
                 relay.certify(*certificate(self))
             port = relay.tls_port if tls else relay.port
             try:
-                portway.eventually(lambda: answers(port, tls), "relayd answers", 15)
+                portway.eventually(lambda: answers(port, tls), f"{name} answers", 15)
             except AssertionError as error:
-                print(f"   relayd is left out: {error}", flush=True)
+                print(f"   {name} is left out: {error}", flush=True)
                 return None
             return Subject(name, port, relay.pids, None)
         if tls:
@@ -234,15 +236,19 @@ def load(stage, name, subject):
     return row
 
 
+def picked(subjects):
+    return [name for name in ([*subjects, "relayd_other"] if rig_.OTHER else subjects) if name in (ONLY or name)]
+
+
 def loads(names, rounds, tls):
     metrics = []
     with Stage() as stage:
-        subjects = {name: stage.add_http(name, tls) for name in (TLS if tls else PLAIN)}
+        subjects = {name: stage.add_http(name, tls) for name in picked(TLS if tls else PLAIN)}
         for name in names:
             about, _, wanted, goal = LOADS[name]
             metric = report.Metric(name, about, goal)
             for _ in range(rounds):
-                for subject in (s for s in wanted if subjects[s]):
+                for subject in (s for s in picked(wanted) if subjects[s]):
                     metric.add(subject, load(stage, name, subjects[subject]))
                     time.sleep(0.2 if name == "http_close" else 0)
             metric.print()
