@@ -30,7 +30,7 @@
 	X(refused_cidr, "refused: allow or deny list")                                    \
 	X(refused_proxy, "refused: bad or missing PROXY header")                          \
 	X(refused_dial, "target could not be reached or may not be dialled")              \
-	X(refused_resource, "refused: descriptors or memory")                             \
+	X(refused_resource, "refused: descriptors, or a share of them, or memory")        \
 	X(dropped_in, "datagrams from clients dropped (rate, queue, target's socket)")    \
 	X(dropped_out, "datagrams to clients dropped (rate, queue, amplification)")       \
 	X(timed_out, "ended by a time-out of ours, or to make room for a new session")    \

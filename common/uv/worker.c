@@ -190,11 +190,30 @@ uint64_t worker_take_lag_ns(struct worker *w)
 	return __atomic_exchange_n(&w->lag_ns, 0, __ATOMIC_RELAXED);
 }
 
-bool worker_take_fds(struct worker *w, uint32_t n)
+/* Where descriptors are short, those that are kept for later go first. */
+static void spare_some(struct worker *w, uint32_t n)
 {
 	if (w->spare != NULL && fd_budget_is_short(w->fds))
 		w->spare(w->spare_arg, n);
+}
+
+bool worker_take_fds(struct worker *w, uint32_t n)
+{
+	spare_some(w, n);
 	return fd_budget_take(w->fds, n, FD_FOR_SESSIONS);
+}
+
+bool worker_take_fds_of(struct worker *w, struct fd_share *share, uint32_t n)
+{
+	if (fd_budget_is_over_share(w->fds, share, n))
+		return false;
+	spare_some(w, n);
+	return fd_budget_take_share(w->fds, share, n);
+}
+
+void worker_give_fds_of(struct worker *w, struct fd_share *share, uint32_t n)
+{
+	fd_budget_give_share(w->fds, share, n);
 }
 
 void task_init(struct task *t, task_fn run)

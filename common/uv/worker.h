@@ -24,6 +24,7 @@
 #include <uv.h>
 
 struct err;
+struct fd_share;
 
 #define WORKER_SCRATCH (256 * 1024)
 
@@ -85,6 +86,9 @@ void worker_take_posted(struct worker *w);
 
 /* For sessions, of the process's descriptors: where they are short, those that are kept for later go first. */
 bool worker_take_fds(struct worker *w, uint32_t n) MUST_CHECK;
+/* The same for a session of one among many, who may not take them all (fd_budget.h). Nothing that is kept goes for who has too many. */
+bool worker_take_fds_of(struct worker *w, struct fd_share *share, uint32_t n) MUST_CHECK;
+void worker_give_fds_of(struct worker *w, struct fd_share *share, uint32_t n);
 
 /* For a connection or a session: no other has it, on any worker; its low byte is the worker's index. */
 static inline uint64_t worker_next_id(struct worker *w)

@@ -9,6 +9,7 @@
 
 #include "common/base/macros.h"
 #include "common/net/rate.h"
+#include "common/uv/fd_budget.h"
 #include "relayd/meter/meter.h"
 
 #include <stdbool.h>
@@ -24,6 +25,7 @@ enum gate_way { GATE_IN, GATE_OUT }; /* from clients to the target, and back */
 struct gate {
 	struct meter_slot slot;
 	uint32_t now;                 /* atomic: connections in */
+	struct fd_share fds;          /* of the process's descriptors, for its connections */
 	struct rate rate[2];          /* enum gate_way */
 	struct source_table *sources; /* NULL until a limit asks for it */
 };

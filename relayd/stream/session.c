@@ -351,7 +351,7 @@ static bool admit(struct tcp_lane *l, const struct addr *from, struct gate_pass 
 		session_count(l, METER_refused_quota);
 		return false;
 	}
-	if (!worker_take_fds(w, SESSION_FDS)) {
+	if (!worker_take_fds_of(w, &tcp_lane_gate(l)->fds, SESSION_FDS)) {
 		session_count(l, METER_refused_resource);
 		return false;
 	}
@@ -365,7 +365,7 @@ static bool admit(struct tcp_lane *l, const struct addr *from, struct gate_pass 
 	}
 	if (!conf->proxy_in && !gate_lists(conf, from))
 		*why = FAREWELL_FORBIDDEN;
-	fd_budget_give(w->fds, SESSION_FDS);
+	worker_give_fds_of(w, &tcp_lane_gate(l)->fds, SESSION_FDS);
 	return false;
 }
 
@@ -384,7 +384,7 @@ void session_open(struct tcp_lane *l, int fd, const struct addr *from, uint16_t 
 	if (s == NULL) {
 		session_count(l, METER_refused_resource);
 		gate_leave(tcp_lane_gate(l), w->index, w->now_ns, &pass);
-		fd_budget_give(w->fds, SESSION_FDS);
+		worker_give_fds_of(w, &tcp_lane_gate(l)->fds, SESSION_FDS);
 		refuse(l, fd, FAREWELL_BUSY);
 		return;
 	}

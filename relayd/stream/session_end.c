@@ -109,7 +109,7 @@ void session_close(struct session *s, enum session_end why)
 			client_gate_leave(s->client[i]);
 		client_gate_unref(s->client[i]);
 	}
-	fd_budget_give(session_worker(s)->fds, s->fds);
+	worker_give_fds_of(session_worker(s), &tcp_lane_gate(l)->fds, s->fds);
 	wheel_disarm(&s->timer);
 	dial_fini(&s->dial);
 	free(s->proxied);

@@ -43,7 +43,7 @@ struct proxied {
 struct session {
 	int state;
 	bool probing; /* keepalive is set */
-	uint8_t fds;  /* taken from the budget */
+	uint8_t fds;  /* taken from the budget, for its mapping */
 	struct tcp_lane *lane;
 	struct side side[2]; /* CLIENT, TARGET */
 	struct flow flow[2]; /* enum gate_way */

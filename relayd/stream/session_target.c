@@ -95,7 +95,7 @@ static int open_stream(struct session *s, const struct agents_found *found)
 		return -1;
 	s->side[TARGET].writable = true;
 	if (s->fds > 1) {
-		fd_budget_give(session_worker(s)->fds, s->fds - 1);
+		worker_give_fds_of(session_worker(s), &tcp_lane_gate(s->lane)->fds, s->fds - 1);
 		s->fds = 1;
 	}
 	return 0;

@@ -233,3 +233,33 @@ def test_accepted_proxy_header_names_the_client(fleet):
                 pass
         reason(fleet, mapping, "proxy")
         assert refused(mapping["source_port"], source=("127.0.0.55", 0)), "an untrusted source is refused"
+
+
+def test_a_mapping_leaves_descriptors_to_others(new_fleet, target):
+    """One whose clients take all that they get is refused beyond its share, by its reason; others still come in, and it again when some are free."""
+    fleet = new_fleet(relays=0)
+    fleet.add_relay("edge-1", {"RELAYD_DESCRIPTORS_RESERVE": "64"}, nofile=64 + 200)
+    greedy, other = fleet.mapping(target), fleet.mapping(target)
+    held = []
+
+    def holds(port):
+        try:  # a reset may come before connect() has returned
+            s = connect(port)
+            held.append(s)
+            s.sendall(b"x")
+            return s.recv(1) == b"x"
+        except OSError:
+            return False
+
+    try:
+        taken = sum(holds(greedy["source_port"]) for _ in range(100))
+        assert 60 <= taken <= 75, "of the 100 that there are descriptors for"
+        assert sum(holds(other["source_port"]) for _ in range(10)) == 10
+        fleet.wait_refused(greedy["id"], resource=100 - taken)
+        fleet.wait_refused(other["id"])
+        for s in held:
+            s.close()
+        eventually(lambda: holds(greedy["source_port"]), "it comes in again")
+    finally:
+        for s in held:
+            s.close()

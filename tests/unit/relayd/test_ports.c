@@ -191,6 +191,14 @@ static void a_hot_port_has_a_socket_for_each_worker(void **state)
 	expect_serves(m.port_first);
 }
 
+static void expect_refused(uint16_t port)
+{
+	int c = lab_connect(SOCK_STREAM, port);
+
+	lab_expect_reset(c);
+	close(c);
+}
+
 /* ---- budgets ------------------------------------------------------------------------------------------------------ */
 
 static int small_budget(void **state)
@@ -203,10 +211,10 @@ static int small_budget(void **state)
 
 static void ports_beyond_the_descriptors_are_off_with_the_reason(void **state)
 {
-	struct mapping_conf m = lab_mapping(MAPPING_TCP, lab_free_port(SOCK_STREAM), target);
+	struct mapping_conf m = lab_mapping(MAPPING_TCP, lab_free_port(SOCK_STREAM), target), other = m;
 	enum err_code code;
 	char id[16];
-	int c;
+	int held[6];
 
 	(void)state;
 	for (unsigned i = 0; i < 8; i++) {
@@ -220,22 +228,25 @@ static void ports_beyond_the_descriptors_are_off_with_the_reason(void **state)
 	assert_int_equal(code, ERR_NO_DESCRIPTORS);
 	assert_non_null(strstr(lab_refusal(&lab, "map_7", &code), "descriptor"));
 	m.port_first = m.port_last = lab_free_port(SOCK_STREAM);
-	for (unsigned i = 0; i < 6; i++) { /* one port and room for three connections */
-		snprintf(id, sizeof id, "map_%u", i + 1);
+	for (unsigned i = 2; i < 7;
+		i++) { /* two ports and room for three connections, of which two are one mapping's share */
+		snprintf(id, sizeof id, "map_%u", i);
 		lab_change(&lab, id, NULL);
 	}
+	other.port_first = other.port_last = lab_free_port(SOCK_STREAM);
+	lab_change(&lab, "map_1", &other);
 	lab_change(&lab, "map_0", &m);
 	expect_serves(m.port_first);
 	LAB_UNTIL(&lab, lab_connections(&lab) == 0);
-	int held[6];
 	for (unsigned i = 0; i < 3; i++) {
-		held[2 * i] = lab_connect(SOCK_STREAM, m.port_first);
+		if (i == 2)
+			expect_refused(m.port_first);
+		held[2 * i] = lab_connect(SOCK_STREAM, i < 2 ? m.port_first : other.port_first);
 		held[2 * i + 1] = lab_accept(listener);
 	}
-	c = lab_connect(SOCK_STREAM, m.port_first);
-	lab_expect_reset(c);
-	close(c);
+	expect_refused(other.port_first);
 	assert_int_equal(lab_count(&lab, "map_0", METER_refused_resource), 1);
+	assert_int_equal(lab_count(&lab, "map_1", METER_refused_resource), 1);
 	for (unsigned i = 0; i < 6; i++)
 		close(held[i]);
 }
