@@ -72,8 +72,10 @@ uint64_t rate_take(struct rate *r, struct rate_slice *s, uint64_t want, uint64_t
 
 void rate_give(const struct rate *r, struct rate_slice *s, uint64_t n)
 {
-	if (rate_limits(r))
-		s->left += n;
+	const uint64_t per_s = __atomic_load_n(&r->per_s, __ATOMIC_RELAXED);
+
+	if (per_s != 0)
+		s->left = MIN(s->left + n, MAX(s->left, burst_of(per_s)));
 }
 
 bool rate_take_whole(struct rate *r, struct rate_slice *s, uint64_t n, uint64_t now_ns)

@@ -39,7 +39,8 @@ static inline bool rate_limits(const struct rate *r)
 	return __atomic_load_n(&r->per_s, __ATOMIC_RELAXED) != 0;
 }
 
-/* How many of `want` bytes may pass now; 0: not one before rate_wait_ns(). What is not used is given back. */
+/* How many of `want` bytes may pass now; 0: not one before rate_wait_ns(). What is not used is given back; when
+ * the limit is lower by then, no more of it counts than a bucket holds. */
 uint64_t rate_take(struct rate *r, struct rate_slice *s, uint64_t want, uint64_t now_ns);
 void rate_give(const struct rate *r, struct rate_slice *s, uint64_t n);
 /* All of a datagram or nothing. */

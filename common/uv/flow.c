@@ -38,14 +38,6 @@ static void give_back(struct flow *f, struct flow_way *way)
 	f->kept_at = f->held = 0;
 }
 
-void flow_fini(struct flow *f, struct flow_way *way)
-{
-	if (f->held > 0 && way->allowance != NULL) /* taken, and never to be counted */
-		allowance_give(way->allowance, f->held);
-	give_back(f, way);
-	list_remove(&f->throttled);
-}
-
 /*
  * Hands n bytes (of the pipe, or at `bytes`) to the far side's kernel. What is known to be the last leaves in one packet
  * with the end of the stream, which is told next.
@@ -103,6 +95,13 @@ static void way_give(struct flow_way *way, size_t n)
 	if (way->allowance != NULL)
 		allowance_give(way->allowance, n);
 	give_first(way, FLOW_SHARED, n);
+}
+
+void flow_fini(struct flow *f, struct flow_way *way)
+{
+	way_give(way, f->held); /* taken, and never to be counted */
+	give_back(f, way);
+	list_remove(&f->throttled);
 }
 
 uint64_t flow_way_wait_ns(struct flow_way *way)
@@ -167,16 +166,16 @@ static enum flow_result deliver_held(struct flow *f, struct flow_way *way, struc
 }
 
 /* Bytes that were read and not taken wait in a buffer of just their size. */
-static enum flow_result keep(struct flow *f, struct flow_way *way, const uint8_t *bytes, size_t n)
+static int keep(struct flow *f, struct flow_way *way, const uint8_t *bytes, size_t n)
 {
 	f->kept = malloc(n);
 	if (f->kept == NULL)
-		return FLOW_BROKEN;
+		return -1;
 	memcpy(f->kept, bytes, n);
 	f->held = (uint32_t)n;
 	f->kept_at = 0;
 	*way->kept += n;
-	return FLOW_MOVED;
+	return 0;
 }
 
 /* A read brought nothing: end of stream, nothing there now, or an error. */
@@ -221,9 +220,12 @@ static enum flow_result copy_some(struct flow *f, struct flow_way *way, struct s
 	f->large_run = n >= READ_LARGE ? MIN(f->large_run + (uint32_t)n, FLOW_SPLICE_AFTER) : 0;
 	f->splicing = f->large_run >= FLOW_SPLICE_AFTER && to->ops == NULL;
 	taken = offer(f, way, to, bytes, (size_t)n);
-	if (taken < 0)
-		return FLOW_BROKEN;
-	return taken == n ? FLOW_MOVED : keep(f, way, bytes + taken, (size_t)(n - taken));
+	if (taken == n)
+		return FLOW_MOVED;
+	if (taken >= 0 && keep(f, way, bytes + taken, (size_t)(n - taken)) == 0)
+		return FLOW_MOVED;
+	way_give(way, (size_t)(n - MAX(taken, 0)));
+	return FLOW_BROKEN;
 }
 
 /* From an end that holds its bytes until they are taken: what the far side does not want stays there. */
