@@ -37,7 +37,8 @@
 #define DATAGRAM    2048
 #define EVENTS      256
 #define WARM_NS     UINT64_C(400000000)
-#define STALL_NS    UINT64_C(50000000) /* a window of datagrams that is silent for so long is lost */
+#define STALL_NS    UINT64_C(50000000) /* a window of datagrams that is silent for so long is filled anew */
+#define LAST_MS     200
 #define SAMPLES_MAX (4u << 20)
 #define OPENING_MS  5000
 
@@ -143,7 +144,9 @@ static void say(const char *word)
 struct run {
 	uint64_t began_ns, start_ns, end_ns; /* start 0: still warming up */
 	uint64_t ops, bytes, lost;
-	uint32_t *ns; /* of each exchange */
+	uint64_t sent, came; /* datagrams, those of the warm-up, too */
+	double seconds;      /* that it took; 0: it goes on */
+	uint32_t *ns;        /* of each exchange */
 	size_t n_samples;
 };
 
@@ -186,13 +189,18 @@ static double quantile_us(const struct run *r, double q)
 	return r->n_samples > 0 ? r->ns[(size_t)((double)(r->n_samples - 1) * q)] / 1e3 : 0;
 }
 
+static void run_stop(struct run *r)
+{
+	r->seconds = (double)(clock_mono_ns() - r->start_ns) / 1e9;
+	say("stop");
+}
+
 static void run_end(struct run *r)
 {
-	double seconds = (double)(clock_mono_ns() - r->start_ns) / 1e9;
-
-	say("stop");
+	if (r->seconds <= 0)
+		run_stop(r);
 	qsort(r->ns, r->n_samples, sizeof *r->ns, by_value);
-	printf("seconds=%.4f ops=%llu bytes=%llu lost=%llu p50_us=%.1f p99_us=%.1f\n", seconds,
+	printf("seconds=%.4f ops=%llu bytes=%llu lost=%llu p50_us=%.1f p99_us=%.1f\n", r->seconds,
 		(unsigned long long)r->ops, (unsigned long long)r->bytes, (unsigned long long)r->lost,
 		quantile_us(r, 0.5), quantile_us(r, 0.99));
 	free(r->ns);
@@ -429,7 +437,7 @@ static void prepare(size_t size)
 	}
 }
 
-static void send_datagrams(int fd, int n)
+static void send_datagrams(struct run *r, int fd, int n)
 {
 	prepare((size_t)opt.size);
 	while (n > 0) {
@@ -438,12 +446,13 @@ static void send_datagrams(int fd, int n)
 		if (k <= 0)
 			return;
 		n -= k;
+		r->sent += (uint64_t)k;
 	}
 }
 
-static void fill_window(int fd, uint64_t now)
+static void fill_window(struct run *r, int fd, uint64_t now)
 {
-	send_datagrams(fd, opt.window - peers[fd].out);
+	send_datagrams(r, fd, opt.window - peers[fd].out);
 	peers[fd].out = opt.window;
 	peers[fd].since_ns = now;
 }
@@ -459,6 +468,9 @@ static void take_datagrams(struct run *r, int fd)
 	if (n <= 0)
 		return;
 	now = clock_mono_ns();
+	r->came += (uint64_t)n;
+	if (r->seconds > 0) /* it is over: nothing follows */
+		return;
 	if (opt.window == 1)
 		run_note(r, now - p->since_ns);
 	else
@@ -466,20 +478,32 @@ static void take_datagrams(struct run *r, int fd)
 	p->out -= n;
 	p->since_ns = now;
 	if (p->out <= opt.window / 2) /* in trains, as real senders do */
-		fill_window(fd, now);
+		fill_window(r, fd, now);
 }
 
-static void look_for_losses(struct run *r, const int *fds, uint64_t now)
+/* Who waits for what never comes would wait for ever. */
+static void fill_silent_windows(struct run *r, const int *fds, uint64_t now)
 {
 	for (int i = 0; i < opt.n; i++) {
 		struct peer *p = &peers[fds[i]];
 
 		if (p->since_ns > now || now - p->since_ns < STALL_NS) /* it was served in this very round */
 			continue;
-		r->lost += (uint64_t)p->out;
 		p->out = 0;
-		fill_window(fds[i], now);
+		fill_window(r, fds[i], now);
 	}
+}
+
+/* What is under way when the time is over has a while to come: what was sent and is not there then is lost, nothing else. */
+static void take_the_last(struct run *r, int ep)
+{
+	struct epoll_event events[EVENTS];
+	int n;
+
+	while (r->came < r->sent && (n = epoll_wait(ep, events, EVENTS, LAST_MS)) > 0)
+		for (int i = 0; i < n; i++)
+			take_datagrams(r, events[i].data.fd);
+	r->lost = r->sent - MIN(r->came, r->sent);
 }
 
 static void udp(void)
@@ -488,13 +512,13 @@ static void udp(void)
 	uint64_t looked;
 	struct run r;
 
-	for (int i = 0; fds != NULL && i < opt.n; i++) {
-		watch(ep, EPOLL_CTL_ADD, fds[i] = dial(SOCK_DGRAM), EPOLLIN);
-		fill_window(fds[i], clock_mono_ns());
-	}
 	if (fds == NULL)
 		die("memory");
 	run_begin(&r);
+	for (int i = 0; i < opt.n; i++) {
+		watch(ep, EPOLL_CTL_ADD, fds[i] = dial(SOCK_DGRAM), EPOLLIN);
+		fill_window(&r, fds[i], clock_mono_ns());
+	}
 	looked = r.began_ns;
 	while (run_goes_on(&r, clock_mono_ns())) {
 		struct epoll_event events[EVENTS];
@@ -506,8 +530,10 @@ static void udp(void)
 		if (now - looked < STALL_NS / 2)
 			continue;
 		looked = now;
-		look_for_losses(&r, fds, now);
+		fill_silent_windows(&r, fds, now);
 	}
+	run_stop(&r);
+	take_the_last(&r, ep);
 	run_end(&r);
 	free(fds);
 }
