@@ -247,7 +247,7 @@ ASIDE_ARGS = $(if $(ASIDE),--dist loadfile --tx '$(ASIDE)*popen//python=$(CURDIR
 SCENARIOS_STORED := test_api_rules or test_mapping_life or test_tenant_wall or test_kill_rounds or test_database_commands or test_all_that_it_has \
 	or test_killed_in_the_middle or test_who_bounced or test_schedules
 
-.PHONY: deps run test test-unit test-race test-scenario fuzz fuzz-replay soak bench cost lint format install clean help
+.PHONY: deps run test test-unit test-race test-scenario fuzz fuzz-replay soak bench bench-results cost lint format install clean help
 deps: ## install what building, running, testing and linting need (Debian packages, by name)
 	scripts/deps build run test lint bench
 
@@ -293,6 +293,9 @@ bench: ## measure relayd beside its peers and the control plane (METRIC="bulk1 c
 	@scripts/deps bench
 	@$(MAKE) --no-print-directory -s -j2 all tools
 	@tests/bench/run $(METRIC)
+
+bench-results: ## make tests/bench/RESULTS.md and its picture of the last run
+	@tests/bench/run --publish
 
 cost: ## count instructions of pure code (METRIC="http lb route")
 	@scripts/deps bench

@@ -299,5 +299,7 @@ def search(_rounds):
     return result
 
 
-def run(names, rounds):
-    return {name: {"api": api, "push": push, "relays": relays, "search": search}[name](rounds) for name in NAMES if name in names}
+def run(names, rounds, results):
+    for name in NAMES:
+        if name in names:
+            results.control(name, {"api": api, "push": push, "relays": relays, "search": search}[name](rounds))

@@ -110,14 +110,14 @@ def measure(subject, wanted):
     return row
 
 
-def run(names, _rounds):
+def run(names, _rounds, results):
     wanted = [name for name in NAMES if name in names]
     if not wanted:
-        return {}
+        return
     control.heading(f"{', '.join(wanted)}: {RELAYS} simulated relays, {ROWS} rows a report; {', '.join(SUBJECTS)}")
     rows = {subject: measure(subject, wanted) for subject in SUBJECTS}
     keys = [key for key in next(iter(rows.values()))]
     print(f"{'':20s}" + "".join(f"{s:>24s}" for s in rows), flush=True)
     for key in keys:
         print(f"{key:20s}" + "".join(f"{row.get(key, 0):24.2f}" for row in rows.values()), flush=True)
-    return rows
+    results.control("controlds", rows)

@@ -1,74 +1,89 @@
-"""What a unit of work costs as work grows: connections, mappings, workers. Flat lines are what is wanted."""
-import concurrent.futures
-import threading
+"""What a unit of work costs as work grows: connections, streams, mappings, workers. Flat lines are what is wanted."""
+import time
 
+import many_routes
+import quota
 import report
 import rig as rig_
-from rig import portway
 
-NAMES = ["connections", "mappings", "workers"]
+NAMES = ["connections", "streams", "arrivals", "mappings", "workers"]
 CONNECTIONS = (1, 10, 100, 1000, 9000)
+ARRIVALS = (1, 10, 100, 1000)
 MAPPINGS = (1, 100, 10000)
+SPLICE_MAX = 4000  # haproxy's pipes take four descriptors more for each connection
 SIZE = 64
 
 
-def median_cost(rig, subject, protocol, args, rounds, key="cpu_us"):
-    metric = report.Metric("", "")
-    for _ in range(rounds):
-        metric.add(subject.name, rig.load(subject, protocol, args))
-    return metric.median(subject.name, key), metric.median(subject.name, "per_s")
+def by_number(rounds, subjects, loads, sizes, curves, keys):
+    """A point is a round of each subject, one after the other: loads(n) is what they are asked, keys what of it each curve shows."""
+    with rig_.Rig() as rig:
+        there = [s for s in (rig.add(name) for name in subjects) if s]
+        for n in sizes:
+            for _ in range(rounds):
+                for subject in there:
+                    if subject.name == "haproxy_splice" and n > SPLICE_MAX:
+                        continue
+                    row = rig.load(subject, "tcp", loads(n))
+                    for curve, key in zip(curves, keys):
+                        curve.add(subject.name, n, row[key])
+                    time.sleep(0.3 if n >= 1000 else 0)  # so many end
 
 
 def connections(rounds):
-    cost = report.Curve("exchanges of 64 bytes: cost by open connections", "connections", "CPU us an exchange")
-    rate = report.Curve("exchanges of 64 bytes: rate by open connections", "connections", "exchanges a second")
-    with rig_.Rig() as rig:
-        subjects = [s for s in (rig.add(name) for name in ("relayd", "haproxy", "nginx")) if s]
-        for n in CONNECTIONS:
-            for subject in subjects:
-                cpu_us, per_s = median_cost(rig, subject, "tcp", f"exchange -n {n} -s {SIZE}", rounds)
-                cost.add(subject.name, n, cpu_us)
-                rate.add(subject.name, n, per_s)
-    return [cost, rate]
+    curves = [report.Curve("exchanges of 64 bytes: cost by open connections", "connections", "CPU us an exchange"),
+              report.Curve("exchanges of 64 bytes: rate by open connections", "connections", "exchanges a second")]
+    by_number(rounds, ("relayd", "haproxy", "nginx"), lambda n: f"exchange -n {n} -s {SIZE}", CONNECTIONS, curves, ("cpu_us", "per_s"))
+    return curves
+
+
+def streams(rounds):
+    curves = [report.Curve("bulk: cost by streams at once", "streams", "CPU s a GB"), report.Curve("bulk: throughput by streams at once", "streams", "Gbit/s")]
+    by_number(rounds, ("relayd", "haproxy_splice", "nginx"), lambda n: f"bulk -n {n}", CONNECTIONS, curves, ("cpu_s_per_gb", "gbit_s"))
+    return curves
+
+
+def arrivals(rounds):
+    curves = [report.Curve("new connections: cost by how many at once", "at once", "CPU us a connection"),
+              report.Curve("new connections: rate by how many at once", "at once", "connections a second")]
+    by_number(rounds, ("relayd", "haproxy", "nginx"), lambda n: f"connect -n {n}", ARRIVALS, curves, ("cpu_us", "per_s"))
+    return curves
 
 
 def make_mappings(relay, backend, n):
     """Mappings of their own ports, by eight clients of the API."""
-    local = threading.local()
     body = {"protocol": "tcp", "source_port": 0, "bind_address": "127.0.0.1", "target_host": "127.0.0.1", "target_port": backend}
-
-    def make(_):
-        if not hasattr(local, "api"):
-            local.api = portway.Api(relay.fleet.controld.base)
-            local.api.session.headers.update(relay.fleet.api.session.headers)
-        return local.api.post("/api/v1/mappings", body, expect=201)["id"]
     if n > 0:
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            last = list(pool.map(make, range(n)))[-1]
+        last = many_routes.by_eight(relay, lambda api, _: api.post("/api/v1/mappings", body, expect=201)["id"], n)[-1]
         relay.fleet.wait_status(last, seconds=60)
 
 
 def mappings(rounds):
-    curve = report.Curve("cost by mappings on the relay", "mappings", "CPU us an exchange or connection")
+    """A relay for each number, asked in turn: the rounds of one number are not those of another hour."""
+    curve = report.Curve("cost by mappings on the relay", "mappings", "CPU us an exchange, connection or datagram")
+    loads = {"relayd exchanges, 64 connections": ("tcp", f"exchange -n 64 -s {SIZE}"), "relayd connections, 32 at once": ("tcp", "connect -n 32"),
+             "relayd datagrams of 64 bytes": ("udp", "udp -n 16 -w 16 -s 64")}
     with rig_.Rig() as rig:
-        relay = rig.add("relayd")
-        there = 1
-        for n in MAPPINGS:
-            make_mappings(relay, rig.backend, n - there)
-            there = max(there, n)
-            curve.add("relayd exchanges, 64 connections", n, median_cost(rig, relay, "tcp", f"exchange -n 64 -s {SIZE}", rounds)[0])
-            curve.add("relayd connections, 32 at once", n, median_cost(rig, relay, "tcp", "connect -n 32", rounds)[0])
-            curve.add("relayd datagrams of 64 bytes", n, median_cost(rig, relay, "udp", "udp -n 16 -w 16 -s 64", rounds)[0])
+        relays = {n: rig.add("relayd") for n in MAPPINGS}
+        for n, relay in relays.items():
+            make_mappings(relay, rig.backend, n - 1)
+        for line, (protocol, args) in loads.items():
+            for _ in range(rounds):
+                for n, relay in relays.items():
+                    curve.add(line, n, rig.load(relay, protocol, args)["cpu_us"])
     return [curve]
 
 
 def workers(rounds):
-    """On hot mappings. The load has a core of its own only where there are more than two: then the factor says more."""
-    metric = report.Metric("workers", "1 worker and 2, hot mappings, not pinned: rates and cost of two to one", "connections >= 1.6 x one worker")
+    """On hot mappings. Load and backend need a core, too, so where there are two a worker gets a share of one, as two do:
+    twice the share must be twice the work."""
+    given = f"{quota.SHARE:.0%} of a core for each worker" if quota.possible() else "no quota here, so load and workers share the cores"
+    metric = report.Metric("workers", f"1 worker and 2, hot mappings, not pinned, {given}: rates and cost of two to one")
     loads = {"exchanges": ("tcp", f"exchange -n 64 -s {SIZE}"), "connections": ("tcp", "connect -n 32"),
              "datagrams": ("udp", "udp -n 16 -w 16 -s 64")}
-    with rig_.Rig() as rig:
+    with rig_.Rig() as rig, quota.Quotas() as quotas:
         relays = {n: rig.add("relayd", workers=n, core=None, hot=True) for n in (1, 2)}
+        for relay in relays.values():
+            quotas.limit(relay.pids[0])
         for _ in range(rounds):
             for n, relay in relays.items():
                 row = {}
@@ -76,17 +91,12 @@ def workers(rounds):
                     seen = rig.load(relay, protocol, args)
                     row.update({f"{name}_s": seen["per_s"], f"{name}_us": seen["cpu_us"], "others": seen["others"]})
                 metric.add("relayd" if n == 2 else "one worker", row)
-    metric.print()
     return metric
 
 
-def run(names, rounds):
-    """Metrics and curves."""
-    curves = []
-    if "connections" in names:
-        curves += connections(rounds)
-    if "mappings" in names:
-        curves += mappings(rounds)
-    for curve in curves:
-        curve.print()
-    return [workers(rounds)] if "workers" in names else [], curves
+def run(names, rounds, results):
+    for name, measure in (("connections", connections), ("streams", streams), ("arrivals", arrivals), ("mappings", mappings)):
+        if name in names:
+            results.curve(name, *measure(rounds))
+    if "workers" in names:
+        results.metric(workers(rounds))

@@ -21,16 +21,16 @@ def host_of(i):
 
 
 def by_eight(relay, fn, n):
-    """fn(api, i) for each i, by eight clients of the API."""
+    """What fn(api, i) says for each i, by eight clients of the API."""
     local = threading.local()
 
     def call(i):
         if not hasattr(local, "api"):
             local.api = portway.Api(relay.fleet.controld.base)
             local.api.session.headers.update(relay.fleet.api.session.headers)
-        fn(local.api, i)
+        return fn(local.api, i)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(call, range(n)))
+        return list(pool.map(call, range(n)))
 
 
 def make_pool(backend):
@@ -118,5 +118,6 @@ def routes(rounds):
     return row
 
 
-def run(names, rounds):
-    return routes(rounds) if "routes" in names else {}
+def run(names, rounds, results):
+    if "routes" in names:
+        results.control("routes", routes(rounds))

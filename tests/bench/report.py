@@ -5,6 +5,10 @@ import math
 import os
 import statistics
 import subprocess
+import sys
+import time
+
+import goals
 
 OURS = "relayd"
 COSTS = ("cpu_s_per_gb", "cpu_us", "idle_kib", "p50_us")  # what a metric's bar in the picture shows: the first one there
@@ -14,9 +18,9 @@ NOISE = 0.10  # of the machine used by others in the median run: worth a word
 class Metric:
     """Runs of several subjects, by round: the runs of one round are neighbours in time."""
 
-    def __init__(self, name, about, goal=None, ours=OURS):
+    def __init__(self, name, about, ours=OURS):
         """ours: the subject that the others are set beside."""
-        self.name, self.about, self.goal, self.ours = name, about, goal, ours
+        self.name, self.about, self.ours = name, about, ours
         self.runs = {}
         self.notes = {}
 
@@ -54,7 +58,7 @@ class Metric:
                     for s, rows in self.runs.items()}
         ratios = {peer: {k: dict(zip(("median", "min", "max"), r)) for k in self.keys() if (r := self.ratio(k, peer))}
                   for peer in self.peers()}
-        return {"about": self.about, "goal": self.goal, "subjects": subjects, "ratios": ratios, "notes": self.notes}
+        return {"about": self.about, "goals": goals.of_metric(self), "subjects": subjects, "ratios": ratios, "notes": self.notes}
 
     def print(self):
         rounds = max((len(rows) for rows in self.runs.values()), default=0)
@@ -69,8 +73,8 @@ class Metric:
             print(f"   {self.ours} / {peer}: " + ", ".join(f"{k} {r[0]:.2f} [{r[1]:.2f}..{r[2]:.2f}]" for k, r in ratios if r))
         for key, value in self.notes.items():
             print(f"   {key}: {value}")
-        if self.goal:
-            print(f"   goal: {self.goal}")
+        for row in goals.of_metric(self):
+            print(f"   goal: {row['what']} {row['goal']}: {goals.figure(row)}, {row['verdict']}")
         if self.others() > NOISE:
             print(f"   others used {self.others():.0%} of the machine meanwhile: rates and times say little, ratios of CPU more", flush=True)
 
@@ -80,36 +84,147 @@ def commit(root):
     return got.stdout.strip()
 
 
-def write(folder, head, metrics, curves):
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "results.json"), "w", encoding="utf-8") as f:
-        json.dump({**head, "metrics": {m.name: m.as_json() for m in metrics}, "curves": [c.as_json() for c in curves]}, f, indent=1)
-    with open(os.path.join(folder, "results.svg"), "w", encoding="utf-8") as f:
-        f.write(picture(head, metrics, curves))
+# ---- a run --------------------------------------------------------------------------------------------------------------
+
+class Tee:
+    """What is printed is kept, too: RESULTS.md shows it whole."""
+
+    def __init__(self, *files):
+        self.files = files
+
+    def write(self, words):
+        for file in self.files:
+            file.write(words)
+
+    def flush(self):
+        for file in self.files:
+            file.flush()
+
+
+def write_whole(path, words):
+    """The old file or the new one, never half of it."""
+    with open(path + ".new", "w", encoding="utf-8") as f:
+        f.write(words)
+    os.replace(path + ".new", path)
+
+
+class Results:
+    """All that a run has measured so far, on disk after each metric: a run that is cut short keeps what it had."""
+
+    def __init__(self, folder, head):
+        self.folder, self.head = folder, head
+        self.metrics, self.curves, self.figures, self.took = [], [], {}, {}
+        self.began = self.last = time.monotonic()
+        os.makedirs(folder, exist_ok=True)
+        self.output = open(os.path.join(folder, "output.txt"), "w", encoding="utf-8")  # pylint: disable=consider-using-with
+        sys.stdout, self.stdout = Tee(sys.stdout, self.output), sys.stdout
+
+    def clock(self, name):
+        """A metric is done: what it took, with what was prepared for it alone."""
+        now = time.monotonic()
+        self.took[name] = self.took.get(name, 0) + now - self.last
+        print(f"   took {now - self.last:.1f} s, {(now - self.began) / 60:.1f} min so far", flush=True)
+        self.last = now
+        self.write()
+
+    def metric(self, metric):
+        metric.print()
+        self.metrics.append(metric)
+        self.clock(metric.name)
+
+    def curve(self, name, *curves):
+        for curve in curves:
+            curve.print()
+        self.curves += curves
+        self.clock(name)
+
+    def control(self, name, figures):
+        """Of the control plane: figures by name, or a list of runs."""
+        self.figures[name] = figures
+        self.clock(name)
+
+    def goals(self):
+        return goals.table({m.name: m for m in self.metrics}, self.figures)
+
+    def write(self):
+        whole = {**self.head, "control": self.figures, "metrics": {m.name: m.as_json() for m in self.metrics},
+                 "curves": [c.as_json() for c in self.curves], "goals": self.goals(), "took_s": self.took}
+        write_whole(os.path.join(self.folder, "results.json"), json.dumps(whole, indent=1))
+        write_whole(os.path.join(self.folder, "results.svg"), picture(self.head, self.metrics, self.curves))
+
+    def end(self):
+        print("\n" + "\n".join([*goals.lines(self.goals()), "", f"## took {sum(self.took.values()) / 60:.1f} min"]))
+        for name, seconds in sorted(self.took.items(), key=lambda item: -item[1]):
+            print(f"   {name:15s}{seconds:8.1f} s")
+        print(f"\nbench: written to {os.path.relpath(self.folder)}/results.json and results.svg", flush=True)
+        self.write()
+        self.close()
+
+    def close(self):
+        sys.stdout = self.stdout
+        self.output.close()
+
+
+def headline(head):
+    """What was measured where, one line."""
+    return ", ".join(f"{k} {v}" for k, v in head.items() if not isinstance(v, (dict, list)))
+
+
+def publish(folder, target):
+    """RESULTS.md and its picture, from what the last run left in the folder."""
+    with open(os.path.join(folder, "results.json"), encoding="utf-8") as f:
+        whole = json.load(f)
+    with open(os.path.join(folder, "output.txt"), encoding="utf-8") as f:
+        output = f.read()
+    rows = whole["goals"]
+    reached = sum(row["reached"] for row in rows)
+    words = ["# One run of `make bench`, whole", "", headline(whole) + ". [How to read it](README.md).", "",
+             f"Reached: {reached} of {len(rows)} goals.", "", *goals.markdown(rows), "",
+             "![ratios to the peers and costs as work grows](results.svg)", "", "```", output.strip(), "```", ""]
+    write_whole(os.path.join(target, "RESULTS.md"), "\n".join(words))
+    with open(os.path.join(folder, "results.svg"), encoding="utf-8") as f:
+        write_whole(os.path.join(target, "results.svg"), f.read())
 
 
 # ---- the picture ------------------------------------------------------------------------------------------------------
 
 class Curve:
-    """A cost as work grows: lines over a logarithmic axis."""
+    """A cost as work grows: lines over a logarithmic axis, each point a median of rounds that are neighbours in time."""
 
-    def __init__(self, name, x, unit):
-        self.name, self.x, self.unit = name, x, unit
+    def __init__(self, name, x, unit, ours=OURS):
+        self.name, self.x, self.unit, self.ours = name, x, unit, ours
         self.lines = {}
 
     def add(self, line, x, y):
-        self.lines.setdefault(line, []).append((x, y))
+        """One round of one point."""
+        self.lines.setdefault(line, {}).setdefault(x, []).append(y)
+
+    def points(self, line):
+        """(x, median, least, most)"""
+        return [(x, statistics.median(ys), min(ys), max(ys)) for x, ys in sorted(self.lines[line].items())]
+
+    def xs(self):
+        return sorted({x for points in self.lines.values() for x in points})
+
+    def ratio(self, peer, x):
+        pairs = [a / b for a, b in zip(self.lines[self.ours].get(x, []), self.lines[peer].get(x, [])) if b]
+        return (statistics.median(pairs), min(pairs), max(pairs)) if pairs else None
 
     def as_json(self):
-        return {"name": self.name, "x": self.x, "unit": self.unit, "lines": self.lines}
+        return {"name": self.name, "x": self.x, "unit": self.unit, "rounds": self.lines, "lines": {line: self.points(line) for line in self.lines}}
 
     def print(self):
-        print(f"\n## {self.name} ({self.unit})", flush=True)
-        xs = sorted({x for points in self.lines.values() for x, _ in points})
-        print(f"   {self.x:15s}" + "".join(f"{x:>12,d}" for x in xs))
-        for line, points in self.lines.items():
-            at = dict(points)
-            print(f"   {line:15s}" + "".join(f"{format(at[x], '.4g') if x in at else '-':>12s}" for x in xs), flush=True)
+        rounds = max((len(ys) for points in self.lines.values() for ys in points.values()), default=0)
+        print(f"\n## {self.name} ({self.unit}; median of {rounds})", flush=True)
+        xs = self.xs()
+        print(f"   {self.x:33s}" + "".join(f"{x:>20,d}" for x in xs))
+        for line in self.lines:
+            at = {x: middle for x, middle, _, _ in self.points(line)}
+            print(f"   {line:33s}" + "".join(f"{format(at[x], '.4g') if x in at else '-':>20s}" for x in xs))
+        for peer in (line for line in self.lines if line != self.ours and self.ours in self.lines):
+            ratios = [self.ratio(peer, x) for x in xs]
+            print(f"   {self.ours + ' / ' + peer:33s}" + "".join(f"{f'{r[0]:.2f} [{r[1]:.2f}..{r[2]:.2f}]' if r else '-':>20s}" for r in ratios))
+        sys.stdout.flush()
 
 
 COLOURS = {"relayd": "#0b6e4f", "haproxy": "#c0392b", "haproxy_splice": "#e08e45", "nginx": "#2c5aa0", "direct": "#888888"}
@@ -153,9 +268,10 @@ def ratio_rows(metrics, top):
 
 
 def curve_plot(curve, top):
-    points = [p for line_ in curve.lines.values() for p in line_]
-    low, high = min(x for x, _ in points), max(x for x, _ in points)
-    most = max(y for _, y in points) * 1.1 or 1.0
+    lines = {name: curve.points(name) for name in curve.lines}
+    points = [p for line_ in lines.values() for p in line_]
+    low, high = min(p[0] for p in points), max(p[0] for p in points)
+    most = max(p[3] for p in points) * 1.1 or 1.0
     height = 150
 
     def place(x, y):
@@ -163,13 +279,14 @@ def curve_plot(curve, top):
         return LEFT + PLOT * along, top + 20 + height * (1 - y / most)
     out = [text(LEFT, top, f"{curve.name}, {curve.unit}", 13), line(LEFT, top + 20 + height, LEFT + PLOT, top + 20 + height, "#222222"),
            text(LEFT - 8, top + 28, f"{most:.3g}", 11, "end"), text(LEFT - 8, top + 24 + height, "0", 11, "end")]
-    for x in sorted({x for x, _ in points}):
+    for x in curve.xs():
         out.append(text(place(x, 0)[0], top + 36 + height, f"{x:,}", 11, "middle"))
-    for i, (name, line_) in enumerate(curve.lines.items()):
-        places = [place(x, y) for x, y in line_]
+    for i, (name, line_) in enumerate(lines.items()):
+        places = [place(x, middle) for x, middle, _, _ in line_]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         out.append(f'<polyline points="{path}" fill="none" stroke="{colour(name)}" stroke-width="2"/>')
         out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour(name)}"/>' for x, y in places]
+        out += [line(*place(x, least), *place(x, highest), colour(name)) for x, _, least, highest in line_]
         out.append(text(LEFT + PLOT + 12, top + 30 + 16 * i, name, 11, fill=colour(name)))
     return out, top + height + 70
 

@@ -12,7 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 import portway  # noqa: E402  pylint: disable=wrong-import-position
 
-SECONDS = float(os.environ.get("BENCH_SECONDS", "2"))
+SECONDS = float(os.environ.get("BENCH_SECONDS", "1"))
 OTHER = os.environ.get("BENCH_OTHER")  # another build of relayd, measured in the same rounds as "relayd_other": before and after
 LOAD_CORE, SUBJECT_CORE = "0", "1"
 # Tunnel ports are none of those that the kernel gives to connections, of which a benchmark leaves thousands in TIME_WAIT.
@@ -70,7 +70,7 @@ def tree(pids):
 
 
 def cpu_seconds(pids):
-    """Of all threads, in nanoseconds' resolution; what ended threads used is not in it, and no subject ends any."""
+    """Of all living threads, in nanoseconds' resolution: what a subject costs, and no subject ends a thread."""
     total = 0
     for pid in tree(pids):
         try:
@@ -79,6 +79,15 @@ def cpu_seconds(pids):
         except OSError:
             pass
     return total / 1e9
+
+
+def spent_seconds(pid):
+    """Of a process with all its threads and waited-for children, those that have ended, too; in hundredths of a second."""
+    try:
+        fields = read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0  # it was waited for: whoever did has it now
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
 def pss_kib(pids):
@@ -91,14 +100,16 @@ def busy_seconds():
 
 
 class Cost:
-    """CPU of a subject between two moments, and how much of the machine somebody else used meanwhile."""
+    """CPU of a subject between two moments, and how much of the machine somebody else used meanwhile: neither the subject,
+    nor those named as ours (load, backend), nor this program with what it waited for."""
 
     def __init__(self, subject, ours):
         self.subject, self.ours = subject, [*ours, *subject]
         self.began = self.now()
 
     def now(self):
-        return time.monotonic(), cpu_seconds(self.subject), cpu_seconds(self.ours), busy_seconds()
+        ours = {os.getpid(), *tree(self.ours)}
+        return time.monotonic(), cpu_seconds(self.subject), sum(spent_seconds(pid) for pid in ours), busy_seconds()
 
     def stop(self):
         seconds, cpu, ours, busy = (b - a for a, b in zip(self.began, self.now()))
@@ -212,11 +223,11 @@ class Rig:
         self.server.send_signal(signal.SIGUSR1)
         return [int(x) for x in self.server.stdout.readline().split()[1:]]
 
-    def load(self, subject, protocol, args, seconds=None, core=LOAD_CORE):
-        """One run of benchload against a subject: what it saw, and what it cost the subject."""
+    def load(self, subject, protocol, args, seconds=None, core=LOAD_CORE, beside=()):
+        """One run of benchload against a subject: what it saw, and what it cost the subject. beside: other loads of ours."""
         argv = [os.path.join(portway.BIN, "benchload"), *args.split(), "-p", str(subject.ports[protocol]), "-d", f"{seconds or SECONDS:g}"]
         load = self.start(core, argv)
-        ours = [self.server.pid, load.pid]
+        ours = [self.server.pid, load.pid, *beside]
         cost = out = None
         for line in load.stdout:
             if line == "start\n":
