@@ -209,20 +209,29 @@ static void report_line(const void *p, size_t n, struct buf *b)
 	msg_report_ack_encode(&ack, b);
 }
 
+static void print_answer(const struct msg_answer *m)
+{
+	for (uint32_t i = 0; i < m->n; i++)
+		printf("conn %llu %s %s %s\n", (unsigned long long)m->conns[i].id, m->conns[i].mapping,
+			m->conns[i].remote, m->conns[i].target[0] != '\0' ? m->conns[i].target : "-");
+	printf("answered %u\n", m->code);
+}
+
+/* Until the answer came each poll is given the ask again, so what is carried out twice is answered twice: the first is the answer. */
 static void answer_line(const void *p, size_t n, struct buf *b)
 {
 	struct msg_answer m;
+	bool wanted;
 
 	if (msg_answer_decode(&m, p, n) != 0)
 		abort();
 	pthread_mutex_lock(&sim.lock);
-	if (m.ask == sim.ask.id)
+	wanted = m.ask == sim.ask.id;
+	if (wanted)
 		sim.ask.id = 0;
 	pthread_mutex_unlock(&sim.lock);
-	for (uint32_t i = 0; i < m.n; i++)
-		printf("conn %llu %s %s %s\n", (unsigned long long)m.conns[i].id, m.conns[i].mapping, m.conns[i].remote,
-			m.conns[i].target[0] != '\0' ? m.conns[i].target : "-");
-	printf("answered %u\n", m.code);
+	if (wanted)
+		print_answer(&m);
 	msg_answer_fini(&m);
 	msg_answer_ack_encode(b);
 }
