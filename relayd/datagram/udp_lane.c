@@ -219,6 +219,7 @@ static void *desk_new(struct worker *w, const struct service_env *env)
 	if (d == NULL)
 		return NULL;
 	slab_init(&d->sessions, sizeof(struct udp_session));
+	udp_shelf_init(&d->waiting);
 	d->agents = env->agents;
 	d->quotas = env->quotas;
 	if (udp_batch_new(&d->batch) == 0)
@@ -291,6 +292,7 @@ static struct lane *lane_new(struct worker *w, void *desk, struct port *p)
 	lane_init(&l->base, w, desk, p);
 	map_init(&l->by_client);
 	list_init(&l->sessions);
+	udp_shelf_init(&l->waiting);
 	timer_init(&l->expiry, on_expiry);
 	l->quiet_idle_ns = l->quiet_until_ns = UINT64_MAX;
 	target_init(&l->target, w);

@@ -15,6 +15,7 @@
 #include "common/net/rate.h"
 #include "common/uv/slab.h"
 #include "common/uv/udp_batch.h"
+#include "relayd/datagram/udp_waiting.h"
 #include "relayd/port/lane.h"
 #include "relayd/port/port_kind.h"
 #include "relayd/port/target.h"
@@ -33,6 +34,7 @@ struct udp_desk {
 	struct agents *agents; /* NULL: this relay takes none */
 	struct quotas *quotas;
 	struct udp_batch *batch;
+	struct udp_shelf waiting;
 	bool segments; /* the kernel knows UDP_SEGMENT */
 };
 
@@ -48,10 +50,11 @@ struct udp_lane {
 	struct client_gate *source;     /* on whose machine clients are, if that is another one; NULL: none */
 	struct visit_door visits;       /* closed, unless there is a source_client */
 	struct target target;
-	struct udp_doors *doors; /* NULL: closed */
-	bool quiet;              /* no new sessions; those there are end by themselves, but: */
-	uint64_t quiet_idle_ns;  /* after so much silence */
-	uint64_t quiet_until_ns; /* at the latest then */
+	struct udp_shelf waiting; /* for it */
+	struct udp_doors *doors;  /* NULL: closed */
+	bool quiet;               /* no new sessions; those there are end by themselves, but: */
+	uint64_t quiet_idle_ns;   /* after so much silence */
+	uint64_t quiet_until_ns;  /* at the latest then */
 };
 
 /* One socket of the mapping. */

@@ -56,17 +56,6 @@ static void on_buried(struct task *t)
 	lane_remove(&l->base);
 }
 
-static void drop_waiting(struct udp_session *s)
-{
-	while (s->waiting != NULL) {
-		struct udp_waiting *next = s->waiting->next;
-
-		free(s->waiting);
-		s->waiting = next;
-	}
-	s->n_waiting = 0;
-}
-
 void udp_session_close(struct udp_session *s)
 {
 	struct udp_lane *l = s->lane;
@@ -94,8 +83,8 @@ void udp_session_close(struct udp_session *s)
 		s->door->recent = NULL;
 	list_remove(&s->link);
 	list_remove(&s->turn);
-	udp_lane_count(l, METER_dropped_in, s->n_waiting);
-	drop_waiting(s);
+	udp_lane_count(l, METER_dropped_in, s->waiting.n);
+	udp_waiting_drop(s);
 	free(s->proxied);
 	s->task.run = on_buried;
 	worker_bury(udp_session_worker(s), &s->task);
@@ -150,36 +139,6 @@ static size_t introduce(struct udp_session *s, struct iovec *d, unsigned headed)
 	return len;
 }
 
-static void drop_oldest(struct udp_session *s)
-{
-	struct udp_waiting *oldest = s->waiting;
-
-	s->waiting = oldest->next;
-	s->n_waiting--;
-	free(oldest);
-	udp_lane_count(s->lane, METER_dropped_in, 1);
-}
-
-/* A newer datagram is worth more: who sent the oldest has most likely sent it again. */
-static void let_wait(struct udp_session *s, const struct iovec *d)
-{
-	struct udp_waiting *x = malloc(sizeof *x + UDP_HEADROOM + d->iov_len), **end = &s->waiting;
-
-	if (x == NULL) {
-		udp_lane_count(s->lane, METER_dropped_in, 1);
-		return;
-	}
-	x->next = NULL;
-	x->n = d->iov_len;
-	memcpy(x->bytes + UDP_HEADROOM, d->iov_base, x->n);
-	if (s->n_waiting == UDP_WAITING_MAX)
-		drop_oldest(s);
-	while (*end != NULL)
-		end = &(*end)->next;
-	*end = x;
-	s->n_waiting++;
-}
-
 void udp_session_forward(struct udp_session *s, struct iovec *d, unsigned n)
 {
 	const struct mapping_conf *conf = udp_session_conf(s);
@@ -189,7 +148,7 @@ void udp_session_forward(struct udp_session *s, struct iovec *d, unsigned n)
 
 	if (s->state == UDP_NAME) {
 		for (unsigned i = 0; i < n; i++)
-			let_wait(s, &d[i]);
+			udp_waiting_add(s, &d[i]);
 		return;
 	}
 	n = udp_session_pass(s, GATE_IN, d, n);
@@ -205,13 +164,11 @@ void udp_session_forward(struct udp_session *s, struct iovec *d, unsigned n)
 void udp_session_forward_waiting(struct udp_session *s)
 {
 	struct iovec d[UDP_WAITING_MAX];
-	unsigned n = 0;
+	unsigned n = udp_waiting_datagrams(s, d);
 
-	for (struct udp_waiting *x = s->waiting; x != NULL; x = x->next)
-		d[n++] = (struct iovec){ x->bytes + UDP_HEADROOM, x->n };
 	if (n > 0)
 		udp_session_forward(s, d, n);
-	drop_waiting(s);
+	udp_waiting_drop(s);
 }
 
 /* ---- the beginning ---------------------------------------------------------------------------------------------- */
@@ -292,6 +249,7 @@ static struct udp_session *session_new(struct udp_lane *l)
 	task_init(&s->task, on_task);
 	list_init(&s->turn);
 	list_init(&s->link);
+	udp_shelf_init(&s->waiting);
 	return s;
 }
 

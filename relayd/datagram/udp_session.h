@@ -9,11 +9,10 @@
 
 #include "common/net/proxy_protocol.h"
 #include "relayd/datagram/udp_lane.h"
+#include "relayd/datagram/udp_waiting.h"
 #include "relayd/tunnel/agents.h"
 
 #include <sys/uio.h>
-
-#define UDP_WAITING_MAX 4 /* datagrams kept while the target's name is resolved */
 
 /* A client as the socket sees it, and what it asked: an answer from another address of ours would not be its own. */
 struct udp_key {
@@ -54,9 +53,7 @@ struct udp_session {
 	struct list turn;
 	uint8_t first, last;
 
-	/* until the target is known */
-	struct udp_waiting *waiting;
-	unsigned n_waiting;
+	struct udp_shelf waiting; /* until the target is known */
 };
 
 void udp_session_key(struct udp_key *k, const struct addr *from, const struct udp_local *local, uint16_t offset);

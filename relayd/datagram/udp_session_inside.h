@@ -17,13 +17,6 @@ struct udp_route;
  */
 enum udp_session_state { UDP_NAME, UDP_OPEN, UDP_CLOSED };
 
-/* A datagram that came before the target was known. */
-struct udp_waiting {
-	struct udp_waiting *next;
-	size_t n;
-	uint8_t bytes[];
-};
-
 static inline const struct mapping_conf *udp_session_conf(const struct udp_session *s)
 {
 	return lane_conf(&s->lane->base);
