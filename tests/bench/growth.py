@@ -1,6 +1,4 @@
 """What a unit of work costs as work grows: connections, streams, mappings, workers. Flat lines are what is wanted."""
-import time
-
 import many_routes
 import quota
 import report
@@ -8,9 +6,11 @@ import rig as rig_
 
 NAMES = ["connections", "streams", "arrivals", "mappings", "workers"]
 CONNECTIONS = (1, 10, 100, 1000, 9000)
+STREAMS = (1, 10, 100, 1000, 8000)  # 20,000 descriptors are for pipes, too
 ARRIVALS = (1, 10, 100, 1000)
 MAPPINGS = (1, 100, 10000)
 SPLICE_MAX = 4000  # haproxy's pipes take four descriptors more for each connection
+FEW = 700  # connections of the load before, and pipes that are kept
 SIZE = 64
 
 
@@ -18,6 +18,7 @@ def by_number(rounds, subjects, loads, sizes, curves, keys):
     """A point is a round of each subject, one after the other: loads(n) is what they are asked, keys what of it each curve shows."""
     with rig_.Rig() as rig:
         there = [s for s in (rig.add(name) for name in subjects) if s]
+        at_rest = {subject.name: rig_.descriptors(subject.pids) for subject in there}
         for n in sizes:
             for _ in range(rounds):
                 for subject in there:
@@ -26,7 +27,7 @@ def by_number(rounds, subjects, loads, sizes, curves, keys):
                     row = rig.load(subject, "tcp", loads(n))
                     for curve, key in zip(curves, keys):
                         curve.add(subject.name, n, row[key])
-                    time.sleep(0.3 if n >= 1000 else 0)  # so many end
+                    rig_.portway.eventually(lambda s=subject: rig_.descriptors(s.pids) < at_rest[s.name] + FEW, f"connections of {subject.name} end", 30)
 
 
 def connections(rounds):
@@ -37,8 +38,9 @@ def connections(rounds):
 
 
 def streams(rounds):
+    """What the sockets of many streams hold has to be full first, or filling and emptying them is what is measured: a longer warm-up."""
     curves = [report.Curve("bulk: cost by streams at once", "streams", "CPU s a GB"), report.Curve("bulk: throughput by streams at once", "streams", "Gbit/s")]
-    by_number(rounds, ("relayd", "haproxy_splice", "nginx"), lambda n: f"bulk -n {n}", CONNECTIONS, curves, ("cpu_s_per_gb", "gbit_s"))
+    by_number(rounds, ("relayd", "haproxy_splice", "nginx"), lambda n: f"bulk -n {n} -W {0.4 + n / 2000:g}", STREAMS, curves, ("cpu_s_per_gb", "gbit_s"))
     return curves
 
 

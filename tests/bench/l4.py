@@ -9,6 +9,7 @@ import rig as rig_
 from rig import portway
 
 TCP = ["direct", "haproxy", "haproxy_splice", "nginx", "relayd"]
+METERED = ["haproxy", "haproxy_splice", "relayd"]
 UDP = ["direct", "nginx", "relayd"]
 IDLE = (1000, 5000, 9000)
 LOST_S = 0.5  # no answer for so long
@@ -22,6 +23,8 @@ LOADS = {
     "bulk8": ("8 streams down", "tcp", "bulk -n 8", TCP),
     "up1": ("1 stream up", "tcp", "bulk -u -n 1", TCP),
     "up8": ("8 streams up", "tcp", "bulk -u -n 8", TCP),
+    "metered1": ("1 stream down, under a bandwidth limit far above", "metered", "bulk -n 1", METERED),
+    "metered8": ("8 streams down, under a bandwidth limit far above", "metered", "bulk -n 8", METERED),
     "crr": ("connect, ask, 128 bytes back, close; 32 at once", "tcp", "connect -n 32", TCP),
     "rr1": ("64 bytes there and back, 1 connection", "tcp", "exchange -n 1 -s 64", TCP),
     "rr64": ("64 bytes there and back, 64 connections", "tcp", "exchange -n 64 -s 64", TCP),

@@ -17,15 +17,21 @@ HANDSHAKES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "handshake
 PLAIN = ["direct", "haproxy", "nginx", "caddy", "relayd"]
 TLS = ["haproxy", "nginx", "caddy", "relayd"]
 WRK = ["wrk", "-t1", "-c64", "--latency", "-H", f"Host: {HOST}"]
+WRK8 = ["wrk", "-t1", "-c8", "--latency", "-H", f"Host: {HOST}"]
+H2LOAD = ["h2load", "-t1", "--connect-to=127.0.0.1:{port}"]  # which names the server as it connects
+COPIES = ["haproxy", "nginx", "relayd"]
 # name: what it is, load, subjects
 LOADS = {
     "http": ("128 bytes, 64 connections that stay", [*WRK, "http://127.0.0.1:{port}/128"], PLAIN),
     "http10k": ("10 KB, 64 connections that stay", [*WRK, "http://127.0.0.1:{port}/10240"], PLAIN),
+    "http1m": ("1 MB, 8 connections that stay", [*WRK8, "http://127.0.0.1:{port}/1000000"], COPIES),
+    "https1m": ("1 MB over TLS, 8 connections that stay", [*H2LOAD, "-c8", "-m1", "--h1"], COPIES),
     "http_close": ("128 bytes, a connection for each", [*WRK, "-H", "Connection: close", "http://127.0.0.1:{port}/128"], PLAIN),
     "tls": ("full TLS 1.3 handshakes, ECDSA P-256, one client", [sys.executable, HANDSHAKES, "{port}", HOST], TLS),
-    "h2": ("128 bytes, HTTP/2 over TLS, 16 connections of 8 streams", ["h2load", "-t1", "-c16", "-m8", "--connect-to=127.0.0.1:{port}"], TLS),
+    "h2": ("128 bytes, HTTP/2 over TLS, 16 connections of 8 streams", [*H2LOAD, "-c16", "-m8"], TLS),
 }
-ENCRYPTED = ("tls", "h2")
+ENCRYPTED, FILES = ("tls", "h2", "https1m"), ("http1m", "https1m")
+BIG = 1_000_000
 TLS_IDLE = 1000
 ONLY = os.environ.get("BENCH_SUBJECTS", "").split()  # of the loads' subjects; all, when it is empty
 # Twenty backends of 4 places and 20 ms, two four times as slow, one that stands still for 300 ms every 2 s; half of what they can do.
@@ -75,7 +81,7 @@ def nginx(rig, port, backends, tls, balance=""):
     path = rig.file(f"nginx{port}.conf", f"""daemon off; pid {rig.folder}/nginx{port}.pid; error_log stderr crit; worker_processes 1;
 worker_rlimit_nofile 20000;
 events {{ worker_connections 19000; }}
-http {{ access_log off; keepalive_requests 1000000;
+http {{ access_log off; keepalive_requests 1000000; proxy_max_temp_file_size 0;
   client_body_temp_path {rig.folder}; proxy_temp_path {rig.folder}; fastcgi_temp_path {rig.folder}; uwsgi_temp_path {rig.folder}; scgi_temp_path {rig.folder};
   upstream b {{ {balance} {servers} keepalive 256; keepalive_requests 1000000; }}
   ssl_session_cache off;
@@ -141,20 +147,38 @@ def answers(port, tls, host=HOST):
     return True
 
 
+def file_server(rig, port):
+    """A backend for bodies that do not fit into a socket: nginx, which sends them from the kernel's own pages."""
+    for size in (128, BIG):
+        rig.file(str(size), "x" * size)
+    os.chmod(rig.folder, 0o755)
+    path = rig.file("files.conf", f"""daemon off; pid {rig.folder}/files.pid; error_log stderr crit; worker_processes 1;
+events {{ worker_connections 1000; }}
+http {{ access_log off; sendfile on; keepalive_requests 1000000; server {{ listen 127.0.0.1:{port}; root {rig.folder}; }}
+  client_body_temp_path {rig.folder}; proxy_temp_path {rig.folder}; fastcgi_temp_path {rig.folder}; uwsgi_temp_path {rig.folder}; scgi_temp_path {rig.folder}; }}
+""")
+    server = rig.start(rig_.LOAD_CORE, ["nginx", "-p", rig.folder, "-c", path], stderr=subprocess.DEVNULL)
+    portway.eventually(lambda: answers(port, False), "the file server answers", 15)
+    return server
+
+
 class Stage(rig_.Rig):
     """Backends that speak HTTP, and subjects in front of them."""
 
-    def __init__(self, specs=("",)):
+    def __init__(self, specs=("",), files=False):
         super().__init__()
         self.backends = [portway.free_port() for _ in specs]
+        if files:
+            self.http = file_server(self, self.backends[0])
+            return
         argv = [os.path.join(portway.BIN, "benchhttp"), "serve", *(f"{port}{spec}" for port, spec in zip(self.backends, specs))]
         self.http = self.start(rig_.LOAD_CORE, argv)
         assert self.http.stdout.readline() == "ready\n"
 
     def close(self):
-        super().close()
-        self.http.kill()
+        self.http.terminate()
         self.http.wait()
+        super().close()
 
     def peer(self, name, argv, port, tls, host=HOST):
         peer = rig_.Peer(name, rig_.pinned(rig_.SUBJECT_CORE, argv), port)
@@ -218,8 +242,8 @@ def argv_of(name, port):
     argv = [word.format(port=port) for word in LOADS[name][1]]
     if name == "tls":
         return [*argv, seconds], read_handshakes
-    if name == "h2":
-        return [*argv, f"-D{seconds}", f"https://{HOST}:{port}/128"], read_h2load
+    if argv[0] == "h2load":
+        return [*argv, f"-D{seconds}", f"https://{HOST}:{port}/{BIG if name in FILES else 128}"], read_h2load
     return [*argv[:-1], f"-d{seconds}s", argv[-1]], read_wrk
 
 
@@ -235,6 +259,8 @@ def load(stage, name, subject):
     row["others"] = used["others"]
     if subject.pids and done:
         row["cpu_us"] = used["cpu"] * 1e6 / done
+        if name in FILES:
+            row["cpu_s_per_gb"] = used["cpu"] * 1e9 / (done * BIG)
     return row
 
 
@@ -243,8 +269,9 @@ def picked(subjects):
 
 
 def loads(names, rounds, tls, results):
-    with Stage() as stage:
-        subjects = {name: stage.add_http(name, tls) for name in picked(TLS if tls else PLAIN)}
+    with Stage(files=names[0] in FILES) as stage:
+        needed = {subject for name in names for subject in picked(LOADS[name][2])}
+        subjects = {name: stage.add_http(name, tls) for name in picked(TLS if tls else PLAIN) if name in needed}
         for name in names:
             about, _, wanted = LOADS[name]
             metric = report.Metric(name, about)
@@ -331,9 +358,10 @@ def quality(rounds):
 
 def run(names, rounds, results):
     for tls in (False, True):
-        wanted = [n for n in LOADS if n in names and (n in ENCRYPTED) == tls]
-        if wanted:
-            loads(wanted, rounds, tls, results)
+        for files in (False, True):
+            wanted = [n for n in LOADS if n in names and (n in ENCRYPTED) == tls and (n in FILES) == files]
+            if wanted:
+                loads(wanted, rounds, tls, results)
     if "tls_idle" in names:
         results.metric(tls_idle(rounds))
     if "quality" in names:

@@ -20,6 +20,7 @@ TUNNEL_PORTS, OTHER_PORTS = (10000, 29999), (30000, 65000)
 UNLIMITED = {"CONTROLD_HTTP_RATE_LIMIT": "0", "CONTROLD_HTTP_LOGIN_RATE_LIMIT": "0", "CONTROLD_LOG_LEVEL": "warn",
              "CONTROLD_TUNNELS_PORT_MIN": str(TUNNEL_PORTS[0]), "CONTROLD_TUNNELS_PORT_MAX": str(TUNNEL_PORTS[1])}
 MAX_CONNECTIONS = 9500
+FAR_ABOVE = {"bandwidth_in": 10**12, "bandwidth_out": 10**12}  # what passes is metered, and never has to wait
 
 
 # ---- a network of its own ---------------------------------------------------------------------------------------------
@@ -94,6 +95,10 @@ def pss_kib(pids):
     return sum(int(re.search(r"^Pss:\s+(\d+)", read(f"/proc/{pid}/smaps_rollup"), re.M).group(1)) for pid in tree(pids))
 
 
+def descriptors(pids):
+    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in tree(pids))
+
+
 def busy_seconds():
     fields = [int(x) for x in read("/proc/stat").split("\n", 1)[0].split()[1:9]]
     return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
@@ -157,12 +162,14 @@ class Relay:
             if core is not None:
                 subprocess.run(["taskset", "-apc", core, str(self.pids[0])], check=True, capture_output=True)
             self.ports = {protocol: self.map(backend, protocol=protocol, **fields) for protocol in ("tcp", "udp")}
+            self.ports["metered"] = self.map(backend, FAR_ABOVE, **fields)
         except BaseException:
             self.fleet.stop()
             raise
 
-    def map(self, backend, **fields):
-        return self.fleet.mapping(backend, bind_address="127.0.0.1", limits={"max_connections": MAX_CONNECTIONS}, **fields)["source_port"]
+    def map(self, backend, limits=None, **fields):
+        limits = {"max_connections": MAX_CONNECTIONS, **(limits or {})}
+        return self.fleet.mapping(backend, bind_address="127.0.0.1", limits=limits, **fields)["source_port"]
 
     def stop(self):
         self.fleet.stop()
@@ -225,7 +232,7 @@ class Rig:
 
     def load(self, subject, protocol, args, seconds=None, core=LOAD_CORE, beside=()):
         """One run of benchload against a subject: what it saw, and what it cost the subject. beside: other loads of ours."""
-        argv = [os.path.join(portway.BIN, "benchload"), *args.split(), "-p", str(subject.ports[protocol]), "-d", f"{seconds or SECONDS:g}"]
+        argv = [os.path.join(portway.BIN, "benchload"), *args.split(), "-p", str(subject.ports.get(protocol, subject.ports["tcp"])), "-d", f"{seconds or SECONDS:g}"]
         load = self.start(core, argv)
         ours = [self.server.pid, load.pid, *beside]
         cost = out = None

@@ -8,7 +8,7 @@
  *	benchload idle -p PORT -n CONNS                  connections that do nothing; a line on stdin is the next step
  *	benchload udp -p PORT -n FLOWS -w WINDOW -s BYTES
  *
- * Prints "start" when the warm-up is over, after -d seconds "stop" and one line of name=value. The backend is benchserve.
+ * Prints "start" when the warm-up (-W 0.4 seconds) is over, after -d seconds "stop" and one line of name=value. The backend is benchserve.
  */
 #define _GNU_SOURCE
 #include "common/base/clock.h"
@@ -36,7 +36,6 @@
 #define BATCH       64
 #define DATAGRAM    2048
 #define EVENTS      256
-#define WARM_NS     UINT64_C(400000000)
 #define STALL_NS    UINT64_C(50000000) /* a window of datagrams that is silent for so long is filled anew */
 #define LAST_MS     200
 #define SAMPLES_MAX (4u << 20)
@@ -46,7 +45,7 @@ struct options {
 	uint16_t port;
 	int n, size, window, rate;
 	bool upload;
-	double seconds;
+	double seconds, warm_s;
 };
 
 /* Of one connection or flow, by descriptor. */
@@ -56,7 +55,7 @@ struct peer {
 	int out;           /* datagrams under way */
 };
 
-static struct options opt = { .n = 1, .size = 64, .window = 16, .seconds = 2 };
+static struct options opt = { .n = 1, .size = 64, .window = 16, .seconds = 2, .warm_s = 0.4 };
 static struct peer peers[FDS_MAX];
 static char bytes[TAKE];
 
@@ -161,7 +160,7 @@ static void run_begin(struct run *r)
 /* False when the time is over. */
 static bool run_goes_on(struct run *r, uint64_t now)
 {
-	if (r->start_ns == 0 && now - r->began_ns > WARM_NS) {
+	if (r->start_ns == 0 && now - r->began_ns > (uint64_t)(opt.warm_s * 1e9)) {
 		say("start");
 		r->start_ns = clock_mono_ns();
 		r->end_ns = r->start_ns + (uint64_t)(opt.seconds * 1e9);
@@ -562,7 +561,7 @@ static void parse(int argc, char **argv)
 	int c;
 
 	optind = 2;
-	while ((c = getopt(argc, argv, "p:n:s:w:r:d:u")) != -1) {
+	while ((c = getopt(argc, argv, "p:n:s:w:W:r:d:u")) != -1) {
 		switch (c) {
 		case 'p':
 			opt.port = (uint16_t)number(optarg);
@@ -575,6 +574,9 @@ static void parse(int argc, char **argv)
 			break;
 		case 'w':
 			opt.window = number(optarg);
+			break;
+		case 'W':
+			opt.warm_s = strtod(optarg, NULL);
 			break;
 		case 'r':
 			opt.rate = number(optarg);
