@@ -171,8 +171,12 @@ static bool line_status(struct line *l, struct http_head *h)
 	const uint8_t *from;
 
 	h->status = 0;
-	if (!line_version(l, h, &later))
+	if (l->end - l->p >= 9 && memcmp(l->p, "HTTP/1.1 ", 9) == 0) {
+		h->version = 11;
+		l->p += 8;
+	} else if (!line_version(l, h, &later)) {
 		return false;
+	}
 	for (int i = 0; i < 4; i++, l->p++) {
 		if (l->p == l->end)
 			return line_short(l);

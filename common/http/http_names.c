@@ -5,10 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define TEXT_SIZE 32 /* the longest name has 30 */
-
 struct name {
-	char text[TEXT_SIZE];
+	char text[HTTP_NAME_ROOM];
 	uint8_t n;
 	uint8_t flags;
 };

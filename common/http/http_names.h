@@ -89,11 +89,12 @@ enum http_name {
 };
 
 #define HTTP_NAME_MAX              255 /* longest field name that is accepted */
+#define HTTP_NAME_ROOM             32  /* for each that has a number; the longest has 30 */
 #define HTTP_NAME_HASH(n, a, y, z) (((unsigned)(n)*31 + (unsigned)(a)*49 + (unsigned)(y)*51 + (unsigned)(z)*42) & 255)
 
 /* In any case of letters; p must hold nothing but token characters. */
 enum http_name http_name_find(const uint8_t *p, size_t n);
-const char *http_name_text(enum http_name id); /* "" for HTTP_NAME_UNKNOWN */
+const char *http_name_text(enum http_name id); /* "" for HTTP_NAME_UNKNOWN; HTTP_NAME_ROOM bytes can be read there */
 size_t http_name_len(enum http_name id);       /* of that text */
 unsigned http_name_flags(enum http_name id);
 

@@ -12,9 +12,22 @@ void http_writer_init(struct http_writer *w, void *dst, size_t cap)
 	*w = (struct http_writer){ .p = dst, .cap = cap };
 }
 
-static void put(struct http_writer *w, const void *p, size_t n)
+uint8_t *http_writer_room(struct http_writer *w, size_t n)
 {
-	if (w->failed || n > w->cap - w->n) {
+	if (n <= w->cap - w->n)
+		return w->p + w->n;
+	w->failed = true;
+	return NULL;
+}
+
+void http_writer_wrote(struct http_writer *w, const uint8_t *end)
+{
+	w->n = (size_t)(end - w->p);
+}
+
+static inline void put(struct http_writer *w, const void *p, size_t n)
+{
+	if (n > w->cap - w->n) {
 		w->failed = true;
 		return;
 	}
@@ -23,6 +36,7 @@ static void put(struct http_writer *w, const void *p, size_t n)
 	w->n += n;
 }
 
+/* Of a text whose length the compiler knows, this is a move or two. */
 static inline void put_str(struct http_writer *w, const char *s)
 {
 	put(w, s, strlen(s));
@@ -33,6 +47,13 @@ static bool all(struct http_span s, unsigned kind)
 	const uint8_t *const from = (const uint8_t *)s.p, *const to = from + s.n;
 
 	return http_scan_kind(from, to, kind) == to;
+}
+
+static bool is_target(struct http_span s)
+{
+	const uint8_t *const from = (const uint8_t *)s.p, *const to = from + s.n;
+
+	return http_scan_target(from, to) == to;
 }
 
 static bool is_value(struct http_span s)
@@ -58,8 +79,8 @@ static void must(struct http_writer *w, bool right)
 void http_writer_request(struct http_writer *w, struct http_span method, struct http_span path, struct http_span query)
 {
 	must(w, method.n > 0 && all(method, HTTP_IS_TOKEN));
-	must(w, path.n > 0 && (path.p[0] == '/' || (path.p[0] == '*' && path.n == 1)) && all(path, HTTP_IS_TARGET));
-	must(w, query.n == 0 || (query.p[0] == '?' && all(query, HTTP_IS_TARGET)));
+	must(w, path.n > 0 && (path.p[0] == '/' || (path.p[0] == '*' && path.n == 1)) && is_target(path));
+	must(w, query.n == 0 || (query.p[0] == '?' && is_target(query)));
 	put(w, method.p, method.n);
 	put_str(w, " ");
 	put(w, path.p, path.n);
@@ -69,7 +90,7 @@ void http_writer_request(struct http_writer *w, struct http_span method, struct 
 
 void http_writer_connect(struct http_writer *w, struct http_span authority)
 {
-	must(w, authority.n > 0 && all(authority, HTTP_IS_TARGET));
+	must(w, authority.n > 0 && is_target(authority));
 	put_str(w, "CONNECT ");
 	put(w, authority.p, authority.n);
 	put_str(w, " HTTP/1.1\r\n");
@@ -126,14 +147,18 @@ const char *http_writer_reason(unsigned status)
 void http_writer_status(struct http_writer *w, unsigned status, const char *reason)
 {
 	const char *const text = reason != NULL ? reason : http_writer_reason(status);
-	const char digits[3] = { (char)('0' + status / 100 % 10), (char)('0' + status / 10 % 10),
-		(char)('0' + status % 10) };
 
-	must(w, status >= 100 && status <= 599 && is_value((struct http_span){ text, strlen(text) }));
-	put_str(w, "HTTP/1.1 ");
-	put(w, digits, sizeof digits);
-	put_str(w, " ");
-	put_str(w, text);
+	http_writer_status_as(w, status, (struct http_span){ text, strlen(text) });
+}
+
+void http_writer_status_as(struct http_writer *w, unsigned status, struct http_span reason)
+{
+	const char line[] = { 'H', 'T', 'T', 'P', '/', '1', '.', '1', ' ', (char)('0' + status / 100 % 10),
+		(char)('0' + status / 10 % 10), (char)('0' + status % 10), ' ' };
+
+	must(w, status >= 100 && status <= 599 && is_value(reason));
+	put(w, line, sizeof line);
+	put(w, reason.p, reason.n);
 	put_str(w, "\r\n");
 }
 
@@ -142,17 +167,38 @@ void http_writer_status(struct http_writer *w, unsigned status, const char *reas
 static void put_field(struct http_writer *w, struct http_span name, const struct http_span *parts, size_t n)
 {
 	put(w, name.p, name.n);
-	put(w, ": ", 2);
+	put_str(w, ": ");
 	for (size_t i = 0; i < n; i++) {
 		must(w, is_value(parts[i]));
 		put(w, parts[i].p, parts[i].n);
 	}
-	put(w, "\r\n", 2);
+	put_str(w, "\r\n");
+}
+
+/* The same with one check for all of it: there is room for the longest name, and as much is copied. */
+static void put_known(struct http_writer *w, struct http_span name, struct http_span value)
+{
+	uint8_t *to = w->p + w->n;
+
+	must(w, is_value(value));
+	memcpy(to, name.p, HTTP_NAME_ROOM);
+	to += name.n;
+	memcpy(to, ": ", 2);
+	if (value.n > 0)
+		memcpy(to + 2, value.p, value.n);
+	to += 2 + value.n;
+	memcpy(to, "\r\n", 2);
+	http_writer_wrote(w, to + 2);
 }
 
 void http_writer_known(struct http_writer *w, enum http_name name, const struct http_span *parts, size_t n)
 {
-	put_field(w, (struct http_span){ http_name_text(name), http_name_len(name) }, parts, n);
+	const struct http_span key = { http_name_text(name), http_name_len(name) };
+
+	if (n == 1 && HTTP_NAME_ROOM + 4 + parts[0].n <= w->cap - w->n)
+		put_known(w, key, parts[0]);
+	else
+		put_field(w, key, parts, n);
 }
 
 void http_writer_field(struct http_writer *w, const char *name, struct http_span value)
@@ -168,16 +214,31 @@ void http_writer_field_str(struct http_writer *w, const char *name, const char *
 	http_writer_field(w, name, (struct http_span){ value, strlen(value) });
 }
 
-void http_writer_field_u64(struct http_writer *w, const char *name, uint64_t value)
+/* In the last places of digits. */
+static struct http_span decimal(char digits[20], uint64_t value)
 {
-	char digits[20];
-	size_t at = sizeof digits;
+	size_t at = 20;
 
 	do {
 		digits[--at] = (char)('0' + value % 10);
 		value /= 10;
 	} while (value > 0);
-	http_writer_field(w, name, (struct http_span){ digits + at, sizeof digits - at });
+	return (struct http_span){ digits + at, 20 - at };
+}
+
+void http_writer_field_u64(struct http_writer *w, const char *name, uint64_t value)
+{
+	char digits[20];
+
+	http_writer_field(w, name, decimal(digits, value));
+}
+
+void http_writer_known_u64(struct http_writer *w, enum http_name name, uint64_t value)
+{
+	char digits[20];
+	const struct http_span text = decimal(digits, value);
+
+	http_writer_known(w, name, &text, 1);
 }
 
 static bool stays(const struct http_field *f, uint64_t without)

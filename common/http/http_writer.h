@@ -24,9 +24,11 @@ void http_writer_request(struct http_writer *w, struct http_span method, struct 
 void http_writer_connect(struct http_writer *w, struct http_span authority);
 /* reason NULL: the usual one. */
 void http_writer_status(struct http_writer *w, unsigned status, const char *reason);
+void http_writer_status_as(struct http_writer *w, unsigned status, struct http_span reason);
 void http_writer_field(struct http_writer *w, const char *name, struct http_span value);
 /* A field that has a number; its value in n parts, one behind the other. */
 void http_writer_known(struct http_writer *w, enum http_name name, const struct http_span *parts, size_t n);
+void http_writer_known_u64(struct http_writer *w, enum http_name name, uint64_t value);
 void http_writer_field_str(struct http_writer *w, const char *name, const char *value);
 void http_writer_field_u64(struct http_writer *w, const char *name, uint64_t value);
 
@@ -44,6 +46,11 @@ void http_writer_line(struct http_writer *w, const struct http_head *h, uint16_t
  * connection goes out chunked, or, to HTTP/1.0, until the end again (*until_close true then).
  */
 void http_writer_framing(struct http_writer *w, const struct http_head *h, bool to_http10, bool *until_close);
+/*
+ * For whole lines that are sound because of what they are made of: where they go, if n bytes have room there, else NULL; then where they end.
+ */
+uint8_t *http_writer_room(struct http_writer *w, size_t n) MUST_CHECK;
+void http_writer_wrote(struct http_writer *w, const uint8_t *end);
 /* The empty line. Length of all, or -1. */
 int http_writer_done(struct http_writer *w) MUST_CHECK;
 

@@ -69,7 +69,7 @@ void text_field(struct edit *e, const char *name, struct http_span value)
 		return;
 	}
 	if (is_kept(e, v))
-		e->added[e->n_added++] = (struct edit_field){ name, v };
+		e->added[e->n_added++] = (struct edit_field){ .name = name, .value = v };
 	else
 		edit_add(e, name, v);
 }

@@ -51,13 +51,30 @@ void edit_remove(struct edit *e, const char *name)
 		e->failed = true;
 }
 
-void edit_add(struct edit *e, const char *name, struct http_span value)
+static void add(struct edit *e, const char *name, enum http_name id, struct http_span value)
 {
 	if (e->n_added == EDIT_FIELDS_MAX) {
 		e->failed = true;
 		return;
 	}
-	e->added[e->n_added++] = (struct edit_field){ name, edit_keep(e, value.p, value.n) };
+	e->added[e->n_added++] = (struct edit_field){ name, edit_keep(e, value.p, value.n), id };
+}
+
+void edit_add(struct edit *e, const char *name, struct http_span value)
+{
+	add(e, name, HTTP_NAME_UNKNOWN, value);
+}
+
+void edit_remove_known(struct edit *e, enum http_name id)
+{
+	take_back(e, http_name_text(id));
+	e->removed |= UINT64_C(1) << id;
+}
+
+void edit_set_known(struct edit *e, enum http_name id, struct http_span value)
+{
+	edit_remove_known(e, id);
+	add(e, http_name_text(id), id, value);
 }
 
 void edit_set(struct edit *e, const char *name, struct http_span value)
@@ -105,7 +122,10 @@ void edit_write_added(const struct edit *e, struct http_writer *w)
 {
 	if (e == NULL)
 		return;
-	for (uint16_t i = 0; i < e->n_added; i++)
-		http_writer_field(w, e->added[i].name, e->added[i].value);
+	for (const struct edit_field *f = e->added; f < e->added + e->n_added; f++)
+		if (f->id != HTTP_NAME_UNKNOWN)
+			http_writer_known(w, f->id, &f->value, 1);
+		else
+			http_writer_field(w, f->name, f->value);
 	w->failed |= e->failed;
 }

@@ -20,6 +20,7 @@
 struct edit_field {
 	const char *name; /* in lower case, borrowed */
 	struct http_span value;
+	enum http_name id; /* of one that was put in by its number; HTTP_NAME_UNKNOWN: it goes by its name */
 };
 
 struct edit {
@@ -47,6 +48,9 @@ void edit_remove(struct edit *e, const char *name);
 void edit_add(struct edit *e, const char *name, struct http_span value);
 void edit_set(struct edit *e, const char *name, struct http_span value); /* remove, then add */
 void edit_set_str(struct edit *e, const char *name, const char *value);
+/* The same for names that have a number: nothing is looked up. */
+void edit_remove_known(struct edit *e, enum http_name id);
+void edit_set_known(struct edit *e, enum http_name id, struct http_span value);
 
 /* The fields of a head without those of `without` and those that are taken out. e may be NULL. */
 void edit_write_fields(const struct edit *e, struct http_writer *w, const struct http_head *h, uint64_t without);

@@ -4,7 +4,10 @@
 
 #include <string.h>
 
-#define PORT_DIGITS 5
+#define PORT_DIGITS  5
+#define REASON_MAX   127 /* of a backend; a longer one gives way to the usual one */
+#define OWN_LITERALS 64  /* what put_own() does */
+#define WAY_LITERALS 256 /* what put_way() writes beside the texts of the request */
 #define WAY_OF_REQUEST                                                                                                \
 	(HTTP_SET(FORWARDED) | HTTP_SET(X_FORWARDED_FOR) | HTTP_SET(X_FORWARDED_PROTO) | HTTP_SET(X_FORWARDED_HOST) | \
 		HTTP_SET(X_FORWARDED_PORT) | HTTP_SET(X_REAL_IP) | HTTP_SET(X_REQUEST_ID) | HTTP_SET(VIA) |           \
@@ -94,16 +97,16 @@ static struct http_span port_of(const struct message_request *m, char digits[POR
 	return (struct http_span){ digits + at, PORT_DIGITS - at };
 }
 
-static void put_way(struct http_writer *w, const struct message_request *m, struct http_span host)
+/* What is said of the way, and the request's id: where somebody who is believed has spoken of it already. */
+static void put_way_on(struct http_writer *w, const struct message_request *m, struct http_span host)
 {
 	const struct exchange_origin *o = m->from;
 	const struct http_span proto = text(o->tls ? "https" : "http");
-	const struct addr *near = m->trusted ? o->peer : &o->from;
-	const bool v6 = near->sa.sa_family == AF_INET6;
+	const bool v6 = o->peer->sa.sa_family == AF_INET6;
 	char near_text[ADDR_STRLEN], client_text[ADDR_STRLEN], digits[PORT_DIGITS];
 	struct http_span peer;
 
-	addr_print_ip(near, near_text);
+	addr_print_ip(o->peer, near_text);
 	addr_print_ip(&o->from, client_text);
 	peer = text(near_text);
 	put_chain(w, m, HTTP_NAME_X_FORWARDED_FOR, &peer, 1);
@@ -117,6 +120,49 @@ static void put_way(struct http_writer *w, const struct message_request *m, stru
 		7);
 	put(w, HTTP_NAME_X_REAL_IP, text(client_text));
 	put_chain(w, m, HTTP_NAME_VIA, (struct http_span[]){ text(o->proto), text(" portway") }, 2);
+	put(w, HTTP_NAME_X_REQUEST_ID, text(m->request_id));
+}
+
+static uint8_t *add(uint8_t *to, struct http_span s)
+{
+	memcpy(to, s.p, s.n);
+	return to + s.n;
+}
+#define ADD(to, literal) ((uint8_t *)memcpy(to, literal, sizeof literal - 1) + sizeof literal - 1)
+
+/*
+ * The same where nobody is believed, which is nearly always: one block, of which each piece is known to be sound. `host` was written as a
+ * field by itself before.
+ */
+static void put_way(struct http_writer *w, const struct message_request *m, struct http_span host)
+{
+	const struct exchange_origin *o = m->from;
+	const struct http_span proto = text(o->tls ? "https" : "http"), version = text(o->proto),
+			       id = text(m->request_id);
+	const bool v6 = o->from.sa.sa_family == AF_INET6;
+	char ip_text[ADDR_STRLEN], digits[PORT_DIGITS];
+	uint8_t *to = http_writer_room(w, WAY_LITERALS + 3 * sizeof ip_text + 2 * host.n + version.n + id.n);
+	struct http_span ip;
+
+	if (to == NULL)
+		return;
+	addr_print_ip(&o->from, ip_text);
+	ip = text(ip_text);
+	to = add(ADD(to, "x-forwarded-for: "), ip);
+	to = add(ADD(to, "\r\nx-forwarded-proto: "), proto);
+	if (host.n > 0)
+		to = add(ADD(to, "\r\nx-forwarded-host: "), host);
+	to = add(ADD(to, "\r\nx-forwarded-port: "), port_of(m, digits));
+	to = ADD(to, "\r\nforwarded: for=");
+	to = v6 ? ADD(to, "\"[") : to;
+	to = add(to, ip);
+	to = v6 ? ADD(to, "]\"") : to;
+	to = add(ADD(to, ";proto="), proto);
+	to = add(ADD(to, ";host=\""), host);
+	to = add(ADD(to, "\"\r\nx-real-ip: "), ip);
+	to = add(ADD(to, "\r\nvia: "), version);
+	to = add(ADD(to, " portway\r\nx-request-id: "), id);
+	http_writer_wrote(w, ADD(to, "\r\n"));
 }
 
 /* Another protocol is asked for between these two as well. */
@@ -154,8 +200,10 @@ int message_request_write(const struct message_request *m, void *dst, size_t cap
 	put_request_line(&w, m);
 	put(&w, HTTP_NAME_HOST, host);
 	edit_write_fields(m->edit, &w, h, WAY_OF_REQUEST);
-	put_way(&w, m, host);
-	put(&w, HTTP_NAME_X_REQUEST_ID, text(m->request_id));
+	if (m->trusted)
+		put_way_on(&w, m, host);
+	else
+		put_way(&w, m, host);
 	edit_write_added(m->edit, &w);
 	if (h->upgrade)
 		put_upgrade(&w, h);
@@ -203,29 +251,33 @@ static void put_framing(struct http_writer *w, const struct message_answer *m, b
 		*until_close = m->to_http10;
 		*chunked = !m->to_http10;
 		if (*chunked)
-			http_writer_field_str(w, "transfer-encoding", "chunked");
+			put(w, HTTP_NAME_TRANSFER_ENCODING, text("chunked"));
 	} else if (a->has_length && a->status != 204) {
-		http_writer_field_u64(w, "content-length", a->length);
+		http_writer_known_u64(w, HTTP_NAME_CONTENT_LENGTH, a->length);
 	}
 }
 
 static void put_status(struct http_writer *w, const struct answer *a)
 {
-	char reason[128];
-	struct http_span said;
+	if (a->head == NULL || a->head->reason.n > REASON_MAX)
+		http_writer_status(w, a->status, NULL);
+	else
+		http_writer_status_as(w, a->status, http_head_part(a->head, a->head->reason));
+}
 
-	if (a->head == NULL) {
-		http_writer_status(w, a->status, NULL);
+/* The id is sound: message_id_is_sound(), or made here. */
+static void put_own(struct http_writer *w, const struct answer *a)
+{
+	const struct http_span id = a->request_id != NULL ? text(a->request_id) : (struct http_span){ "", 0 };
+	uint8_t *to = http_writer_room(w, OWN_LITERALS + id.n);
+
+	if (to == NULL)
 		return;
-	}
-	said = http_head_part(a->head, a->head->reason);
-	if (said.n >= sizeof reason) {
-		http_writer_status(w, a->status, NULL);
-		return;
-	}
-	memcpy(reason, said.p, said.n);
-	reason[said.n] = '\0';
-	http_writer_status(w, a->status, reason);
+	if (a->head != NULL)
+		to = ADD(to, "via: 1.1 portway\r\n");
+	if (id.n > 0)
+		to = ADD(add(ADD(to, "x-request-id: "), id), "\r\n");
+	http_writer_wrote(w, to);
 }
 
 int message_answer_write(const struct message_answer *m, void *dst, size_t cap, bool *chunked, bool *until_close)
@@ -238,12 +290,8 @@ int message_answer_write(const struct message_answer *m, void *dst, size_t cap, 
 	if (a->head != NULL)
 		edit_write_fields(a->edit, &w, a->head, HTTP_SET(X_REQUEST_ID));
 	edit_write_added(a->edit, &w);
-	if (!a->interim) {
-		if (a->head != NULL)
-			put(&w, HTTP_NAME_VIA, text("1.1 portway"));
-		if (a->request_id != NULL)
-			put(&w, HTTP_NAME_X_REQUEST_ID, text(a->request_id));
-	}
+	if (!a->interim)
+		put_own(&w, a);
 	put_framing(&w, m, chunked, until_close);
 	put_connection(&w, m, *until_close);
 	return http_writer_done(&w);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -75,6 +76,65 @@ static void a_request(void **state)
 		"x-real-ip: 192.0.2.7\r\nvia: 1.1 portway\r\nx-request-id: id-1\r\n\r\n");
 }
 
+static void a_request_over_ipv6_and_tls(void **state)
+{
+	struct http_head h;
+	struct exchange_origin o = { .proto = "2", .tls = true };
+	struct message_request m = { .head = &h, .path = { "/", 1 }, .from = &o, .request_id = "id-1" };
+	int n;
+
+	(void)state;
+	assert_int_equal(addr_parse_ip(&o.from, "2001:db8::7", 0), 0);
+	read_head(&h, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", false);
+	n = message_request_write(&m, out, sizeof out - 1);
+	assert_true(n > 0);
+	out[n] = '\0';
+	assert_string_equal(out,
+		"GET / HTTP/1.1\r\nhost: a.test\r\nx-forwarded-for: 2001:db8::7\r\nx-forwarded-proto: https\r\n"
+		"x-forwarded-host: a.test\r\nx-forwarded-port: 443\r\n"
+		"forwarded: for=\"[2001:db8::7]\";proto=https;host=\"a.test\"\r\n"
+		"x-real-ip: 2001:db8::7\r\nvia: 2 portway\r\nx-request-id: id-1\r\n\r\n");
+	o.from = (struct addr){ .len = 0 }; /* nobody knows who: it came without a host, too */
+	read_head(&h, "GET / HTTP/1.0\r\n\r\n", false);
+	n = message_request_write(&m, out, sizeof out - 1);
+	assert_true(n > 0);
+	out[n] = '\0';
+	assert_string_equal(out, "GET / HTTP/1.1\r\nhost: \r\nx-forwarded-for: -\r\nx-forwarded-proto: "
+	                         "https\r\nx-forwarded-port: 443\r\n"
+				 "forwarded: for=-;proto=https;host=\"\"\r\nx-real-ip: -\r\nvia: 2 "
+	                         "portway\r\nx-request-id: id-1\r\n\r\n");
+}
+
+/* Whatever the room is: all of it, or -1 and not a byte behind it. */
+static void heads_without_room(void **state)
+{
+	struct http_head h, answered;
+	struct addr peer = { .len = 0 };
+	struct exchange_origin o = origin(&peer);
+	const struct answer a = {
+		.head = &answered, .status = 200, .request_id = "id-1", .has_length = true, .length = 3
+	};
+	const struct message_request m = { .head = &h, .path = { "/", 1 }, .from = &o, .request_id = "id-1" };
+	const struct message_answer ma = { .answer = &a, .keep_alive = true };
+	bool chunked, until_close;
+	int all;
+
+	(void)state;
+	read_head(&h, "GET / HTTP/1.1\r\nHost: a.test\r\nAccept: */*\r\n\r\n", false);
+	read_head(&answered, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-A: 1\r\n\r\n", true);
+	all = message_request_write(&m, out, sizeof out);
+	for (size_t cap = 0; cap < (size_t)all + 600; cap++) {
+		char *exact = malloc(cap + 1);
+		int n = message_request_write(&m, exact, cap);
+
+		assert_true(n == -1 || (n == all && (size_t)n <= cap && memcmp(exact, out, (size_t)n) == 0));
+		assert_true(n == all || cap < message_request_room(&m));
+		n = message_answer_write(&ma, exact, cap, &chunked, &until_close);
+		assert_true(n == -1 || (n > 0 && (size_t)n <= cap));
+		free(exact);
+	}
+}
+
 static void a_request_from_a_trusted_proxy(void **state)
 {
 	const char *text =
@@ -133,15 +193,20 @@ static void an_edited_request(void **state)
 	edit_set_str(&edit, "x-set", "1");
 	edit_set_str(&edit, "x-set", "2");
 	edit_add(&edit, "x-add", (struct http_span){ "3", 1 });
-	text = request(
-		"GET /old?q HTTP/1.1\r\nHost: a.test\r\nCookie: a=b\r\nX-GONE: 1\r\nX-Gone-Not: 1\r\nX-Set: 0\r\n\r\n",
+	edit_set_known(&edit, HTTP_NAME_TRACEPARENT, (struct http_span){ "4", 1 });
+	edit_set_known(&edit, HTTP_NAME_TRACEPARENT, (struct http_span){ "5", 1 });
+	edit_remove_known(&edit, HTTP_NAME_TRACESTATE);
+	text = request("GET /old?q HTTP/1.1\r\nHost: a.test\r\nCookie: a=b\r\nTraceState: 1\r\nTraceparent: "
+	               "2\r\nX-GONE: 1\r\nX-Gone-Not: 1\r\nX-Set: 0\r\n\r\n",
 		"/old", &edit, false);
 	assert_memory_equal(text, "GET /new HTTP/1.1\r\nhost: b.test\r\nX-Gone-Not: 1\r\n", 47);
 	assert_null(strstr(text, "a=b"));
 	assert_null(strstr(text, "X-GONE"));
 	assert_null(strstr(text, "X-Set"));
 	assert_null(strstr(text, "x-set: 1"));
-	assert_non_null(strstr(text, "x-set: 2\r\nx-add: 3\r\n"));
+	assert_null(strstr(text, "race: 2"));
+	assert_null(strstr(text, "TraceState"));
+	assert_non_null(strstr(text, "x-set: 2\r\nx-add: 3\r\ntraceparent: 5\r\n"));
 }
 
 static void an_edit_that_is_full_or_bad(void **state)
@@ -161,6 +226,12 @@ static void an_edit_that_is_full_or_bad(void **state)
 	assert_int_equal(message_request_write(&m, out, sizeof out), -1);
 	edit_reset(&edit);
 	edit_set_str(&edit, "x", "a\r\nb: c"); /* nothing that is put in can end its line */
+	assert_int_equal(message_request_write(&m, out, sizeof out), -1);
+	edit_reset(&edit);
+	edit_set_known(&edit, HTTP_NAME_TRACEPARENT, (struct http_span){ "a\r\nb: c", 7 });
+	assert_int_equal(message_request_write(&m, out, sizeof out), -1);
+	edit_reset(&edit);
+	edit.host = edit_keep(&edit, "a\r\nb: c", 7);
 	assert_int_equal(message_request_write(&m, out, sizeof out), -1);
 	edit_reset(&edit);
 	assert_true(message_request_write(&m, out, sizeof out) > 0);
@@ -231,6 +302,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request),
+		cmocka_unit_test(a_request_over_ipv6_and_tls),
+		cmocka_unit_test(heads_without_room),
 		cmocka_unit_test(a_request_from_a_trusted_proxy),
 		cmocka_unit_test(a_long_chain_from_a_trusted_proxy),
 		cmocka_unit_test(what_frames_and_changes_protocols),
