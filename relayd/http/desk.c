@@ -1,5 +1,6 @@
 #include "relayd/http/desk.h"
 
+#include "common/base/hex.h"
 #include "common/base/rand.h"
 #include "relayd/http/exchange_inside.h"
 #include "relayd/http/h1_back.h"
@@ -13,7 +14,7 @@
 struct http_desk *desk_new(struct worker *w, const struct service_env *env, const struct http_conf *conf)
 {
 	struct http_desk *d = calloc(1, sizeof *d);
-	uint64_t seed;
+	uint64_t seed, prefix;
 
 	if (d == NULL)
 		return NULL;
@@ -36,7 +37,8 @@ struct http_desk *desk_new(struct worker *w, const struct service_env *env, cons
 	list_init(&d->mirrors);
 	list_init(&d->probes);
 	rand_bytes(&seed, sizeof seed);
-	rand_bytes(&d->id_prefix, sizeof d->id_prefix);
+	rand_bytes(&prefix, sizeof prefix);
+	hex_u64(d->id_prefix, prefix);
 	lb_rand_init(&d->rand, seed);
 	return d;
 }

@@ -51,9 +51,11 @@ struct http_desk {
 	struct list probes;  /* exchange_probe.h */
 	unsigned n_probes;
 	struct lb_rand rand;
-	uint64_t id_prefix, id_last; /* of requests */
-	bool closing;                /* connections end with the answer under way */
+	char id_prefix[16]; /* of requests, in hex; id_last follows */
+	uint64_t id_last;
+	bool closing; /* connections end with the answer under way */
 	struct http_counts counts;
+	struct where_memo asked_hosts[WHERE_MEMOS];
 	/* of the running callback */
 	struct http_head asked, answered; /* tables for heads that come whole */
 	struct edit request_edit, response_edit;

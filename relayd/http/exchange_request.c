@@ -43,7 +43,7 @@ static void name_it(struct exchange *x, const struct http_head *h)
 		x->request_id[given.n] = '\0';
 		return;
 	}
-	hex_u64(x->request_id, x->desk->id_prefix);
+	memcpy(x->request_id, x->desk->id_prefix, sizeof x->desk->id_prefix);
 	hex_u64(x->request_id + 16, ++x->desk->id_last);
 	x->request_id[32] = '\0';
 }

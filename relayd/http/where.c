@@ -6,6 +6,10 @@
 #include "relayd/http/tls_gate.h"
 #include "relayd/vhost/front.h"
 
+#include <string.h>
+
+_Static_assert(WHERE_MEMOS == 1 << 5, "memo_of() takes five bits");
+
 static void on_connection(struct vhost *v, int fd, const struct addr *from, bool proxied)
 {
 	struct where *w = CONTAINER_OF(v, struct where, vhost);
@@ -21,15 +25,55 @@ static struct front_seat *seat_of(const struct http_desk *d, enum site_way way)
 	return d->seats[way == SITE_TLS ? FRONT_TLS : FRONT_HTTP];
 }
 
-const struct site_seat *where_find(const struct http_desk *d, enum site_way way, struct http_span asked,
-	char host[HOST_NAME_SIZE], unsigned *status)
+static struct where_memo *memo_of(struct http_desk *d, struct http_span asked)
 {
-	struct vhost *v = NULL;
+	uint64_t from, to;
 
+	if (asked.n < sizeof from || asked.n >= WHERE_MEMO_MAX)
+		return NULL;
+	memcpy(&from, asked.p, sizeof from);
+	memcpy(&to, asked.p + asked.n - sizeof to, sizeof to);
+	return &d->asked_hosts[((from ^ (to << 7 | to >> 57)) * UINT64_C(0x9e3779b97f4a7c15)) >> 59];
+}
+
+static bool remembers(const struct where_memo *m, const struct front_seat *seat, struct http_span asked)
+{
+	return m->seat == seat && m->version == seat->hosts.version && m->n == asked.n &&
+	       memcmp(m->asked, asked.p, asked.n) == 0;
+}
+
+static struct vhost *look_up(const struct front_seat *seat, struct http_span asked, char host[HOST_NAME_SIZE])
+{
 	if (host_name_take(host, asked.p, asked.n) == 0)
-		v = host_map_find(&seat_of(d, way)->hosts, host);
-	else
-		host[0] = '\0';
+		return host_map_find(&seat->hosts, host);
+	host[0] = '\0';
+	return NULL;
+}
+
+static struct vhost *find(struct http_desk *d, enum site_way way, struct http_span asked, char host[HOST_NAME_SIZE])
+{
+	const struct front_seat *seat = seat_of(d, way);
+	struct where_memo *m = memo_of(d, asked);
+
+	if (m == NULL)
+		return look_up(seat, asked, host);
+	if (!remembers(m, seat, asked)) {
+		m->vhost = look_up(seat, asked, host);
+		m->seat = seat;
+		m->version = seat->hosts.version;
+		m->n = (uint8_t)asked.n;
+		memcpy(m->asked, asked.p, asked.n);
+		memcpy(m->host, host, sizeof m->host); /* never longer than what was asked for */
+	}
+	memcpy(host, m->host, sizeof m->host);
+	return m->vhost;
+}
+
+const struct site_seat *where_find(
+	struct http_desk *d, enum site_way way, struct http_span asked, char host[HOST_NAME_SIZE], unsigned *status)
+{
+	struct vhost *v = find(d, way, asked, host);
+
 	*status = v == NULL ? 404 : 421;
 	if (v == NULL)
 		return d->any[way];

@@ -16,6 +16,7 @@ void host_map_init(struct host_map *m)
 {
 	map_init(&m->by_name);
 	m->wild = 0;
+	m->version = 0;
 }
 
 void host_map_fini(struct host_map *m)
@@ -34,6 +35,7 @@ static void remove_entry(struct host_map *m, struct entry *e)
 {
 	map_remove_str(&m->by_name, e->pattern);
 	m->wild -= host_pattern_is_wild(e->pattern);
+	m->version++;
 	list_remove(&e->link);
 	free(e);
 }
@@ -55,6 +57,7 @@ int host_map_add(struct host_map *m, const char *pattern, struct vhost *v)
 		return -1;
 	}
 	m->wild += host_pattern_is_wild(pattern);
+	m->version++;
 	list_push_back(&v->names, &e->link);
 	return 0;
 }

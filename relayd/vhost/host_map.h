@@ -19,6 +19,7 @@ struct vhost;
 struct host_map {
 	struct map by_name; /* entries, by pattern */
 	size_t wild;        /* wildcards among them */
+	uint64_t version;   /* another one after each change: for who remembers what was found */
 };
 
 void host_map_init(struct host_map *m);

@@ -503,3 +503,31 @@ def test_the_client_is_told_whose_host_it_is_not(routes):
         s.sendall(c2.head(path="/two", fields="Connection: close\r\n"))
         assert b"GET /two" in portway.receive_all(s)
     assert len(c2.backend.requests) == 1
+
+
+def test_a_host_that_comes_and_goes_under_an_open_connection(routes):
+    """Whom a host led to is remembered; who has it now counts."""
+    c, host = Case(routes, echo), "moves-around.example"
+
+    def ask(s, spelling):
+        s.sendall(f"GET /x HTTP/1.1\r\nHost: {spelling}\r\n\r\n".encode())
+        got = receive_until(s, b"\r\n\r\n")
+        length = int(re.search(rb"content-length: (\d+)", got, re.I).group(1))
+        while len(body(got)) < length:
+            got += s.recv(65536)
+        return status(got)
+
+    def answers(s):
+        return [ask(s, host) for _ in range(4)] + [ask(s, "Moves-Around.Example."), ask(s, host + ":81"), ask(s, "other-one.example")]
+
+    with c.connect() as s, c.connect() as other:  # of both workers, as a rule
+        for _ in range(2):
+            assert answers(s) == answers(other) == [404] * 7
+            routes.put(route("moving", "p" + c.name, host))
+            assert answers(s) == answers(other) == [200] * 6 + [404]
+            routes.gone("route", "moving")
+    routes.put(route("moving", "p" + c.name, "*.example"))
+    with c.connect() as s:
+        assert answers(s) == [200] * 7
+        routes.gone("route", "moving")
+        assert answers(s) == [404] * 7
