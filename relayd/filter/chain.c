@@ -165,27 +165,44 @@ static void keep_for_log(struct chain_request *s, const struct filter_view *v)
 	s->referer = keep(s, value_of(v->head, HTTP_NAME_REFERER), 256);
 }
 
-static void on_begin(const struct filter_request *r)
+static bool is_logged(const struct chain *c, const struct chain_route *route)
 {
-	const struct chain_route *route = r->route;
-	const struct chain *c = r->arg;
-	struct chain_request *s = r->state;
-	const struct filter_view v = view_of(r);
+	return c->log != NULL && (route == NULL || route->conf->access_log);
+}
 
-	s->began_ms = clock_wall_ms();
-	if (route == NULL) {
-		if (c->log != NULL)
-			keep_for_log(s, &v);
-		return;
+static void keep_answer_needs(const struct chain_route *route, struct chain_request *s, const struct filter_request *r)
+{
+	if (route->wanted.n > 0) {
+		const struct filter_view v = view_of(r);
+
+		s->kept = kept_take(&route->wanted, &v);
 	}
-	s->kept = kept_take(&route->wanted, &v);
 	s->likes = (uint8_t)error_page_likes(r->head);
 	if (route->conf->gzip.on)
 		s->takes_gzip = gzip_taken(r->head);
 	if (route->conf->cors.on)
 		s->origin = keep(s, value_of(r->head, HTTP_NAME_ORIGIN), 256);
-	if (c->log != NULL && route->conf->access_log)
+}
+
+static unsigned on_begin(const struct filter_request *r)
+{
+	const struct chain_route *route = r->route;
+	struct chain_request *s = r->state;
+	const bool logged = is_logged(r->arg, route);
+	unsigned sees = logged ? FILTER_SEES_END : 0;
+
+	if (route != NULL) {
+		keep_answer_needs(route, s, r);
+		if (route->on_answer.n > 0 || route->conf->cors.on || route->conf->gzip.on)
+			sees |= FILTER_SEES_ANSWER | FILTER_SEES_END;
+	}
+	if (logged) {
+		const struct filter_view v = view_of(r);
+
+		s->began_ms = clock_wall_ms();
 		keep_for_log(s, &v);
+	}
+	return sees;
 }
 
 static uint64_t hash(const void *p, size_t n)
@@ -393,7 +410,6 @@ static void write_line(struct chain *c, const struct filter_request *r, const st
 
 static void on_end(const struct filter_request *r, const struct filter_outcome *how)
 {
-	const struct chain_route *route = r->route;
 	struct chain_request *s = r->state;
 	struct chain *c = r->arg;
 
@@ -404,7 +420,7 @@ static void on_end(const struct filter_request *r, const struct filter_outcome *
 	}
 	kept_free(s->kept);
 	s->kept = NULL;
-	if (c->log != NULL && (route == NULL || route->conf->access_log))
+	if (is_logged(c, r->route))
 		write_line(c, r, how);
 }
 

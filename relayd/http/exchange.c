@@ -307,7 +307,7 @@ void exchange_close(struct exchange *x)
 	x->closed = true;
 	if (x->response != ANSWER_DONE && x->response != ANSWER_FAILED)
 		exchange_note(x, HTTP_COUNT_client_gone);
-	if (x->filtered || is_stray(x))
+	if ((x->filtered && (x->sees & FILTER_SEES_END) != 0) || is_stray(x))
 		tell_filters(x);
 	exchange_leave_back(x);
 	block_put(&d->blocks, x->head);

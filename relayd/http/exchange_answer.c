@@ -30,7 +30,7 @@ static void ask_filters(struct exchange *x, const struct http_head *head, struct
 {
 	struct filter_request view;
 
-	if (!x->filtered)
+	if (!x->filtered || (head != NULL && (x->sees & FILTER_SEES_ANSWER) == 0))
 		return;
 	view = exchange_filter_view(x, NULL);
 	x->desk->filters->response(&view, head != NULL ? head->status : e->status, head, e);

@@ -59,7 +59,8 @@ struct exchange {
 	bool upgrade;     /* another protocol was asked for */
 	bool sticky;      /* there is a key */
 	bool recoded;     /* a filter changes the content */
-	bool filtered;    /* filters were asked, and are told the end */
+	bool filtered;    /* filters were asked */
+	uint8_t sees;     /* FILTER_SEES_* of them */
 	bool races;       /* a connection that was kept ended under it: sent again once */
 	bool to_http10;   /* the client does not know of 1xx and chunks */
 	bool expects;     /* waits for 100 */

@@ -194,7 +194,7 @@ static void begin_filters(struct exchange *x, const struct http_head *h, const c
 		return;
 	view = view_of(x, h, host, path);
 	x->filtered = x->route != NULL;
-	x->desk->filters->begin(&view);
+	x->sees = (uint8_t)x->desk->filters->begin(&view);
 }
 
 static bool is_answered_by_filter(

@@ -6,7 +6,8 @@
  * begin() is told each request that a route takes, also one that is refused before request() is asked. Of one that no route takes it is
  * told with `route` NULL, if its head could be read, and end() in any case; nothing else.
  * request() may answer itself (edit.status). response() also sees answers of the relay's own, with head NULL, so error pages are made there.
- * content() is called only after response() has set edit.recoded. end() is called once for each begin().
+ * content() is called only after response() has set edit.recoded. begin() says which of the rest it is for: response() is told an answer of a
+ * backend only if it FILTER_SEES_ANSWER, end() comes, once, if it FILTER_SEES_END; so a request of which nobody wants to know costs nothing.
  *
  * Thread: route_new(), route_free(): control thread; the others: a worker.
  */
@@ -65,6 +66,7 @@ struct http_filter_route {
 };
 
 enum filter_verdict { FILTER_PASS, FILTER_ANSWER };
+enum { FILTER_SEES_ANSWER = 1, FILTER_SEES_END = 2 }; /* bits of what begin() answers */
 
 struct http_filters {
 	void *arg;
@@ -72,7 +74,7 @@ struct http_filters {
 	/* *out NULL: no filter looks at this route. before: of the route as it was, or NULL: what it has counted goes on. */
 	int (*route_new)(void *arg, void **out, const struct http_filter_route *route, struct err *e);
 	void (*route_free)(void *route);
-	void (*begin)(const struct filter_request *r);
+	unsigned (*begin)(const struct filter_request *r);
 	enum filter_verdict (*request)(const struct filter_request *r, struct edit *e);
 	/* status and head of what goes to the client; head NULL: an answer of the relay's own, whose body is e->body. */
 	void (*response)(const struct filter_request *r, unsigned status, const struct http_head *head, struct edit *e);

@@ -25,6 +25,7 @@ static struct edit edit;
 static struct http_head head, answer;
 static struct addr client;
 static uint64_t state[256];
+static unsigned sees; /* what begin() said */
 static struct filter_request request;
 
 static const struct route_conf plain = { .redirect_to = "",
@@ -65,7 +66,7 @@ static enum filter_verdict ask(void *r, const char *text, bool tls)
 		.tls = tls,
 		.route = r,
 		.state = state };
-	filters->begin(&request);
+	sees = filters->begin(&request);
 	return filters->request(&request, &edit);
 }
 
@@ -292,6 +293,31 @@ static void test_bad_route(void **s)
 	assert_null(r);
 }
 
+/* Who has nothing to say of an answer is not asked, and who keeps nothing is told no end. */
+static void test_what_is_seen(void **s)
+{
+	struct route_rule rules[] = { { ROUTE_RULE_SET, "x-by", "{status}" } };
+	struct route_conf conf = plain;
+	void *r = route(&conf, NULL);
+
+	(void)s;
+	assert_int_equal(ask(r, GET "\r\n", false), FILTER_PASS);
+	assert_int_equal(sees, 0);
+	filters->route_free(r);
+	for (unsigned i = 0; i < 3; i++) {
+		conf = plain;
+		conf.response_rules = rules;
+		conf.n_response_rules = i == 0;
+		conf.cors.on = i == 1;
+		conf.gzip.on = i == 2;
+		r = route(&conf, NULL);
+		assert_int_equal(ask(r, GET "\r\n", false), FILTER_PASS);
+		assert_int_equal(sees, FILTER_SEES_ANSWER | FILTER_SEES_END);
+		end();
+		filters->route_free(r);
+	}
+}
+
 static void test_log(void **s)
 {
 	char path[] = "/tmp/chain-log-XXXXXX", line[2048] = "";
@@ -307,6 +333,7 @@ static void test_log(void **s)
 	filters = chain_filters(with);
 	r = route(&plain, NULL);
 	assert_int_equal(ask(r, GET "User-Agent: curl\r\n\r\n", false), FILTER_PASS);
+	assert_int_equal(sees, FILTER_SEES_END);
 	request.head = NULL;
 	memset(&head, 0, sizeof head);
 	end();
@@ -353,6 +380,7 @@ int main(void)
 		cmocka_unit_test(test_compressed),
 		cmocka_unit_test(test_own_answer),
 		cmocka_unit_test(test_bad_route),
+		cmocka_unit_test(test_what_is_seen),
 		cmocka_unit_test(test_log),
 	};
 
