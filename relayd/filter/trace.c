@@ -1,11 +1,18 @@
 #include "relayd/filter/trace.h"
 
 #include "common/base/hex.h"
-#include "common/base/map.h"
 
 #include <string.h>
 
 #define ODD UINT64_C(0x9e3779b97f4a7c15) /* spreads what it is multiplied with */
+
+/* One to one, and every bit of it depends on all of v (the last steps of MurmurHash3). */
+static uint64_t mix(uint64_t v)
+{
+	v = (v ^ v >> 33) * UINT64_C(0xff51afd7ed558ccd);
+	v = (v ^ v >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+	return v ^ v >> 33;
+}
 
 static bool all_hex(const char *p, size_t n, bool may_be_zero)
 {
@@ -44,17 +51,32 @@ static const struct http_field *only(const struct http_head *h, enum http_name i
 	return found;
 }
 
-/* As good as drawn: nobody else knows the key of the hash, and no request has the id and the time of another. */
+static uint64_t hash(struct http_span s)
+{
+	uint64_t h = s.n;
+
+	for (; s.n > 0; s.p += MIN(s.n, sizeof h), s.n -= MIN(s.n, sizeof h)) {
+		uint64_t word = 0;
+
+		memcpy(&word, s.p, MIN(s.n, sizeof word));
+		h = mix(h ^ word);
+	}
+	return h;
+}
+
+/*
+ * As good as drawn: an id of ours was, one of a client's is his to choose as the whole trace would be, and no request has the id and the
+ * time of another.
+ */
 static void make(char trace[TRACE_SIZE], struct http_span id, uint64_t now_ns)
 {
-	const uint64_t seed[2] = { map_hash(id.p, id.n), now_ns };
-	const uint64_t low = map_hash(seed, sizeof seed);
+	const uint64_t high = hash(id), low = mix(high + now_ns);
 
 	trace[0] = trace[1] = '0';
 	trace[2] = '-';
-	hex_u64(trace + 3, seed[0] | 1);
+	hex_u64(trace + 3, high | 1);
 	hex_u64(trace + 19, low | 1);
-	hex_u64(trace + 36, (seed[0] ^ low * ODD) | 1);
+	hex_u64(trace + 36, (high ^ low * ODD) | 1);
 	trace[35] = '-';
 	memcpy(trace + 52, "-00", 4);
 }
@@ -70,6 +92,6 @@ void trace_take(char trace[TRACE_SIZE], const struct filter_view *v, struct edit
 		return;
 	}
 	make(trace, v->request_id, v->now_ns);
-	edit_remove(e, "tracestate");
-	text_set(e, "traceparent", text_span(trace));
+	edit_remove_known(e, HTTP_NAME_TRACESTATE);
+	edit_set_known(e, HTTP_NAME_TRACEPARENT, (struct http_span){ trace, TRACE_SIZE - 1 });
 }

@@ -417,6 +417,35 @@ static void test_trace(void **state)
 	assert_false(removes(&s.edits, "tracestate"));
 }
 
+static int by_text(const void *a, const void *b)
+{
+	return memcmp(a, b, TRACE_SIZE);
+}
+
+/* Ids of one prefix in one round, as a relay makes them, and short ones, as clients may: no two traces or spans alike. */
+static void test_traces_differ(void **state)
+{
+	enum { N = 4096 };
+	static char traces[N][TRACE_SIZE];
+	static struct stage s;
+	char id[40];
+
+	(void)state;
+	for (unsigned i = 0; i < N; i++) {
+		stage_set(&s, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+		snprintf(id, sizeof id, i % 2 == 0 ? "00112233445566778899aabbcc%06x" : "%x", i);
+		s.view.request_id = text_span(id);
+		s.view.now_ns = 7;
+		trace_take(traces[i], &s.view, &s.edits);
+		assert_true(trace_is(text_span(traces[i])));
+	}
+	qsort(traces, N, sizeof traces[0], by_text);
+	for (unsigned i = 1; i < N; i++) {
+		assert_memory_not_equal(traces[i - 1], traces[i], 19); /* already in the first half */
+		assert_memory_not_equal(traces[i - 1] + 36, traces[i] + 36, 16);
+	}
+}
+
 /* ---- rates ---- */
 
 static void test_request_rate(void **state)
@@ -622,6 +651,7 @@ int main(void)
 		cmocka_unit_test(test_cors_answer),
 		cmocka_unit_test(test_traceparent),
 		cmocka_unit_test(test_trace),
+		cmocka_unit_test(test_traces_differ),
 		cmocka_unit_test(test_request_rate),
 		cmocka_unit_test(test_request_rate_many_keys),
 		cmocka_unit_test(test_gzip_accepted),
