@@ -23,6 +23,10 @@ static inline ssize_t sys_send(int fd, const void *p, size_t n, int flags)
 {
 	return syscall(SYS_sendto, fd, p, n, flags, NULL, 0);
 }
+static inline ssize_t sys_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	return syscall(SYS_sendmsg, fd, m, flags);
+}
 static inline ssize_t sys_splice(int from, int to, size_t n, unsigned flags)
 {
 	return syscall(SYS_splice, from, NULL, to, NULL, n, flags);

@@ -1,5 +1,7 @@
 #include "relayd/http/wire.h"
 
+#include "common/uv/sys.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,7 +11,7 @@
 /* A short read was all there is, unless the end is behind it. */
 static ssize_t socket_read(struct wire *w, struct worker *on, uint8_t *p, size_t n)
 {
-	const ssize_t r = recv(w->side.io.fd, p, n, 0);
+	const ssize_t r = sys_recv(w->side.io.fd, p, n, 0);
 
 	if (r < 0 && errno != EAGAIN)
 		return WIRE_FAILED;
@@ -27,8 +29,8 @@ static ssize_t socket_writev(struct wire *w, const struct iovec *iov, int n)
 	for (int i = 0; i < n; i++)
 		all += iov[i].iov_len;
 	side_before_write(&w->side, all);
-	r = n == 1 ? send(w->side.io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
-	           : sendmsg(w->side.io.fd, &m, MSG_NOSIGNAL);
+	r = n == 1 ? sys_send(w->side.io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
+	           : sys_sendmsg(w->side.io.fd, &m, MSG_NOSIGNAL);
 	if (r < 0 && errno != EAGAIN)
 		return WIRE_FAILED;
 	if (r < (ssize_t)all)

@@ -100,9 +100,9 @@ static void a_request_over_ipv6_and_tls(void **state)
 	assert_true(n > 0);
 	out[n] = '\0';
 	assert_string_equal(out, "GET / HTTP/1.1\r\nhost: \r\nx-forwarded-for: -\r\nx-forwarded-proto: "
-	                         "https\r\nx-forwarded-port: 443\r\n"
+				 "https\r\nx-forwarded-port: 443\r\n"
 				 "forwarded: for=-;proto=https;host=\"\"\r\nx-real-ip: -\r\nvia: 2 "
-	                         "portway\r\nx-request-id: id-1\r\n\r\n");
+				 "portway\r\nx-request-id: id-1\r\n\r\n");
 }
 
 /* Whatever the room is: all of it, or -1 and not a byte behind it. */
@@ -197,7 +197,7 @@ static void an_edited_request(void **state)
 	edit_set_known(&edit, HTTP_NAME_TRACEPARENT, (struct http_span){ "5", 1 });
 	edit_remove_known(&edit, HTTP_NAME_TRACESTATE);
 	text = request("GET /old?q HTTP/1.1\r\nHost: a.test\r\nCookie: a=b\r\nTraceState: 1\r\nTraceparent: "
-	               "2\r\nX-GONE: 1\r\nX-Gone-Not: 1\r\nX-Set: 0\r\n\r\n",
+		       "2\r\nX-GONE: 1\r\nX-Gone-Not: 1\r\nX-Set: 0\r\n\r\n",
 		"/old", &edit, false);
 	assert_memory_equal(text, "GET /new HTTP/1.1\r\nhost: b.test\r\nX-Gone-Not: 1\r\n", 47);
 	assert_null(strstr(text, "a=b"));
