@@ -141,8 +141,7 @@ struct enqueuing {
 	struct jobs *jobs;
 	const struct job_order *order;
 	const struct job_kind *kind;
-	char *id;
-	bool there;
+	struct job_placed *out;
 };
 
 /* Jobs that differ in a secret alone are the same: their key is of what everybody may read. */
@@ -172,7 +171,7 @@ static int insert(struct db *tx, struct enqueuing *q, const char *args, const ch
 		key_of(key, o, o->key != NULL ? o->key : args);
 		row.unique_key = key;
 	}
-	if (job_insert(tx, &row, clock_wall_ms(), q->id, &q->there, e) != 0)
+	if (job_insert(tx, &row, clock_wall_ms(), q->out->id, &q->out->there, e) != 0)
 		return -1;
 	atomic_store(&q->jobs->expected, true);
 	return 0;
@@ -186,7 +185,7 @@ static int work_enqueue(struct db *tx, void *arg, struct err *e)
 	char *open = NULL, *secret = NULL;
 	int rc;
 
-	q->there = false;
+	q->out->there = false;
 	if ((rc = check_order(q->jobs, q->order, &q->kind, args, e)) == 0 &&
 		(rc = job_secret_split(q->kind, args, &open, &secret, e)) == 0)
 		rc = insert(tx, q, open, secret, e);
@@ -198,20 +197,17 @@ static int work_enqueue(struct db *tx, void *arg, struct err *e)
 
 int jobs_enqueue_in(struct jobs *j, struct db *tx, const struct job_order *o, struct job_placed *out, struct err *e)
 {
-	struct enqueuing q = { .jobs = j, .order = o, .id = out->id };
-	const int rc = work_enqueue(tx, &q, e);
+	struct enqueuing q = { .jobs = j, .order = o, .out = out };
 
-	out->there = q.there;
-	return rc;
+	return work_enqueue(tx, &q, e);
 }
 
 int jobs_enqueue(struct jobs *j, const struct job_order *o, struct job_placed *out, struct err *e)
 {
-	struct enqueuing q = { .jobs = j, .order = o, .id = out->id };
+	struct enqueuing q = { .jobs = j, .order = o, .out = out };
 
 	if (store_write(j->conf.store, STORE_OPERATIONAL, work_enqueue, &q, e) != 0)
 		return -1;
-	out->there = q.there;
 	workers_poke(j->workers, false);
 	return 0;
 }
