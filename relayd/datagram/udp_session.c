@@ -7,7 +7,6 @@
 #include "common/base/str.h"
 #include "common/net/allowance.h"
 #include "common/tunnel/mux.h"
-#include "common/uv/fd_budget.h"
 #include "common/uv/udp_send.h"
 #include "proto/answer.h"
 #include "relayd/datagram/udp_session_inside.h"
@@ -76,7 +75,7 @@ void udp_session_close(struct udp_session *s)
 			client_gate_leave(s->client[i]);
 		client_gate_unref(s->client[i]);
 	}
-	fd_budget_give(udp_session_worker(s)->fds, 1);
+	worker_give_fds_of(udp_session_worker(s), &udp_lane_gate(l)->fds, 1);
 	if (s->door != NULL)
 		map_remove(&l->by_client, &s->key, sizeof s->key);
 	if (s->door != NULL && s->door->recent == s)
@@ -201,9 +200,10 @@ static bool give_way(struct udp_lane *l)
 
 static bool take_descriptor(struct udp_lane *l)
 {
-	struct fd_budget *fds = l->base.worker->fds;
+	struct fd_share *share = &udp_lane_gate(l)->fds;
+	struct worker *w = l->base.worker;
 
-	return fd_budget_take(fds, 1, FD_FOR_SESSIONS) || (give_way(l) && fd_budget_take(fds, 1, FD_FOR_SESSIONS));
+	return worker_take_fds_of(w, share, 1) || (give_way(l) && worker_take_fds_of(w, share, 1));
 }
 
 /* Nobody gives way to a client that may not come in. */
@@ -229,7 +229,7 @@ static bool admit(struct udp_lane *l, const struct addr *source, struct gate_pas
 	}
 	if (gate_take_place(gate, w->index, conf, w->now_ns, pass))
 		return true;
-	fd_budget_give(w->fds, 1);
+	worker_give_fds_of(w, &gate->fds, 1);
 	return false;
 }
 
@@ -280,11 +280,12 @@ static struct udp_session *session_at_door(struct udp_door *door, const struct u
 
 static void give_back(struct udp_lane *l, struct gate_pass *pass)
 {
-	const struct worker *w = l->base.worker;
+	struct gate *gate = udp_lane_gate(l);
+	struct worker *w = l->base.worker;
 
 	udp_lane_count(l, METER_refused_resource, 1);
-	gate_leave(udp_lane_gate(l), w->index, w->now_ns, pass);
-	fd_budget_give(w->fds, 1);
+	gate_leave(gate, w->index, w->now_ns, pass);
+	worker_give_fds_of(w, &gate->fds, 1);
 }
 
 static int keep_header(struct udp_session *s, const struct proxy_header *header)

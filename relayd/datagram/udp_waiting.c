@@ -32,9 +32,9 @@ static size_t size_of(size_t datagram)
 	return sizeof(struct waiting) + UDP_HEADROOM + datagram;
 }
 
-static struct waiting *oldest(const struct udp_shelf *f, enum shelf which)
+static struct waiting *oldest(struct udp_shelf *f, enum shelf which)
 {
-	return CONTAINER_OF(f->all.next - which, struct waiting, on);
+	return CONTAINER_OF(list_first(&f->all) - which, struct waiting, on);
 }
 
 static void put(struct waiting *x)
@@ -60,7 +60,7 @@ static void take(struct waiting *x)
 	free(x);
 }
 
-static void drop_oldest(const struct udp_shelf *f, enum shelf which)
+static void drop_oldest(struct udp_shelf *f, enum shelf which)
 {
 	struct waiting *x = oldest(f, which);
 

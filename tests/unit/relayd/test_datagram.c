@@ -421,6 +421,31 @@ static void without_descriptors_the_oldest_gives_way_or_nobody_comes(void **stat
 		close(c[i]);
 }
 
+/* One whose clients come without end takes the places of its own, and others find theirs. */
+static void a_mapping_leaves_descriptors_to_others(void **state)
+{
+	uint16_t greedy = port;
+	int c[12];
+
+	(void)state;
+	lab.fds.limit = FD_SPARE + 12; /* two ports, and ten sessions */
+	apply();
+	conf.port_first = conf.port_last = port = lab_free_port(SOCK_DGRAM);
+	lab_change(&lab, "map_other", &conf);
+	for (unsigned i = 0; i < ARRAY_LEN(c); i++) {
+		lab_send(c[i] = lab_connect(SOCK_DGRAM, i < 10 ? greedy : port), "x", 1);
+		echo_one();
+		expect_datagram(c[i], "x", 1);
+	}
+	assert_int_equal(counted(METER_opened), 10);
+	assert_int_equal(counted(METER_timed_out), 3);
+	assert_int_equal(lab_count(&lab, "map_other", METER_opened), 2);
+	assert_int_equal(lab_count(&lab, "map_other", METER_timed_out), 0);
+	assert_int_equal(counted(METER_refused_resource) + lab_count(&lab, "map_other", METER_refused_resource), 0);
+	for (unsigned i = 0; i < ARRAY_LEN(c); i++)
+		close(c[i]);
+}
+
 /* ---- handover ----------------------------------------------------------------------------------------------------- */
 
 static void ports_and_sessions_are_handed_over(void **state)
@@ -534,6 +559,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_range_is_spread_over_the_workers, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			without_descriptors_the_oldest_gives_way_or_nobody_comes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_mapping_leaves_descriptors_to_others, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(ports_and_sessions_are_handed_over, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_port_that_goes_quiet_ends_its_sessions_soon, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(sessions_go_on_after_a_handover_that_failed, set_up, tear_down),
