@@ -16,14 +16,15 @@ struct source {
 	uint8_t key[KEY_SIZE]; /* family, then the address or its /64 */
 	uint32_t now;
 	struct bucket rate;
-	struct list idle; /* in the table's list while now is 0, oldest first */
+	struct list idle; /* in the table's list or in none; oldest first */
 	uint64_t idle_ns;
 };
 
 struct source_table {
 	pthread_mutex_t lock;
 	struct map by_key;
-	struct list idle;
+	struct list idle; /* have no connection, and not yet a full burst */
+	unsigned n_idle;
 };
 
 int source_table_new(struct source_table **out)
@@ -39,9 +40,17 @@ int source_table_new(struct source_table **out)
 	return 0;
 }
 
+static void leave_idle(struct source_table *t, struct source *s)
+{
+	if (list_empty(&s->idle))
+		return;
+	list_remove(&s->idle);
+	t->n_idle--;
+}
+
 static void forget(struct source_table *t, struct source *s)
 {
-	list_remove(&s->idle);
+	leave_idle(t, s);
 	map_remove(&t->by_key, s->key, KEY_SIZE);
 	free(s);
 }
@@ -71,6 +80,15 @@ static void key_of(uint8_t key[KEY_SIZE], const struct addr *a)
 	}
 }
 
+static void enter_idle(struct source_table *t, struct source *s, uint64_t now_ns)
+{
+	if (t->n_idle == SOURCES_IDLE_MAX)
+		forget(t, CONTAINER_OF(list_first(&t->idle), struct source, idle));
+	list_push_back(&t->idle, &s->idle);
+	s->idle_ns = now_ns;
+	t->n_idle++;
+}
+
 /* A step or two a visit keeps the list as short as the last second was busy. */
 static void forget_some(struct source_table *t, uint64_t now_ns)
 {
@@ -87,13 +105,10 @@ static void forget_some(struct source_table *t, uint64_t now_ns)
 	}
 }
 
-static struct source *remember(struct source_table *t, const uint8_t key[KEY_SIZE], uint64_t now_ns)
+static struct source *remember(struct source_table *t, const uint8_t key[KEY_SIZE])
 {
-	struct source *s;
+	struct source *s = calloc(1, sizeof *s);
 
-	if (map_count(&t->by_key) >= SOURCES_MAX)
-		return NULL;
-	s = calloc(1, sizeof *s);
 	if (s == NULL)
 		return NULL;
 	memcpy(s->key, key, KEY_SIZE);
@@ -102,8 +117,6 @@ static struct source *remember(struct source_table *t, const uint8_t key[KEY_SIZ
 		return NULL;
 	}
 	list_init(&s->idle);
-	list_push_back(&t->idle, &s->idle);
-	s->idle_ns = now_ns;
 	return s;
 }
 
@@ -132,12 +145,12 @@ struct source *source_table_enter(
 	forget_some(t, now_ns);
 	s = map_get(&t->by_key, key, KEY_SIZE);
 	if (s == NULL)
-		s = remember(t, key, now_ns);
+		s = remember(t, key); /* whom no limit holds off: he has nothing yet */
 	if (s != NULL && !may_open(s, max_now, per_s, now_ns))
 		s = NULL;
 	if (s != NULL) {
 		s->now++;
-		list_remove(&s->idle);
+		leave_idle(t, s);
 	}
 	pthread_mutex_unlock(&t->lock);
 	return s;
@@ -146,9 +159,10 @@ struct source *source_table_enter(
 void source_table_leave(struct source_table *t, struct source *s, uint64_t now_ns)
 {
 	pthread_mutex_lock(&t->lock);
-	if (--s->now == 0) {
-		s->idle_ns = now_ns;
-		list_push_back(&t->idle, &s->idle);
-	}
+	s->now--;
+	if (s->now == 0 && bucket_wait_ns(&s->rate, s->rate.burst, now_ns) == 0)
+		forget(t, s);
+	else if (s->now == 0)
+		enter_idle(t, s, now_ns);
 	pthread_mutex_unlock(&t->lock);
 }

@@ -5,7 +5,9 @@
  * and when it ends, never for its bytes. An IPv6 source counts by its /64, which is what one site is given.
  *
  * Owner:  a gate. Thread: any.
- * Limit:  SOURCES_MAX addresses; a source is forgotten when it has no connection and its rate allows a full burst again.
+ * Limit:  nobody is refused because others came from many addresses. Who has connections is in the table, and those have bounds of
+ *         their own (descriptors, the mapping's limit). Who has none is remembered only while its rate is below a full burst, and
+ *         SOURCES_IDLE_MAX of these: the one that left longest ago, whose burst is nearest to full, is forgotten first.
  */
 #ifndef PORTWAY_RELAYD_LIMIT_SOURCE_TABLE_H
 #define PORTWAY_RELAYD_LIMIT_SOURCE_TABLE_H
@@ -14,7 +16,7 @@
 
 #include <stdint.h>
 
-#define SOURCES_MAX 65536
+#define SOURCES_IDLE_MAX 65536
 
 struct addr;
 struct source;
@@ -23,7 +25,7 @@ struct source_table;
 int source_table_new(struct source_table **out) MUST_CHECK;
 /* Every source has been left. */
 void source_table_free(struct source_table *t);
-/* The source, to be left later; NULL: one of the limits (0: none) holds it off, or the table is full. */
+/* The source, to be left later; NULL: one of the limits (0: none) holds it off, or there is no memory. */
 struct source *source_table_enter(
 	struct source_table *t, const struct addr *a, uint32_t max_now, uint32_t per_s, uint64_t now_ns);
 void source_table_leave(struct source_table *t, struct source *s, uint64_t now_ns);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,36 +85,58 @@ static void new_connections_have_a_rate(void **state)
 	assert_in_range(in, 50, 56); /* five a second, and one burst of five */
 }
 
-/* A flood from many addresses must not grow the table for ever, nor make an address forget its limit. */
-static void sources_are_forgotten_and_bounded(void **state)
+/* One of a flood's addresses. */
+static struct addr forged(unsigned i)
 {
-	struct addr held = ip("192.0.2.1");
-	struct source *s = source_table_enter(table, &held, 1, 0, SECOND);
-	unsigned refused = 0;
 	char text[32];
 
+	snprintf(text, sizeof text, "10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
+	return ip(text);
+}
+
+/* However many addresses hold a connection, of datagrams forged ones as well: who comes from another one comes in. */
+static void many_sources_do_not_keep_others_out(void **state)
+{
+	enum { MANY = 100000 };
+	struct addr held = ip("192.0.2.1");
+	struct source **flood = calloc(MANY, sizeof *flood), *s;
+
 	(void)state;
-	for (unsigned i = 0; i < 2 * SOURCES_MAX; i++) {
-		struct addr a;
-		struct source *x;
+	for (unsigned i = 0; i < MANY; i++) {
+		struct addr a = forged(i);
 
-		snprintf(text, sizeof text, "10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
-		a = ip(text);
-		x = source_table_enter(table, &a, 1, 0, SECOND);
-		if (x == NULL)
-			refused++;
-		else
-			source_table_leave(table, x, SECOND);
+		assert_non_null(flood[i] = source_table_enter(table, &a, 1, 1, SECOND));
+		assert_null(source_table_enter(table, &a, 1, 1, SECOND));
 	}
-	assert_int_equal(refused, SOURCES_MAX + 1); /* all at one moment: the table is full */
-	assert_null(source_table_enter(table, &held, 1, 0, 9 * SECOND));
-	for (unsigned i = 0; i < SOURCES_MAX; i++) { /* later there is room again */
-		struct source *x = source_table_enter(table, &(struct addr){ 0 }, 0, 0, 9 * SECOND);
-
-		assert_non_null(x);
-		source_table_leave(table, x, 9 * SECOND);
-	}
+	assert_non_null(s = source_table_enter(table, &held, 1, 0, SECOND));
+	assert_null(source_table_enter(table, &held, 1, 0, SECOND));
+	for (unsigned i = 0; i < MANY; i++)
+		source_table_leave(table, flood[i], SECOND);
+	assert_null(source_table_enter(table, &held, 1, 0, 9 * SECOND)); /* none was forgotten that is in */
 	source_table_leave(table, s, 9 * SECOND);
+	free(flood);
+}
+
+static bool may_come(struct addr a, uint32_t per_s, uint64_t now_ns)
+{
+	struct source *s = source_table_enter(table, &a, 0, per_s, now_ns);
+
+	if (s != NULL)
+		source_table_leave(table, s, now_ns);
+	return s != NULL;
+}
+
+/* Of those that have left, so many are remembered by their rate, the latest; nobody is refused for the others. */
+static void those_that_left_are_remembered_and_bounded(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < SOURCES_IDLE_MAX + 10; i++)
+		assert_true(may_come(forged(i), 1, SECOND));
+	assert_false(may_come(forged(10), 1, SECOND));
+	assert_false(may_come(forged(SOURCES_IDLE_MAX + 9), 1, SECOND));
+	assert_true(may_come(forged(9), 1, SECOND)); /* forgotten */
+	for (unsigned i = 11; i < SOURCES_IDLE_MAX + 10; i++)
+		assert_true(may_come(forged(i), 1, 2 * SECOND));
 }
 
 /* Two workers at once: what the lock is for (run under the thread sanitizer). */
@@ -152,7 +175,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(connections_of_one_source_are_counted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_site_of_ipv6_is_one_source, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(new_connections_have_a_rate, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(sources_are_forgotten_and_bounded, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(many_sources_do_not_keep_others_out, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(those_that_left_are_remembered_and_bounded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(workers_share_it, set_up, tear_down),
 	};
 
