@@ -17,25 +17,33 @@
 static pthread_mutex_t resolver = PTHREAD_MUTEX_INITIALIZER;
 static const char longest[LONG];
 
+struct answer {
+	struct addrinfo info;
+	struct sockaddr_in at;
+};
+
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **out)
 {
-	static struct sockaddr_in at;
-	static struct addrinfo answer = { .ai_family = AF_INET, .ai_addrlen = sizeof at };
+	struct answer *a = calloc(1, sizeof *a);
 
 	(void)node;
 	(void)service;
 	(void)hints;
+	if (a == NULL)
+		return EAI_MEMORY;
 	pthread_mutex_lock(&resolver);
-	at = lab_addr(0);
-	answer.ai_addr = (struct sockaddr *)&at;
-	*out = &answer;
 	pthread_mutex_unlock(&resolver);
+	a->at = lab_addr(0);
+	a->info = (struct addrinfo){
+		.ai_family = AF_INET, .ai_addr = (struct sockaddr *)&a->at, .ai_addrlen = sizeof a->at
+	};
+	*out = &a->info;
 	return 0;
 }
 
 void freeaddrinfo(struct addrinfo *list)
 {
-	(void)list;
+	free(list);
 }
 
 /* Also after a test that failed while it held the resolver. */
