@@ -285,6 +285,7 @@ int engine_init(struct engine *g, uv_loop_t *loop, const struct settings *s, con
 	if (meter_open(&g->meter, dir->meter, (uint32_t)s->meter_slots, workers, e) != 0 ||
 		workers_new(&g->workers, workers, &g->fds, e) != 0)
 		return -1;
+	workers_set_busy_poll(g->workers, s->busy_poll_us * 1000);
 	uv_timer_init(loop, &g->sync_timer);
 	g->sync_timer.data = g->sync_work.data = g;
 	g->sync_timer_open = true;
@@ -356,6 +357,7 @@ void engine_view(struct engine *g, struct pages_view *out)
 
 	engine_load(g, &out->load);
 	services_stats(&g->services, &out->services);
+	out->looks = workers_looks(g->workers);
 	if (g->agents != NULL)
 		agents_counts(g->agents, &out->agents);
 	out->takes_agents = g->agents != NULL;

@@ -201,6 +201,10 @@ void pages_metrics(const struct pages_view *v, struct buf *out)
 	gauge(out, "descriptors", "File descriptors in use for ports and connections.", v->load.fds);
 	gauge(out, "descriptors_max", "File descriptors this process may have.", v->load.fds_max);
 	gauge(out, "loop_lag_seconds", "Longest round of any worker since the last look.", v->load.loop_lag_us / 1e6);
+	head(out, "busy_polls_total", "counter",
+		"Busy waits (busy_poll): events came, or the worker went to sleep after all.");
+	buf_printf(out, "relayd_busy_polls_total{result=\"found\"} %" PRIu64 "\n", v->looks.found);
+	buf_printf(out, "relayd_busy_polls_total{result=\"vain\"} %" PRIu64 "\n", v->looks.vain);
 	gauge(out, "resident_memory_bytes", "Resident memory.", (double)v->load.rss_bytes);
 	head(out, "cpu_seconds_total", "counter", "CPU time of the whole process.");
 	buf_printf(out, "relayd_cpu_seconds_total %.6f\n", (double)v->cpu_ns / 1e9);

@@ -10,6 +10,7 @@
 #include "relayd/filter/access_log.h"
 #include "relayd/http/http_conf.h"
 #include "relayd/loop/service.h"
+#include "relayd/loop/workers.h"
 #include "relayd/tunnel/agents.h"
 #include "relayd/uplink.h"
 #include "relayd/vhost/front.h"
@@ -23,6 +24,7 @@ struct meter;
 struct pages_view {
 	struct node_load load;
 	struct service_stats services;
+	struct worker_looks looks;
 	struct agent_counts agents;
 	struct access_log_counts access_log;
 	struct pages_front {

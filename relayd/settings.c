@@ -134,6 +134,17 @@ static const struct conf_key keys[] = {
 		.max = 3600000,
 		.unit = "duration",
 		.help = "How long one of them waits, where its pool does not say it; less than the backends do." },
+	{ .key = "busy_poll",
+		.env = "RELAYD_BUSY_POLL",
+		.type = CONF_U64,
+		.offset = AT(busy_poll_us),
+		.def = "0",
+		.min = 0,
+		.max = 500,
+		.unit = "microseconds",
+		.help = "How long a worker whose events came fast of late looks for the next before it sleeps: less "
+			"delay "
+			"for more CPU time; 0 to sleep at once." },
 	{ .key = "controld",
 		.env = "RELAYD_CONTROLD",
 		.type = CONF_STR,

@@ -42,6 +42,7 @@ struct settings {
 	uint64_t metrics_series;
 	uint64_t metrics_connections;
 	uint64_t workers; /* 0: one per CPU */
+	uint64_t busy_poll_us;
 	uint64_t meter_slots;
 	uint64_t meter_sync_ms;
 	uint64_t heartbeat_ms;

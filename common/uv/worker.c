@@ -137,12 +137,53 @@ static void note_lag(struct worker *w)
 		__atomic_store_n(&w->lag_ns, lag, __ATOMIC_RELAXED);
 }
 
+static void count(uint64_t *n)
+{
+	__atomic_store_n(n, *n + 1, __ATOMIC_RELAXED);
+}
+
+static int look(struct worker *w, struct epoll_event *events, uint64_t until_ns)
+{
+	int n;
+
+	do {
+		n = sys_epoll_wait(w->epfd, events, EVENTS_MAX, 0);
+	} while (n == 0 && clock_mono_ns() < until_ns);
+	count(n != 0 ? &w->found : &w->vain);
+	return n;
+}
+
+/*
+ * Events that came within twice the time that it looks for are near enough to be caught the next time; who waited longer has
+ * nothing to gain, and sleeps at once until events come faster again.
+ */
+static int wait_busily(struct worker *w, struct epoll_event *events, int ms)
+{
+	const uint64_t began = clock_mono_ns();
+	int n = w->soon ? look(w, events, began + w->busy_ns) : 0;
+
+	if (n != 0)
+		return n;
+	n = sys_epoll_wait(w->epfd, events, EVENTS_MAX, ms);
+	w->soon = clock_mono_ns() - began < 2 * w->busy_ns;
+	return n;
+}
+
+static int wait_events(struct worker *w, struct epoll_event *events)
+{
+	const int ms = wait_ms(w);
+
+	if (w->busy_ns == 0 || ms == 0)
+		return sys_epoll_wait(w->epfd, events, EVENTS_MAX, ms);
+	return wait_busily(w, events, ms);
+}
+
 void worker_run(struct worker *w)
 {
 	struct epoll_event events[EVENTS_MAX];
 
 	while (!w->stopping) {
-		int n = sys_epoll_wait(w->epfd, events, EVENTS_MAX, wait_ms(w));
+		int n = wait_events(w, events);
 
 		w->now_ns = clock_mono_ns();
 		w->turn = MAX(ROUND_BYTES / ((unsigned)MAX(n, 0) + w->n_again + 1), TURN_MIN);

@@ -7,6 +7,7 @@
  * its timers are not used here: deadlines belong to the wheel.
  *
  *   round:  wait -> events -> due timers -> tasks put off by the last round -> what ends a round -> burials
+ *   wait:   with busy_ns set, who waited briefly of late looks that long before it sleeps, as waking up takes tens of us
  *
  * Owner:  struct workers. Thread: its own; the fields are for code that runs in its callbacks.
  * Each callback does a bounded amount of work and calls worker_again() for the rest.
@@ -46,6 +47,7 @@ struct worker {
 	uint64_t now_ns;  /* monotonic, read once a round */
 	uint8_t *scratch; /* WORKER_SCRATCH bytes that belong to the running callback */
 	size_t turn;      /* bytes that one callback of this round may move: the more are ready, the less for each */
+	uint64_t busy_ns; /* how long it looks before it sleeps; 0: not at all. Set before the thread starts */
 	struct wheel wheel;
 	struct pipe_pool pipes;
 	uv_loop_t uv;
@@ -57,7 +59,9 @@ struct worker {
 	int epfd;
 	uint16_t last_tag;
 	bool stopping;
-	unsigned n_again; /* tasks that the last round put off */
+	bool soon;            /* the last wait was short, the next may be */
+	uint64_t found, vain; /* busy waits: events came, or it slept after all; atomic */
+	unsigned n_again;     /* tasks that the last round put off */
 	struct io uv_io;
 	uv_async_t wake, letter;
 	uv_mutex_t lock;

@@ -75,6 +75,12 @@ static void work_run(void *arg)
 	worker_run(arg);
 }
 
+void workers_set_busy_poll(struct workers *ws, uint64_t ns)
+{
+	for (unsigned i = 0; i < ws->n; i++)
+		ws->all[i].busy_ns = ns;
+}
+
 int workers_start(struct workers *ws, struct err *e)
 {
 	for (; ws->n_started < ws->n; ws->n_started++) {
@@ -162,4 +168,15 @@ uint64_t workers_take_lag_ns(struct workers *ws)
 	for (unsigned i = 0; i < ws->n; i++)
 		worst = MAX(worst, worker_take_lag_ns(&ws->all[i]));
 	return worst;
+}
+
+struct worker_looks workers_looks(struct workers *ws)
+{
+	struct worker_looks sum = { .found = 0 };
+
+	for (unsigned i = 0; i < ws->n; i++) {
+		sum.found += __atomic_load_n(&ws->all[i].found, __ATOMIC_RELAXED);
+		sum.vain += __atomic_load_n(&ws->all[i].vain, __ATOMIC_RELAXED);
+	}
+	return sum;
 }

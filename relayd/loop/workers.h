@@ -8,10 +8,17 @@
 
 #include "common/uv/worker.h"
 
+/* Busy waits: events came while a worker looked, or it went to sleep after all. */
+struct worker_looks {
+	uint64_t found, vain;
+};
+
 struct workers;
 struct fd_budget;
 
 int workers_new(struct workers **out, unsigned n, struct fd_budget *fds, struct err *e) MUST_CHECK;
+/* Before the start. */
+void workers_set_busy_poll(struct workers *ws, uint64_t ns);
 int workers_start(struct workers *ws, struct err *e) MUST_CHECK;
 /* Ends and joins the threads; what they served is still there for the services' stop(). Any number of times. */
 void workers_stop(struct workers *ws);
@@ -29,5 +36,7 @@ void workers_call(struct workers *ws, worker_fn fn, void *arg);
 void workers_call_each(struct workers *ws, worker_fn fn, void *arg);
 /* The longest round of any worker since the last call. */
 uint64_t workers_take_lag_ns(struct workers *ws);
+/* Of all of them since the start. */
+struct worker_looks workers_looks(struct workers *ws);
 
 #endif

@@ -5,6 +5,7 @@
 #include "common/uv/fd_budget.h"
 #include "common/uv/slab.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -124,6 +125,60 @@ static void an_io_hears_until_it_is_closed(void **state)
 	workers_stop(ws);
 	assert_int_equal(x.buried, 1);
 	assert_int_equal(x.io.fd, -1);
+	close(down[0]);
+	close(down[1]);
+}
+
+static uint64_t ping(const int up[2], const int down[2], unsigned n, unsigned pause_us)
+{
+	const struct worker_looks before = workers_looks(ws);
+	struct worker_looks after;
+	char buf[8];
+
+	for (unsigned i = 0; i < n; i++) {
+		assert_int_equal(write(up[1], "ping", 4), 4);
+		assert_int_equal(read(down[0], buf, sizeof buf), 4);
+		if (pause_us != 0)
+			usleep(pause_us);
+	}
+	after = workers_looks(ws);
+	return after.found + after.vain - before.found - before.vain;
+}
+
+/* Its thread is not there yet: workers_start() follows. */
+static int set_up_busy(void **state)
+{
+	(void)state;
+	fd_budget_init(&fds, 1000);
+	if (workers_new(&ws, N, &fds, NULL) != 0)
+		return -1;
+	workers_set_busy_poll(ws, 500000);
+	return workers_start(ws, NULL);
+}
+
+static void a_worker_looks_before_it_sleeps_while_events_come_fast(void **state)
+{
+	struct echo x = { .events = 0 };
+	uint64_t looks;
+	int up[2], down[2];
+	char c;
+
+	(void)state;
+	assert_int_equal(pipe(up) | pipe(down), 0);
+	assert_int_equal(fcntl(up[0], F_SETFL, O_NONBLOCK), 0); /* its echo comes back to the epoll after each */
+	io_init(&x.io, on_echo, up[0]);
+	task_init(&x.bury, on_buried);
+	x.to = down[1];
+	workers_call_each(ws, work_add, &x);
+	for (unsigned i = 0; i < 1000 && workers_looks(ws).found == 0; i++) /* on a busy machine not at once */
+		ping(up, down, 100, 0);
+	assert_true(workers_looks(ws).found > 0);
+	ping(up, down, 3, 20000); /* slower from here on: the next waits are long */
+	looks = ping(up, down, 20, 20000);
+	assert_true(looks <= 2 * N); /* each of them may have been woken for something else */
+	close(up[1]);
+	assert_int_equal(read(down[0], &c, 1), 1);
+	workers_stop(ws);
 	close(down[0]);
 	close(down[1]);
 }
@@ -251,6 +306,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_call_reaches_everyone_before_it_returns, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_io_hears_until_it_is_closed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_worker_looks_before_it_sleeps_while_events_come_fast, set_up_busy, tear_down),
 		cmocka_unit_test_setup_teardown(put_off_work_goes_on_round_after_round, set_up, tear_down),
 		cmocka_unit_test(a_budget_keeps_room_for_sessions),
 		cmocka_unit_test_setup_teardown(pipes_are_lent_and_come_back, set_up, tear_down),
