@@ -11,6 +11,7 @@ from rig import portway
 TCP = ["direct", "haproxy", "haproxy_splice", "nginx", "relayd"]
 METERED = ["haproxy", "haproxy_splice", "relayd"]
 UDP = ["direct", "nginx", "relayd"]
+BUSY = "relayd_busy"  # a worker looks for events before it sleeps
 IDLE = (1000, 5000, 9000)
 LOST_S = 0.5  # no answer for so long
 SETTLE_S = 0.5
@@ -27,10 +28,12 @@ LOADS = {
     "metered8": ("8 streams down, under a bandwidth limit far above", "metered", "bulk -n 8", METERED),
     "crr": ("connect, ask, 128 bytes back, close; 32 at once", "tcp", "connect -n 32", TCP),
     "rr1": ("64 bytes there and back, 1 connection", "tcp", "exchange -n 1 -s 64", TCP),
+    "rr1_busy": ("the same, with busy_poll", "tcp", "exchange -n 1 -s 64", ["haproxy", "nginx", "relayd", BUSY]),
     "rr64": ("64 bytes there and back, 64 connections", "tcp", "exchange -n 64 -s 64", TCP),
     "udp64": ("64 bytes there and back, 16 flows of 16", "udp", "udp -n 16 -w 16 -s 64", UDP),
     "udp1200": ("1200 bytes there and back, 16 flows of 16", "udp", "udp -n 16 -w 16 -s 1200", UDP),
     "udplat": ("64 bytes there and back, one at a time", "udp", "udp -n 1 -w 1 -s 64", UDP),
+    "udplat_busy": ("the same, with busy_poll", "udp", "udp -n 1 -w 1 -s 64", ["nginx", "relayd", BUSY]),
 }
 NAMES = [*LOADS, "dns", *(f"idle{n}" for n in IDLE)]
 
@@ -42,7 +45,7 @@ def loads(names, rounds, results):
         for name in names:
             about, protocol, args, wanted = LOADS[name]
             wanted = [subject for subject in ([*wanted, "relayd_other"] if rig_.OTHER else wanted) if subject in (ONLY or subject)]
-            metric = report.Metric(name, about)
+            metric = report.Metric(name, about, BUSY if BUSY in wanted else report.OURS)
             for subject in wanted:
                 if subject not in subjects:
                     subjects[subject] = rig.add(subject)

@@ -153,11 +153,12 @@ class Direct:
 class Relay:
     """Ours: a controld, a relay, and one mapping for each protocol."""
 
-    def __init__(self, backend, workers=1, core=SUBJECT_CORE, binary=None, **fields):
-        self.name = "relayd_other" if binary else "relayd"
+    def __init__(self, backend, workers=1, core=SUBJECT_CORE, binary=None, name="relayd", settings=None, **fields):
+        self.name = name
         self.fleet = portway.Fleet(UNLIMITED)
         try:
-            self.fleet.start(relays=1, relay_env={"RELAYD_WORKERS": str(workers), "RELAYD_LOG_LEVEL": "warn"}, relay_binary=binary)
+            env = {"RELAYD_WORKERS": str(workers), "RELAYD_LOG_LEVEL": "warn", **(settings or {})}
+            self.fleet.start(relays=1, relay_env=env, relay_binary=binary)
             self.pids = [self.fleet.relay.pid]
             if core is not None:
                 subprocess.run(["taskset", "-apc", core, str(self.pids[0])], check=True, capture_output=True)
@@ -215,7 +216,9 @@ class Rig:
         elif name == "relayd":
             subject = Relay(backend, **kw)
         elif name == "relayd_other":
-            subject = Relay(backend, binary=OTHER, **kw)
+            subject = Relay(backend, binary=OTHER, name=name, **kw)
+        elif name == "relayd_busy":
+            subject = Relay(backend, name=name, settings={"RELAYD_BUSY_POLL": "150"}, **kw)
         elif shutil.which(name.split("_")[0]):
             subject = PEERS[name](self, portway.free_port(), backend)
             portway.eventually(lambda: portway.connect(subject.ports["tcp"]).close() is None, f"{name} listens", 10)
