@@ -5,6 +5,7 @@
 #include "relayd/http/exchange_inside.h"
 #include "relayd/http/h1_back.h"
 #include "relayd/http/h1_front.h"
+#include "relayd/http/h2_front.h"
 #include "relayd/http/h2_out.h"
 #include "relayd/loop/service.h"
 #include "relayd/vhost/front.h"
@@ -29,6 +30,8 @@ struct http_desk *desk_new(struct worker *w, const struct service_env *env, cons
 	slab_init(&d->fronts, h1_front_size());
 	slab_init(&d->backs, h1_back_size());
 	slab_init(&d->calls, h2_call_size());
+	slab_init(&d->streams, h2_stream_size());
+	slab_init(&d->askings, h2_asking_size());
 	list_init(&d->connections);
 	list_init(&d->h2_fronts);
 	list_init(&d->tls_gates);
@@ -52,6 +55,8 @@ void desk_free(struct http_desk *d)
 	slab_fini(&d->fronts);
 	slab_fini(&d->backs);
 	slab_fini(&d->calls);
+	slab_fini(&d->streams);
+	slab_fini(&d->askings);
 	blocks_fini(&d->blocks);
 	free(d);
 }

@@ -38,7 +38,7 @@ struct http_desk {
 	const struct certs *certs;          /* what is shown to clients */
 	struct tls_ctx *tls;                /* of the service; borrowed */
 	struct front_seat *seats[2];        /* by enum front_kind: whose hosts lead here */
-	struct slab exchanges, fronts, backs, calls;
+	struct slab exchanges, fronts, backs, calls, streams, askings;
 	struct blocks blocks;
 	struct list connections; /* of clients, HTTP/1.1 */
 	struct list h2_fronts;   /* of clients, HTTP/2 */

@@ -43,6 +43,9 @@ struct h2_opening {
 	struct http_span first; /* bytes that were read already; at most INBOX_READ, and only for the call */
 };
 
+/* For the desk. */
+size_t h2_stream_size(void);
+size_t h2_asking_size(void);
 /* Takes over the open wire, or leaves it where it is for lack of memory. Its bytes begin with the client's preface. */
 void h2_front_open(struct http_desk *d, struct wire *w, const struct h2_opening *o);
 struct h2_front *h2_front_of(struct list *in_desk);

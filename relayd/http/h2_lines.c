@@ -1,35 +1,69 @@
-#define _GNU_SOURCE 1
 #include "relayd/http/h2_lines.h"
 
 #include <string.h>
 
 bool h2_lines_is_line(struct http_span s)
 {
-	return memchr(s.p, '\r', s.n) == NULL && memchr(s.p, '\n', s.n) == NULL && memchr(s.p, '\0', s.n) == NULL;
+	for (size_t i = 0; i < s.n; i++)
+		if ((uint8_t)s.p[i] <= '\r' && (s.p[i] == '\r' || s.p[i] == '\n' || s.p[i] == '\0'))
+			return false;
+	return true;
 }
 
 bool h2_lines_is_word(struct http_span s)
 {
-	return h2_lines_is_line(s) && s.n > 0 && memchr(s.p, ' ', s.n) == NULL && memchr(s.p, '\t', s.n) == NULL;
+	for (size_t i = 0; i < s.n; i++)
+		if ((uint8_t)s.p[i] <= ' ' && (s.p[i] == ' ' || s.p[i] == '\t' || !h2_lines_is_line(s)))
+			return false;
+	return s.n > 0;
 }
 
 int h2_lines_put(struct blocks *bs, struct block **b, struct http_span name, struct http_span value)
 {
-	if (block_append(bs, b, name.p, name.n) != 0 || block_append(bs, b, ": ", 2) != 0 ||
-		block_append(bs, b, value.p, value.n) != 0)
+	const size_t n = name.n + value.n + 4;
+	uint8_t *to;
+
+	if (block_grow(bs, b, n) != 0)
 		return -1;
-	return block_append(bs, b, "\r\n", 2);
+	to = (*b)->bytes + (*b)->n;
+	memcpy(to, name.p, name.n);
+	memcpy(to + name.n, ": ", 2);
+	if (value.n > 0)
+		memcpy(to + name.n + 2, value.p, value.n);
+	memcpy(to + n - 2, "\r\n", 2);
+	(*b)->n += n;
+	return 0;
 }
+
+static bool is_one_of(const uint8_t *p, size_t n, const struct http_span *names, size_t n_names)
+{
+	for (size_t i = 0; i < n_names; i++)
+		if (n == names[i].n && memcmp(p, names[i].p, n) == 0)
+			return true;
+	return false;
+}
+#define NAME(text)                    \
+	{                             \
+		text, sizeof text - 1 \
+	}
 
 static bool is_of_the_hop(const uint8_t *p, size_t n)
 {
-	static const char *const names[] = { "connection", "keep-alive", "proxy-connection", "transfer-encoding",
-		"upgrade" };
+	static const struct http_span names[] = { NAME("connection"), NAME("keep-alive"), NAME("proxy-connection"),
+		NAME("transfer-encoding"), NAME("upgrade") };
 
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (n == strlen(names[i]) && memcmp(p, names[i], n) == 0)
-			return true;
-	return false;
+	return is_one_of(p, n, names, ARRAY_LEN(names));
+}
+
+/*
+ * Fields that no two messages have alike: both ends' tables of fields would be full of them, and nghttp2 compares each new one with all
+ * that are there.
+ */
+static bool is_new_each_time(const uint8_t *p, size_t n)
+{
+	static const struct http_span names[] = { NAME("x-request-id"), NAME("traceparent") };
+
+	return is_one_of(p, n, names, ARRAY_LEN(names));
 }
 
 static void lower(uint8_t *p, size_t n)
@@ -44,16 +78,18 @@ size_t h2_lines_fields(nghttp2_nv *to, size_t max, uint8_t *p, size_t n)
 	size_t k = 0;
 
 	while (n > 2 && k < max) {
-		uint8_t *end = memmem(p, n, "\r\n", 2), *colon = memchr(p, ':', n), *value;
+		uint8_t *end = memchr(p, '\r', n - 1), *value; /* the only one: what stands in a value was checked */
+		uint8_t *colon = end != NULL ? memchr(p, ':', (size_t)(end - p)) : NULL;
 
-		if (end == NULL || end == p || colon == NULL || colon > end)
+		if (colon == NULL || end[1] != '\n')
 			break;
 		lower(p, (size_t)(colon - p));
 		for (value = colon + 1; value < end && *value == ' ';)
 			value++;
 		if (!is_of_the_hop(p, (size_t)(colon - p)))
 			to[k++] = (nghttp2_nv){ p, value, (size_t)(colon - p), (size_t)(end - value),
-				NGHTTP2_NV_FLAG_NONE };
+				is_new_each_time(p, (size_t)(colon - p)) ? NGHTTP2_NV_FLAG_NO_INDEX
+									 : NGHTTP2_NV_FLAG_NONE };
 		n -= (size_t)(end + 2 - p);
 		p = end + 2;
 	}

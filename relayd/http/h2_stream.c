@@ -1,4 +1,3 @@
-#define _GNU_SOURCE 1
 #include "common/base/str.h"
 #include "common/http/http_reader.h"
 #include "common/net/host_name.h"
@@ -27,12 +26,25 @@ static void stream_reset(struct h2_stream *s, uint32_t code)
 
 /* ---- made, closed ------------------------------------------------------------------------------------------------- */
 
+size_t h2_stream_size(void)
+{
+	return sizeof(struct h2_stream);
+}
+
+size_t h2_asking_size(void)
+{
+	return sizeof(struct h2_asking);
+}
+
 struct h2_stream *h2_stream_open(struct h2_front *f, int32_t id)
 {
-	struct h2_stream *s = calloc(1, sizeof *s);
+	struct h2_stream *s = slab_get(&f->desk->streams);
 
-	if (s == NULL || (s->asking = calloc(1, sizeof *s->asking)) == NULL) {
-		free(s);
+	if (s == NULL)
+		return NULL;
+	s->asking = slab_get(&f->desk->askings);
+	if (s->asking == NULL) {
+		slab_put(&f->desk->streams, s);
 		return NULL;
 	}
 	s->front = f;
@@ -52,7 +64,7 @@ static void asking_free(struct h2_stream *s)
 	block_put(bs, s->asking->path);
 	block_put(bs, s->asking->fields);
 	block_put(bs, s->asking->cookies);
-	free(s->asking);
+	slab_put(&s->front->desk->askings, s->asking);
 	s->asking = NULL;
 }
 
@@ -74,7 +86,7 @@ void h2_stream_close(struct h2_stream *s)
 	list_remove(&s->in_front);
 	if (--f->n_streams == 0 && !f->over)
 		h2_front_rest(f);
-	free(s);
+	slab_put(&f->desk->streams, s);
 }
 
 /* ---- the request's head ------------------------------------------------------------------------------------------- */
@@ -254,17 +266,17 @@ static void on_head(struct exchange *x, const struct answer *a)
 	bool chunked, until_close;
 	int n = text != NULL ? message_answer_write(&m, text->bytes, text->cap, &chunked, &until_close) : -1;
 	nghttp2_nv nv[H2_LINES_MAX];
-	uint8_t *line = n > 0 ? memmem(text->bytes, (size_t)n, "\r\n", 2) : NULL;
-	char status[8];
+	uint8_t *line = n > 0 ? memchr(text->bytes, '\n', (size_t)n) : NULL;
+	const unsigned code = a->status == 101 ? 200 : a->status;
+	char status[3] = { (char)('0' + code / 100 % 10), (char)('0' + code / 10 % 10), (char)('0' + code % 10) };
 	size_t fields;
 
 	if (line == NULL || (a->raw && !h2_tunnel_is_open(s, a))) {
 		stream_reset(s, NGHTTP2_INTERNAL_ERROR);
 	} else {
-		(void)str_fmt(status, sizeof status, "%u", a->status == 101 ? 200 : a->status);
-		nv[0] = (nghttp2_nv){ (uint8_t *)(uintptr_t) ":status", (uint8_t *)status, 7, strlen(status),
+		nv[0] = (nghttp2_nv){ (uint8_t *)(uintptr_t) ":status", (uint8_t *)status, 7, sizeof status,
 			NGHTTP2_NV_FLAG_NONE };
-		line += 2;
+		line++;
 		fields = 1 + h2_lines_fields(nv + 1, H2_LINES_MAX - 1, line, (size_t)(text->bytes + n - line));
 		submit(s, a, nv, a->raw ? h2_tunnel_fields(nv, fields) : fields);
 	}
