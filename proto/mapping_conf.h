@@ -69,9 +69,9 @@ struct mapping_conf {
 	uint32_t half_close_timeout_ms; /* TCP: one side shut down, no byte since */
 	uint32_t keepalive_s;           /* SO_KEEPALIVE probe interval; 0: off */
 	uint32_t drain_ms;              /* MAPPING_DRAIN: how long old connections may go on */
-	uint32_t udp_amplification; /* bytes answered per byte received until the peer has sent twice; 0: no limit */
-	struct mapping_cidrs allow; /* empty: everyone */
-	struct mapping_cidrs deny;  /* wins over allow */
+	uint32_t udp_amplification;     /* bytes answered per byte received; 0: no limit */
+	struct mapping_cidrs allow;     /* empty: everyone */
+	struct mapping_cidrs deny;      /* wins over allow */
 	struct mapping_cidrs proxy_trusted;
 	struct mapping_cidrs dial_allow; /* special ranges granted to the tenant */
 	/*

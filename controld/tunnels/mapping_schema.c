@@ -156,7 +156,7 @@ static const struct schema_field mapping_fields[] = {
 	PICK("on_delete", NULLED, policies, "what happens to connections when the mapping goes; default drain"),
 	SPAN("drain", "with on_delete drain: how long they may go on; default 30s"),
 	WHOLE("udp_amplification_limit", NULLED, 0, 1000000,
-		"bytes answered for each byte received until the client has sent twice; 0: no limit"),
+		"udp: bytes answered for each byte received, in every session; 0: no limit; default 0"),
 	FLAG("hot", NULLED, "a busy port: every worker of a relay listens on it"),
 	TIME("expires_at", NULLED, "the relays end it then by themselves; null: never"),
 	{ .name = "traffic_stats",

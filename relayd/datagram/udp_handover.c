@@ -106,7 +106,7 @@ int udp_handover_session(struct udp_session *s, handover_fn fn, void *arg)
 {
 	const struct mapping_conf *conf = lane_conf(&s->lane->base);
 	struct port_socket at = { .bind = conf->bind, .port = (uint16_t)(conf->port_first + s->key.offset) };
-	struct udp_record r = { .from = s->from, .local = s->local, .heard = (uint8_t)s->heard };
+	struct udp_record r = { .from = s->from, .local = s->local, .heard = 2 };
 	struct handover_socket out = { .fd = s->io.fd };
 	char key[PORT_SOCKET_KEY];
 	struct buf record;
@@ -155,6 +155,6 @@ void udp_handover_adopt(struct udp_door *door, const struct handover_socket *soc
 	s = udp_session_open(door, &who);
 	if (s == NULL)
 		return;
-	s->heard = MIN(r.heard, 2);
+	s->adopted = true;
 	s->introduced = r.introduced;
 }

@@ -18,7 +18,7 @@ struct udp_record {
 	struct udp_local local;
 	bool proxied;
 	struct addr client, port; /* as a load balancer told them */
-	uint8_t heard;
+	uint8_t heard;            /* 2: for an older successor, that it may be answered; nothing here reads it */
 	bool introduced;
 };
 

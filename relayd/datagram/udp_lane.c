@@ -164,7 +164,6 @@ static void forward(struct udp_door *door, unsigned n)
 			next[s->last] = (uint8_t)i;
 		}
 		s->last = (uint8_t)i;
-		s->heard += s->heard < 2;
 	}
 	while ((first = list_first(&turn)) != NULL) {
 		struct udp_session *s = CONTAINER_OF(first, struct udp_session, turn);

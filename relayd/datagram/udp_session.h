@@ -42,8 +42,8 @@ struct udp_session {
 	struct task task;
 	uint64_t active_ns;
 	uint64_t bytes[2]; /* enum gate_way */
-	uint32_t heard;    /* datagrams from the client, up to 2: it has seen an answer, so it is where it says */
 	bool introduced;   /* a PROXY header was sent */
+	bool adopted;      /* of a predecessor */
 	bool moved;        /* a successor was given it; whether it came up is not known here */
 	bool segments[2];  /* the kernel may be asked for them */
 	uint64_t id;

@@ -5,6 +5,8 @@
 #include "common/uv/udp_send.h"
 #include "relayd/tunnel/client_gate.h"
 
+#define UDP_ADOPTED_ANSWERS 65536 /* bytes to a predecessor's client, whose questions were not counted here */
+
 struct udp_counters {
 	enum meter_counter bytes, packets, dropped;
 };
@@ -127,16 +129,19 @@ static unsigned pass_rate(struct udp_session *s, enum gate_way way, struct iovec
 }
 
 /*
- * Whoever answers an address that only claimed to have asked is a weapon: until the client has sent twice (so it has
- * most likely got an answer), it gets at most so many bytes for each of its own.
+ * Whoever answers an address that only claimed to have asked is a weapon. Nothing that a client sends proves here that it is where it
+ * says: what another one can forge once, he can forge again, at any pace. So each of its bytes pays for so many of the answers, all the
+ * time; and what holds for every session holds for an address and for a network, however many of their ports are forged.
  */
 static unsigned pass_amplification(struct udp_session *s, struct iovec *d, unsigned n)
 {
-	uint64_t allowed = s->bytes[GATE_IN] * udp_session_conf(s)->udp_amplification, sent = s->bytes[GATE_OUT];
+	const uint32_t times = udp_session_conf(s)->udp_amplification;
+	uint64_t allowed, sent = s->bytes[GATE_OUT];
 	unsigned kept = 0;
 
-	if (udp_session_conf(s)->udp_amplification == 0 || s->heard >= 2 || s->visitor != NULL)
+	if (times == 0 || s->visitor != NULL)
 		return n;
+	allowed = s->bytes[GATE_IN] * times + (s->adopted ? UDP_ADOPTED_ANSWERS : 0);
 	for (unsigned i = 0; i < n; i++) {
 		if (sent + d[i].iov_len > allowed)
 			continue;

@@ -207,7 +207,8 @@ static void so_many_bytes_per_second(void **state)
 	close(c);
 }
 
-static void an_address_that_asked_once_gets_little(void **state)
+/* However often it asks: nothing proves that it is where it says. */
+static void an_address_gets_so_much_for_what_it_asks(void **state)
 {
 	static char bytes[1000];
 	struct sockaddr_in from;
@@ -217,19 +218,51 @@ static void an_address_that_asked_once_gets_little(void **state)
 	(void)state;
 	conf.udp_amplification = 3;
 	apply();
-	lab_send(c, bytes, 500);
-	assert_int_equal(recvfrom(server, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &len), 500);
-	for (unsigned i = 0; i < 4; i++)
-		assert_int_equal(sendto(server, bytes, sizeof bytes, 0, (struct sockaddr *)&from, len), sizeof bytes);
-	expect_datagram(c, bytes, sizeof bytes); /* one fits into three times 500 */
-	LAB_UNTIL(&lab, counted(METER_dropped_out) == 3);
-	lab_send(c, bytes, 500); /* it is there: no limit any more */
-	assert_int_equal(recv(server, bytes, sizeof bytes, 0), 500);
-	for (unsigned i = 0; i < 4; i++) {
-		assert_int_equal(sendto(server, bytes, sizeof bytes, 0, (struct sockaddr *)&from, len), sizeof bytes);
-		expect_datagram(c, bytes, sizeof bytes);
+	for (unsigned asked = 1; asked <= 10; asked++) {
+		lab_send(c, bytes, 500);
+		assert_int_equal(recvfrom(server, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &len), 500);
+		for (unsigned i = 0; i < 4; i++)
+			assert_int_equal(
+				sendto(server, bytes, sizeof bytes, 0, (struct sockaddr *)&from, len), sizeof bytes);
+		LAB_UNTIL(&lab, counted(METER_packets_out) + counted(METER_dropped_out) == 4 * asked);
+		assert_int_equal(counted(METER_packets_out), asked * 3 / 2); /* three times 500 */
 	}
+	for (unsigned i = 0; i < 15; i++)
+		expect_datagram(c, bytes, sizeof bytes);
+	assert_true(nothing_comes(c));
+	conf.udp_amplification = 0; /* a change holds at once */
+	apply();
+	assert_int_equal(sendto(server, bytes, sizeof bytes, 0, (struct sockaddr *)&from, len), sizeof bytes);
+	expect_datagram(c, bytes, sizeof bytes);
 	close(c);
+}
+
+/* One session for each port that is forged: in sum the address gets no more. */
+static void all_ports_of_an_address_get_so_much(void **state)
+{
+	static char bytes[1000];
+	struct sockaddr_in from;
+	socklen_t len = sizeof from;
+	int c[20];
+
+	(void)state;
+	conf.udp_amplification = 3;
+	apply();
+	for (unsigned k = 0; k < 2 * ARRAY_LEN(c); k++) {
+		if (k < ARRAY_LEN(c))
+			c[k] = lab_connect(SOCK_DGRAM, port);
+		lab_send(c[k % ARRAY_LEN(c)], bytes, 400);
+		assert_int_equal(recvfrom(server, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &len), 400);
+		for (unsigned i = 0; i < 4; i++)
+			assert_int_equal(
+				sendto(server, bytes, sizeof bytes, 0, (struct sockaddr *)&from, len), sizeof bytes);
+		LAB_UNTIL(&lab, counted(METER_packets_out) + counted(METER_dropped_out) == 4 * (k + 1));
+	}
+	assert_int_equal(counted(METER_opened), ARRAY_LEN(c));
+	assert_true(counted(METER_bytes_out) <= 3 * counted(METER_bytes_in));
+	assert_true(counted(METER_bytes_out) >= 2 * counted(METER_bytes_in));
+	for (unsigned k = 0; k < ARRAY_LEN(c); k++)
+		close(c[k]);
 }
 
 /* ICMP says that nobody listens: the session stays, and works when somebody does. */
@@ -550,7 +583,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(so_many_sessions, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(lists_of_ranges, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(so_many_bytes_per_second, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(an_address_that_asked_once_gets_little, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_address_gets_so_much_for_what_it_asks, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(all_ports_of_an_address_get_so_much, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_target_that_is_away_comes_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(names_are_resolved_before_the_first_datagram_goes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_target_learns_who_it_is, set_up, tear_down),
