@@ -324,8 +324,7 @@ static int tick_tunnels(void *arg, int64_t now_ms, struct err *e)
 
 static int move_ports(void *arg, int64_t now_ms, struct err *e)
 {
-	(void)now_ms;
-	return tunnels_move_ports(arg, e);
+	return tunnels_move_ports(arg, now_ms, e);
 }
 
 static int follow_dynamic(void *arg, int64_t now_ms, struct err *e)

@@ -11,8 +11,8 @@
 
 enum { SQL_PICKED, SQL_SETTLE };
 static const char *const sql[] = {
-	[SQL_PICKED] = "SELECT id, tenant_id, group_id, node_id, seq, port_picks FROM mappings WHERE port_picks > 0 "
-		       "AND active = 1 AND id > ?1 ORDER BY id LIMIT ?2",
+	[SQL_PICKED] = "SELECT id, tenant_id, group_id, node_id, seq, port_picks, updated_ms FROM mappings "
+		       "WHERE port_picks > 0 AND active = 1 AND id > ?1 ORDER BY id LIMIT ?2",
 	[SQL_SETTLE] = "UPDATE mappings SET port_picks = 0 WHERE id = ?1 AND seq = ?2",
 };
 const struct sql_table mapping_port_sql = { "mapping_port", sql, ARRAY_LEN(sql) };
@@ -162,6 +162,7 @@ int mapping_port_move(struct tunnels *t, struct mapping *m, const char *request_
 /* ---- from time to time -------------------------------------------------------------------------------------------- */
 struct page_of_picked {
 	struct tunnels *t;
+	int64_t now_ms;
 	char last[PROTO_ID_SIZE];
 	struct picked settled[PAGE], taken[PAGE];
 	size_t n, n_settled, n_taken;
@@ -179,8 +180,9 @@ static void sort_one(struct page_of_picked *p, struct query *q)
 	p->n++;
 	if (must_move(statuses, (unsigned)query_int(q, 5), &v))
 		p->taken[p->n_taken++] = one;
-	else if (mapping_statuses_get(statuses, v.mapping_id, v.group_id, v.node_id, v.seq, NULL) ==
-		 MAPPING_STATUS_ACTIVE)
+	else if (query_int(q, 6) <= p->now_ms - MAPPING_SETTLE_MS &&
+		 mapping_statuses_get(statuses, v.mapping_id, v.group_id, v.node_id, v.seq, NULL) ==
+			 MAPPING_STATUS_ACTIVE)
 		p->settled[p->n_settled++] = one;
 }
 
@@ -227,7 +229,7 @@ static void move_taken(struct page_of_picked *p)
 	}
 }
 
-int mapping_port_tick(struct tunnels *t, struct err *e)
+int mapping_port_tick(struct tunnels *t, int64_t now_ms, struct err *e)
 {
 	struct page_of_picked *p = calloc(1, sizeof *p);
 	int rc;
@@ -235,6 +237,7 @@ int mapping_port_tick(struct tunnels *t, struct err *e)
 	if (p == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "mapping ports: out of memory");
 	p->t = t;
+	p->now_ms = now_ms;
 	do {
 		rc = read_page(p, e);
 		if (rc == 0 && p->n_settled > 0)

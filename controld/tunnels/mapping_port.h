@@ -2,7 +2,8 @@
  * mapping_port - the ports of a mapping when the caller left the choice to controld: picked, and picked again when a
  * relay finds them held by another program there, which no row of ours tells.
  *
- * Picked ports move until a relay has them and none refuses; then they are settled, because people know them by then.
+ * Picked ports move until a relay has them and none refuses, nor does for MAPPING_SETTLE_MS: a relay has those of a
+ * client's machine before its agent has tried them. Then they are settled, because people know them by then.
  * They move MAPPING_PICKS_MAX - 1 times at most; a relay that still refuses makes the mapping's status `error`, as it
  * does at once when the caller asked for these very ports.
  */
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #define MAPPING_PICKS_MAX 8
+#define MAPPING_SETTLE_MS 10000
 
 struct mapping_statuses;
 struct tunnels;
@@ -33,7 +35,7 @@ int mapping_port_move(struct tunnels *t, struct mapping *m, const char *request_
 
 /* Moves what relays found taken after the callers had their answers, settles what they have. To be called every few
  * seconds. */
-int mapping_port_tick(struct tunnels *t, struct err *e) MUST_CHECK;
+int mapping_port_tick(struct tunnels *t, int64_t now_ms, struct err *e) MUST_CHECK;
 
 extern const struct sql_table mapping_port_sql;
 

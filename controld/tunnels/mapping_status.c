@@ -460,7 +460,7 @@ bool mapping_statuses_refused(struct mapping_statuses *s, const struct mapping_v
 		LIST_FOREACH (it, &subject->refusals) {
 			const struct refusal *r = CONTAINER_OF(it, struct refusal, in_subject);
 
-			refused |= r->code == code && counts(r, v->group_id, v->node_id, v->seq);
+			refused |= r->code == code && r->seq >= v->seq && counts(r, v->group_id, v->node_id, v->seq);
 		}
 	pthread_mutex_unlock(&s->lock);
 	return refused;

@@ -51,7 +51,7 @@ struct mapping_version {
 enum mapping_overall mapping_statuses_get(struct mapping_statuses *s, const char *mapping_id, const char *group_id,
 	const char *node_id, int64_t seq, json_t **error_json);
 
-/* Whether a relay that counts now refuses this version with this code. */
+/* Whether a relay that counts now refuses this very version with this code: one of an older version may be about other ports. */
 bool mapping_statuses_refused(struct mapping_statuses *s, const struct mapping_version *v, enum err_code code);
 
 /* Whether a relay refuses any version of any mapping, counted or not. */

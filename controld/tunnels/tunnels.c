@@ -248,14 +248,15 @@ int tunnels_quotas(struct tunnels *t, int64_t now_ms, struct err *e)
 	return 0;
 }
 
-int tunnels_move_ports(struct tunnels *t, struct err *e)
+int tunnels_move_ports(struct tunnels *t, int64_t now_ms, struct err *e)
 {
-	return mapping_statuses_any_refused(t->statuses) ? mapping_port_tick(t, e) : 0;
+	return mapping_statuses_any_refused(t->statuses) ? mapping_port_tick(t, now_ms, e) : 0;
 }
 
 int tunnels_tick(struct tunnels *t, int64_t now_ms, struct err *e)
 {
-	if (remove_orphans(t, now_ms, e) != 0 || expire_codes(t, now_ms, e) != 0 || mapping_port_tick(t, e) != 0)
+	if (remove_orphans(t, now_ms, e) != 0 || expire_codes(t, now_ms, e) != 0 ||
+		mapping_port_tick(t, now_ms, e) != 0)
 		return -1;
 	return t->series != NULL ? series_tick(t->series, now_ms, e) : 0;
 }

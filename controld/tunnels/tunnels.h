@@ -42,7 +42,7 @@ struct route_table tunnels_routes(struct tunnels *t);
  * called about every 5 s, on a thread that may wait for the database. */
 int tunnels_tick(struct tunnels *t, int64_t now_ms, struct err *e) MUST_CHECK;
 /* Once a second: ports that were picked and that a relay, or an agent, finds taken. By every controld, of what it was told. */
-int tunnels_move_ports(struct tunnels *t, struct err *e) MUST_CHECK;
+int tunnels_move_ports(struct tunnels *t, int64_t now_ms, struct err *e) MUST_CHECK;
 struct erasure;
 extern const struct erasure *const tunnels_erasures[];
 extern const size_t tunnels_erasures_n;

@@ -173,11 +173,16 @@ static void say(const char *id, bool refuses)
 	mapping_statuses_node(room.statuses, "node_1", "edge-1", "grp_1", true, r.seq, &r, refuses);
 }
 
-static void tick(void)
+static void tick_in(int64_t ms)
 {
 	struct err e;
 
-	TEST_STORE_MUST(tunnels_tick(room.tunnels, clock_wall_ms(), &e), e);
+	TEST_STORE_MUST(tunnels_tick(room.tunnels, clock_wall_ms() + ms, &e), e);
+}
+
+static void tick(void)
+{
+	tick_in(0);
 }
 
 /* The relays say their word after the create was answered. */
@@ -198,13 +203,38 @@ static void picked_ports_move_later_but_not_once_they_served(void **state)
 	second = placed(id).conf.port_first;
 	assert_int_not_equal(second, first);
 	say(id, false);
-	tick();
+	tick_in(MAPPING_SETTLE_MS);
 	say(id, true);
 	tick();
 	assert_int_equal(placed(id).conf.port_first, second);
 	say(asked, true);
 	tick();
 	assert_int_equal(placed(asked).conf.port_first, 9000);
+}
+
+/* A relay has the next ports before the agent on whose machine they are has tried them, and lists what it said of those before. */
+static void picked_ports_wait_for_the_word_of_an_agent(void **state)
+{
+	const struct mapping_refusal *none = NULL;
+	char id[PROTO_ID_SIZE];
+	struct mapping_refusal old;
+	uint16_t port;
+
+	(void)state;
+	edge(EDGE_AWAY);
+	create("admin", MAPPING(""), id);
+	old = (struct mapping_refusal){ id, placed(id).seq, ERR_ADDR_IN_USE, "an agent cannot listen" };
+	say(id, true);
+	tick();
+	port = placed(id).conf.port_first;
+	mapping_statuses_node(room.statuses, "node_1", "edge-1", "grp_1", true, placed(id).seq, &old, 1);
+	tick();
+	assert_int_equal(placed(id).conf.port_first, port); /* not tried yet */
+	mapping_statuses_node(room.statuses, "node_1", "edge-1", "grp_1", true, placed(id).seq, none, 0);
+	tick();
+	say(id, true);
+	tick();
+	assert_int_not_equal(placed(id).conf.port_first, port); /* tried, after the relay had had it */
 }
 
 static void update_changes_what_is_sent(void **state)
@@ -615,6 +645,7 @@ int main(void)
 		SEQUENCE(ports_and_mappings_run_out),
 		SEQUENCE(picked_ports_move_until_a_relay_has_them),
 		SEQUENCE(picked_ports_move_later_but_not_once_they_served),
+		SEQUENCE(picked_ports_wait_for_the_word_of_an_agent),
 		SEQUENCE(update_changes_what_is_sent),
 		SEQUENCE(every_change_is_logged),
 		SEQUENCE(a_tenant_is_a_wall),
