@@ -1,10 +1,12 @@
 #define _GNU_SOURCE
 #include "common/uv/flow.h"
 
+#include "common/base/share.h"
 #include "common/uv/pipe_pool.h"
 #include "common/uv/sys.h"
 #include "common/uv/worker.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -15,8 +17,7 @@
 #define READ_LARGE        (32 * 1024)
 #define SPLICE_FEW        (16 * 1024)
 #define SPLICE_FEWS       8                  /* so many small splices in a row: copying is cheaper */
-#define KEPT_MAX          (64 * 1024 * 1024) /* of a worker; beyond it slow readers get READ_TIGHT at a time */
-#define READ_TIGHT        4096
+#define KEPT_MAX          (64 * 1024 * 1024) /* of a worker */
 #define ALLOWANCE_WAIT_NS UINT64_C(10000000) /* before it is asked again; who grants is a network away */
 
 void flow_init(struct flow *f)
@@ -25,15 +26,40 @@ void flow_init(struct flow *f)
 	list_init(&f->throttled);
 }
 
+void flow_stock_init(struct flow_stock *s)
+{
+	*s = (struct flow_stock){ .kept = 0 };
+	list_init(&s->pipes);
+}
+
+/* n may be less than nothing, wrapped. */
+static void note_kept(struct flow_way *way, uint64_t n)
+{
+	way->stock->kept += n;
+	way->worker->kept += n;
+}
+
+/* Whether n bytes more may wait in buffers. */
+static bool may_keep(const struct flow_way *way, size_t n)
+{
+	return share_lets(KEPT_MAX, way->worker->kept, way->stock->kept, n);
+}
+
+static void give_pipe_back(struct flow *f, struct flow_way *way)
+{
+	pipe_pool_put(&way->worker->pipes, f->pipe, f->held == 0);
+	way->stock->n_pipes--;
+	f->pipe = NULL;
+}
+
 static void give_back(struct flow *f, struct flow_way *way)
 {
 	if (f->pipe != NULL)
-		pipe_pool_put(&way->worker->pipes, f->pipe, f->held == 0);
+		give_pipe_back(f, way);
 	if (f->kept != NULL) {
-		*way->kept -= f->kept_at + f->held;
+		note_kept(way, -(uint64_t)(f->kept_at + f->held));
 		free(f->kept);
 	}
-	f->pipe = NULL;
 	f->kept = NULL;
 	f->kept_at = f->held = 0;
 }
@@ -174,7 +200,7 @@ static int keep(struct flow *f, struct flow_way *way, const uint8_t *bytes, size
 	memcpy(f->kept, bytes, n);
 	f->held = (uint32_t)n;
 	f->kept_at = 0;
-	*way->kept += n;
+	note_kept(way, n);
 	return 0;
 }
 
@@ -199,9 +225,25 @@ static uint8_t *space_for(const struct flow_way *way, struct side *to, size_t n)
 	return at != NULL ? at : way->worker->scratch;
 }
 
+/* A short read was all there is, but for urgent data, of which a muted side does not know. */
+static void note_read(struct flow *f, struct flow_way *way, struct side *from, bool is_short)
+{
+	if (!is_short || from->urgent || from->muted)
+		return;
+	side_drained(from, way->worker);
+	if (from->fin)
+		f->state = FLOW_ENDING;
+}
+
+static void note_size(struct flow *f, const struct side *to, size_t n)
+{
+	f->large_run = n >= READ_LARGE ? MIN(f->large_run + (uint32_t)n, FLOW_SPLICE_AFTER) : 0;
+	f->splicing = f->large_run >= FLOW_SPLICE_AFTER && to->ops == NULL;
+}
+
 static enum flow_result copy_some(struct flow *f, struct flow_way *way, struct side *from, struct side *to, size_t max)
 {
-	size_t may = way_take(way, *way->kept < KEPT_MAX ? max : READ_TIGHT);
+	size_t may = way_take(way, max);
 	uint8_t *bytes;
 	ssize_t n, taken;
 
@@ -212,13 +254,8 @@ static enum flow_result copy_some(struct flow *f, struct flow_way *way, struct s
 	way_give(way, may - (size_t)(n > 0 ? n : 0));
 	if (n <= 0)
 		return read_nothing(f, way, from, n);
-	if ((size_t)n < may && !from->urgent) { /* that was all there is */
-		side_drained(from, way->worker);
-		if (from->fin)
-			f->state = FLOW_ENDING;
-	}
-	f->large_run = n >= READ_LARGE ? MIN(f->large_run + (uint32_t)n, FLOW_SPLICE_AFTER) : 0;
-	f->splicing = f->large_run >= FLOW_SPLICE_AFTER && to->ops == NULL;
+	note_read(f, way, from, (size_t)n < may);
+	note_size(f, to, (size_t)n);
 	taken = offer(f, way, to, bytes, (size_t)n);
 	if (taken == n)
 		return FLOW_MOVED;
@@ -226,6 +263,40 @@ static enum flow_result copy_some(struct flow *f, struct flow_way *way, struct s
 		return FLOW_MOVED;
 	way_give(way, (size_t)(n - MAX(taken, 0)));
 	return FLOW_BROKEN;
+}
+
+/* Takes out what was looked at, of a TCP socket without copying it once more. */
+static int drop(int fd, uint8_t *scratch, size_t n)
+{
+	while (n > 0) {
+		ssize_t r = sys_recv(fd, scratch, n, MSG_TRUNC);
+
+		if (r <= 0)
+			return -1;
+		n -= (size_t)r;
+	}
+	return 0;
+}
+
+/* As copy_some(), but that what the far side does not take stays where it is: for a call more, nothing is kept. */
+static enum flow_result copy_looked_at(struct flow *f, struct flow_way *way, struct side *from, struct side *to)
+{
+	size_t may = way_take(way, READ_MAX);
+	uint8_t *bytes = way->worker->scratch;
+	ssize_t n, taken;
+
+	if (may == 0)
+		return FLOW_THROTTLED;
+	n = sys_recv(from->io.fd, bytes, may, MSG_PEEK);
+	taken = n > 0 ? offer(f, way, to, bytes, (size_t)n) : 0;
+	way_give(way, may - (size_t)MAX(taken, 0));
+	if (n <= 0)
+		return read_nothing(f, way, from, n);
+	if (taken < 0 || drop(from->io.fd, bytes, (size_t)taken) != 0)
+		return FLOW_BROKEN;
+	note_read(f, way, from, taken == n && (size_t)n < may);
+	note_size(f, to, (size_t)taken);
+	return FLOW_MOVED;
 }
 
 /* From an end that holds its bytes until they are taken: what the far side does not want stays there. */
@@ -262,15 +333,104 @@ static void note_splice(struct flow *f, size_t n)
 	f->large_run = 0;
 }
 
+/* Whatever the ends are. Into an end without a socket goes only what it has room for, so that nothing has to be kept. */
+static enum flow_result move_some(struct flow *f, struct flow_way *way, struct side *from, struct side *to)
+{
+	size_t room = to->ops != NULL ? to->ops->room(to) : READ_MAX;
+
+	if (room == 0) {
+		to->writable = false;
+		return FLOW_BLOCKED;
+	}
+	if (from->ops != NULL)
+		return pass_some(f, way, from, to);
+	if (to->ops == NULL && !may_keep(way, READ_MAX))
+		return copy_looked_at(f, way, from, to);
+	return copy_some(f, way, from, to, MIN(room, READ_MAX));
+}
+
+/* ---- pipes ------------------------------------------------------------------------------------------------------ */
+
+/* The bytes in the pipe, which belongs to a flow whose far side is slow, wait in a buffer from now on. */
+static bool empty_pipe(struct pipe *pipe)
+{
+	struct flow *f = pipe->flow;
+	uint8_t *bytes = may_keep(pipe->way, f->held) ? malloc(f->held) : NULL;
+	size_t n = 0;
+
+	if (bytes == NULL)
+		return false;
+	while (n < f->held) {
+		ssize_t r = read(pipe->out, bytes + n, f->held - n);
+
+		assert(r > 0); /* they are there */
+		n += (size_t)r;
+	}
+	note_kept(pipe->way, n);
+	pipe->way->stock->n_pipes--;
+	f->kept = bytes;
+	f->kept_at = 0;
+	f->pipe = NULL;
+	f->splicing = false;
+	f->large_run = 0;
+	return true;
+}
+
+/* The pipe, emptied for another flow, if it was lent long ago. */
+static struct pipe *take_slow(struct pipe_pool *pool, struct pipe *pipe, uint64_t now_ns)
+{
+	if (pipe == NULL || !pipe_is_slow(pipe, now_ns))
+		return NULL;
+	pipe_pool_renew(pool, pipe, now_ns);
+	list_remove(&pipe->own);
+	if (empty_pipe(pipe))
+		return pipe;
+	list_push_back(&pipe->way->stock->pipes, &pipe->own); /* asked again when that is long ago */
+	return NULL;
+}
+
+static struct pipe *first_own(struct flow_stock *s)
+{
+	struct list *first = list_first(&s->pipes);
+
+	return first != NULL ? CONTAINER_OF(first, struct pipe, own) : NULL;
+}
+
+/* One of its owner's that is slow, if the owner has enough; else a free one, or anybody's. NULL: there is none. */
+static struct pipe *find_pipe(struct flow_way *way)
+{
+	struct pipe_pool *pool = &way->worker->pipes;
+	uint64_t now = way->worker->now_ns;
+	struct pipe *pipe;
+
+	if (!share_lets(PIPE_POOL_MAX, pool->n_lent, way->stock->n_pipes, 1))
+		return take_slow(pool, first_own(way->stock), now);
+	pipe = pipe_pool_get(pool, now);
+	return pipe != NULL ? pipe : take_slow(pool, pipe_pool_first(pool), now);
+}
+
+static bool lend_pipe(struct flow *f, struct flow_way *way)
+{
+	struct pipe *pipe = find_pipe(way);
+
+	if (pipe == NULL)
+		return false;
+	pipe->flow = f;
+	pipe->way = way;
+	list_push_back(&way->stock->pipes, &pipe->own);
+	way->stock->n_pipes++;
+	f->pipe = pipe;
+	return true;
+}
+
 /* A short splice says nothing about what is left (many small packets fill a pipe), so it goes on until EAGAIN. */
 static enum flow_result splice_some(struct flow *f, struct flow_way *way, struct side *from, struct side *to)
 {
 	size_t may;
 	ssize_t n;
 
-	f->pipe = pipe_pool_get(&way->worker->pipes, way->worker->now_ns);
-	if (f->pipe == NULL)
-		return copy_some(f, way, from, to, WORKER_SCRATCH);
+	if (!lend_pipe(f, way))
+		return move_some(f, way, from, to);
 	may = way_take(way, f->pipe->size);
 	if (may == 0) {
 		give_back(f, way);
@@ -294,20 +454,6 @@ static enum flow_result splice_some(struct flow *f, struct flow_way *way, struct
 	f->held = (uint32_t)n;
 	note_splice(f, (size_t)n);
 	return deliver_held(f, way, to);
-}
-
-/* Whatever the ends are. Into an end without a socket goes only what it has room for, so that nothing has to be kept. */
-static enum flow_result move_some(struct flow *f, struct flow_way *way, struct side *from, struct side *to)
-{
-	size_t room = to->ops != NULL ? to->ops->room(to) : READ_MAX;
-
-	if (room == 0) {
-		to->writable = false;
-		return FLOW_BLOCKED;
-	}
-	if (from->ops != NULL)
-		return pass_some(f, way, from, to);
-	return copy_some(f, way, from, to, MIN(room, READ_MAX));
 }
 
 enum flow_result flow_pump(struct flow *f, struct flow_way *way, struct side *from, struct side *to)

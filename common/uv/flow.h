@@ -7,7 +7,10 @@
  * splices: the bytes stay in the kernel, in a pipe that is lent only while bytes are in it. It goes back to copying
  * when they come in small pieces again. Nothing else is held for a flow unless the far side does not take it.
  *
- * Backpressure: nothing is read while the far side does not take more, so the kernel's window closes for the sender.
+ * Backpressure: nothing is read while the far side does not take more, so the kernel's window closes for the sender. What was read
+ * before that is bounded for all flows of a worker, of which an owner has its share (common/base/share.h): beyond it flows look at
+ * the bytes where they lie, send them from there, and take out what has gone. A far side that is slow keeps no pipe for long when
+ * another flow wants one.
  *
  * Owner: a session. Thread: the worker's.
  */
@@ -40,6 +43,13 @@ struct flow {
 	struct list throttled; /* in the way's list */
 };
 
+/* What the flows of one owner hold that their far sides have not taken. */
+struct flow_stock {
+	uint64_t kept; /* bytes in buffers */
+	unsigned n_pipes;
+	struct list pipes; /* lent, that for longest first (pipe.own) */
+};
+
 /* What flows in one direction share: of a mapping on one worker, say. */
 struct flow_way {
 	struct worker *worker;
@@ -52,8 +62,10 @@ struct flow_way {
 	struct allowance *allowance; /* that bytes are taken from; NULL: none */
 	struct list throttled;       /* flows that wait for the rate */
 	struct timer refill;
-	uint64_t *kept; /* bytes in buffers of all flows of this worker */
+	struct flow_stock *stock; /* the owner's, of both directions */
 };
+
+void flow_stock_init(struct flow_stock *s);
 
 /* How long a throttled flow of this way has to wait. */
 uint64_t flow_way_wait_ns(struct flow_way *way);

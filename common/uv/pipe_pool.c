@@ -13,6 +13,7 @@
 void pipe_pool_init(struct pipe_pool *p, struct fd_budget *fds)
 {
 	*p = (struct pipe_pool){ .fds = fds };
+	list_init(&p->lent);
 }
 
 static void pipe_close(struct pipe_pool *p, struct pipe *pipe)
@@ -52,7 +53,7 @@ static struct pipe *pipe_open(struct pipe_pool *p)
 	int ends[2], size;
 	struct pipe *pipe;
 
-	if (p->n_open >= PIPE_POOL_MAX || !fd_budget_take(p->fds, 2, FD_FOR_SESSIONS))
+	if (!fd_budget_take(p->fds, 2, FD_FOR_SESSIONS))
 		return NULL;
 	p->n_open++;
 	pipe = malloc(sizeof *pipe);
@@ -64,6 +65,8 @@ static struct pipe *pipe_open(struct pipe_pool *p)
 	}
 	size = pipe_size(ends[0]);
 	*pipe = (struct pipe){ .in = ends[1], .out = ends[0], .size = size < 0 ? 0 : (uint32_t)size };
+	list_init(&pipe->link);
+	list_init(&pipe->own);
 	if (pipe->size < PIPE_SIZE_MIN) {
 		pipe_close(p, pipe);
 		return NULL;
@@ -71,27 +74,66 @@ static struct pipe *pipe_open(struct pipe_pool *p)
 	return pipe;
 }
 
-struct pipe *pipe_pool_get(struct pipe_pool *p, uint64_t now_ns)
+static struct pipe *take_ready(struct pipe_pool *p)
 {
 	struct pipe *pipe = p->ready;
 
 	if (pipe != NULL) {
 		p->ready = pipe->next;
 		p->n_ready--;
-		return pipe;
-	}
-	if (now_ns < p->retry_ns)
-		return NULL;
-	pipe = pipe_open(p);
-	if (pipe == NULL) {
-		p->retry_ns = now_ns + RETRY_NS;
-		p->refused++;
 	}
 	return pipe;
 }
 
+static struct pipe *open_one(struct pipe_pool *p, uint64_t now_ns)
+{
+	struct pipe *pipe;
+
+	if (p->n_open >= PIPE_POOL_MAX || now_ns < p->retry_ns)
+		return NULL;
+	pipe = pipe_open(p);
+	if (pipe == NULL)
+		p->retry_ns = now_ns + RETRY_NS;
+	return pipe;
+}
+
+struct pipe *pipe_pool_get(struct pipe_pool *p, uint64_t now_ns)
+{
+	struct pipe *pipe = take_ready(p);
+
+	if (pipe == NULL)
+		pipe = open_one(p, now_ns);
+	if (pipe != NULL) {
+		pipe_pool_renew(p, pipe, now_ns);
+		p->n_lent++;
+	}
+	return pipe;
+}
+
+struct pipe *pipe_pool_first(struct pipe_pool *p)
+{
+	struct list *first = list_first(&p->lent);
+
+	return first != NULL ? CONTAINER_OF(first, struct pipe, link) : NULL;
+}
+
+bool pipe_is_slow(const struct pipe *pipe, uint64_t now_ns)
+{
+	return now_ns - pipe->lent_ns >= PIPE_LONG_NS;
+}
+
+void pipe_pool_renew(struct pipe_pool *p, struct pipe *pipe, uint64_t now_ns)
+{
+	pipe->lent_ns = now_ns;
+	list_remove(&pipe->link);
+	list_push_back(&p->lent, &pipe->link);
+}
+
 void pipe_pool_put(struct pipe_pool *p, struct pipe *pipe, bool empty)
 {
+	list_remove(&pipe->link);
+	list_remove(&pipe->own);
+	p->n_lent--;
 	if (!empty || p->n_ready >= PIPE_POOL_KEEP) {
 		pipe_close(p, pipe);
 		return;

@@ -1,5 +1,6 @@
 /*
- * pipe_pool - pipes for splice(2), lent out only while bytes are in them.
+ * pipe_pool - pipes for splice(2), lent out only while bytes are in them. One in which they lie for long is not needed there:
+ * who wants it may empty it and have it.
  *
  * Owner:  the worker. Thread: the worker's.
  * Limits: PIPE_POOL_MAX pipes at once for a worker, and the kernel's own per user (fs.pipe-user-pages-soft). get()
@@ -8,34 +9,50 @@
 #ifndef PORTWAY_UV_PIPE_POOL_H
 #define PORTWAY_UV_PIPE_POOL_H
 
+#include "common/base/list.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
 struct fd_budget;
+struct flow;
+struct flow_way;
 
 #define PIPE_POOL_MAX  128
 #define PIPE_POOL_KEEP 16 /* empty ones kept ready */
 #define PIPE_SIZE_BIG  (256 * 1024)
 #define PIPE_SIZE_MIN  (64 * 1024)
+#define PIPE_LONG_NS   UINT64_C(100000000) /* to empty one: 2.5 MB/s, which may as well be copied */
 
 struct pipe {
 	int in, out;   /* write end, read end */
 	uint32_t size; /* bytes it holds at most */
 	struct pipe *next;
+	/* While it is lent: */
+	uint64_t lent_ns;
+	struct list link, own; /* in the pool's, and in its user's */
+	struct flow *flow;     /* the user's; the pool does not look at them */
+	struct flow_way *way;
 };
 
 struct pipe_pool {
 	struct fd_budget *fds;
 	struct pipe *ready;
-	unsigned n_ready, n_open;
+	struct list lent; /* that for longest first */
+	unsigned n_ready, n_lent, n_open;
 	uint64_t retry_ns; /* after a refusal the kernel is not asked again before this */
-	uint64_t refused;
 };
 
 void pipe_pool_init(struct pipe_pool *p, struct fd_budget *fds);
 /* Every pipe has been put back. */
 void pipe_pool_fini(struct pipe_pool *p);
 struct pipe *pipe_pool_get(struct pipe_pool *p, uint64_t now_ns);
+/* Of those that are lent, that for longest; NULL: none is. */
+struct pipe *pipe_pool_first(struct pipe_pool *p);
+/* Whether it has been lent for long. */
+bool pipe_is_slow(const struct pipe *pipe, uint64_t now_ns);
+/* Counts as lent just now: it was emptied for another one, or cannot be at the moment. */
+void pipe_pool_renew(struct pipe_pool *p, struct pipe *pipe, uint64_t now_ns);
 /* empty: nothing is left in it, so it may serve again. */
 void pipe_pool_put(struct pipe_pool *p, struct pipe *pipe, bool empty);
 

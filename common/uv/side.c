@@ -18,7 +18,7 @@ void side_hear(struct side *s, struct worker *w, uint32_t events)
 {
 	if (events & EPOLLIN && s->readable && s->ops == NULL && ++s->told >= SIDE_TOLD_MAX && !s->muted) {
 		s->muted = true;
-		io_change(w, &s->io, IO_STREAM & ~(uint32_t)EPOLLIN);
+		io_change(w, &s->io, IO_STREAM & ~(uint32_t)(EPOLLIN | EPOLLPRI)); /* either is told of each packet */
 	}
 	if (events & EPOLLPRI)
 		s->urgent = true;

@@ -44,7 +44,7 @@ struct side {
 	bool fin; /* the peer's end of stream is in the kernel's queue: a read that comes back short was the last */
 	bool urgent; /* it sent urgent data once: a read ends there, too, so a short one says nothing (RFC 6093 section 3) */
 	bool nodelay;
-	bool muted;   /* not told of bytes that come in: there are enough already */
+	bool muted;   /* not told of bytes that come in, urgent ones either: there are enough already */
 	uint8_t told; /* how often it was, since the last read */
 };
 

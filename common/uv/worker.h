@@ -50,6 +50,7 @@ struct worker {
 	uint64_t busy_ns; /* how long it looks before it sleeps; 0: not at all. Set before the thread starts */
 	struct wheel wheel;
 	struct pipe_pool pipes;
+	uint64_t kept; /* bytes that flows hold, outside of pipes, because their far sides do not take them */
 	uv_loop_t uv;
 	struct fd_budget *fds;
 	worker_spare_fn spare; /* of whoever keeps some; NULL: nobody */

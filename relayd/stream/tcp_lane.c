@@ -141,7 +141,7 @@ static void way_init(struct tcp_lane *l, enum gate_way which, enum meter_counter
 		.cells = &tcp_lane_gate(l)->slot.cells,
 		.cell = l->base.worker->index * METER_FILE_STRIDE + (size_t)counter,
 		.rate = &tcp_lane_gate(l)->rate[which],
-		.kept = &tcp_lane_desk(l)->kept,
+		.stock = &l->stock,
 	};
 	list_init(&way->throttled);
 	timer_init(&way->refill, on_refill);
@@ -191,6 +191,7 @@ void tcp_lane_init(struct tcp_lane *l, struct worker *w, void *desk, struct port
 	lane_init(&l->base, w, desk, p);
 	list_init(&l->sessions);
 	timer_init(&l->pause, on_pause_over);
+	flow_stock_init(&l->stock);
 	way_init(l, GATE_IN, METER_bytes_in);
 	way_init(l, GATE_OUT, METER_bytes_out);
 	target_init(&l->target, w);

@@ -26,12 +26,12 @@ struct tcp_desk {
 	struct slab sessions;
 	struct agents *agents; /* NULL: this relay takes none */
 	struct quotas *quotas;
-	uint64_t kept; /* bytes that the far sides did not take yet, outside of pipes */
 };
 
 struct tcp_lane {
 	struct lane base;
 	struct flow_way way[2]; /* enum gate_way */
+	struct flow_stock stock;
 	struct list sessions;
 	struct target target;
 	struct client_gate *client;  /* whose agent dials; NULL: none */

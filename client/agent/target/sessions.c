@@ -35,7 +35,7 @@ static void way_init(struct sessions *all, unsigned which, enum sessions_counter
 		.cells = &all->cells,
 		.cell = cell,
 		.rate = &all->rate,
-		.kept = &all->kept };
+		.stock = &all->stock };
 	list_init(&way->throttled);
 	timer_init(&way->refill, on_refill);
 }
@@ -49,6 +49,7 @@ void sessions_init(struct sessions *all, struct worker *w, const struct sessions
 	slab_init(&all->tcp_slab, tcp_session_size());
 	slab_init(&all->udp_slab, udp_session_size());
 	rate_init(&all->rate);
+	flow_stock_init(&all->stock);
 	way_init(all, WAY_IN, SESSIONS_BYTES_IN);
 	way_init(all, WAY_OUT, SESSIONS_BYTES_OUT);
 }

@@ -77,7 +77,7 @@ struct sessions {
 	struct udp_batch *batch; /* NULL: there was no datagram yet */
 	struct flow_way way[2];
 	struct rate rate; /* none: limits are the relay's */
-	uint64_t kept;    /* bytes that targets did not take yet */
+	struct flow_stock stock;
 	uint64_t told_ns; /* of the last refusal that was logged; */
 	uint64_t untold;  /* those since then were only counted */
 	uint64_t *cells;  /* = counters */

@@ -238,7 +238,7 @@ static void way_init(struct visits *all, unsigned which, enum sessions_counter c
 		.cells = &all->sessions->cells,
 		.cell = cell,
 		.rate = &all->sessions->rate,
-		.kept = &all->sessions->kept };
+		.stock = &all->sessions->stock };
 	list_init(&way->throttled);
 	timer_init(&way->refill, on_refill);
 }

@@ -22,6 +22,7 @@
 
 #include <cmocka.h>
 
+#define MIB    (1024 * 1024)
 #define PLENTY (UINT64_C(1) << 40)
 #define PER_S  UINT64_C(1000000000)
 
@@ -34,7 +35,7 @@ struct owner {
 	struct rate rate;
 	struct allowance allowance;
 	uint64_t cell, *cells;
-	uint64_t kept;
+	struct flow_stock stock;
 };
 
 struct line {
@@ -64,9 +65,10 @@ static void owner_init(struct owner *o)
 	allowance_set(&o->allowance, PLENTY, PLENTY);
 	o->cells = &o->cell;
 	o->way = (struct flow_way){
-		.worker = &w, .cells = &o->cells, .rate = &o->rate, .allowance = &o->allowance, .kept = &o->kept
+		.worker = &w, .cells = &o->cells, .rate = &o->rate, .allowance = &o->allowance, .stock = &o->stock
 	};
 	list_init(&o->way.throttled);
+	flow_stock_init(&o->stock);
 }
 
 static int set_up(void **state)
@@ -105,11 +107,13 @@ static void connect_pair(int *near, int *far)
 
 static void line_init(struct line *l, struct owner *o)
 {
-	int near[2];
+	int near[2], small = 64 * 1024; /* so that they stall soon */
 
 	*l = (struct line){ .o = o };
 	connect_pair(&near[0], &l->source);
 	connect_pair(&near[1], &l->sink);
+	setsockopt(near[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	setsockopt(l->sink, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
 	side_init(&l->from, on_event, near[0]);
 	side_init(&l->to, on_event, near[1]);
 	l->to.writable = true;
@@ -165,7 +169,7 @@ static enum flow_result pump(struct line *l)
 {
 	enum flow_result r;
 
-	w.turn = 1024 * 1024;
+	w.turn = MIB;
 	l->from.readable = l->to.writable = true;
 	do {
 		r = flow_pump(&l->flow, &l->o->way, &l->from, &l->to);
@@ -189,7 +193,7 @@ static void stall(struct line *l, bool splicing)
 static void finish(struct line *l)
 {
 	for (unsigned i = 0; i < 100000 && l->got < l->sent; i++) {
-		drain(l, 1024 * 1024);
+		drain(l, MIB);
 		pump(l);
 	}
 	assert_int_equal(l->got, l->sent);
@@ -208,7 +212,7 @@ static void every_byte_passes_through_a_stall(void **state)
 		line_init(&l, &o);
 		stall(&l, splicing != 0);
 		finish(&l);
-		assert_int_equal(o.kept, 0);
+		assert_int_equal(o.stock.kept, 0);
 		assert_int_equal(o.cell, l.sent);
 		assert_int_equal(o.allowance.taken, l.sent);
 		line_fini(&l);
@@ -273,7 +277,7 @@ static void a_grant_comes_back_when_a_stalled_flow_ends(void **state)
 		assert_int_equal(o.cell, passed);
 		assert_int_equal(o.allowance.done, passed);
 		assert_int_equal(o.allowance.taken, passed);
-		assert_int_equal(o.kept, 0);
+		assert_int_equal(o.stock.kept, 0);
 		assert_int_equal(before - rate_left(&o), passed);
 		rate_fini(&o.rate);
 	}
@@ -295,6 +299,146 @@ static void a_lowered_limit_is_not_exceeded_by_what_comes_back(void **state)
 	rate_fini(&o.rate);
 }
 
+/* ---- what stalled flows leave to others ----------------------------------------------------------------------------- */
+
+#define STALLED 140
+
+static struct line stalled[STALLED];
+
+static unsigned with_pipes(const struct line *l, unsigned n)
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		found += l[i].flow.pipe != NULL;
+	return found;
+}
+
+static void an_owner_leaves_pipes_to_others(void **state)
+{
+	struct owner greedy, other;
+	struct line l;
+
+	(void)state;
+	owner_init(&greedy);
+	owner_init(&other);
+	for (unsigned i = 0; i < STALLED; i++) {
+		line_init(&stalled[i], &greedy);
+		stall(&stalled[i], true);
+	}
+	assert_in_range(with_pipes(stalled, STALLED), PIPE_POOL_MAX / 2, PIPE_POOL_MAX - PIPE_POOL_MAX / 4);
+	assert_int_equal(greedy.stock.n_pipes, with_pipes(stalled, STALLED));
+	line_init(&l, &other);
+	stall(&l, true);
+	assert_non_null(l.flow.pipe);
+	finish(&l);
+	line_fini(&l);
+	for (unsigned i = 0; i < STALLED; i++) {
+		finish(&stalled[i]);
+		line_fini(&stalled[i]);
+	}
+	assert_int_equal(greedy.stock.n_pipes, 0);
+	assert_int_equal(greedy.stock.kept, 0);
+	assert_int_equal(greedy.cell, greedy.allowance.taken);
+	rate_fini(&greedy.rate);
+	rate_fini(&other.rate);
+}
+
+/* The pipes of those that are slow go to those that come, and what was in them is not lost. */
+static void a_slow_flow_gives_its_pipe_away(void **state)
+{
+	struct owner o;
+	struct line l;
+	unsigned n = 0;
+
+	(void)state;
+	owner_init(&o);
+	do {
+		line_init(&stalled[n], &o);
+		stall(&stalled[n], true);
+	} while (stalled[n++].flow.pipe != NULL && n < STALLED);
+	assert_int_equal(with_pipes(stalled, n), n - 1);
+	w.now_ns += PIPE_LONG_NS;
+	line_init(&l, &o);
+	stall(&l, true);
+	assert_non_null(l.flow.pipe);
+	assert_null(stalled[0].flow.pipe); /* the one that had it for longest */
+	assert_int_equal(with_pipes(stalled, n), n - 2);
+	assert_true(o.stock.kept >= stalled[0].flow.held);
+	assert_int_equal(w.kept, o.stock.kept);
+	finish(&l);
+	line_fini(&l);
+	while (n-- > 0) {
+		finish(&stalled[n]);
+		line_fini(&stalled[n]);
+	}
+	assert_int_equal(w.kept, 0);
+	rate_fini(&o.rate);
+}
+
+/* Its bytes stay in its pipe while nothing more may be kept for its owner; one of another owner may still go. */
+static void nothing_is_kept_beyond_the_share(void **state)
+{
+	struct owner o, other;
+	struct line l;
+
+	(void)state;
+	owner_init(&o);
+	owner_init(&other);
+	o.stock.kept += 48 * MIB;
+	w.kept += 48 * MIB;
+	line_init(&l, &o);
+	for (unsigned i = 0; i < 200; i++) {
+		l.flow.large_run = 0;
+		feed(&l, FLOW_SPLICE_AFTER / 2);
+		pump(&l);
+	}
+	assert_true(l.sent > l.flow.bytes); /* it stalled, and */
+	assert_int_equal(l.flow.held, 0);
+	assert_int_equal(o.stock.kept, 48 * MIB);
+	finish(&l);
+	assert_int_equal(o.allowance.taken, l.sent);
+	assert_int_equal(o.cell, l.sent);
+	line_fini(&l);
+	line_init(&l, &other);
+	stall(&l, false);
+	assert_int_equal(other.stock.kept, l.flow.held);
+	finish(&l);
+	line_fini(&l);
+	w.kept -= 48 * MIB;
+	rate_fini(&o.rate);
+	rate_fini(&other.rate);
+}
+
+/* Urgent data and the end, when bytes are looked at first. */
+static void what_is_looked_at_is_the_same_stream(void **state)
+{
+	struct owner o;
+	struct line l;
+	char got[16];
+
+	(void)state;
+	owner_init(&o);
+	o.stock.kept = w.kept = 48 * MIB;
+	line_init(&l, &o);
+	l.from.urgent = true;
+	assert_int_equal(send(l.source, "abc", 3, 0), 3);
+	assert_int_equal(send(l.source, "!", 1, MSG_OOB), 1);
+	assert_int_equal(send(l.source, "def", 3, 0), 3);
+	assert_int_equal(pump(&l), FLOW_BLOCKED);
+	assert_int_equal(recv(l.sink, got, sizeof got, 0), 6);
+	assert_memory_equal(got, "abcdef", 6);
+	assert_int_equal(send(l.source, "g", 1, 0), 1);
+	shutdown(l.source, SHUT_WR);
+	assert_int_equal(pump(&l), FLOW_ENDED);
+	assert_int_equal(recv(l.sink, got, sizeof got, 0), 1);
+	assert_int_equal(o.cell, 7);
+	assert_int_equal(o.allowance.taken, 7);
+	line_fini(&l);
+	w.kept = 0;
+	rate_fini(&o.rate);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -302,6 +446,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_grant_comes_back_when_the_far_side_breaks, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_grant_comes_back_when_a_stalled_flow_ends, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_lowered_limit_is_not_exceeded_by_what_comes_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_owner_leaves_pipes_to_others, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_slow_flow_gives_its_pipe_away, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(nothing_is_kept_beyond_the_share, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_looked_at_is_the_same_stream, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
