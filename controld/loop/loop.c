@@ -19,6 +19,8 @@ struct loop {
 	struct event *wake;
 	int wake_fd;
 	_Atomic(struct loop_task *) posted; /* newest first */
+	struct event *turn_end;
+	struct loop_task *deferred; /* newest first */
 	struct list signals;                /* of struct loop_watch */
 	struct loop_timer *lag_timer;
 	uint64_t lag_due_us;
@@ -76,16 +78,44 @@ static struct loop_task *loop_take_posted(struct loop *l)
 	return oldest_first;
 }
 
-void loop_flush(struct loop *l)
+static void loop_run_tasks(struct loop_task *t)
 {
-	struct loop_task *t = loop_take_posted(l);
-
 	while (t != NULL) {
 		struct loop_task *next = t->next;
 
 		t->fn(t->arg); /* may free or post t again */
 		t = next;
 	}
+}
+
+static void loop_run_deferred(struct loop *l)
+{
+	struct loop_task *t = l->deferred;
+
+	l->deferred = NULL;
+	loop_run_tasks(t);
+}
+
+void loop_flush(struct loop *l)
+{
+	loop_run_deferred(l);
+	loop_run_tasks(loop_take_posted(l));
+}
+
+static void on_turn_end(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	loop_run_deferred(arg);
+}
+
+/* An event that is made active comes last among those that are. */
+void loop_defer(struct loop *l, struct loop_task *t)
+{
+	if (l->deferred == NULL)
+		event_active(l->turn_end, EV_WRITE, 0);
+	t->next = l->deferred;
+	l->deferred = t;
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -95,7 +125,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	/* Read before taking: a post that comes in between wakes once more, for nothing but harmlessly. */
 	(void)eventfd_read(fd, &n);
-	loop_flush(arg);
+	loop_run_tasks(loop_take_posted(arg));
 }
 
 /* ---- signals ----------------------------------------------------------------------------------------------------- */
@@ -249,7 +279,7 @@ int loop_new(struct loop **out, struct err *e)
 	}
 	l->base = loop_base_new();
 	if (l->base == NULL || (l->wake = event_new(l->base, l->wake_fd, EV_READ | EV_PERSIST, on_wake, l)) == NULL ||
-		event_add(l->wake, NULL) != 0) {
+		event_add(l->wake, NULL) != 0 || (l->turn_end = event_new(l->base, -1, 0, on_turn_end, l)) == NULL) {
 		err_set(e, ERR_NOMEM, NULL, "loop: no event base");
 		goto fail;
 	}
@@ -272,6 +302,8 @@ void loop_free(struct loop *l)
 	loop_timer_free(l->lag_timer);
 	if (l->wake != NULL)
 		event_free(l->wake);
+	if (l->turn_end != NULL)
+		event_free(l->turn_end);
 	if (l->base != NULL)
 		event_base_free(l->base);
 	if (l->wake_fd >= 0)

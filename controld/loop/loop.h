@@ -34,7 +34,9 @@ int loop_run(struct loop *l, struct err *e) MUST_CHECK;
 void loop_stop(struct loop *l);
 /* Runs t->fn on the loop thread, in the order of posting. Never fails, never blocks. A task is posted once at a time. */
 void loop_post(struct loop *l, struct loop_task *t);
-/* Runs what was posted, here and now; for who ends things after loop_run() returned. */
+/* Loop thread: runs t->fn behind everything that this turn of the loop has found ready. A task waits once at a time. */
+void loop_defer(struct loop *l, struct loop_task *t);
+/* Runs what was posted or deferred, here and now; for who ends things after loop_run() returned. */
 void loop_flush(struct loop *l);
 struct event_base *loop_base(struct loop *l);
 

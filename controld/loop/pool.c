@@ -139,10 +139,9 @@ static void pool_enqueue(struct pool *p, struct pool_job *job)
 {
 	list_push_back(&p->queue, &job->node);
 	p->queued++;
-	pool_wake_one(p);
 }
 
-int pool_submit(struct pool *p, struct pool_job *job)
+static int pool_admit(struct pool *p, struct pool_job *job, bool wake)
 {
 	int rc = 0;
 
@@ -154,9 +153,28 @@ int pool_submit(struct pool *p, struct pool_job *job)
 		rc = -1;
 	} else {
 		pool_enqueue(p, job);
+		if (wake)
+			pool_wake_one(p);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return rc;
+}
+
+int pool_submit(struct pool *p, struct pool_job *job)
+{
+	return pool_admit(p, job, true);
+}
+
+int pool_submit_quietly(struct pool *p, struct pool_job *job)
+{
+	return pool_admit(p, job, false);
+}
+
+void pool_wake(struct pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	pool_wake_one(p);
+	pthread_mutex_unlock(&p->lock);
 }
 
 void pool_resume(struct pool *p, struct pool_job *job)
@@ -165,8 +183,10 @@ void pool_resume(struct pool *p, struct pool_job *job)
 
 	pthread_mutex_lock(&p->lock);
 	late = p->stopping;
-	if (!late)
+	if (!late) {
 		pool_enqueue(p, job);
+		pool_wake_one(p);
+	}
 	pthread_mutex_unlock(&p->lock);
 	if (late)
 		job->work(job);

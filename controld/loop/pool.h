@@ -35,6 +35,9 @@ int pool_new(struct pool **out, const struct pool_conf *conf, struct err *e) MUS
 void pool_free(struct pool *p);
 /* 0, or -1 when the queue is full (counted) or the pool ends; the job stays the caller's then. */
 int pool_submit(struct pool *p, struct pool_job *job) MUST_CHECK;
+/* The same for who submits several in a row: nobody wakes for it until pool_wake(). */
+int pool_submit_quietly(struct pool *p, struct pool_job *job) MUST_CHECK;
+void pool_wake(struct pool *p);
 /* The next part of work that was admitted before: the limit does not count. After the end it runs on the caller. */
 void pool_resume(struct pool *p, struct pool_job *job);
 

@@ -26,6 +26,7 @@
 #define DISPATCH_LANES        4
 #define DISPATCH_SPARE        128   /* calls kept for the next requests: too large to be given back every time */
 #define DISPATCH_SPARE_BODY   16384 /* bytes of room for an answer that such a call may keep */
+#define DISPATCH_WAKE         8     /* requests of one turn of the loop that a worker is woken for at the latest */
 
 struct dispatch {
 	struct dispatch_parts parts;
@@ -34,8 +35,11 @@ struct dispatch {
 	struct call_rates rates;
 	atomic_uint producing; /* answers that are made in pieces */
 	struct peer_proxies proxies;
-	struct call *spare[DISPATCH_SPARE]; /* loop thread */
+	struct call *spare[DISPATCH_SPARE]; /* loop thread, as all below */
 	size_t n_spare;
+	unsigned unwoken[DISPATCH_LANES]; /* requests handed to a lane since somebody was woken there */
+	struct loop_task turn_end;
+	bool turn_ends; /* that is deferred */
 };
 
 static void work_call(struct pool_job *job);
@@ -410,6 +414,39 @@ static int call_enter(struct call *c, struct err *e)
 	return call_route(c, found, e);
 }
 
+static void dispatch_wake(struct dispatch *d, size_t lane)
+{
+	if (d->unwoken[lane] == 0)
+		return;
+	d->unwoken[lane] = 0;
+	pool_wake(d->lanes[lane]);
+}
+
+static void on_turn_end(void *arg)
+{
+	struct dispatch *d = arg;
+
+	d->turn_ends = false;
+	for (size_t i = 0; i < DISPATCH_LANES; i++)
+		dispatch_wake(d, i);
+}
+
+/*
+ * Requests come many in one turn of the loop. A worker that is woken for each runs it, sleeps, and is woken again: that
+ * costs more than to read a row.
+ */
+static int dispatch_submit(struct dispatch *d, size_t lane, struct pool_job *job)
+{
+	if (pool_submit_quietly(d->lanes[lane], job) != 0)
+		return -1;
+	if (!d->turn_ends)
+		loop_defer(d->parts.loop, &d->turn_end);
+	d->turn_ends = true;
+	if (++d->unwoken[lane] == DISPATCH_WAKE)
+		dispatch_wake(d, lane);
+	return 0;
+}
+
 /* Hands it to a worker, or runs it here. 0, or -1: no worker has room. */
 static int call_start(struct call *c, struct err *e)
 {
@@ -420,7 +457,7 @@ static int call_start(struct call *c, struct err *e)
 			call_answer(c);
 		return 0;
 	}
-	if (pool_submit(lane, &c->job) == 0)
+	if (dispatch_submit(c->dispatch, c->entry->route->lane, &c->job) == 0)
 		return 0;
 	rest_metrics_refused(c->dispatch->parts.metrics, "queue");
 	reply_retry_after(&c->rp, 1000);
@@ -474,6 +511,7 @@ int dispatch_new(struct dispatch **out, const struct dispatch_parts *parts, stru
 		return err_set(e, ERR_NOMEM, NULL, "http: out of memory");
 	d->parts = *parts;
 	d->rates.metrics = parts->metrics;
+	d->turn_end = (struct loop_task){ .fn = on_turn_end, .arg = d };
 	if (peer_proxies_parse(&d->proxies, parts->conf->trusted_proxies, e) != 0 ||
 		rate_limit_new(&d->rates.all, DISPATCH_RATE_ENTRIES, e) != 0 ||
 		parks_new(&d->parks, parts->loop, parts->conf->parked_max, call_resume, e) != 0 ||
@@ -557,8 +595,9 @@ void dispatch_finish(struct dispatch *d)
 	if (d->parks != NULL)
 		parks_close(d->parks);
 	for (size_t i = 0; i < DISPATCH_LANES; i++) {
-		pool_free(d->lanes[i]);
+		pool_free(d->lanes[i]); /* wakes all of its workers */
 		d->lanes[i] = NULL;
+		d->unwoken[i] = 0;
 	}
 }
 

@@ -132,6 +132,47 @@ static void test_signal_reaches_the_loop(void **state)
 	loop_free(s.loop);
 }
 
+/* Deferred by the first of three tasks of one turn, and again from inside. */
+struct turn {
+	struct loop *loop;
+	struct loop_task posts[3], deferred;
+	unsigned posted, runs;
+};
+
+static void on_turn_end(void *arg)
+{
+	struct turn *t = arg;
+
+	assert_int_equal(t->posted, 3);
+	if (++t->runs == 2)
+		loop_stop(t->loop);
+	else
+		loop_defer(t->loop, &t->deferred);
+}
+
+static void on_turn(void *arg)
+{
+	struct turn *t = arg;
+
+	if (t->posted++ == 0)
+		loop_defer(t->loop, &t->deferred);
+}
+
+static void test_deferred_comes_behind_what_is_ready(void **state)
+{
+	struct turn t = { .deferred = { .fn = on_turn_end, .arg = &t } };
+
+	(void)state;
+	assert_int_equal(loop_new(&t.loop, NULL), 0);
+	for (size_t i = 0; i < ARRAY_LEN(t.posts); i++) {
+		t.posts[i] = (struct loop_task){ .fn = on_turn, .arg = &t };
+		loop_post(t.loop, &t.posts[i]);
+	}
+	assert_int_equal(loop_run(t.loop, NULL), 0);
+	assert_int_equal(t.runs, 2);
+	loop_free(t.loop);
+}
+
 static void on_count(void *arg)
 {
 	(*(unsigned *)arg)++;
@@ -141,13 +182,14 @@ static void test_free_runs_what_was_posted(void **state)
 {
 	struct loop *l;
 	unsigned runs = 0;
-	struct loop_task t = { .fn = on_count, .arg = &runs };
+	struct loop_task t = { .fn = on_count, .arg = &runs }, deferred = t;
 
 	(void)state;
 	assert_int_equal(loop_new(&l, NULL), 0);
 	loop_post(l, &t);
+	loop_defer(l, &deferred);
 	loop_free(l);
-	assert_int_equal(runs, 1);
+	assert_int_equal(runs, 2);
 	loop_free(NULL);
 }
 
@@ -157,6 +199,7 @@ int main(void)
 		cmocka_unit_test(test_posts_arrive_once_and_in_order),
 		cmocka_unit_test(test_timer_repeats_until_freed),
 		cmocka_unit_test(test_signal_reaches_the_loop),
+		cmocka_unit_test(test_deferred_comes_behind_what_is_ready),
 		cmocka_unit_test(test_free_runs_what_was_posted),
 	};
 

@@ -4,6 +4,7 @@
 #include "common/base/macros.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -162,12 +163,47 @@ static void test_many_from_many_threads(void **state)
 	free(jobs);
 }
 
+static unsigned busy(struct pool *p)
+{
+	struct pool_stats stats;
+
+	pool_stats(p, &stats);
+	return stats.busy;
+}
+
+static void test_quiet_jobs_wait_for_the_wake(void **state)
+{
+	const struct pool_conf conf = { .name = "test", .threads = 3, .queue_max = 3 };
+	struct pool_stats stats;
+	struct gated jobs[4];
+	struct gate gate;
+	struct pool *p;
+
+	(void)state;
+	gate_init(&gate, jobs, ARRAY_LEN(jobs));
+	assert_int_equal(pool_new(&p, &conf, NULL), 0);
+	while (busy(p) > 0)
+		sched_yield();
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(pool_submit_quietly(p, &jobs[i].job), 0);
+	assert_int_equal(pool_submit_quietly(p, &jobs[3].job), -1); /* the limit counts as ever */
+	pool_stats(p, &stats);
+	assert_int_equal(stats.queued, 3);
+	assert_int_equal(stats.busy, 0);
+	pool_wake(p);
+	gate_wait_inside(&gate, 3); /* one wake is enough for all */
+	gate_open(&gate);
+	pool_free(p);
+	assert_int_equal(gate.done, 3);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_blocked_jobs_use_every_thread),
 		cmocka_unit_test(test_full_queue_refuses_and_counts),
 		cmocka_unit_test(test_many_from_many_threads),
+		cmocka_unit_test(test_quiet_jobs_wait_for_the_wake),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
