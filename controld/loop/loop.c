@@ -251,13 +251,18 @@ static void on_stop(void *arg)
 	event_base_loopbreak(l->base);
 }
 
-/* The base without locks: only the loop thread may touch it. */
+/*
+ * The base without locks: only the loop thread may touch it. What is watched and let go within one turn of the loop never
+ * comes to the kernel. That forbids twins of descriptors (dup(), or a fork that does not exec): a closed one would go on to
+ * bring events. There are none in this program.
+ */
 static struct event_base *loop_base_new(void)
 {
 	struct event_config *cfg = event_config_new();
 	struct event_base *base = NULL;
 
-	if (cfg != NULL && event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK) == 0)
+	if (cfg != NULL &&
+		event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0)
 		base = event_base_new_with_config(cfg);
 	if (cfg != NULL)
 		event_config_free(cfg);

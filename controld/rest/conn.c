@@ -47,6 +47,7 @@ struct conn {
 	size_t scanned;         /* of these, how many the reader has judged */
 	struct evbuffer *given; /* empty, but while conn_hold() runs */
 	bool passing;           /* we put bytes into the input ourselves */
+	bool *gone;             /* where to note that this one ends, or NULL */
 	bool streamed;          /* evhttp has the headers and waits for the body */
 	bool refused;           /* the answer under way is the last one, and unread bytes may be left */
 	bool asked_to_close;    /* the client wants no further answer */
@@ -398,10 +399,29 @@ static int conn_answer_body(struct evbuffer *body, struct conn_output *out)
 	return 0;
 }
 
+/*
+ * A bufferevent would ask the kernel to be told when the socket takes bytes, write in the next turn of the loop, and ask
+ * not to be told any more. Almost every socket takes an answer at once; what is left goes that way.
+ */
+static void conn_write_now(struct conn *c)
+{
+	struct evbuffer *out = bufferevent_get_output(c->bev);
+
+	if (conns_conf(c->owner)->tls != NULL)
+		return;
+	evbuffer_unfreeze(out, 1); /* a plain bufferevent guards its end */
+	(void)evbuffer_write_atmost(out, bufferevent_getfd(c->bev), CONNS_WRITE_MAX);
+	evbuffer_freeze(out, 1);
+	if (evbuffer_get_length(out) == 0)
+		bufferevent_trigger(c->bev, EV_WRITE, 0); /* may free c */
+}
+
 void conn_answer(struct conn *c, struct conn_output *out)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(c->req);
 	struct evbuffer *body = evhttp_request_get_output_buffer(c->req);
+	const bool apart = out->apart;
+	bool gone = false;
 
 	c->on_gone = NULL;
 	conn_move(c, CONN_REPLY);
@@ -410,7 +430,13 @@ void conn_answer(struct conn *c, struct conn_output *out)
 		conn_doom(c);
 	if (!out->head_only && conn_answer_body(body, out) != 0)
 		conn_doom(c);
+	c->gone = &gone;
 	evhttp_send_reply(c->req, out->status, errors_phrase(out->status), NULL); /* may free c */
+	if (gone)
+		return;
+	c->gone = NULL;
+	if (apart)
+		conn_write_now(c);
 }
 
 void conn_stream(struct conn *c, struct conn_output *out)
@@ -483,6 +509,8 @@ static void conn_free(struct conn *c)
 		evbuffer_free(c->held);
 	if (c->given != NULL)
 		evbuffer_free(c->given);
+	if (c->gone != NULL)
+		*c->gone = true;
 	free(c);
 }
 

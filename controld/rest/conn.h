@@ -55,6 +55,7 @@ struct conn_output {
 	uint8_t *body;        /* malloc'ed */
 	size_t body_len;
 	bool head_only; /* HEAD: the length is said, the body is not sent */
+	bool apart;     /* the connection is not just handing the request over: the answer may end it at once */
 };
 
 /* ---- for conns.c ------------------------------------------------------------------------------------------------- */

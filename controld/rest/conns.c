@@ -26,7 +26,6 @@
 #define CONNS_SWEEP_PART 64
 #define CONNS_BACKLOG    1024
 #define CONNS_LINES_MAX  100
-#define CONNS_WRITE_MAX  (256u << 10) /* bytes at once; libevent's own 16 KiB would be three turns for a list */
 #define CONNS_METHODS                                                                              \
 	(EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | \
 		EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH)

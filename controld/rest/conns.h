@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define CONNS_WRITE_MAX (256 << 10) /* bytes at once; libevent's own 16 KiB would be three turns for a list */
+
 struct err;
 struct loop;
 struct rest_metrics;

@@ -117,7 +117,7 @@ static void call_standing(const struct call *c, char *dst, size_t size)
 		headers_security(c->conf->tls != NULL));
 }
 
-static void call_send(struct call *c)
+static void call_send(struct call *c, bool apart)
 {
 	struct reply *rp = &c->rp;
 	char standing[CONN_STANDING_MAX];
@@ -126,6 +126,7 @@ static void call_send(struct call *c)
 		.headers = &rp->headers,
 		.standing = standing,
 		.head_only = str_eq(c->rq.in.method, "HEAD"),
+		.apart = apart,
 	};
 
 	call_standing(c, standing, sizeof standing);
@@ -143,7 +144,8 @@ static void call_send(struct call *c)
 		rp->body = (struct buf){ .max = rp->body.max };
 }
 
-static void call_answer(struct call *c)
+/* apart: the connection is not just handing over the request. */
+static void call_answer(struct call *c, bool apart)
 {
 	struct rest_metrics *metrics = c->dispatch->parts.metrics;
 	const uint64_t duration_ns = clock_mono_ns() - c->start_ns;
@@ -152,13 +154,13 @@ static void call_answer(struct call *c)
 	rest_metrics_in_flight(metrics, -1);
 	access_log_write(c, duration_ns);
 	if (c->conn != NULL)
-		call_send(c);
+		call_send(c, apart);
 	call_free(c);
 }
 
 static void on_call_done(void *arg)
 {
-	call_answer(arg);
+	call_answer(arg, true);
 }
 
 /* ---- worker: before the handler ----------------------------------------------------------------------------------- */
@@ -454,7 +456,7 @@ static int call_start(struct call *c, struct err *e)
 
 	if (lane == NULL) {
 		if (call_run(c))
-			call_answer(c);
+			call_answer(c, false);
 		return 0;
 	}
 	if (dispatch_submit(c->dispatch, c->entry->route->lane, &c->job) == 0)
@@ -482,7 +484,7 @@ void dispatch_request(void *arg, struct conn *conn, struct conn_input *in)
 		return;
 	if (c->rp.status == 0)
 		call_fail(c, &e);
-	call_answer(c);
+	call_answer(c, false);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------------- */
