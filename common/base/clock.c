@@ -35,29 +35,31 @@ int64_t clock_wall_ms(void)
 	return (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000u);
 }
 
-/* n digits of v and the byte `then`; answers where to go on. */
-static char *clock_put(char *p, size_t n, int64_t v, char then)
+/* Two digits of v and the byte `then`; answers where to go on. */
+static inline char *clock_put(char *p, int v, char then)
 {
-	for (size_t i = n; i-- > 0; v /= 10)
-		p[i] = (char)('0' + v % 10);
-	p[n] = then;
-	return p + n + 1;
+	p[0] = (char)('0' + v / 10);
+	p[1] = (char)('0' + v % 10);
+	p[2] = then;
+	return p + 3;
 }
 
 void clock_rfc3339(char *dst, int64_t wall_ms)
 {
 	const int64_t ms = MIN(MAX(wall_ms, CLOCK_FIRST_MS), CLOCK_LAST_MS);
-	const int64_t fraction = (ms % 1000 + 1000) % 1000;
+	const int fraction = (int)((ms % 1000 + 1000) % 1000);
 	struct civil c;
 
 	civil_of(&c, ms);
-	dst = clock_put(dst, 4, c.year, '-');
-	dst = clock_put(dst, 2, c.month, '-');
-	dst = clock_put(dst, 2, c.day, 'T');
-	dst = clock_put(dst, 2, c.hour, ':');
-	dst = clock_put(dst, 2, c.minute, ':');
-	dst = clock_put(dst, 2, c.second, '.');
-	dst = clock_put(dst, 3, fraction, 'Z');
+	(void)clock_put(dst, (int)(c.year / 100), '-');
+	dst = clock_put(dst + 2, (int)(c.year % 100), '-');
+	dst = clock_put(dst, c.month, '-');
+	dst = clock_put(dst, c.day, 'T');
+	dst = clock_put(dst, c.hour, ':');
+	dst = clock_put(dst, c.minute, ':');
+	dst = clock_put(dst, c.second, '.');
+	*dst++ = (char)('0' + fraction / 100);
+	dst = clock_put(dst, fraction % 100, 'Z');
 	*dst = '\0';
 }
 

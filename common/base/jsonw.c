@@ -21,24 +21,44 @@ static void put_escaped(struct buf *b, unsigned char c)
 	buf_put(b, text, 6);
 }
 
-/* How many bytes s begins with that stay as they are. Eight at once: what needs an escape leaves its byte's highest bit. */
-static size_t plain_bytes(const char *s, size_t n)
+/* Eight bytes at once: what needs an escape leaves its byte's highest bit. */
+static inline bool needs_escape(uint64_t v)
 {
 	const uint64_t ones = UINT64_MAX / 255, high = ones << 7;
+	const uint64_t quote = v ^ ones * '"', slash = v ^ ones * '\\';
+
+	return ((((v - ones * ' ') & ~v) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & high) != 0;
+}
+
+static inline uint64_t eight(const char *s)
+{
+	uint64_t v;
+
+	memcpy(&v, s, sizeof v);
+	return v;
+}
+
+/* How many bytes s begins with that stay as they are. */
+static size_t plain_bytes(const char *s, size_t n)
+{
 	size_t i = 0;
 
-	for (; i + 8 <= n; i += 8) {
-		uint64_t v, quote, slash;
-
-		memcpy(&v, s + i, sizeof v);
-		quote = v ^ ones * '"';
-		slash = v ^ ones * '\\';
-		if ((((v - ones * ' ') & ~v) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & high)
-			break;
-	}
+	while (i + 8 <= n && !needs_escape(eight(s + i)))
+		i += 8;
 	while (i < n && (unsigned char)s[i] >= ' ' && s[i] != '"' && s[i] != '\\')
 		i++;
 	return i;
+}
+
+/* The last eight of a text may be looked at twice. */
+static inline bool is_plain(const char *s, size_t n)
+{
+	if (n < 8)
+		return plain_bytes(s, n) == n;
+	for (size_t i = 0; i + 8 < n; i += 8)
+		if (needs_escape(eight(s + i)))
+			return false;
+	return !needs_escape(eight(s + n - 8));
 }
 
 static void put_escapes(struct buf *b, const char *s, size_t n)
@@ -58,21 +78,41 @@ static void put_escapes(struct buf *b, const char *s, size_t n)
 	buf_u8(b, '"');
 }
 
-static uint8_t *copy(uint8_t *dst, const char *s, size_t n)
+/* Names and values are short: to call memcpy() would cost more than to copy them. What overlaps is written twice. */
+static inline uint8_t *copy(uint8_t *dst, const char *s, size_t n)
 {
-	memcpy(dst, s, n);
+	if (n > 32) {
+		memcpy(dst, s, n);
+	} else if (n >= 16) {
+		memcpy(dst, s, 16);
+		memcpy(dst + n - 16, s + n - 16, 16);
+	} else if (n >= 8) {
+		memcpy(dst, s, 8);
+		memcpy(dst + n - 8, s + n - 8, 8);
+	} else if (n >= 4) {
+		memcpy(dst, s, 4);
+		memcpy(dst + n - 4, s + n - 4, 4);
+	} else if (n > 0) {
+		dst[0] = (uint8_t)s[0];
+		dst[n / 2] = (uint8_t)s[n / 2];
+		dst[n - 1] = (uint8_t)s[n - 1];
+	}
 	return dst + n;
+}
+
+static inline uint8_t *room(struct buf *b, size_t n)
+{
+	return b->len + n < b->cap && b->len + n <= b->max && !b->failed ? b->data + b->len : buf_reserve(b, n);
 }
 
 /*
  * The comma, if something precedes, and the member's name, in one piece with room for the n bytes of its value: where those
  * go, or NULL. finish() says where they end.
  */
-static uint8_t *begin(struct buf *b, const char *key, size_t n)
+static inline uint8_t *begin(struct buf *b, const char *key, size_t key_n, size_t n)
 {
 	const bool comma = b->len > 0 && b->data[b->len - 1] != '{' && b->data[b->len - 1] != '[';
-	const size_t name = key != NULL ? strlen(key) : 0;
-	uint8_t *p = buf_reserve(b, name + 4 + n);
+	uint8_t *p = room(b, key_n + 4 + n);
 
 	if (p == NULL)
 		return NULL;
@@ -80,30 +120,24 @@ static uint8_t *begin(struct buf *b, const char *key, size_t n)
 		*p++ = ',';
 	if (key != NULL) {
 		*p++ = '"';
-		p = copy(p, key, name);
+		p = copy(p, key, key_n);
 		*p++ = '"';
 		*p++ = ':';
 	}
 	return p;
 }
 
-static void finish(struct buf *b, const uint8_t *end)
+static inline void finish(struct buf *b, const uint8_t *end)
 {
 	b->len = (size_t)(end - b->data);
 }
 
-static void put(struct buf *b, const char *key, const char *text, size_t n)
+void jsonw_put(struct buf *b, const char *key, size_t key_n, const char *text, size_t n)
 {
-	uint8_t *p = begin(b, key, n);
+	uint8_t *p = begin(b, key, key_n, n);
 
-	if (p == NULL)
-		return;
-	finish(b, copy(p, text, n));
-}
-
-void jsonw_object(struct buf *b, const char *key)
-{
-	put(b, key, "{", 1);
+	if (p != NULL)
+		finish(b, copy(p, text, n));
 }
 
 void jsonw_end_object(struct buf *b)
@@ -111,30 +145,25 @@ void jsonw_end_object(struct buf *b)
 	buf_u8(b, '}');
 }
 
-void jsonw_array(struct buf *b, const char *key)
-{
-	put(b, key, "[", 1);
-}
-
 void jsonw_end_array(struct buf *b)
 {
 	buf_u8(b, ']');
 }
 
-void jsonw_str(struct buf *b, const char *key, const char *s)
+void jsonw_put_str(struct buf *b, const char *key, size_t key_n, const char *s)
 {
 	uint8_t *p;
 	size_t n;
 
 	if (s == NULL) {
-		jsonw_null(b, key);
+		jsonw_put(b, key, key_n, "null", 4);
 		return;
 	}
 	n = strlen(s);
-	p = begin(b, key, n + 2);
+	p = begin(b, key, key_n, n + 2);
 	if (p == NULL)
 		return;
-	if (plain_bytes(s, n) != n) {
+	if (!is_plain(s, n)) {
 		finish(b, p);
 		put_escapes(b, s, n);
 		return;
@@ -145,12 +174,7 @@ void jsonw_str(struct buf *b, const char *key, const char *s)
 	finish(b, p);
 }
 
-void jsonw_str_or_null(struct buf *b, const char *key, const char *s)
-{
-	jsonw_str(b, key, s != NULL && s[0] != '\0' ? s : NULL);
-}
-
-static void put_number(struct buf *b, const char *key, uint64_t v, bool minus)
+void jsonw_put_number(struct buf *b, const char *key, size_t key_n, uint64_t v, bool minus)
 {
 	char digits[21];
 	size_t at = sizeof digits;
@@ -161,42 +185,20 @@ static void put_number(struct buf *b, const char *key, uint64_t v, bool minus)
 	} while (v > 0);
 	if (minus)
 		digits[--at] = '-';
-	put(b, key, digits + at, sizeof digits - at);
+	jsonw_put(b, key, key_n, digits + at, sizeof digits - at);
 }
 
-void jsonw_uint(struct buf *b, const char *key, uint64_t v)
+void jsonw_put_time(struct buf *b, const char *key, size_t key_n, int64_t wall_ms)
 {
-	put_number(b, key, v, false);
-}
-
-void jsonw_int(struct buf *b, const char *key, int64_t v)
-{
-	put_number(b, key, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, v < 0);
-}
-
-void jsonw_bool(struct buf *b, const char *key, bool v)
-{
-	put(b, key, v ? "true" : "false", v ? 4 : 5);
-}
-
-void jsonw_null(struct buf *b, const char *key)
-{
-	put(b, key, "null", 4);
-}
-
-void jsonw_time(struct buf *b, const char *key, int64_t wall_ms)
-{
-	char text[CLOCK_RFC3339_SIZE];
+	char text[CLOCK_RFC3339_SIZE + 1] = "\"";
+	size_t n;
 
 	if (wall_ms == 0) {
-		jsonw_null(b, key);
+		jsonw_put(b, key, key_n, "null", 4);
 		return;
 	}
-	clock_rfc3339(text, wall_ms);
-	jsonw_str(b, key, text);
-}
-
-void jsonw_raw(struct buf *b, const char *key, const char *json, size_t n)
-{
-	put(b, key, json, n);
+	clock_rfc3339(text + 1, wall_ms);
+	n = strlen(text);
+	text[n] = '"';
+	jsonw_put(b, key, key_n, text, n + 1);
 }

@@ -16,18 +16,59 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
-void jsonw_object(struct buf *b, const char *key);
+/* The same with the length of the name, which the compiler knows where the name is a literal. */
+void jsonw_put(struct buf *b, const char *key, size_t key_n, const char *text, size_t n);
+void jsonw_put_str(struct buf *b, const char *key, size_t key_n, const char *s);
+void jsonw_put_number(struct buf *b, const char *key, size_t key_n, uint64_t v, bool minus);
+void jsonw_put_time(struct buf *b, const char *key, size_t key_n, int64_t wall_ms);
+static inline size_t jsonw_key(const char *key)
+{
+	return key != NULL ? strlen(key) : 0;
+}
+
 void jsonw_end_object(struct buf *b);
-void jsonw_array(struct buf *b, const char *key);
 void jsonw_end_array(struct buf *b);
-void jsonw_str(struct buf *b, const char *key, const char *s);         /* valid UTF-8; NULL writes null */
-void jsonw_str_or_null(struct buf *b, const char *key, const char *s); /* "" writes null as well */
-void jsonw_int(struct buf *b, const char *key, int64_t v);
-void jsonw_uint(struct buf *b, const char *key, uint64_t v);
-void jsonw_bool(struct buf *b, const char *key, bool v);
-void jsonw_null(struct buf *b, const char *key);
-void jsonw_time(struct buf *b, const char *key, int64_t wall_ms);           /* RFC 3339; 0 writes null */
-void jsonw_raw(struct buf *b, const char *key, const char *json, size_t n); /* a value that is JSON text already */
+static inline void jsonw_raw(struct buf *b, const char *key, const char *json, size_t n) /* JSON text already */
+{
+	jsonw_put(b, key, jsonw_key(key), json, n);
+}
+static inline void jsonw_object(struct buf *b, const char *key)
+{
+	jsonw_raw(b, key, "{", 1);
+}
+static inline void jsonw_array(struct buf *b, const char *key)
+{
+	jsonw_raw(b, key, "[", 1);
+}
+static inline void jsonw_null(struct buf *b, const char *key)
+{
+	jsonw_raw(b, key, "null", 4);
+}
+static inline void jsonw_bool(struct buf *b, const char *key, bool v)
+{
+	jsonw_raw(b, key, v ? "true" : "false", v ? 4 : 5);
+}
+static inline void jsonw_str(struct buf *b, const char *key, const char *s) /* valid UTF-8; NULL writes null */
+{
+	jsonw_put_str(b, key, jsonw_key(key), s);
+}
+static inline void jsonw_str_or_null(struct buf *b, const char *key, const char *s) /* "" writes null as well */
+{
+	jsonw_str(b, key, s != NULL && s[0] != '\0' ? s : NULL);
+}
+static inline void jsonw_uint(struct buf *b, const char *key, uint64_t v)
+{
+	jsonw_put_number(b, key, jsonw_key(key), v, false);
+}
+static inline void jsonw_int(struct buf *b, const char *key, int64_t v)
+{
+	jsonw_put_number(b, key, jsonw_key(key), v < 0 ? 0 - (uint64_t)v : (uint64_t)v, v < 0);
+}
+static inline void jsonw_time(struct buf *b, const char *key, int64_t wall_ms) /* RFC 3339; 0 writes null */
+{
+	jsonw_put_time(b, key, jsonw_key(key), wall_ms);
+}
 
 #endif
