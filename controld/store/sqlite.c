@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -227,11 +228,19 @@ void sqlite_close(struct driver_conn *c)
 	free(c);
 }
 
+/* SQLite would count every byte that it takes and gives back, under a lock of the whole process; nobody reads that. */
+static void sqlite_uncounted(void)
+{
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 int sqlite_connect(struct driver_conn **out, const char *path, int flags, struct err *e)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct driver_conn *c = calloc(1, sizeof *c);
 	int rc;
 
+	(void)pthread_once(&once, sqlite_uncounted);
 	if (c == NULL || (c->path = strdup(path)) == NULL) {
 		err_set(e, ERR_NOMEM, NULL, "database %s: out of memory", path);
 		goto fail;
