@@ -58,6 +58,35 @@ struct rand_id_parts {
 	uint64_t random;
 };
 
+/* Random bytes for the next steps: to ask the kernel for each id would be half of what an id costs. */
+static struct {
+	uint32_t next[32];
+	size_t left;
+} rand_steps;
+
+static void rand_steps_forget(void)
+{
+	rand_steps.left = 0;
+}
+
+/* A child of fork() must not go on with what its parent has. */
+static void rand_steps_guard(void)
+{
+	(void)pthread_atfork(NULL, NULL, rand_steps_forget);
+}
+
+static uint64_t rand_step(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, rand_steps_guard);
+	if (rand_steps.left == 0) {
+		rand_bytes(rand_steps.next, sizeof rand_steps.next);
+		rand_steps.left = ARRAY_LEN(rand_steps.next);
+	}
+	return 1 + (rand_steps.next[--rand_steps.left] >> 8);
+}
+
 /*
  * In one millisecond ids step up from the first by a random amount, and not by one, so that two processes
  * which share a past (fork) do not go on with the same ids. The first one leaves the top bit free for these
@@ -75,7 +104,7 @@ static struct rand_id_parts rand_id_next(void)
 		last.ms = now;
 		last.random = rand_u64() >> (64 - RAND_ID_BITS + 1);
 	} else {
-		last.random += 1 + (rand_u64() >> 40);
+		last.random += rand_step();
 	}
 	if (last.random >> RAND_ID_BITS != 0) {
 		last.ms++;

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -86,6 +88,32 @@ static void test_ids_of_threads_differ(void **state)
 		assert_string_not_equal(all[i - 1], all[i]);
 }
 
+/* Both may go on within the millisecond that they share. */
+static void test_ids_of_a_fork_differ(void **state)
+{
+	char id[RAND_ID_SIZE], of_child[RAND_ID_SIZE];
+
+	(void)state;
+	for (int i = 0; i < 200; i++) {
+		int ends[2];
+		pid_t child;
+
+		rand_id(id, "n");
+		assert_int_equal(pipe(ends), 0);
+		child = fork();
+		if (child == 0) {
+			rand_id(id, "n");
+			_exit(write(ends[1], id, sizeof id) == sizeof id ? 0 : 1);
+		}
+		rand_id(id, "n");
+		assert_int_equal(read(ends[0], of_child, sizeof of_child), sizeof of_child);
+		assert_int_equal(waitpid(child, NULL, 0), child);
+		close(ends[0]);
+		close(ends[1]);
+		assert_string_not_equal(id, of_child);
+	}
+}
+
 static void test_backoff(void **state)
 {
 	static const struct {
@@ -123,6 +151,7 @@ int main(void)
 		cmocka_unit_test(test_below),
 		cmocka_unit_test(test_ids_increase),
 		cmocka_unit_test(test_ids_of_threads_differ),
+		cmocka_unit_test(test_ids_of_a_fork_differ),
 		cmocka_unit_test(test_backoff),
 	};
 
