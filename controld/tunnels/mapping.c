@@ -12,9 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FROM_MAPPINGS                                                                                                \
-	"SELECT " MAPPING_COLUMNS ", " TRAFFIC_COLUMNS " FROM mappings m JOIN traffic t ON t.scope = 'mapping' AND " \
-	"t.tenant_id = m.tenant_id AND t.id = m.id " MAPPING_OWNERS
+/* Of the tenant ?1, whose status is looked up once a statement. */
+#define FROM_MAPPINGS                                                                                               \
+	"SELECT " MAPPING_COLUMNS_OF(                                                                               \
+		"(SELECT status FROM tenants WHERE id = ?1)") ", " TRAFFIC_COLUMNS                                  \
+							      " FROM mappings m JOIN traffic t ON t.scope = "       \
+							      "'mapping' AND t.tenant_id = m.tenant_id AND t.id = " \
+							      "m.id " MAPPING_USERS
 
 #define LIST_FILTER                                                                                                  \
 	"m.tenant_id = ?1 AND m.id > ?2 AND (?3 = '' OR m.user_id = ?3) AND (?4 = '' OR m.protocol = ?4) AND (?5 = " \
