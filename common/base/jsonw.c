@@ -174,18 +174,53 @@ void jsonw_put_str(struct buf *b, const char *key, size_t key_n, const char *s)
 	finish(b, p);
 }
 
-void jsonw_put_number(struct buf *b, const char *key, size_t key_n, uint64_t v, bool minus)
+/* Ends at `end`, which is exclusive; where it begins. */
+static inline char *digits_of(char *end, uint64_t v)
 {
-	char digits[21];
-	size_t at = sizeof digits;
-
 	do {
-		digits[--at] = (char)('0' + v % 10);
+		*--end = (char)('0' + v % 10);
 		v /= 10;
 	} while (v > 0);
+	return end;
+}
+
+#define DIGITS 20
+
+void jsonw_put_number(struct buf *b, const char *key, size_t key_n, uint64_t v, bool minus)
+{
+	char text[1 + DIGITS], *end = text + sizeof text, *p = digits_of(end, v);
+
 	if (minus)
-		digits[--at] = '-';
-	jsonw_put(b, key, key_n, digits + at, sizeof digits - at);
+		*--p = '-';
+	jsonw_put(b, key, key_n, p, (size_t)(end - p));
+}
+
+static inline uint8_t *put_value(uint8_t *dst, int64_t v)
+{
+	char text[DIGITS], *end = text + sizeof text, *p;
+
+	if (v >= 0 && v <= 9) {
+		*dst = (uint8_t)('0' + v);
+		return dst + 1;
+	}
+	p = digits_of(end, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+	if (v < 0)
+		*dst++ = '-';
+	return copy(dst, p, (size_t)(end - p));
+}
+
+void jsonw_numbers(struct buf *b, const struct jsonw_number *list, size_t n, const int64_t *values)
+{
+	size_t skip = b->len > 0 && (b->data[b->len - 1] == '{' || b->data[b->len - 1] == '['); /* a comma */
+
+	for (size_t i = 0; i < n; i++, skip = 0) {
+		uint8_t *p = room(b, list[i].n + 1 + DIGITS);
+
+		if (p == NULL)
+			return;
+		p = copy(p, list[i].text + skip, list[i].n - skip);
+		finish(b, put_value(p, values[list[i].at]));
+	}
 }
 
 void jsonw_put_time(struct buf *b, const char *key, size_t key_n, int64_t wall_ms)

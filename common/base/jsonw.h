@@ -23,6 +23,19 @@ void jsonw_put(struct buf *b, const char *key, size_t key_n, const char *text, s
 void jsonw_put_str(struct buf *b, const char *key, size_t key_n, const char *s);
 void jsonw_put_number(struct buf *b, const char *key, size_t key_n, uint64_t v, bool minus);
 void jsonw_put_time(struct buf *b, const char *key, size_t key_n, int64_t wall_ms);
+/*
+ * Many numbers of an object at once, by a table: {JSONW_NUMBER("first", 0), ...}, with the place of each value. They follow
+ * one another, and the first one follows another member or the object's beginning.
+ */
+struct jsonw_number {
+	const char *text; /* comma, name and colon */
+	uint8_t n, at;
+};
+#define JSONW_NUMBER(name, at)                                              \
+	{                                                                   \
+		",\"" name "\":", (uint8_t)(sizeof name + 3), (uint8_t)(at) \
+	}
+void jsonw_numbers(struct buf *b, const struct jsonw_number *list, size_t n, const int64_t *values);
 static inline size_t jsonw_key(const char *key)
 {
 	return key != NULL ? strlen(key) : 0;

@@ -21,7 +21,7 @@ struct loop {
 	_Atomic(struct loop_task *) posted; /* newest first */
 	struct event *turn_end;
 	struct loop_task *deferred; /* newest first */
-	struct list signals;                /* of struct loop_watch */
+	struct list signals;        /* of struct loop_watch */
 	struct loop_timer *lag_timer;
 	uint64_t lag_due_us;
 	_Atomic uint64_t lag_us; /* the worst since the last reading */

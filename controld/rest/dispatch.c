@@ -87,7 +87,9 @@ static void call_free(struct call *c)
 	request_fini(&c->rq);
 	reply_fini(&c->rp);
 	free(c->claim);
-	if (d->n_spare < DISPATCH_SPARE && c->rp.body.cap <= DISPATCH_SPARE_BODY)
+	if (c->rp.body.cap > DISPATCH_SPARE_BODY)
+		buf_free(&c->rp.body);
+	if (d->n_spare < DISPATCH_SPARE)
 		d->spare[d->n_spare++] = c;
 	else
 		call_release(c);

@@ -266,7 +266,15 @@ const char *query_text(struct query *q, int col)
 
 int64_t query_int(struct query *q, int col)
 {
-	return q->db->driver->integer(q->stmt, col);
+	int64_t v;
+
+	q->db->driver->integers(q->stmt, col, 1, &v);
+	return v;
+}
+
+void query_ints(struct query *q, int col, size_t n, int64_t *out)
+{
+	q->db->driver->integers(q->stmt, col, n, out);
 }
 
 double query_real(struct query *q, int col)

@@ -85,7 +85,7 @@ struct driver {
 	int64_t (*changed)(struct driver_stmt *s); /* rows that it changed, after its end */
 
 	const char *(*text)(struct driver_stmt *s, int col);
-	int64_t (*integer)(struct driver_stmt *s, int col);
+	void (*integers)(struct driver_stmt *s, int col, size_t n, int64_t *out);
 	double (*real)(struct driver_stmt *s, int col);
 	const void *(*blob)(struct driver_stmt *s, int col, size_t *n);
 	bool (*is_null)(struct driver_stmt *s, int col);

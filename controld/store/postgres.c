@@ -343,6 +343,12 @@ static int64_t postgres_integer(struct driver_stmt *s, int col)
 	return *text == 't' ? 1 : strtoll(text, NULL, 10);
 }
 
+static void postgres_integers(struct driver_stmt *s, int col, size_t n, int64_t *out)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = postgres_integer(s, col + (int)i);
+}
+
 static double postgres_real(struct driver_stmt *s, int col)
 {
 	const char *text = postgres_text(s, col);
@@ -465,7 +471,7 @@ const struct driver postgres_driver = {
 	.reset = postgres_reset,
 	.changed = postgres_changed,
 	.text = postgres_text,
-	.integer = postgres_integer,
+	.integers = postgres_integers,
 	.real = postgres_real,
 	.blob = postgres_blob,
 	.is_null = postgres_is_null,

@@ -444,6 +444,12 @@ static int64_t sqlite_integer(struct driver_stmt *s, int col)
 	return sqlite3_column_int64(sqlite_stmt(s), col);
 }
 
+static void sqlite_integers(struct driver_stmt *s, int col, size_t n, int64_t *out)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = sqlite3_column_int64(sqlite_stmt(s), col + (int)i);
+}
+
 static double sqlite_real(struct driver_stmt *s, int col)
 {
 	return sqlite3_column_double(sqlite_stmt(s), col);
@@ -543,7 +549,7 @@ const struct driver sqlite_driver = {
 	.reset = sqlite_reset,
 	.changed = sqlite_changed,
 	.text = sqlite_text,
-	.integer = sqlite_integer,
+	.integers = sqlite_integers,
 	.real = sqlite_real,
 	.blob = sqlite_blob,
 	.is_null = sqlite_is_null,

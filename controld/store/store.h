@@ -101,6 +101,7 @@ int query_next(struct query *q, struct err *e) MUST_CHECK; /* 1 a row, 0 the end
 void query_end(struct query *q);                           /* always; takes NULL */
 const char *query_text(struct query *q, int col);          /* NULL for NULL */
 int64_t query_int(struct query *q, int col);
+void query_ints(struct query *q, int col, size_t n, int64_t *out); /* of n columns from col on */
 double query_real(struct query *q, int col);
 const void *query_blob(struct query *q, int col, size_t *n);
 bool query_is_null(struct query *q, int col);

@@ -11,7 +11,9 @@
 
 #define JSON_TYPE      "application/json; charset=utf-8"
 #define LIST_BYTES_MAX (32u << 20)
-#define STATUS_ROWS    2000 /* looked at for one page when the list is filtered by what relays say */
+#define ITEM_BYTES     1800         /* of most mappings: room is made for a page of them at once, */
+#define ROOM_MAX       (256u << 10) /* up to here */
+#define STATUS_ROWS    2000         /* looked at for one page when the list is filtered by what relays say */
 
 struct page_of_mappings {
 	struct tunnels *t;
@@ -87,6 +89,7 @@ static int list(struct page_of_mappings *p, struct request *rq, struct reply *rp
 		return -1;
 	p->room = page.limit;
 	p->items = reply_open(rp, 200, JSON_TYPE);
+	(void)buf_reserve(p->items, MIN(page.limit * ITEM_BYTES, ROOM_MAX));
 	jsonw_object(p->items, NULL);
 	jsonw_array(p->items, "items");
 	rc = read_page(p, rq, &page, e);

@@ -238,8 +238,7 @@ void traffic_load(struct traffic *t, struct query *q, int col)
 {
 	t->active = MAX(query_int(q, col), 0);
 	t->updated_ms = query_int(q, col + 1);
-	for (int i = 0; i < METER_COUNTERS_N; i++)
-		t->value[i] = query_int(q, col + 2 + i);
+	query_ints(q, col + 2, METER_COUNTERS_N, t->value);
 }
 
 int traffic_get(struct db *db, enum traffic_scope scope, const char *tenant_id, const char *id, struct traffic *out,
@@ -269,33 +268,43 @@ static int64_t traffic_refused(const struct traffic *t)
 
 void traffic_print(struct buf *b, const char *key, const struct traffic *t)
 {
+	static const struct jsonw_number passed[] = {
+		JSONW_NUMBER("bytes_received", METER_bytes_in),
+		JSONW_NUMBER("bytes_sent", METER_bytes_out),
+		JSONW_NUMBER("packets_received", METER_packets_in),
+		JSONW_NUMBER("packets_sent", METER_packets_out),
+		JSONW_NUMBER("connections_total", METER_opened),
+	};
+	static const struct jsonw_number refused[] = {
+		JSONW_NUMBER("limit", METER_refused_limit),
+		JSONW_NUMBER("source", METER_refused_source),
+		JSONW_NUMBER("cidr", METER_refused_cidr),
+		JSONW_NUMBER("proxy", METER_refused_proxy),
+		JSONW_NUMBER("dial", METER_refused_dial),
+		JSONW_NUMBER("resource", METER_refused_resource),
+		JSONW_NUMBER("target_down", METER_refused_down),
+		JSONW_NUMBER("quota", METER_refused_quota),
+		JSONW_NUMBER("login", METER_refused_login),
+		JSONW_NUMBER("destination", METER_refused_destination),
+		JSONW_NUMBER("protocol", METER_refused_protocol),
+	};
+	static const struct jsonw_number others[] = {
+		JSONW_NUMBER("targets_reached", METER_connected),
+		JSONW_NUMBER("connect_time_us", METER_connect_us),
+		JSONW_NUMBER("dropped_in", METER_dropped_in),
+		JSONW_NUMBER("dropped_out", METER_dropped_out),
+		JSONW_NUMBER("timed_out", METER_timed_out),
+		JSONW_NUMBER("reset", METER_reset),
+	};
+
 	jsonw_object(b, key);
-	jsonw_int(b, "bytes_received", t->value[METER_bytes_in]);
-	jsonw_int(b, "bytes_sent", t->value[METER_bytes_out]);
-	jsonw_int(b, "packets_received", t->value[METER_packets_in]);
-	jsonw_int(b, "packets_sent", t->value[METER_packets_out]);
-	jsonw_int(b, "connections_total", t->value[METER_opened]);
+	jsonw_numbers(b, passed, ARRAY_LEN(passed), t->value);
 	jsonw_int(b, "connections_active", t->active);
 	jsonw_int(b, "connections_refused", traffic_refused(t));
 	jsonw_object(b, "refused_by_reason");
-	jsonw_int(b, "limit", t->value[METER_refused_limit]);
-	jsonw_int(b, "source", t->value[METER_refused_source]);
-	jsonw_int(b, "cidr", t->value[METER_refused_cidr]);
-	jsonw_int(b, "proxy", t->value[METER_refused_proxy]);
-	jsonw_int(b, "dial", t->value[METER_refused_dial]);
-	jsonw_int(b, "resource", t->value[METER_refused_resource]);
-	jsonw_int(b, "target_down", t->value[METER_refused_down]);
-	jsonw_int(b, "quota", t->value[METER_refused_quota]);
-	jsonw_int(b, "login", t->value[METER_refused_login]);
-	jsonw_int(b, "destination", t->value[METER_refused_destination]);
-	jsonw_int(b, "protocol", t->value[METER_refused_protocol]);
+	jsonw_numbers(b, refused, ARRAY_LEN(refused), t->value);
 	jsonw_end_object(b);
-	jsonw_int(b, "targets_reached", t->value[METER_connected]);
-	jsonw_int(b, "connect_time_us", t->value[METER_connect_us]);
-	jsonw_int(b, "dropped_in", t->value[METER_dropped_in]);
-	jsonw_int(b, "dropped_out", t->value[METER_dropped_out]);
-	jsonw_int(b, "timed_out", t->value[METER_timed_out]);
-	jsonw_int(b, "reset", t->value[METER_reset]);
+	jsonw_numbers(b, others, ARRAY_LEN(others), t->value);
 	jsonw_time(b, "updated_at", t->updated_ms);
 	jsonw_end_object(b);
 }

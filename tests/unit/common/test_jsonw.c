@@ -95,6 +95,48 @@ static void whole_object(void **state)
 	buf_free(&b);
 }
 
+static void numbers_by_a_table(void **state)
+{
+	static const struct jsonw_number first[] = { JSONW_NUMBER("a", 2),
+		JSONW_NUMBER("much_longer_than_all_the_others", 0) };
+	static const struct jsonw_number last[] = { JSONW_NUMBER("bc", 1), JSONW_NUMBER("defg", 3),
+		JSONW_NUMBER("eighteen_and_a_few", 4) };
+	const int64_t values[] = { INT64_MIN, INT64_MAX, 0, 9, 10 };
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 1000);
+	jsonw_object(&b, NULL);
+	jsonw_numbers(&b, first, ARRAY_LEN(first), values);
+	jsonw_bool(&b, "between", true);
+	jsonw_numbers(&b, last, ARRAY_LEN(last), values);
+	jsonw_end_object(&b);
+	assert_string_equal(buf_cstr(&b), "{\"a\":0,\"much_longer_than_all_the_others\":-9223372036854775808,"
+					  "\"between\":true,\"bc\":9223372036854775807,\"defg\":9,"
+					  "\"eighteen_and_a_few\":10}");
+	buf_free(&b);
+}
+
+/* Texts of every length, as short ones are copied in other ways than long ones. */
+static void lengths(void **state)
+{
+	static const char text[] = "the quick brown fox jumps over the lazy dog, and on";
+	char name[64], want[160];
+	struct buf b;
+
+	(void)state;
+	for (size_t n = 0; n < sizeof text; n++) {
+		memcpy(name, text, n);
+		name[n] = '\0';
+		snprintf(want, sizeof want, "{\"%s\":\"%s\"", name, name);
+		buf_init(&b, 1000);
+		jsonw_object(&b, NULL);
+		jsonw_str(&b, name, name);
+		assert_string_equal(buf_cstr(&b), want);
+		buf_free(&b);
+	}
+}
+
 static void limit_is_sticky(void **state)
 {
 	struct buf b;
@@ -114,6 +156,8 @@ int main(void)
 		cmocka_unit_test(strings),
 		cmocka_unit_test(escapes_anywhere),
 		cmocka_unit_test(whole_object),
+		cmocka_unit_test(numbers_by_a_table),
+		cmocka_unit_test(lengths),
 		cmocka_unit_test(limit_is_sticky),
 	};
 

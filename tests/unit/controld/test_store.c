@@ -95,6 +95,7 @@ static void test_values_come_back(void **state)
 	struct query *q;
 	struct db *db;
 	const void *p;
+	int64_t ints[2];
 	size_t n;
 
 	TEST_STORE_MUST(store_read_begin(t->store, &db, &e), e);
@@ -110,6 +111,9 @@ static void test_values_come_back(void **state)
 	assert_memory_equal(p, "a\0b", 3);
 	assert_true(query_is_null(q, 4));
 	assert_null(query_text(q, 4));
+	query_ints(q, 1, 1, ints);
+	query_ints(q, 4, 1, ints + 1);
+	assert_true(ints[0] == INT64_MIN && ints[1] == 0);
 	assert_false(query_is_null(q, 5));
 	assert_int_equal(query_next(q, &e), 0);
 	query_end(q);
