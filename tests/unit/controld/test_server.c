@@ -47,12 +47,17 @@ struct feature {
 	atomic_uint freed;     /* states of parked answers that were released */
 };
 
+static char large[8 << 20]; /* more than a socket takes at once */
+
 static int row_get(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
 	(void)feature;
 	(void)e;
 	reply_etag(rp, 1);
-	reply_json(rp, 200, json_pack("{s:s}", "id", request_param(rq, "id")));
+	if (strcmp(request_param(rq, "id"), "large") == 0)
+		reply_text(rp, 200, "text/plain", memset(large, '~', sizeof large), sizeof large);
+	else
+		reply_json(rp, 200, json_pack("{s:s}", "id", request_param(rq, "id")));
 	return 0;
 }
 
@@ -564,6 +569,19 @@ static void test_head_says_the_length_and_sends_nothing(void **state)
 	bench_stop(&b);
 }
 
+static void test_large_answers(void **state)
+{
+	static char answers[2 * sizeof large + 4096];
+	struct bench b;
+
+	(void)state;
+	bench_start(&b, &conf_default);
+	ask(&b, "GET /things/large HTTP/1.1\r\n" HOST "\r\nGET /things/large HTTP/1.1\r\n" HOST END, answers,
+		sizeof answers);
+	assert_true(strlen(answers) > 2 * sizeof large);
+	bench_stop(&b);
+}
+
 static void test_expect_continue(void **state)
 {
 	char answer[8192];
@@ -946,6 +964,7 @@ int main(void)
 		cmocka_unit_test(test_exchanges),
 		cmocka_unit_test(test_headers_of_an_answer),
 		cmocka_unit_test(test_head_says_the_length_and_sends_nothing),
+		cmocka_unit_test(test_large_answers),
 		cmocka_unit_test(test_expect_continue),
 		cmocka_unit_test(test_system_rows),
 		cmocka_unit_test(test_full_lane_refuses),
