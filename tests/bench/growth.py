@@ -1,5 +1,5 @@
 """What a unit of work costs as work grows: connections, streams, mappings, workers. Flat lines are what is wanted."""
-import many_routes
+import control
 import quota
 import report
 import rig as rig_
@@ -7,15 +7,18 @@ import rig as rig_
 NAMES = ["connections", "streams", "arrivals", "mappings", "workers"]
 CONNECTIONS = (1, 10, 100, 1000, 9000)
 STREAMS = (1, 10, 100, 1000, 8000)  # 20,000 descriptors are for pipes, too
-ARRIVALS = (1, 10, 100, 1000)
+ARRIVALS = (1, 30, 1000)
 MAPPINGS = (1, 100, 10000)
 SPLICE_MAX = 4000  # haproxy's pipes take four descriptors more for each connection
 FEW = 700  # connections of the load before, and pipes that are kept
+FILL_S = 0.0005  # of a stream
 SIZE = 64
+ROUNDS = 3  # of a curve, whose form is what matters
 
 
-def by_number(rounds, subjects, loads, sizes, curves, keys):
-    """A point is a round of each subject, one after the other: loads(n) is what they are asked, keys what of it each curve shows."""
+def by_number(rounds, subjects, loads, sizes, curves, keys, longer=0):
+    """A point is a round of each subject, one after the other: loads(n) is what they are asked, keys what of it each curve shows;
+    longer: seconds more for each connection."""
     with rig_.Rig() as rig:
         there = [s for s in (rig.add(name) for name in subjects) if s]
         at_rest = {subject.name: rig_.descriptors(subject.pids) for subject in there}
@@ -24,7 +27,7 @@ def by_number(rounds, subjects, loads, sizes, curves, keys):
                 for subject in there:
                     if subject.name == "haproxy_splice" and n > SPLICE_MAX:
                         continue
-                    row = rig.load(subject, "tcp", loads(n))
+                    row = rig.load(subject, "tcp", loads(n), rig_.SECONDS + longer * n)
                     for curve, key in zip(curves, keys):
                         curve.add(subject.name, n, row[key])
                     rig_.portway.eventually(lambda s=subject: rig_.descriptors(s.pids) < at_rest[s.name] + FEW, f"connections of {subject.name} end", 30)
@@ -38,9 +41,10 @@ def connections(rounds):
 
 
 def streams(rounds):
-    """What the sockets of many streams hold has to be full first, or filling and emptying them is what is measured: a longer warm-up."""
+    """What the sockets of many streams hold has to be full first, and must be little beside what passes, or filling and emptying
+    them is what is measured: more of them are warmed up and measured for longer."""
     curves = [report.Curve("bulk: cost by streams at once", "streams", "CPU s a GB"), report.Curve("bulk: throughput by streams at once", "streams", "Gbit/s")]
-    by_number(rounds, ("relayd", "haproxy_splice", "nginx"), lambda n: f"bulk -n {n} -W {0.4 + n / 2000:g}", STREAMS, curves, ("cpu_s_per_gb", "gbit_s"))
+    by_number(rounds, ("relayd", "haproxy_splice", "nginx"), lambda n: f"bulk -n {n} -W {0.25 + FILL_S * n:g}", STREAMS, curves, ("cpu_s_per_gb", "gbit_s"), FILL_S)
     return curves
 
 
@@ -52,11 +56,11 @@ def arrivals(rounds):
 
 
 def make_mappings(relay, backend, n):
-    """Mappings of their own ports, by eight clients of the API."""
+    """Mappings of their own ports."""
     body = {"protocol": "tcp", "source_port": 0, "bind_address": "127.0.0.1", "target_host": "127.0.0.1", "target_port": backend}
     if n > 0:
-        last = many_routes.by_eight(relay, lambda api, _: api.post("/api/v1/mappings", body, expect=201)["id"], n)[-1]
-        relay.fleet.wait_status(last, seconds=60)
+        last = control.create_many(relay.fleet, [body] * n)[-1]
+        relay.fleet.wait_status(last["id"], seconds=60)
 
 
 def mappings(rounds):
@@ -99,6 +103,6 @@ def workers(rounds):
 def run(names, rounds, results):
     for name, measure in (("connections", connections), ("streams", streams), ("arrivals", arrivals), ("mappings", mappings)):
         if name in names:
-            results.curve(name, *measure(rounds))
+            results.curve(name, *measure(min(rounds, ROUNDS)))
     if "workers" in names:
         results.metric(workers(rounds))

@@ -9,12 +9,14 @@ import rig as rig_
 from rig import portway
 
 TCP = ["direct", "haproxy", "haproxy_splice", "nginx", "relayd"]
+UP = ["direct", "haproxy_splice", "relayd"]
+SMALL = ["direct", "haproxy", "nginx", "relayd"]  # there is nothing to splice
 METERED = ["haproxy", "haproxy_splice", "relayd"]
 UDP = ["direct", "nginx", "relayd"]
 BUSY = "relayd_busy"  # a worker looks for events before it sleeps
 IDLE = (1000, 5000, 9000)
 LOST_S = 0.5  # no answer for so long
-SETTLE_S = 0.5
+SETTLE_S = 0.3
 MEMORY_ROUNDS = 3  # it hardly differs between them
 ONLY = os.environ.get("BENCH_SUBJECTS", "").split()  # of the loads' subjects; all, when it is empty
 
@@ -22,14 +24,14 @@ ONLY = os.environ.get("BENCH_SUBJECTS", "").split()  # of the loads' subjects; a
 LOADS = {
     "bulk1": ("1 stream down", "tcp", "bulk -n 1", TCP),
     "bulk8": ("8 streams down", "tcp", "bulk -n 8", TCP),
-    "up1": ("1 stream up", "tcp", "bulk -u -n 1", TCP),
-    "up8": ("8 streams up", "tcp", "bulk -u -n 8", TCP),
+    "up1": ("1 stream up", "tcp", "bulk -u -n 1", UP),
+    "up8": ("8 streams up", "tcp", "bulk -u -n 8", UP),
     "metered1": ("1 stream down, under a bandwidth limit far above", "metered", "bulk -n 1", METERED),
     "metered8": ("8 streams down, under a bandwidth limit far above", "metered", "bulk -n 8", METERED),
-    "crr": ("connect, ask, 128 bytes back, close; 32 at once", "tcp", "connect -n 32", TCP),
-    "rr1": ("64 bytes there and back, 1 connection", "tcp", "exchange -n 1 -s 64", TCP),
+    "crr": ("connect, ask, 128 bytes back, close; 32 at once", "tcp", "connect -n 32", SMALL),
+    "rr1": ("64 bytes there and back, 1 connection", "tcp", "exchange -n 1 -s 64", SMALL),
     "rr1_busy": ("the same, with busy_poll", "tcp", "exchange -n 1 -s 64", ["haproxy", "nginx", "relayd", BUSY]),
-    "rr64": ("64 bytes there and back, 64 connections", "tcp", "exchange -n 64 -s 64", TCP),
+    "rr64": ("64 bytes there and back, 64 connections", "tcp", "exchange -n 64 -s 64", SMALL),
     "udp64": ("64 bytes there and back, 16 flows of 16", "udp", "udp -n 16 -w 16 -s 64", UDP),
     "udp1200": ("1200 bytes there and back, 16 flows of 16", "udp", "udp -n 16 -w 16 -s 1200", UDP),
     "udplat": ("64 bytes there and back, one at a time", "udp", "udp -n 1 -w 1 -s 64", UDP),
@@ -129,9 +131,9 @@ def go_on(process):
 
 
 def idle_run(rig, subject, connections):
+    argv = [os.path.join(portway.BIN, "benchload"), "idle", "-p", rig_.port_of(subject, "tcp", connections), "-n", str(connections)]
     time.sleep(SETTLE_S)  # it has started, and so have its children
     base = rig_.pss_kib(subject.pids)
-    argv = [os.path.join(portway.BIN, "benchload"), "idle", "-p", str(subject.ports["tcp"]), "-n", str(connections)]
     process = rig.start(None, argv, stdin=subprocess.PIPE)
     step(process, "open")
     quiet = rig_.pss_kib(subject.pids)

@@ -288,14 +288,14 @@ def tls_idle_run(stage, name, context):
     subject = stage.add_http(name, True)
     if not subject:
         return None
-    time.sleep(1)
+    time.sleep(l4.SETTLE_S)
     base, open_ones = rig_.pss_kib(subject.pids), []
     for _ in range(TLS_IDLE):
         sock = context.wrap_socket(socket.create_connection(("127.0.0.1", subject.port)), server_hostname=HOST)
         sock.sendall(f"GET /128 HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
         sock.recv(4096)
         open_ones.append(sock)
-    time.sleep(0.5)
+    time.sleep(l4.SETTLE_S)
     row = {"base_kib": base, "idle_kib": (rig_.pss_kib(subject.pids) - base) / TLS_IDLE}
     for sock in open_ones:
         sock.close()
@@ -326,7 +326,7 @@ def quality_specs():
 
 
 def ask_at_rate(port, host):
-    argv = [os.path.join(portway.BIN, "benchhttp"), "load", str(port), host, "256", str(RATE), str(max(4, round(2 * rig_.SECONDS)))]
+    argv = [os.path.join(portway.BIN, "benchhttp"), "load", str(port), host, "256", str(RATE), str(max(3, round(2 * rig_.SECONDS)))]
     out = subprocess.run(rig_.pinned(rig_.LOAD_CORE, argv), capture_output=True, text=True, check=True).stdout
     seen = {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", out)}
     return {"p50_us": seen["p50_us"], "p99_us": seen["p99_us"], "p999_us": seen["p999_us"],

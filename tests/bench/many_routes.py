@@ -1,8 +1,6 @@
 """Many routes on one relay: how fast they are made and pushed, what they take of memory, what a request among them costs."""
-import concurrent.futures
 import os
 import subprocess
-import threading
 import time
 
 import control
@@ -20,28 +18,15 @@ def host_of(i):
     return f"host{i}.example"
 
 
-def by_eight(relay, fn, n):
-    """What fn(api, i) says for each i, by eight clients of the API."""
-    local = threading.local()
-
-    def call(i):
-        if not hasattr(local, "api"):
-            local.api = portway.Api(relay.fleet.controld.base)
-            local.api.session.headers.update(relay.fleet.api.session.headers)
-        return fn(local.api, i)
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        return list(pool.map(call, range(n)))
-
-
 def make_pool(backend):
-    def make(api, i):
-        api.post("/api/pools", {"name": f"pool-{i}", "algorithm": "round_robin", "health_check": {"enabled": False}}, expect=201)
-        api.post("/api/backends", {"address": f"127.0.0.1:{backend}", "pool": f"pool-{i}", "weight": 100}, expect=201)
+    def make(client, i):
+        client.post("/api/pools", {"name": f"pool-{i}", "algorithm": "round_robin", "health_check": {"enabled": False}})
+        client.post("/api/backends", {"address": f"127.0.0.1:{backend}", "pool": f"pool-{i}", "weight": 100})
     return make
 
 
-def make_route(api, i):
-    return api.post("/api/routes", {"host": host_of(i), "path_prefix": "/", "pool": f"pool-{i % POOLS}"}, expect=201)
+def make_route(client, i):
+    return client.post("/api/routes", {"host": host_of(i), "path_prefix": "/", "pool": f"pool-{i % POOLS}"})
 
 
 def serves(relay, i):
@@ -96,13 +81,13 @@ def routes(rounds):
         fleet = relay.fleet
         empty = fleet.controld.rss_kib(), fleet.relay.rss_kib()
         began = time.monotonic()
-        by_eight(relay, make_pool(stage.backends[0]), POOLS)
+        control.by_many(fleet, make_pool(stage.backends[0]), range(POOLS))
         pools_s = time.monotonic() - began
         make_route(fleet.api, 0)
         wait_served(relay, 0, 15)
         few = cpu_us(stage, relay, 0, rounds)
         began = time.monotonic()
-        by_eight(relay, lambda api, i: make_route(api, i + 1), ROUTES - 1)
+        control.by_many(fleet, make_route, range(1, ROUTES))
         made_s = time.monotonic() - began
         wait_served(relay, ROUTES - 1, 60)
         full = fleet.controld.rss_kib(), fleet.relay.rss_kib()

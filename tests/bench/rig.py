@@ -20,6 +20,8 @@ TUNNEL_PORTS, OTHER_PORTS = (10000, 29999), (30000, 65000)
 UNLIMITED = {"CONTROLD_HTTP_RATE_LIMIT": "0", "CONTROLD_HTTP_LOGIN_RATE_LIMIT": "0", "CONTROLD_LOG_LEVEL": "warn",
              "CONTROLD_TUNNELS_PORT_MIN": str(TUNNEL_PORTS[0]), "CONTROLD_TUNNELS_PORT_MAX": str(TUNNEL_PORTS[1])}
 MAX_CONNECTIONS = 9500
+CROWD = 7000  # connections that one mapping may have when the relay has 20,000 descriptors: more come by several mappings
+SPREAD = 24
 FAR_ABOVE = {"bandwidth_in": 10**12, "bandwidth_out": 10**12}  # what passes is metered, and never has to wait
 
 
@@ -163,10 +165,16 @@ class Relay:
             if core is not None:
                 subprocess.run(["taskset", "-apc", core, str(self.pids[0])], check=True, capture_output=True)
             self.ports = {protocol: self.map(backend, protocol=protocol, **fields) for protocol in ("tcp", "udp")}
+            self.backend = backend
             self.ports["metered"] = self.map(backend, FAR_ABOVE, **fields)
         except BaseException:
             self.fleet.stop()
             raise
+
+    def spread(self):
+        """Mappings enough for more connections than one may have."""
+        if "spread" not in self.ports:
+            self.ports["spread"] = ",".join(str(self.map(self.backend)) for _ in range(SPREAD))
 
     def map(self, backend, limits=None, **fields):
         limits = {"max_connections": MAX_CONNECTIONS, **(limits or {})}
@@ -174,6 +182,14 @@ class Relay:
 
     def stop(self):
         self.fleet.stop()
+
+
+def port_of(subject, protocol, connections=1):
+    """Of a peer there is but one for TCP."""
+    if protocol == "tcp" and connections > CROWD and isinstance(subject, Relay):
+        subject.spread()
+        protocol = "spread"
+    return str(subject.ports.get(protocol, subject.ports["tcp"]))
 
 
 class Rig:
@@ -235,7 +251,8 @@ class Rig:
 
     def load(self, subject, protocol, args, seconds=None, core=LOAD_CORE, beside=()):
         """One run of benchload against a subject: what it saw, and what it cost the subject. beside: other loads of ours."""
-        argv = [os.path.join(portway.BIN, "benchload"), *args.split(), "-p", str(subject.ports.get(protocol, subject.ports["tcp"])), "-d", f"{seconds or SECONDS:g}"]
+        number = re.search(r"-n (\d+)", args)
+        argv = [os.path.join(portway.BIN, "benchload"), *args.split(), "-p", port_of(subject, protocol, int(number.group(1))), "-d", f"{seconds or SECONDS:g}"]
         load = self.start(core, argv)
         ours = [self.server.pid, load.pid, *beside]
         cost = out = None

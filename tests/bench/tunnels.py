@@ -9,8 +9,8 @@ import report
 import rig as rig_
 from rig import portway
 
-SUBJECTS = ["direct", "haproxy", "ssh_r", "agent"]
-UDP = ["direct", "nginx", "agent"]
+SUBJECTS = ["haproxy", "ssh_r", "agent"]
+UDP = ["nginx", "agent"]
 
 # name: what it is, protocol, load
 LOADS = {

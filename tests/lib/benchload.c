@@ -8,7 +8,8 @@
  *	benchload idle -p PORT -n CONNS                  connections that do nothing; a line on stdin is the next step
  *	benchload udp -p PORT -n FLOWS -w WINDOW -s BYTES
  *
- * Prints "start" when the warm-up (-W 0.4 seconds) is over, after -d seconds "stop" and one line of name=value. The backend is benchserve.
+ * PORT is one, or several with commas between, for connections in turn. Prints "start" when the warm-up (-W 0.25 seconds) is
+ * over, after -d seconds "stop" and one line of name=value. The backend is benchserve.
  */
 #define _GNU_SOURCE
 #include "common/base/clock.h"
@@ -30,6 +31,7 @@
 #include <unistd.h>
 
 #define FDS_MAX     65536
+#define PORTS_MAX   64
 #define CHUNK       (128 * 1024)
 #define TAKE        (1024 * 1024) /* discarded in the kernel: MSG_TRUNC */
 #define ANSWER      128
@@ -42,7 +44,8 @@
 #define OPENING_MS  5000
 
 struct options {
-	uint16_t port;
+	uint16_t ports[PORTS_MAX]; /* connections take them in turn */
+	unsigned n_ports, turn;
 	int n, size, window, rate;
 	bool upload;
 	double seconds, warm_s;
@@ -55,7 +58,7 @@ struct peer {
 	int out;           /* datagrams under way */
 };
 
-static struct options opt = { .n = 1, .size = 64, .window = 16, .seconds = 2, .warm_s = 0.4 };
+static struct options opt = { .n_ports = 1, .n = 1, .size = 64, .window = 16, .seconds = 2, .warm_s = 0.25 };
 static struct peer peers[FDS_MAX];
 static char bytes[TAKE];
 
@@ -98,7 +101,7 @@ static int new_socket(int type)
 
 static int dial(int type)
 {
-	struct sockaddr_in a = loopback(opt.port);
+	struct sockaddr_in a = loopback(opt.ports[opt.turn++ % opt.n_ports]);
 	int fd = new_socket(type);
 
 	if (connect(fd, (struct sockaddr *)&a, sizeof a) != 0 && errno != EINPROGRESS)
@@ -556,6 +559,17 @@ static int number(const char *text)
 	return (int)strtol(text, NULL, 10);
 }
 
+static void ports(const char *text)
+{
+	char *end;
+
+	for (opt.n_ports = 0; opt.n_ports < PORTS_MAX; text = end + 1) {
+		opt.ports[opt.n_ports++] = (uint16_t)strtol(text, &end, 10);
+		if (*end != ',')
+			break;
+	}
+}
+
 static void parse(int argc, char **argv)
 {
 	int c;
@@ -564,7 +578,7 @@ static void parse(int argc, char **argv)
 	while ((c = getopt(argc, argv, "p:n:s:w:W:r:d:u")) != -1) {
 		switch (c) {
 		case 'p':
-			opt.port = (uint16_t)number(optarg);
+			ports(optarg);
 			break;
 		case 'n':
 			opt.n = number(optarg);
