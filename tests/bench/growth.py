@@ -6,10 +6,9 @@ import rig as rig_
 
 NAMES = ["connections", "streams", "arrivals", "mappings", "workers"]
 CONNECTIONS = (1, 10, 100, 1000, 9000)
-STREAMS = (1, 10, 100, 1000, 8000)  # 20,000 descriptors are for pipes, too
+STREAMS = (1, 10, 100, 1000, 4000)  # 20,000 descriptors are for pipes, too
 ARRIVALS = (1, 30, 1000)
 MAPPINGS = (1, 100, 10000)
-SPLICE_MAX = 4000  # haproxy's pipes take four descriptors more for each connection
 FEW = 700  # connections of the load before, and pipes that are kept
 FILL_S = 0.0005  # of a stream
 SIZE = 64
@@ -25,8 +24,6 @@ def by_number(rounds, subjects, loads, sizes, curves, keys, longer=0):
         for n in sizes:
             for _ in range(rounds):
                 for subject in there:
-                    if subject.name == "haproxy_splice" and n > SPLICE_MAX:
-                        continue
                     row = rig.load(subject, "tcp", loads(n), rig_.SECONDS + longer * n)
                     for curve, key in zip(curves, keys):
                         curve.add(subject.name, n, row[key])
