@@ -131,11 +131,19 @@ static uint64_t send_many(struct udp_route *r, struct iovec *d, unsigned n)
 	return taken;
 }
 
-/* The common case of a request or an answer by itself. */
+static bool has_local(const struct udp_route *r)
+{
+	return r->local != NULL && r->local->family != AF_UNSPEC;
+}
+
+/* The common case of a request or an answer by itself: sendto has least to copy. */
 static uint64_t send_one(const struct udp_route *r, const struct iovec *d)
 {
+	const struct sockaddr *to = r->to != NULL ? &r->to->sa : NULL;
+	socklen_t len = r->to != NULL ? r->to->len : 0;
+
 	for (unsigned tries = 0; tries < 2; tries++) {
-		if (send(r->fd, d->iov_base, d->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		if (sendto(r->fd, d->iov_base, d->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL, to, len) >= 0)
 			return 1;
 		if (!is_old_news(errno))
 			break;
@@ -145,7 +153,7 @@ static uint64_t send_one(const struct udp_route *r, const struct iovec *d)
 
 uint64_t udp_send(struct udp_route *r, struct iovec *datagrams, unsigned n)
 {
-	if (n == 1 && r->to == NULL)
+	if (n == 1 && !has_local(r))
 		return send_one(r, datagrams);
 	return send_many(r, datagrams, n);
 }
