@@ -20,8 +20,9 @@ struct buf;
 #define FRAME_HEAD         8
 #define FRAME_DATA_MAX     65536 /* what is read at once travels in one frame, and is written at once */
 #define FRAME_DATAGRAM_MAX 65507 /* what UDP can carry over IPv4 */
-#define FRAME_ZIPPED_MAX   66048 /* FRAME_DATA_MAX bytes that did not get smaller */
-#define FRAME_CONTROL_MAX  1024  /* any other payload */
+#define FRAME_DATA_FULL    (FRAME_DATA_MAX - FRAME_HEAD) /* of bulk: with its head it is whole TLS records */
+#define FRAME_ZIPPED_MAX   66048                         /* FRAME_DATA_MAX bytes that did not get smaller */
+#define FRAME_CONTROL_MAX  1024                          /* any other payload */
 #define FRAME_VERSION      3
 
 #define FRAME_ID_SIZE     40 /* with NUL: client, instance and mapping ids, a version */

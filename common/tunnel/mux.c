@@ -329,6 +329,15 @@ static int on_frame(struct mux *m, const struct frame_head *h, const uint8_t *p)
 	}
 }
 
+/* Whether what is at p, which may be nothing, is the begin of another piece of the same stream. */
+static bool goes_on(const struct mux *m, const uint8_t *p, size_t n)
+{
+	struct frame_head next;
+
+	return n > FRAME_HEAD && frame_get_head(&next, p) == 0 && next.type == FRAME_DATA && next.n > 0 &&
+	       next.stream == m->frame.stream;
+}
+
 /* Part of a payload; how much of p was used, or -1. */
 static ssize_t input_payload(struct mux *m, const uint8_t *p, size_t n)
 {
@@ -338,7 +347,9 @@ static ssize_t input_payload(struct mux *m, const uint8_t *p, size_t n)
 	if (m->frame.type == FRAME_DATA) {
 		struct stream *s = mux_find(m, m->frame.stream);
 
+		m->more = goes_on(m, p + part, n - part);
 		r = s != NULL && part > 0 ? on_data(m, s, p, part) : 0;
+		m->more = false;
 		m->got += part;
 	} else if (m->got == 0 && part == m->frame.n) { /* whole where it lies */
 		m->got = part;

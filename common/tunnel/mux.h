@@ -67,8 +67,9 @@ struct mux {
 	uint8_t head[FRAME_HEAD];
 	uint8_t head_n;
 	struct frame_head frame;
-	uint32_t got;            /* of its payload */
-	struct buf whole;        /* a payload that has to be whole */
+	uint32_t got;     /* of its payload */
+	bool more;        /* behind the bytes that are told comes more of the same stream, which is there already */
+	struct buf whole; /* a payload that has to be whole */
 	const char *fault, *why; /* the second while a RESET is told: in its words */
 };
 

@@ -310,6 +310,11 @@ size_t stream_peek(const struct stream *s, const uint8_t **p)
 	return s->now_n;
 }
 
+bool stream_more(const struct stream *s)
+{
+	return s->mux != NULL && s->mux->current == s && s->mux->more && s->kept_n == 0;
+}
+
 /* What comes first begins the time that is measured, and is not within it. */
 static void note_taken(struct stream *s, size_t n)
 {

@@ -71,6 +71,8 @@ void stream_opened(struct stream *s); /* tells the peer that the far end is conn
 /* Bytes to take, in one piece; 0: none now (or none ever: stream.in_ended). Borrowed until the next call. */
 size_t stream_peek(const struct stream *s, const uint8_t **p);
 void stream_take(struct stream *s, size_t n);
+/* While an event is told: behind all of that is more, which is told as soon as it has been taken. */
+bool stream_more(const struct stream *s);
 /* How much stream_send() would take; 0: EPOLLOUT will tell. */
 size_t stream_room(struct stream *s);
 size_t stream_send(struct stream *s, const uint8_t *p, size_t n);

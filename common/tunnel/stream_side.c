@@ -29,7 +29,12 @@ static void side_take(struct side *s, size_t n)
 
 static size_t side_room(struct side *s)
 {
-	return stream_room(stream_side_stream(s));
+	return MIN(stream_room(stream_side_stream(s)), FRAME_DATA_FULL);
+}
+
+static bool side_more(const struct side *s)
+{
+	return stream_more(stream_side_stream(s));
 }
 
 static uint8_t *side_space(struct side *s, size_t n)
@@ -71,6 +76,7 @@ static void side_shut(struct side *s, bool reset)
 static const struct side_ops ops = {
 	.peek = side_peek,
 	.take = side_take,
+	.more = side_more,
 	.room = side_room,
 	.space = side_space,
 	.send = side_send,

@@ -14,10 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define IN_MAX     ((size_t)80 * 1024)  /* received at once */
-#define PLAIN_MAX  ((size_t)160 * 1024) /* opened at once */
-#define SEAL_MAX   ((size_t)128 * 1024) /* sealed at once */
+#define SEAL_MAX   ((size_t)256 * 1024) /* sealed at once, */
 #define SEALED_MAX (2 * SEAL_MAX)       /* with room for what TLS adds */
+#define IN_MAX     ((size_t)262496)     /* received at once: that is what SEAL_MAX comes to, so records come whole */
+#define PLAIN_MAX  ((size_t)320 * 1024) /* opened at once */
+#define SEND_MIN   ((size_t)128 * 1024) /* a turn's worth, however many wait for theirs */
 #define LOST_PINGS 3
 #define LAST_MS    5000  /* for the last words to be taken */
 #define UNACKED_MS 15000 /* sent, and the peer's kernel does not say that it has it: however rare pings are */
@@ -81,6 +82,7 @@ static ssize_t socket_recv(void *arg, void *p, size_t n)
 
 	if (!l->readable || l->bytes_in >= l->turn_ends)
 		return TLS_AGAIN;
+	n = MIN(n, l->worker->turn);
 	r = sys_recv(l->io.fd, p, n, 0);
 	if (r > 0) {
 		l->readable = (size_t)r == n || l->fin;
@@ -192,7 +194,7 @@ static int push_sealed(struct tunnel_link *l)
 static int seal_some(struct tunnel_link *l)
 {
 	const uint8_t *frames;
-	size_t n = MIN(mux_output(&l->mux, &frames), MIN(SEAL_MAX, l->out.high));
+	size_t n = MIN(mux_output(&l->mux, &frames), MIN(MAX(l->worker->turn, SEND_MIN), MIN(SEAL_MAX, l->out.high)));
 
 	if (tls_session_seal(l->tls, frames, n, &l->desk->sealed) != 0 || push_sealed(l) != 0)
 		return -1;
@@ -209,7 +211,7 @@ static bool has_output(const struct tunnel_link *l)
 
 static int send_some(struct tunnel_link *l)
 {
-	uint64_t turn_ends = l->out.bytes + MAX(l->worker->turn, SEAL_MAX);
+	uint64_t turn_ends = l->out.bytes + MAX(l->worker->turn, SEND_MIN);
 
 	if (outlet_waiting(&l->out) > 0 && outlet_resume(&l->out, l->worker->now_ns) != 0)
 		return -1;

@@ -66,7 +66,7 @@ static void give_back(struct flow *f, struct flow_way *way)
 
 /*
  * Hands n bytes (of the pipe, or at `bytes`) to the far side's kernel. What is known to be the last leaves in one packet
- * with the end of the stream, which is told next.
+ * with the end of the stream, which is told next; what is left of a piece beyond whole packets, with the piece behind it.
  */
 static ssize_t hand(const struct flow *f, struct side *to, const uint8_t *bytes, size_t n)
 {
@@ -74,7 +74,8 @@ static ssize_t hand(const struct flow *f, struct side *to, const uint8_t *bytes,
 		return to->ops->send(to, bytes, n);
 	if (f->pipe != NULL)
 		return sys_splice(f->pipe->out, to->io.fd, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-	return sys_send(to->io.fd, bytes, n, f->state == FLOW_ENDING ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL);
+	return sys_send(
+		to->io.fd, bytes, n, f->state == FLOW_ENDING || f->more ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL);
 }
 
 /* To its own rate, and the first of those it shares. */
@@ -299,6 +300,15 @@ static enum flow_result copy_looked_at(struct flow *f, struct flow_way *way, str
 	return FLOW_MOVED;
 }
 
+static bool is_limited(const struct flow_way *way)
+{
+	bool limited = way->allowance != NULL || rate_limits(way->rate);
+
+	for (unsigned i = 0; i < FLOW_SHARED; i++)
+		limited |= way->shared[i] != NULL && rate_limits(way->shared[i]);
+	return limited;
+}
+
 /* From an end that holds its bytes until they are taken: what the far side does not want stays there. */
 static enum flow_result pass_some(struct flow *f, struct flow_way *way, struct side *from, struct side *to)
 {
@@ -315,7 +325,9 @@ static enum flow_result pass_some(struct flow *f, struct flow_way *way, struct s
 	may = way_take(way, there);
 	if (may == 0)
 		return FLOW_THROTTLED;
+	f->more = from->ops->more(from) && !is_limited(way);
 	taken = offer(f, way, to, bytes, may);
+	f->more = false;
 	way_give(way, may - (size_t)MAX(taken, 0));
 	if (taken < 0)
 		return FLOW_BROKEN;

@@ -40,6 +40,7 @@ struct flow {
 	uint8_t small_run;  /* splices in a row that moved little */
 	uint8_t state;      /* enum flow_state */
 	bool splicing;
+	bool more;             /* what is handed over is followed by more at once */
 	struct list throttled; /* in the way's list */
 };
 

@@ -25,6 +25,8 @@ struct side_ops {
 	/* Bytes that have come, where they are; 0: none (or the end, when side.fin was told). */
 	size_t (*peek)(struct side *s, const uint8_t **p);
 	void (*take)(struct side *s, size_t n);
+	/* Behind all of that is more, which is told as soon as the callback returns. */
+	bool (*more)(const struct side *s);
 	/* How much send() would take now; 0: EPOLLOUT will come. */
 	size_t (*room)(struct side *s);
 	/* Where n bytes can be read into that are then sent: nothing is copied. NULL: no such place. */

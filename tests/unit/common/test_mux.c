@@ -87,6 +87,69 @@ static void test_output_in_pieces(void **state)
 	way_end(&w);
 }
 
+struct pieces {
+	unsigned told, more;
+};
+
+static void on_piece(struct stream *s, uint32_t events)
+{
+	struct pieces *pieces = s->owner;
+	const uint8_t *p;
+
+	if (!(events & EPOLLIN))
+		return;
+	pieces->told++;
+	pieces->more += stream_more(s);
+	stream_take(s, stream_peek(s, &p));
+	assert_int_equal(stream_peek(s, &p), 0);
+}
+
+/* Only of what is there already, and of the same stream, may one say that it follows. */
+static void test_more_behind(void **state)
+{
+	static const struct {
+		const char *what;
+		unsigned n, streams[3]; /* who sends, 1000 bytes each */
+		size_t missing;         /* of the output's end, which comes later */
+		unsigned told, more;
+	} cases[] = {
+		{ "one frame", 1, { 0 }, 0, 1, 0 },
+		{ "another behind it", 2, { 0, 0 }, 0, 2, 1 },
+		{ "two behind it", 3, { 0, 0, 0 }, 0, 3, 2 },
+		{ "part of another", 2, { 0, 0 }, 500, 3, 1 },
+		{ "no more than the next one's head", 2, { 0, 0 }, 1000, 2, 0 },
+		{ "part of the next one's head", 2, { 0, 0 }, 1004, 2, 0 },
+		{ "one of another stream", 2, { 0, 1 }, 0, 2, 0 },
+		{ "others between", 3, { 0, 1, 0 }, 0, 3, 0 },
+	};
+	static const uint8_t bytes[1000];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		static struct way w;
+		struct pieces seen = { .told = 0 };
+		const uint8_t *p;
+		size_t n;
+
+		print_message("%s\n", cases[i].what);
+		way_start(&w, NULL);
+		carry(&w.from, &w.to);
+		for (unsigned k = 0; k < 2; k++) {
+			w.in[k].on_event = on_piece;
+			w.in[k].owner = &seen;
+		}
+		for (unsigned k = 0; k < cases[i].n; k++)
+			assert_int_equal(stream_send(&w.out[cases[i].streams[k]], bytes, sizeof bytes), sizeof bytes);
+		n = mux_output(&w.from, &p);
+		assert_int_equal(mux_input(&w.to, p, n - cases[i].missing), 0);
+		assert_int_equal(mux_input(&w.to, p + n - cases[i].missing, cases[i].missing), 0);
+		mux_sent(&w.from, n);
+		assert_int_equal(seen.told, cases[i].told);
+		assert_int_equal(seen.more, cases[i].more);
+		way_end(&w);
+	}
+}
+
 /* What a link sends from goes to the next one that sends, and a link that is silent holds none. */
 static void test_spare_memory(void **state)
 {
@@ -249,6 +312,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_compressed),
 		cmocka_unit_test(test_datagrams_together),
+		cmocka_unit_test(test_more_behind),
 		cmocka_unit_test(test_output_in_pieces),
 		cmocka_unit_test(test_spare_memory),
 		cmocka_unit_test(test_little_beside_much),
