@@ -439,6 +439,29 @@ static void what_is_looked_at_is_the_same_stream(void **state)
 	rate_fini(&o.rate);
 }
 
+/* A side that was not told of urgent data, as nobody read it: a read that ends there is not the last. */
+static void a_muted_side_does_not_end_at_urgent_data(void **state)
+{
+	struct owner o;
+	struct line l;
+	char got[16];
+
+	(void)state;
+	owner_init(&o);
+	line_init(&l, &o);
+	assert_int_equal(io_add(&w, &l.from.io, IO_STREAM), 0);
+	assert_int_equal(send(l.source, "abc", 3, 0), 3);
+	assert_int_equal(send(l.source, "!", 1, MSG_OOB), 1);
+	assert_int_equal(send(l.source, "def", 3, 0), 3);
+	shutdown(l.source, SHUT_WR);
+	l.from.muted = l.from.fin = true;
+	assert_int_equal(pump(&l), FLOW_ENDED);
+	assert_int_equal(recv(l.sink, got, sizeof got, 0), 6);
+	assert_memory_equal(got, "abcdef", 6);
+	line_fini(&l);
+	rate_fini(&o.rate);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -450,6 +473,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_slow_flow_gives_its_pipe_away, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nothing_is_kept_beyond_the_share, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_looked_at_is_the_same_stream, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_muted_side_does_not_end_at_urgent_data, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
