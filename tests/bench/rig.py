@@ -53,7 +53,7 @@ def read(path):
 def machine():
     return {"kernel": os.uname().release, "cpus": os.cpu_count(),
             "congestion_control": read("/proc/sys/net/ipv4/tcp_congestion_control").strip(),
-            "load_average": os.getloadavg()[0]}
+            "load_average": round(os.getloadavg()[0], 2)}
 
 
 # ---- what processes cost ----------------------------------------------------------------------------------------------
