@@ -29,6 +29,8 @@ SANITIZED = "address" in BIN or "thread" in BIN
 DATABASE = os.environ.get("PORTWAY_TEST_DATABASE", "sqlite")
 
 
+# Of those that free_port() gives, what fetch() of browsers and Node.js connects to never ("bad port" of the Fetch standard).
+NO_FETCH_PORTS = {3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697}
 given_ports = collections.deque(maxlen=2000)
 port_claims = collections.deque()
 
@@ -49,11 +51,11 @@ def claim_port(port):
 
 def free_port(kind=socket.SOCK_STREAM, host="127.0.0.1"):
     """Free now, not given to anybody of late, who may open it only later, and not one that the kernel gives to outgoing
-    connections: it must still be free when a daemon comes back."""
+    connections: it must still be free when a daemon comes back. Every client goes there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     while True:
         port = random.randrange(2100, 9900)  # controld picks tunnel ports from 10000 on
-        if port in given_ports or not claim_port(port):
+        if port in NO_FETCH_PORTS or port in given_ports or not claim_port(port):
             continue
         with socket.socket(family, kind) as s, contextlib.suppress(OSError):
             s.bind((host, port))
