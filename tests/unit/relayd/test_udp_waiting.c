@@ -46,11 +46,25 @@ void freeaddrinfo(struct addrinfo *list)
 	free(list);
 }
 
-/* Also after a test that failed while it held the resolver. */
-static int let_go(void **state)
+static bool held; /* the resolver, by the test */
+
+static void hold(void)
 {
-	pthread_mutex_trylock(&resolver);
+	pthread_mutex_lock(&resolver);
+	held = true;
+}
+
+static void let_go(void)
+{
+	held = false;
 	pthread_mutex_unlock(&resolver);
+}
+
+/* Also after a test that failed while it held the resolver. */
+static int end(void **state)
+{
+	if (held)
+		let_go();
 	return tear_down(state);
 }
 
@@ -94,12 +108,12 @@ static void a_mapping_keeps_the_newest_of_so_many_bytes(void **state)
 	int c[3 * FITTING];
 
 	(void)state;
-	pthread_mutex_lock(&resolver);
+	hold();
 	put_mapping("map_u");
 	for (unsigned i = 0; i < ARRAY_LEN(c); i++)
 		c[i] = say("map_u", longest, LONG, i + 1);
 	LAB_UNTIL(&lab, counted(METER_dropped_in) == ARRAY_LEN(c) - FITTING);
-	pthread_mutex_unlock(&resolver);
+	let_go();
 	LAB_UNTIL(&lab, counted(METER_packets_in) == FITTING);
 	assert_int_equal(counted(METER_dropped_in), ARRAY_LEN(c) - FITTING);
 	assert_int_equal(counted(METER_bytes_in), FITTING * LONG);
@@ -119,7 +133,7 @@ static void a_worker_keeps_so_many_bytes_of_all_mappings(void **state)
 	char id[16];
 
 	(void)state;
-	pthread_mutex_lock(&resolver);
+	hold();
 	for (unsigned i = 0; i < MAPPINGS; i++) {
 		str_fmt(id, sizeof id, "map_%u", i);
 		port = lab_free_port(SOCK_DGRAM);
@@ -127,7 +141,7 @@ static void a_worker_keeps_so_many_bytes_of_all_mappings(void **state)
 		for (unsigned k = 0; k < EACH; k++)
 			c[i * EACH + k] = say(id, longest, LONG, k + 1);
 	}
-	pthread_mutex_unlock(&resolver);
+	let_go();
 	for (unsigned i = 0; i < MAPPINGS; i++) {
 		str_fmt(id, sizeof id, "map_%u", i);
 		LAB_UNTIL(&lab, lab_count(&lab, id, METER_dropped_in) + lab_count(&lab, id, METER_packets_in) == EACH);
@@ -146,13 +160,13 @@ static void a_session_keeps_its_newest_few(void **state)
 	int c;
 
 	(void)state;
-	pthread_mutex_lock(&resolver);
+	hold();
 	put_mapping("map_u");
 	c = say("map_u", "0", 1, 1);
 	for (unsigned i = 1; i <= UDP_WAITING_MAX; i++)
 		lab_send(c, &"0123456789"[i], 1);
 	LAB_UNTIL(&lab, counted(METER_dropped_in) == 1);
-	pthread_mutex_unlock(&resolver);
+	let_go();
 	for (unsigned i = 1; i <= UDP_WAITING_MAX; i++)
 		expect_datagram(server, &"0123456789"[i], 1);
 	assert_int_equal(counted(METER_dropped_in), 1);
@@ -165,20 +179,20 @@ static void the_end_of_who_waits(void **state)
 	int c;
 
 	(void)state;
-	pthread_mutex_lock(&resolver);
+	hold();
 	conf.on_delete = MAPPING_CUT;
 	put_mapping("map_u");
 	c = say("map_u", "x", 1, 1);
 	lab_change(&lab, "map_u", NULL);
 	LAB_UNTIL(&lab, lab_connections(&lab) == 0);
 	LAB_UNTIL(&lab, counted(METER_dropped_in) == 1);
-	pthread_mutex_unlock(&resolver);
+	let_go();
 	close(c);
 }
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, let_go)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, end)
 	const struct CMUnitTest tests[] = {
 		TEST(a_mapping_keeps_the_newest_of_so_many_bytes),
 		TEST(a_worker_keeps_so_many_bytes_of_all_mappings),
