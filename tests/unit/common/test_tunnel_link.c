@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#define PATIENCE_NS UINT64_C(20000000000)
+#define PATIENCE_NS UINT64_C(120000000000)
 #define STREAMS     100
 
 static struct pki pki;
