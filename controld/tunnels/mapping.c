@@ -13,12 +13,15 @@
 #include <string.h>
 
 /* Of the tenant ?1, whose status is looked up once a statement. */
-#define FROM_MAPPINGS                                                                                               \
-	"SELECT " MAPPING_COLUMNS_OF(                                                                               \
-		"(SELECT status FROM tenants WHERE id = ?1)") ", " TRAFFIC_COLUMNS                                  \
-							      " FROM mappings m JOIN traffic t ON t.scope = "       \
-							      "'mapping' AND t.tenant_id = m.tenant_id AND t.id = " \
-							      "m.id " MAPPING_USERS
+#define TENANT_STATUS "(SELECT status FROM tenants WHERE id = ?1)"
+#define FROM_MAPPINGS        \
+	", " TRAFFIC_COLUMNS \
+	" FROM mappings m JOIN traffic t ON t.scope = 'mapping' AND t.tenant_id = m.tenant_id AND t.id = m.id "
+#define LIST "SELECT " MAPPING_COLUMNS_OF(TENANT_STATUS, "mu.status", MAPPING_QUOTA) FROM_MAPPINGS MAPPING_USERS
+/* For a single row PostgreSQL takes a third less for subqueries than for joins, and SQLite takes the same. */
+#define USER_STATUS "(SELECT status FROM users WHERE id = m.user_id)"
+#define USER_QUOTA  "(SELECT " MAPPING_QUOTA " FROM user_quotas mq WHERE mq.user_id = m.user_id)" /* NULL reads as 0 */
+#define ONE         "SELECT " MAPPING_COLUMNS_OF(TENANT_STATUS, USER_STATUS, USER_QUOTA) FROM_MAPPINGS
 
 #define LIST_FILTER                                                                                                  \
 	"m.tenant_id = ?1 AND m.id > ?2 AND (?3 = '' OR m.user_id = ?3) AND (?4 = '' OR m.protocol = ?4) AND (?5 = " \
@@ -41,12 +44,12 @@ enum {
 	SQL_DELETE
 };
 static const char *const sql[] = {
-	[SQL_GET] = FROM_MAPPINGS "WHERE m.id = ?2 AND m.tenant_id = ?1",
-	[SQL_LIST] = FROM_MAPPINGS "WHERE " LIST_FILTER "ORDER BY m.id LIMIT ?9",
-	[SQL_LIST_OF_CLIENT] = FROM_MAPPINGS "WHERE m.target_client_id = ?10 AND " LIST_FILTER "ORDER BY m.id LIMIT ?9",
-	[SQL_LIST_OF_END] = FROM_MAPPINGS "WHERE m.id IN (SELECT id FROM mappings WHERE target_client_id = ?10 UNION "
-					  "SELECT id FROM mappings WHERE source_client_id = ?10) AND " LIST_FILTER
-					  "ORDER BY m.id LIMIT ?9",
+	[SQL_GET] = ONE "WHERE m.id = ?2 AND m.tenant_id = ?1",
+	[SQL_LIST] = LIST "WHERE " LIST_FILTER "ORDER BY m.id LIMIT ?9",
+	[SQL_LIST_OF_CLIENT] = LIST "WHERE m.target_client_id = ?10 AND " LIST_FILTER "ORDER BY m.id LIMIT ?9",
+	[SQL_LIST_OF_END] =
+		LIST "WHERE m.id IN (SELECT id FROM mappings WHERE target_client_id = ?10 UNION "
+		     "SELECT id FROM mappings WHERE source_client_id = ?10) AND " LIST_FILTER "ORDER BY m.id LIMIT ?9",
 	[SQL_FIND] = "SELECT target_client_id FROM mappings WHERE id = ?2 AND tenant_id = ?1",
 	/* over an index alone: it is asked by every create */
 	[SQL_COUNT_OF_TENANT] = "SELECT count(*) FROM mappings WHERE tenant_id = ?1",
