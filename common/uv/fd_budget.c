@@ -38,12 +38,17 @@ bool fd_budget_is_over_share(const struct fd_budget *b, const struct fd_share *s
 	       !share_lets(room, used, __atomic_load_n(&s->used, __ATOMIC_RELAXED), n);
 }
 
-bool fd_budget_take_share(struct fd_budget *b, struct fd_share *s, uint32_t n)
+bool fd_budget_retake_share(struct fd_budget *b, struct fd_share *s, uint32_t n)
 {
-	if (fd_budget_is_over_share(b, s, n) || !fd_budget_take(b, n, FD_FOR_SESSIONS))
+	if (!fd_budget_take(b, n, FD_FOR_SESSIONS))
 		return false;
 	__atomic_add_fetch(&s->used, n, __ATOMIC_RELAXED);
 	return true;
+}
+
+bool fd_budget_take_share(struct fd_budget *b, struct fd_share *s, uint32_t n)
+{
+	return !fd_budget_is_over_share(b, s, n) && fd_budget_retake_share(b, s, n);
 }
 
 void fd_budget_give_share(struct fd_budget *b, struct fd_share *s, uint32_t n)

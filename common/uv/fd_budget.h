@@ -37,6 +37,8 @@ void fd_budget_give(struct fd_budget *b, uint32_t n);
  * are left (share.h).
  */
 bool fd_budget_take_share(struct fd_budget *b, struct fd_share *s, uint32_t n) MUST_CHECK;
+/* For who gave back as many just now, to have them for another session: he holds no more than before. */
+bool fd_budget_retake_share(struct fd_budget *b, struct fd_share *s, uint32_t n) MUST_CHECK;
 void fd_budget_give_share(struct fd_budget *b, struct fd_share *s, uint32_t n);
 /* Whether it would be refused for what he holds, and for nothing else. */
 bool fd_budget_is_over_share(const struct fd_budget *b, const struct fd_share *s, uint32_t n);

@@ -7,6 +7,7 @@
 #include "common/base/str.h"
 #include "common/net/allowance.h"
 #include "common/tunnel/mux.h"
+#include "common/uv/fd_budget.h"
 #include "common/uv/udp_send.h"
 #include "proto/answer.h"
 #include "relayd/datagram/udp_session_inside.h"
@@ -198,12 +199,14 @@ static bool give_way(struct udp_lane *l)
 	return true;
 }
 
-static bool take_descriptor(struct udp_lane *l)
+/* traded: somebody has given way already. Who gave way leaves his place to the newcomer, whatever the mapping's share is by now. */
+static bool take_descriptor(struct udp_lane *l, bool traded)
 {
 	struct fd_share *share = &udp_lane_gate(l)->fds;
 	struct worker *w = l->base.worker;
 
-	return worker_take_fds_of(w, share, 1) || (give_way(l) && worker_take_fds_of(w, share, 1));
+	return (!traded && worker_take_fds_of(w, share, 1)) ||
+	       ((traded || give_way(l)) && fd_budget_retake_share(w->fds, share, 1));
 }
 
 /* Nobody gives way to a client that may not come in. */
@@ -220,9 +223,7 @@ static bool admit(struct udp_lane *l, const struct addr *source, struct gate_pas
 	}
 	if (!gate_admit(gate, w->index, conf, source, w->now_ns, pass))
 		return false;
-	if (gate_is_full(gate, conf))
-		give_way(l);
-	if (!take_descriptor(l)) {
+	if (!take_descriptor(l, gate_is_full(gate, conf) && give_way(l))) {
 		udp_lane_count(l, METER_refused_resource, 1);
 		gate_leave(gate, w->index, w->now_ns, pass);
 		return false;

@@ -479,6 +479,31 @@ static void a_mapping_leaves_descriptors_to_others(void **state)
 		close(c[i]);
 }
 
+/* Who is over his share because others came takes the place of one of his own: nobody's ends for nothing. */
+static void a_mapping_over_its_share_trades_places(void **state)
+{
+	uint16_t greedy = port;
+	int c[10];
+
+	(void)state;
+	lab.fds.limit = FD_SPARE + 12;
+	apply();
+	conf.port_first = conf.port_last = port = lab_free_port(SOCK_DGRAM);
+	lab_change(&lab, "map_other", &conf);
+	for (unsigned i = 0; i < ARRAY_LEN(c); i++) {
+		lab_send(c[i] = lab_connect(SOCK_DGRAM, i == 7 || i == 8 ? port : greedy), "x", 1);
+		echo_one();
+		expect_datagram(c[i], "x", 1);
+	}
+	assert_int_equal(counted(METER_opened), 8); /* seven were his, then two of the others' */
+	assert_int_equal(counted(METER_timed_out), 1);
+	assert_int_equal(counted(METER_refused_resource), 0);
+	assert_int_equal(lab_count(&lab, "map_other", METER_timed_out), 0);
+	assert_int_equal(lab_connections(&lab), 9);
+	for (unsigned i = 0; i < ARRAY_LEN(c); i++)
+		close(c[i]);
+}
+
 /* ---- handover ----------------------------------------------------------------------------------------------------- */
 
 static void ports_and_sessions_are_handed_over(void **state)
@@ -594,6 +619,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			without_descriptors_the_oldest_gives_way_or_nobody_comes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_mapping_leaves_descriptors_to_others, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_mapping_over_its_share_trades_places, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(ports_and_sessions_are_handed_over, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_port_that_goes_quiet_ends_its_sessions_soon, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(sessions_go_on_after_a_handover_that_failed, set_up, tear_down),
