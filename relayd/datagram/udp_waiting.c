@@ -1,5 +1,6 @@
 #include "relayd/datagram/udp_waiting.h"
 
+#include "common/base/share.h"
 #include "relayd/datagram/udp_session.h"
 
 #include <stdlib.h>
@@ -68,13 +69,15 @@ static void drop_oldest(struct udp_shelf *f, enum shelf which)
 	take(x);
 }
 
+/* A worker's shelf is full for everybody only when each lane has no more than its share: who has more drops his own. */
 static void make_room(struct udp_session *s, size_t n)
 {
 	struct udp_shelf *lane = shelf_of(s, OF_LANE), *desk = shelf_of(s, OF_DESK);
 
 	if (s->waiting.n == UDP_WAITING_MAX)
 		drop_oldest(&s->waiting, OF_SESSION);
-	while (lane->n > 0 && lane->bytes + n > UDP_WAITING_LANE)
+	while (lane->n > 0 &&
+		(lane->bytes + n > UDP_WAITING_LANE || !share_lets(UDP_WAITING_DESK, desk->bytes, lane->bytes, n)))
 		drop_oldest(lane, OF_LANE);
 	while (desk->n > 0 && desk->bytes + n > UDP_WAITING_DESK)
 		drop_oldest(desk, OF_DESK);

@@ -2,7 +2,8 @@
  * udp_waiting - datagrams that came before the way to the target was known, within bounds.
  *
  * Each stands on three shelves: its session's, its lane's and its worker's. When one of them is full, the oldest there gives
- * way and is counted as dropped: a newer datagram is worth more, as who sent the oldest has most likely sent it again.
+ * way and is counted as dropped: a newer datagram is worth more, as who sent the oldest has most likely sent it again. Of the
+ * worker's a lane has its share (common/base/share.h); one that is beyond it drops its own.
  *
  * Owner: the session. Thread: the worker's.
  */
