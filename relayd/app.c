@@ -65,6 +65,7 @@ struct app {
 	bool handed_over;               /* it serves alone */
 	bool hand_over_wanted;          /* asked for before this one served alone */
 	uv_signal_t signals[SIGNALS_N];
+	uv_work_t first_work;
 	uv_timer_t drain_timer;
 	bool handles_open;
 	uint64_t drain_until; /* monotonic */
@@ -213,6 +214,7 @@ static void app_close(struct app *a)
 	engine_stop(&a->engine);
 	if (!a->handles_open)
 		return;
+	app_hold_signals(); /* those that come now would end it, unheard: they wait until it is gone */
 	for (int i = 0; i < SIGNALS_N; i++)
 		uv_close((uv_handle_t *)&a->signals[i], NULL);
 	uv_close((uv_handle_t *)&a->drain_timer, NULL);
@@ -478,8 +480,21 @@ void app_hold_signals(void)
 	mask_signals(SIG_BLOCK);
 }
 
+static void on_pool_work(uv_work_t *w)
+{
+	(void)w;
+}
+
+static void on_pool_worked(uv_work_t *w, int status)
+{
+	(void)w;
+	(void)status;
+}
+
+/* The pool's threads block the signals that are held when they start; from then on only the control thread hears any. */
 static void app_open_handles(struct app *a)
 {
+	uv_queue_work(&a->loop, &a->first_work, on_pool_work, on_pool_worked);
 	for (int i = 0; i < SIGNALS_N; i++) {
 		uv_signal_init(&a->loop, &a->signals[i]);
 		a->signals[i].data = a;

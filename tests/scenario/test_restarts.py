@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 from portway import DATABASE, TcpServer, UdpEcho, connect, echo, eventually
@@ -182,6 +183,19 @@ def test_sigterm_while_starting_is_a_clean_end(new_fleet):
         fleet.relay.start()
         eventually(lambda: fleet.relay.log().count(" start ") > before, "begins", every=0.0005)
         fleet.relay.stop(15)
+
+
+def test_sigterm_again_and_again_is_a_clean_end(new_fleet):
+    """Also when it has already let go of everything but itself."""
+    fleet = new_fleet()
+    for life in range(1, 9):
+        eventually(lambda: fleet.relay.log().count(" now=serving") == life, "serves")
+        while fleet.relay.alive():
+            fleet.relay.signal(signal.SIGTERM)
+            time.sleep(0.0005)
+        fleet.relay.stop(15)
+        if life < 8:
+            fleet.relay.start()
 
 
 @pytest.fixture
