@@ -183,12 +183,14 @@ static void put_known(struct http_writer *w, struct http_span name, struct http_
 	must(w, is_value(value));
 	memcpy(to, name.p, HTTP_NAME_ROOM);
 	to += name.n;
-	memcpy(to, ": ", 2);
+	*to++ = ':';
+	*to++ = ' ';
 	if (value.n > 0)
-		memcpy(to + 2, value.p, value.n);
-	to += 2 + value.n;
-	memcpy(to, "\r\n", 2);
-	http_writer_wrote(w, to + 2);
+		memcpy(to, value.p, value.n);
+	to += value.n;
+	*to++ = '\r';
+	*to++ = '\n';
+	http_writer_wrote(w, to);
 }
 
 void http_writer_known(struct http_writer *w, enum http_name name, const struct http_span *parts, size_t n)

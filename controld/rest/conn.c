@@ -416,6 +416,12 @@ static void conn_write_now(struct conn *c)
 		bufferevent_trigger(c->bev, EV_WRITE, 0); /* may free c */
 }
 
+/* Until the next call: *gone is set when the connection ends. */
+static void conn_watch(struct conn *c, bool *gone)
+{
+	c->gone = gone;
+}
+
 void conn_answer(struct conn *c, struct conn_output *out)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(c->req);
@@ -430,11 +436,11 @@ void conn_answer(struct conn *c, struct conn_output *out)
 		conn_doom(c);
 	if (!out->head_only && conn_answer_body(body, out) != 0)
 		conn_doom(c);
-	c->gone = &gone;
+	conn_watch(c, &gone);
 	evhttp_send_reply(c->req, out->status, errors_phrase(out->status), NULL); /* may free c */
 	if (gone)
 		return;
-	c->gone = NULL;
+	conn_watch(c, NULL);
 	if (apart)
 		conn_write_now(c);
 }

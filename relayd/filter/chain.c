@@ -19,6 +19,7 @@
 #include "relayd/filter/rewrite.h"
 #include "relayd/filter/trace.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -191,6 +192,7 @@ static unsigned on_begin(const struct filter_request *r)
 	const bool logged = is_logged(r->arg, route);
 	unsigned sees = logged ? FILTER_SEES_END : 0;
 
+	assert(r->head != NULL); /* filter.h: here it is always there */
 	if (route != NULL) {
 		keep_answer_needs(route, s, r);
 		if (route->on_answer.n > 0 || route->conf->cors.on || route->conf->gzip.on)

@@ -27,10 +27,14 @@ int h2_lines_put(struct blocks *bs, struct block **b, struct http_span name, str
 		return -1;
 	to = (*b)->bytes + (*b)->n;
 	memcpy(to, name.p, name.n);
-	memcpy(to + name.n, ": ", 2);
+	to += name.n;
+	*to++ = ':';
+	*to++ = ' ';
 	if (value.n > 0)
-		memcpy(to + name.n + 2, value.p, value.n);
-	memcpy(to + n - 2, "\r\n", 2);
+		memcpy(to, value.p, value.n);
+	to += value.n;
+	*to++ = '\r';
+	*to++ = '\n';
 	(*b)->n += n;
 	return 0;
 }
