@@ -199,18 +199,21 @@ static bool give_way(struct udp_lane *l)
 	return true;
 }
 
-/* traded: somebody has given way already. Who gave way leaves his place to the newcomer, whatever the mapping's share is by now. */
-static bool take_descriptor(struct udp_lane *l, bool traded)
+/*
+ * had: the mapping had one for it, of somebody who gave way just now or at a predecessor. Whatever its share is by now, it has that
+ * again, as it has the one of whoever has to give way here.
+ */
+static bool take_descriptor(struct udp_lane *l, bool had)
 {
 	struct fd_share *share = &udp_lane_gate(l)->fds;
 	struct worker *w = l->base.worker;
 
-	return (!traded && worker_take_fds_of(w, share, 1)) ||
-	       ((traded || give_way(l)) && fd_budget_retake_share(w->fds, share, 1));
+	return (had ? fd_budget_retake_share(w->fds, share, 1) : worker_take_fds_of(w, share, 1)) ||
+	       (give_way(l) && fd_budget_retake_share(w->fds, share, 1));
 }
 
 /* Nobody gives way to a client that may not come in. */
-static bool admit(struct udp_lane *l, const struct addr *source, struct gate_pass *pass)
+static bool admit(struct udp_lane *l, const struct addr *source, bool adopted, struct gate_pass *pass)
 {
 	const struct mapping_conf *conf = lane_conf(&l->base);
 	struct gate *gate = udp_lane_gate(l);
@@ -223,7 +226,7 @@ static bool admit(struct udp_lane *l, const struct addr *source, struct gate_pas
 	}
 	if (!gate_admit(gate, w->index, conf, source, w->now_ns, pass))
 		return false;
-	if (!take_descriptor(l, gate_is_full(gate, conf) && give_way(l))) {
+	if (!take_descriptor(l, (gate_is_full(gate, conf) && give_way(l)) || adopted)) {
 		udp_lane_count(l, METER_refused_resource, 1);
 		gate_leave(gate, w->index, w->now_ns, pass);
 		return false;
@@ -311,7 +314,7 @@ struct udp_session *udp_session_open(struct udp_door *door, const struct udp_arr
 	addr_from_sockaddr(&source, &who->from->sa, who->from->len);
 	if (who->header != NULL && !who->header->local)
 		source = who->header->src;
-	if (admit(l, &source, &pass) && (s = session_at_door(door, who)) == NULL)
+	if (admit(l, &source, who->fd >= 0, &pass) && (s = session_at_door(door, who)) == NULL)
 		give_back(l, &pass);
 	if (s == NULL) {
 		if (who->fd >= 0)
@@ -335,7 +338,7 @@ struct udp_session *udp_session_new_visit(
 	struct gate_pass pass = { .in = false };
 	struct udp_session *s;
 
-	if (!admit(l, from, &pass))
+	if (!admit(l, from, false, &pass))
 		return NULL;
 	s = session_new(l);
 	if (s == NULL) {

@@ -544,6 +544,38 @@ static void ports_and_sessions_are_handed_over(void **state)
 	lab_stop(&next);
 }
 
+/* What was there before goes on, also of who has more than his share by the time. */
+static void all_sessions_of_who_is_over_his_share_are_adopted(void **state)
+{
+	static struct handed handed;
+	struct lab next;
+	int c[8];
+
+	(void)state;
+	lab.fds.limit = FD_SPARE + 12;
+	apply();
+	for (unsigned i = 0; i < ARRAY_LEN(c); i++) {
+		lab_send(c[i] = lab_connect(SOCK_DGRAM, port), "x", 1);
+		echo_one();
+		expect_datagram(c[i], "x", 1);
+	}
+	lab_start(&next, datagram_service_new);
+	next.fds_before -= 16; /* the clients' and the sessions' here, which will be closed */
+	next.fds.limit = lab.fds.limit;
+	assert_true(fd_budget_take(&next.fds, 3, FD_FOR_SESSIONS)); /* others were there before him */
+	assert_int_equal(lab.service.ops->hand_over(lab.service.self, take, &handed), 0);
+	for (unsigned i = 0; i < handed.n; i++)
+		next.service.ops->adopt(next.service.self, &handed.at[i]);
+	lab_change(&next, "map_u", &conf);
+	assert_int_equal(lab_connections(&next), 8);
+	assert_int_equal(lab_count(&next, "map_u", METER_timed_out), 0);
+	fd_budget_give(&next.fds, 3);
+	lab.service.ops->quiesce(lab.service.self, true);
+	for (unsigned i = 0; i < ARRAY_LEN(c); i++)
+		close(c[i]);
+	lab_stop(&next);
+}
+
 /* A client that never stops asking does not hold up an end. */
 static void a_port_that_goes_quiet_ends_its_sessions_soon(void **state)
 {
@@ -621,6 +653,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_mapping_leaves_descriptors_to_others, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_mapping_over_its_share_trades_places, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(ports_and_sessions_are_handed_over, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(all_sessions_of_who_is_over_his_share_are_adopted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_port_that_goes_quiet_ends_its_sessions_soon, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(sessions_go_on_after_a_handover_that_failed, set_up, tear_down),
 	};
