@@ -46,7 +46,7 @@ WHY = {  # what stands in the way, by metric, for those that a run misses
     "rr1": "four calls an exchange and two wake-ups across cores, as for who copies; below is only who does not sleep (rr1_busy)",
     "rr64": "two reads and two writes an exchange, 98 % of it the kernel's: the limit of a relay that copies (README)",
     "dns": "datagrams of one query each from many clients make no trains; a receive and a send each are left",
-    "http1m": "bodies are copied, in the pieces that HTTP reads; no profile of it yet",
+    "http1m": "copies in pieces of 64 KB: send is 58 %, recv 30 %, relayd itself 3 % (README); larger pieces are not tried yet",
     "https1m": "encryption, by the same OpenSSL for all, is most of it",
     "tunnel_bulk1": "encryption and decryption on both ends",
     "tunnel_bulk8": "encryption and decryption on both ends",
