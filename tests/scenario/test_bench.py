@@ -53,6 +53,11 @@ def test_a_limit_is_kept_both_ways_by_all_of_them():
     assert row["value"] == -2.5 and row["verdict"] == "missed by 25%"
 
 
+def test_what_one_round_lost_is_lost():
+    row = the_goal(metric("udp64", key="lost", relayd=[0, 3, 0]), "lost")
+    assert row["value"] == 3 and row["verdict"] == "missed by 3"
+
+
 def test_goals_of_the_control_plane_are_found_by_their_path():
     rows = goals.table({}, {"api": {"sqlite get": {"vs_bare": 0.4, "p99_ms": 4}}, "relays": [{"max_ms": 90}, {"max_ms": 120}, {"max_ms": 110}]})
     assert [(row["metric"], row["value"], row["reached"]) for row in rows] == [("api", 0.4, False), ("api", 4, True), ("relays", 110, True)]
