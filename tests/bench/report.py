@@ -172,6 +172,8 @@ def headline(head):
 
 def publish(folder, target):
     """RESULTS.md and its picture, from what the last run left in the folder."""
+    if not os.path.exists(os.path.join(folder, "results.json")):
+        sys.exit(f"bench: there is no {os.path.relpath(folder)}/results.json: make bench comes first")
     with open(os.path.join(folder, "results.json"), encoding="utf-8") as f:
         whole = json.load(f)
     with open(os.path.join(folder, "output.txt"), encoding="utf-8") as f:

@@ -1,4 +1,5 @@
 """The machine as the benchmarks use it: cores, a network of its own, relays to be measured, loads with their cost."""
+import contextlib
 import os
 import re
 import shutil
@@ -206,11 +207,12 @@ class Rig:
         return subprocess.Popen(pinned(core, argv), stdout=subprocess.PIPE, text=True, **kw)
 
     def close(self):
-        for subject in self.subjects:
-            subject.stop()
-        self.server.kill()
-        self.server.wait()
-        shutil.rmtree(self.folder)
+        with contextlib.ExitStack() as ends:  # all of them, whatever one of them says at its end
+            ends.callback(shutil.rmtree, self.folder)
+            ends.callback(self.server.wait)
+            ends.callback(self.server.kill)
+            for subject in self.subjects:
+                ends.callback(subject.stop)
 
     def __enter__(self):
         return self

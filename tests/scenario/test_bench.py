@@ -1,4 +1,6 @@
 """The arithmetic of the benchmarks: ratios, goals, what a process spent, what is kept of a run that is cut short."""
+import importlib.machinery
+import importlib.util
 import json
 import os
 import subprocess
@@ -106,3 +108,24 @@ def test_results_are_published_from_what_the_run_left(tmp_path):
     assert "Reached: 1 of 2 goals." in words and "| `crr` | cpu_us | <= 0.85 x the best, haproxy | 0.90 | missed by 6%: 98 % of it" in words
     assert "## cost (CPU us; median of 1)" in words and "took" in words
     assert (tmp_path / "results.svg").exists()
+
+
+def test_an_interrupt_ends_the_run_whatever_it_made_of_the_daemons(monkeypatch):
+    path = os.path.join(os.path.dirname(goals.__file__), "run")
+    loader = importlib.machinery.SourceFileLoader("bench_run", path)
+    bench = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench_run", loader))
+    loader.exec_module(bench)
+    asked = []
+
+    class Group:
+        NAMES = ["a"]
+
+        @staticmethod
+        def run(names, _rounds, _results):
+            asked.append(names)
+            try:
+                raise KeyboardInterrupt
+            finally:
+                raise AssertionError("controld ended with -15")
+    monkeypatch.setattr(bench, "GROUPS", {"one": Group, "two": Group})
+    assert bench.measure(["a"], None) == ["interrupted"] and asked == [["a"]]
