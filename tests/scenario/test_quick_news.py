@@ -36,12 +36,12 @@ def ended(quick, code):
 
 
 def is_turned_away(port):
-    with connect(port) as sock:
-        sock.settimeout(20)
-        try:
+    try:
+        with connect(port) as sock:
+            sock.settimeout(20)
             return sock.recv(1) == b""
-        except ConnectionResetError:
-            return True
+    except ConnectionResetError:  # which connect() itself says, when it came that soon
+        return True
 
 
 def test_nothing_listens(fleet, tmp_path):
