@@ -180,7 +180,9 @@ def publish(folder, target):
         output = f.read()
     rows = whole["goals"]
     reached = sum(row["reached"] for row in rows)
-    words = ["# One run of `make bench`, whole", "", headline(whole) + ". [How to read it](README.md).", "",
+    missing = sorted({goal.metric for goal in goals.GOALS} - {row["metric"] for row in rows})
+    words = [f"# One run of `make bench`, {'in part' if missing else 'whole'}", "", headline(whole) + ". [How to read it](README.md).", "",
+             *([f"Not measured: {', '.join(missing)}.", ""] if missing else []),
              f"Reached: {reached} of {len(rows)} goals.", "", *goals.markdown(rows), "",
              "![ratios to the peers and costs as work grows](results.svg)", "", "```", output.strip(), "```", ""]
     write_whole(os.path.join(target, "RESULTS.md"), "\n".join(words))
