@@ -97,9 +97,11 @@ def test_what_it_does_not_allow(fleet, client, agent):
     assert agent.ask()["counters"]["refused_not_allowed"] >= 1
 
 
-def test_killed_and_started_again(mapping, agent):
+def test_killed_and_started_again(fleet, mapping, agent):
     """Who connects meanwhile waits, and is served by the next run; the port is never refused."""
+    before, links = fleet.relay.log().count("agent_link_down"), len(agent.links())
     agent.kill()
+    eventually(lambda: fleet.relay.log().count("agent_link_down") >= before + links, "its links are seen to be gone")
     with connect(mapping["source_port"]) as sock:
         sock.settimeout(20)
         sock.sendall(b"early")

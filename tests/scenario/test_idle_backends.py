@@ -1,4 +1,5 @@
 """Connections that wait for a next request, and descriptors that run short: what is kept for later refuses nobody who comes now."""
+import select
 import socket
 import threading
 
@@ -37,10 +38,15 @@ class Backend:
         self.server.close()
 
 
-@pytest.fixture(name="site", params=[1, 2], ids=["one worker", "two workers"])
-def served(request):
+@pytest.fixture(name="workers", params=[1, 2], ids=["one worker", "two workers"])
+def number_of(request):
+    return request.param
+
+
+@pytest.fixture(name="site")
+def served(workers):
     made = routes_.Routes({"RELAYD_BACKENDS_IDLE_TIMEOUT": "120s", "RELAYD_HTTP_IDLE_TIMEOUT": "120s", "RELAYD_DESCRIPTORS_RESERVE": "64"},
-                          request.param, nofile=NOFILE)
+                          workers, nofile=NOFILE)
     yield made
     made.stop()
 
@@ -73,6 +79,11 @@ def answered(client):
     return data.startswith(b"HTTP/1.1 200 ")
 
 
+def is_left(client):
+    """The relay has closed it: it is ready for reading, and there is nothing."""
+    return bool(select.select([client], [], [], 0)[0]) and client.recv(1) == b""
+
+
 def now(site):
     return site.relay.metrics()["relayd_http_backends_now"]
 
@@ -101,7 +112,7 @@ def test_idle_connections_give_way(site, backend):
         other.close()
 
 
-def test_then_clients_that_rest(site, backend):
+def test_then_clients_that_rest(site, backend, workers):
     """More connections without a request than there are descriptors: who has rested longest is left, who asks is served."""
     site.put(routes_.pool("p", routes_.backend("b", backend.port)), routes_.route("r", "p", host=HOST))
     before = site.relay.metrics()
@@ -116,10 +127,14 @@ def test_then_clients_that_rest(site, backend):
             assert answered(clients[-1]), f"client {i} is refused"
         clients[-1].sendall(asking(HOST))
         assert answered(clients[-1]), "the newest rests undisturbed"
-        assert all(c.recv(1) == b"" for c in clients[:20]), "the oldest were left"
-        with pytest.raises(EOFError):
-            two[0].read(lambda: False)
-        assert two[0].gone == 0, "and is told so where there is a word for it"
+        left = [is_left(client) for client in clients]
+        if workers == 1:
+            assert all(left[:20]), "the oldest were left"
+            with pytest.raises(EOFError):
+                two[0].read(lambda: False)
+            assert two[0].gone == 0, "and is told so where there is a word for it"
+        else:  # each worker leaves its own oldest, and which of them looks first when descriptors are short is chance
+            assert sum(left[:175]) > sum(left[175:]) and not any(left[-10:]), left
         eventually(lambda: site.relay.metrics()["relayd_descriptors"] <= (NOFILE - SPARE) * 15 // 16 + 1, "some are free again")
         values = site.relay.metrics()
         assert values["relayd_http_clients_spared_total"] - before["relayd_http_clients_spared_total"] >= 100
