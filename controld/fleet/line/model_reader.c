@@ -5,17 +5,15 @@
 #include "common/base/err.h"
 #include "common/base/list.h"
 #include "common/base/log.h"
-#include "common/base/map.h"
 #include "common/base/str.h"
-#include "controld/balancer/lb_placed.h"
 #include "controld/certs/certs.h"
 #include "controld/clients/clients.h"
-#include "controld/fleet/ca.h"
 #include "controld/fleet/group.h"
 #include "controld/fleet/line/model.h"
 #include "controld/fleet/line/model_balancer.h"
 #include "controld/fleet/line/model_certs.h"
 #include "controld/fleet/line/roster.h"
+#include "controld/fleet/line/touches.h"
 #include "controld/fleet/node.h"
 #include "controld/fleet/node_cert.h"
 #include "controld/store/changes.h"
@@ -38,155 +36,6 @@ struct model_reader {
 	int64_t seq;     /* everything up to here is in the model */
 	struct buf body; /* reused */
 };
-
-/* ---- what a part of the log touched ------------------------------------------------------------------------------ */
-
-enum touched_kind {
-	TOUCHED_MAPPING,
-	TOUCHED_CLIENT,
-	TOUCHED_POOL,
-	TOUCHED_ROUTE,
-	TOUCHED_CERT,
-	TOUCHED_ANSWER,
-	TOUCHED_TICKETS,
-	TOUCHED_OWNER,
-	TOUCHED_NODE,
-	TOUCHED_CA
-};
-
-struct touched {
-	struct list link;
-	enum touched_kind kind;
-	const char *log_kind; /* of an owner or a client: as the log calls it */
-	char id[PROTO_ID_SIZE];
-	int64_t seq; /* of its newest change */
-};
-
-/* In the order of their first change; each object once (`once`) or once per change (recall). */
-struct touches {
-	struct list all;
-	struct map by_id;
-	bool once;
-	bool no_memory;
-	bool gap;      /* rows after `after` are missing: numbers have no gap of their own */
-	int64_t after; /* where reading began */
-	int64_t last;  /* seq of the last row read, or 0 */
-	unsigned rows;
-};
-
-static void touches_init(struct touches *t, bool once, int64_t after)
-{
-	*t = (struct touches){ .once = once, .after = after };
-	list_init(&t->all);
-	map_init(&t->by_id);
-}
-
-static void touches_fini(struct touches *t)
-{
-	LIST_FOREACH_SAFE (it, &t->all)
-		free(CONTAINER_OF(it, struct touched, link));
-	map_free(&t->by_id);
-}
-
-static void touches_add(struct touches *t, enum touched_kind kind, const char *log_kind, const char *id, int64_t seq)
-{
-	struct touched *one = t->once ? map_get_str(&t->by_id, id) : NULL;
-
-	if (one != NULL) {
-		one->seq = MAX(one->seq, seq);
-		return;
-	}
-	one = calloc(1, sizeof *one);
-	if (one == NULL || str_copy(one->id, sizeof one->id, id) != 0 ||
-		(t->once && map_put_str(&t->by_id, one->id, one, NULL) != 0)) {
-		t->no_memory = t->no_memory || one == NULL || strlen(id) < sizeof one->id;
-		free(one);
-		return;
-	}
-	one->kind = kind;
-	one->log_kind = log_kind;
-	one->seq = seq;
-	list_push_back(&t->all, &one->link);
-}
-
-static bool is_presence(const struct change *c)
-{
-	return str_eq(c->op, "online") || str_eq(c->op, "offline");
-}
-
-static int on_change(const struct change *c, void *arg)
-{
-	static const struct {
-		const char *name;
-		enum touched_kind kind;
-		const char *as; /* whose it is to what it touches */
-	} kinds[] = {
-		{ "mapping", TOUCHED_MAPPING, "mapping" },
-		{ "client", TOUCHED_CLIENT, "client" },
-		{ "pool", TOUCHED_POOL, NULL },
-		{ "route", TOUCHED_ROUTE, NULL },
-		{ "certificate", TOUCHED_CERT, NULL },
-		{ "certificate_answer", TOUCHED_ANSWER, NULL },
-		{ "ticket_keys", TOUCHED_TICKETS, NULL },
-		{ "group", TOUCHED_TICKETS, NULL }, /* a new one needs them, too */
-		{ "user", TOUCHED_OWNER, "user" },
-		{ "quota", TOUCHED_OWNER, "user" },
-		{ "tenant", TOUCHED_OWNER, "tenant" },
-		{ "node", TOUCHED_NODE, "node" },
-		{ CA_KIND, TOUCHED_CA, NULL },
-	};
-	struct touches *t = arg;
-
-	t->gap = t->gap || (t->rows == 0 && c->seq > t->after + 1);
-	t->last = c->seq;
-	t->rows++;
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		if (str_eq(c->kind, kinds[i].name) && !(kinds[i].kind == TOUCHED_NODE && is_presence(c)))
-			touches_add(t, kinds[i].kind, kinds[i].as, c->subject, c->seq);
-	return 0;
-}
-
-struct owned {
-	struct touches *touches;
-	enum touched_kind kind;
-	const char *log_kind;
-	int64_t seq;
-};
-
-static int on_owned(const char *id, void *arg)
-{
-	const struct owned *o = arg;
-
-	touches_add(o->touches, o->kind, o->log_kind, id, o->seq);
-	return 0;
-}
-
-/* What the owners among them have; it is appended, so the walk meets it, too. */
-static int touches_resolve(struct touches *t, struct db *db, struct err *e)
-{
-	LIST_FOREACH (it, &t->all) {
-		struct touched *one = CONTAINER_OF(it, struct touched, link);
-		struct owned mappings = { t, TOUCHED_MAPPING, NULL, one->seq };
-		struct owned clients = { t, TOUCHED_CLIENT, "client", one->seq };
-		struct owned pools = { t, TOUCHED_POOL, NULL, one->seq }, routes = { t, TOUCHED_ROUTE, NULL, one->seq };
-
-		struct owned certs = { t, TOUCHED_CERT, NULL, one->seq };
-		struct owned answers = { t, TOUCHED_ANSWER, NULL, one->seq };
-
-		if (one->kind == TOUCHED_ROUTE && (certificate_ids_of_route(db, one->id, on_owned, &certs, e) != 0 ||
-							  answer_ids_of_route(db, one->id, on_owned, &answers, e) != 0))
-			return -1;
-		if (one->kind == TOUCHED_OWNER &&
-			(client_ids_of(db, one->log_kind, one->id, on_owned, &clients, e) != 0 ||
-				lb_placed_pools_of(db, one->log_kind, one->id, on_owned, &pools, e) != 0 ||
-				lb_placed_routes_of(db, one->log_kind, one->id, on_owned, &routes, e) != 0))
-			return -1;
-		if ((one->kind == TOUCHED_OWNER || one->kind == TOUCHED_CLIENT) &&
-			mapping_ids_of(db, one->log_kind, one->id, on_owned, &mappings, e) != 0)
-			return -1;
-	}
-	return t->no_memory ? err_set(e, ERR_NOMEM, NULL, "change log: out of memory") : 0;
-}
 
 /* ---- mappings ---------------------------------------------------------------------------------------------------- */
 
@@ -320,7 +169,7 @@ static int read_client(struct model_reader *r, struct db *db, const struct touch
 	return client_placed_get(db, one->id, on_client, &p, e) != 0 || p.rc != 0 ? -1 : 0;
 }
 
-/* ---- pools, routes, certificates -------------------------------------------------------------------------------------------- */
+/* ---- pools, routes, certificates --------------------------------------------------------------------------------- */
 
 static int read_balanced(struct model_reader *r, struct db *db, const struct touched *one, int64_t rev, struct err *e)
 {
@@ -420,7 +269,7 @@ static int read_part(struct model_reader *r, struct err *e)
 	if (store_read_begin(r->conf.store, &db, e) != 0)
 		return -1;
 	touches_init(&t, true, r->seq);
-	rc = changes_read(db, r->seq, CHUNK, NULL, on_change, &t, e);
+	rc = touches_read(&t, db, CHUNK, e);
 	if (rc == 0 && t.gap) {
 		rc = reload(r, db, e) == 0 ? 1 : -1;
 		t.last = 0;
@@ -518,7 +367,7 @@ static int recall(struct model_reader *r, struct db *db, int64_t floor, struct e
 	int rc;
 
 	touches_init(&t, false, floor);
-	rc = changes_read(db, floor, UINT32_MAX, NULL, on_change, &t, e);
+	rc = touches_read(&t, db, UINT32_MAX, e);
 	LIST_FOREACH (it, &t.all)
 		if (rc == 0)
 			rc = recall_change(r, db, CONTAINER_OF(it, struct touched, link), e);
