@@ -126,12 +126,38 @@ static void app_loop_close(struct app *a)
 	loop_free(a->loop);
 }
 
-/* Last: until here a signal ends the program, which is right while there is nothing to finish. */
+static volatile sig_atomic_t is_over; /* there is nothing left that a signal could end sooner */
+
+/* While the loop hears none: before it does, a signal ends the program, which is right while there is nothing to finish; when
+ * it is gone, the parts below it are still being closed, and threads of libraries, which block nothing, are there to the end. */
+static void on_unheard_signal(int signo)
+{
+	if (is_over)
+		return;
+	signal(signo, SIG_DFL);
+	(void)raise(signo);
+}
+
+/* Last. The loop gives signals back to whom it had them from. */
 static int app_signals_open(struct app *a, struct err *e)
 {
-	if (loop_signal(a->loop, SIGTERM, on_stop, a, e) != 0 || loop_signal(a->loop, SIGINT, on_stop, a, e) != 0)
-		return -1;
-	return loop_signal(a->loop, SIGHUP, on_reload, a, e);
+	static const struct {
+		int number;
+		loop_fn fn;
+	} signals[] = { { SIGTERM, on_stop }, { SIGINT, on_stop }, { SIGHUP, on_reload } };
+
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
+		signal(signals[i].number, on_unheard_signal);
+		if (loop_signal(a->loop, signals[i].number, signals[i].fn, a, e) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void app_signals_close(struct app *a)
+{
+	(void)a;
+	is_over = 1;
 }
 
 /* ---- the parts --------------------------------------------------------------------------------------------------- */
@@ -164,7 +190,7 @@ static const struct part {
 	{ app_company_open, app_company_close },
 	{ app_work_open, app_work_close },
 	{ app_janitor_open, app_janitor_close },
-	{ app_signals_open, NULL },
+	{ app_signals_open, app_signals_close },
 };
 
 static int parts_open(struct app *a, struct err *e)
@@ -178,8 +204,7 @@ static int parts_open(struct app *a, struct err *e)
 static void parts_close(struct app *a)
 {
 	while (a->opened > 0)
-		if (parts[--a->opened].close != NULL)
-			parts[a->opened].close(a);
+		parts[--a->opened].close(a);
 }
 
 static int app_run(struct app *a, struct err *e)

@@ -198,6 +198,20 @@ def test_sigterm_again_and_again_is_a_clean_end(new_fleet):
             fleet.relay.start()
 
 
+def test_sigterm_to_a_controld_that_has_closed_everything_is_a_clean_end(new_fleet):
+    """A second one while it finishes forces it; there is nothing to force any more once it has said that it is over."""
+    fleet = new_fleet(relays=0)
+    for life in range(1, 5):
+        fleet.controld.signal(signal.SIGTERM)
+        eventually(lambda: fleet.controld.log().count(" stopped prog=controld") == life, "it is over", every=0.0005)
+        while fleet.controld.alive():
+            fleet.controld.signal(signal.SIGTERM if life % 2 else signal.SIGINT)
+            time.sleep(0.0005)
+        fleet.controld.stop()
+        if life < 4:
+            fleet.controld.start()
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of 24 MiB, if this machine lets tests mount one."""
