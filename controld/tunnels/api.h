@@ -27,11 +27,6 @@ struct tunnels_limits tunnels_limits(struct tunnels *t);
 /* The client of the caller's tenant that the path names; ERR_CLIENT_NOT_FOUND. */
 int tunnels_client_of(struct tunnels *t, const struct request *rq, int64_t *id, struct err *e) MUST_CHECK;
 
-struct mapping;
-struct mapping_live;
-/* The status and its reasons; live->error is a reference of the caller's. */
-void mapping_find_status(struct tunnels *t, const struct mapping *m, int64_t now_ms, struct mapping_live *live);
-
 /* mapping_api.c, and mapping_list_api.c for lists */
 int mapping_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e);
 int mapping_api_list(void *feature, struct request *rq, struct reply *rp, struct err *e);

@@ -6,6 +6,7 @@
 #include "controld/identity/identity.h"
 #include "controld/tunnels/api.h"
 #include "controld/tunnels/mapping.h"
+#include "controld/tunnels/mapping_reply.h"
 
 /* Lists of mappings: of the tenant, of a client, of a client about itself, of all that are anonymous. */
 
