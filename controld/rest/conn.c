@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/sm.h"
 #include "common/base/str.h"
+#include "controld/rest/conn_input.h"
 #include "controld/rest/conns.h"
 #include "controld/rest/errors.h"
 #include "controld/rest/headers.h"
@@ -57,59 +58,6 @@ struct conn {
 	void (*taken)(void *arg); /* what was written of a stream */
 	void *taken_arg;
 };
-
-/* ---- input and output -------------------------------------------------------------------------------------------- */
-
-void conn_input_fini(struct conn_input *in)
-{
-	free(in->target);
-	free(in->body);
-	evhttp_clear_headers(&in->headers);
-	in->target = NULL;
-	in->body = NULL;
-}
-
-const char *conn_input_header(const struct conn_input *in, const char *name)
-{
-	return evhttp_find_header(&in->headers, name);
-}
-
-static const char *conn_method(enum evhttp_cmd_type type)
-{
-	switch (type) {
-	case EVHTTP_REQ_GET:
-		return "GET";
-	case EVHTTP_REQ_HEAD:
-		return "HEAD";
-	case EVHTTP_REQ_POST:
-		return "POST";
-	case EVHTTP_REQ_PUT:
-		return "PUT";
-	case EVHTTP_REQ_PATCH:
-		return "PATCH";
-	case EVHTTP_REQ_DELETE:
-		return "DELETE";
-	default: /* the strict reader lets no other pass */
-		return "OPTIONS";
-	}
-}
-
-static void conn_input_body(struct conn_input *in, struct evbuffer *body)
-{
-	const size_t n = evbuffer_get_length(body);
-
-	if (n == 0)
-		return;
-	in->body = malloc(n + 1);
-	if (in->body == NULL) {
-		in->bad = ERR_NOMEM;
-		in->bad_reason = "out of memory";
-		return;
-	}
-	evbuffer_remove(body, in->body, n);
-	in->body[n] = '\0';
-	in->body_len = n;
-}
 
 /* ---- states ------------------------------------------------------------------------------------------------------ */
 
@@ -332,18 +280,14 @@ static void on_answered(struct evhttp_request *req, void *arg)
 void conn_take(struct conn *c, struct evhttp_request *req)
 {
 	struct conn_input in = { .bad = c->strict.code, .bad_reason = c->strict.reason };
+	const bool whole = in.bad == ERR_NONE;
 
 	c->req = req;
 	c->requests++;
 	evhttp_request_set_on_complete_cb(req, on_answered, c);
-	headers_init(&in.headers);
-	in.method = conn_method(evhttp_request_get_command(req));
-	if (in.bad == ERR_NONE) {
-		conn_input_body(&in, evhttp_request_get_input_buffer(req));
-		headers_move(&in.headers, evhttp_request_get_input_headers(req));
-		in.target = strdup(evhttp_request_get_uri(req));
+	conn_input_take(&in, req);
+	if (whole)
 		c->asked_to_close = headers_has_token(conn_input_header(&in, "Connection"), "close");
-	}
 	conns_request(c->owner, c, &in);
 }
 

@@ -15,11 +15,10 @@
 #ifndef PORTWAY_CONTROLD_REST_CONN_H
 #define PORTWAY_CONTROLD_REST_CONN_H
 
-#include "common/base/err.h"
 #include "common/base/macros.h"
 #include "common/net/addr.h"
+#include "controld/rest/conn_input.h"
 
-#include <event2/keyvalq_struct.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,19 +30,6 @@ struct evhttp_connection;
 struct evhttp_request;
 
 enum conn_state { CONN_NEW, CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_BUSY, CONN_STREAM, CONN_REPLY, CONN_LINGER };
-
-/* A request as it came; conn_input_fini() releases it. */
-struct conn_input {
-	const char *method; /* static */
-	char *target;
-	struct evkeyvalq headers;
-	uint8_t *body; /* NUL-terminated; NULL: none */
-	size_t body_len;
-	enum err_code bad; /* not ERR_NONE: refused before it was whole; the rest is empty */
-	const char *bad_reason;
-};
-void conn_input_fini(struct conn_input *in);
-const char *conn_input_header(const struct conn_input *in, const char *name);
 
 #define CONN_STANDING_MAX 1024
 
