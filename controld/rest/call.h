@@ -92,6 +92,12 @@ struct call {
 	struct err_list errors; /* last: only its counters are cleared when a call is made */
 };
 
+/* A session of the database ended within a read: nothing was done; it has another, or says at once that it is away. */
+static inline bool call_lost_its_session(const struct err *e)
+{
+	return e->code == ERR_UNAVAILABLE;
+}
+
 /* request.c */
 void request_fini(struct request *rq);
 /* reply.c */

@@ -6,6 +6,7 @@
 #include "common/base/str.h"
 #include "controld/rest/access_log.h"
 #include "controld/rest/call.h"
+#include "controld/rest/call_identity.h"
 #include "controld/rest/call_rate.h"
 #include "controld/rest/cors.h"
 #include "controld/rest/headers.h"
@@ -33,6 +34,7 @@ struct dispatch {
 	struct pool *lanes[DISPATCH_LANES]; /* none for LANE_LOOP */
 	struct parks *parks;
 	struct call_rates rates;
+	struct call_identity who;
 	atomic_uint producing; /* answers that are made in pieces */
 	struct peer_proxies proxies;
 	struct call *spare[DISPATCH_SPARE]; /* loop thread, as all below */
@@ -167,79 +169,10 @@ static void on_call_done(void *arg)
 
 /* ---- worker: before the handler ----------------------------------------------------------------------------------- */
 
-/*
- * A session of the database may end in the middle of a read: nothing was done, and the database has another one, or says at
- * once that it is away.
- */
-static bool call_lost_its_session(const struct err *e)
-{
-	return e->code == ERR_UNAVAILABLE;
-}
-
-/* bearer: of the Authorization header, or NULL where that is not for us. */
-static int call_resolve(struct call *c, const char *bearer, const char *api_key, struct err *e)
-{
-	const struct authenticator *auth = c->dispatch->parts.auth;
-	int rc = auth->resolve(auth->self, bearer, api_key, &c->rq.identity, e);
-
-	if (rc != 0 && call_lost_its_session(e)) {
-		err_clear(e);
-		rc = auth->resolve(auth->self, bearer, api_key, &c->rq.identity, e);
-	}
-	return rc;
-}
-
-/* What a key may do beside what its role may. */
-static int call_scope(struct call *c, struct err *e)
-{
-	const struct authenticator *auth = c->dispatch->parts.auth;
-	char wanted[IDENTITY_SCOPE_SIZE];
-
-	if (!c->rq.identity.api_key)
-		return 0;
-	if (auth->used != NULL)
-		auth->used(auth->used_self, &c->rq.identity, &c->rq.peer);
-	if (identity_in_scope(&c->rq.identity, c->entry->route))
-		return 0;
-	rest_metrics_refused(c->dispatch->parts.metrics, "scope");
-	identity_scope_of(wanted, c->entry->route);
-	err_set(e, ERR_FORBIDDEN, "scope", "this API key has not the scope %s that %s %s needs", wanted,
-		c->entry->route->method, c->entry->route->path);
-	return err_detail(e, "scope", wanted);
-}
-
-static int call_forbid(const struct call *c, struct err *e)
-{
-	const struct route *r = c->entry->route;
-	const char *need = permission_role_name(r->permission);
-
-	return err_set(e, ERR_FORBIDDEN, NULL, "your role does not allow %s %s%s%s", r->method, r->path,
-		need[0] != '\0' ? ", which needs " : "", need);
-}
-
-static int call_identify(struct call *c, struct err *e)
-{
-	const char *api_key = request_header(&c->rq, "X-API-Key");
-	const bool foreign = (c->entry->route->flags & ROUTE_FOREIGN_BEARER) != 0;
-
-	if (c->entry->route->permission == PERM_PUBLIC && !foreign)
-		return 0;
-	if (api_key == NULL)
-		api_key = request_query(&c->rq, "api_key");
-	if (foreign && api_key == NULL)
-		return 0;
-	if (call_resolve(c, foreign ? NULL : request_header(&c->rq, "Authorization"), api_key, e) != 0)
-		return -1;
-	c->rq.has_identity = true;
-	if (!identity_allows(&c->rq.identity, c->entry->route->permission))
-		return call_forbid(c, e);
-	return call_scope(c, e);
-}
-
 /* 0: the handler may run. 1: the answer is there already. */
 static int call_prepare(struct call *c, struct err *e)
 {
-	if (call_identify(c, e) != 0 || call_rate_identity(&c->dispatch->rates, c, e) != 0 ||
+	if (call_identity_find(&c->dispatch->who, c, e) != 0 || call_rate_identity(&c->dispatch->rates, c, e) != 0 ||
 		call_rate_row(&c->dispatch->rates, c, e) != 0 || input_read(&c->rq, c->conf->body_max, e) != 0)
 		return -1;
 	if (c->errors.n > 0)
@@ -515,6 +448,7 @@ int dispatch_new(struct dispatch **out, const struct dispatch_parts *parts, stru
 		return err_set(e, ERR_NOMEM, NULL, "http: out of memory");
 	d->parts = *parts;
 	d->rates.metrics = parts->metrics;
+	d->who = (struct call_identity){ parts->auth, parts->metrics };
 	d->turn_end = (struct loop_task){ .fn = on_turn_end, .arg = d };
 	if (peer_proxies_parse(&d->proxies, parts->conf->trusted_proxies, e) != 0 ||
 		rate_limit_new(&d->rates.all, DISPATCH_RATE_ENTRIES, e) != 0 ||
