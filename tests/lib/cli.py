@@ -15,6 +15,7 @@ import time
 from portway import BIN, eventually
 
 PROGRAM = os.path.join(BIN, "portway")
+END = "\x1fthe end\x1f"
 
 
 def environment(env):
@@ -24,7 +25,7 @@ def environment(env):
 
 
 def portway(*args, stdin=None, **env):
-    return subprocess.run([PROGRAM, *args], capture_output=True, text=True, timeout=60, input=stdin or "", env=environment(env))
+    return subprocess.run([PROGRAM, *args], capture_output=True, text=True, timeout=180, input=stdin or "", env=environment(env))
 
 
 def run(*args, status=0, stdin=None, **env):
@@ -82,15 +83,28 @@ class Terminal:
                 self.text += os.read(self.master, 65536).decode(errors="replace")
         return self.text
 
+    def rest(self):
+        """All that a program that has ended wrote: a terminal passes it on in its own time, and in order."""
+        while select.select([self.master], [], [], 0)[0]:  # else there may be no room for more
+            self.read()
+        os.write(self.slave, END.encode())
+        end = time.monotonic() + 30
+        while END not in self.text:
+            assert time.monotonic() < end, "the terminal passes nothing on"
+            self.read()
+        self.text = self.text.replace(END, "")
+        return self.text
+
     def expect(self, pattern, seconds=30):
         """Waits until the text since the last expect() matches; forgets what was read up to there."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            match = re.search(pattern, self.read(), re.DOTALL)
+            ended = self.process.poll() is not None
+            match = re.search(pattern, self.rest() if ended else self.read(), re.DOTALL)
             if match:
                 self.text = self.text[match.end():]
                 return match
-            if self.process.poll() is not None and not select.select([self.master], [], [], 0)[0]:
+            if ended:
                 break
         raise AssertionError(f"{pattern!r} did not come; there is {self.text[-2000:]!r}")
 
@@ -110,6 +124,7 @@ class Terminal:
         while self.process.poll() is None:
             assert time.monotonic() < end, f"it has not ended; it wrote {self.text[-2000:]!r}"
             self.read()
+        self.rest()
         return self.process.returncode
 
     def close(self):

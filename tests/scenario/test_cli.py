@@ -119,7 +119,6 @@ def test_names_of_others_are_letters_on_a_terminal(op):
         for command in (("get", "mapping", ident), ("list", "mapping", "q=a\"b")):
             with Terminal(*command, "-o", form, size=(50, 200), **op) as t:
                 assert t.wait() == 0
-                t.read()
                 assert "\x1b" not in t.text and "\x07" not in t.text and "\u202e" not in t.text, (form, t.text)
                 assert "red" in t.text and (form == "json" or '"' in t.text)
     assert json.loads(run("get", "mapping", ident, "--json", **op))["name"] == evil
@@ -229,7 +228,8 @@ def test_watch_survives_a_restart_of_controld(new_fleet, tmp_path):
 def test_a_reader_that_goes_away_ends_the_watch(op):
     with Watch("list", "node", "--watch", "--interval", "100ms", **op) as nodes:
         eventually(lambda: nodes.lines, "the first look")
-    child = subprocess.Popen([PROGRAM, "list", "node", "-o", "json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             env=environment(op))
-    os.close(child.stdout.fileno())
-    assert child.wait(30) == 1, "what could not be written is no success"
+    read, write = os.pipe()
+    os.close(read)  # before it begins: it would be quick to write what a pipe takes
+    child = subprocess.Popen([PROGRAM, "list", "node", "-o", "json"], stdin=subprocess.DEVNULL, stdout=write, env=environment(op))
+    os.close(write)
+    assert child.wait(60) == 1, "what could not be written is no success"

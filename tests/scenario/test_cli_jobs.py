@@ -37,9 +37,13 @@ def test_lines_are_shown_as_they_come(op):
 
 
 def test_a_terminal_has_a_bar(op):
-    job = start(op, steps=8, step_ms=150)
+    job = start(op, steps=3000, step_ms=20)  # is at it however late one looks
     with Terminal("job", "wait", job, **op) as t:
-        t.expect(r"running +\[#+ +\] +\d+ %  \d/8 ")
+        t.expect(r"running +\[#+ +\] +\d+ %  \d+/3000 ")
+        run("job", "cancel", job, **op)
+        t.expect("cancelled +")
+        assert t.wait() == 1
+    with Terminal("job", "wait", start(op, steps=8, step_ms=150), **op) as t:
         t.expect(r"completed +\[#{30}\] 100 %  8/8")
         assert t.wait() == 0
 

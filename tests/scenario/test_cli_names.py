@@ -83,7 +83,7 @@ def test_a_secret_is_rotated(fleet, op):
         assert old.links() and works(tunnel["source_port"])
         ends = [s for s in got(op, "client", "show", "rotated")["secrets"] if s["expires_at"]]
         assert "has ended" in run("client", "end-secret", "rotated", ends[0]["id"], **op)
-        eventually(lambda: old.process.poll() == 3, "its agent is refused for good")
+        eventually(lambda: old.process.poll() == 3, "its agent is refused for good", 60)
         fleet.agents.remove(old)
         assert works(tunnel["source_port"])
     assert "2592000s" in run("client", "rotate", "rotated", "--overlap", "60d", status=2, **op)
