@@ -3,14 +3,13 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
-#include "common/base/map.h"
-#include "common/base/str.h"
 #include "common/metrics/metrics.h"
 #include "controld/events/batch.h"
 #include "controld/events/subscriber.h"
 #include "controld/loop/loop.h"
 #include "controld/loop/pool.h"
 #include "controld/rest/stream.h"
+#include "controld/rest/stream_shares.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -35,20 +34,13 @@ static const struct metric_def metric_defs[] = {
 		"Subscribers told that they had missed something.", NULL, 0 },
 };
 
-/* How many streams somebody has. */
-struct share {
-	char key[64];
-	unsigned n;
-};
-
 struct hub {
 	struct subscriber_room room; /* first: subscribers know the hub by it */
 	struct metrics *metrics;
 	struct loop_timer *tick;
 
-	pthread_mutex_t lock; /* shares and total */
-	struct map shares;
-	unsigned total;
+	pthread_mutex_t lock; /* of the shares */
+	struct stream_shares shares;
 
 	struct loop_task news; /* posted by the first commit since it last ran */
 	atomic_bool told;
@@ -77,36 +69,23 @@ static void on_count(struct subscriber_room *r, enum subscriber_count what, uint
 	metric_add(metric(hub_of(r), METRIC_OF_COUNTS + what), n);
 }
 
-static struct share *share_of(struct hub *h, const char *key)
-{
-	struct share *s = map_get_str(&h->shares, key);
-
-	if (s != NULL || (s = calloc(1, sizeof *s)) == NULL)
-		return s;
-	(void)str_copy(s->key, sizeof s->key, key);
-	if (map_put_str(&h->shares, s->key, s, NULL) != 0) {
-		free(s);
-		return NULL;
-	}
-	return s;
-}
-
 static int admit_locked(struct hub *h, const char *key, struct err *e)
 {
 	const struct hub_conf *conf = &h->room.conf;
-	struct share *s;
 
-	if (h->total >= conf->streams_max)
+	switch (stream_shares_take(&h->shares, key, conf->streams_max, conf->streams_per_user_max)) {
+	case STREAM_SHARE_TAKEN:
+		return 0;
+	case STREAM_SHARE_ALL_FULL:
 		return err_set(e, ERR_OVERLOADED, NULL, "there are %u streams of events already (events.streams_max)",
-			h->total);
-	if ((s = share_of(h, key)) == NULL)
-		return err_set(e, ERR_NOMEM, NULL, "events: out of memory");
-	if (s->n >= conf->streams_per_user_max)
+			h->shares.n);
+	case STREAM_SHARE_OWN_FULL:
 		return err_set(e, ERR_RATE_LIMITED, NULL,
-			"you have %u streams of events already (events.streams_per_user_max); end one first", s->n);
-	s->n++;
-	h->total++;
-	return 0;
+			"you have %u streams of events already (events.streams_per_user_max); end one first",
+			conf->streams_per_user_max);
+	default:
+		return err_set(e, ERR_NOMEM, NULL, "events: out of memory");
+	}
 }
 
 static int admit(struct hub *h, const char *key, struct err *e)
@@ -123,24 +102,18 @@ static int admit(struct hub *h, const char *key, struct err *e)
 static void on_left(struct subscriber_room *r, const char *key)
 {
 	struct hub *h = hub_of(r);
-	struct share *s;
 
 	pthread_mutex_lock(&h->lock);
-	s = map_get_str(&h->shares, key);
-	if (s != NULL && --s->n == 0) {
-		(void)map_remove_str(&h->shares, key);
-		free(s);
-	}
-	h->total--;
+	stream_shares_give_back(&h->shares, key);
 	pthread_mutex_unlock(&h->lock);
 }
 
 int hub_subscribe(struct hub *h, const struct hub_start *start, struct reply *rp, struct err *e)
 {
 	struct subscriber *s;
-	char key[64];
+	char key[STREAM_SHARES_KEY_SIZE];
 
-	subscriber_key(key, &start->filter.who);
+	stream_shares_key(key, &start->filter.who);
 	if (admit(h, key, e) != 0)
 		return -1;
 	if (subscriber_new(&s, &h->room, start, e) != 0) {
@@ -239,7 +212,7 @@ static void on_collect(void *arg)
 	struct hub *h = arg;
 
 	pthread_mutex_lock(&h->lock);
-	metric_set(metric(h, METRIC_STREAMS), h->total);
+	metric_set(metric(h, METRIC_STREAMS), h->shares.n);
 	pthread_mutex_unlock(&h->lock);
 }
 
@@ -253,7 +226,7 @@ int hub_new(struct hub **out, const struct hub_conf *conf, struct err *e)
 	h->room = (struct subscriber_room){ .conf = *conf, .joined = on_joined, .left = on_left, .count = on_count };
 	list_init(&h->room.all);
 	pthread_mutex_init(&h->lock, NULL);
-	map_init(&h->shares);
+	stream_shares_init(&h->shares);
 	h->news = (struct loop_task){ .fn = on_news, .arg = h };
 	h->done = (struct loop_task){ .fn = on_read, .arg = h };
 	h->job.work = work_read;
@@ -276,8 +249,6 @@ fail:
 /* The loop does not run any more, or this is it. */
 void hub_free(struct hub *h)
 {
-	struct share *s;
-
 	if (h == NULL)
 		return;
 	changes_off_commit(h->room.conf.store, h);
@@ -289,9 +260,7 @@ void hub_free(struct hub *h)
 		subscriber_abandon(subscriber_of(it));
 	batch_fini(&h->batch);
 	metrics_free(h->metrics);
-	for (size_t it = 0; (s = map_next(&h->shares, &it)) != NULL;)
-		free(s);
-	map_free(&h->shares);
+	stream_shares_fini(&h->shares);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
 }

@@ -6,6 +6,7 @@
 #include "controld/loop/loop.h"
 #include "controld/loop/pool.h"
 #include "controld/rest/stream.h"
+#include "controld/rest/stream_shares.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,11 +44,6 @@ struct subscriber {
 static void pump(struct subscriber *s);
 
 /* ---- life ---------------------------------------------------------------------------------------------------------- */
-
-void subscriber_key(char dst[64], const struct identity *who)
-{
-	(void)str_copy(dst, 64, who->user_id[0] != '\0' && !who->api_key ? who->user_id : who->token_id);
-}
 
 struct subscriber *subscriber_of(struct list *node)
 {
@@ -262,12 +258,12 @@ static void on_begin(void *state, struct stream *stream)
 static void on_gone(void *state)
 {
 	struct subscriber *s = state;
-	char key[64];
+	char key[STREAM_SHARES_KEY_SIZE];
 
 	s->stream = NULL;
 	s->gone = true;
 	list_remove(&s->node);
-	subscriber_key(key, &s->filter.who);
+	stream_shares_key(key, &s->filter.who);
 	s->room->left(s->room, key);
 	if (!s->busy)
 		subscriber_free(s);

@@ -36,8 +36,6 @@ extern const struct stream_ops subscriber_ops;
 int subscriber_new(
 	struct subscriber **out, struct subscriber_room *r, const struct hub_start *start, struct err *e) MUST_CHECK;
 void subscriber_free(struct subscriber *s); /* one that never got a stream */
-/* Who counts against the limit of a user. */
-void subscriber_key(char dst[64], const struct identity *who);
 
 struct subscriber *subscriber_of(struct list *node);
 /* A batch of the hub's reader; those who are behind do not need it. May free s. */

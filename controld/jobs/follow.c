@@ -4,36 +4,29 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/list.h"
-#include "common/base/map.h"
 #include "common/base/str.h"
 #include "controld/identity/identity.h"
 #include "controld/jobs/jobs_metrics.h"
 #include "controld/loop/loop.h"
 #include "controld/rest/stream.h"
+#include "controld/rest/stream_shares.h"
 
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* How many streams somebody has. */
-struct share {
-	char key[64];
-	unsigned n;
-};
-
 struct follows {
 	struct follows_conf conf;
 	pthread_mutex_t lock;
 	struct list all; /* whose streams live */
-	struct map shares;
-	unsigned n;
+	struct stream_shares shares;
 };
 
 struct follow {
 	struct list link;
 	struct follows *room;
-	struct share *share;
+	char share[STREAM_SHARES_KEY_SIZE];
 	char tenant_id[40], id[RAND_ID_SIZE];
 	int64_t version; /* that was told; the handler's, then the keeper's */
 	uint64_t until_ms, beat_ms;
@@ -48,41 +41,20 @@ struct follow {
 
 /* ---- how many ------------------------------------------------------------------------------------------------------ */
 
-/* All sessions of a user are one; each API key is one of its own, also when it acts for the same user. */
-static const char *key_of(const struct identity *who)
+static int admit_locked(struct follow *f, struct err *e)
 {
-	return who->user_id[0] != '\0' && !who->api_key ? who->user_id : who->token_id;
-}
-
-static struct share *share_of(struct follows *room, const char *key)
-{
-	struct share *s = map_get_str(&room->shares, key);
-
-	if (s != NULL || (s = calloc(1, sizeof *s)) == NULL)
-		return s;
-	(void)str_copy(s->key, sizeof s->key, key);
-	if (map_put_str(&room->shares, s->key, s, NULL) != 0) {
-		free(s);
-		return NULL;
-	}
-	return s;
-}
-
-static int admit_locked(struct follow *f, const char *key, struct err *e)
-{
-	struct follows *room = f->room;
-
-	if (room->n >= FOLLOWS_MAX)
+	switch (stream_shares_take(&f->room->shares, f->share, FOLLOWS_MAX, FOLLOWS_EACH)) {
+	case STREAM_SHARE_TAKEN:
+		return 0;
+	case STREAM_SHARE_ALL_FULL:
 		return err_set(e, ERR_OVERLOADED, NULL, "%d streams of jobs are open, which is the most", FOLLOWS_MAX);
-	if ((f->share = share_of(room, key)) == NULL)
-		return err_set(e, ERR_NOMEM, NULL, "jobs: out of memory");
-	if (f->share->n >= FOLLOWS_EACH)
+	case STREAM_SHARE_OWN_FULL:
 		return err_set(e, ERR_RATE_LIMITED, NULL,
-			"you have %u streams of jobs already, which is the most for one user or API key; end one first",
-			f->share->n);
-	f->share->n++;
-	room->n++;
-	return 0;
+			"you have %d streams of jobs already, which is the most for one user or API key; end one first",
+			FOLLOWS_EACH);
+	default:
+		return err_set(e, ERR_NOMEM, NULL, "jobs: out of memory");
+	}
 }
 
 static int admit(struct follow *f, const struct identity *who, struct err *e)
@@ -90,25 +62,13 @@ static int admit(struct follow *f, const struct identity *who, struct err *e)
 	struct follows *room = f->room;
 	int rc;
 
+	stream_shares_key(f->share, who);
 	pthread_mutex_lock(&room->lock);
-	rc = admit_locked(f, key_of(who), e);
+	rc = admit_locked(f, e);
 	pthread_mutex_unlock(&room->lock);
 	if (rc != 0)
 		jobs_metrics_stream_refused(room->conf.metrics, e->code == ERR_RATE_LIMITED ? "share" : "full");
 	return rc;
-}
-
-/* With the lock. */
-static void leave(struct follow *f)
-{
-	struct share *s = f->share;
-
-	f->share = NULL;
-	f->room->n--;
-	if (s == NULL || --s->n > 0)
-		return;
-	(void)map_remove_str(&f->room->shares, s->key);
-	free(s);
 }
 
 /* ---- one stream ---------------------------------------------------------------------------------------------------- */
@@ -180,7 +140,7 @@ static void on_gone(void *state)
 	pthread_mutex_lock(&f->room->lock);
 	list_remove(&f->link);
 	f->gone = true;
-	leave(f);
+	stream_shares_give_back(&f->room->shares, f->share);
 	unref_and_unlock(f);
 }
 
@@ -238,7 +198,7 @@ static size_t take_all(struct follows *room, struct follow ***out)
 
 	*out = NULL;
 	pthread_mutex_lock(&room->lock);
-	if (room->n > 0 && (*out = calloc(room->n, sizeof **out)) != NULL)
+	if (room->shares.n > 0 && (*out = calloc(room->shares.n, sizeof **out)) != NULL)
 		LIST_FOREACH (it, &room->all) {
 			struct follow *f = CONTAINER_OF(it, struct follow, link);
 
@@ -328,7 +288,7 @@ int follows_new(struct follows **out, const struct follows_conf *conf, struct er
 	room->conf = *conf;
 	pthread_mutex_init(&room->lock, NULL);
 	list_init(&room->all);
-	map_init(&room->shares);
+	stream_shares_init(&room->shares);
 	*out = room;
 	return 0;
 }
@@ -346,7 +306,7 @@ void follows_free(struct follows *room)
 		stream_abandon(f->stream);
 		on_gone(f);
 	}
-	map_free(&room->shares);
+	stream_shares_fini(&room->shares);
 	pthread_mutex_destroy(&room->lock);
 	free(room);
 }
