@@ -122,6 +122,32 @@ int err_list_add(struct err_list *l, enum err_code code, const char *field, cons
 	return err_detail(e, constraint, value);
 }
 
+void err_list_take(struct err_list *l, const struct err *e)
+{
+	if (err_list_has(l, e->field))
+		return;
+	if (l->n == ERR_LIST_MAX)
+		l->dropped++;
+	else
+		l->items[l->n++] = *e;
+}
+
+/* "a" is in front of "a", "a.b" and "a[0]", not of "ab". */
+static bool err_leads(const char *prefix, const char *path)
+{
+	const size_t n = strlen(prefix);
+
+	return n > 0 && strncmp(prefix, path, n) == 0 && (path[n] == '\0' || path[n] == '.' || path[n] == '[');
+}
+
+bool err_list_has(const struct err_list *l, const char *field)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (err_leads(l->items[i].field, field) || err_leads(field, l->items[i].field))
+			return true;
+	return false;
+}
+
 const char *err_api(enum err_code code)
 {
 	return err_info_or_internal(code)->api;

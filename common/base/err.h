@@ -48,6 +48,10 @@ void err_clear(struct err *e);
 /* Appends one error; returns -1. */
 int err_list_add(struct err_list *l, enum err_code code, const char *field, const char *constraint, const char *value,
 	const char *fmt, ...) PRINTF(6, 7);
+/* Appends a copy of e, unless its field is named already: one wrong value is one thing that is wrong. */
+void err_list_take(struct err_list *l, const struct err *e);
+/* Is this field, what it is a member of, or a member of it among what is wrong? */
+bool err_list_has(const struct err_list *l, const char *field);
 
 #ifdef __clang_analyzer__ /* which does not see into err.c: these answer -1 */
 #define err_set(...)      ((void)(err_set)(__VA_ARGS__), -1)

@@ -25,33 +25,35 @@
 static const struct route routes[] = {
 	{ GET, "/api/pools", PERM_READ, LANE_DB, &lb_pool_list_query, NULL, &lb_pool_list_schema, 200, 0,
 		lb_pool_api_list, "List pools with their backends", "Pools" },
-	{ POST, "/api/pools", PERM_WRITE, LANE_DB, NULL, &lb_pool_schema, &lb_pool_schema, 201, 0, lb_pool_api_create,
-		"Create a pool; its backends are added to it", "Pools" },
+	{ POST, "/api/pools", PERM_WRITE, LANE_DB, NULL, &lb_pool_schema, &lb_pool_schema, 201, ROUTE_JUDGES,
+		lb_pool_api_create, "Create a pool; its backends are added to it", "Pools" },
 	{ GET, "/api/pools/{name}", PERM_READ, LANE_DB, NULL, NULL, &lb_pool_schema, 200, 0, lb_pool_api_get,
 		"Show one pool, by name or id", "Pools" },
-	{ PUT, "/api/pools/{name}", PERM_WRITE, LANE_DB, NULL, &lb_pool_schema, &lb_pool_schema, 200, ROUTE_PARTIAL,
-		lb_pool_api_update, "Change the members that are sent; null resets one", "Pools" },
+	{ PUT, "/api/pools/{name}", PERM_WRITE, LANE_DB, NULL, &lb_pool_schema, &lb_pool_schema, 200,
+		ROUTE_PARTIAL | ROUTE_JUDGES, lb_pool_api_update, "Change the members that are sent; null resets one",
+		"Pools" },
 	{ DELETE, "/api/pools/{name}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0, lb_pool_api_delete,
 		"Delete a pool that no route uses, with its backends", "Pools" },
 	{ GET, "/api/backends", PERM_READ, LANE_DB, &lb_backend_list_query, NULL, &lb_backend_list_schema, 200, 0,
 		lb_backend_api_list, "List backends", "Backends" },
-	{ POST, "/api/backends", PERM_WRITE, LANE_DB, NULL, &lb_backend_schema, &lb_backend_schema, 201, 0,
+	{ POST, "/api/backends", PERM_WRITE, LANE_DB, NULL, &lb_backend_schema, &lb_backend_schema, 201, ROUTE_JUDGES,
 		lb_backend_api_create, "Add a backend to a pool", "Backends" },
 	{ GET, "/api/backends/{id}", PERM_READ, LANE_DB, NULL, NULL, &lb_backend_schema, 200, 0, lb_backend_api_get,
 		"Show one backend", "Backends" },
 	{ PUT, "/api/backends/{id}", PERM_WRITE, LANE_DB, NULL, &lb_backend_schema, &lb_backend_schema, 200,
-		ROUTE_PARTIAL, lb_backend_api_update, "Change the members that are sent; weight 0 drains it",
-		"Backends" },
+		ROUTE_PARTIAL | ROUTE_JUDGES, lb_backend_api_update,
+		"Change the members that are sent; weight 0 drains it", "Backends" },
 	{ DELETE, "/api/backends/{id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0, lb_backend_api_delete,
 		"Remove a backend from its pool", "Backends" },
 	{ GET, "/api/routes", PERM_READ, LANE_DB, &lb_route_list_query, NULL, &lb_route_list_schema, 200, 0,
 		lb_route_api_list, "List routes", "Routes" },
-	{ POST, "/api/routes", PERM_WRITE, LANE_DB, NULL, &lb_route_schema, &lb_route_schema, 201, 0,
+	{ POST, "/api/routes", PERM_WRITE, LANE_DB, NULL, &lb_route_schema, &lb_route_schema, 201, ROUTE_JUDGES,
 		lb_route_api_create, "Create a route from a host and a path to a pool", "Routes" },
 	{ GET, "/api/routes/{id}", PERM_READ, LANE_DB, NULL, NULL, &lb_route_schema, 200, 0, lb_route_api_get,
 		"Show one route with its status", "Routes" },
-	{ PUT, "/api/routes/{id}", PERM_WRITE, LANE_DB, NULL, &lb_route_schema, &lb_route_schema, 200, ROUTE_PARTIAL,
-		lb_route_api_update, "Change the members that are sent; null resets one", "Routes" },
+	{ PUT, "/api/routes/{id}", PERM_WRITE, LANE_DB, NULL, &lb_route_schema, &lb_route_schema, 200,
+		ROUTE_PARTIAL | ROUTE_JUDGES, lb_route_api_update, "Change the members that are sent; null resets one",
+		"Routes" },
 	{ DELETE, "/api/routes/{id}", PERM_WRITE, LANE_DB, NULL, NULL, NULL, 204, 0, lb_route_api_delete,
 		"Delete a route; requests that it has taken are finished", "Routes" },
 	{ GET, "/api/tenants/{id}/metrics", PERM_READ, LANE_DB, NULL, NULL, NULL, 200, 0, tenant_api_metrics,
@@ -197,6 +199,16 @@ int lb_fail_input(const struct err_list *errs, struct err *e)
 	if (e != NULL)
 		*e = errs->items[0];
 	return -1;
+}
+
+int lb_gather(int rc, struct err_list *errs, const struct err *e)
+{
+	if (rc == 0)
+		return 0;
+	if (e == NULL || e->field[0] == '\0')
+		return -1;
+	err_list_take(errs, e);
+	return 0;
 }
 
 int lb_match(const struct request *rq, int64_t version, struct err *e)

@@ -37,6 +37,8 @@ struct write {
 	struct request *rq;
 	const struct identity *who;
 	int64_t now_ms;
+	struct err_list *errs;
+	size_t known; /* of errs, before the transaction, which may run again */
 	struct lb_backend one, before;
 	struct lb_pool pool; /* of `one` */
 	struct settle settle;
@@ -44,7 +46,14 @@ struct write {
 
 static struct write write_begin(void *feature, struct request *rq)
 {
-	return (struct write){ .b = feature, .rq = rq, .who = request_identity(rq), .now_ms = clock_wall_ms() };
+	struct err_list *errs = request_errors(rq);
+
+	return (struct write){ .b = feature,
+		.rq = rq,
+		.who = request_identity(rq),
+		.now_ms = clock_wall_ms(),
+		.errs = errs,
+		.known = errs->n };
 }
 
 static void write_end(struct write *w)
@@ -81,6 +90,8 @@ static int find_pool(struct db *tx, struct write *w, struct err *e)
 	struct lb_backend *one = &w->one;
 
 	lb_pool_fini(&w->pool);
+	if (err_list_has(w->errs, "pool"))
+		return 0;
 	if (lb_pool_get(tx, one->tenant_id, one->pool_name, &w->pool, e) != 0) {
 		if (e != NULL && e->code == ERR_POOL_NOT_FOUND) {
 			err_set(e, ERR_POOL_NOT_FOUND, "pool", "pool: there is no pool '%s'", one->pool_name);
@@ -93,11 +104,13 @@ static int find_pool(struct db *tx, struct write *w, struct err *e)
 	return 0;
 }
 
-/* Another one of the same pool may be there already, or too many. */
+/* There may be too many of its pool already. */
 static int check_room(struct db *tx, const struct write *w, struct err *e)
 {
 	int64_t n;
 
+	if (err_list_has(w->errs, "pool"))
+		return 0;
 	if (lb_backend_count(tx, w->pool.id, &n, e) != 0)
 		return -1;
 	if (n >= LB_POOL_BACKENDS_MAX)
@@ -126,10 +139,14 @@ static int check_dial(struct db *tx, struct write *w, struct err *e)
 	struct lb_backend *one = &w->one;
 	struct mapping_conf asked = { .dial_any = one->dial_any };
 
+	if (err_list_has(w->errs, "client_id"))
+		return 0; /* then it is not known who dials */
 	if (one->client_id != 0) {
 		one->dial_any = false; /* the agent has a list of its own */
 		return check_client(tx, one, e);
 	}
+	if (err_list_has(w->errs, "address"))
+		return 0;
 	(void)str_copy(asked.target_host, sizeof asked.target_host, one->host);
 	if (mapping_dial_check(tx, one->tenant_id, &asked, e) == 0)
 		return 0;
@@ -171,6 +188,8 @@ static int check_unique(struct db *tx, const struct write *w, struct err *e)
 	const struct lb_backend_filter f = { w->one.tenant_id, w->one.pool_id, "", "", LB_POOL_BACKENDS_MAX };
 	struct same s = { .as = &w->one };
 
+	if (err_list_has(w->errs, "pool") || err_list_has(w->errs, "address"))
+		return 0;
 	if (lb_backend_list(tx, &f, on_same, &s, e) != 0)
 		return -1;
 	return s.found ? fail_there_already(w, e) : 0;
@@ -191,8 +210,10 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 	struct write *w = arg;
 	const struct lb_actor by = lb_actor_of(w->rq, w->now_ms);
 
-	if (find_pool(tx, w, e) != 0 || check_room(tx, w, e) != 0 || check_unique(tx, w, e) != 0 ||
-		check_dial(tx, w, e) != 0)
+	w->errs->n = w->known;
+	if (lb_gather(find_pool(tx, w, e), w->errs, e) != 0 || lb_gather(check_room(tx, w, e), w->errs, e) != 0 ||
+		lb_gather(check_unique(tx, w, e), w->errs, e) != 0 ||
+		lb_gather(check_dial(tx, w, e), w->errs, e) != 0 || lb_fail_input(w->errs, e) != 0)
 		return -1;
 	rand_id(w->one.id, "bck");
 	if (lb_backend_log(tx, &w->one, "create", "", &by, e) != 0 || lb_backend_insert(tx, &w->one, e) != 0)
@@ -203,7 +224,6 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 int lb_backend_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
 	struct write w = write_begin(feature, rq);
-	struct err_list *errs = request_errors(rq);
 	int rc;
 
 	if (lb_backend_init(&w.one) != 0)
@@ -211,10 +231,9 @@ int lb_backend_api_create(void *feature, struct request *rq, struct reply *rp, s
 	(void)str_copy(w.one.tenant_id, sizeof w.one.tenant_id, w.who->tenant_id);
 	w.one.created_ms = w.one.updated_ms = w.now_ms;
 	w.one.dial_any = w.who->system_admin;
-	lb_backend_apply(&w.one, request_body(rq), errs);
-	rc = lb_fail_input(errs, e);
-	if (rc == 0)
-		rc = store_write(w.b->store, STORE_LOGGED, work_create, &w, e);
+	lb_backend_apply(&w.one, request_body(rq), w.errs);
+	w.known = w.errs->n;
+	rc = store_write(w.b->store, STORE_LOGGED, work_create, &w, e);
 	if (rc == 0)
 		rc = reply_write(&w, rp, 201, e);
 	write_end(&w);
@@ -238,10 +257,12 @@ static int follow_address(struct db *tx, struct write *w, struct err *e)
 
 	if (moved) {
 		one->dial_any = w->who->system_admin;
-		if (check_dial(tx, w, e) != 0)
+		if (lb_gather(check_dial(tx, w, e), w->errs, e) != 0)
 			return -1;
 	}
-	return moved || !str_eq(one->pool_id, old->pool_id) ? check_unique(tx, w, e) : 0;
+	if (!moved && str_eq(one->pool_id, old->pool_id))
+		return 0;
+	return lb_gather(check_unique(tx, w, e), w->errs, e);
 }
 
 /* The pool that it has left. */
@@ -286,12 +307,13 @@ static int save_changes(struct db *tx, struct write *w, struct err *e)
 static int work_update(struct db *tx, void *arg, struct err *e)
 {
 	struct write *w = arg;
-	struct err_list *errs = request_errors(w->rq);
 
+	w->errs->n = w->known;
 	if (load_for_change(tx, w, &w->before, e) != 0 || load_for_change(tx, w, &w->one, e) != 0)
 		return -1;
-	lb_backend_apply(&w->one, request_body(w->rq), errs);
-	if (lb_fail_input(errs, e) != 0 || find_pool(tx, w, e) != 0 || follow_address(tx, w, e) != 0)
+	lb_backend_apply(&w->one, request_body(w->rq), w->errs);
+	if (lb_gather(find_pool(tx, w, e), w->errs, e) != 0 || follow_address(tx, w, e) != 0 ||
+		lb_fail_input(w->errs, e) != 0)
 		return -1;
 	return save_changes(tx, w, e);
 }

@@ -91,13 +91,22 @@ struct write {
 	struct request *rq;
 	const struct identity *who;
 	int64_t now_ms;
+	struct err_list *errs;
+	size_t known; /* of errs, before the transaction, which may run again */
 	struct lb_pool pool, before;
 	struct settle settle;
 };
 
 static struct write write_begin(void *feature, struct request *rq)
 {
-	return (struct write){ .b = feature, .rq = rq, .who = request_identity(rq), .now_ms = clock_wall_ms() };
+	struct err_list *errs = request_errors(rq);
+
+	return (struct write){ .b = feature,
+		.rq = rq,
+		.who = request_identity(rq),
+		.now_ms = clock_wall_ms(),
+		.errs = errs,
+		.known = errs->n };
 }
 
 static void write_end(struct write *w)
@@ -127,19 +136,27 @@ static int check_room(struct db *tx, const struct write *w, struct err *e)
 	return n < most ? 0 : err_set(e, ERR_LIMIT, NULL, "the tenant has %u pools, which is the most", most);
 }
 
+static int check_unique(struct db *tx, const struct lb_pool *p, struct err *e)
+{
+	struct lb_pool there;
+
+	if (lb_pool_get(tx, p->tenant_id, p->name, &there, NULL) != 0)
+		return 0;
+	lb_pool_fini(&there);
+	err_set(e, ERR_POOL_EXISTS, "name", "name: there is a pool '%s' already", p->name);
+	return err_detail(e, "unique", p->name);
+}
+
 static int work_create(struct db *tx, void *arg, struct err *e)
 {
 	struct write *w = arg;
 	const struct lb_actor by = lb_actor_of(w->rq, w->now_ms);
-	struct lb_pool *p = &w->pool, there;
+	struct lb_pool *p = &w->pool;
 
-	if (check_room(tx, w, e) != 0)
+	w->errs->n = w->known;
+	if (check_room(tx, w, e) != 0 || lb_gather(check_unique(tx, p, e), w->errs, e) != 0 ||
+		lb_fail_input(w->errs, e) != 0)
 		return -1;
-	if (lb_pool_get(tx, p->tenant_id, p->name, &there, NULL) == 0) {
-		lb_pool_fini(&there);
-		err_set(e, ERR_POOL_EXISTS, "name", "name: there is a pool '%s' already", p->name);
-		return err_detail(e, "unique", p->name);
-	}
 	rand_id(p->id, "pol");
 	if (lb_pool_log(tx, p, "create", "", &by, e) != 0 || lb_pool_insert(tx, p, e) != 0)
 		return -1;
@@ -149,18 +166,16 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 int lb_pool_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
 	struct write w = write_begin(feature, rq);
-	struct err_list *errs = request_errors(rq);
-	int rc = 0;
+	int rc;
 
 	if (lb_pool_init(&w.pool) != 0)
 		return err_set(e, ERR_NOMEM, NULL, "pool: out of memory");
 	(void)str_copy(w.pool.tenant_id, sizeof w.pool.tenant_id, w.who->tenant_id);
 	(void)str_copy(w.pool.user_id, sizeof w.pool.user_id, w.who->user_id);
 	w.pool.created_ms = w.pool.updated_ms = w.now_ms;
-	lb_pool_apply(&w.pool, request_body(rq), errs);
-	rc = lb_fail_input(errs, e);
-	if (rc == 0)
-		rc = store_write(w.b->store, STORE_LOGGED, work_create, &w, e);
+	lb_pool_apply(&w.pool, request_body(rq), w.errs);
+	w.known = w.errs->n;
+	rc = store_write(w.b->store, STORE_LOGGED, work_create, &w, e);
 	if (rc == 0)
 		rc = reply_write(&w, rp, 201, e);
 	write_end(&w);
@@ -192,12 +207,12 @@ static int save_changes(struct db *tx, struct write *w, struct err *e)
 static int work_update(struct db *tx, void *arg, struct err *e)
 {
 	struct write *w = arg;
-	struct err_list *errs = request_errors(w->rq);
 
+	w->errs->n = w->known;
 	if (load_for_change(tx, w, &w->before, e) != 0 || load_for_change(tx, w, &w->pool, e) != 0)
 		return -1;
-	lb_pool_apply(&w->pool, request_body(w->rq), errs);
-	if (lb_fail_input(errs, e) != 0 || save_changes(tx, w, e) != 0)
+	lb_pool_apply(&w->pool, request_body(w->rq), w->errs);
+	if (lb_fail_input(w->errs, e) != 0 || save_changes(tx, w, e) != 0)
 		return -1;
 	return settle_pool_places(w->b, tx, &w->pool, &w->settle, e);
 }

@@ -164,6 +164,8 @@ void lb_health_check(const json_t *values, struct err_list *errs)
 	if (path != NULL && !health_path_ok(path))
 		refuse("health_check.path", path, "must begin with '/' and have no blanks", errs);
 	check_expected(json_object_get(values, "health_check.expected_status"), errs);
+	if (err_list_has(errs, "health_check.interval") || err_list_has(errs, "health_check.timeout"))
+		return;
 	if (interval != NULL && timeout != NULL && json_integer_value(timeout) > json_integer_value(interval)) {
 		char value[KNOBS_DURATION_SIZE];
 
@@ -197,6 +199,8 @@ static void check(const struct lb_pool *p, struct err_list *errs)
 	need(is_token(cookie), "sticky.cookie_name", cookie, "is no name of a cookie", errs);
 	need(ca[0] == '\0' || strstr(ca, "-----BEGIN CERTIFICATE-----") != NULL, "tls.ca", "...",
 		"must be certificates in PEM", errs);
+	if (err_list_has(errs, "tls.enabled") || err_list_has(errs, "protocol"))
+		return;
 	need(!tls || strcmp(proto, "h2c") != 0, "protocol", proto, "is HTTP/2 without TLS, and tls is enabled; use h2",
 		errs);
 	need(tls || strcmp(proto, "h2") != 0, "protocol", proto, "needs tls.enabled; without TLS it is h2c", errs);

@@ -36,7 +36,8 @@ enum {
 	SQL_UPDATE,
 	SQL_DELETE,
 	SQL_USE,
-	SQL_UNUSE
+	SQL_UNUSE,
+	SQL_POOL
 };
 #define LIST_FILTER                                                                                                    \
 	"(?1 = '' OR r.tenant_id = ?1) AND r.id > ?2 AND (?3 = '' OR r.host = ?3) AND (?4 = '' OR r.group_id = ?4 OR " \
@@ -68,6 +69,7 @@ static const char *const sql[] = {
 	[SQL_DELETE] = "DELETE FROM lb_routes WHERE id = ?1",
 	[SQL_USE] = use,
 	[SQL_UNUSE] = "DELETE FROM lb_route_pools WHERE route_id = ?1",
+	[SQL_POOL] = "SELECT 1 FROM lb_pools WHERE tenant_id = ?1 AND name = ?2",
 };
 const struct sql_table lb_route_sql = { "lb_route", sql, ARRAY_LEN(sql) };
 
@@ -316,6 +318,45 @@ int lb_route_pools_of(
 
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
 
+static const char *field_of_pool(const struct lb_route *r, const char *name)
+{
+	const json_t *mirror = json_object_get(r->settings, "mirror");
+
+	if (str_eq(name, r->pool_name))
+		return "pool";
+	return str_eq(name, json_string_value(json_object_get(mirror, "pool"))) ? "mirror.pool" : "targets";
+}
+
+/* 1: it is there. */
+static int has_pool(struct db *db, const struct lb_route *r, const char *name, struct err *e)
+{
+	struct query *q;
+	int rc;
+
+	if (db_query(db, &q, sql[SQL_POOL], e, bind_s(r->tenant_id), bind_s(name)) != 0)
+		return -1;
+	rc = query_next(q, e);
+	query_end(q);
+	return rc;
+}
+
+int lb_route_check_pools(struct db *db, const struct lb_route *r, struct err_list *errs, struct err *e)
+{
+	const char *names[LB_ROUTE_POOLS_MAX];
+	const size_t n = lb_route_pool_names(r, names);
+	int rc = 1;
+
+	for (size_t i = 0; i < n && rc >= 0; i++) {
+		const char *field = field_of_pool(r, names[i]);
+
+		rc = has_pool(db, r, names[i], e);
+		if (rc == 0)
+			err_list_add(errs, ERR_POOL_NOT_FOUND, field, "unknown", names[i], "%s: there is no pool '%s'",
+				field, names[i]);
+	}
+	return MIN(rc, 0);
+}
+
 static int use_pools(struct db *tx, const struct lb_route *r, struct err *e)
 {
 	const char *names[LB_ROUTE_POOLS_MAX];
@@ -328,7 +369,7 @@ static int use_pools(struct db *tx, const struct lb_route *r, struct err *e)
 		if (rows < 0)
 			return -1;
 		if (rows == 0) {
-			const char *field = str_eq(names[i], r->pool_name) ? "pool" : "targets";
+			const char *field = field_of_pool(r, names[i]);
 
 			err_set(e, ERR_POOL_NOT_FOUND, field, "%s: there is no pool '%s'", field, names[i]);
 			return err_detail(e, "unknown", names[i]);

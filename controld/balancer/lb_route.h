@@ -83,6 +83,8 @@ int lb_route_pools_of(
 /* One of the user's or the tenant's: 1 and *r, 0 when there is none left, -1. */
 int lb_route_find_owned(struct db *db, bool tenant, const char *owner, struct lb_route *r, struct err *e) MUST_CHECK;
 
+/* Adds each pool that it names and that is not there. */
+int lb_route_check_pools(struct db *db, const struct lb_route *r, struct err_list *errs, struct err *e) MUST_CHECK;
 /* With which pools it uses; ERR_POOL_NOT_FOUND, naming the field, when there is no such pool. */
 int lb_route_insert(struct db *tx, const struct lb_route *r, struct err *e) MUST_CHECK;
 int lb_route_update(struct db *tx, const struct lb_route *r, struct err *e) MUST_CHECK;

@@ -59,12 +59,21 @@ struct write {
 	struct request *rq;
 	const struct identity *who;
 	int64_t now_ms;
+	struct err_list *errs;
+	size_t known; /* of errs, before the transaction, which may run again */
 	struct lb_route route, before;
 };
 
 static struct write write_begin(void *feature, struct request *rq)
 {
-	return (struct write){ .b = feature, .rq = rq, .who = request_identity(rq), .now_ms = clock_wall_ms() };
+	struct err_list *errs = request_errors(rq);
+
+	return (struct write){ .b = feature,
+		.rq = rq,
+		.who = request_identity(rq),
+		.now_ms = clock_wall_ms(),
+		.errs = errs,
+		.known = errs->n };
 }
 
 static void write_end(struct write *w)
@@ -87,9 +96,15 @@ static int place(struct db *tx, struct write *w, struct err *e)
 {
 	const struct relays *r = &w->b->relays;
 
+	if (err_list_has(w->errs, "group") || err_list_has(w->errs, "node"))
+		return 0;
 	return r->ops->place(
 		r->self, tx, w->route.group_name, w->route.node_name, w->route.group_id, w->route.node_id, e);
 }
+
+/* What names the requests that are a route's alone. */
+static const char *const claimed_by[] = { "host", "aliases", "path_prefix", "methods", "headers", "ssl_enabled",
+	"https_only", "group", "node" };
 
 static int claim(struct db *tx, struct write *w, const struct lb_route *before, struct err *e)
 {
@@ -97,6 +112,9 @@ static int claim(struct db *tx, struct write *w, const struct lb_route *before, 
 	char domain[HOST_NAME_SIZE];
 	const struct lb_claimant c = { w->who, (enum host_names_by)w->b->conf.host_names_by, domain };
 
+	for (size_t i = 0; i < ARRAY_LEN(claimed_by); i++)
+		if (err_list_has(w->errs, claimed_by[i]))
+			return 0; /* then it is not known what it would claim */
 	if (r->ops->domain(r->self, tx, w->route.group_id, domain, e) != 0)
 		return -1;
 	return lb_route_claim(tx, &c, &w->route, before, e);
@@ -119,10 +137,11 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 	struct write *w = arg;
 	const struct lb_actor by = lb_actor_of(w->rq, w->now_ms);
 
-	if (check_room(tx, w, e) != 0 || place(tx, w, e) != 0)
-		return -1;
+	w->errs->n = w->known;
 	rand_id(w->route.id, "rte");
-	if (claim(tx, w, NULL, e) != 0)
+	if (check_room(tx, w, e) != 0 || lb_gather(place(tx, w, e), w->errs, e) != 0 ||
+		lb_route_check_pools(tx, &w->route, w->errs, e) != 0 ||
+		lb_gather(claim(tx, w, NULL, e), w->errs, e) != 0 || lb_fail_input(w->errs, e) != 0)
 		return -1;
 	return lb_route_came(tx, &w->route, &by, e);
 }
@@ -130,7 +149,6 @@ static int work_create(struct db *tx, void *arg, struct err *e)
 int lb_route_api_create(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
 	struct write w = write_begin(feature, rq);
-	struct err_list *errs = request_errors(rq);
 	int rc;
 
 	if (lb_route_init(&w.route) != 0)
@@ -138,10 +156,9 @@ int lb_route_api_create(void *feature, struct request *rq, struct reply *rp, str
 	(void)str_copy(w.route.tenant_id, sizeof w.route.tenant_id, w.who->tenant_id);
 	(void)str_copy(w.route.user_id, sizeof w.route.user_id, w.who->user_id);
 	w.route.created_ms = w.route.updated_ms = w.now_ms;
-	lb_route_apply(&w.route, request_body(rq), errs);
-	rc = lb_fail_input(errs, e);
-	if (rc == 0)
-		rc = store_write(w.b->store, STORE_LOGGED, work_create, &w, e);
+	lb_route_apply(&w.route, request_body(rq), w.errs);
+	w.known = w.errs->n;
+	rc = store_write(w.b->store, STORE_LOGGED, work_create, &w, e);
 	if (rc == 0)
 		rc = reply_write(&w, rp, 201, e);
 	write_end(&w);
@@ -167,10 +184,12 @@ static int save_changes(struct db *tx, struct write *w, struct err *e)
 	if (fields.len > 0) { /* what is sent as it was changes nothing */
 		w->route.version++;
 		w->route.updated_ms = w->now_ms;
-		rc = claim(tx, w, &w->before, e);
-		if (rc == 0)
-			rc = lb_route_changed(tx, &w->before, &w->route, buf_cstr(&fields) + 1, &by, e);
+		rc = lb_gather(claim(tx, w, &w->before, e), w->errs, e);
 	}
+	if (rc == 0)
+		rc = lb_fail_input(w->errs, e);
+	if (rc == 0 && fields.len > 0)
+		rc = lb_route_changed(tx, &w->before, &w->route, buf_cstr(&fields) + 1, &by, e);
 	buf_free(&fields);
 	return rc;
 }
@@ -178,17 +197,17 @@ static int save_changes(struct db *tx, struct write *w, struct err *e)
 static int work_update(struct db *tx, void *arg, struct err *e)
 {
 	struct write *w = arg;
-	struct err_list *errs = request_errors(w->rq);
 	struct lb_route *r = &w->route;
 
+	w->errs->n = w->known;
 	if (load_for_change(tx, w, &w->before, e) != 0 || load_for_change(tx, w, r, e) != 0)
 		return -1;
-	lb_route_apply(r, request_body(w->rq), errs);
-	if (lb_fail_input(errs, e) != 0)
-		return -1;
+	lb_route_apply(r, request_body(w->rq), w->errs);
 	if (!str_eq(r->group_name, w->before.group_name) || !str_eq(r->node_name, w->before.node_name))
-		if (place(tx, w, e) != 0)
+		if (lb_gather(place(tx, w, e), w->errs, e) != 0)
 			return -1;
+	if (lb_route_check_pools(tx, r, w->errs, e) != 0)
+		return -1;
 	return save_changes(tx, w, e);
 }
 

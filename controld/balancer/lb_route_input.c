@@ -217,9 +217,11 @@ static void check_edits(const char *field, const json_t *edits, struct err_list 
 		refuse(field, "length", "{...}", "has more than 32 fields", errs);
 }
 
-static void need(bool ok, const char *field, const char *value, const char *why, struct err_list *errs)
+/* with: the other field; nothing is said if one of the two is wrong by itself. */
+static void need(
+	bool ok, const char *field, const char *with, const char *value, const char *why, struct err_list *errs)
 {
-	if (!ok)
+	if (!ok && !err_list_has(errs, field) && !err_list_has(errs, with))
 		err_list_add(errs, ERR_VALIDATION, field, "combination", value, "%s: '%.60s' %s", field, value, why);
 }
 
@@ -230,11 +232,13 @@ static void check_targets(const struct lb_route *r, const json_t *body, struct e
 	const bool redirects = json_object_get(r->settings, "redirect") != NULL;
 	const bool pool = r->pool_name[0] != '\0', split = json_array_size(targets) > 0;
 
+	if (err_list_has(errs, "pool") || err_list_has(errs, "targets") || err_list_has(errs, "redirect"))
+		return;
 	if (!pool && !split && !redirects)
 		err_list_add(errs, json_object_get(body, "pool") == NULL ? ERR_MISSING_FIELD : ERR_VALIDATION, "pool",
 			"required", "", "pool: the name of a pool is needed (or targets, or a redirect)");
-	need(!pool || !split, "targets", "[...]", "is a split over pools; then pool is null", errs);
-	need(!redirects || (!pool && !split), "redirect", "{...}",
+	need(!pool || !split, "targets", "pool", "[...]", "is a split over pools; then pool is null", errs);
+	need(!redirects || (!pool && !split), "redirect", "pool", "{...}",
 		"is an answer of the relay itself; then pool is null and there are no targets", errs);
 }
 
@@ -276,7 +280,7 @@ static void check(const struct lb_route *r, const json_t *body, struct err_list 
 
 	check_targets(r, body, errs);
 	check_location(r, errs);
-	need(mirror == NULL || json_is_string(json_object_get(mirror, "pool")), "mirror.pool", "",
+	need(mirror == NULL || json_is_string(json_object_get(mirror, "pool")), "mirror.pool", "mirror", "",
 		"must be the name of a pool", errs);
 	check_wants(json_object_get(v, "headers"), errs);
 	check_edits("request_headers", json_object_get(v, "request_headers"), errs);
@@ -286,11 +290,14 @@ static void check(const struct lb_route *r, const json_t *body, struct err_list 
 	if (host[0] != '\0' && host_name_take(name, host, strlen(host)) != 0)
 		refuse("rewrite.host", "format", host, "is no host name", errs);
 	check_pem("client_certificate.ca", ca, errs);
-	need(strcmp(mode, "none") == 0 || ca[0] != '\0', "client_certificate.mode", mode, "needs a ca", errs);
-	need(strcmp(mode, "none") == 0 || r->ssl_enabled, "client_certificate.mode", mode, "needs ssl_enabled", errs);
-	need(strcmp(key, "header") != 0 || is_token(header), "rate_limit.key", key,
+	need(strcmp(mode, "none") == 0 || ca[0] != '\0', "client_certificate.mode", "client_certificate.ca", mode,
+		"needs a ca", errs);
+	need(strcmp(mode, "none") == 0 || r->ssl_enabled, "client_certificate.mode", "ssl_enabled", mode,
+		"needs ssl_enabled", errs);
+	need(strcmp(key, "header") != 0 || is_token(header), "rate_limit.key", "rate_limit.header", key,
 		"needs the name of a header field as rate_limit.header", errs);
-	need(r->ssl_enabled || knobs_number(k, v, "https_only") == 0, "https_only", "true", "needs ssl_enabled", errs);
+	need(r->ssl_enabled || knobs_number(k, v, "https_only") == 0, "https_only", "ssl_enabled", "true",
+		"needs ssl_enabled", errs);
 }
 
 /* ---- taking ------------------------------------------------------------------------------------------------------- */

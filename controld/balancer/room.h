@@ -30,6 +30,11 @@ struct balancer {
 struct lb_actor lb_actor_of(const struct request *rq, int64_t now_ms);
 /* The first of them, when there are any. */
 int lb_fail_input(const struct err_list *errs, struct err *e) MUST_CHECK;
+/*
+ * rc of a check that has filled *e. What is wrong with one field goes to the others that are wrong: 0, and the checks go on. Anything
+ * else ends them: -1.
+ */
+int lb_gather(int rc, struct err_list *errs, const struct err *e) MUST_CHECK;
 /* If-Match against a row's version. */
 int lb_match(const struct request *rq, int64_t version, struct err *e) MUST_CHECK;
 /* Parameter of the query, "" for none. */

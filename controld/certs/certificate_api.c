@@ -94,9 +94,10 @@ static int api_get(void *feature, struct request *rq, struct reply *rp, struct e
 
 struct changing {
 	struct certs *certs;
-	const struct request *rq;
+	struct request *rq;
 	struct certificate c;
 	int64_t now_ms;
+	size_t known; /* of its errors, before the transaction, which may run again */
 };
 
 static int log_change(struct db *tx, struct changing *ch, const char *op, const char *fields, struct err *e)
@@ -115,6 +116,34 @@ static const char *text(const struct request *rq, const char *name)
 	return json_string_value(json_object_get(request_body(rq), name));
 }
 
+/* rc of a check that has filled *e: what is wrong with one field is gathered, as there may be more. */
+static int gather(struct changing *ch, int rc, const struct err *e)
+{
+	if (rc == 0)
+		return 0;
+	if (e == NULL || e->field[0] == '\0')
+		return -1;
+	err_list_take(request_errors(ch->rq), e);
+	return 0;
+}
+
+static bool is_wrong(const struct changing *ch, const char *field)
+{
+	return err_list_has(request_errors(ch->rq), field);
+}
+
+/* The first of what is wrong, when there is any. */
+static int fail_input(struct changing *ch, struct err *e)
+{
+	const struct err_list *errs = request_errors(ch->rq);
+
+	if (errs->n == 0)
+		return 0;
+	if (e != NULL)
+		*e = errs->items[0];
+	return -1;
+}
+
 static int take_ocsp(struct changing *ch, struct err *e)
 {
 	const char *s = text(ch->rq, "ocsp");
@@ -126,31 +155,43 @@ static int take_ocsp(struct changing *ch, struct err *e)
 	if ((der = malloc(strlen(s) + 1)) == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "certificate: out of memory");
 	n = str_unb64url(der, strlen(s), s, strlen(s));
-	rc = n > 0 ? -(certificate_take_ocsp(&ch->c, der, (size_t)n, ch->now_ms, e) != 0)
-	           : err_set(e, ERR_VALIDATION, "ocsp", "ocsp: must be base64url without padding");
+	if (n <= 0)
+		rc = err_set(e, ERR_VALIDATION, "ocsp", "ocsp: must be base64url without padding");
+	else if (is_wrong(ch, "chain") || is_wrong(ch, "key")) /* it says something of that chain */
+		rc = 0;
+	else
+		rc = -(certificate_take_ocsp(&ch->c, der, (size_t)n, ch->now_ms, e) != 0);
 	free(der);
 	return rc;
 }
 
-static int missing(const char *field, struct err *e)
+static void need(struct changing *ch, const char *field)
 {
-	err_set(e, ERR_MISSING_FIELD, field, "%s: is required", field);
-	return err_detail(e, "required", NULL);
+	if (json_object_get(request_body(ch->rq), field) == NULL && !is_wrong(ch, field))
+		err_list_add(
+			request_errors(ch->rq), ERR_MISSING_FIELD, field, "required", NULL, "%s: is required", field);
 }
 
 /* Chain and key come together: neither is of use with the other's old part. */
+static int take_chain(struct changing *ch, struct err *e)
+{
+	const char *chain = text(ch->rq, "chain"), *key = text(ch->rq, "key");
+	const char *lacks = chain == NULL ? "chain" : "key";
+
+	if (is_wrong(ch, "chain") || is_wrong(ch, "key") || (chain == NULL && key == NULL))
+		return 0;
+	if (chain == NULL || key == NULL)
+		return err_set(e, ERR_VALIDATION, lacks, "%s: chain and key are changed together", lacks);
+	return certificate_take(&ch->c, chain, key, ch->now_ms, e);
+}
+
 static int take(struct changing *ch, struct err *e)
 {
-	const char *name = text(ch->rq, "name"), *chain = text(ch->rq, "chain"), *key = text(ch->rq, "key");
+	const char *name = text(ch->rq, "name");
 
-	if ((chain == NULL) != (key == NULL))
-		return err_set(e, ERR_VALIDATION, chain == NULL ? "chain" : "key",
-			"%s: chain and key are changed together", chain == NULL ? "chain" : "key");
 	if (name != NULL)
 		(void)str_copy(ch->c.name, sizeof ch->c.name, name);
-	if (chain != NULL && certificate_take(&ch->c, chain, key, ch->now_ms, e) != 0)
-		return -1;
-	return take_ocsp(ch, e);
+	return gather(ch, take_chain(ch, e), e) != 0 ? -1 : gather(ch, take_ocsp(ch, e), e);
 }
 
 /* What comes from its owner comes with its chain. */
@@ -160,41 +201,37 @@ static int take_own(struct changing *ch, struct err *e)
 
 	for (size_t i = 0; i < ARRAY_LEN(others); i++)
 		if (json_object_get(request_body(ch->rq), others[i]) != NULL)
-			return err_set(e, ERR_VALIDATION, others[i],
+			err_list_add(request_errors(ch->rq), ERR_VALIDATION, others[i], "combination", NULL,
 				"%s: is for source 'acme'; the chain has its own names", others[i]);
-	if (text(ch->rq, "chain") == NULL)
-		return missing("chain", e);
-	if (text(ch->rq, "key") == NULL)
-		return missing("key", e);
+	need(ch, "chain");
+	need(ch, "key");
 	return take(ch, e);
 }
 
 /* ---- from a CA by itself ------------------------------------------------------------------------------------------ */
 
-static int take_name(char dst[HOST_NAME_SIZE], const char *s, struct err *e)
+static int take_name(char dst[HOST_NAME_SIZE], const char *s, struct err_list *errs)
 {
 	if (s[0] == '*')
-		return err_set(e, ERR_VALIDATION, "names",
+		return err_list_add(errs, ERR_VALIDATION, "names", "format", s,
 			"names: '%.80s' is a wildcard: a CA gives one for dns-01 only, which is not done here", s);
 	if (host_name_take(dst, s, strlen(s)) != 0 || strchr(dst, '.') == NULL)
-		return err_set(e, ERR_VALIDATION, "names",
+		return err_list_add(errs, ERR_VALIDATION, "names", "format", s,
 			"names: '%.80s' is no host name of two labels or more, such as www.example.org", s);
 	return 0;
 }
 
-/* By comma, each once. */
-static int take_names(const json_t *names, char *dst, struct err *e)
+/* By comma, each once; without those that are wrong. */
+static int take_names(const json_t *names, char *dst, struct err_list *errs)
 {
 	char one[HOST_NAME_SIZE], framed[HOST_NAME_SIZE + 2], all[CERTIFICATE_NAMES_SIZE + 2] = ",";
 	size_t n = 1, i;
 	const json_t *name;
 
-	if (json_array_size(names) == 0)
-		return missing("names", e);
 	json_array_foreach(names, i, name)
 	{
-		if (take_name(one, json_string_value(name), e) != 0)
-			return -1;
+		if (take_name(one, json_string_value(name), errs) != 0)
+			continue;
 		(void)str_fmt(framed, sizeof framed, ",%s,", one);
 		if (strstr(all, framed) != NULL)
 			continue;
@@ -205,31 +242,33 @@ static int take_names(const json_t *names, char *dst, struct err *e)
 	return str_copy(dst, CERTIFICATE_NAMES_SIZE, all + 1);
 }
 
-static int refuse_own(const struct request *rq, struct err *e)
+static void refuse_own(struct request *rq)
 {
 	static const char *const others[] = { "chain", "key", "ocsp" };
 
 	for (size_t i = 0; i < ARRAY_LEN(others); i++)
 		if (text(rq, others[i]) != NULL)
-			return err_set(e, ERR_VALIDATION, others[i], "%s: comes from the CA, as the source is 'acme'",
-				others[i]);
-	return 0;
+			err_list_add(request_errors(rq), ERR_VALIDATION, others[i], "combination", NULL,
+				"%s: comes from the CA, as the source is 'acme'", others[i]);
 }
 
 static int take_acme(struct changing *ch, struct err *e)
 {
 	const char *challenge = text(ch->rq, "challenge"), *name = text(ch->rq, "name");
+	const json_t *given = json_object_get(request_body(ch->rq), "names");
 	char *names;
 	int rc;
 
 	if (ch->certs->conf.ca == NULL)
-		return err_set(e, ERR_VALIDATION, "source",
+		err_list_add(request_errors(ch->rq), ERR_VALIDATION, "source", "unavailable", "acme",
 			"source: 'acme' needs a certificate authority, and none is set (acme.url)");
-	if (refuse_own(ch->rq, e) != 0)
-		return -1;
+	refuse_own(ch->rq);
+	need(ch, "names");
+	if (json_array_size(given) == 0)
+		return 0;
 	if ((names = malloc(CERTIFICATE_NAMES_SIZE)) == NULL)
 		return err_set(e, ERR_NOMEM, NULL, "certificate: out of memory");
-	rc = take_names(json_object_get(request_body(ch->rq), "names"), names, e);
+	rc = take_names(given, names, request_errors(ch->rq));
 	if (rc == 0)
 		rc = certificate_want(&ch->c, names, e);
 	free(names);
@@ -280,7 +319,12 @@ static int api_create(void *feature, struct request *rq, struct reply *rp, struc
 	(void)str_copy(ch.c.user_id, sizeof ch.c.user_id, who->user_id);
 	ch.c.version = 1;
 	ch.c.created_ms = ch.c.updated_ms = ch.now_ms;
-	rc = str_eq(text(rq, "source"), "acme") ? take_acme(&ch, e) : take_own(&ch, e);
+	if (is_wrong(&ch, "source")) /* then it is not known what else there should be */
+		rc = -1;
+	else
+		rc = str_eq(text(rq, "source"), "acme") ? take_acme(&ch, e) : take_own(&ch, e);
+	if (rc == 0)
+		rc = fail_input(&ch, e);
 	if (rc == 0)
 		rc = store_write(ch.certs->store, STORE_LOGGED, work_create, &ch, e);
 	if (rc == 0)
@@ -316,16 +360,17 @@ static const char *fields_of(const struct request *rq, char dst[64])
 }
 
 /* Where it comes from and what for stays. */
-static int refuse_fixed(const struct changing *ch, struct err *e)
+static void refuse_fixed(struct changing *ch)
 {
 	static const char *const fixed[] = { "source", "names", "challenge" };
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		if (json_object_get(request_body(ch->rq), fixed[i]) != NULL)
-			return err_set(e, ERR_VALIDATION, fixed[i],
+			err_list_add(request_errors(ch->rq), ERR_VALIDATION, fixed[i], "immutable", NULL,
 				"%s: cannot be changed; make another certificate, and delete this one when it is there",
 				fixed[i]);
-	return is_acme(&ch->c) ? refuse_own(ch->rq, e) : 0;
+	if (is_acme(&ch->c))
+		refuse_own(ch->rq);
 }
 
 static int work_update(struct db *tx, void *arg, struct err *e)
@@ -333,7 +378,11 @@ static int work_update(struct db *tx, void *arg, struct err *e)
 	struct changing *ch = arg;
 	char fields[64];
 
-	if (begin(tx, ch, e) != 0 || refuse_fixed(ch, e) != 0 || take(ch, e) != 0)
+	request_errors(ch->rq)->n = ch->known;
+	if (begin(tx, ch, e) != 0)
+		return -1;
+	refuse_fixed(ch);
+	if (take(ch, e) != 0 || fail_input(ch, e) != 0)
 		return -1;
 	ch->c.version++;
 	ch->c.updated_ms = ch->now_ms;
@@ -348,7 +397,7 @@ static int work_update(struct db *tx, void *arg, struct err *e)
 
 static int api_update(void *feature, struct request *rq, struct reply *rp, struct err *e)
 {
-	struct changing ch = { .certs = feature, .rq = rq, .now_ms = clock_wall_ms() };
+	struct changing ch = { .certs = feature, .rq = rq, .now_ms = clock_wall_ms(), .known = request_errors(rq)->n };
 	int rc = store_write(ch.certs->store, STORE_LOGGED, work_update, &ch, e);
 
 	if (rc == 0)
@@ -515,11 +564,12 @@ static const struct schema list_query = { NULL, list_fields, ARRAY_LEN(list_fiel
 const struct route certificate_rows[] = {
 	{ GET, "/api/v1/certificates", PERM_READ, LANE_DB, &list_query, NULL, NULL, 200, 0, api_list,
 		"List certificates", "Certificates" },
-	{ POST, "/api/v1/certificates", PERM_WRITE, LANE_DB, NULL, &schema, &schema, 201, 0, api_create,
+	{ POST, "/api/v1/certificates", PERM_WRITE, LANE_DB, NULL, &schema, &schema, 201, ROUTE_JUDGES, api_create,
 		"Add a certificate and its private key, or have one given by a CA", "Certificates" },
 	{ GET, "/api/v1/certificates/{id}", PERM_READ, LANE_DB, NULL, NULL, &schema, 200, 0, api_get,
 		"Show one certificate, without its key", "Certificates" },
-	{ PUT, "/api/v1/certificates/{id}", PERM_WRITE, LANE_DB, NULL, &schema, &schema, 200, ROUTE_PARTIAL, api_update,
+	{ PUT, "/api/v1/certificates/{id}", PERM_WRITE, LANE_DB, NULL, &schema, &schema, 200,
+		ROUTE_PARTIAL | ROUTE_JUDGES, api_update,
 		"Replace chain and key; relays show the new one from their next handshake on", "Certificates" },
 	{ POST, "/api/v1/certificates/{id}/renew", PERM_WRITE, LANE_DB, NULL, NULL, &renewal, 202,
 		ROUTE_PER_MINUTE(RENEWALS_PER_MINUTE), api_renew, "Have a certificate of source acme renewed now",

@@ -169,6 +169,12 @@ static void on_call_done(void *arg)
 
 /* ---- worker: before the handler ----------------------------------------------------------------------------------- */
 
+/* What is wrong is answered as it is, or after the handler has looked at the rest. */
+static int call_judge(struct call *c)
+{
+	return (c->entry->route->flags & ROUTE_JUDGES) != 0 && input_leave_right(&c->rq) ? 0 : -1;
+}
+
 /* 0: the handler may run. 1: the answer is there already. */
 static int call_prepare(struct call *c, struct err *e)
 {
@@ -176,7 +182,7 @@ static int call_prepare(struct call *c, struct err *e)
 		call_rate_row(&c->dispatch->rates, c, e) != 0 || input_read(&c->rq, c->conf->body_max, e) != 0)
 		return -1;
 	if (c->errors.n > 0)
-		return -1;
+		return call_judge(c);
 	switch (idempotency_begin(c->dispatch->parts.store, c, e)) {
 	case IDEMPOTENCY_RUN:
 		return 0;
@@ -222,7 +228,7 @@ static int call_step(struct call *c, struct err *e)
 	int rc;
 
 	if (park.key == NULL)
-		return call_handle(c, e);
+		return call_handle(c, e) != 0 || c->errors.n > 0 ? -1 : 0;
 	c->rp.park = (struct reply_park){ .key = NULL };
 	rc = park.finish(c->entry->feature, &c->rq, &c->rp, park.state, e);
 	if (park.free_state != NULL && (c->rp.park.key == NULL || c->rp.park.state != park.state))

@@ -99,3 +99,36 @@ int input_read(struct request *rq, size_t body_max, struct err *e)
 		rq->errors);
 	return 0;
 }
+
+/* path: as schema_check() names it. Of a list with a wrong item all of it goes. */
+static void input_cut(json_t *body, const char *path)
+{
+	char name[sizeof((struct err *)NULL)->field];
+	json_t *at = body;
+
+	if (json_object_del(body, path) == 0) /* also a name that nobody knows, with a dot in it */
+		return;
+	for (;;) {
+		const size_t n = strcspn(path, ".[");
+
+		(void)str_fmt(name, sizeof name, "%.*s", (int)n, path);
+		if (path[n] != '.')
+			break;
+		at = json_object_get(at, name);
+		path += n + 1;
+	}
+	json_object_del(at, name);
+}
+
+bool input_leave_right(struct request *rq)
+{
+	const struct route *route = rq->match.entry->route;
+	struct err_list left = { .n = 0 };
+
+	if (rq->errors->dropped > 0 || rq->body == NULL || route->request == NULL)
+		return false;
+	for (size_t i = 0; i < rq->errors->n; i++)
+		input_cut(rq->body, rq->errors->items[i].field);
+	schema_check(route->request, rq->body, true, &left);
+	return left.n == 0;
+}

@@ -6,6 +6,7 @@
 
 #include "common/base/macros.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct err;
@@ -18,5 +19,7 @@ struct route;
 void input_check_query(const struct route *route, const struct query_args *args, struct err_list *errs);
 /* Parses and checks. -1 with *e when nothing can be said about single fields; else look into rq->errors. */
 int input_read(struct request *rq, size_t body_max, struct err *e) MUST_CHECK;
+/* Takes what is wrong out of the body. False: something is left that its schema does not allow, or there is more than is listed. */
+bool input_leave_right(struct request *rq);
 
 #endif

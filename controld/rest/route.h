@@ -50,6 +50,7 @@ enum route_flags {
 	/* With PERM_PUBLIC: an API key may be shown, and says who asks; Authorization is for somebody else (the handler). */
 	ROUTE_FOREIGN_BEARER = 16,
 	ROUTE_NDJSON = 32, /* the answer is lines of JSON, however many (produce.h) */
+	ROUTE_JUDGES = 64, /* the handler is called beside errors, to add its own to them: README.md */
 };
 /* Of one key, user or address, on this row alone: a token bucket of n, told in X-RateLimit-*; in flags. */
 #define ROUTE_PER_MINUTE(n)      ((unsigned)(n) << 16)

@@ -104,6 +104,48 @@ static void test_list_counts_what_does_not_fit(void **state)
 	assert_string_equal(l.items[0].value, "v");
 }
 
+static void test_list_knows_its_fields(void **state)
+{
+	static const struct {
+		const char *field;
+		bool has;
+	} cases[] = {
+		{ "tls", true },
+		{ "tls.enabled", true },
+		{ "tls.ca", false },
+		{ "tl", false },
+		{ "targets", true },
+		{ "targets[1].pool", true },
+		{ "targets[2]", false },
+		{ "queue.max", true },
+		{ "queues", false },
+		{ "", false },
+	};
+	static struct err_list l;
+	struct err e;
+
+	(void)state;
+	err_list_add(&l, ERR_VALIDATION, "tls.enabled", NULL, NULL, "x");
+	err_list_add(&l, ERR_VALIDATION, "targets[1].pool", NULL, NULL, "x");
+	err_list_add(&l, ERR_VALIDATION, "queue", NULL, NULL, "x");
+	err_list_add(&l, ERR_LIMIT, NULL, NULL, NULL, "x");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (err_list_has(&l, cases[i].field) != cases[i].has)
+			fail_msg("%s", cases[i].field);
+	err_set(&e, ERR_CONFLICT, "queue.max", "again");
+	err_list_take(&l, &e);
+	assert_int_equal(l.n, 4);
+	err_set(&e, ERR_CONFLICT, "name", "taken");
+	err_list_take(&l, &e);
+	assert_int_equal(l.n, 5);
+	assert_string_equal(l.items[4].msg, "taken");
+	while (l.n < ERR_LIST_MAX)
+		err_list_add(&l, ERR_VALIDATION, "f", NULL, NULL, "x");
+	err_set(&e, ERR_CONFLICT, "more", "of it");
+	err_list_take(&l, &e);
+	assert_int_equal(l.dropped, 1);
+}
+
 static void test_codes(void **state)
 {
 	(void)state;
@@ -144,6 +186,7 @@ int main(void)
 		cmocka_unit_test(test_cut_keeps_characters_whole),
 		cmocka_unit_test(test_foreign_bytes_become_utf8),
 		cmocka_unit_test(test_list_counts_what_does_not_fit),
+		cmocka_unit_test(test_list_knows_its_fields),
 		cmocka_unit_test(test_codes),
 		cmocka_unit_test(test_codes_are_unique),
 	};

@@ -263,6 +263,106 @@ static void all_that_is_wrong_is_named_at_once(void **state)
 	json_decref(e);
 }
 
+/* method, path, body, and the fields that are named, in any order: those that a schema finds, and those that only the rest can. */
+static const struct {
+	const char *method, *path, *body, *fields;
+} together[] = {
+	{ "POST", "/api/pools",
+		"{\"algorithm\":\"best\",\"panic_threshold\":101,\"tls\":{\"enabled\":\"yes\",\"ca\":\"no PEM\"},"
+		"\"health_check\":{\"path\":\"x\",\"type\":\"icmp\"},\"size\":1}",
+		"name algorithm panic_threshold tls.enabled tls.ca health_check.path health_check.type size" },
+	{ "POST", "/api/pools", "{\"name\":\"there\",\"slow_start\":\"soon\"}", "name slow_start" },
+	/* of two that do not go together one is wrong by itself: nothing is said of both */
+	{ "POST", "/api/pools", "{\"name\":\"x\",\"tls\":{\"enabled\":1},\"protocol\":\"h2\"}", "tls.enabled" },
+	{ "POST", "/api/pools", "{\"name\":\"x\",\"health_check\":{\"interval\":\"9d\",\"timeout\":\"50s\"}}",
+		"health_check.interval" },
+	{ "PUT", "/api/pools/there", "{\"name\":\"other\",\"protocol\":\"h2\",\"queue\":{\"max\":-1}}",
+		"name protocol queue.max" },
+	{ "POST", "/api/backends",
+		"{\"address\":\"127.0.0.1:80\",\"pool\":\"none\",\"weight\":1001,\"health_check\":{\"path\":\"x\"}}",
+		"address pool weight health_check.path" },
+	{ "POST", "/api/backends", "{\"pool\":\"there\",\"client_id\":77,\"weight\":-1}", "address client_id weight" },
+	{ "PUT", "/api/backends/{}", "{\"pool\":\"none\",\"weight\":\"1\",\"address\":\"127.0.0.1:80\"}",
+		"pool weight address" },
+	{ "POST", "/api/routes",
+		"{\"host\":\"a_b\",\"pool\":\"none\",\"priority\":-1,\"group\":\"mars\",\"mirror\":{\"pool\":"
+		"\"nobody\"}}",
+		"host pool priority group mirror.pool" },
+	{ "POST", "/api/routes",
+		"{\"host\":\"t.example\",\"targets\":[{\"pool\":\"none\",\"weight\":1},{\"pool\":\"nobody\",\"weight\":"
+		"1}],"
+		"\"rate_limit\":{\"key\":\"header\",\"burst\":-1}}",
+		"host targets targets rate_limit.key rate_limit.burst" },
+	{ "POST", "/api/routes", "{\"host\":\"a.example\",\"pool\":7,\"https_only\":true}", "pool https_only" },
+	{ "PUT", "/api/routes/{}",
+		"{\"pool\":\"none\",\"path_prefix\":\"x\",\"gzip\":{\"level\":10},\"https_only\":true,\"group\":"
+		"\"mars\"}",
+		"pool path_prefix gzip.level https_only group" },
+};
+
+/* The only one of `list`, into the path's "{}". */
+static void path_of_one(const char *path, const char *list, char *dst, size_t size)
+{
+	const char *at = strstr(path, "/{}");
+	json_t *all;
+
+	if (at == NULL) {
+		str_copy(dst, size, path);
+		return;
+	}
+	str_fmt(dst, size, "%.*s", (int)(at - path), path);
+	all = call("op", "GET", dst, NULL, 200);
+	str_fmt(dst + strlen(dst), size - strlen(dst), "/%s", text_in(json_array_get(field(all, list), 0), "id"));
+	json_decref(all);
+}
+
+static unsigned times_in(const char *words, const char *word)
+{
+	const size_t n = strlen(word);
+	unsigned times = 0;
+
+	for (const char *p = words; (p = strstr(p, word)) != NULL; p += n)
+		times += (p == words || p[-1] == ' ') && (p[n] == '\0' || p[n] == ' ');
+	return times;
+}
+
+static void what_a_schema_finds_comes_with_the_rest(void **state)
+{
+	(void)state;
+	prepare_refusals();
+	for (size_t i = 0; i < ARRAY_LEN(together); i++) {
+		char path[96], named[512] = "";
+		const char *want = together[i].fields;
+		json_t *e, *details;
+
+		print_message("%zu: %s %s %s\n", i, together[i].method, together[i].path, together[i].body);
+		path_of_one(together[i].path, strstr(together[i].path, "routes") != NULL ? "routes" : "backends", path,
+			sizeof path);
+		e = call("op", together[i].method, path, together[i].body, 422);
+		details = field(e, "details");
+		if (json_is_object(details))
+			str_copy(named, sizeof named, text_in(details, "field"));
+		for (size_t j = 0; j < json_array_size(details); j++)
+			str_fmt(named + strlen(named), sizeof named - strlen(named), "%s%s", j > 0 ? " " : "",
+				text_in(json_array_get(details, j), "field"));
+		print_message("   %s\n", named);
+		assert_int_equal(strlen(named), strlen(want));
+		for (size_t j = 0; j < json_array_size(details); j++) {
+			const char *one = text_in(json_array_get(details, j), "field");
+
+			assert_int_equal(times_in(want, one), times_in(named, one));
+		}
+		json_decref(e);
+	}
+	/* and nothing of it was done */
+	json_t *p = call("viewer", "GET", "/api/pools", NULL, 200);
+	assert_int_equal(json_array_size(field(p, "pools")), 1);
+	json_decref(p);
+	p = call("viewer", "GET", "/api/routes", NULL, 200);
+	assert_int_equal(json_array_size(field(p, "routes")), 1);
+	json_decref(p);
+}
+
 static void pools_in_use_stay(void **state)
 {
 	json_t *r, *e;
@@ -451,6 +551,7 @@ int main(void)
 		SEQUENCE(routes_are_as_printed),
 		SEQUENCE(what_is_wrong_is_named),
 		SEQUENCE(all_that_is_wrong_is_named_at_once),
+		SEQUENCE(what_a_schema_finds_comes_with_the_rest),
 		SEQUENCE(pools_in_use_stay),
 		SEQUENCE(hosts_are_shared_by_the_routes_of_a_tenant),
 		SEQUENCE(others_do_not_exist),

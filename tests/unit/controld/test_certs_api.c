@@ -165,6 +165,42 @@ static void sources_are_kept_apart(void **state)
 	call_only("op", "DELETE", cert_path(id), NULL, 204);
 }
 
+static void all_that_is_wrong_is_named_at_once(void **state)
+{
+	static const struct {
+		const char *method, *body, *fields;
+		int status;
+	} cases[] = {
+		{ "POST", "{}", "chain key", 400 },
+		{ "POST", "{\"name\":7,\"names\":[\"a.example\"],\"chain\":\"hello\",\"ocsp\":\"/\"}",
+			"name names key ocsp", 422 },
+		{ "POST", "{\"chain\":\"hello\",\"key\":\"hello\",\"ocsp\":\"/\",\"size\":1}", "size chain ocsp", 422 },
+		{ "POST", "{\"source\":\"acme\",\"challenge\":\"dns-01\",\"key\":\"hello\"}",
+			"challenge source key names", 422 },
+		{ "POST", "{\"source\":\"acme\",\"names\":[\"*.a.example\",\"b\"]}", "source names names", 422 },
+		{ "PUT", "{\"name\":7,\"source\":\"own\",\"key\":\"hello\",\"ocsp\":\"/\"}", "name source chain ocsp",
+			422 },
+	};
+	char id[PROTO_ID_SIZE];
+
+	(void)state;
+	add(id, &pki.site);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const bool put = str_eq(cases[i].method, "PUT");
+		json_t *o = call("op", cases[i].method, put ? cert_path(id) : "/api/v1/certificates", cases[i].body,
+			cases[i].status);
+		json_t *details = field(o, "details"), *one;
+		char named[256] = "";
+		size_t j;
+
+		json_array_foreach(details, j, one) str_fmt(named + strlen(named), sizeof named - strlen(named), "%s%s",
+			j > 0 ? " " : "", text_in(one, "field"));
+		assert_string_equal(named, cases[i].fields);
+		json_decref(o);
+	}
+	call_only("op", "DELETE", cert_path(id), NULL, 204);
+}
+
 static void others_do_not_see_it(void **state)
 {
 	char id[PROTO_ID_SIZE];
@@ -361,6 +397,7 @@ int main(void)
 		cmocka_unit_test(its_life),
 		cmocka_unit_test(what_is_refused),
 		cmocka_unit_test(sources_are_kept_apart),
+		cmocka_unit_test(all_that_is_wrong_is_named_at_once),
 		cmocka_unit_test(others_do_not_see_it),
 		cmocka_unit_test(only_so_many),
 		cmocka_unit_test(relays_get_it_where_a_route_needs_it),
