@@ -35,7 +35,8 @@ def started():
 
 
 def add(fleet, name, port, client=None, tls=None, **check):
-    fleet.api.post("/api/pools", {"name": name, "tls": tls or {}, "health_check": {"interval": "1s", "timeout": "1s", "rise": 1, "fall": 1, **check}},
+    """A time-out that a busy machine keeps: the first reason is the one that is told."""
+    fleet.api.post("/api/pools", {"name": name, "tls": tls or {}, "health_check": {"interval": "3s", "timeout": "3s", "rise": 1, "fall": 1, **check}},
                    expect=201)
     return fleet.api.post("/api/backends", {"address": f"127.0.0.1:{port}", "pool": name, "client_id": (client or fleet.box)["id"]}, expect=201)["id"]
 
