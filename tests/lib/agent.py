@@ -77,5 +77,5 @@ class Agent(Daemon):
     def links(self):
         return [link for relay in self.ask()["relays"] for link in relay["links"] if link["state"] == "up"]
 
-    def wait_up(self, links, seconds=30):
+    def wait_up(self, links, seconds=60):
         return eventually(lambda: len(self.links()) == links, f"{links} links up", seconds)

@@ -104,6 +104,11 @@ class Nat:
         self.children.append(subprocess.Popen(["ip", "netns", "exec", self.home, "socat", "-t", "20",
                                                f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork", "EXEC:cat"]))
 
+    def listening(self, port):
+        """Whether somebody does, on the home's loopback."""
+        found = self.inside(self.home, "cat", "/proc/net/tcp", capture_output=True, text=True).stdout
+        return f"0100007F:{port:04X} 00000000:0000 0A" in found
+
     def __exit__(self, *_):
         for child in self.children:
             child.terminate()

@@ -121,20 +121,20 @@ def test_frozen(fleet, mapping, agent):
     eventually(lambda: fleet.relay.log().count("agent_link_down") >= before + 2, "its links are given up", 60)
     agent.signal(signal.SIGCONT)
     begun = time.monotonic()
-    eventually(lambda: works(mapping["source_port"]), "served again")
+    eventually(lambda: works(mapping["source_port"]), "served again", 60)
     print(f"served {time.monotonic() - begun:.2f} s after it lives again")
+    agent.wait_up(2)
     eventually(lambda: idle(agent), "no stream is left")
 
 
 def test_relay_restarts(fleet, mapping, agent):
-    before = len(agent.links())
     fleet.relay.kill()
     eventually(lambda: agent.ask()["relays"][0]["state"] != "up", "the loss is seen")
     start = time.monotonic()
     fleet.relay.start()
-    eventually(lambda: works(mapping["source_port"]), "served again", 30)
+    eventually(lambda: works(mapping["source_port"]), "served again", 60)
     print(f"served {time.monotonic() - start:.2f} s after the relay was started again")
-    agent.wait_up(before)
+    agent.wait_up(2)
 
 
 def test_reload_of_the_allow_list(mapping, agent):
@@ -176,7 +176,7 @@ def test_leaves_in_order(fleet, client, mapping, agent):
 
 def test_wrong_secret_is_final(fleet, client, mapping):
     other = fleet.agent({**client, "secret_key": "pws_" + 43 * "A"}, "other", INSTANCE="other")
-    assert other.process.wait(20) == 3
+    assert other.process.wait(60) == 3
     assert "this secret or key is not one that the client has" in other.log()
     fleet.agents.remove(other)
 

@@ -42,12 +42,8 @@ class Far:
         self.agent = fleet.agent(self.client, wrap=self.wrap, RELAYS=way.address)
         self.agent.wait_up(2)
 
-    def listening(self, port):
-        found = subprocess.run([*self.wrap, "cat", "/proc/net/tcp"], capture_output=True, text=True, check=True).stdout
-        return f"0100007F:{port:04X} 00000000:0000 0A" in found
-
     def service(self, argv, port):
-        return program([*self.wrap, *argv], lambda: self.listening(port), 30)
+        return program([*self.wrap, *argv], lambda: self.home.listening(port), 30)
 
     def mapping(self, port, **fields):
         return self.fleet.agent_mapping(self.client, port, **fields)

@@ -35,6 +35,7 @@ def tunnel(home):
         fleet.start(relay_env={"RELAYD_AGENTS_BACKOFF": "1s"})
         client, port = fleet.client(), free_port()
         home.echo_service(port)
+        eventually(lambda: home.listening(port), "the service listens")
         made = fleet.agent_mapping(client, port)
         agent = fleet.agent(client, wrap=["ip", "netns", "exec", home.home])
         agent.wait_up(2)
