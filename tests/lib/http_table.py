@@ -229,7 +229,7 @@ class Peer:
         """Words as in the table: what a client sees who sends the row, or whose request the row answers."""
         expects = len([w for w in row.fields.get(row.peer_key, "").split() if w not in ("wait", "close", "-")])
         with socket.create_connection(("127.0.0.1", self.port)) as conn:
-            conn.settimeout(20 if expects else QUIET_S)
+            conn.settimeout(20 if expects or row.fields.get(row.peer_key) == "close" else QUIET_S)
             if row.response:
                 method = {"h": "HEAD", "g": "GET", "u": "GET"}[row.asked]
                 upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\n" if row.asked == "u" else ""

@@ -90,7 +90,7 @@ def test_a_real_browser(service, tmp_path):
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         hello = "hello from " + service.mapping["host_names"][0]
-        eventually(lambda: service.heard[:2] == [hello, "heard " + hello.upper()], "the page's own WebSocket talked", 20)
+        eventually(lambda: service.heard[:2] == [hello, "heard " + hello.upper()], "the page's own WebSocket talked", 90)
     finally:
         os.killpg(child.pid, signal.SIGKILL)  # a session of its own
         child.wait()

@@ -109,7 +109,7 @@ def test_slowhttptest(site, backend, mode):
     """300 connections that take their time: others are served meanwhile, and these are ended."""
     assert shutil.which("slowhttptest"), "slowhttptest is not installed (make deps)"
     assert backend
-    argv = ["slowhttptest", *MODES[mode], "-c", "300", "-r", "150", "-l", "12", "-p", "5", "-u", f"http://127.0.0.1:{site.port}/10240"]
+    argv = ["slowhttptest", *MODES[mode], "-c", "300", "-r", "150", "-l", "12", "-p", "10", "-u", f"http://127.0.0.1:{site.port}/10240"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "TERM": "dumb"}) as process:
         asked = 0
         while process.poll() is None:
