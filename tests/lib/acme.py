@@ -45,7 +45,8 @@ class Pebble:
     def settings(self, **more):
         """What controld needs to know to use it."""
         return {"CONTROLD_ACME_URL": self.directory, "CONTROLD_ACME_CA_FILE": self.ca_file, "CONTROLD_ACME_TERMS_AGREED": "true",
-                "CONTROLD_ACME_CONTACT": "admin@example.org", "CONTROLD_ACME_RETRY": "1s", "CONTROLD_OUTBOUND_ALLOW": "127.0.0.0/8, ::1",
+                "CONTROLD_ACME_CONTACT": "admin@example.org", "CONTROLD_ACME_RETRY": "1s", "CONTROLD_FLEET_OFFLINE_AFTER": "30s",  # who is stopped is waited for
+                "CONTROLD_OUTBOUND_ALLOW": "127.0.0.0/8, ::1",
                 **more}
 
     def point(self, host, *addresses):

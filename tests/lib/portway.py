@@ -215,7 +215,7 @@ class Controld(Daemon):
 
     def start(self):
         super().start()
-        eventually(self.ready, "controld ready", 30)
+        eventually(self.ready, "controld ready", 60)
         return self
 
     def ready(self):
@@ -288,7 +288,7 @@ class Fleet:
     def node(self, name="edge-1"):
         return next(n for n in self.api.get(f"/api/v1/nodes?q={name}")["items"] if n["name"] == name)
 
-    def wait_online(self, name="edge-1", seconds=30):
+    def wait_online(self, name="edge-1", seconds=60):
         return eventually(lambda: self.node(name)["status"] == "online" and self.node(name), f"{name} online", seconds)
 
     def mapping(self, target_port, protocol="tcp", active=True, **fields):

@@ -182,7 +182,7 @@ def test_a_relay_that_is_away_is_not_waited_for(sites):
     sites.route("few.example")
     second = sites.fleet.relays[1]
     second.stop()
-    eventually(lambda: sites.fleet.node("edge-2")["status"] == "offline", "edge-2 offline", 40)
+    eventually(lambda: sites.fleet.node("edge-2")["status"] == "offline", "edge-2 offline", 90)
     made = sites.order("few.example")
     cert = wait_valid(sites.api, made["id"])
     sites.wait_shown("few.example", cert, ADDRESSES[:1])

@@ -89,10 +89,10 @@ def test_one_network_is_one_comer(new_fleet):
 
 
 def test_it_ends_by_itself(new_fleet):
-    fleet = new_fleet(controld_env={**OPEN, "CONTROLD_ANONYMOUS_LIFETIME": "2s"})
+    fleet = new_fleet(controld_env={**OPEN, "CONTROLD_ANONYMOUS_LIFETIME": "5s"})
     guest = Comer(fleet)
     mapping = guest.mapping()
-    eventually(lambda: guest.call("GET", "/api/v1/self", expect=401), "its token ends", 10)
+    eventually(lambda: guest.call("GET", "/api/v1/self", expect=401), "its token ends", 30)
     fleet.api.post("/api/v1/anonymous/cleanup", expect=204)
     eventually(lambda: fleet.api.get("/api/v1/anonymous/clients")["items"] == [], "client is gone", 20)
     eventually(lambda: fleet.api.get("/api/v1/anonymous/mappings")["items"] == [], "mapping is gone", 20)

@@ -266,12 +266,12 @@ def test_strict_requests(fleet, what, raw, status):
     with socket.create_connection(("127.0.0.1", fleet.controld.http_port), 5) as s:
         s.settimeout(20)
         s.sendall(raw)
-        s.shutdown(socket.SHUT_WR)
         answer = b""
         try:
+            s.shutdown(socket.SHUT_WR)
             while data := s.recv(65536):
                 answer += data
-        except ConnectionResetError:
+        except OSError:  # a reset, which shutdown() calls "not connected"
             pass
     got = int(answer.split()[1]) if answer.startswith(b"HTTP/1.") else None
     assert got == status or (status is None and got == 400), (what, answer[:200])

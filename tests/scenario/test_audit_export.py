@@ -136,7 +136,7 @@ def test_who_takes_nothing_holds_nothing_up(fleet):
         text = export(fleet.api, "?after=" + str(ROWS - 2000))  # others are served meanwhile
         assert text and time.monotonic() - begin < 60
         assert fleet.controld.rss_kib() - before < 8 * 8 * 1024
-        time.sleep(max(0.0, begin + WRITE_TIMEOUT_S + 5 - time.monotonic()))
+        eventually(lambda: long_answers(fleet)[0] == 0, "nobody is waited for any more", WRITE_TIMEOUT_S + 60, 0.5)
         for sock in socks:  # and it is cut off, in the middle
             sock.settimeout(60)
             data = b"".join(iter(lambda s=sock: receive(s), b""))
@@ -167,12 +167,12 @@ def test_more_at_once_than_there_may_be(fleet):
         assert long_answers(fleet) == (16, before + 1)
         fleet.api.get("/api/v1/audit?limit=1")  # others are served
         socks.pop().close()
-        eventually(lambda: long_answers(fleet)[0] == 15, "there is room")
+        eventually(lambda: long_answers(fleet)[0] <= 15, "there is room")
         assert check(export(fleet.api))[0] == 0
     finally:
         for sock in socks:
             sock.close()
-    eventually(lambda: long_answers(fleet)[0] == 0, "nothing is left of them")
+    eventually(lambda: long_answers(fleet)[0] == 0, "nothing is left of them", 60)
 
 
 def receive(sock):

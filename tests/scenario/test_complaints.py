@@ -91,7 +91,11 @@ def test_edits_cost_nothing_that_stays(fleet):
             for n in range(edits):
                 edit(n)
             eventually(lambda: fleet.node()["lag"] == 0, "the relay has them")
-            eventually(lambda: (fleet.relay.pid, len(children(fleet.relay.pid)), fleet.relay.fds()) == before, f"{before} again")
+            def as_before():
+                now = (fleet.relay.pid, len(children(fleet.relay.pid)), fleet.relay.fds())
+                assert now[:2] == before[:2] and now[2] <= before[2], now
+                return True
+            eventually(as_before, f"{before} again")
             grown = fleet.relay.rss_kib() - rss
             print(f"{edits} edits: {grown} KiB more than before")
             assert SANITIZED or grown < 2048, grown  # a sanitizer keeps what was freed
@@ -187,7 +191,7 @@ def test_datagrams_through_an_agent_while_its_relay_is_replaced(fleet):
 
         def ping():
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                sock.settimeout(0.3)
+                sock.settimeout(1)
                 sock.connect(("127.0.0.1", made["source_port"]))
                 while not stop.is_set():
                     try:

@@ -186,7 +186,13 @@ def test_an_answer_that_was_lost_is_given_again(keyed, nobody, hytale):
     assert post(nobody, "token", {"device_code": code}, expect=400)["error"] == "expired_token"  # not his
 
 
-def test_two_refreshes_at_once_get_the_same_pair(keyed, hytale):
+def in_flight(control):
+    """Requests that controld has and has not answered, but for the one that asks."""
+    page = control.api.get("/metrics")
+    return next(int(float(line.split()[1])) for line in page.splitlines() if line.startswith("http_requests_in_flight ")) - 1
+
+
+def test_two_refreshes_at_once_get_the_same_pair(keyed, hytale, control):
     pair = login(keyed, hytale)
     who = {"account_id": pair["account_id"]}
     hytale.hold = threading.Event()
@@ -195,6 +201,7 @@ def test_two_refreshes_at_once_get_the_same_pair(keyed, hytale):
     for t in threads:
         t.start()
     eventually(lambda: hytale.count("/oauth2/token") == calls + 1, "the one refresh")
+    eventually(lambda: in_flight(control) == 3, "the others have come")
     hytale.hold.set()
     for t in threads:
         t.join(30)
