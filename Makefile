@@ -186,7 +186,8 @@ THREADED_NAMES := \
 	tunnels \
 	vhost \
 	workers
-THREADED := $(foreach t,$(THREADED_NAMES),$(filter %/test_$(t) %/test_$(t)_%,$(UNIT_BIN)))
+# A pattern of make has one %, so those with more behind the name are found by the last part of their path.
+THREADED := $(foreach t,$(THREADED_NAMES),$(foreach b,$(UNIT_BIN),$(if $(filter test_$(t) test_$(t)_%,$(notdir $(b))),$(b))))
 .PHONY: unit-threaded threaded-bins
 threaded-bins: $(sort $(THREADED))
 unit-threaded: $(sort $(THREADED))
