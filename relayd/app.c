@@ -6,12 +6,10 @@
 #include "common/base/sd_notify.h"
 #include "common/base/sm.h"
 #include "relayd/admin/admin.h"
+#include "relayd/app_room.h"
 #include "relayd/bequest.h"
 #include "relayd/conf/last_good.h"
 #include "relayd/conf/snapshot.h"
-#include "relayd/data_dir.h"
-#include "relayd/engine.h"
-#include "relayd/inheritance.h"
 #include "relayd/loop/child.h"
 #include "relayd/options.h"
 #include "relayd/pages.h"
@@ -21,7 +19,6 @@
 #include "relayd/tunnel/agents.h"
 #include "relayd/uplink.h"
 
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +31,6 @@
 #define ADMIN_DEADLINE_MS 10000
 #define CONFIRM_PARTS     28 /* the file's age is renewed so many times within max_stale */
 
-enum app_state { APP_STARTING, APP_SERVING, APP_DRAINING, APP_FLUSHING, APP_CLOSING };
-
 static const struct sm_state states[] = {
 	[APP_STARTING] = { "starting", BIT(APP_SERVING) | BIT(APP_CLOSING) },
 	[APP_SERVING] = { "serving", BIT(APP_DRAINING) },
@@ -44,37 +39,17 @@ static const struct sm_state states[] = {
 	[APP_CLOSING] = { "closing", 0 },
 };
 
-enum { ON_TERM, ON_INT, ON_HUP, ON_USR2, SIGNALS_N };
 static const int signal_numbers[SIGNALS_N] = { SIGTERM, SIGINT, SIGHUP, SIGUSR2 };
-
-struct app {
-	const struct options *options;
-	struct settings *settings;
-	uv_loop_t loop;
-	int state;
-	struct data_dir dir;
-	struct engine engine;
-	struct saver *saver;   /* NULL once a successor keeps the file */
-	struct uplink *uplink; /* NULL once a successor has the line */
-	struct admin *admin;   /* NULL when it is off */
-	char program[PATH_MAX];
-	struct inheritance inheritance; /* of a successor, until it is told to go */
-	struct bequest *bequest;        /* a successor of ours that does not serve alone yet */
-	bool stepping_back;             /* it serves; our line and our file are being closed for it */
-	unsigned stepping;              /* how many of the two are still open */
-	bool handed_over;               /* it serves alone */
-	bool hand_over_wanted;          /* asked for before this one served alone */
-	uv_signal_t signals[SIGNALS_N];
-	uv_work_t first_work;
-	uv_timer_t drain_timer;
-	bool handles_open;
-	uint64_t drain_until; /* monotonic */
-};
 
 static void app_move(struct app *a, enum app_state to)
 {
 	sm_move(states, &a->state, (int)to);
 	log_info("state", log_s("now", states[to].name));
+}
+
+const char *app_state_name(const struct app *a)
+{
+	return states[a->state].name;
 }
 
 /* ---- what the parts tell ----------------------------------------------------------------------------------------- */
@@ -263,7 +238,7 @@ static void on_drain_timer(uv_timer_t *t)
 		app_flush(a);
 }
 
-static void app_drain(struct app *a, uint64_t ms)
+void app_drain(struct app *a, uint64_t ms)
 {
 	a->drain_until = clock_mono_ms() + ms;
 	if (a->state == APP_SERVING) {
@@ -335,7 +310,7 @@ static void app_reload(struct app *a)
 
 /* ---- the line to controld, and the file of the last good configuration ------------------------------------------- */
 
-static int app_open_uplink(struct app *a, struct err *e)
+int app_open_uplink(struct app *a, struct err *e)
 {
 	const struct uplink_conf conf = { .settings = a->settings,
 		.identity_path = a->dir.identity,
@@ -357,97 +332,6 @@ static int app_open_uplink(struct app *a, struct err *e)
 		return -1;
 	uplink_start(a->uplink);
 	return 0;
-}
-
-/* ---- handing over ------------------------------------------------------------------------------------------------ */
-
-/* The successor is not there any more, or never was: this process goes on as before. */
-static void app_go_on(struct app *a, const char *why)
-{
-	struct err e = { .code = ERR_NONE };
-
-	log_error("handover_failed", log_s("reason", why));
-	bequest_free(a->bequest);
-	a->bequest = NULL;
-	a->stepping_back = false;
-	if (a->state == APP_SERVING && a->uplink == NULL && app_open_uplink(a, &e) != 0)
-		log_error("uplink_not_opened", log_err(&e));
-}
-
-static void on_stepped_back(void *arg)
-{
-	struct app *a = arg;
-	struct err e = { .code = ERR_NONE };
-
-	if (--a->stepping > 0 || a->state != APP_SERVING)
-		return;
-	if (a->bequest == NULL) {
-		app_go_on(a, "the new process ended while this one stepped back");
-		return;
-	}
-	if (bequest_go(a->bequest, &e) != 0) {
-		app_go_on(a, e.msg);
-		return;
-	}
-	log_info("handed_over");
-	a->handed_over = true;
-	bequest_free(a->bequest);
-	a->bequest = NULL;
-	if (a->admin != NULL)
-		admin_quiesce(a->admin);
-	app_drain(a, a->settings->drain_timeout_ms);
-}
-
-/* It serves from the same sockets. Only one may report and keep the file, so both are closed before it is told. */
-static void on_bequest_ready(void *arg)
-{
-	struct app *a = arg;
-	struct saver *saver = a->saver;
-	struct uplink *uplink = a->uplink;
-
-	a->stepping_back = true;
-	a->stepping = 2;
-	a->saver = NULL;
-	a->uplink = NULL;
-	saver_close(saver, on_stepped_back, a);
-	uplink_close(uplink, on_stepped_back, a);
-}
-
-static void on_bequest_failed(void *arg, const char *why)
-{
-	struct app *a = arg;
-
-	if (!a->stepping_back) {
-		app_go_on(a, why);
-		return;
-	}
-	bequest_free(a->bequest); /* on_stepped_back() finds it gone */
-	a->bequest = NULL;
-}
-
-static void app_hand_over(struct app *a)
-{
-	static const struct bequest_events events = { on_bequest_ready, on_bequest_failed };
-	const struct bequest_goods goods = { .services = &a->engine.services,
-		.running = a->engine.running,
-		.lock_fd = a->dir.lock_fd,
-		.admin_fd = a->admin != NULL ? admin_fd(a->admin) : -1 };
-	struct err e = { .code = ERR_NONE };
-
-	if (a->inheritance.from != NULL) { /* on_go() comes back to it */
-		log_info("handover_later", log_s("reason", "the predecessor has not stepped back yet"));
-		a->hand_over_wanted = true;
-		return;
-	}
-	if (a->state != APP_SERVING || a->bequest != NULL || a->stepping_back) {
-		log_warn("handover_not_now",
-			log_s("reason", a->state != APP_SERVING ? states[a->state].name : "one is under way"));
-		return;
-	}
-	log_info("handing_over", log_s("program", a->program));
-	if (bequest_start(&a->bequest, &a->loop, a->program, a->options, a->settings->handover_timeout_ms, &goods,
-		    &events, a, &e) != 0)
-		log_error("handover_failed", log_err(&e));
 }
 
 /* ---- starting ---------------------------------------------------------------------------------------------------- */
