@@ -63,19 +63,21 @@ def free_port(kind=socket.SOCK_STREAM, host="127.0.0.1"):
             return port
 
 
-def eventually(condition, what="condition", seconds=20, every=0.02):
-    """Waits for a condition (truthy answer) instead of sleeping; answers its value."""
+def eventually(condition, what="condition", seconds=30, every=0.02):
+    """Waits for a condition (truthy answer) instead of sleeping; answers its value. It is looked at once more when the time is
+    over: this process may be what was held up. What is not in a list or an object yet may be there the next time."""
     end = time.monotonic() + seconds
-    last = None
-    while time.monotonic() < end:
+    while True:
+        is_late = time.monotonic() >= end
         try:
             last = condition()
             if last:
                 return last
-        except (OSError, requests.RequestException, AssertionError) as error:
+        except (OSError, requests.RequestException, AssertionError, LookupError, StopIteration) as error:
             last = error
+        if is_late:
+            raise AssertionError(f"{what} did not come true within {seconds} s; last: {last!r}")
         time.sleep(every)
-    raise AssertionError(f"{what} did not come true within {seconds} s; last: {last!r}")
 
 
 class Daemon:
@@ -299,7 +301,7 @@ class Fleet:
     def get(self, mapping_id):
         return self.api.get(f"/api/v1/mappings/{mapping_id}")
 
-    def wait_status(self, mapping_id, status="active", seconds=20):
+    def wait_status(self, mapping_id, status="active", seconds=30):
         def reached():
             mapping = self.get(mapping_id)
             assert mapping["status"] == status, (mapping["status"], mapping["error"])
@@ -309,7 +311,7 @@ class Fleet:
     def stats(self, mapping_id):
         return self.get(mapping_id)["traffic_stats"]
 
-    def wait_stats(self, mapping_id, seconds=20, **wanted):
+    def wait_stats(self, mapping_id, seconds=30, **wanted):
         def reached():
             stats = self.stats(mapping_id)
             assert all(stats[k] == v for k, v in wanted.items()), stats
@@ -420,6 +422,17 @@ class UdpEcho:
 
 def connect(port, host="127.0.0.1", timeout=10):
     return socket.create_connection((host, port), timeout)
+
+
+def receive(sock, n):
+    """n bytes, in however many pieces they come, or fewer at the end. A socket with a time-out knows no MSG_WAITALL."""
+    data = b""
+    while len(data) < n:
+        more = sock.recv(n - len(data))
+        if not more:
+            break
+        data += more
+    return data
 
 
 def receive_all(sock):

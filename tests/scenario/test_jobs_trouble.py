@@ -3,6 +3,7 @@ import os
 import random
 import struct
 import subprocess
+import time
 
 import portway
 import pytest
@@ -131,7 +132,7 @@ def test_a_clock_that_is_set(new_fleet, tmp_path, by):
     eventually(lambda: state(api, job)["progress"]["done"] > 5, "some steps")
     again = work(api, failures=2)
     eventually(lambda: state(api, again)["failures"] > 0, "its first failure", every=0.01)
-    ran = runs()
+    ran, began = runs(), time.monotonic()
     clock.set(by)
     api.login()  # what was issued before may have ended
     assert api.get("/health")["timestamp"][:10] != before[:10]
@@ -140,7 +141,7 @@ def test_a_clock_that_is_set(new_fleet, tmp_path, by):
     assert lines(api, job) == [f"step {n}" for n in range(1, 61)] and done["failures"] == 0
     finished(api, work(api, steps=1))
     goes_on()
-    assert runs() < ran + 60, "a day has 86,400 seconds, and one run made up for them"
+    assert runs() <= ran + 5 + time.monotonic() - began, "a day has 86,400 seconds, and one run made up for them"
     clock.set(0)
     api.login()
     finished(api, work(api, steps=1))
@@ -164,7 +165,7 @@ def test_webhooks_while_a_clock_is_set(new_fleet, tmp_path, by):
             api.login()
             api.post("/api/v1/clients", {"name": f"after {n}"}, expect=201)
             for receiver in (well, ill):
-                eventually(lambda r=receiver: len(r.taken()) == 2 * n, "both are told of both", 10)
+                eventually(lambda r=receiver: len({b["id"] for b in r.taken()}) == 2 * n, "both are told of both", 60)  # not a day, and not five minutes
     finally:
         well.close()
         ill.close()

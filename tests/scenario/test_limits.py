@@ -1,5 +1,6 @@
 """Each limit of a mapping bites, is counted by its reason, and lets others pass."""
 import socket
+import threading
 import time
 
 import pytest
@@ -16,7 +17,7 @@ def refused(port, host="127.0.0.1", source=None):
     """True if the tunnel port ends a new connection at once instead of echoing."""
     try:
         with socket.create_connection((host, port), 10, source_address=source) as s:
-            s.settimeout(10)
+            s.settimeout(30)
             s.sendall(b"x")
             return s.recv(1) == b""
     except (ConnectionResetError, BrokenPipeError):  # a reset may come before connect() has returned
@@ -53,8 +54,8 @@ def test_max_connections_per_source(fleet, target):
 
 
 def test_connection_rate_per_source(fleet, target):
-    mapping = fleet.mapping(target, limits={"connection_rate_per_source": 5})
-    results = [refused(mapping["source_port"]) for _ in range(30)]
+    mapping = fleet.mapping(target, limits={"connection_rate_per_source": 1})
+    results = [refused(mapping["source_port"]) for _ in range(30)]  # on a slow machine, too, in less than as many seconds
     assert not results[0] and any(results)
     assert not refused(mapping["source_port"], source=("127.0.0.78", 0))
     reason(fleet, mapping, "source")
@@ -82,8 +83,8 @@ def test_bandwidth(fleet, limit, uploads):
 
     with TcpServer(serve) as server:
         mapping = fleet.mapping(server.port, limits={limit: rate})
-        with connect(mapping["source_port"], timeout=30) as s:
-            began = time.monotonic()
+        began = time.monotonic()
+        with connect(mapping["source_port"], timeout=60) as s:
             if uploads:
                 s.sendall(b"u" * size)
                 s.shutdown(socket.SHUT_WR)
@@ -94,11 +95,11 @@ def test_bandwidth(fleet, limit, uploads):
 
 
 def test_idle_timeout(fleet, target):
-    mapping = fleet.mapping(target, timeouts={"idle": 1})
+    mapping = fleet.mapping(target, timeouts={"idle": 5})  # which the two of us must not be on the way to the first byte
     with connect(mapping["source_port"]) as s:
         s.sendall(b"x")
         assert s.recv(1) == b"x"
-        s.settimeout(10)
+        s.settimeout(40)
         try:
             assert s.recv(1) == b""
         except ConnectionResetError:
@@ -107,26 +108,22 @@ def test_idle_timeout(fleet, target):
 
 
 def test_half_close_timeout(fleet):
+    over = threading.Event()
+
     def hold(conn, _):
-        conn.settimeout(30)
         receive_all(conn)
-        try:
-            conn.recv(1)
-            time.sleep(15)
-        except OSError:
-            pass
+        over.wait(120)
 
     with TcpServer(hold) as server:
-        mapping = fleet.mapping(server.port, timeouts={"half_close": 1, "idle": 60})
+        mapping = fleet.mapping(server.port, timeouts={"half_close": 1, "idle": 600})
         with connect(mapping["source_port"]) as s:
             s.shutdown(socket.SHUT_WR)
-            s.settimeout(12)
-            began = time.monotonic()
+            s.settimeout(60)
             try:
-                assert s.recv(1) == b""
+                assert s.recv(1) == b""  # while the target holds its side open
             except ConnectionResetError:
                 pass
-            assert time.monotonic() - began < 11
+            over.set()
 
 
 def test_limits_change_on_live_connections(fleet, target):
@@ -135,14 +132,14 @@ def test_limits_change_on_live_connections(fleet, target):
         s.sendall(b"x")
         assert s.recv(1) == b"x"
         fleet.api.put(f"/api/v1/mappings/{mapping['id']}", {"timeouts": {"idle": 1}})
-        s.settimeout(10)
+        s.settimeout(40)
         try:
             assert s.recv(1) == b"", "the new idle time-out ends the old connection"
         except ConnectionResetError:
             pass
 
 
-def udp(port, timeout=3):
+def udp(port, timeout=20):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.settimeout(timeout)
     s.connect(("127.0.0.1", port))
@@ -165,17 +162,15 @@ def test_udp_sessions_evict_the_oldest(fleet):
 def test_udp_sessions_per_source(fleet):
     with UdpEcho() as server:
         mapping = fleet.mapping(server.port, protocol="udp", limits={"max_connections_per_source": 2})
-        clients = [udp(mapping["source_port"], 1) for _ in range(3)]
-        answered = 0
-        for c in clients:
+        clients = [udp(mapping["source_port"]) for _ in range(3)]
+        for c in clients[:2]:
             c.send(b"x")
-            try:
-                answered += c.recv(10) == b"x"
-            except TimeoutError:
-                pass
-            c.close()
-        assert answered == 2
+            assert c.recv(10) == b"x"
+        clients[2].send(b"y")
         reason(fleet, mapping, "source")
+        assert b"y" not in {data for data, _ in server.seen}
+        for c in clients:
+            c.close()
 
 
 def passed(fleet, mapping):
@@ -203,11 +198,11 @@ def test_udp_amplification_is_bounded(fleet):
 
 def test_udp_idle_session_ends(fleet):
     with UdpEcho() as server:
-        mapping = fleet.mapping(server.port, protocol="udp", timeouts={"idle": 1})
+        mapping = fleet.mapping(server.port, protocol="udp", timeouts={"idle": 4})
         with udp(mapping["source_port"]) as c:
             c.send(b"x")
             assert c.recv(10) == b"x"
-        eventually(lambda: fleet.stats(mapping["id"])["connections_active"] == 0, "session ended", 15)
+        eventually(lambda: fleet.stats(mapping["id"])["connections_active"] == 0, "session ended", 40)
 
 
 def test_accepted_proxy_header_names_the_client(fleet):
@@ -225,7 +220,7 @@ def test_accepted_proxy_header_names_the_client(fleet):
         assert seen[0].startswith(b"PROXY TCP4 198.51.100.7 ") and b" 4242 " in seen[0]
         # the lists look at the named client, not at the balancer in front
         with connect(mapping["source_port"]) as s:
-            s.settimeout(10)
+            s.settimeout(30)
             s.sendall(b"PROXY TCP4 203.0.113.9 127.0.0.1 4242 80\r\nhello")
             try:
                 assert s.recv(10) == b""
@@ -233,7 +228,7 @@ def test_accepted_proxy_header_names_the_client(fleet):
                 pass
         reason(fleet, mapping, "cidr")
         with connect(mapping["source_port"]) as s:
-            s.settimeout(10)
+            s.settimeout(30)
             s.sendall(b"GET / HTTP/1.0\r\n\r\n")
             try:
                 assert s.recv(10) == b""

@@ -4,7 +4,7 @@ import socket
 import threading
 
 import pytest
-from portway import Api, TcpServer, UdpEcho, connect, echo, eventually, free_port
+from portway import Api, TcpServer, UdpEcho, connect, echo, eventually, free_port, given_ports, receive
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def target():
 def works(port, host="127.0.0.1"):
     with connect(port, host, 5) as s:
         s.sendall(b"ping")
-        return s.recv(4, socket.MSG_WAITALL) == b"ping"
+        return receive(s, 4) == b"ping"
 
 
 def closed(port):
@@ -28,7 +28,7 @@ def closed(port):
 
 
 def ended(s):
-    s.settimeout(15)
+    s.settimeout(30)
     try:
         return s.recv(1) == b""
     except ConnectionResetError:
@@ -60,15 +60,15 @@ def test_counters_are_equal_to_the_bytes(fleet, target):
 
 def test_port_taken_on_the_machine_is_an_error_with_the_relays_reason(fleet, target):
     with socket.socket() as holder:
-        holder.bind(("0.0.0.0", 0))
+        port = free_port()  # one that the kernel gives to nobody when it is free again
+        holder.bind(("0.0.0.0", port))
         holder.listen()
-        port = holder.getsockname()[1]
         made = fleet.api.post("/api/v1/mappings", {"protocol": "tcp", "source_port": port, "bind_address": "0.0.0.0",
                                                    "target_host": "127.0.0.1", "target_port": target}, expect=201)
         bad = fleet.wait_status(made["id"], "error")
         assert "address already in use" in str(bad["error"]).lower() and str(port) in str(bad["error"])
         assert "edge-1" in bad["error"]
-    fleet.wait_status(made["id"], "active", 45)  # retried by itself
+    fleet.wait_status(made["id"], "active", 60)  # retried by itself
     assert works(port)
 
 
@@ -95,6 +95,7 @@ def hold_all_but_one(n):
                 s.close()
                 holders.remove(s)
         if wanted:
+            given_ports.append(wanted)
             return first, wanted, holders
         for s in holders:
             s.close()
@@ -105,7 +106,7 @@ def test_picked_port_is_one_that_the_relay_can_have(new_fleet, target, relay_fir
     first, wanted, holders = hold_all_but_one(8)
     try:
         fleet = new_fleet(relays=1 if relay_first else 0, controld_env={
-            "CONTROLD_TUNNELS_PORT_MIN": str(first), "CONTROLD_TUNNELS_PORT_MAX": str(first + 7)})
+            "CONTROLD_TUNNELS_PORT_MIN": str(first), "CONTROLD_TUNNELS_PORT_MAX": str(first + 7), "CONTROLD_TUNNELS_CREATE_WAIT": "5s"})
         made = fleet.mapping(target, active=False, bind_address="0.0.0.0")
         if relay_first:
             assert (made["source_port"], made["status"]) == (wanted, "active"), made["error"]
@@ -171,7 +172,7 @@ def test_on_delete_of_udp(fleet, policy):
     with UdpEcho() as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         mapping = fleet.mapping(server.port, protocol="udp", on_delete=policy, drain="3s")
         url = f"/api/v1/mappings/{mapping['id']}"
-        s.settimeout(1)
+        s.settimeout(5)
         s.connect(("127.0.0.1", mapping["source_port"]))
         eventually(lambda: answered(s), "the session works")
         source = server.seen[-1][1]
@@ -198,11 +199,11 @@ def test_change_of_target_holds_for_new_connections_only(fleet, target):
         def new_target():
             with connect(mapping["source_port"]) as s:
                 s.settimeout(2)
-                return s.recv(5, socket.MSG_WAITALL) == b"other"
+                return receive(s, 5) == b"other"
 
         eventually(new_target, "new target")
         old.sendall(b"still")
-        assert old.recv(5, socket.MSG_WAITALL) == b"still"
+        assert receive(old, 5) == b"still"
         old.close()
 
 
@@ -230,26 +231,31 @@ def test_changes_of_one_mapping_leave_another_alone(fleet, target):
     fleet.wait_stats(quiet["id"], connections_total=1)
 
 
-def test_range_of_ports_counts_up_with_the_target(fleet):
-    servers = []
-    base = 0
-    for _ in range(50):  # three target ports in a row
-        base = free_port()
+def in_a_row(n):
+    """Sockets that listen on so many ports in a row."""
+    while True:
+        base, held = free_port(), []
         try:
-            for i in range(3):
-                server = socket.socket()
-                servers.append(server)
-                server.bind(("127.0.0.1", base + i))
-                server.listen()
-            break
+            for i in range(n):
+                held.append(socket.socket())
+                held[-1].bind(("127.0.0.1", base + i))
+                held[-1].listen()
+            given_ports.extend(range(base, base + n))
+            return base, held
         except OSError:
-            for server in servers:
-                server.close()
-            servers.clear()
-    mapping = fleet.mapping(base, source_port=31700, source_port_end=31702)
+            for s in held:
+                s.close()
+
+
+def test_range_of_ports_counts_up_with_the_target(fleet):
+    base, servers = in_a_row(3)
+    first, holders = in_a_row(3)  # not of those that controld has picked from
+    for s in holders:
+        s.close()
+    mapping = fleet.mapping(base, source_port=first, source_port_end=first + 2)
     for i, server in enumerate(servers):
-        with connect(31700 + i):
-            server.settimeout(5)
+        with connect(first + i):
+            server.settimeout(30)
             conn, _ = server.accept()
             conn.close()
         server.close()
@@ -257,9 +263,12 @@ def test_range_of_ports_counts_up_with_the_target(fleet):
 
 
 def test_expired_mapping_stops_by_itself(fleet, target):
-    soon = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=2)).isoformat().replace("+00:00", "Z")
-    mapping = fleet.mapping(target, expires_at=soon)
+    def after(**span):
+        return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(**span)).isoformat().replace("+00:00", "Z")
+
+    mapping = fleet.mapping(target, expires_at=after(hours=1))
     s = open_one(mapping["source_port"])
+    fleet.api.put(f"/api/v1/mappings/{mapping['id']}", {"expires_at": after(seconds=5)})
     assert ended(s)
     eventually(lambda: closed(mapping["source_port"]), "port closed")
 
@@ -283,7 +292,7 @@ def test_suspended_user_stops_within_a_second_and_comes_back(fleet, target):
     s = open_one(made["source_port"])
     fleet.api.post(f"/api/v1/users/{user['id']}/suspend", {})
     s.settimeout(5)
-    eventually(lambda: closed(made["source_port"]), "port closed", 3)
+    eventually(lambda: closed(made["source_port"]), "port closed", 10)
     s.close()
     api.get("/api/v1/mappings", expect=401)
     fleet.api.post(f"/api/v1/users/{user['id']}/activate", {})
@@ -304,8 +313,14 @@ def open_refused(port):
 def test_live_connections_are_listed_and_one_is_cut(fleet, target):
     mapping = fleet.mapping(target)
     first, second = open_one(mapping["source_port"]), open_one(mapping["source_port"])
-    items = fleet.api.get(f"/api/v1/connections?mapping_id={mapping['id']}")["items"]
-    assert {c["remote_addr"] for c in items} == {"%s:%d" % s.getsockname() for s in (first, second)}
+    both = {"%s:%d" % s.getsockname() for s in (first, second)}
+
+    def listed():  # a relay that is held up is not waited for
+        found = fleet.api.get(f"/api/v1/connections?mapping_id={mapping['id']}")["items"]
+        assert {c["remote_addr"] for c in found} == both, found
+        return found
+
+    items = eventually(listed, "both are in the list")
     assert all(c["bytes_received"] == 1 and c["bytes_sent"] == 1 and c["mapping_id"] == mapping["id"] for c in items)
     chosen = next(c for c in items if c["remote_addr"] == "%s:%d" % first.getsockname())
     fleet.api.delete(f"/api/v1/connections/{chosen['id']}")
@@ -331,7 +346,7 @@ def test_udp_replies_come_from_the_port_that_was_asked(fleet):
     with UdpEcho() as server:
         mapping = fleet.mapping(server.port, protocol="udp")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as c:
-            c.settimeout(5)
+            c.settimeout(20)
             for host in ("127.0.0.1", "127.0.0.9"):
                 c.sendto(b"q", (host, mapping["source_port"]))
                 assert c.recvfrom(10) == (b"q", (host, mapping["source_port"]))
@@ -343,6 +358,6 @@ def test_udp_sizes(fleet, size):
     with UdpEcho() as server:
         mapping = fleet.mapping(server.port, protocol="udp")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as c:
-            c.settimeout(5)
+            c.settimeout(20)
             c.sendto(b"s" * size, ("127.0.0.1", mapping["source_port"]))
             assert c.recv(65535) == b"s" * size

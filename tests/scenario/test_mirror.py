@@ -67,7 +67,7 @@ class Service:
 @pytest.fixture(name="site", scope="module")
 def served():
     made = routes_.Routes({"RELAYD_HTTP_MIRROR_MAX": "4", "RELAYD_HTTP_MIRROR_BODY_MAX": "100000",
-                           "RELAYD_HTTP_RESPONSE_TIMEOUT": "5s"}, workers=1)
+                           "RELAYD_HTTP_RESPONSE_TIMEOUT": "10s"}, workers=1)
     yield made
     made.stop()
 
@@ -115,7 +115,8 @@ def test_copies_are_what_was_asked(site, main, shadow):
     eventually(lambda: len(shadow.seen) == 3, "all three are copied")
     for one, copy in zip(sorted(main.seen), sorted(shadow.seen)):
         assert one == copy  # the id of the request, too
-    assert sorted(len(s.body) for s in shadow.seen) == [0, 3003, 90000] and shadow.seen[0].headers["x-mine"] == "1"
+    assert sorted(len(s.body) for s in shadow.seen) == [0, 3003, 90000]
+    assert [s.headers.get("x-mine") for s in shadow.seen if s.method == "GET"] == ["1"]
     eventually(lambda: counted(site, "mirror_answered_total") == before[1] + 3, "their answers are counted, and dropped")
     assert counted(site, "mirrored_total") == before[0] + 3 and counted(site, "requests_total") == before[2] + 3
     eventually(lambda: counted(site, "mirrors_now") == 0, "none is left")
@@ -139,11 +140,11 @@ def test_a_pool_that_is_silent_holds_up_nobody(site, main, shadow):
     host = mirrored(site, "silent", main, shadow.port)
     shadow.hold.clear()
     failed, dropped = counted(site, "mirror_failed_total"), counted(site, "mirror_dropped_total")
-    for i in range(50):
+    for i in range(20):
         assert ask(site, host, "POST", f"/{i}", b"z" * 1000) == (200, b"main")
     assert len(shadow.seen) <= 4 and counted(site, "mirrors_now") == 4
-    assert counted(site, "mirror_dropped_total") == dropped + 46
-    eventually(lambda: counted(site, "mirror_failed_total") == failed + 4, "they are out of time", 20)
+    assert counted(site, "mirror_dropped_total") == dropped + 16
+    eventually(lambda: counted(site, "mirror_failed_total") == failed + 4, "they are out of time", 60)
     assert counted(site, "mirrors_now") == 0
 
 
@@ -209,5 +210,5 @@ def test_a_route_that_goes_or_changes(site, main, shadow):
     failed, began = counted(site, "mirror_failed_total"), time.monotonic()
     site.put(routes_.route("roff", "moff", host=host, mirror_pool="soff", mirror_percent=100, enabled=False))
     eventually(lambda: counted(site, "mirror_failed_total") == failed + 1, "it was cut")
-    assert time.monotonic() - began < 5  # before its time was over
+    assert time.monotonic() - began < 9  # before its time was over
     shadow.hold.set()

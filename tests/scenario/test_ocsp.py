@@ -29,7 +29,7 @@ class Responder:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 assert self.headers["Content-Type"] == "application/ocsp-request"
                 responder.asked += 1
-                responder.go.wait(20)
+                responder.go.wait(60)
                 with responder.lock:
                     answer = responder.answer(body) if responder.status == 200 else b""
                 self.send_response(responder.status)
@@ -132,7 +132,7 @@ def test_it_is_asked_and_shown_and_asked_again(world):
     first = world.get(made)
     assert first["ocsp_until"] and first["ocsp_error"] is None
     world.responder.minutes = 60
-    eventually(lambda: world.get(made)["ocsp_until"] > first["ocsp_until"], "asked again at half its life", 60, 0.5)
+    eventually(lambda: world.get(made)["ocsp_until"] > first["ocsp_until"], "asked again at half its life", 90, 0.5)
     assert world.stapled("good.example")
 
 
@@ -141,8 +141,8 @@ def test_what_is_not_good_is_not_shown(world):
     world.wait_error(revoked, "revoked")
     _, unknown = world.add("unknown.example", known=False)
     world.wait_error(unknown, "unknown")
-    for host in ("revoked.example", "unknown.example"):
-        assert "OCSP response: no response sent" in world.handshake(host, 0)
+    for host in ("revoked.example", "unknown.example"):  # as soon as the relay has it
+        eventually(lambda h=host: "OCSP response: no response sent" in world.handshake(h, 0), "shown without a staple")
     assert world.get(unknown)["status"] == "valid" and world.get(revoked)["ocsp_until"] is None
 
 
@@ -214,7 +214,7 @@ def test_a_revoked_certificate_of_a_ca_is_ordered_anew(tmp_path):
                 ask_again(fleet, made)  # more than once: the first answer may be under way, and says when the next one is due
                 one = api.get(f"/api/v1/certificates/{made['id']}")
                 return one["serial"] != first["serial"] and one
-            second = eventually(another, "another one", 40, every=1)
+            second = eventually(another, "another one", 90, every=1)
             assert second["status"] == "valid" and second["revoked_at"] is None and second["error"] is None
             assert len(events(api, made, "revoked")) == 1 and pebble.orders() == 2
 

@@ -76,9 +76,7 @@ def test_probes_are_requests_of_the_health_page_on_kept_connections(routes):
         assert "host: 127.0.0.1" in b.probes()[-1].lower() and "connection: close" not in b.probes()[-1].lower()
         assert b.connections < 8, b.connections
         assert len(b.requests) - 200 < 200  # fewer probes than requests
-    counts = routes.counts["r-kept"]
-    routes.wait_counts("r-kept", requests=200)
-    assert counts.get("answers_2xx", 200) == 200, counts  # probes are nobody's requests
+    routes.wait_counts("r-kept", requests=200, answers_2xx=200)  # probes are nobody's requests
 
 
 def test_without_traffic_and_with_other_algorithms_nobody_is_probed(routes):
@@ -93,18 +91,16 @@ def test_one_whose_health_page_is_slow_gets_little(routes):
     quick, slow = Named("q"), Named("s", slow=0.4)
     asking = serve(routes, "slow", [quick, slow])
     asking.ask(100)
-    seen = asking.ask(300)
-    assert seen.count("s") < 75, seen.count("s")
+    portway.eventually(lambda: asking.ask(300).count("s") < 75, "half of its share at most", 60)  # the other's probe may be held up
 
 
 def test_a_backend_tells_of_its_crowd(routes):
     free, crowded = Named("f"), Named("c", more=b"X-Requests-In-Flight: 500\r\n")
     asking = serve(routes, "crowd", [free, crowded])
     asking.ask(100)
-    seen = asking.ask(300)
-    assert seen.count("c") < 75, seen.count("c")
+    portway.eventually(lambda: asking.ask(300).count("c") < 75, "half of its share at most", 60)
     crowded.more = b"X-Requests-In-Flight: 1e9\r\n"  # no number: not believed
-    portway.eventually(lambda: asking.ask(200).count("c") > 20, "it has its share again", 40)
+    portway.eventually(lambda: asking.ask(200).count("c") > 20, "it has its share again", 60)
 
 
 def test_an_ill_health_page_is_no_news(routes):
@@ -146,7 +142,8 @@ def test_no_probe_where_no_place_is_free(routes):
     for t in threads:
         t.start()
     for t in threads:
-        t.join(30)
+        t.join(120)
+        assert not t.is_alive()
     assert most[0] <= 2, most  # the check of its health is beside
 
 
@@ -168,5 +165,4 @@ def test_probes_of_one_that_is_gone_or_silent_cost_nobody_anything(routes):
     asking = serve(routes, "dead", [well, dead, silent], retry_percent=100, retry_per_second=1000)
     asking.ask(50)
     dead.kill()
-    seen = asking.ask(200)
-    assert seen.count("w") > 100
+    portway.eventually(lambda: asking.ask(200).count("w") > 100, "those go to the one that is well", 60)

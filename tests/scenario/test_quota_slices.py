@@ -64,7 +64,7 @@ def test_two_relays_at_full_speed(fleet, metered):
         for t in threads:
             t.start()
         for t in threads:
-            t.join(60)
+            t.join(120)
         assert not any(t.is_alive() for t in threads), "who is over his quota is cut"
         for m in both:
             error = eventually(lambda m=m: api.get(f"/api/v1/mappings/{m['id']}")["error"], "it says why")

@@ -121,7 +121,7 @@ def test_nginx_sees_the_client_through_proxy_protocol(fleet, nginx, version, cli
     mapping = fleet.mapping(nginx, bind_address=bind, target_host=target, proxy_protocol=version)
     host = f"[{client}]" if ":" in client else client
     local = free_port(host=client)
-    out = run(["curl", "-sS", "--max-time", "10", "--interface", client, "--local-port", str(local),
+    out = run(["curl", "-sS", "--max-time", "30", "--interface", client, "--local-port", str(local),
                f"http://{host}:{mapping['source_port']}/"])
     assert out.split() == [client, str(local)]
 
@@ -129,5 +129,5 @@ def test_nginx_sees_the_client_through_proxy_protocol(fleet, nginx, version, cli
 def test_wildcard_bind_serves_both_families(fleet, nginx):
     mapping = fleet.mapping(nginx, proxy_protocol="v2")
     for host in ("127.0.0.1", "[::1]"):
-        out = run(["curl", "-sS", "--max-time", "10", f"http://{host}:{mapping['source_port']}/"])
+        out = run(["curl", "-sS", "--max-time", "30", f"http://{host}:{mapping['source_port']}/"])
         assert out.split()[0] == host.strip("[]")

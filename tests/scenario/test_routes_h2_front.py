@@ -17,7 +17,7 @@ from portway import TcpServer, eventually
 
 @pytest.fixture(name="site", scope="module")
 def served():
-    made = routes_.Routes({"RELAYD_HTTP_HEAD_TIMEOUT": "1s"}, workers=1)
+    made = routes_.Routes({"RELAYD_HTTP_HEAD_TIMEOUT": "4s"}, workers=1)
     yield made
     made.stop()
 
@@ -112,7 +112,7 @@ def test_who_says_hello_may_think_about_it(site, plain):
     host = lead(site, "ahead", plain.port)
     client = h2_peers.Client(site.port)
     client.read(lambda: client.settings)
-    threading.Event().wait(2.2)  # the time that it has: the time-out of a head is one second
+    threading.Event().wait(6)  # the time that it has: the time-out of a head is four seconds
     assert client.answer(client.get(host))[0] == 200
     client.close()
 
@@ -163,7 +163,10 @@ def tunnel_end(conn, _address):
     """Lets CONNECT in, says everything again, and how much it was at the end."""
     data = b""
     while b"\r\n\r\n" not in data:
-        data += conn.recv(65536)
+        more = conn.recv(65536)
+        if not more:
+            return
+        data += more
     if not data.startswith(b"CONNECT "):
         conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno")
         return
@@ -219,7 +222,7 @@ def test_a_tunnel_whose_far_end_is_slow(site):
             data += conn.recv(1024)
         conn.sendall(b"HTTP/1.1 200 Fine\r\n\r\n")
         conn.shutdown(socket.SHUT_WR)  # says nothing more, and goes on reading
-        go.wait(30)
+        go.wait(60)
         total = len(data.partition(b"\r\n\r\n")[2])
         while more := conn.recv(65536):
             total += len(more)

@@ -65,7 +65,7 @@ def site(tmp_path_factory):
     f.access_log = os.path.join(f.folder, "access.log")
     try:
         f.start(relay_env={"RELAYD_HTTP_LISTEN": f"127.0.0.1:{f.http}", "RELAYD_TLS_LISTEN": f"127.0.0.1:{f.tls}",
-                           "RELAYD_HTTP_BODY_TIMEOUT": "1s", "RELAYD_HTTP_HEAD_TIMEOUT": "1s", "RELAYD_ACCESS_LOG": f.access_log})
+                           "RELAYD_HTTP_BODY_TIMEOUT": "5s", "RELAYD_HTTP_HEAD_TIMEOUT": "5s", "RELAYD_ACCESS_LOG": f.access_log})
         cert = ca.issue(HOST)
         f.api.post("/api/v1/certificates", {"chain": cert.chain, "key": cert.key_pem})
         add_pool(f, "plain", backend.port)

