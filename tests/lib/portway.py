@@ -395,7 +395,8 @@ class UdpEcho:
         self.sock.bind((host, 0))
         self.port = self.sock.getsockname()[1]
         self.seen, self.reply = [], reply or (lambda data: [data])
-        threading.Thread(target=self._run, daemon=True).start()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
 
     def _run(self):
         while True:
@@ -411,6 +412,10 @@ class UdpEcho:
                     self.sock.sendto(answer, address)
 
     def close(self):
+        """Nobody waits at its descriptor any more: he would hold the port, and hear what is for the next socket of that number."""
+        with contextlib.suppress(OSError):  # it says that there is no connection, and wakes who waits
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.thread.join(10)
         self.sock.close()
 
     def __enter__(self):
@@ -443,7 +448,7 @@ def receive_all(sock):
 
 
 @contextlib.contextmanager
-def program(argv, ready, seconds=15, env=None):
+def program(argv, ready, seconds=60, env=None):
     """A foreign server (redis, nginx, nsd, sshd, iperf3) until the block ends."""
     log = tempfile.TemporaryFile()
     child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=env)

@@ -22,6 +22,7 @@ class Service:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # head and content are written apart
 
             def do_GET(self):
                 headers = {k.lower(): v for k, v in self.headers.items()}

@@ -50,7 +50,7 @@ def served(seen):
 
 def all_of_it(fleet, host, wanted):
     """Asks until so many were served: what a relay may spend comes in slices, and meanwhile it refuses."""
-    done, end = 0, time.monotonic() + 60
+    done, end = 0, time.monotonic() + 180
     while done < wanted and time.monotonic() < end:
         done += served(statuses(fleet, host, 20))
     return done
