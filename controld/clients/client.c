@@ -239,20 +239,6 @@ int client_exists(struct db *db, const char *tenant_id, int64_t id, bool *exists
 	return MIN(rc, 0);
 }
 
-/* "abc" -> "abc%" in lower case, with LIKE's own characters escaped by '!'. */
-static void search_pattern(char *dst, size_t size, const char *s)
-{
-	size_t n = 0;
-
-	for (; *s != '\0' && n + 3 < size; s++) {
-		if (strchr("!%_", *s) != NULL)
-			dst[n++] = '!';
-		dst[n++] = (char)(*s >= 'A' && *s <= 'Z' ? *s - 'A' + 'a' : *s);
-	}
-	dst[n++] = '%';
-	dst[n] = '\0';
-}
-
 static int each(struct query *q, client_fn fn, void *arg, struct err *e)
 {
 	struct client c;
@@ -274,7 +260,7 @@ int client_list(struct db *db, const struct client_filter *f, client_fn fn, void
 	struct query *q;
 	int64_t id = 0;
 
-	search_pattern(pattern, sizeof pattern, f->search);
+	search_prefix(pattern, sizeof pattern, f->search);
 	if (client_id_parse(f->search, &id) != 0)
 		id = 0;
 	if (db_query(db, &q, sql[SQL_LIST], e, bind_s(f->tenant_id), bind_i(f->after), bind_s(f->user_id),

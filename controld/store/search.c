@@ -8,6 +8,7 @@
 #include "controld/store/erasure.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 enum { SQL_PUT, SQL_SAME, SQL_DROP, SQL_ERASE };
 static const char *const sql[] = {
@@ -242,4 +243,17 @@ int search_find(struct db *db, const struct search_query *q, int (*fn)(const str
 		if (!ask.whole)
 			return 0;
 	}
+}
+
+void search_prefix(char *dst, size_t size, const char *s)
+{
+	size_t n = 0;
+
+	for (; *s != '\0' && n + 3 < size; s++) {
+		if (strchr("!%_", *s) != NULL)
+			dst[n++] = '!';
+		dst[n++] = (char)(*s >= 'A' && *s <= 'Z' ? *s - 'A' + 'a' : *s);
+	}
+	dst[n++] = '%';
+	dst[n] = '\0';
 }

@@ -75,6 +75,12 @@ size_t search_word(const char **text, char word[SEARCH_WORD_SIZE]);
 #define SEARCH_MARK_SIZE 64
 void search_mark(char dst[SEARCH_MARK_SIZE], char what, const char *id);
 
+/*
+ * For what is not found by words: "abc" -> "abc%" in lower case, with LIKE's own characters escaped by '!'. What does not fit
+ * into dst is left out.
+ */
+void search_prefix(char *dst, size_t size, const char *s);
+
 extern const struct sql_table search_sql;
 struct erasure;
 extern const struct erasure search_erasure;

@@ -331,20 +331,6 @@ int mapping_get(
 	return rc;
 }
 
-/* "abc" -> "abc%" in lower case, with LIKE's own characters escaped by '!'. */
-static void search_pattern(char *dst, size_t size, const char *s)
-{
-	size_t n = 0;
-
-	for (; *s != '\0' && n + 3 < size; s++) {
-		if (strchr("!%_", *s) != NULL)
-			dst[n++] = '!';
-		dst[n++] = (char)(*s >= 'A' && *s <= 'Z' ? *s - 'A' + 'a' : *s);
-	}
-	dst[n++] = '%';
-	dst[n] = '\0';
-}
-
 int mapping_list(struct db *db, const struct mapping_filter *f, mapping_fn fn, void *arg, struct err *e)
 {
 	char pattern[2 * MAPPING_NAME_MAX];
@@ -353,7 +339,7 @@ int mapping_list(struct db *db, const struct mapping_filter *f, mapping_fn fn, v
 	struct query *q;
 	int rc, more = 0;
 
-	search_pattern(pattern, sizeof pattern, f->search);
+	search_prefix(pattern, sizeof pattern, f->search);
 	const struct bind binds[] = { bind_s(f->tenant_id), bind_s(f->after), bind_s(f->user_id), bind_s(f->protocol),
 		bind_s(f->group), bind_s(f->node), bind_s(f->search), bind_s(pattern), bind_i(f->limit),
 		bind_i(f->end_id != 0 ? f->end_id : f->client_id) };

@@ -255,6 +255,28 @@ static void pages(void **state)
 		}
 }
 
+static void prefixes(void **state)
+{
+	static const struct {
+		const char *of, *want;
+	} cases[] = {
+		{ "", "%" },
+		{ "Web", "web%" },
+		{ "50%_!", "50!%!_!!%" },
+		{ "abcdefgh", "abcde%" }, /* what there is room for */
+		{ "abcd%", "abcd!%%" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char pattern[8], wide[32];
+
+		search_prefix(wide, sizeof wide, cases[i].of);
+		search_prefix(pattern, sizeof pattern, cases[i].of);
+		assert_string_equal(i < 3 ? wide : pattern, cases[i].want);
+	}
+}
+
 static void places(void **state)
 {
 	static const char *const bad[] = { "", "w", "x1", "w-1", "w1x", "b99999999999999999999", "1" };
@@ -311,6 +333,7 @@ int main(void)
 		TEST(what_is_found),
 		TEST(the_wall),
 		TEST(pages),
+		cmocka_unit_test(prefixes),
 		cmocka_unit_test(places),
 		TEST(what_changes),
 		TEST(ends_of_ranges),
