@@ -40,7 +40,7 @@ static const struct {
 	{ "master_key", PERM_SYSTEM, false },
 };
 
-static void put_fields(struct buf *b, const char *fields)
+void event_put_fields(struct buf *b, const char *fields)
 {
 	jsonw_array(b, "fields");
 	while (*fields != '\0') {
@@ -66,7 +66,7 @@ static void put_json(struct buf *b, const struct change *c)
 	jsonw_str(b, "kind", c->kind);
 	jsonw_str(b, "op", c->op);
 	jsonw_str(b, "subject", c->subject);
-	put_fields(b, c->fields);
+	event_put_fields(b, c->fields);
 	if (c->object != NULL && strchr(c->object, '\n') == NULL)
 		jsonw_raw(b, "object", c->object, strlen(c->object));
 	else

@@ -36,6 +36,8 @@ struct event_filter {
 
 void event_make(struct event *ev, const struct change *c, const uint8_t log_id[CHANGES_LOG_ID_SIZE]);
 void event_fini(struct event *ev);
+/* Into an object: the names of the fields that a change touched, which the log has with commas between, as "fields": [...]. */
+void event_put_fields(struct buf *b, const char *fields);
 /* What one must be allowed to, to be told of objects of that kind. */
 enum permission event_needs(const char *kind);
 bool event_is_for(const struct event *ev, const struct event_filter *f);

@@ -107,20 +107,6 @@ int topic_list_take(const json_t *events, char *dst, size_t size, struct err *e)
 	return 0;
 }
 
-static void put_fields(struct buf *b, const char *fields)
-{
-	jsonw_array(b, "fields");
-	while (*fields != '\0') {
-		char name[128];
-		const size_t n = strcspn(fields, ",");
-
-		(void)str_fmt(name, sizeof name, "%.*s", (int)MIN(n, sizeof name - 1), fields);
-		jsonw_str(b, NULL, name);
-		fields += n + (fields[n] == ',');
-	}
-	jsonw_end_array(b);
-}
-
 static void put_object(struct buf *b, const char *key, const char *object)
 {
 	if (object != NULL && object[0] == '{')
@@ -149,7 +135,7 @@ void topic_body(struct buf *b, const struct change *c, const char *topic, const 
 	jsonw_object(b, "data");
 	jsonw_str(b, "subject", c->subject);
 	jsonw_str(b, "actor", c->actor);
-	put_fields(b, c->fields);
+	event_put_fields(b, c->fields);
 	put_object(b, c->kind, c->object);
 	jsonw_end_object(b);
 	jsonw_end_object(b);
