@@ -4,6 +4,7 @@
 #include "common/base/err.h"
 #include "common/base/str.h"
 #include "common/crypto/seal.h"
+#include "controld/store/changes_row.h"
 #include "controld/store/store.h"
 
 #include <inttypes.h>
@@ -15,8 +16,7 @@
 
 enum { SQL_READ, SQL_ANCHOR, SQL_SET_ANCHOR };
 static const char *const sql[] = {
-	[SQL_READ] = "SELECT seq, tx, time_ms, tenant_id, actor, request_id, kind, op, subject, fields, object, "
-		     "digest, chain "
+	[SQL_READ] = "SELECT " CHANGES_COLUMNS ", digest, chain "
 		     "FROM changes WHERE seq > ?1 ORDER BY seq LIMIT ?2",
 	[SQL_ANCHOR] = "SELECT value FROM meta WHERE key = '" ANCHOR "'",
 	[SQL_SET_ANCHOR] =
@@ -124,20 +124,10 @@ static int look_at_some(struct db *db, struct walk *w, unsigned *n, struct err *
 	if (db_query(db, &q, sql[SQL_READ], e, bind_i(w->report->last), bind_i(AT_ONCE)) != 0)
 		return -1;
 	while ((rc = query_next(q, e)) == 1 && w->report->broken_at == 0) {
-		const struct change c = { .seq = query_int(q, 0),
-			.tx = query_int(q, 1),
-			.time_ms = query_int(q, 2),
-			.tenant = query_text(q, 3),
-			.actor = query_text(q, 4),
-			.request_id = query_text(q, 5),
-			.kind = query_text(q, 6),
-			.op = query_text(q, 7),
-			.subject = query_text(q, 8),
-			.fields = query_text(q, 9),
-			.object = query_text(q, 10) };
+		const struct change c = changes_row(q);
 
 		++*n;
-		look(w, &c, query_text(q, 11), query_text(q, 12));
+		look(w, &c, query_text(q, CHANGES_COLUMNS_N), query_text(q, CHANGES_COLUMNS_N + 1));
 	}
 	query_end(q);
 	return MIN(rc, 0);

@@ -5,6 +5,7 @@
 #include "common/base/rand.h"
 #include "common/base/str.h"
 #include "controld/store/chain.h"
+#include "controld/store/changes_row.h"
 #include "controld/store/db.h"
 #include "controld/store/erasure.h"
 
@@ -24,7 +25,6 @@ static const char sql_tx_at[] = "SELECT tx FROM changes WHERE seq > ?1 ORDER BY 
 static const char sql_tx_at_kind[] =
 	"SELECT tx FROM changes WHERE kind = ?3 AND seq > ?1 ORDER BY seq LIMIT 1 OFFSET ?2";
 static const char sql_tx_next[] = "SELECT seq FROM changes WHERE seq > ?1 AND tx > ?1 ORDER BY seq LIMIT 1";
-#define CHANGES_COLUMNS "seq, tx, time_ms, tenant_id, actor, request_id, kind, op, subject, fields, object"
 static const char sql_read[] = "SELECT " CHANGES_COLUMNS " FROM changes WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
 static const char sql_read_kind[] =
 	"SELECT " CHANGES_COLUMNS " FROM changes WHERE kind = ?3 AND seq > ?1 AND seq <= ?2 ORDER BY seq";
@@ -171,25 +171,6 @@ static int read_bound(struct db *db, int64_t after, unsigned limit, const char *
 	return 0;
 }
 
-static int read_row(struct query *q, changes_fn fn, void *arg)
-{
-	struct change c = {
-		.seq = query_int(q, 0),
-		.tx = query_int(q, 1),
-		.time_ms = query_int(q, 2),
-		.tenant = query_text(q, 3),
-		.actor = query_text(q, 4),
-		.request_id = query_text(q, 5),
-		.kind = query_text(q, 6),
-		.op = query_text(q, 7),
-		.subject = query_text(q, 8),
-		.fields = query_text(q, 9),
-		.object = query_text(q, 10),
-	};
-
-	return fn(&c, arg);
-}
-
 int changes_read(
 	struct db *db, int64_t after, unsigned limit, const char *kind, changes_fn fn, void *arg, struct err *e)
 {
@@ -203,11 +184,14 @@ int changes_read(
 	          : db_query(db, &q, sql_read, e, bind_i(after), bind_i(bound));
 	if (rc != 0)
 		return -1;
-	while ((rc = query_next(q, e)) == 1)
-		if (read_row(q, fn, arg) != 0) {
+	while ((rc = query_next(q, e)) == 1) {
+		const struct change c = changes_row(q);
+
+		if (fn(&c, arg) != 0) {
 			rc = 0;
 			break;
 		}
+	}
 	query_end(q);
 	return rc;
 }
