@@ -170,6 +170,11 @@ def headline(head):
     return ", ".join(f"{k} {v}" for k, v in head.items() if not isinstance(v, (dict, list)))
 
 
+def beside(head):
+    """What it was measured beside and with, one line; "" for what was written before versions were."""
+    return ", ".join(f"{name} {version}" for name, version in head.get("versions", {}).items())
+
+
 def publish(folder, target):
     """RESULTS.md and its picture, from what the last run left in the folder."""
     if not os.path.exists(os.path.join(folder, "results.json")):
@@ -182,6 +187,7 @@ def publish(folder, target):
     reached = sum(row["reached"] for row in rows)
     missing = sorted({goal.metric for goal in goals.GOALS} - {row["metric"] for row in rows})
     words = [f"# One run of `make bench`, {'in part' if missing else 'whole'}", "", headline(whole) + ". [How to read it](README.md).", "",
+             *([f"Beside and with: {beside(whole)}.", ""] if beside(whole) else []),
              *([f"Not measured: {', '.join(missing)}.", ""] if missing else []),
              f"Reached: {reached} of {len(rows)} goals.", "", *goals.markdown(rows), "",
              "![ratios to the peers and costs as work grows](results.svg)", "", "```", output.strip(), "```", ""]

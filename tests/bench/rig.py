@@ -12,6 +12,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 import portway  # noqa: E402  pylint: disable=wrong-import-position
+import postgres  # noqa: E402  pylint: disable=wrong-import-position
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "1"))
 OTHER = os.environ.get("BENCH_OTHER")  # another build of relayd, measured in the same rounds as "relayd_other": before and after
@@ -52,9 +53,37 @@ def read(path):
 
 
 def machine():
-    return {"kernel": os.uname().release, "cpus": os.cpu_count(),
+    return {"kernel": os.uname().release, "cpus": os.cpu_count(), "cpu": cpu_model(read("/proc/cpuinfo")),
             "congestion_control": read("/proc/sys/net/ipv4/tcp_congestion_control").strip(),
-            "load_average": round(os.getloadavg()[0], 2)}
+            "load_average": round(os.getloadavg()[0], 2), "versions": versions()}
+
+
+def cpu_model(cpuinfo):
+    """As /proc/cpuinfo has it; some machines say it in other words, or not at all."""
+    said = dict(re.findall(r"^(model name|Model|cpu model|CPU part)\s*:\s*(.+?)\s*$", cpuinfo, re.MULTILINE))
+    return next((said[key] for key in ("model name", "Model", "cpu model", "CPU part") if key in said), "unknown")
+
+
+VERSION = {"haproxy": ["-v"], "nginx": ["-v"], "caddy": ["version"], "ssh": ["-V"], "wrk": ["-v"], "h2load": ["--version"], "openssl": ["version"]}
+
+
+def versions():
+    """Of peers and loads that are on this machine, whether or not this run takes them."""
+    found = {name: said_version([name, *args]) for name, args in VERSION.items() if shutil.which(name)}
+    server = os.path.join(postgres.BIN, "postgres")
+    if os.path.exists(server):
+        found["postgresql"] = said_version([server, "--version"])
+    return found
+
+
+def said_version(argv):
+    """The first word of what it says that has digits with a point: wrk calls a usage an error, nginx writes to stderr."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    word = re.search(r"[^\s/_]*\d+\.\d[^\s,]*", done.stdout + done.stderr)
+    return word.group(0) if word else "unknown"
 
 
 # ---- what processes cost ----------------------------------------------------------------------------------------------

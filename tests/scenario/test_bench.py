@@ -3,6 +3,7 @@ import importlib.machinery
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -109,6 +110,37 @@ def test_results_are_published_from_what_the_run_left(tmp_path):
     assert "Reached: 1 of 2 goals." in words and "| `crr` | cpu_us | <= 0.85 x the best, haproxy | 0.90 | missed by 6%: 98 % of it" in words
     assert "## cost (CPU us; median of 1)" in words and "took" in words
     assert (tmp_path / "results.svg").exists()
+
+
+def test_a_run_says_on_what_and_beside_what(tmp_path, monkeypatch):
+    for name, words in (("haproxy", "echo 'HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/'"),
+                        ("nginx", "echo 'nginx version: nginx/1.22.1' >&2"), ("ssh", "echo 'OpenSSH_9.2p1 Debian-2, OpenSSL 3.0.19' >&2"),
+                        ("caddy", "echo 2.6.2"), ("wrk", "echo 'wrk debian/4.1.0-3+b2 [epoll] Copyright'; exit 1"), ("h2load", "exit 1")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{words}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setattr(rig, "VERSION", {name: args for name, args in rig.VERSION.items() if name != "openssl"})
+    machine = rig.machine()
+    wanted = {"haproxy": "2.6.12-1+deb12u4", "nginx": "1.22.1", "ssh": "9.2p1", "caddy": "2.6.2", "wrk": "4.1.0-3+b2", "h2load": "unknown"}
+    assert {name: machine["versions"].get(name) for name in wanted} == wanted
+    assert machine["cpu"] == rig.cpu_model(rig.read("/proc/cpuinfo"))
+    assert rig.cpu_model("processor\t: 0\nmodel name\t: A CPU @ 2 GHz\nprocessor\t: 1\nmodel name\t: A CPU @ 2 GHz\n") == "A CPU @ 2 GHz"
+    assert rig.cpu_model("processor : 0\nBogoMIPS : 243\nCPU part : 0xd0c\n") == "0xd0c" and rig.cpu_model("") == "unknown"
+    head = {**HEAD, **machine}
+    results = report.Results(str(tmp_path / "bench"), head)
+    results.end()
+    assert json.loads((tmp_path / "bench" / "results.json").read_text())["versions"] == machine["versions"]
+    report.publish(str(tmp_path / "bench"), str(tmp_path))
+    words = (tmp_path / "RESULTS.md").read_text()
+    assert f"cpu {machine['cpu']}" in words and "Beside and with: haproxy 2.6.12-1+deb12u4, nginx 1.22.1, " in words
+
+
+def test_every_variable_is_in_the_readme():
+    folder = os.path.dirname(goals.__file__)
+    files = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".py") or name == "run"]
+    named = set(re.findall(r"BENCH_[A-Z_]+", "".join(rig.read(file) for file in files)))
+    said = set(re.findall(r"BENCH_[A-Z_]+", rig.read(os.path.join(folder, "README.md"))))
+    assert named - said == set() and "BENCH_ROUNDS" in named
 
 
 def test_an_interrupt_ends_the_run_whatever_it_made_of_the_daemons(monkeypatch):
