@@ -3,6 +3,7 @@
 #include "common/base/rand.h"
 #include "common/base/str.h"
 #include "common/net/addr.h"
+#include "controld/balancer/lb_pool_input.h"
 #include "controld/balancer/room.h"
 #include "controld/balancer/settle.h"
 #include "controld/clients/client.h"
@@ -101,6 +102,7 @@ static int find_pool(struct db *tx, struct write *w, struct err *e)
 	}
 	(void)str_copy(one->pool_id, sizeof one->pool_id, w->pool.id);
 	(void)str_copy(one->pool_name, sizeof one->pool_name, w->pool.name);
+	lb_health_fit(one->settings, w->pool.settings, w->errs);
 	return 0;
 }
 

@@ -61,6 +61,20 @@ void lb_pool_fini(struct lb_pool *p)
 
 /* ---- the object --------------------------------------------------------------------------------------------------- */
 
+/* With what holds where nobody has said anything. */
+static void print_settings(struct buf *b, const struct lb_pool *p)
+{
+	json_t *all = json_copy(p->settings);
+
+	if (all == NULL) {
+		b->failed = true;
+		return;
+	}
+	json_object_set_new(all, "health_check.timeout", json_integer(lb_health_timeout_ms(NULL, p->settings)));
+	knobs_print(&lb_pool_knobs, all, b);
+	json_decref(all);
+}
+
 void lb_pool_print(struct buf *b, const struct lb_pool *p)
 {
 	jsonw_str(b, "id", p->id);
@@ -68,7 +82,7 @@ void lb_pool_print(struct buf *b, const struct lb_pool *p)
 	jsonw_str_or_null(b, "user_id", p->user_id);
 	jsonw_str(b, "name", p->name);
 	jsonw_str(b, "algorithm", p->algorithm);
-	knobs_print(&lb_pool_knobs, p->settings, b);
+	print_settings(b, p);
 	jsonw_int(b, "version", p->version);
 	jsonw_time(b, "created_at", p->created_ms);
 	jsonw_time(b, "updated_at", p->updated_ms);

@@ -204,6 +204,25 @@ static int save_changes(struct db *tx, struct write *w, struct err *e)
 	return rc;
 }
 
+static int on_checked(const struct lb_backend *one, void *arg)
+{
+	const struct write *w = arg;
+	const size_t before = w->errs->n;
+
+	lb_health_fit_backend(one->id, one->settings, w->pool.settings, w->errs);
+	return w->errs->n > before; /* one of them says it */
+}
+
+/* Those that say one half of their health check themselves have the other one from the pool. */
+static int check_backends(struct db *tx, struct write *w, struct err *e)
+{
+	const struct lb_backend_filter f = { w->pool.tenant_id, w->pool.id, "", "", LB_POOL_BACKENDS_MAX };
+
+	if (json_object_get(request_body(w->rq), "health_check") == NULL)
+		return 0;
+	return lb_backend_list(tx, &f, on_checked, w, e);
+}
+
 static int work_update(struct db *tx, void *arg, struct err *e)
 {
 	struct write *w = arg;
@@ -212,6 +231,8 @@ static int work_update(struct db *tx, void *arg, struct err *e)
 	if (load_for_change(tx, w, &w->before, e) != 0 || load_for_change(tx, w, &w->pool, e) != 0)
 		return -1;
 	lb_pool_apply(&w->pool, request_body(w->rq), w->errs);
+	if (check_backends(tx, w, e) != 0)
+		return -1;
 	if (lb_fail_input(w->errs, e) != 0 || save_changes(tx, w, e) != 0)
 		return -1;
 	return settle_pool_places(w->b, tx, &w->pool, &w->settle, e);

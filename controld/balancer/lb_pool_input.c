@@ -14,24 +14,26 @@
 #define EXPECTED_MAX 16 /* statuses that are good */
 #define BODY_MAX     256
 
+#define TIMEOUT_DEFAULT_MS 5000 /* of a health check, if its interval is no shorter */
+
 /* ---- the table ---------------------------------------------------------------------------------------------------- */
 
 #define HEALTH_CODE ERR_HEALTH_CHECK
 /* name, kind, default number, default text, shortest, longest, code */
-#define HEALTH_ROWS                                                                          \
-	{ "health_check.enabled", KNOB_BOOL, 1, NULL, 0, 0, HEALTH_CODE },                   \
-		{ "health_check.type", KNOB_TEXT, 0, "tcp", 0, 0, HEALTH_CODE },             \
-		{ "health_check.path", KNOB_TEXT, 0, "/", 0, 0, HEALTH_CODE },               \
-		{ "health_check.method", KNOB_TEXT, 0, "GET", 0, 0, HEALTH_CODE },           \
-		{ "health_check.host", KNOB_TEXT, 0, "", 0, 0, HEALTH_CODE },                \
-		{ "health_check.interval", KNOB_MS, 30000, NULL, 1000, HOUR, HEALTH_CODE },  \
-		{ "health_check.timeout", KNOB_MS, 5000, NULL, 100, MINUTE, HEALTH_CODE },   \
-		{ "health_check.rise", KNOB_INT, 2, NULL, 0, 0, HEALTH_CODE },               \
-		{ "health_check.fall", KNOB_INT, 3, NULL, 0, 0, HEALTH_CODE },               \
-		{ "health_check.expected_status", KNOB_JSON, 0, "null", 0, 0, HEALTH_CODE }, \
-		{ "health_check.expected_body", KNOB_TEXT, 0, "", 0, 0, HEALTH_CODE },       \
-	{                                                                                    \
-		"health_check.service", KNOB_TEXT, 0, "", 0, 0, HEALTH_CODE                  \
+#define HEALTH_ROWS                                                                                        \
+	{ "health_check.enabled", KNOB_BOOL, 1, NULL, 0, 0, HEALTH_CODE },                                 \
+		{ "health_check.type", KNOB_TEXT, 0, "tcp", 0, 0, HEALTH_CODE },                           \
+		{ "health_check.path", KNOB_TEXT, 0, "/", 0, 0, HEALTH_CODE },                             \
+		{ "health_check.method", KNOB_TEXT, 0, "GET", 0, 0, HEALTH_CODE },                         \
+		{ "health_check.host", KNOB_TEXT, 0, "", 0, 0, HEALTH_CODE },                              \
+		{ "health_check.interval", KNOB_MS, 30000, NULL, 1000, HOUR, HEALTH_CODE },                \
+		{ "health_check.timeout", KNOB_MS, 0, NULL, 100, MINUTE, HEALTH_CODE }, /* 0: see below */ \
+		{ "health_check.rise", KNOB_INT, 2, NULL, 0, 0, HEALTH_CODE },                             \
+		{ "health_check.fall", KNOB_INT, 3, NULL, 0, 0, HEALTH_CODE },                             \
+		{ "health_check.expected_status", KNOB_JSON, 0, "null", 0, 0, HEALTH_CODE },               \
+		{ "health_check.expected_body", KNOB_TEXT, 0, "", 0, 0, HEALTH_CODE },                     \
+	{                                                                                                  \
+		"health_check.service", KNOB_TEXT, 0, "", 0, 0, HEALTH_CODE                                \
 	}
 
 static const struct knob health_rows[] = { HEALTH_ROWS };
@@ -158,20 +160,83 @@ static void check_expected(const json_t *v, struct err_list *errs)
 void lb_health_check(const json_t *values, struct err_list *errs)
 {
 	const char *path = json_string_value(json_object_get(values, "health_check.path"));
-	const json_t *interval = json_object_get(values, "health_check.interval");
-	const json_t *timeout = json_object_get(values, "health_check.timeout");
 
 	if (path != NULL && !health_path_ok(path))
 		refuse("health_check.path", path, "must begin with '/' and have no blanks", errs);
 	check_expected(json_object_get(values, "health_check.expected_status"), errs);
-	if (err_list_has(errs, "health_check.interval") || err_list_has(errs, "health_check.timeout"))
-		return;
-	if (interval != NULL && timeout != NULL && json_integer_value(timeout) > json_integer_value(interval)) {
-		char value[KNOBS_DURATION_SIZE];
+}
 
-		knobs_duration(value, json_integer_value(timeout));
-		refuse("health_check.timeout", value, "must not be longer than the interval", errs);
-	}
+/* What a backend says of its own stands before what its pool says; 0: nobody says it. */
+static int64_t said(const json_t *own, const json_t *pool, const char *name)
+{
+	return knobs_number(&lb_health_knobs, json_object_get(own, name) != NULL ? own : pool, name);
+}
+
+int64_t lb_health_timeout_ms(const json_t *own, const json_t *pool)
+{
+	const int64_t timeout = said(own, pool, "health_check.timeout");
+
+	return MIN(timeout != 0 ? timeout : TIMEOUT_DEFAULT_MS, said(own, pool, "health_check.interval"));
+}
+
+struct misfit {
+	bool timeout, interval; /* which of the two is the backend's own */
+	char lasts[KNOBS_DURATION_SIZE], every[KNOBS_DURATION_SIZE];
+};
+
+static bool misfits(const json_t *own, const json_t *pool, struct misfit *m)
+{
+	const int64_t timeout = said(own, pool, "health_check.timeout");
+	const int64_t interval = said(own, pool, "health_check.interval");
+
+	m->timeout = json_object_get(own, "health_check.timeout") != NULL;
+	m->interval = json_object_get(own, "health_check.interval") != NULL;
+	knobs_duration(m->lasts, timeout);
+	knobs_duration(m->every, interval);
+	return timeout > interval;
+}
+
+static void say_longer(const struct misfit *m, const char *of, struct err_list *errs)
+{
+	err_list_add(errs, ERR_HEALTH_CHECK, "health_check.timeout", "combination", m->lasts,
+		"health_check.timeout: '%s' is longer than the interval%s, which is %s", m->lasts, of, m->every);
+}
+
+static void say_shorter(const struct misfit *m, const char *of, struct err_list *errs)
+{
+	err_list_add(errs, ERR_HEALTH_CHECK, "health_check.interval", "combination", m->every,
+		"health_check.interval: '%s' is shorter than the timeout%s, which is %s", m->every, of, m->lasts);
+}
+
+static bool is_known(const struct err_list *errs)
+{
+	return !err_list_has(errs, "health_check.interval") && !err_list_has(errs, "health_check.timeout");
+}
+
+void lb_health_fit(const json_t *own, const json_t *pool, struct err_list *errs)
+{
+	struct misfit m;
+
+	if (!is_known(errs) || !misfits(own, pool, &m))
+		return;
+	if (m.interval && !m.timeout)
+		say_shorter(&m, " of the pool", errs);
+	else
+		say_longer(&m, m.timeout && !m.interval ? " of the pool" : "", errs);
+}
+
+void lb_health_fit_backend(const char *id, const json_t *own, const json_t *pool, struct err_list *errs)
+{
+	struct misfit m;
+	char of[48];
+
+	if (!is_known(errs) || !misfits(own, pool, &m) || m.interval == m.timeout)
+		return;
+	(void)str_fmt(of, sizeof of, " of backend %s", id);
+	if (m.timeout)
+		say_shorter(&m, of, errs);
+	else
+		say_longer(&m, of, errs);
 }
 
 static void need(bool ok, const char *field, const char *value, const char *why, struct err_list *errs)
@@ -188,7 +253,7 @@ static bool is_token(const char *s)
 	return *s != '\0' && s[strspn(s, letters)] == '\0';
 }
 
-static void check(const struct lb_pool *p, struct err_list *errs)
+static void check(const struct lb_pool *p, const json_t *body, struct err_list *errs)
 {
 	const struct knobs *k = &lb_pool_knobs;
 	const char *cookie = knobs_text(k, p->settings, "sticky.cookie_name");
@@ -196,6 +261,8 @@ static void check(const struct lb_pool *p, struct err_list *errs)
 	const bool tls = knobs_number(k, p->settings, "tls.enabled") != 0;
 
 	lb_health_check(p->settings, errs);
+	if (json_object_get(body, "health_check") != NULL)
+		lb_health_fit(NULL, p->settings, errs);
 	need(is_token(cookie), "sticky.cookie_name", cookie, "is no name of a cookie", errs);
 	need(ca[0] == '\0' || strstr(ca, "-----BEGIN CERTIFICATE-----") != NULL, "tls.ca", "...",
 		"must be certificates in PEM", errs);
@@ -206,6 +273,16 @@ static void check(const struct lb_pool *p, struct err_list *errs)
 	need(tls || strcmp(proto, "h2") != 0, "protocol", proto, "needs tls.enabled; without TLS it is h2c", errs);
 }
 
+/* As with other settings: what is sent back as it was shown stays what nobody has said. */
+static void forget_default(json_t *values)
+{
+	static const char name[] = "health_check.timeout";
+	const json_int_t timeout = json_integer_value(json_object_get(values, name));
+
+	if (timeout == MIN(TIMEOUT_DEFAULT_MS, said(NULL, values, "health_check.interval")))
+		json_object_del(values, name);
+}
+
 void lb_pool_apply(struct lb_pool *p, const json_t *body, struct err_list *errs)
 {
 	if (p->id[0] == '\0' && json_array_size(json_object_get(body, "backends")) > 0)
@@ -214,7 +291,8 @@ void lb_pool_apply(struct lb_pool *p, const json_t *body, struct err_list *errs)
 	take_name(p, body, errs);
 	take_algorithm(p, body, errs);
 	lb_health_take(&lb_pool_knobs, p->settings, body, errs);
-	check(p, errs);
+	forget_default(p->settings);
+	check(p, body, errs);
 }
 
 /* ---- schemas ------------------------------------------------------------------------------------------------------ */
@@ -240,7 +318,8 @@ static const struct schema_field health_fields[] = {
 	PICK("method", check_methods, "http: default GET"),
 	TEXT("host", NULLED, 253, "http: the Host that is asked for; \"\": the backend's"),
 	SPAN("interval", "between two checks, from 1s to 1h; default 30s"),
-	SPAN("timeout", "of one check, from 100ms to 60s, at most the interval; default 5s"),
+	SPAN("timeout", "of one check, from 100ms to 60s, at most the interval; default 5s, or the interval if that is "
+			"shorter"),
 	WHOLE("rise", 1, HEALTH_TURNS_MAX, "good results in a row that make it up; default 2"),
 	WHOLE("fall", 1, HEALTH_TURNS_MAX, "bad results in a row that make it down; default 3"),
 	{ .name = "expected_status",

@@ -19,8 +19,17 @@ extern const struct schema lb_health_schema;
 int lb_pool_init(struct lb_pool *p) MUST_CHECK;
 /* Takes the members of a body that its schema let through; all that is wrong goes to errs. */
 void lb_pool_apply(struct lb_pool *p, const json_t *body, struct err_list *errs);
-/* The values of a health check, those of `first` (may be NULL) before those of `then`. */
+/* The values of a health check, each by itself. */
 void lb_health_check(const json_t *values, struct err_list *errs);
+/*
+ * How long one check may last: what the backend (own, may be NULL) or else its pool says, or the default, which is never longer than
+ * the interval that holds.
+ */
+int64_t lb_health_timeout_ms(const json_t *own, const json_t *pool);
+/* A timeout that somebody has said is no longer than the interval that holds. Of a pool's values: own NULL. */
+void lb_health_fit(const json_t *own, const json_t *pool, struct err_list *errs);
+/* The same for a backend of a pool that is being changed. */
+void lb_health_fit_backend(const char *id, const json_t *own, const json_t *pool, struct err_list *errs);
 /* A path that is asked for and no type of check: it is an HTTP check. */
 void lb_health_take(const struct knobs *k, json_t *values, const json_t *body, struct err_list *errs);
 

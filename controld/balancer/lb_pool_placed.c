@@ -93,7 +93,7 @@ static void put_health(struct making *m, struct pool_health *h, const json_t *ow
 		return;
 	h->type = index_of(types, check_text(m, &c, "health_check.type"));
 	h->interval_ms = check_number(&c, "health_check.interval");
-	h->timeout_ms = MIN(check_number(&c, "health_check.timeout"), h->interval_ms);
+	h->timeout_ms = (uint32_t)lb_health_timeout_ms(own, m->pool->settings);
 	h->rise = check_number(&c, "health_check.rise");
 	h->fall = check_number(&c, "health_check.fall");
 	h->method = check_text(m, &c, "health_check.method");

@@ -363,6 +363,62 @@ static void what_a_schema_finds_comes_with_the_rest(void **state)
 	json_decref(p);
 }
 
+/* What is shown of a health check's time-out is what holds, and what is refused is what could not hold. */
+static void a_check_is_over_before_the_next(void **state)
+{
+	static const struct {
+		const char *method, *path, *body;
+		int status;
+		const char *word; /* the time-out that the pool is shown with, or the field that is wrong */
+	} steps[] = {
+		{ "POST", "/api/pools", "{\"name\":\"p\",\"health_check\":{\"interval\":\"1s\"}}", 201, "1s" },
+		{ "PUT", "/api/pools/p", "{\"health_check\":{\"interval\":\"1s\",\"timeout\":\"1s\"}}", 200, "1s" },
+		{ "PUT", "/api/pools/p", "{\"health_check\":{\"interval\":\"10s\"}}", 200, "5s" },
+		{ "PUT", "/api/pools/p", "{\"health_check\":{\"interval\":\"1s\",\"timeout\":\"5s\"}}", 422,
+			"health_check.timeout" },
+		{ "PUT", "/api/pools/p", "{\"health_check\":{\"interval\":null,\"timeout\":\"31s\"}}", 422,
+			"health_check.timeout" },
+		{ "PUT", "/api/pools/p", "{\"health_check\":{\"timeout\":\"3s\"}}", 200, "3s" },
+		{ "POST", "/api/backends",
+			"{\"pool\":\"p\",\"address\":\"10.1.1.1:80\",\"health_check\":{\"interval\":\"2s\"}}", 422,
+			"health_check.interval" },
+		{ "POST", "/api/backends",
+			"{\"pool\":\"p\",\"address\":\"10.1.1.1:80\",\"health_check\":{\"timeout\":\"11s\"}}", 422,
+			"health_check.timeout" },
+		{ "POST", "/api/backends",
+			"{\"pool\":\"p\",\"address\":\"10.1.1.1:80\",\"health_check\":{\"interval\":\"4s\"}}", 201,
+			NULL },
+		{ "POST", "/api/backends",
+			"{\"pool\":\"p\",\"address\":\"10.1.1.2:80\",\"health_check\":{\"timeout\":\"9s\"}}", 201,
+			NULL },
+		{ "PUT", "/api/pools/p", "{\"health_check\":{\"timeout\":\"4500ms\"}}", 422, "health_check.timeout" },
+		{ "PUT", "/api/pools/p", "{\"health_check\":{\"interval\":\"8s\"}}", 422, "health_check.interval" },
+		{ "PUT", "/api/pools/p", "{\"health_check\":{\"interval\":\"9s\",\"timeout\":null}}", 200, "5s" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		json_t *o = call("op", steps[i].method, steps[i].path, steps[i].body, steps[i].status);
+
+		print_message("%zu: %s %s\n", i, steps[i].path, steps[i].body);
+		if (steps[i].status == 422)
+			assert_string_equal(text_in(field(o, "details"), "field"), steps[i].word);
+		else if (steps[i].word != NULL)
+			assert_string_equal(text_in(field(o, "health_check"), "timeout"), steps[i].word);
+		json_decref(o);
+	}
+	/* what was read can be sent back, and is not said by anybody then */
+	json_t *p = call("op", "GET", "/api/pools/p", NULL, 200), *again;
+	json_object_del(p, "backends");
+	char *text = json_dumps(p, 0);
+
+	again = call("op", "PUT", "/api/pools/p", text, 200);
+	assert_int_equal(number_in(again, "version"), number_in(p, "version"));
+	free(text);
+	json_decref(again);
+	json_decref(p);
+}
+
 static void pools_in_use_stay(void **state)
 {
 	json_t *r, *e;
@@ -552,6 +608,7 @@ int main(void)
 		SEQUENCE(what_is_wrong_is_named),
 		SEQUENCE(all_that_is_wrong_is_named_at_once),
 		SEQUENCE(what_a_schema_finds_comes_with_the_rest),
+		SEQUENCE(a_check_is_over_before_the_next),
 		SEQUENCE(pools_in_use_stay),
 		SEQUENCE(hosts_are_shared_by_the_routes_of_a_tenant),
 		SEQUENCE(others_do_not_exist),
