@@ -8,6 +8,8 @@
 #include "relayd/tunnel/agent_link.h"
 #include "relayd/tunnel/agent_table.h"
 
+#include <string.h>
+
 static struct visit_door *door_of_seat(struct list *it)
 {
 	return CONTAINER_OF(it, struct visit_door, of_seat);
@@ -140,6 +142,28 @@ void visits_take(struct agent_link *a, uint32_t id, const struct frame_open *o)
 	d->on_visit(d, &v);
 }
 
+/*
+ * "ADDRESS_IN_USE: 127.0.0.1:5432: ..." names the port that it is about. It may be one that was offered before: then the word was
+ * under way when the mapping moved, and says nothing of the ports that it has now, of which the agent says more, or nothing if all
+ * is well.
+ */
+static bool is_of_another_port(const struct frame_offer *now, const char *reason)
+{
+	const char *at = strstr(reason, ": "), *end = at != NULL ? strstr(at + 2, ": ") : NULL;
+	const char *port = end;
+	uint64_t n;
+	char text[8];
+
+	if (end == NULL)
+		return false;
+	while (port > at + 2 && port[-1] >= '0' && port[-1] <= '9')
+		port--;
+	if (port[-1] != ':' || str_fmt(text, sizeof text, "%.*s", (int)(end - port), port) != 0 ||
+		str_to_u64(text, 1, UINT16_MAX, &n) != 0)
+		return false;
+	return n < now->first || n > now->last;
+}
+
 bool visits_hear(struct agent_link *a, const struct frame_health *said)
 {
 	const struct visit_door *d = map_get_str(&a->table->doors, said->mapping);
@@ -151,6 +175,8 @@ bool visits_hear(struct agent_link *a, const struct frame_health *said)
 		standings_forget(&a->shut, said->mapping);
 		return shut;
 	}
+	if (is_of_another_port(&d->offer, said->reason))
+		return false;
 	if (!shut && !standings_check(&a->shut, said->mapping))
 		return false;
 	return standings_say(&a->shut, said->mapping, false, said->reason);

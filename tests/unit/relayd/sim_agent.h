@@ -57,7 +57,9 @@ struct agent {
 	bool dead;        /* its target: streams are refused; atomic */
 	unsigned checked; /* the last one's type; atomic */
 	unsigned checks;  /* CHECK frames; atomic */
-	bool up_now;      /* what `say` says of map_a */
+	bool up_now;      /* what `say` says of map_a, */
+	const char *of;   /* or of this mapping, */
+	const char *why;  /* and why it is down; NULL: connection refused */
 	unsigned offers, withdrawn;
 	const char *visit_mapping;
 	uint8_t visit_kind; /* enum frame_kind; 0: TCP */
@@ -231,7 +233,9 @@ static inline void on_say(struct task *t)
 	struct frame_health h = { .mapping = "map_a", .up = a->up_now };
 
 	if (!h.up)
-		str_copy(h.reason, sizeof h.reason, "connection refused");
+		str_copy(h.reason, sizeof h.reason, a->why != NULL ? a->why : "connection refused");
+	if (a->of != NULL)
+		str_copy(h.mapping, sizeof h.mapping, a->of);
 	for (unsigned i = 0; i < a->n; i++) {
 		frame_health_put(&a->links[i].link.mux.out, &h);
 		tunnel_link_flush(&a->links[i].link);

@@ -333,6 +333,56 @@ static void test_visits(void **state)
 	LAB_UNTIL(&lab, lab_connections(&lab) == 0);
 }
 
+/* The agent's word about a port is about that port: the mapping may have moved on while it was under way. */
+static void test_late_word(void **state)
+{
+	static const struct {
+		const char *why;
+		bool counts;
+	} words[] = {
+		{ "ADDRESS_IN_USE: 127.0.0.1:7000: Address already in use", false },
+		{ "ADDRESS_IN_USE: ::1:7000: Address already in use", false },
+		{ "ADDRESS_IN_USE: 127.0.0.1:7100: Address already in use", true },
+		{ "ADDRESS_IN_USE: ::1:7100: Address already in use", true },
+		{ "PERMISSION_DENIED: the agent's `listen` does not let it listen on 127.0.0.1, port 7100", true },
+		{ "ADDRESS_IN_USE: 127.0.0.1:99999999999: Address already in use", true }, /* no port at all */
+		{ "UNAVAILABLE: x: y", true },
+	};
+	static struct agent a;
+	enum err_code code;
+
+	(void)state;
+	agent_start(&a, "i1", 1, secret, 1);
+	put_to_agent("map_own", CLIENT, 7000, 80);
+	put_to_agent("map_other", CLIENT, 7200, 80);
+	LAB_UNTIL(&lab, seen(&a.offers) == 2);
+	a.of = "map_own";
+	a.why = words[0].why;
+	agent_say(&lab, &a, false);
+	LAB_UNTIL(&lab, lab_refusal(&lab, "map_own", &code) != NULL);
+	put_to_agent("map_own", CLIENT, 7100, 80); /* another port was picked */
+	LAB_UNTIL(&lab, seen(&a.offers) == 3 && lab_refusal(&lab, "map_own", &code) == NULL);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		a.why = words[i].why;
+		agent_say(&lab, &a, false);
+		if (words[i].counts) {
+			LAB_UNTIL(&lab, lab_refusal(&lab, "map_own", &code) != NULL);
+		} else { /* it was heard before this one is */
+			a.of = "map_other";
+			a.why = "ADDRESS_IN_USE: 127.0.0.1:7200: Address already in use";
+			agent_say(&lab, &a, false);
+			LAB_UNTIL(&lab, lab_refusal(&lab, "map_other", &code) != NULL);
+			assert_null(lab_refusal(&lab, "map_own", &code));
+			agent_say(&lab, &a, true);
+			LAB_UNTIL(&lab, lab_refusal(&lab, "map_other", &code) == NULL);
+			a.of = "map_own";
+		}
+		agent_say(&lab, &a, true);
+		LAB_UNTIL(&lab, lab_refusal(&lab, "map_own", &code) == NULL);
+	}
+	agent_stop(&a);
+}
+
 /* What the source's agent sends is from it, also of UDP: within that rate, and not the one of what it gets. */
 static void test_visit_rate(void **state)
 {
@@ -391,6 +441,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_targets_that_are_down, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_agent_reaches_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_visits, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_late_word, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_visit_rate, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_agent_gone, set_up, tear_down),
 	};
