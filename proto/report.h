@@ -18,36 +18,36 @@
 #include <stdbool.h>
 
 /* X(name, what): counters of one mapping, in the order of the wire and of the shared-mapped file. Append only. */
-#define METER_COUNTERS(X)                                                                 \
-	X(bytes_in, "bytes that clients sent in and the target's kernel took")            \
-	X(bytes_out, "bytes that clients' kernel took from the target")                   \
-	X(packets_in, "datagrams from clients passed on")                                 \
-	X(packets_out, "datagrams passed back to clients")                                \
-	X(opened, "connections or sessions accepted")                                     \
-	X(closed, "connections or sessions ended")                                        \
-	X(refused_limit, "refused: connection or session limit of the mapping")           \
-	X(refused_source, "refused: limit or rate of the source address")                 \
-	X(refused_cidr, "refused: allow or deny list")                                    \
-	X(refused_proxy, "refused: bad or missing PROXY header")                          \
-	X(refused_dial, "target could not be reached or may not be dialled")              \
-	X(refused_resource, "refused: descriptors, or a share of them, or memory")        \
-	X(dropped_in, "datagrams from clients dropped (rate, queue, target's socket)")    \
-	X(dropped_out, "datagrams to clients dropped (rate, queue, amplification)")       \
-	X(timed_out, "ended by a time-out of ours, or to make room for a new session")    \
-	X(reset, "connections ended by a reset of either side")                           \
-	X(refused_down, "refused: agents are here, and none has a target that works")     \
-	X(refused_quota, "refused or cut: the owner's quota is used up")                  \
-	X(connected, "connections whose target was reached")                              \
-	X(connect_us, "microseconds from dialling those targets until they were, in sum") \
-	X(refused_login, "refused: no login, or a wrong one (SOCKS5)")                    \
-	X(refused_destination, "refused: where to is not on the mapping's list (SOCKS5)") \
-	X(refused_protocol, "refused: not what the mapping's protocol says (SOCKS5)")     \
-	X(requests, "HTTP requests")                                                      \
-	X(answers_2xx, "answers of 200 to 299")                                           \
-	X(answers_3xx, "answers of 300 to 399")                                           \
-	X(answers_4xx, "answers of 400 to 499")                                           \
-	X(answers_5xx, "answers of 500 to 599")                                           \
-	X(retries, "requests sent again, to another target")                              \
+#define METER_COUNTERS(X)                                                                   \
+	X(bytes_in, "bytes that clients sent in and the target's kernel took")              \
+	X(bytes_out, "bytes that clients' kernel took from the target")                     \
+	X(packets_in, "datagrams from clients passed on")                                   \
+	X(packets_out, "datagrams passed back to clients")                                  \
+	X(opened, "connections or sessions accepted")                                       \
+	X(closed, "connections or sessions ended")                                          \
+	X(refused_limit, "refused: connection or session limit of the mapping")             \
+	X(refused_source, "refused: limit or rate of the source address")                   \
+	X(refused_cidr, "refused: allow or deny list")                                      \
+	X(refused_proxy, "refused: bad or missing PROXY header")                            \
+	X(refused_dial, "target could not be reached or may not be dialled")                \
+	X(refused_resource, "refused: descriptors, or a share of them, or memory")          \
+	X(dropped_in, "datagrams from clients dropped (rate, queue, target's socket)")      \
+	X(dropped_out, "datagrams to clients dropped (rate, queue, amplification)")         \
+	X(timed_out, "ended by a time-out of ours, or to make room for a new session")      \
+	X(reset, "connections ended by a reset of either side")                             \
+	X(refused_down, "refused: no agent here has a target that works, no backend is up") \
+	X(refused_quota, "refused or cut: the owner's quota is used up")                    \
+	X(connected, "connections whose target was reached")                                \
+	X(connect_us, "microseconds from dialling those targets until they were, in sum")   \
+	X(refused_login, "refused: no login, or a wrong one (SOCKS5)")                      \
+	X(refused_destination, "refused: where to is not on the mapping's list (SOCKS5)")   \
+	X(refused_protocol, "refused: not what the mapping's protocol says (SOCKS5)")       \
+	X(requests, "HTTP requests")                                                        \
+	X(answers_2xx, "answers of 200 to 299")                                             \
+	X(answers_3xx, "answers of 300 to 399")                                             \
+	X(answers_4xx, "answers of 400 to 499")                                             \
+	X(answers_5xx, "answers of 500 to 599")                                             \
+	X(retries, "requests sent again, to another target")                                \
 	X(answer_us, "microseconds from sending requests until their answers began, in sum")
 
 enum meter_counter {

@@ -156,6 +156,11 @@ static void http_metrics(const struct pages_view *v, struct buf *out)
 		str_fmt(what, sizeof what, "HTTP routes: %s.", http_counters[c].what);
 		counter(out, name, what, v->http.value[c]);
 	}
+	head(out, "http_unserved_total", "counter",
+		"HTTP routes: requests without a whole answer of a backend, by reason, as in the access log.");
+	for (size_t t = HTTP_TROUBLE_none + 1; t < HTTP_TROUBLES_N; t++)
+		buf_printf(out, "relayd_http_unserved_total{reason=\"%s\"} %" PRIu64 "\n",
+			trouble_of((enum http_trouble)t)->word, v->http.troubles[t]);
 }
 
 /* One series for each shared port that there is. */

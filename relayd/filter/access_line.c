@@ -97,6 +97,7 @@ void access_line_put(struct buf *b, const struct access_line *l)
 	put_answer(b, l);
 	put_span(b, "referer", l->referer);
 	put_span(b, "user_agent", l->user_agent);
+	put_text(b, "reason", l->reason);
 	put_text(b, "error", l->error);
 	jsonw_end_object(b);
 	buf_u8(b, '\n');

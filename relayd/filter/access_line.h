@@ -5,7 +5,7 @@
  *	 "method":"GET","scheme":"https","host":"a.example","path":"/x","query":"y=1","protocol":"HTTP/2","tls":"TLSv1.3",
  *	 "route":"rte_...","pool":"pol_...","backend":"bck_...","upstream":"10.0.0.1:80","status":200,"upstream_status":200,
  *	 "bytes_in":120,"bytes_out":5120,"duration_ms":12.345,"queue_ms":0.000,"connect_ms":0.210,"first_byte_ms":11.200,"attempts":1,
- *	 "referer":"...","user_agent":"...","error":"..."}
+ *	 "referer":"...","user_agent":"...","reason":"down","error":"..."}
  *
  * What is not known is left out. Texts of a client are cut, and what is no UTF-8 becomes '?'. Cookies, credentials and bodies are
  * never in it.
@@ -36,8 +36,9 @@ struct access_line {
 	/* In all; in wait for a place; for a connection, with the last attempt; until the backend's head. UINT64_MAX: it did not come to that */
 	uint64_t duration_ns, queue_ns, connect_ns, first_byte_ns;
 	unsigned attempts;
-	bool aborted;      /* the answer is not whole */
-	const char *error; /* why it did not go well, a word of ours; NULL: it did */
+	bool aborted;       /* the answer is not whole */
+	const char *reason; /* a word, if no backend answered it whole (relayd/http/trouble.h) */
+	const char *error;  /* why it did not go well, a word of ours; NULL: it did */
 };
 
 /* Appends it, with its end of line. */

@@ -340,7 +340,7 @@ static void on_response(const struct filter_request *r, unsigned status, const s
 	v.answer = head;
 	v.status = status;
 	if (head == NULL) {
-		finish_answer(route, &v, status == 429 ? r->why : "", e); /* of the others nobody can do anything */
+		finish_answer(route, &v, status == 429 ? r->why : r->told, e);
 		return;
 	}
 	header_rules_run(&route->on_answer, &v, e);
@@ -399,6 +399,7 @@ static void write_line(struct chain *c, const struct filter_request *r, const st
 		.first_byte_ns = how->backend_us != 0 ? ns_of(how->backend_us) : UINT64_MAX,
 		.attempts = how->attempts,
 		.aborted = how->aborted,
+		.reason = how->reason,
 		.error = how->why
 	};
 

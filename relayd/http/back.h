@@ -18,8 +18,17 @@ struct http_desk;
 struct conn_info;
 
 enum back_failure {
-	BACK_NO_CONNECTION, /* refused, unreachable, not resolved, no agent, no time left */
+	BACK_NO_CONNECTION, /* unreachable, for another reason than the following */
+	BACK_UNRESOLVED,    /* its name says nothing, or not in time */
+	BACK_NOT_LISTENING, /* it refused the connection */
+	BACK_CONNECT_LATE,  /* no connection in time */
+	BACK_NO_TLS,        /* the handshake failed, or did not end in time */
+	BACK_NO_AGENT,      /* of its client none is here */
+	BACK_AGENT_DOWN,    /* some are, and it works at none of them */
+	BACK_AGENT_SHUT,    /* its client's config does not let the port through */
+	BACK_AGENT_FAILED,  /* the agents that were asked did not reach it */
 	BACK_FORBIDDEN,     /* no address of it may be dialled */
+	BACK_CLIENT_FULL,   /* its client has as many connections as it may have */
 	BACK_REFUSED,       /* the backend has not looked at it, and will not on this connection */
 	BACK_RESET,         /* ended before a whole answer */
 	BACK_TIMED_OUT,     /* did not begin to answer */

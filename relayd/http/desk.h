@@ -74,6 +74,10 @@ static inline void desk_count(struct http_desk *d, enum http_counter c)
 {
 	__atomic_store_n(&d->counts.value[c], d->counts.value[c] + 1, __ATOMIC_RELAXED);
 }
+static inline void desk_trouble(struct http_desk *d, enum http_trouble t)
+{
+	__atomic_store_n(&d->counts.troubles[t], d->counts.troubles[t] + 1, __ATOMIC_RELAXED);
+}
 static inline void desk_now(uint64_t *gauge, int by)
 {
 	__atomic_store_n(gauge, *gauge + (uint64_t)(int64_t)by, __ATOMIC_RELAXED);

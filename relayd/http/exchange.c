@@ -167,14 +167,11 @@ void exchange_set_timer(struct exchange *x)
 static void time_out(struct exchange *x)
 {
 	if (x->queued) {
-		exchange_note(x, HTTP_COUNT_unavailable);
-		exchange_count(x, METER_refused_limit, 1);
-		exchange_leave_back(x);
-		exchange_answer_own(x, 503, "no backend had a free place in time");
+		exchange_unserved(x, HTTP_TROUBLE_queue_timeout);
 	} else if (x->response == ANSWER_NONE && x->back != NULL) {
 		exchange_on_failed(x, BACK_TIMED_OUT);
 	} else if (x->response == ANSWER_NONE) {
-		exchange_answer_own(x, 504, "the time for the request is over");
+		exchange_unserved(x, HTTP_TROUBLE_route_timeout);
 	} else if (x->origin.ops->full(x)) {
 		exchange_note(x, HTTP_COUNT_slow_client);
 		exchange_fail(x, "the client takes no answer");
@@ -281,6 +278,7 @@ static void tell_filters(struct exchange *x)
 		                                         : "HTTP/1.1",
 		.tls_version = x->origin.session != NULL ? tls_session_version(x->origin.session) : NULL,
 		.why = x->why,
+		.reason = trouble_of((enum http_trouble)x->trouble)->word,
 		.bytes_in = x->bytes_in,
 		.bytes_out = x->bytes_out,
 		.took_us = (clock_mono_ns() - x->began_ns) / 1000,

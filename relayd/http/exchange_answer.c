@@ -90,7 +90,8 @@ void exchange_answer_own(struct exchange *x, unsigned status, const char *why)
 	edit_reset(e);
 	e->status = (uint16_t)status;
 	x->why = why;
-	(void)str_fmt(text, sizeof text, "%u %s: %s.\n", status, http_writer_reason(status), why);
+	(void)str_fmt(text, sizeof text, "%u %s: %s.\n", status, http_writer_reason(status),
+		x->trouble != HTTP_TROUBLE_none ? trouble_of((enum http_trouble)x->trouble)->told : why);
 	e->body = edit_keep(e, text, strlen(text));
 	edit_set_str(e, "content-type", "text/plain; charset=utf-8");
 	edit_set_str(e, "cache-control", "no-store");

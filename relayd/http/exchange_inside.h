@@ -45,6 +45,7 @@ struct exchange {
 	uint8_t method;
 	uint8_t attempts; /* so far */
 	uint8_t n_tried;
+	uint8_t trouble;  /* enum http_trouble: why no backend answered it whole */
 	uint8_t refusals; /* connections on which it was refused unseen */
 	uint16_t status;  /* told to the client; 0: none */
 	bool raw;         /* no messages any more */
@@ -93,7 +94,9 @@ bool exchange_is_held(struct exchange *x, enum http_route_way way); /* content h
 void exchange_spend(struct exchange *x, enum http_route_way way, uint64_t n);
 
 /* ---- exchange_target.c ---------------------------------------------------------------------------------------------- */
-void exchange_choose(struct exchange *x);         /* a backend, and start */
+void exchange_choose(struct exchange *x); /* a backend, and start */
+/* No backend answers it: counted, and answered, or aborted if the answer has begun. */
+void exchange_unserved(struct exchange *x, enum http_trouble why);
 void exchange_leave_back(struct exchange *x);     /* its back, its place, the queue */
 void exchange_done_with_back(struct exchange *x); /* the answer is whole: others may have its back and its place */
 bool exchange_is_idempotent(const struct exchange *x);

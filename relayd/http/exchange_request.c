@@ -90,6 +90,7 @@ struct filter_request exchange_filter_view(struct exchange *x, const struct http
 		.request_id = { x->request_id, strlen(x->request_id) },
 		.tls = x->origin.tls,
 		.why = x->why,
+		.told = trouble_of((enum http_trouble)x->trouble)->told,
 		.route = x->route != NULL ? x->route->filters : NULL,
 		.state = exchange_filter_state(x),
 	};
@@ -164,9 +165,7 @@ static bool is_stopped(struct exchange *x, const struct http_head *h, struct htt
 		exchange_answer_own(x, 403, "the address may not ask here");
 	} else if (c->max_in_flight != 0 &&
 		   __atomic_load_n(&x->route->tally->in_flight, __ATOMIC_RELAXED) > c->max_in_flight) {
-		exchange_note(x, HTTP_COUNT_unavailable);
-		exchange_count(x, METER_refused_limit, 1);
-		exchange_answer_own(x, 503, "the route has as many requests as it may have");
+		exchange_unserved(x, HTTP_TROUBLE_route_full);
 	} else if (h->body == HTTP_BY_LENGTH && h->length > most) {
 		exchange_note(x, HTTP_COUNT_too_large);
 		exchange_answer_own(x, 413, "the content is longer than allowed");

@@ -51,19 +51,60 @@ static void start(struct exchange *x, struct backend *b)
 		lb_retry_request(&seat_of(x)->retry);
 	x->back = back_start(x->desk, b, x);
 	if (x->back == NULL) {
-		exchange_note(x, HTTP_COUNT_resource);
-		exchange_leave_back(x);
-		exchange_answer_own(x, 503, "no memory or descriptor for a connection");
+		exchange_unserved(x, HTTP_TROUBLE_resource);
 		return;
 	}
 	x->back->ops->go(x->back);
 }
 
-static void refuse(struct exchange *x, const char *why)
+static enum http_counter counter_of(enum http_trouble why)
 {
-	exchange_note(x, HTTP_COUNT_unavailable);
-	exchange_count(x, METER_refused_limit, 1);
-	exchange_answer_own(x, 503, why);
+	if (why == HTTP_TROUBLE_resource)
+		return HTTP_COUNT_resource;
+	switch (trouble_of(why)->status) {
+	case 501:
+		return HTTP_COUNT_bad_request;
+	case 502:
+		return HTTP_COUNT_bad_gateway;
+	case 504:
+		return HTTP_COUNT_gateway_timeout;
+	default:
+		return HTTP_COUNT_unavailable;
+	}
+}
+
+void exchange_unserved(struct exchange *x, enum http_trouble why)
+{
+	const struct trouble *t = trouble_of(why);
+
+	x->trouble = (uint8_t)why;
+	if (!x->origin.copy)
+		desk_trouble(x->desk, why);
+	if (x->response != ANSWER_NONE) {
+		exchange_fail(x, t->exact);
+		return;
+	}
+	exchange_note(x, counter_of(why));
+	if (t->meter >= 0)
+		exchange_count(x, (enum meter_counter)t->meter, 1);
+	exchange_leave_back(x);
+	exchange_answer_own(x, t->status, t->exact);
+}
+
+/* Nobody is up, or nobody is there who could be. */
+static enum http_trouble why_none(const struct pool_version *v)
+{
+	bool weighs = false, ill = false;
+
+	for (uint32_t i = 0; i < v->n; i++) {
+		if (upstream_configured_weight(v->ups[i]) == 0)
+			continue;
+		weighs = true;
+		ill |= (__atomic_load_n(&v->ups[i]->down, __ATOMIC_RELAXED) & UPSTREAM_UNHEALTHY) != 0;
+	}
+	if (!weighs)
+		return v->n == 0 ? HTTP_TROUBLE_no_backends : HTTP_TROUBLE_drained;
+	return ill ? HTTP_TROUBLE_down : HTTP_TROUBLE_put_aside;
 }
 
 static void end_wait(struct exchange *x)
@@ -85,7 +126,7 @@ static void on_serve(struct task *t)
 		lb_queue_remove(&s->queue, &x->waiter);
 		end_wait(x);
 		if (s->now == NULL)
-			refuse(x, "the pool is gone");
+			exchange_unserved(x, HTTP_TROUBLE_no_pool);
 		else
 			start(x, backend_of(up));
 	}
@@ -111,7 +152,7 @@ static void wait_for_place(struct exchange *x, struct pool_seat *s)
 		task_init(&s->serve, on_serve);
 	}
 	if (!lb_queue_push(&s->queue, &x->waiter, w->now_ns)) {
-		refuse(x, "no backend has a free place");
+		exchange_unserved(x, HTTP_TROUBLE_queue_full);
 		return;
 	}
 	x->queued = true;
@@ -138,7 +179,7 @@ void exchange_choose(struct exchange *x)
 	struct upstream *up;
 
 	if (s->now == NULL) {
-		refuse(x, "the pool is not here");
+		exchange_unserved(x, HTTP_TROUBLE_no_pool);
 		return;
 	}
 	switch (pick_again(x, s, &up)) {
@@ -151,7 +192,7 @@ void exchange_choose(struct exchange *x)
 		wait_for_place(x, s);
 		return;
 	case LB_NONE:
-		refuse(x, "no backend is up");
+		exchange_unserved(x, why_none(s->now));
 	}
 }
 
@@ -239,19 +280,27 @@ static void try_again(struct exchange *x)
 
 struct failure {
 	uint32_t retry;
-	uint16_t status;
 	bool health; /* it says something of the backend */
-	const char *why;
+	uint8_t trouble;
 };
 static const struct failure failures[] = {
-	[BACK_NO_CONNECTION] = { ROUTE_RETRY_CONNECT, 502, true, "the backend could not be reached" },
-	[BACK_FORBIDDEN] = { ROUTE_RETRY_CONNECT, 502, false, "the backend's address may not be dialled" },
-	[BACK_REFUSED] = { ROUTE_RETRY_RESET, 503, false, "the backend takes no more requests on its connections" },
-	[BACK_RESET] = { ROUTE_RETRY_RESET, 502, true, "the backend ended before its answer was whole" },
-	[BACK_TIMED_OUT] = { ROUTE_RETRY_TIMEOUT, 504, true, "the backend did not answer in time" },
-	[BACK_BAD] = { 0, 502, true, "the backend's answer breaks the rules of HTTP" },
-	[BACK_NO_WEBSOCKET] = { 0, 501, false, "the backend speaks HTTP/2 and takes no WebSocket there" },
-	[BACK_RESOURCE] = { 0, 503, false, "no memory or descriptor for a connection" },
+	[BACK_NO_CONNECTION] = { ROUTE_RETRY_CONNECT, true, HTTP_TROUBLE_unreachable },
+	[BACK_UNRESOLVED] = { ROUTE_RETRY_CONNECT, true, HTTP_TROUBLE_unresolved },
+	[BACK_NOT_LISTENING] = { ROUTE_RETRY_CONNECT, true, HTTP_TROUBLE_not_listening },
+	[BACK_CONNECT_LATE] = { ROUTE_RETRY_CONNECT, true, HTTP_TROUBLE_connect_timeout },
+	[BACK_NO_TLS] = { ROUTE_RETRY_CONNECT, true, HTTP_TROUBLE_tls },
+	[BACK_NO_AGENT] = { ROUTE_RETRY_CONNECT, true, HTTP_TROUBLE_no_agent },
+	[BACK_AGENT_DOWN] = { ROUTE_RETRY_CONNECT, true, HTTP_TROUBLE_agent_down },
+	[BACK_AGENT_SHUT] = { ROUTE_RETRY_CONNECT, true, HTTP_TROUBLE_agent_shut },
+	[BACK_AGENT_FAILED] = { ROUTE_RETRY_CONNECT, true, HTTP_TROUBLE_agent_failed },
+	[BACK_FORBIDDEN] = { ROUTE_RETRY_CONNECT, false, HTTP_TROUBLE_forbidden },
+	[BACK_CLIENT_FULL] = { 0, false, HTTP_TROUBLE_client_full },
+	[BACK_REFUSED] = { ROUTE_RETRY_RESET, false, HTTP_TROUBLE_no_stream },
+	[BACK_RESET] = { ROUTE_RETRY_RESET, true, HTTP_TROUBLE_ended },
+	[BACK_TIMED_OUT] = { ROUTE_RETRY_TIMEOUT, true, HTTP_TROUBLE_timeout },
+	[BACK_BAD] = { 0, true, HTTP_TROUBLE_bad_answer },
+	[BACK_NO_WEBSOCKET] = { 0, false, HTTP_TROUBLE_no_websocket },
+	[BACK_RESOURCE] = { 0, false, HTTP_TROUBLE_resource },
 };
 
 /* A connection that waited may have been ended by the backend the moment it was used: that says nothing about the backend. */
@@ -265,21 +314,6 @@ static bool lost_race(struct exchange *x, enum back_failure why)
 static bool is_unseen(const struct exchange *x, enum back_failure why)
 {
 	return why == BACK_REFUSED && !x->given && x->response == ANSWER_NONE && x->refusals < REFUSALS_MAX;
-}
-
-static void tell_failure(struct exchange *x, const struct failure *f)
-{
-	if (x->response != ANSWER_NONE) {
-		exchange_fail(x, f->why);
-		return;
-	}
-	exchange_note(x, f->status == 504   ? HTTP_COUNT_gateway_timeout
-			 : f->status == 502 ? HTTP_COUNT_bad_gateway
-			 : f->status == 501 ? HTTP_COUNT_bad_request
-					    : HTTP_COUNT_unavailable);
-	exchange_count(x, METER_refused_dial, f->retry == ROUTE_RETRY_CONNECT);
-	exchange_leave_back(x);
-	exchange_answer_own(x, f->status, f->why);
 }
 
 void exchange_on_failed(struct exchange *x, enum back_failure why)
@@ -303,7 +337,7 @@ void exchange_on_failed(struct exchange *x, enum back_failure why)
 	if (may_try_again(x, f->retry, x->sent_ns != 0))
 		try_again(x);
 	else
-		tell_failure(x, f);
+		exchange_unserved(x, (enum http_trouble)f->trouble);
 }
 
 /* ---- what the backend says ------------------------------------------------------------------------------------------ */

@@ -36,9 +36,10 @@ struct filter_request {
 	struct http_span path;        /* in the spelling of route_path_take() */
 	struct http_span request_id;  /* as it goes to the backend */
 	bool tls;
-	const char *why; /* of an answer of the relay's own; "": nothing to say */
-	void *route;     /* what route_new() made; NULL: no route takes it */
-	void *state;     /* state_size bytes of this request, zeroed before request() */
+	const char *why;  /* of an answer of the relay's own; "": nothing to say */
+	const char *told; /* the same, if no backend answers, for whoever asked: nothing of the inside; else "" */
+	void *route;      /* what route_new() made; NULL: no route takes it */
+	void *state;      /* state_size bytes of this request, zeroed before request() */
 };
 
 /* How it went; complete when end() is called. */
@@ -53,6 +54,7 @@ struct filter_outcome {
 	const char *protocol;         /* of the client: "HTTP/1.1", "HTTP/2" */
 	const char *tls_version;      /* of the client; NULL: in clear */
 	const char *why;              /* of an own answer, or an abort; "": nothing was wrong */
+	const char *reason;           /* if no backend answered it whole: its word in trouble.h; else "" */
 	uint64_t bytes_in, bytes_out; /* of content and heads */
 	uint64_t took_us, backend_us; /* in all; until the backend's head, 0: there was none */
 	uint64_t queue_us;            /* waited for a place at a backend; 0: it did not */

@@ -44,6 +44,7 @@ struct h1_back {
 	bool served;   /* HTTP/2: a request was done on it */
 	bool securing; /* DIAL: connected, in the TLS handshake */
 	int failure;   /* enum back_failure to be told, or -1 */
+	int error;     /* errno of the last address that was dialled; 0: none was */
 	uint64_t idle_until_ns;
 	struct timer timer;
 	struct task task; /* another turn; the wait for a name; a failure to be told */

@@ -3,12 +3,15 @@
 #include "common/net/proxy_protocol.h"
 #include "common/tunnel/stream_side.h"
 #include "common/uv/fd_budget.h"
+#include "proto/dial_rule.h"
 #include "relayd/conf/object.h"
 #include "relayd/http/h2_back.h"
 #include "relayd/http/wire_tls.h"
 #include "relayd/tunnel/client_gate.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static const struct mapping_conf *dial_of(const struct h1_back *b)
 {
@@ -81,7 +84,7 @@ static void shake(struct h1_back *b)
 	desk_count(b->desk, HTTP_COUNT_backend_tls);
 	log_debug("backend_tls_failed", log_s("backend", backend_id(b->base.backend)),
 		log_s("reason", rc == 0 ? "it does not speak HTTP/2" : wire_tls_reason(&b->wire)));
-	h1_back_fail(b, BACK_NO_CONNECTION);
+	h1_back_fail(b, BACK_NO_TLS);
 }
 
 /* A PROXY header stands in front of the handshake, in clear. */
@@ -122,6 +125,34 @@ static void connected(struct h1_back *b)
 
 /* ---- a socket of this relay ------------------------------------------------------------------------------------------ */
 
+static bool may_be_dialled(const struct h1_back *b)
+{
+	const struct targets *t = b->dial.targets;
+
+	for (unsigned i = 0; i < t->n; i++)
+		if (dial_rule_allows(dial_of(b), &t->at[i]))
+			return true;
+	return false;
+}
+
+/* Of the last address that was tried. */
+static enum back_failure why_not(const struct h1_back *b)
+{
+	if (b->error == ECONNREFUSED)
+		return BACK_NOT_LISTENING;
+	if (b->error == ETIMEDOUT)
+		return BACK_CONNECT_LATE;
+	return b->error != 0 || may_be_dialled(b) ? BACK_NO_CONNECTION : BACK_FORBIDDEN;
+}
+
+static int error_of(int fd)
+{
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0 ? error : ECONNRESET;
+}
+
 /* The next of the target's addresses, or the end. */
 static void dial_some(struct h1_back *b)
 {
@@ -130,7 +161,7 @@ static void dial_some(struct h1_back *b)
 	io_event_fn on_event = b->wire.side.io.on_event;
 
 	if (fd < 0) {
-		h1_back_fail(b, BACK_NO_CONNECTION);
+		h1_back_fail(b, why_not(b));
 		return;
 	}
 	side_init(&b->wire.side, on_event, fd);
@@ -204,7 +235,7 @@ static void find_agent(struct h1_back *b)
 	struct agents_found found;
 
 	if (b->desk->agents == NULL) {
-		h1_back_fail(b, BACK_NO_CONNECTION);
+		h1_back_fail(b, BACK_NO_AGENT);
 		return;
 	}
 	switch (agents_find(b->desk->agents, b->desk->worker, &ask, &found)) {
@@ -214,13 +245,19 @@ static void find_agent(struct h1_back *b)
 		if (enter_client(b))
 			go_to_agent(b, &found);
 		else
-			h1_back_fail(b, BACK_RESOURCE);
+			h1_back_fail(b, BACK_CLIENT_FULL);
 		return;
 	case AGENTS_WAIT:
 		set_timer(b);
 		return;
-	default:
-		h1_back_fail(b, BACK_NO_CONNECTION);
+	case AGENTS_DOWN:
+		h1_back_fail(b, BACK_AGENT_DOWN);
+		return;
+	case AGENTS_SHUT:
+		h1_back_fail(b, BACK_AGENT_SHUT);
+		return;
+	case AGENTS_NONE:
+		h1_back_fail(b, b->tried.n > 0 ? BACK_AGENT_FAILED : BACK_NO_AGENT);
 	}
 }
 
@@ -240,7 +277,7 @@ static void leave_agent(struct h1_back *b)
 	side_close(&b->wire.side, true);
 	side_init(&b->wire.side, on_event, -1);
 	if (b->desk->worker->now_ns >= b->dial.ends_ns || b->tried.n == AGENTS_TRIES_MAX)
-		h1_back_fail(b, BACK_NO_CONNECTION);
+		h1_back_fail(b, BACK_AGENT_FAILED);
 	else
 		find_agent(b);
 }
@@ -262,7 +299,7 @@ void h1_dial_find(struct h1_back *b)
 		set_timer(b);
 		return;
 	case TARGET_FAILED:
-		h1_back_fail(b, BACK_NO_CONNECTION);
+		h1_back_fail(b, BACK_UNRESOLVED);
 	}
 }
 
@@ -279,7 +316,7 @@ void h1_dial_on_event(struct h1_back *b, uint32_t events)
 	if (b->securing) {
 		side_hear(s, b->desk->worker, events);
 		if (events & EPOLLERR)
-			h1_back_fail(b, BACK_NO_CONNECTION);
+			h1_back_fail(b, BACK_NO_TLS);
 		else
 			shake(b);
 		return;
@@ -298,6 +335,7 @@ void h1_dial_on_event(struct h1_back *b, uint32_t events)
 	}
 	side_hear(s, b->desk->worker, events);
 	if (events & (EPOLLERR | EPOLLHUP)) {
+		b->error = error_of(s->io.fd);
 		io_close(&s->io);
 		dial_some(b);
 	} else if (events & EPOLLOUT) {
@@ -308,13 +346,14 @@ void h1_dial_on_event(struct h1_back *b, uint32_t events)
 void h1_dial_on_due(struct h1_back *b)
 {
 	if (b->securing) {
-		h1_back_fail(b, BACK_NO_CONNECTION);
+		h1_back_fail(b, BACK_NO_TLS);
 	} else if (b->state == H1_BACK_DIAL && b->wire.side.ops != NULL) {
 		leave_agent(b);
 	} else if (b->state == H1_BACK_DIAL) {
+		b->error = ETIMEDOUT;
 		io_close(&b->wire.side.io);
 		dial_some(b);
-	} else {
-		h1_back_fail(b, BACK_NO_CONNECTION);
+	} else { /* it waited for an agent, or for a name */
+		h1_back_fail(b, dial_of(b)->target_client[0] != '\0' ? BACK_NO_AGENT : BACK_UNRESOLVED);
 	}
 }

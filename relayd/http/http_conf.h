@@ -8,6 +8,7 @@
 
 #include "common/http/http.h"
 #include "proto/mapping_cidrs.h"
+#include "relayd/http/trouble.h"
 
 struct http_filters;
 
@@ -75,6 +76,7 @@ enum http_counter {
 
 struct http_counts {
 	uint64_t value[HTTP_COUNTERS_N];
+	uint64_t troubles[HTTP_TROUBLES_N];
 	uint64_t connections_now, requests_now, backends_now, mirrors_now;
 };
 

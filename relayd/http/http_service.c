@@ -168,6 +168,8 @@ void http_service_counts(const struct http_service *s, struct http_counts *out)
 
 		for (unsigned k = 0; k < HTTP_COUNTERS_N; k++)
 			out->value[k] += __atomic_load_n(&c->value[k], __ATOMIC_RELAXED);
+		for (unsigned k = 0; k < HTTP_TROUBLES_N; k++)
+			out->troubles[k] += __atomic_load_n(&c->troubles[k], __ATOMIC_RELAXED);
 		out->connections_now += __atomic_load_n(&c->connections_now, __ATOMIC_RELAXED);
 		out->requests_now += __atomic_load_n(&c->requests_now, __ATOMIC_RELAXED);
 		out->mirrors_now += __atomic_load_n(&c->mirrors_now, __ATOMIC_RELAXED);

@@ -1,11 +1,14 @@
 """Backends behind an agent are checked through it, as the others are; one that nobody checks is no more than unknown."""
+import json
+import os
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import requests
 from agent import AgentFleet
-from portway import TcpServer, echo, free_port
+from portway import TcpServer, echo, eventually, free_port
 from sites import Authority
 from test_health_checks import reason, wait_status
 
@@ -26,7 +29,9 @@ class Page(BaseHTTPRequestHandler):
 def started():
     f = AgentFleet()
     try:
-        f.start(relay_env={"RELAYD_AGENTS_BACKOFF": "1s", "RELAYD_WORKERS": "2"})
+        f.http_port, f.access_log = free_port(), os.path.join(f.folder, "access.log")
+        f.start(relay_env={"RELAYD_AGENTS_BACKOFF": "1s", "RELAYD_WORKERS": "2", "RELAYD_HTTP_LISTEN": f"127.0.0.1:{f.http_port}",
+                           "RELAYD_ACCESS_LOG": f.access_log})
         f.box = f.client(name="box")
         f.agent(f.box).wait_up(2)
         yield f
@@ -94,6 +99,38 @@ def test_no_agent(fleet):
         backend = add(fleet, "away", there.port, client=fleet.client(name="away"), type="tcp")
         wait_status(fleet, backend, "unhealthy")
         assert "no agent of its client is here" in reason(fleet, backend)
+
+
+def test_why_nobody_answers(fleet):
+    """Each of these is 502 for who asks; the reason is in the log and counted."""
+    def serve(name, port, client):
+        fleet.api.post("/api/pools", {"name": name, "health_check": {"enabled": False}}, expect=201)
+        fleet.api.post("/api/backends", {"address": f"127.0.0.1:{port}", "pool": name, "client_id": client["id"]}, expect=201)
+        fleet.api.post("/api/routes", {"host": f"{name}.example", "path_prefix": "/", "pool": name, "retries": {"max": 0}}, expect=201)
+
+    def ask(name):
+        return requests.get(f"http://127.0.0.1:{fleet.http_port}/", timeout=20, headers={"Host": f"{name}.example"})
+    shut = fleet.client(name="shut")
+    fleet.agent(shut, "shut").wait_up(2)
+    server = serve_page()
+    fleet.api.put(f"/api/v1/clients/{shut['id']}/config", {"blocked_ports": [server.server_port]})
+    serve("why-shut", server.server_port, shut)
+    serve("why-none", server.server_port, fleet.client(name="nowhere"))
+    serve("why-refused", free_port(), fleet.box)
+    for name, reasons in (("why-shut", {"agent_shut"}), ("why-none", {"no_agent"}), ("why-refused", {"agent_failed", "agent_down"})):
+        eventually(lambda name=name: ask(name).status_code == 502, f"{name} is served")
+        before = fleet.relay.metrics()
+        said = ask(name)
+        assert said.status_code == 502 and "the server of this site cannot be reached now" in said.text and "127.0.0.1" not in said.text, said.text
+
+        def line(at=said.headers["X-Request-ID"]):
+            with open(fleet.access_log, encoding="utf-8") as log:
+                return next((json.loads(one) for one in log if at in one), None)
+        seen = eventually(line, "its line")
+        assert seen["reason"] in reasons and seen["error"], seen
+        key = f'relayd_http_unserved_total{{reason="{seen["reason"]}"}}'
+        assert fleet.relay.metrics()[key] == before[key] + 1
+    server.shutdown()
 
 
 def test_nobody_checks(fleet):

@@ -167,6 +167,45 @@ def lines(site, what):
     return eventually(found, f"lines of {what}")
 
 
+def serve_nobody(site, name, status, at=None, backend=None, **pool):
+    """A host, where requests are answered with that status."""
+    site.api.post("/api/pools", {"name": name, "health_check": {"enabled": False}, **pool}, expect=201)
+    if at is not None:
+        site.api.post("/api/backends", {"address": f"127.0.0.1:{at}", "pool": name, **(backend or {})}, expect=201)
+    site.api.post("/api/routes", {"host": f"{name}.example", "path_prefix": "/", "pool": name, "retries": {"max": 0}}, expect=201)
+    eventually(lambda: ask(site, f"{name}.example").status == status, f"{name} answers {status}")
+
+
+def say_why(site, name, status, reason, told):
+    """Who asks is told that much, in his own format; the log and the metrics have the reason."""
+    key = f'relayd_http_unserved_total{{reason="{reason}"}}'
+    before = site.relay.metrics()[key]
+    wants = {"text/html": f"<p>{told}</p>", "application/json": f'"message":"{told}"', "text/plain": f": {told}\n"}
+    for n, (accept, words) in enumerate(wants.items()):
+        said = ask(site, f"{name}.example", Accept=accept, X_Request_ID=f"why-{name}-{n}")
+        assert said.status == status and words in said.body.decode(), said.body
+        assert "127.0.0.1" not in said.body.decode() and "backend" not in said.body.decode(), said.body
+    for line in lines(site, f"why-{name}-"):
+        assert line["status"] == status and line["reason"] == reason and line["error"], line
+    assert site.relay.metrics()[key] - before >= len(wants)
+
+
+def test_why_nobody_answers(site):
+    nobody, down = portway.free_port(), "no server of this site is up now"
+    away = "the server of this site cannot be reached now"
+    with portway.TcpServer(lambda conn, _: conn.recv(100)) as ends, portway.TcpServer(lambda conn, _: time.sleep(5)) as silent:
+        for name, status, reason, told, fields in (
+                ("none", 503, "no_backends", down, {}),
+                ("drained", 503, "drained", down, {"at": nobody, "backend": {"weight": 0}}),
+                ("unhealthy", 503, "down", down, {"at": nobody, "health_check": {"interval": "1s", "rise": 1, "fall": 1}}),
+                ("refuses", 502, "not_listening", away, {"at": nobody}),
+                ("no-tls", 502, "tls", away, {"at": ends.port, "tls": {"enabled": True, "verify": False}}),
+                ("ends", 502, "ended", "the server of this site broke off before it had answered", {"at": ends.port}),
+                ("silent", 504, "timeout", "the server of this site did not answer in time", {"at": silent.port, "timeouts": {"response": "100ms"}})):
+            serve_nobody(site, name, status, **fields)
+            say_why(site, name, status, reason, told)
+
+
 def test_access_log_of_what_nobody_took(site):
     """No route, no backend, no request at all: each is a line that says so."""
     assert ask(site, "nobody.example", "/lost", X_Request_ID="lost-one").status == 404

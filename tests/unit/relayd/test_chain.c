@@ -58,6 +58,8 @@ static enum filter_verdict ask(void *r, const char *text, bool tls)
 	assert_int_equal(addr_parse(&client, "192.0.2.7:999"), 0);
 	request = (struct filter_request){ .arg = filters->arg,
 		.worker = &worker,
+		.why = "",
+		.told = "",
 		.head = &head,
 		.client = &client,
 		.host = "a.example",
@@ -89,7 +91,8 @@ static void end(void)
 		.upstream = "10.0.0.1",
 		.upstream_port = 80,
 		.protocol = "HTTP/1.1",
-		.why = "",
+		.why = "10.0.0.1:80 is down",
+		.reason = "down",
 		.took_us = 5 };
 
 	filters->end(&request, &how);
@@ -273,6 +276,13 @@ static void test_own_answer(void **s)
 	assert_true(has("content-type", "text/plain"));
 	answered(502, NULL);
 	assert_true(edit.body.n > 0 && !edit.failed);
+	/* who asks is told what may be told, whatever is known of it */
+	request.told = "nobody is up";
+	request.why = "10.0.0.1:80 is down";
+	answered(502, NULL);
+	assert_true(span_is(edit.body, "502 Bad Gateway: nobody is up\nrequest r-1\n"));
+	answered(503, NULL);
+	assert_true(span_is(edit.body, "closed"));
 	end();
 	filters->route_free(r);
 }
@@ -349,7 +359,8 @@ static void test_log(void **s)
 	assert_non_null(strstr(line,
 		"\"method\":\"GET\",\"scheme\":\"http\",\"host\":\"a.example\",\"path\":\"/api/x\",\"query\":\"y=1\""));
 	assert_non_null(strstr(line, "\"route\":\"rte_1\",\"pool\":\"pol_1\",\"backend\":\"bck_1\""));
-	assert_non_null(strstr(line, "\"user_agent\":\"curl\"}\n"));
+	assert_non_null(
+		strstr(line, "\"user_agent\":\"curl\",\"reason\":\"down\",\"error\":\"10.0.0.1:80 is down\"}\n"));
 }
 
 static int set_up(void **s)
