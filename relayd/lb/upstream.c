@@ -55,11 +55,10 @@ uint64_t upstream_weight(const struct upstream *u, uint64_t now_ns)
 {
 	const uint64_t since = __atomic_load_n(&u->up_since_ns, __ATOMIC_RELAXED), span = upstream_slow_start_ns(u);
 	const uint64_t full = (uint64_t)upstream_configured_weight(u) << 8;
-	uint64_t up;
+	const uint64_t up = now_ns > since ? now_ns - since : 0; /* another worker's clock may be a turn ahead */
 
-	if (since == 0 || span == 0 || now_ns - since >= span || full == 0)
+	if (since == 0 || span == 0 || up >= span || full == 0)
 		return full;
-	up = now_ns > since ? now_ns - since : 0;
 	return MAX(1, full * (SLOW_START_MIN + (100 - SLOW_START_MIN) * (up / 1000) / MAX(1, span / 1000)) / 100);
 }
 

@@ -448,7 +448,8 @@ static void test_slow_start(void **state)
 		assert_true(upstream_set_down(&bench.ups[1], UPSTREAM_UNHEALTHY, true, bench.now));
 		assert_true(upstream_set_down(&bench.ups[1], UPSTREAM_UNHEALTHY, false, bench.now));
 		assert_int_equal(upstream_weight(&bench.ups[1], bench.now), 256);
-		run(4000); /* 4 s of its 100 */
+		assert_int_equal(upstream_weight(&bench.ups[1], bench.now - 1), 256); /* looked earlier */
+		run(4000);                                                            /* 4 s of its 100 */
 		assert_true(bench.got[1] > 30 && bench.got[1] < 300);
 		bench.now += 100 * S;
 		assert_int_equal(upstream_weight(&bench.ups[1], bench.now), 2560);
