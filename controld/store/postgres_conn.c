@@ -283,11 +283,12 @@ static int refused(struct driver_conn *c, struct err *e)
 	return err_set(e, refusal(c->pg), NULL, "database: %s", why);
 }
 
-static int connect_once(struct driver_conn *c, struct err *e)
+static int connect_once(struct driver_conn *c, bool *taken, struct err *e)
 {
 	if ((c->pg = dial(c->target, c->conf.connect_ms, e)) == NULL)
 		return -1;
-	if (PQstatus(c->pg) != CONNECTION_OK)
+	*taken = PQstatus(c->pg) == CONNECTION_OK;
+	if (!*taken)
 		return refused(c, e);
 	session_name(c);
 	return session_begin(c, e);
@@ -295,15 +296,18 @@ static int connect_once(struct driver_conn *c, struct err *e)
 
 /*
  * A session that somebody ends while it begins says nothing about the database, which takes the next one at once. A database
- * that is away refuses that one as fast, or the time is over.
+ * that is away refuses that one as fast, or the time is over. Of one that took the session just now it is not the time that
+ * tells: this machine may be busy.
  */
 static int connect_soon(struct driver_conn *c, struct err *e)
 {
 	const uint64_t end_ms = clock_mono_ms() + CONNECT_AGAIN_MS;
+	bool taken = false;
 	int rc;
 
-	for (int i = 1; (rc = connect_once(c, e)) != 0 && e->code == ERR_UNAVAILABLE && i < CONNECT_TRIES; i++) {
-		if (clock_mono_ms() >= end_ms)
+	for (int i = 1; (rc = connect_once(c, &taken, e)) != 0 && e->code == ERR_UNAVAILABLE && i < CONNECT_TRIES;
+		i++) {
+		if (!taken && clock_mono_ms() >= end_ms)
 			break;
 		drop(c);
 	}

@@ -207,10 +207,11 @@ def test_passwords_are_never_shown(running, new_fleet):
 
 class Cut:
     """A wire to PostgreSQL. Armed, it is cut at the next COMMIT: "after" the server got it, or "before"; "silent" lets nobody
-    in again, either. So many of those that come next are `turned_away`."""
+    in again, either. So many of those that come next are `turned_away`, or `ended_late`: when they have begun, after a while."""
 
     def __init__(self, server):
-        self.server, self.port, self.armed, self.closed, self.cuts, self.turned_away = server, server.port, None, False, 0, 0
+        self.server, self.port, self.armed, self.closed, self.cuts = server, server.port, None, False, 0
+        self.turned_away = self.ended_late = 0
         self.sock = socket.create_server(("127.0.0.1", 0))
         self.own = self.sock.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -230,6 +231,10 @@ class Cut:
     def _carry(self, source, target, lost, watched):
         try:
             while data := source.recv(65536):
+                if watched and self.ended_late > 0 and b"client_min_messages" in data:
+                    self.ended_late -= 1
+                    time.sleep(0.7)
+                    break
                 if watched and self.armed and b"COMMIT\0" in data:
                     how, self.armed = self.armed, None
                     self.closed = how == "silent"
@@ -269,6 +274,19 @@ def test_sessions_that_end_as_they_begin_are_not_noticed(running, new_fleet):
         running.sql(END_OTHERS.format(", 5000"), direct)
         fleet.api.get("/api/v1/tenants")
         fleet.api.post("/api/v1/tenants", {"name": f"begun-{i}"}, expect=201)
+    assert "database_unreachable" not in fleet.controld.log()
+
+
+def test_a_session_that_ends_as_it_begins_on_a_busy_machine_is_not_noticed(running, new_fleet):
+    wire = Cut(running)
+    env = through(wire)
+    fleet = new_fleet(relays=0, controld_env=env)
+    wire.ended_late = 1
+    running.sql(END_OTHERS.format(", 5000"), env["CONTROLD_DATABASE_URL"].replace(f":{wire.own}/", f":{wire.port}/"))
+    fleet.api.get("/api/v1/tenants")
+    fleet.api.post("/api/v1/tenants", {"name": "begun-late"}, expect=201)
+    eventually(lambda: wire.ended_late == 0, "one was ended")
+    fleet.api.get("/api/v1/tenants")
     assert "database_unreachable" not in fleet.controld.log()
 
 
