@@ -76,12 +76,12 @@ def check(lines, *args):
     """By the program that stands in the documentation: exit status, output."""
     with open(DOCS, encoding="utf-8") as f:
         program = re.search(r"```python\n(.*?)```", f.read(), re.S).group(1)
-    done = subprocess.run([sys.executable, "-c", program, *args], input=lines, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program, *args], input=lines, capture_output=True, text=True, timeout=240, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
 def export(api, query=""):
-    answer = api.session.get(api.base + "/api/v1/audit/export" + query, timeout=60)
+    answer = api.session.get(api.base + "/api/v1/audit/export" + query, timeout=240)
     assert answer.status_code == 200, answer.text[:500]
     return answer.text
 
@@ -97,7 +97,7 @@ def test_all_of_it_with_little_memory(fleet):
     assert grown < len(text) / 1024 / 4, (grown, len(text))
     status, said = check(text)
     assert status == 0 and rows[-1]["chain"] in said
-    assert fleet.api.get("/api/v1/audit/verify", timeout=60)["intact"] is True  # some 25 MB, hashed anew
+    assert fleet.api.get("/api/v1/audit/verify", timeout=240)["intact"] is True  # some 25 MB, hashed anew
     # from where an export before ended: the recipe takes the chain before the first line
     half = len(rows) // 2
     rest = export(fleet.api, f"?after={rows[half]['seq']}")
