@@ -67,7 +67,7 @@ class Cluster:
         self.relays.append(relay)
         relay.start()
         for api in self.apis:
-            eventually(lambda a=api: a.get(f"/api/v1/nodes/{name}")["status"] == "online", f"{name} online", 30)
+            eventually(lambda a=api: a.get(f"/api/v1/nodes/{name}")["status"] == "online", f"{name} online", 60)
         return relay
 
     def simulate(self, count, rows=0, heartbeat=2000):
@@ -101,7 +101,7 @@ class Cluster:
         made = self.apis[at].post("/api/v1/mappings", {"protocol": "tcp", "source_port": 0, "target_host": "127.0.0.1",
                                                        "target_port": target_port}, expect=201)
         for api in self.apis:
-            eventually(lambda a=api: a.get(f"/api/v1/mappings/{made['id']}")["status"] == "active", "active at all", 20)
+            eventually(lambda a=api: a.get(f"/api/v1/mappings/{made['id']}")["status"] == "active", "active at all", 60)
         return self.api.get(f"/api/v1/mappings/{made['id']}")
 
     def stop(self):
@@ -277,7 +277,7 @@ class Work:
         self.load.start()
         for t in [*self.writers, *([self.reader] if self.reader else [])]:
             t.start()
-        eventually(lambda: all(w.done > 3 for w in self.writers), "all writers write", 30)
+        eventually(lambda: all(w.done > 3 for w in self.writers), "all writers write", 60)
         for w in self.writers:
             w.longest = 0.0
         return self

@@ -173,7 +173,7 @@ class Api:
         return answer
 
     def call(self, method, path, body=None, expect=None, **kw):
-        answer = self.session.request(method, self.base + path, json=body, timeout=kw.pop("timeout", 20), **kw)
+        answer = self.session.request(method, self.base + path, json=body, timeout=kw.pop("timeout", 60), **kw)
         wanted = (expect,) if isinstance(expect, int) else expect
         if wanted and answer.status_code not in wanted:
             raise AssertionError(f"{method} {path}: {answer.status_code}, wanted {wanted}: {answer.text[:2000]}")
@@ -249,7 +249,7 @@ class Relayd(Daemon):
         super().__init__("relayd", {**env, **(extra or {})}, folder, nofile)
 
     def metrics(self):
-        text = requests.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5).text
+        text = requests.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30).text
         values = {}
         for line in text.splitlines():
             if line and not line.startswith("#"):
@@ -425,7 +425,7 @@ class UdpEcho:
         self.close()
 
 
-def connect(port, host="127.0.0.1", timeout=10):
+def connect(port, host="127.0.0.1", timeout=20):
     return socket.create_connection((host, port), timeout)
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from cli import PROGRAM, Terminal, Watch, run
-from portway import ADMIN, TcpServer, connect, echo, eventually
+from portway import ADMIN, TcpServer, connect, echo, eventually, receive
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def tunnel(fleet):
         mapping = fleet.mapping(server.port, name="live \x1b[31m")
         with connect(mapping["source_port"]) as sock:
             sock.sendall(b"x" * 1000)
-            assert sock.recv(1000, 0x100) == b"x" * 1000  # MSG_WAITALL
+            assert receive(sock, 1000) == b"x" * 1000
             yield {**mapping, "sock": sock}
 
 

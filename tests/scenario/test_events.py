@@ -189,7 +189,6 @@ def test_who_does_not_read_is_dropped(new_fleet):
         eventually(lambda: metric(fleet.api, "events_streams") == 0, "the stream has gone")
     ear = Listener(fleet.api)
     ear.next("ready")
-    began = time.monotonic()
     fleet.controld.stop()
-    assert time.monotonic() - began < 10, "a stream does not hold the end up"
+    assert "http_stop_forced" not in fleet.controld.log(), "a stream does not hold the end up"
     ear.next("end")

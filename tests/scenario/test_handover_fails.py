@@ -7,13 +7,13 @@ import socket
 import subprocess
 
 import pytest
-from portway import BIN, Fleet, Relayd, TcpServer, UdpEcho, connect, echo, eventually
+from portway import BIN, Fleet, Relayd, TcpServer, UdpEcho, connect, echo, eventually, receive
 
 
 def works(port):
     with connect(port, timeout=20) as s:
         s.sendall(b"ping")
-        return s.recv(4, socket.MSG_WAITALL) == b"ping"
+        return receive(s, 4) == b"ping"
 
 
 def put(path, source=None, script=None):
