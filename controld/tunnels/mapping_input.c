@@ -246,8 +246,39 @@ static void take_placement(struct mapping *m, const json_t *body, struct err_lis
 	take_text(m->node_name, sizeof m->node_name, body, "node", errs);
 }
 
+/* Fields by which others are judged. */
+static const char *const pivots[] = { "protocol", "target_client_id", "source_client_id", "source_port",
+	"source_port_end", "source_port_count", "target_port", "host_names", "bind_address", "proxy_protocol",
+	"accept_proxy_protocol", "limits.max_connections", "socks_allow" };
+
+static bool is_of_several(const struct err *e)
+{
+	return str_eq(e->constraint, "combination") || str_eq(e->constraint, "required") ||
+	       str_starts(e->field, "source_port_") || str_eq(e->field, "target_port");
+}
+
+/*
+ * Beside what a schema has found (the first `known`), whose members are not in the body: nothing more is said of a field that is
+ * wrong already, nor of several fields together when one by which others are judged is wrong by itself.
+ */
+static void leave_certain(struct err_list *errs, size_t known)
+{
+	const size_t all = errs->n;
+	struct err_list schema = *errs;
+	bool shaky = false;
+
+	errs->n = schema.n = known;
+	for (size_t i = 0; i < ARRAY_LEN(pivots); i++)
+		shaky |= err_list_has(&schema, pivots[i]);
+	for (size_t i = known; i < all; i++)
+		if (!err_list_has(&schema, schema.items[i].field) && !(shaky && is_of_several(&schema.items[i])))
+			errs->items[errs->n++] = schema.items[i];
+}
+
 void mapping_apply(struct mapping *m, const json_t *body, int64_t now_ms, struct err_list *errs)
 {
+	const size_t known = errs->n;
+
 	take_protocol(m, body, errs);
 	take_text(m->name, sizeof m->name, body, "name", errs);
 	take_text(m->description, sizeof m->description, body, "description", errs);
@@ -266,4 +297,6 @@ void mapping_apply(struct mapping *m, const json_t *body, int64_t now_ms, struct
 	mapping_settings_check(&m->conf, errs);
 	check_source(m, errs);
 	mapping_socks_check(&m->conf, errs);
+	if (known > 0)
+		leave_certain(errs, known);
 }

@@ -19,7 +19,8 @@ extern const struct schema mapping_list_schema;
 /* A mapping nobody has written about yet. */
 void mapping_init(struct mapping *m);
 /* Takes over what the body says: all of a new mapping (id still ""), the members sent of an old one, null resets.
- * Ports that are to be picked are 0 up to their number less one. Adds what is wrong to errs. */
+ * Ports that are to be picked are 0 up to their number less one. Adds what is wrong to errs, where what the schema has found is already:
+ * those members are not in the body. */
 void mapping_apply(struct mapping *m, const json_t *body, int64_t now_ms, struct err_list *errs);
 
 #endif

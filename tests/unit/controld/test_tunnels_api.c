@@ -107,6 +107,58 @@ static void refusals_of_a_create(void **state)
 	}
 }
 
+/* What a schema finds, and what only the rest can see: in one answer, and nothing that may not be so. */
+static void all_that_is_wrong_is_named_at_once(void **state)
+{
+	static const struct {
+		const char *method, *body, *fields;
+	} cases[] = {
+		{ "POST",
+			"{\"protocol\":\"udp\",\"target_host\":\"a "
+			"b\",\"target_port\":80,\"proxy_protocol\":\"v1\",\"drain\":7,\"size\":1,\"name\":3}",
+			"name target_host size proxy_protocol" },
+		{ "POST", "{\"protocol\":\"tcp\",\"name\":3}", "name target_port target_host" },
+		{ "POST",
+			"{\"protocol\":\"sctp\",\"timeouts\":{\"idle\":\"9000d\"},\"expires_at\":\"2001-01-01T00:00:"
+			"00Z\"}",
+			"protocol expires_at timeouts.idle" },
+		{ "POST",
+			"{\"protocol\":\"tcp\",\"target_host\":\"svc.example\",\"target_port\":80,\"source_port\":"
+			"70000,\"source_port_end\":20}",
+			"source_port" },
+		{ "POST",
+			"{\"protocol\":\"tcp\",\"target_client_id\":\"x\",\"target_port\":80,\"transport\":"
+			"\"dedicated\",\"bind_address\":\"nowhere\"}",
+			"target_client_id bind_address" },
+		{ "PUT", "{\"protocol\":\"udp\",\"name\":3,\"target_host\":\"a b\",\"source_port_end\":90000}",
+			"name source_port_end target_host protocol" },
+	};
+	json_t *m;
+	char path[64];
+
+	(void)state;
+	m = call("op", "POST", "/api/v1/mappings", MAPPING(",\"source_port\":2000"), 201);
+	str_fmt(path, sizeof path, "/api/v1/mappings/%s", text_in(m, "id"));
+	json_decref(m);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const bool put = str_eq(cases[i].method, "PUT");
+		json_t *e = call("op", cases[i].method, put ? path : "/api/v1/mappings", cases[i].body, 422);
+		json_t *details = json_object_get(e, "details"), *one;
+		char named[256] = "";
+		size_t j;
+
+		if (json_is_object(details))
+			str_copy(named, sizeof named, text_in(details, "field"));
+		json_array_foreach(details, j, one) str_fmt(named + strlen(named), sizeof named - strlen(named), "%s%s",
+			j > 0 ? " " : "", text_in(one, "field"));
+		assert_string_equal(named, cases[i].fields);
+		json_decref(e);
+	}
+	m = call("op", "GET", path, NULL, 200);
+	assert_int_equal(number_in(m, "version"), 1);
+	json_decref(m);
+}
+
 static void ports_and_mappings_run_out(void **state)
 {
 	char id[PROTO_ID_SIZE];
@@ -642,6 +694,7 @@ int main(void)
 		SEQUENCE(create_answers_with_all_members),
 		SEQUENCE(create_waits_for_the_relays),
 		SEQUENCE(refusals_of_a_create),
+		SEQUENCE(all_that_is_wrong_is_named_at_once),
 		SEQUENCE(ports_and_mappings_run_out),
 		SEQUENCE(picked_ports_move_until_a_relay_has_them),
 		SEQUENCE(picked_ports_move_later_but_not_once_they_served),
