@@ -280,10 +280,9 @@ void fleet_free(struct fleet *f)
 		return;
 	left_behind = !line_free(f->line);
 	asks_free(f->asks);
-	if (!left_behind) { /* whom to let in is still asked */
+	if (!left_behind) /* whom to let in is still asked */
 		roster_free(f->roster);
-		free(f->names.more);
-	}
+	free(f->names.more);
 	free(f->routes);
 	free(f);
 }
