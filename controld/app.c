@@ -1,5 +1,6 @@
 #include "controld/app.h"
 
+#include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/sd_notify.h"
@@ -12,7 +13,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define STOP_LIMIT_S 10 /* from the signal to the end, whatever hangs */
+#define STOP_LIMIT_S   10     /* from the signal to the end, whatever hangs */
+#define START_PAUSE_US 500000 /* between two tries to start */
 
 /* ---- stopping ---------------------------------------------------------------------------------------------------- */
 
@@ -146,6 +148,7 @@ static int app_signals_open(struct app *a, struct err *e)
 		loop_fn fn;
 	} signals[] = { { SIGTERM, on_stop }, { SIGINT, on_stop }, { SIGHUP, on_reload } };
 
+	is_over = 0;
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
 		signal(signals[i].number, on_unheard_signal);
 		if (loop_signal(a->loop, signals[i].number, signals[i].fn, a, e) != 0)
@@ -207,9 +210,33 @@ static void parts_close(struct app *a)
 		parts[--a->opened].close(a);
 }
 
+/* What its parts leave in it is theirs: each try has one of its own, and is another run to the other controlds. */
+static void app_begin(struct app *a, const struct options *o, struct settings *s)
+{
+	*a = (struct app){ .options = o, .settings = s, .live = s };
+	rand_id(a->self, "ctl");
+}
+
+/* Another controld that holds on to the database does so for a moment: it is waited for as one that cannot be reached is. */
+static int parts_open_patiently(struct app *a, struct err *e)
+{
+	const uint64_t end_ms = clock_mono_ms() + a->settings->database.start_wait_ms;
+
+	while (parts_open(a, e) != 0) {
+		if (e->code != ERR_OVERLOADED || clock_mono_ms() >= end_ms)
+			return -1;
+		log_warn("start_put_off", log_err(e));
+		parts_close(a);
+		app_begin(a, a->options, a->settings);
+		err_clear(e);
+		(void)usleep(START_PAUSE_US);
+	}
+	return 0;
+}
+
 static int app_run(struct app *a, struct err *e)
 {
-	if (parts_open(a, e) != 0)
+	if (parts_open_patiently(a, e) != 0)
 		return -1;
 	log_info("started", log_s("version", PORTWAY_VERSION), log_s("data_dir", a->settings->data_dir));
 	sd_notify_send("READY=1");
@@ -218,16 +245,15 @@ static int app_run(struct app *a, struct err *e)
 
 int app_main(const struct options *o)
 {
-	struct app a = { .options = o };
+	struct settings *settings;
 	struct err e = { 0 };
+	struct app a;
 	int rc;
 
-	rand_id(a.self, "ctl");
-	if (options_settings_or_say(o, &a.settings) != 0)
+	if (options_settings_or_say(o, &settings) != 0)
 		return -1;
-	a.live = a.settings;
-	log_init("controld", (enum log_level)a.settings->log.level, (enum log_format)a.settings->log.format,
-		STDERR_FILENO);
+	log_init("controld", (enum log_level)settings->log.level, (enum log_format)settings->log.format, STDERR_FILENO);
+	app_begin(&a, o, settings);
 	if ((rc = app_run(&a, &e)) != 0)
 		log_error("start_failed", log_err(&e));
 	parts_close(&a);

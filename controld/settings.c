@@ -139,7 +139,7 @@ static const struct conf_key settings_keys[] = {
 		"How many requests may read at once."),
 	TIME("database.start_wait", "CONTROLD_DATABASE_START_WAIT", NULL, database.start_wait_ms,
 		"60s", 0, 60 * MINUTE, 0,
-		"How long a start waits for a PostgreSQL that cannot be reached."),
+		"How long a start waits for a PostgreSQL that cannot be reached, or that another one keeps to itself."),
 	TEXT("database.url", "CONTROLD_DATABASE_URL", "DATABASE_URL", database.url, "", 0, 3072, CONF_SECRET,
 		"sqlite:PATH or postgresql://USER:PASSWORD@HOST/DATABASE; empty for portway.db in data_dir."),
 	TIME("database.wait", "CONTROLD_DATABASE_WAIT", NULL, database.wait_ms, "2s", 10, 60000, 0,

@@ -53,8 +53,11 @@ def test_a_relay_is_online_and_answers_at_both(pair):
                 s.sendall(b"x")
                 assert s.recv(1) == b"x"
                 for asked in pair.apis:
-                    found = asked.get(f"/api/v1/mappings/{made['id']}/connections")
-                    assert found["complete"] and len(found["items"]) == 1
+                    def listed(a=asked):  # "complete" says whether the relay answered in time
+                        told = a.get(f"/api/v1/mappings/{made['id']}/connections")
+                        return told["complete"] and told
+                    found = eventually(listed, "both ask the relay")
+                    assert len(found["items"]) == 1
                 other.delete(f"/api/v1/connections/{found['items'][0]['id']}")
                 with pytest.raises(ConnectionResetError):  # cut from the other
                     assert s.recv(1)
@@ -166,6 +169,19 @@ def refuses(cluster, words, **env):
 def test_another_master_key_is_refused(pair):
     refuses(pair, ["sealed with another master key", "CONTROLD_MASTER_KEY"], CONTROLD_MASTER_KEY="77" * 32)
     refuses(pair, ["has not", "master.key"], CONTROLD_MASTER_KEY="")
+
+
+def test_a_start_waits_for_who_has_the_database_to_himself(pair):
+    """For a moment, as one that was frozen in the middle of something: longer than a request would wait."""
+    holder = threading.Thread(target=pair.server.sql, args=("LOCK TABLE schema_migrations; SELECT pg_sleep(6)", pair.url))
+    third = pair.make(3)
+    holder.start()
+    eventually(lambda: pair.server.sql("SELECT 1 FROM pg_locks WHERE relation = 'schema_migrations'::regclass AND "
+                                       "mode = 'AccessExclusiveLock' AND granted", pair.url).strip() == "1", "it is held")
+    third.start()
+    holder.join()
+    assert "start_put_off" in third.log() and "held on to it for too long" in third.log()
+    third.stop()
 
 
 def test_a_newer_schema_is_gone_on_with_if_it_says_so(pair):
