@@ -70,7 +70,7 @@ class Agent(Daemon):
 
     def ask(self):
         done = subprocess.run([os.path.join(BIN, "portway"), "agent", "status", "--json"], capture_output=True, text=True,
-                              timeout=20, env={**os.environ, **self.env})
+                              timeout=60, env={**os.environ, **self.env})
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

@@ -54,7 +54,7 @@ class Watch:
 
     def __exit__(self, *_):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
 
 
 class Terminal:

@@ -117,9 +117,9 @@ class Daemon:
         if self.alive():
             self.process.kill()
         if self.process:
-            self.process.wait(10)
+            self.process.wait(60)
 
-    def stop(self, seconds=45):
+    def stop(self, seconds=90):
         """SIGTERM and a clean end: a crash or a sanitizer report at exit fails the test."""
         if self.process is None:
             return None
@@ -222,7 +222,7 @@ class Controld(Daemon):
 
     def ready(self):
         assert self.alive(), self.log_tail()
-        return requests.get(self.base + "/ready", timeout=5).status_code == 200
+        return requests.get(self.base + "/ready", timeout=20).status_code == 200
 
     def count(self, sql):
         """What a SELECT of one number answers, of the database itself."""

@@ -51,7 +51,7 @@ class Sites:
 
     def shown(self, host, address):
         """The certificate's serial number, if it is the CA's and the site behind it answers."""
-        with socket.create_connection((address, self.tls), timeout=10) as raw, \
+        with socket.create_connection((address, self.tls), timeout=60) as raw, \
                 self.pebble.trust().wrap_socket(raw, server_hostname=host) as conn:
             conn.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
             assert receive_all(conn).endswith(b"hi")
@@ -89,7 +89,7 @@ def test_over_http(sites):
     # what was answered is gone again
     assert sites.fleet.controld.count("SELECT count(*) FROM certificate_answers") == 0
     assert requests.get(f"http://127.0.0.1:{sites.http}/.well-known/acme-challenge/x", headers={"Host": "one.example"},
-                        timeout=5).status_code in (200, 404)
+                        timeout=60).status_code in (200, 404)
     job, = sites.jobs(made["id"])
     eventually(lambda: sites.api.get(f"/api/v1/jobs/{job['id']}")["state"] == "completed", "the job has ended")
     text = sites.fleet.controld.log() + str(sites.api.get("/api/v1/audit?limit=200"))
@@ -192,7 +192,7 @@ def test_a_relay_that_is_away_is_not_waited_for(sites):
 
 
 def test_it_is_counted(sites):
-    text = requests.get(sites.fleet.controld.base + "/metrics", headers=sites.api.session.headers, timeout=5).text
+    text = requests.get(sites.fleet.controld.base + "/metrics", headers=sites.api.session.headers, timeout=60).text
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("certificates_"))
     assert float(values["certificates_issued_total"]) >= 1, values
 

@@ -41,7 +41,7 @@ def order(world, i, host):
 def shown(address, port, host):
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection((address, port), timeout=10) as raw, context.wrap_socket(raw, server_hostname=host) as conn:
+    with socket.create_connection((address, port), timeout=60) as raw, context.wrap_socket(raw, server_hostname=host) as conn:
         return conn.getpeercert(True)
 
 

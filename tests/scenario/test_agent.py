@@ -168,7 +168,7 @@ def test_leaves_in_order(fleet, client, mapping, agent):
         assert sock.recv(1) == b"b"
         sock.shutdown(socket.SHUT_WR)
         assert sock.recv(1) == b""
-    assert agent.process.wait(20) == 0
+    assert agent.process.wait(60) == 0
     agent.start()
     agent.wait_up(2)
     assert works(mapping["source_port"])

@@ -109,7 +109,7 @@ def test_why_nobody_answers(fleet):
         fleet.api.post("/api/routes", {"host": f"{name}.example", "path_prefix": "/", "pool": name, "retries": {"max": 0}}, expect=201)
 
     def ask(name):
-        return requests.get(f"http://127.0.0.1:{fleet.http_port}/", timeout=20, headers={"Host": f"{name}.example"})
+        return requests.get(f"http://127.0.0.1:{fleet.http_port}/", timeout=60, headers={"Host": f"{name}.example"})
     shut = fleet.client(name="shut")
     fleet.agent(shut, "shut").wait_up(2)
     server = serve_page()

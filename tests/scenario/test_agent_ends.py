@@ -73,7 +73,7 @@ def test_reload_command(fleet):
         since = [link["since"] for link in agent.links()]
 
         def reload():
-            return subprocess.run([os.path.join(BIN, "portway"), "agent", "reload"], capture_output=True, text=True, timeout=30,
+            return subprocess.run([os.path.join(BIN, "portway"), "agent", "reload"], capture_output=True, text=True, timeout=60,
                                   env={**os.environ, **agent.env})
         with pytest.raises(ConnectionResetError), connect(mapping["source_port"]) as sock:
             sock.recv(1)

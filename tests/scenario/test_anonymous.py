@@ -9,13 +9,13 @@ OPEN = {"CONTROLD_ANONYMOUS_ENABLED": "true", "CONTROLD_ANONYMOUS_PER_HOUR": "6"
 class Comer:
     def __init__(self, fleet):
         self.base = fleet.controld.base
-        answer = requests.post(self.base + "/api/v1/anonymous/clients", json={"name": "guest"}, timeout=10)
+        answer = requests.post(self.base + "/api/v1/anonymous/clients", json={"name": "guest"}, timeout=60)
         assert answer.status_code == 201, answer.text
         self.made = answer.json()
         self.id = self.made["client"]["id"]
 
     def call(self, method, path, body=None, expect=200):
-        answer = requests.request(method, self.base + path, json=body, timeout=10,
+        answer = requests.request(method, self.base + path, json=body, timeout=60,
                                   headers={"Authorization": "Bearer " + self.made["token"]})
         assert answer.status_code == expect, (path, answer.status_code, answer.text)
         return answer.json() if answer.content else None
@@ -25,7 +25,7 @@ class Comer:
 
 
 def test_closed_unless_opened(fleet):
-    answer = requests.post(fleet.controld.base + "/api/v1/anonymous/clients", json={}, timeout=10)
+    answer = requests.post(fleet.controld.base + "/api/v1/anonymous/clients", json={}, timeout=60)
     assert answer.status_code == 403 and "anonymous.enabled" in answer.json()["message"]
 
 
@@ -67,10 +67,10 @@ def test_so_many_from_one_address(new_fleet):
     for _ in range(4):
         Comer(fleet)
     url = fleet.controld.base + "/api/v1/anonymous/clients"
-    full = requests.post(url, json={}, timeout=10)
+    full = requests.post(url, json={}, timeout=60)
     assert full.status_code == 503 and "4 anonymous clients" in full.json()["message"]
-    requests.post(url, json={}, timeout=10)
-    refused = requests.post(url, json={}, timeout=10)
+    requests.post(url, json={}, timeout=60)
+    refused = requests.post(url, json={}, timeout=60)
     assert refused.status_code == 429 and int(refused.headers["Retry-After"]) > 0
 
 
@@ -79,7 +79,7 @@ def test_one_network_is_one_comer(new_fleet):
     fleet = new_fleet(relays=0, controld_env={**OPEN, "CONTROLD_HTTP_TRUSTED_PROXIES": "127.0.0.1/32"})
 
     def statuses(path, body, network, n):
-        return [requests.post(fleet.controld.base + path, json=body, timeout=10,
+        return [requests.post(fleet.controld.base + path, json=body, timeout=60,
                               headers={"X-Forwarded-For": f"2001:db8:0:{network}::{i + 1}"}).status_code for i in range(n)]
     assert statuses("/api/v1/anonymous/clients", {}, 1, 7) == [201] * 6 + [429]
     assert statuses("/api/v1/anonymous/clients", {}, 2, 1) == [201]

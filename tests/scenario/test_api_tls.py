@@ -66,7 +66,7 @@ def test_a_key_that_everybody_may_read_is_refused(tmp_path):
     cert, key = certificate(str(tmp_path), "open")
     os.chmod(key, 0o644)
     env = {k: v for k, v in os.environ.items() if not k.startswith("CONTROLD_")}
-    out = subprocess.run([os.path.join(BIN, "controld")], capture_output=True, text=True, timeout=30, env={
+    out = subprocess.run([os.path.join(BIN, "controld")], capture_output=True, text=True, timeout=60, env={
         **env, "CONTROLD_DATA_DIR": str(tmp_path / "data"), "CONTROLD_HTTP_LISTEN": "127.0.0.1:0",
         "CONTROLD_FLEET_LISTEN": "127.0.0.1:0", "CONTROLD_HTTP_TLS_CERT": cert, "CONTROLD_HTTP_TLS_KEY": key})
     assert out.returncode == 1

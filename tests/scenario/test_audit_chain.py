@@ -21,7 +21,7 @@ def fleet():
 
 
 def export(api, query=""):
-    api.last = api.session.get(api.base + "/api/v1/audit/export" + query, timeout=20)
+    api.last = api.session.get(api.base + "/api/v1/audit/export" + query, timeout=60)
     assert api.last.status_code == 200, api.last.text
     return [json.loads(line) for line in api.last.text.splitlines()]
 

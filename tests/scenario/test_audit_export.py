@@ -188,7 +188,7 @@ def test_a_controld_that_ends_meanwhile(fleet):
     api.login()
 
     def take():
-        with api.session.get(api.base + "/api/v1/audit/export", stream=True, timeout=30) as answer:
+        with api.session.get(api.base + "/api/v1/audit/export", stream=True, timeout=60) as answer:
             try:
                 for _ in answer.iter_content(65536):
                     ends.append("piece")

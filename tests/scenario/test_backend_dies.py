@@ -40,7 +40,7 @@ class Clients:
             thread.start()
 
     def ask(self):
-        conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         while not self.stopping:
             try:
                 conn.request("GET", "/128", headers={"Host": HOST})
@@ -145,7 +145,7 @@ def serve(relay, name, webs, retries=0, **fields):
 
 def share_of(relay, name, n=200):
     """Of the answers to so many requests, in percent; none may fail."""
-    conn, got = http.client.HTTPConnection("127.0.0.1", relay.http_port, timeout=20), 0
+    conn, got = http.client.HTTPConnection("127.0.0.1", relay.http_port, timeout=60), 0
     for _ in range(n):
         conn.request("GET", "/", headers={"Host": HOST})
         answer = conn.getresponse()
@@ -207,7 +207,7 @@ def test_all_backends_die(relay):
     relay.api.post("/api/routes", {"host": HOST, "path_prefix": "/", "pool": "one"}, expect=201)
 
     def ask():
-        conn = http.client.HTTPConnection("127.0.0.1", relay.http_port, timeout=20)
+        conn = http.client.HTTPConnection("127.0.0.1", relay.http_port, timeout=60)
         conn.request("GET", "/128", headers={"Host": HOST, "Accept": "application/json"})
         answer = conn.getresponse()
         body = answer.read()

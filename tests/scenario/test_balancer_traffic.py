@@ -60,7 +60,7 @@ def webs():
 
 
 def ask(fleet, host, path="/", session=None):
-    return (session or requests).get(f"http://127.0.0.1:{fleet.http}{path}", headers={"Host": host}, timeout=10)
+    return (session or requests).get(f"http://127.0.0.1:{fleet.http}{path}", headers={"Host": host}, timeout=60)
 
 
 def count(fleet, host, n):

@@ -33,7 +33,7 @@ def op(fleet, tmp_path_factory):
 
 def collections(fleet):
     """plural -> methods of "/api/v1/<plural>" and of one of them; what asks for a query of its own is a question, no collection."""
-    paths = requests.get(fleet.controld.base + "/openapi.json", timeout=10).json()["paths"]
+    paths = requests.get(fleet.controld.base + "/openapi.json", timeout=60).json()["paths"]
     out = {}
     for path, methods in paths.items():
         plural = re.fullmatch(r"/api/v1/([a-z-]+s)", path)

@@ -12,14 +12,14 @@ FOLDER = os.path.dirname(PROGRAM)
 def bash(*words):
     script = f'''source <({PROGRAM} completion bash)
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _portway; printf '%s\\n' "${{COMPREPLY[@]}}"'''
-    done = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr == ""
     return done.stdout.split()
 
 
 def fish(line):
     script = f"source (env {PROGRAM} completion fish | psub); complete -C '{line}'"
-    done = subprocess.run(["fish", "-N", "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(["fish", "-N", "-c", script], capture_output=True, text=True, timeout=60, check=True)
     return [row.split("\t")[0] for row in done.stdout.splitlines()]
 
 

@@ -33,7 +33,7 @@ def test_lines_are_shown_as_they_come(op):
     with Watch("job", "logs", job, "--follow", **op) as watch:
         eventually(lambda: len(watch.lines) >= 2, "lines")
         eventually(lambda: len(watch.lines) == 6, "all lines")
-        assert watch.process.wait(20) == 0
+        assert watch.process.wait(60) == 0
 
 
 def test_a_terminal_has_a_bar(op):

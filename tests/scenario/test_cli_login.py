@@ -116,7 +116,7 @@ def test_access_token_renews_itself(logged_in):
 
 
 def refreshes(fleet):
-    text = requests.get(fleet.controld.base + "/metrics", timeout=5).text
+    text = requests.get(fleet.controld.base + "/metrics", timeout=60).text
     return int(re.search(r"^identity_refreshes_total (\d+)", text, re.MULTILINE).group(1))
 
 

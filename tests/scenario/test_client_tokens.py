@@ -18,7 +18,7 @@ class Public:
         self.base = fleet.controld.base
 
     def __call__(self, path, body, expect=200):
-        answer = requests.post(self.base + "/api/v1/client-tokens" + path, json=body, timeout=10)
+        answer = requests.post(self.base + "/api/v1/client-tokens" + path, json=body, timeout=60)
         assert answer.status_code == expect, (path, answer.status_code, answer.text)
         return answer.json() if answer.content else None
 
@@ -46,7 +46,7 @@ def test_a_pair_for_the_secret(fleet, public, client):
 
 
 def metric(fleet, name):
-    text = requests.get(fleet.controld.base + "/metrics", timeout=10).text
+    text = requests.get(fleet.controld.base + "/metrics", timeout=60).text
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.split(" ")[0].endswith(name))
 
 
@@ -64,7 +64,7 @@ def test_it_opens_nothing_of_users(fleet, public, client):
     for method, path in (("GET", "/api/v1/clients"), ("GET", "/api/v1/api-keys"), ("GET", "/auth/me"), ("POST", "/auth/logout"),
                          ("GET", f"/api/v1/clients/{client['id']}"), ("POST", "/api/v1/mappings")):
         answer = requests.request(method, fleet.controld.base + path, headers=headers, json={} if method == "POST" else None,
-                                  timeout=10)
+                                  timeout=60)
         assert answer.status_code == 403, (path, answer.status_code, answer.text)
 
 

@@ -17,7 +17,7 @@ def base():
 
 
 def allowed(base, origin, method="GET", **headers):
-    answer = requests.request(method, base + "/api/v1/mappings", headers={"Origin": origin, **headers}, timeout=20)
+    answer = requests.request(method, base + "/api/v1/mappings", headers={"Origin": origin, **headers}, timeout=60)
     return answer.headers.get("Access-Control-Allow-Origin"), answer
 
 
@@ -51,9 +51,9 @@ def test_pages_that_may_not(base, origin):
 
 
 def test_errors_are_readable_for_who_may(base):
-    answer = requests.get(base + "/api/v1/mappings", headers={"Origin": GOOD}, timeout=20)
+    answer = requests.get(base + "/api/v1/mappings", headers={"Origin": GOOD}, timeout=60)
     assert answer.status_code == 401 and answer.headers["Access-Control-Allow-Origin"] == GOOD
-    answer = requests.get(base + "/nothing", headers={"Origin": GOOD}, timeout=20)
+    answer = requests.get(base + "/nothing", headers={"Origin": GOOD}, timeout=60)
     assert answer.status_code == 404 and answer.headers["Access-Control-Allow-Origin"] == GOOD
 
 

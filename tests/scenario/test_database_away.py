@@ -34,13 +34,13 @@ def on(server, **more):
 
 
 def works(port):
-    with connect(port, timeout=20) as s:
+    with connect(port, timeout=60) as s:
         s.sendall(b"ping")
         return s.recv(4) == b"ping"
 
 
 def health(controld):
-    answer = requests.get(controld.base + "/health", timeout=20)
+    answer = requests.get(controld.base + "/health", timeout=60)
     return answer.status_code, answer.json()
 
 
@@ -184,7 +184,7 @@ def test_what_waiting_does_not_help_is_said_at_once(running, tmp_path, wrong, sa
     good = running.url("postgres", tcp=True)
     url = {"password": good.replace("kept%20secret", "hush-hush"), "database": good.replace("/postgres", "/nowhere"),
            "parameter": good + "?nosuch=1", "nonsense": "postgresql://u:hush%zz@h/x"}[wrong]
-    out = subprocess.run([os.path.join(BIN, "controld")], capture_output=True, text=True, timeout=30, check=False,
+    out = subprocess.run([os.path.join(BIN, "controld")], capture_output=True, text=True, timeout=60, check=False,
                          env={**os.environ, "CONTROLD_DATABASE_URL": url, "CONTROLD_DATA_DIR": str(tmp_path / "d"),
                               "CONTROLD_HTTP_LISTEN": "127.0.0.1:0", "CONTROLD_FLEET_LISTEN": "127.0.0.1:0"})
     assert out.returncode == 1

@@ -349,7 +349,7 @@ def test_what_another_service_gave_is_not_shown_to_this_one(new_fleet, hytale):
 
     def move(environment):
         path = os.path.join(fleet.controld.env["CONTROLD_DATA_DIR"], "portway.db")
-        with sqlite3.connect(path, timeout=10) as db:
+        with sqlite3.connect(path, timeout=60) as db:
             db.execute("UPDATE device_accounts SET environment = ?, due_ms = 0", (environment,))
 
     move("production")

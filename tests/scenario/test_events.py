@@ -18,7 +18,7 @@ class Listener:
     """A stream of events, read by a thread. `next(event)` waits for one."""
 
     def __init__(self, api, expect=200, headers=None, **params):
-        self.answer = requests.get(api.base + "/api/v1/events", params=params, stream=True, timeout=60,
+        self.answer = requests.get(api.base + "/api/v1/events", params=params, stream=True, timeout=120,
                                    headers={"Authorization": api.session.headers["Authorization"], **(headers or {})})
         assert self.answer.status_code == expect, self.answer.text
         self.events, self.last_id = queue.Queue(), None
@@ -38,7 +38,7 @@ class Listener:
                     event = {}
         self.events.put(("end", None, None))
 
-    def next(self, wanted="change", seconds=20):
+    def next(self, wanted="change", seconds=60):
         event, data, ident = self.events.get(timeout=seconds)
         assert event == wanted, (event, data)
         self.last_id = ident

@@ -34,7 +34,7 @@ def new_agents():
 def shown(port, folder):
     """Certificates that a listener shows, leaf first."""
     done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-showcerts", "-tls1_3"], input="",
-                          capture_output=True, text=True, timeout=20)
+                          capture_output=True, text=True, timeout=60)
     found = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", done.stdout, re.DOTALL)
     paths = []
     os.makedirs(folder, exist_ok=True)
@@ -47,13 +47,13 @@ def shown(port, folder):
 
 def fingerprint(path):
     out = subprocess.run(["openssl", "x509", "-in", path, "-noout", "-fingerprint", "-sha256"], capture_output=True, text=True,
-                         check=True, timeout=20).stdout
+                         check=True, timeout=60).stdout
     return out.strip().rsplit("=", 1)[1].replace(":", "").lower()
 
 
 def verifies(leaf, ca, *between):
     extra = [word for path in between for word in ("-untrusted", path)]
-    return subprocess.run(["openssl", "verify", "-CAfile", ca, *extra, leaf], capture_output=True, timeout=20).returncode == 0
+    return subprocess.run(["openssl", "verify", "-CAfile", ca, *extra, leaf], capture_output=True, timeout=60).returncode == 0
 
 
 def steady(api, step, seconds=40):

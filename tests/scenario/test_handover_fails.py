@@ -11,7 +11,7 @@ from portway import BIN, Fleet, Relayd, TcpServer, UdpEcho, connect, echo, event
 
 
 def works(port):
-    with connect(port, timeout=20) as s:
+    with connect(port, timeout=60) as s:
         s.sendall(b"ping")
         return receive(s, 4) == b"ping"
 

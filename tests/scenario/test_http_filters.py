@@ -53,7 +53,7 @@ def served():
 
 
 def ask(site, host, path="/", method="GET", **headers):
-    conn = http.client.HTTPConnection("127.0.0.1", site.http_port, timeout=20)
+    conn = http.client.HTTPConnection("127.0.0.1", site.http_port, timeout=60)
     conn.request(method, path, headers={"Host": host, **{k.replace("_", "-"): v for k, v in headers.items()}})
     answer = conn.getresponse()
     answer.body = answer.read()

@@ -63,7 +63,7 @@ def asking(host):
 
 
 def connect(site, host=HOST):
-    client = socket.create_connection(("127.0.0.1", site.port), timeout=30)
+    client = socket.create_connection(("127.0.0.1", site.port), timeout=60)
     client.sendall(asking(host))
     return client
 
