@@ -371,6 +371,37 @@ static void config_is_a_resource(void **state)
 	call_only("op", "GET", CLIENTS "/12345/config", NULL, 404);
 }
 
+static void all_that_is_wrong_is_named_at_once(void **state)
+{
+	static const struct {
+		const char *method, *path, *body, *fields;
+	} cases[] = {
+		{ "POST", "",
+			"{\"enabled\":3,\"expires_at\":\"2001-01-01T00:00:00Z\",\"config\":{\"heartbeat_interval\":1,"
+			"\"blocked_ports\":[0]}}",
+			"enabled config.heartbeat_interval expires_at config.blocked_ports" },
+		{ "PUT", "", "{\"enabled\":3,\"config\":{\"allowed_ports\":[\"9-1\"],\"blocked_ports\":[70000]}}",
+			"enabled config.allowed_ports config.blocked_ports" },
+		{ "PUT", "/config", "{\"heartbeat_interval\":1,\"allowed_ports\":[\"x\"],\"size\":1}",
+			"heartbeat_interval size allowed_ports" },
+	};
+	const long long id = create("op", "{}");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *path = str_eq(cases[i].method, "POST") ? CLIENTS : path_of(id, cases[i].path);
+		json_t *e = call("op", cases[i].method, path, cases[i].body, 422);
+		json_t *details = json_object_get(e, "details"), *one;
+		char named[256] = "";
+		size_t j;
+
+		json_array_foreach(details, j, one) str_fmt(named + strlen(named), sizeof named - strlen(named), "%s%s",
+			j > 0 ? " " : "", text_in(one, "field"));
+		assert_string_equal(named, cases[i].fields);
+		json_decref(e);
+	}
+}
+
 static void secrets_are_replaced_with_an_overlap(void **state)
 {
 	char first[64], second[64], secret_id[64], path[160];
@@ -646,6 +677,7 @@ int main(void)
 		TEST(refusals),
 		TEST(update_changes_what_is_sent),
 		TEST(config_is_a_resource),
+		TEST(all_that_is_wrong_is_named_at_once),
 		TEST(secrets_are_replaced_with_an_overlap),
 		TEST(lists),
 		TEST(the_wall),
