@@ -1,12 +1,11 @@
 #define _GNU_SOURCE
 #include "common/uv/flow.h"
 
-#include "common/base/share.h"
 #include "common/uv/pipe_pool.h"
+#include "common/uv/stock.h"
 #include "common/uv/sys.h"
 #include "common/uv/worker.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -17,7 +16,6 @@
 #define READ_LARGE        (32 * 1024)
 #define SPLICE_FEW        (16 * 1024)
 #define SPLICE_FEWS       8                  /* so many small splices in a row: copying is cheaper */
-#define KEPT_MAX          (64 * 1024 * 1024) /* of a worker */
 #define ALLOWANCE_WAIT_NS UINT64_C(10000000) /* before it is asked again; who grants is a network away */
 
 void flow_init(struct flow *f)
@@ -26,40 +24,15 @@ void flow_init(struct flow *f)
 	list_init(&f->throttled);
 }
 
-void flow_stock_init(struct flow_stock *s)
-{
-	*s = (struct flow_stock){ .kept = 0 };
-	list_init(&s->pipes);
-}
-
-/* n may be less than nothing, wrapped. */
-static void note_kept(struct flow_way *way, uint64_t n)
-{
-	way->stock->kept += n;
-	way->worker->kept += n;
-}
-
-/* Whether n bytes more may wait in buffers. */
-static bool may_keep(const struct flow_way *way, size_t n)
-{
-	return share_lets(KEPT_MAX, way->worker->kept, way->stock->kept, n);
-}
-
-static void give_pipe_back(struct flow *f, struct flow_way *way)
-{
-	pipe_pool_put(&way->worker->pipes, f->pipe, f->held == 0);
-	way->stock->n_pipes--;
-	f->pipe = NULL;
-}
-
 static void give_back(struct flow *f, struct flow_way *way)
 {
 	if (f->pipe != NULL)
-		give_pipe_back(f, way);
+		stock_take_back(f->pipe, f->held == 0);
 	if (f->kept != NULL) {
-		note_kept(way, -(uint64_t)(f->kept_at + f->held));
+		stock_forget(way->stock, f->kept_at + f->held);
 		free(f->kept);
 	}
+	f->pipe = NULL;
 	f->kept = NULL;
 	f->kept_at = f->held = 0;
 }
@@ -201,7 +174,7 @@ static int keep(struct flow *f, struct flow_way *way, const uint8_t *bytes, size
 	memcpy(f->kept, bytes, n);
 	f->held = (uint32_t)n;
 	f->kept_at = 0;
-	note_kept(way, n);
+	stock_keep(way->stock, n);
 	return 0;
 }
 
@@ -356,7 +329,7 @@ static enum flow_result move_some(struct flow *f, struct flow_way *way, struct s
 	}
 	if (from->ops != NULL)
 		return pass_some(f, way, from, to);
-	if (to->ops == NULL && !may_keep(way, READ_MAX))
+	if (to->ops == NULL && !stock_may_keep(way->stock, READ_MAX))
 		return copy_looked_at(f, way, from, to);
 	return copy_some(f, way, from, to, MIN(room, READ_MAX));
 }
@@ -366,20 +339,13 @@ static enum flow_result move_some(struct flow *f, struct flow_way *way, struct s
 /* The bytes in the pipe, which belongs to a flow whose far side is slow, wait in a buffer from now on. */
 static bool empty_pipe(struct pipe *pipe)
 {
-	struct flow *f = pipe->flow;
-	uint8_t *bytes = may_keep(pipe->way, f->held) ? malloc(f->held) : NULL;
-	size_t n = 0;
+	struct flow *f = pipe->user;
+	uint8_t *bytes = stock_may_keep(pipe->stock, f->held) ? malloc(f->held) : NULL;
 
 	if (bytes == NULL)
 		return false;
-	while (n < f->held) {
-		ssize_t r = read(pipe->out, bytes + n, f->held - n);
-
-		assert(r > 0); /* they are there */
-		n += (size_t)r;
-	}
-	note_kept(pipe->way, n);
-	pipe->way->stock->n_pipes--;
+	pipe_take_all(pipe, bytes, f->held);
+	stock_keep(pipe->stock, f->held);
 	f->kept = bytes;
 	f->kept_at = 0;
 	f->pipe = NULL;
@@ -388,51 +354,10 @@ static bool empty_pipe(struct pipe *pipe)
 	return true;
 }
 
-/* The pipe, emptied for another flow, if it was lent long ago. */
-static struct pipe *take_slow(struct pipe_pool *pool, struct pipe *pipe, uint64_t now_ns)
-{
-	if (pipe == NULL || !pipe_is_slow(pipe, now_ns))
-		return NULL;
-	pipe_pool_renew(pool, pipe, now_ns);
-	list_remove(&pipe->own);
-	if (empty_pipe(pipe))
-		return pipe;
-	list_push_back(&pipe->way->stock->pipes, &pipe->own); /* asked again when that is long ago */
-	return NULL;
-}
-
-static struct pipe *first_own(struct flow_stock *s)
-{
-	struct list *first = list_first(&s->pipes);
-
-	return first != NULL ? CONTAINER_OF(first, struct pipe, own) : NULL;
-}
-
-/* One of its owner's that is slow, if the owner has enough; else a free one, or anybody's. NULL: there is none. */
-static struct pipe *find_pipe(struct flow_way *way)
-{
-	struct pipe_pool *pool = &way->worker->pipes;
-	uint64_t now = way->worker->now_ns;
-	struct pipe *pipe;
-
-	if (!share_lets(PIPE_POOL_MAX, pool->n_lent, way->stock->n_pipes, 1))
-		return take_slow(pool, first_own(way->stock), now);
-	pipe = pipe_pool_get(pool, now);
-	return pipe != NULL ? pipe : take_slow(pool, pipe_pool_first(pool), now);
-}
-
 static bool lend_pipe(struct flow *f, struct flow_way *way)
 {
-	struct pipe *pipe = find_pipe(way);
-
-	if (pipe == NULL)
-		return false;
-	pipe->flow = f;
-	pipe->way = way;
-	list_push_back(&way->stock->pipes, &pipe->own);
-	way->stock->n_pipes++;
-	f->pipe = pipe;
-	return true;
+	f->pipe = stock_lend(way->stock, empty_pipe, f);
+	return f->pipe != NULL;
 }
 
 /* A short splice says nothing about what is left (many small packets fill a pipe), so it goes on until EAGAIN. */

@@ -8,7 +8,7 @@
  * when they come in small pieces again. Nothing else is held for a flow unless the far side does not take it.
  *
  * Backpressure: nothing is read while the far side does not take more, so the kernel's window closes for the sender. What was read
- * before that is bounded for all flows of a worker, of which an owner has its share (common/base/share.h): beyond it flows look at
+ * before that is bounded for all flows of a worker, of which an owner has its share (stock.h): beyond it flows look at
  * the bytes where they lie, send them from there, and take out what has gone. A far side that is slow keeps no pipe for long when
  * another flow wants one.
  *
@@ -27,6 +27,7 @@
 #define FLOW_SHARED       2 /* the clients at both ends */
 
 struct pipe;
+struct stock;
 struct worker;
 
 enum flow_state { FLOW_OPEN, FLOW_ENDING, FLOW_DONE };
@@ -44,13 +45,6 @@ struct flow {
 	struct list throttled; /* in the way's list */
 };
 
-/* What the flows of one owner hold that their far sides have not taken. */
-struct flow_stock {
-	uint64_t kept; /* bytes in buffers */
-	unsigned n_pipes;
-	struct list pipes; /* lent, that for longest first (pipe.own) */
-};
-
 /* What flows in one direction share: of a mapping on one worker, say. */
 struct flow_way {
 	struct worker *worker;
@@ -63,10 +57,8 @@ struct flow_way {
 	struct allowance *allowance; /* that bytes are taken from; NULL: none */
 	struct list throttled;       /* flows that wait for the rate */
 	struct timer refill;
-	struct flow_stock *stock; /* the owner's, of both directions */
+	struct stock *stock; /* the owner's, of both directions */
 };
-
-void flow_stock_init(struct flow_stock *s);
 
 /* How long a throttled flow of this way has to wait. */
 uint64_t flow_way_wait_ns(struct flow_way *way);

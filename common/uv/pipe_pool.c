@@ -129,6 +129,17 @@ void pipe_pool_renew(struct pipe_pool *p, struct pipe *pipe, uint64_t now_ns)
 	list_push_back(&p->lent, &pipe->link);
 }
 
+void pipe_take_all(struct pipe *pipe, uint8_t *dst, size_t n)
+{
+	while (n > 0) {
+		const ssize_t r = read(pipe->out, dst, n);
+
+		assert(r > 0); /* they are there */
+		dst += r;
+		n -= (size_t)r;
+	}
+}
+
 void pipe_pool_put(struct pipe_pool *p, struct pipe *pipe, bool empty)
 {
 	list_remove(&pipe->link);

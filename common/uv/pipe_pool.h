@@ -12,11 +12,11 @@
 #include "common/base/list.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct fd_budget;
-struct flow;
-struct flow_way;
+struct stock;
 
 #define PIPE_POOL_MAX  128
 #define PIPE_POOL_KEEP 16 /* empty ones kept ready */
@@ -24,15 +24,20 @@ struct flow_way;
 #define PIPE_SIZE_MIN  (64 * 1024)
 #define PIPE_LONG_NS   UINT64_C(100000000) /* to empty one: 2.5 MB/s, which may as well be copied */
 
+struct pipe;
+/* The user's bytes wait elsewhere from now on, and the pipe is empty. False: it cannot be. */
+typedef bool (*pipe_empty_fn)(struct pipe *pipe);
+
 struct pipe {
 	int in, out;   /* write end, read end */
 	uint32_t size; /* bytes it holds at most */
 	struct pipe *next;
 	/* While it is lent: */
 	uint64_t lent_ns;
-	struct list link, own; /* in the pool's, and in its user's */
-	struct flow *flow;     /* the user's; the pool does not look at them */
-	struct flow_way *way;
+	struct list link, own; /* in the pool's, and in that of its owner (stock.h) */
+	struct stock *stock;   /* the pool does not look at what follows */
+	pipe_empty_fn empty;
+	void *user;
 };
 
 struct pipe_pool {
@@ -53,6 +58,8 @@ struct pipe *pipe_pool_first(struct pipe_pool *p);
 bool pipe_is_slow(const struct pipe *pipe, uint64_t now_ns);
 /* Counts as lent just now: it was emptied for another one, or cannot be at the moment. */
 void pipe_pool_renew(struct pipe_pool *p, struct pipe *pipe, uint64_t now_ns);
+/* The n bytes that are in it, all of them. */
+void pipe_take_all(struct pipe *pipe, uint8_t *dst, size_t n);
 /* empty: nothing is left in it, so it may serve again. */
 void pipe_pool_put(struct pipe_pool *p, struct pipe *pipe, bool empty);
 

@@ -191,7 +191,7 @@ void tcp_lane_init(struct tcp_lane *l, struct worker *w, void *desk, struct port
 	lane_init(&l->base, w, desk, p);
 	list_init(&l->sessions);
 	timer_init(&l->pause, on_pause_over);
-	flow_stock_init(&l->stock);
+	stock_init(&l->stock, w);
 	way_init(l, GATE_IN, METER_bytes_in);
 	way_init(l, GATE_OUT, METER_bytes_out);
 	target_init(&l->target, w);

@@ -8,6 +8,7 @@
 
 #include "common/uv/flow.h"
 #include "common/uv/slab.h"
+#include "common/uv/stock.h"
 #include "relayd/port/lane.h"
 #include "relayd/port/port_kind.h"
 #include "relayd/port/target.h"
@@ -31,7 +32,7 @@ struct tcp_desk {
 struct tcp_lane {
 	struct lane base;
 	struct flow_way way[2]; /* enum gate_way */
-	struct flow_stock stock;
+	struct stock stock;
 	struct list sessions;
 	struct target target;
 	struct client_gate *client;  /* whose agent dials; NULL: none */

@@ -49,7 +49,7 @@ void sessions_init(struct sessions *all, struct worker *w, const struct sessions
 	slab_init(&all->tcp_slab, tcp_session_size());
 	slab_init(&all->udp_slab, udp_session_size());
 	rate_init(&all->rate);
-	flow_stock_init(&all->stock);
+	stock_init(&all->stock, w);
 	way_init(all, WAY_IN, SESSIONS_BYTES_IN);
 	way_init(all, WAY_OUT, SESSIONS_BYTES_OUT);
 }

@@ -11,6 +11,7 @@
 #include "common/net/rate.h"
 #include "common/uv/flow.h"
 #include "common/uv/slab.h"
+#include "common/uv/stock.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -77,7 +78,7 @@ struct sessions {
 	struct udp_batch *batch; /* NULL: there was no datagram yet */
 	struct flow_way way[2];
 	struct rate rate; /* none: limits are the relay's */
-	struct flow_stock stock;
+	struct stock stock;
 	uint64_t told_ns; /* of the last refusal that was logged; */
 	uint64_t untold;  /* those since then were only counted */
 	uint64_t *cells;  /* = counters */

@@ -7,6 +7,7 @@
 
 #include "common/base/macros.h"
 #include "common/uv/fd_budget.h"
+#include "common/uv/stock.h"
 #include "common/uv/worker.h"
 
 #include <arpa/inet.h>
@@ -35,7 +36,7 @@ struct owner {
 	struct rate rate;
 	struct allowance allowance;
 	uint64_t cell, *cells;
-	struct flow_stock stock;
+	struct stock stock;
 };
 
 struct line {
@@ -68,7 +69,7 @@ static void owner_init(struct owner *o)
 		.worker = &w, .cells = &o->cells, .rate = &o->rate, .allowance = &o->allowance, .stock = &o->stock
 	};
 	list_init(&o->way.throttled);
-	flow_stock_init(&o->stock);
+	stock_init(&o->stock, &w);
 }
 
 static int set_up(void **state)
