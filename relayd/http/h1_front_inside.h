@@ -1,6 +1,6 @@
 /*
- * h1_front_inside - what the two parts of a client's connection share: h1_front.c (the connection, requests), h1_answer.c (answers). For
- * them alone.
+ * h1_front_inside - what the parts of a client's connection share: h1_front.c (the connection), h1_request.c (requests), h1_answer.c
+ * (answers). For them alone.
  *
  * Owner: a connection. Thread: the worker's.
  */
@@ -57,6 +57,12 @@ void h1_front_drop_exchange(struct h1_front *f);
 void h1_front_rest(struct h1_front *f);
 /* Nothing will be read any more: at once if there is nothing to read, else in two steps. */
 void h1_front_leave(struct h1_front *f, bool unread);
+
+/* ---- h1_request.c ---------------------------------------------------------------------------------------------------- */
+/* What is there to read, and may be, of this turn. */
+void h1_request_read(struct h1_front *f);
+/* An exchange for what comes next. False: there was no memory, and the connection is closed. */
+bool h1_request_begin(struct h1_front *f);
 
 /* ---- h1_answer.c ----------------------------------------------------------------------------------------------------- */
 extern const struct http_client_ops h1_answer_ops;
