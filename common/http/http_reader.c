@@ -10,6 +10,7 @@
 
 #include "common/http/http_target.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { IDLE, START, LENGTH, CHUNKED, TO_CLOSE, TRAILERS, END, HOLD, FAILED };
@@ -51,6 +52,7 @@ void http_reader_resume(struct http_reader *r)
 static enum http_event fail(struct http_reader *r, struct http_piece *piece, enum http_fault why)
 {
 	r->state = FAILED;
+	r->left = 0;
 	r->fault = (uint8_t)why;
 	piece->fault = why;
 	piece->used = 0;
@@ -93,7 +95,7 @@ static void begin_body(struct http_reader *r, const struct http_head *h)
 
 	r->state = states[h->body];
 	r->body_max = UINT64_MAX;
-	r->left = h->length;
+	r->left = h->body == HTTP_BY_LENGTH ? h->length : 0;
 	if (h->body == HTTP_CHUNKED)
 		http_chunk_init(&r->chunk, r->limits->chunk_ext);
 }
@@ -153,6 +155,7 @@ static enum http_event give(struct http_reader *r, struct http_piece *piece)
 			return fail(r, piece, HTTP_BAD_BODY_LONG);
 		piece->data.n = r->body_max;
 		r->state = FAILED;
+		r->left = 0;
 		r->fault = HTTP_BAD_BODY_LONG;
 	}
 	if (r->body_max != UINT64_MAX)
@@ -175,6 +178,16 @@ static enum http_event read_plain(struct http_reader *r, const uint8_t *p, size_
 	piece->data = (struct http_span){ (const char *)p, n };
 	piece->used = n;
 	return give(r, piece);
+}
+
+void http_reader_pass(struct http_reader *r, uint64_t n)
+{
+	assert(n <= http_reader_plain(r));
+	r->left -= n;
+	if (r->body_max != UINT64_MAX)
+		r->body_max -= n;
+	if (r->left == 0)
+		r->state = END;
 }
 
 static enum http_event read_chunked(struct http_reader *r, const uint8_t *p, size_t n, struct http_piece *piece)

@@ -39,7 +39,7 @@ struct http_piece {
 
 struct http_reader {
 	const struct http_limits *limits; /* borrowed */
-	uint64_t left;                    /* of a body by length */
+	uint64_t left;                    /* of a body by length, while it is read */
 	uint64_t body_max;                /* content that is still allowed */
 	struct http_chunk chunk;
 	struct http_asked asked;
@@ -60,6 +60,14 @@ void http_reader_init_response(struct http_reader *r, const struct http_limits *
 void http_reader_ask(struct http_reader *r, const struct http_asked *asked);
 /* After HTTP_HEAD_IN: more content than this is a fault. Without it, until the next head, there is no limit. */
 void http_reader_limit_body(struct http_reader *r, uint64_t max);
+
+/* How much content comes next that is neither coded nor too long: the caller may pass it on without having it read. 0: none. */
+static inline uint64_t http_reader_plain(const struct http_reader *r)
+{
+	return r->left <= r->body_max ? r->left : 0;
+}
+/* n bytes of that went by, not more. */
+void http_reader_pass(struct http_reader *r, uint64_t n);
 
 enum http_event http_reader_next(
 	struct http_reader *r, struct http_head *h, const uint8_t *p, size_t n, struct http_piece *piece) MUST_CHECK;

@@ -16,6 +16,7 @@ struct back;
 struct exchange;
 struct http_desk;
 struct conn_info;
+struct pipe;
 
 enum back_failure {
 	BACK_NO_CONNECTION, /* unreachable, for another reason than the following */
@@ -72,6 +73,12 @@ void exchange_on_sent(struct exchange *x); /* the head went out: content may fol
 void exchange_on_room(struct exchange *x); /* content may be given (again) */
 void exchange_on_head(struct exchange *x, const struct http_head *head);
 void exchange_on_content(struct exchange *x, struct http_span p);
+/*
+ * For content that nobody has to look at: a pipe for up to *most bytes of it, which is given to exchange_on_piped() with the n bytes in it,
+ * or taken back (stock.h). NULL: content is to be given as it is.
+ */
+struct pipe *exchange_lend_pipe(struct exchange *x, size_t *most);
+void exchange_on_piped(struct exchange *x, struct pipe *pipe, size_t n);
 void exchange_on_end(struct exchange *x, const struct http_head *trailers); /* may close it: last */
 void exchange_on_failed(struct exchange *x, enum back_failure why);         /* may close it: last */
 void exchange_flush_client(struct exchange *x);                             /* what it was given in this turn may go */

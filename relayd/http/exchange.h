@@ -11,7 +11,7 @@
  *                 +---------------+-----------> FAILED
  *
  * Whoever is given bytes takes all of them, and says when he is full; then no more is read for him until he has room again. So what waits
- * is never more than one read each way, whatever the length of the content.
+ * is never more than one read each way, or what is in one pipe, whatever the length of the content.
  *
  * Owner: the client's side; it calls exchange_close() when it has passed on the end, or is gone. The memory goes at the end of the round.
  * Thread: the worker's.
@@ -26,6 +26,7 @@
 struct exchange;
 struct http_desk;
 struct list;
+struct pipe;
 struct site_seat;
 struct tls_session;
 
@@ -46,6 +47,9 @@ struct answer {
 struct http_client_ops {
 	void (*head)(struct exchange *x, const struct answer *a);
 	void (*content)(struct exchange *x, struct http_span p);
+	/* Whether content may be given in a pipe, which the client's side takes with the n bytes in it. Both NULL: never. */
+	bool (*splices)(const struct exchange *x);
+	void (*piped)(struct exchange *x, struct pipe *pipe, size_t n);
 	void (*end)(struct exchange *x, const struct http_head *trailers); /* NULL: none */
 	void (*abort)(struct exchange *x); /* the answer cannot be finished, and the client must see that */
 	bool (*full)(const struct exchange *x);

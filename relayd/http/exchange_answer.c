@@ -3,6 +3,7 @@
 #include "relayd/conf/object.h"
 #include "relayd/http/exchange_inside.h"
 #include "relayd/http/exchange_probe.h"
+#include "relayd/http/inbox.h"
 #include "relayd/lb/lb_sticky.h"
 
 #include <string.h>
@@ -206,6 +207,31 @@ void exchange_on_content(struct exchange *x, struct http_span p)
 		x->origin.ops->content(x, p);
 	else if (recode(x, p, false) != 0)
 		exchange_fail(x, "a filter could not read the content");
+}
+
+/*
+ * Where bandwidth is limited a pipe takes no more than a read: what may pass is asked before each of them, and paid for afterwards.
+ * Who is given the pipe says how it is emptied.
+ */
+struct pipe *exchange_lend_pipe(struct exchange *x, size_t *most)
+{
+	const struct http_client_ops *ops = x->origin.ops;
+	struct http_route *r = x->route;
+	struct pipe *pipe;
+
+	if (r == NULL || x->recoded || ops->splices == NULL || !ops->splices(x))
+		return NULL;
+	pipe = stock_lend(&r->seats[exchange_worker(x)->index].stock, NULL, NULL);
+	if (pipe != NULL)
+		*most = rate_limits(&r->tally->rate[HTTP_ROUTE_OUT]) ? INBOX_READ : pipe->size;
+	return pipe;
+}
+
+void exchange_on_piped(struct exchange *x, struct pipe *pipe, size_t n)
+{
+	exchange_spend(x, HTTP_ROUTE_OUT, n);
+	x->active_ns = exchange_worker(x)->now_ns;
+	x->origin.ops->piped(x, pipe, n);
 }
 
 void exchange_answer_end(struct exchange *x, const struct http_head *trailers)

@@ -97,6 +97,22 @@ static void put_content(struct exchange *x, struct http_span p)
 	tell_sent(f);
 }
 
+/* In chunks each piece needs its size in front. */
+static bool splices(const struct exchange *x)
+{
+	const struct h1_front *f = front_of(x);
+
+	return !f->chunked && wire_splices(&f->wire);
+}
+
+static void put_pipe(struct exchange *x, struct pipe *pipe, size_t n)
+{
+	struct h1_front *f = front_of(x);
+
+	outbox_put_pipe(&f->out, &f->desk->blocks, &f->wire, pipe, n);
+	tell_sent(f);
+}
+
 static void put_end(struct exchange *x, const struct http_head *trailers)
 {
 	struct h1_front *f = front_of(x);
@@ -145,6 +161,8 @@ static void local(const struct exchange *x, struct addr *to)
 const struct http_client_ops h1_answer_ops = {
 	.head = put_head,
 	.content = put_content,
+	.splices = splices,
+	.piped = put_pipe,
 	.end = put_end,
 	.abort = put_abort,
 	.full = is_full,

@@ -176,7 +176,8 @@ static void send_request(struct h1_back *b)
 	const struct exchange_sending s = exchange_sending(b->base.x);
 
 	b->chunked = s.chunked;
-	b->answered = b->keeps = b->interim = false;
+	b->answered = b->keeps = b->interim = b->copies = false;
+	b->few = 0;
 	http_reader_ask(&b->reader, &s.asked);
 	if (!s.content)
 		outbox_put(&b->out, &b->desk->blocks, &b->wire, s.head);
@@ -366,6 +367,8 @@ static void read_messages(struct h1_back *b)
 {
 	const ssize_t r = inbox_fill(&b->in, &b->wire, b->desk->worker);
 
+	if (b->copies)
+		h1_splice_note_read(b, r);
 	if (r > 0)
 		parse(b);
 	else if (r == 0)
@@ -380,19 +383,37 @@ static bool may_read(const struct h1_back *b)
 	       b->wire.side.readable && !exchange_client_full(b->base.x);
 }
 
+/* What the reader has to tell without more bytes: the end. */
+static void read_end(struct h1_back *b)
+{
+	inbox_look(&b->in, b->desk->worker);
+	parse(b);
+}
+
+/* How many bytes it may have been. */
+static size_t read_once(struct h1_back *b)
+{
+	size_t moved = INBOX_READ;
+
+	if (b->state == H1_BACK_RAW) {
+		read_raw(b);
+	} else if (http_reader_plain(&b->reader) >= H1_SPLICE_LEAST && h1_splice_some(b, &moved)) {
+		if (b->base.x != NULL && b->failure < 0 && http_reader_plain(&b->reader) == 0)
+			read_end(b);
+	} else {
+		read_messages(b);
+	}
+	return moved;
+}
+
 static void read_some(struct h1_back *b)
 {
 	struct worker *w = b->desk->worker;
 	struct exchange *x = b->base.x;
 	size_t moved = 0;
 
-	while (may_read(b) && moved < w->turn) {
-		if (b->state == H1_BACK_RAW)
-			read_raw(b);
-		else
-			read_messages(b);
-		moved += INBOX_READ;
-	}
+	while (may_read(b) && moved < w->turn)
+		moved += read_once(b);
 	if (b->base.x != x || x == NULL)
 		return;
 	exchange_flush_client(x);

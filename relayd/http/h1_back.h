@@ -1,6 +1,6 @@
 /*
  * h1_back - a connection to a backend that speaks HTTP/1.1: what its parts share. h1_back.c: requests out, answers in; h1_dial.c: the way
- * there; h1_idle.c: between two requests.
+ * there; h1_idle.c: between two requests; h1_splice.c: long content.
  *
  *   NAME --> DIAL --> BUSY <--> IDLE          NAME: the target's name, or a link of its agent, is awaited
  *     |        |       |  `--> RAW  |         RAW: no messages any more
@@ -22,6 +22,8 @@
 
 struct h2_out;
 
+#define H1_SPLICE_LEAST (64 * 1024) /* bytes that are to come: less is read at once */
+
 enum h1_back_state { H1_BACK_NAME, H1_BACK_DIAL, H1_BACK_BUSY, H1_BACK_RAW, H1_BACK_IDLE, H1_BACK_CLOSED };
 
 struct h1_back {
@@ -35,6 +37,8 @@ struct h1_back {
 	struct h2_out *h2; /* NULL: HTTP/1.1 */
 	uint64_t told;     /* of out.sent */
 	bool chunked;      /* the request's content goes in chunks */
+	bool copies;       /* the answer comes in pieces that are too small to be spliced */
+	uint8_t few;       /* how often that was seen (h1_splice.c) */
 	bool interim;      /* the head that was read last is not the answer's own */
 	bool keeps;        /* the backend would keep the connection */
 	bool answered;     /* the answer is whole */
@@ -78,7 +82,14 @@ void h1_back_wait_or_close(struct h1_back *b);                        /* its wor
 void h1_idle_init(struct http_desk *d);
 void h1_idle_fini(struct http_desk *d);
 
-/* ---- between the three files ---------------------------------------------------------------------------------------- */
+/* ---- between the files ---------------------------------------------------------------------------------------------- */
+/*
+ * Passes on some of the answer's content through a pipe; *moved: how many bytes, 0 if there are none now. False: it has to be read, and
+ * *moved is as it was. It may have failed.
+ */
+bool h1_splice_some(struct h1_back *b, size_t *moved);
+void h1_splice_note_read(
+	struct h1_back *b, ssize_t n);  /* n: as inbox_fill() says, while it is read for being in small pieces */
 void h1_idle_forget(struct h1_back *b); /* it waits no more */
 void h1_back_move(struct h1_back *b, enum h1_back_state to);
 void h1_back_fail(struct h1_back *b, enum back_failure why); /* told later in this round */

@@ -73,10 +73,10 @@ void h1_front_close(struct h1_front *f, bool reset)
 	if (f->state == FRONT_CLOSED)
 		return;
 	sm_move(states, &f->state, FRONT_CLOSED);
+	outbox_fini(&f->out, &d->blocks); /* what it holds of its route's goes back before the route may go */
 	h1_front_drop_exchange(f);
 	wire_close(&f->wire, reset);
 	inbox_fini(&f->in, &d->blocks);
-	outbox_fini(&f->out, &d->blocks);
 	wheel_disarm(&f->timer);
 	list_remove(&f->task.link);
 	list_remove(&f->link);

@@ -34,7 +34,18 @@ void desk_rest(struct http_desk *d, struct desk_rest *r)
 
 /* ---- waiting -------------------------------------------------------------------------------------------------------- */
 
-static bool may_wait(const struct h1_back *b)
+/*
+ * Nothing came behind the answer that was not read yet: what nobody asked for would be taken for the next one. Asked only when the last
+ * read or splice may have left something.
+ */
+static bool is_quiet(struct h1_back *b)
+{
+	uint8_t byte;
+
+	return b->h2 != NULL || !b->wire.side.readable || wire_read(&b->wire, b->desk->worker, &byte, 1) == WIRE_AGAIN;
+}
+
+static bool may_wait(struct h1_back *b)
 {
 	const struct backend *to = b->base.backend;
 	const struct pool_conf *pool = &to->object->pool;
@@ -43,7 +54,7 @@ static bool may_wait(const struct h1_back *b)
 	return b->state == H1_BACK_BUSY && b->answered && b->keeps && !b->wire.side.fin && !b->out.failed &&
 	       (b->h2 != NULL || outbox_is_empty(&b->out)) && to->dial.proxy_out == MAPPING_PROXY_NONE &&
 	       !seat_of(b)->left && !b->desk->closing && seat_of(b)->n_idle < most &&
-	       !(b->fd_taken && is_short(b->desk));
+	       !(b->fd_taken && is_short(b->desk)) && is_quiet(b);
 }
 
 static void begin_wait(struct h1_back *b)

@@ -1,7 +1,9 @@
 #include "relayd/http/outbox.h"
 
 #include "common/http/http_writer.h"
+#include "common/uv/stock.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define SMALL      1024
@@ -9,6 +11,7 @@
 
 uint8_t *outbox_room(struct outbox *o, struct blocks *bs, size_t n)
 {
+	assert(o->pipe == NULL);
 	if (o->failed || block_grow(bs, &o->kept, n) != 0) {
 		o->failed = true;
 		return NULL;
@@ -35,6 +38,16 @@ static void keep_rest(struct outbox *o, struct blocks *bs, const struct iovec *p
 	o->blocked = true;
 }
 
+/* What waits is gone. */
+static void drop_kept(struct outbox *o, struct blocks *bs)
+{
+	if (o->owed > 0)
+		stock_forget(o->stock, o->owed);
+	o->owed = 0;
+	block_put(bs, o->kept);
+	o->kept = NULL;
+}
+
 /* How many of the bytes that the wire took were the pieces' and not those that waited. */
 static size_t take_waiting(struct outbox *o, struct blocks *bs, size_t taken)
 {
@@ -43,10 +56,8 @@ static size_t take_waiting(struct outbox *o, struct blocks *bs, size_t taken)
 	if (o->kept == NULL)
 		return taken;
 	o->kept->at += gone;
-	if (o->kept->at == o->kept->n) {
-		block_put(bs, o->kept);
-		o->kept = NULL;
-	}
+	if (o->kept->at == o->kept->n)
+		drop_kept(o, bs);
 	return taken - gone;
 }
 
@@ -58,6 +69,7 @@ static void send_all(struct outbox *o, struct blocks *bs, struct wire *w, struct
 	size_t all = 0, taken;
 	ssize_t r;
 
+	assert(n == 1 || o->pipe == NULL);
 	if (o->failed || !wire_is_open(w))
 		return;
 	pieces[0] = (struct iovec){ waiting > 0 ? o->kept->bytes + o->kept->at : NULL, waiting };
@@ -135,15 +147,68 @@ void outbox_put_last_chunk(struct outbox *o, struct blocks *bs, const struct htt
 	outbox_wrote(o, 3 + (n > 0 ? (size_t)n : 0));
 }
 
+/* The bytes in it wait in memory from now on, behind what does already. */
+static bool empty_pipe(struct pipe *pipe)
+{
+	struct outbox *o = pipe->user;
+
+	if (!stock_may_keep(pipe->stock, o->piped) || block_grow(o->bs, &o->kept, o->piped) != 0)
+		return false;
+	pipe_take_all(pipe, o->kept->bytes + o->kept->n, o->piped);
+	o->kept->n += o->piped;
+	stock_keep(pipe->stock, o->piped);
+	o->stock = pipe->stock;
+	o->owed += o->piped;
+	o->pipe = NULL;
+	return true;
+}
+
+/* With what is left in it. */
+static void drop_pipe(struct outbox *o)
+{
+	if (o->pipe != NULL)
+		stock_take_back(o->pipe, o->piped == 0);
+	o->pipe = NULL;
+}
+
+static void push_pipe(struct outbox *o, struct wire *w)
+{
+	const ssize_t r = o->blocked && !w->side.writable ? WIRE_AGAIN : w->ops->push(w, o->pipe, o->piped);
+
+	if (r > 0) {
+		o->sent += (uint64_t)r;
+		o->piped -= (uint32_t)r;
+	}
+	o->blocked = o->piped > 0;
+	o->failed = r == WIRE_FAILED;
+}
+
 void outbox_flush(struct outbox *o, struct blocks *bs, struct wire *w)
 {
 	struct iovec pieces[PIECES_MAX];
 
 	send_all(o, bs, w, pieces, 1);
+	if (o->pipe == NULL)
+		return;
+	if (!o->failed && o->kept == NULL && wire_is_open(w))
+		push_pipe(o, w);
+	if (o->failed || o->piped == 0)
+		drop_pipe(o);
+}
+
+void outbox_put_pipe(struct outbox *o, struct blocks *bs, struct wire *w, struct pipe *pipe, size_t n)
+{
+	assert(o->pipe == NULL);
+	pipe->empty = empty_pipe;
+	pipe->user = o;
+	o->pipe = pipe;
+	o->piped = (uint32_t)n;
+	o->bs = bs;
+	outbox_flush(o, bs, w);
 }
 
 void outbox_fini(struct outbox *o, struct blocks *bs)
 {
-	block_put(bs, o->kept);
-	o->kept = NULL;
+	drop_kept(o, bs);
+	drop_pipe(o);
 }

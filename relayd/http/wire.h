@@ -22,12 +22,16 @@
 #define WIRE_AGAIN  (-1) /* when an event comes */
 #define WIRE_FAILED (-2)
 
+struct pipe;
 struct wire;
 struct wire_ops {
 	/* Bytes, 0: the end, WIRE_*. */
 	ssize_t (*read)(struct wire *w, struct worker *on, uint8_t *p, size_t n);
 	/* How many were taken, WIRE_*. Fewer than all: side.writable is false. */
 	ssize_t (*writev)(struct wire *w, const struct iovec *iov, int n);
+	/* The same for bytes that nobody looks at: into a pipe, and out of one. NULL: they have to be read. 0: read() says what it is. */
+	ssize_t (*pull)(struct wire *w, struct worker *on, const struct pipe *to, size_t n);
+	ssize_t (*push)(struct wire *w, const struct pipe *from, size_t n);
 	int (*finish)(struct wire *w); /* no more will be written; -1: it is gone */
 	void (*close)(struct wire *w, bool reset);
 };
@@ -51,6 +55,10 @@ static inline ssize_t wire_read(struct wire *w, struct worker *on, uint8_t *p, s
 static inline ssize_t wire_writev(struct wire *w, const struct iovec *iov, int n)
 {
 	return w->ops->writev(w, iov, n);
+}
+static inline bool wire_splices(const struct wire *w)
+{
+	return w->ops != NULL && w->ops->pull != NULL;
 }
 static inline int wire_finish(struct wire *w)
 {

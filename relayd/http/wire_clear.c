@@ -1,8 +1,11 @@
+#define _GNU_SOURCE
 #include "relayd/http/wire.h"
 
+#include "common/uv/pipe_pool.h"
 #include "common/uv/sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -34,6 +37,32 @@ static ssize_t socket_writev(struct wire *w, const struct iovec *iov, int n)
 	if (r < 0 && errno != EAGAIN)
 		return WIRE_FAILED;
 	if (r < (ssize_t)all)
+		w->side.writable = false;
+	return r < 0 ? WIRE_AGAIN : r;
+}
+
+/* One that moved little says nothing about what is left: many small packets fill a pipe. */
+static ssize_t socket_pull(struct wire *w, struct worker *on, const struct pipe *to, size_t n)
+{
+	const ssize_t r = sys_splice(w->side.io.fd, to->in, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+	if (r >= 0)
+		return r;
+	if (errno != EAGAIN)
+		return WIRE_FAILED;
+	side_drained(&w->side, on);
+	return WIRE_AGAIN;
+}
+
+static ssize_t socket_push(struct wire *w, const struct pipe *from, size_t n)
+{
+	ssize_t r;
+
+	side_before_write(&w->side, n);
+	r = sys_splice(from->out, w->side.io.fd, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	if (r < 0 && errno != EAGAIN)
+		return WIRE_FAILED;
+	if (r < (ssize_t)n)
 		w->side.writable = false;
 	return r < 0 ? WIRE_AGAIN : r;
 }
@@ -87,7 +116,12 @@ static ssize_t stream_writev(struct wire *w, const struct iovec *iov, int n)
 }
 
 static const struct wire_ops socket_ops = {
-	.read = socket_read, .writev = socket_writev, .finish = socket_finish, .close = socket_close
+	.read = socket_read,
+	.writev = socket_writev,
+	.pull = socket_pull,
+	.push = socket_push,
+	.finish = socket_finish,
+	.close = socket_close,
 };
 static const struct wire_ops stream_ops = {
 	.read = stream_read, .writev = stream_writev, .finish = socket_finish, .close = socket_close

@@ -67,8 +67,10 @@ int http_route_new(
 	r->conf = &object->route;
 	r->workers = n;
 	list_init(&r->todo);
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		list_init(&r->seats[i].exchanges);
+		stock_init(&r->seats[i].stock, workers_at(env->workers, i));
+	}
 	if (tally_get(&env->tallies, object->id, &r->tally, e) != 0 || find_clients(r, e) != 0 ||
 		find_pools(r, env, pools, e) != 0) {
 		destroy(r);

@@ -10,6 +10,7 @@
 #define PORTWAY_RELAYD_SITE_HTTP_ROUTE_H
 
 #include "common/base/list.h"
+#include "common/uv/stock.h"
 #include "proto/route_conf.h"
 #include "relayd/site/life.h"
 #include "relayd/site/tally.h"
@@ -29,6 +30,7 @@ struct http_route_seat {
 	struct list exchanges; /* that began with it */
 	uint32_t users;        /* how many */
 	bool left;
+	struct stock stock; /* of answers that clients do not take as fast as backends give them */
 };
 
 struct http_route {

@@ -51,7 +51,6 @@ WHY = {  # what stands in the way, by metric, for those that a run misses
     "udplat": "nearly all of it is sleep and waking up, as for all; below is only who does not sleep (udplat_busy)",
     "http": "two reads and two writes a request, as for haproxy; own instructions are 10,700 (README)",
     "tunnel_rr1": "the sleep and waking up of one process more than without a tunnel, and a record sealed and opened each way",
-    "http1m": "copies in pieces of 64 KB: send is 58 %, recv 30 %, relayd itself 3 % (README); larger pieces are not tried yet",
     "https1m": "encryption, by the same OpenSSL for all, is most of it",
     "tunnel_bulk1": "encryption and decryption on both ends",
     "tunnel_bulk8": "encryption and decryption on both ends",

@@ -230,6 +230,7 @@ static inline void conf_json_route(struct buf *b, const json_t *j)
 		.retries = conf_json_u32(j, "retries", 0),
 		.retry_on = conf_json_u32(j, "retry_on", ROUTE_RETRY_ALL),
 		.max_body = conf_json_u32(j, "max_body", 0),
+		.rate_out = conf_json_u32(j, "rate_out", 0),
 		.max_in_flight = conf_json_u32(j, "max_in_flight", 0),
 		.mirror_pool = conf_json_text(j, "mirror_pool", ""),
 		.mirror_percent = conf_json_u32(j, "mirror_percent", 0),

@@ -415,6 +415,75 @@ static void test_fault_stays(void **state)
 	assert_int_equal(piece.fault, HTTP_BAD_BARE_LF);
 }
 
+/* What the reader is told of content that went another way: it counts, and the end is where it was. */
+static void test_content_that_goes_by(void **state)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", tail[] = "hijHTTP/";
+	static const struct http_asked asked = { .head = false };
+	struct http_piece piece;
+	struct http_reader r;
+	struct http_head h;
+
+	(void)state;
+	http_reader_init_response(&r, &http_limits_default);
+	http_reader_ask(&r, &asked);
+	assert_int_equal(http_reader_plain(&r), 0);
+	assert_int_equal(http_reader_next(&r, &h, (const uint8_t *)head, sizeof head - 1, &piece), HTTP_HEAD_IN);
+	assert_int_equal(http_reader_plain(&r), 10);
+	assert_int_equal(http_reader_next(&r, &h, (const uint8_t *)head + piece.used, 3, &piece), HTTP_DATA);
+	assert_int_equal(http_reader_plain(&r), 7);
+	http_reader_pass(&r, 4);
+	assert_int_equal(http_reader_plain(&r), 3);
+	assert_int_equal(http_reader_next(&r, &h, (const uint8_t *)tail, sizeof tail - 1, &piece), HTTP_DATA);
+	assert_int_equal(piece.used, 3);
+	assert_int_equal(http_reader_plain(&r), 0);
+	assert_int_equal(http_reader_next(&r, &h, NULL, 0, &piece), HTTP_END);
+}
+
+static void test_all_of_it_goes_by(void **state)
+{
+	static const char head[] = "POST / HTTP/1.1\r\n" H "Content-Length: 10\r\n\r\n";
+	struct http_piece piece;
+	struct http_reader r;
+	struct http_head h;
+
+	(void)state;
+	http_reader_init_request(&r, &http_limits_default);
+	assert_int_equal(http_reader_next(&r, &h, (const uint8_t *)head, sizeof head - 1, &piece), HTTP_HEAD_IN);
+	http_reader_limit_body(&r, 9);
+	assert_int_equal(http_reader_plain(&r), 0); /* too long: that is the reader's to say */
+	http_reader_limit_body(&r, 10);
+	http_reader_pass(&r, 9);
+	assert_int_equal(http_reader_plain(&r), 1);
+	assert_int_equal(http_reader_eof(&r, &piece), HTTP_FAULT);
+	http_reader_init_request(&r, &http_limits_default);
+	assert_int_equal(http_reader_next(&r, &h, (const uint8_t *)head, sizeof head - 1, &piece), HTTP_HEAD_IN);
+	http_reader_pass(&r, 10);
+	assert_int_equal(http_reader_next(&r, &h, NULL, 0, &piece), HTTP_END);
+	assert_int_equal(http_reader_next(&r, &h, (const uint8_t *)head, sizeof head - 1, &piece), HTTP_HEAD_IN);
+}
+
+static void test_what_does_not_go_by(void **state)
+{
+	static const char *const heads[] = { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n",
+		"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n" };
+	static const struct http_asked get = { .head = false };
+	struct http_piece piece;
+	struct http_reader r;
+	struct http_head h;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		http_reader_init_response(&r, &http_limits_default);
+		http_reader_ask(&r, &get);
+		assert_int_equal(
+			http_reader_next(&r, &h, (const uint8_t *)heads[i], strlen(heads[i]), &piece), HTTP_HEAD_IN);
+		assert_int_equal(http_reader_plain(&r), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -428,6 +497,9 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_chunk_limits),
 		cmocka_unit_test(test_fault_stays),
+		cmocka_unit_test(test_content_that_goes_by),
+		cmocka_unit_test(test_all_of_it_goes_by),
+		cmocka_unit_test(test_what_does_not_go_by),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

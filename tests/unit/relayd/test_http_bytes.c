@@ -1,9 +1,12 @@
 /* Blocks, and bytes in and out over a pair of sockets: what waits, in which order, and that nothing is held when nothing waits. */
+#include "common/uv/fd_budget.h"
+#include "common/uv/stock.h"
 #include "relayd/http/inbox.h"
 #include "relayd/http/outbox.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -195,6 +198,163 @@ static void a_far_side_that_is_gone(void **state)
 	lab_close(&l);
 }
 
+/* ---- bytes in a pipe ------------------------------------------------------------------------------------------------ */
+
+static struct fd_budget fds;
+
+static void lab_open_pipes(struct lab *l, struct stock *s)
+{
+	lab_open(l);
+	signal(SIGPIPE, SIG_IGN);
+	fd_budget_init(&fds, 2000);
+	pipe_pool_init(&l->worker.pipes, &fds);
+	stock_init(s, &l->worker);
+}
+
+static void lab_close_pipes(struct lab *l, const struct stock *s)
+{
+	assert_int_equal(s->n_pipes, 0);
+	assert_int_equal(s->kept, 0);
+	assert_int_equal(l->worker.kept, 0);
+	pipe_pool_fini(&l->worker.pipes);
+	assert_int_equal(fd_budget_used(&fds), 0);
+	lab_close(l);
+}
+
+/* A pipe of it with these bytes. */
+static struct pipe *filled(struct stock *s, const char *p, size_t n)
+{
+	struct pipe *pipe = stock_lend(s, NULL, NULL);
+
+	assert_non_null(pipe);
+	assert_int_equal(write(pipe->in, p, n), n);
+	return pipe;
+}
+
+static void fill(char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		p[i] = (char)(i * 2654435761U >> 13);
+}
+
+/* All of it comes out, in order and counted. */
+static void assert_comes_out(struct lab *l, struct outbox *o, const char *want, size_t n)
+{
+	char *got = malloc(n + 1);
+	size_t at = drain(l, got, 0, n + 1);
+
+	while (!outbox_is_empty(o)) {
+		l->wire.side.writable = true;
+		outbox_flush(o, &l->blocks, &l->wire);
+		at = drain(l, got, at, n + 1);
+	}
+	assert_int_equal(at, n);
+	assert_memory_equal(got, want, n);
+	assert_int_equal(o->sent, n);
+	assert_false(outbox_is_full(o));
+	free(got);
+}
+
+static void what_is_in_a_pipe_goes_behind_what_waits(void **state)
+{
+	static const size_t heads[] = { 0, 100, 50000 }, sizes[] = { 1, 1000, 250000 };
+	char *want = malloc(300000);
+
+	(void)state;
+	fill(want, 300000);
+	for (unsigned i = 0; i < 9; i++) {
+		const size_t head = heads[i / 3], size = sizes[i % 3];
+		struct outbox o = { .kept = NULL };
+		struct stock s;
+		struct lab l;
+
+		lab_open_pipes(&l, &s);
+		if (head > 0) {
+			memcpy(outbox_room(&o, &l.blocks, head), want, head);
+			outbox_wrote(&o, head);
+		}
+		outbox_put_pipe(&o, &l.blocks, &l.wire, filled(&s, want + head, size), size);
+		assert_int_equal(outbox_is_empty(&o), o.sent == head + size);
+		assert_int_equal(outbox_is_full(&o), o.sent < head + size);
+		assert_comes_out(&l, &o, want, head + size);
+		assert_int_equal(l.worker.pipes.n_ready, 1);
+		lab_close_pipes(&l, &s);
+	}
+	free(want);
+}
+
+/* The pipe goes to who wants one, and what was in it comes out as before. */
+static void a_pipe_in_which_bytes_wait_is_emptied_for_another(void **state)
+{
+	const size_t size = 250000;
+	char *want = malloc(size);
+
+	(void)state;
+	fill(want, size);
+	for (unsigned i = 0; i < 2; i++) {
+		const size_t head = i * 10000;
+		struct outbox o = { .kept = NULL };
+		struct stock s, other;
+		struct pipe *pipe;
+		struct lab l;
+
+		lab_open_pipes(&l, &s);
+		stock_init(&other, &l.worker);
+		if (head > 0) {
+			memcpy(outbox_room(&o, &l.blocks, head), want, head);
+			outbox_wrote(&o, head);
+		}
+		pipe = filled(&s, want + head, size - head);
+		outbox_put_pipe(&o, &l.blocks, &l.wire, pipe, size - head);
+		assert_true(outbox_is_full(&o));
+		l.worker.pipes.n_open += PIPE_POOL_MAX; /* no more can be opened */
+		assert_null(stock_lend(&other, NULL, NULL));
+		l.worker.now_ns += PIPE_LONG_NS;
+		l.worker.kept = 64 * 1024 * 1024; /* nor kept */
+		assert_null(stock_lend(&other, NULL, NULL));
+		l.worker.kept = 0;
+		l.worker.now_ns += PIPE_LONG_NS;
+		assert_ptr_equal(stock_lend(&other, NULL, NULL), pipe);
+		l.worker.pipes.n_open -= PIPE_POOL_MAX;
+		assert_true(outbox_is_full(&o) && !outbox_is_empty(&o));
+		assert_int_equal(s.n_pipes, 0);
+		assert_in_range(s.kept, 1, size - head);
+		assert_int_equal(l.worker.kept, s.kept);
+		stock_take_back(pipe, true);
+		assert_comes_out(&l, &o, want, size);
+		assert_int_equal(other.n_pipes, 0);
+		lab_close_pipes(&l, &s);
+	}
+	free(want);
+}
+
+/* The connection ends, or ended before, with bytes in a pipe: it does not serve again, and its place is free. */
+static void a_pipe_of_an_outbox_that_ends(void **state)
+{
+	char *bytes = malloc(250000);
+
+	(void)state;
+	fill(bytes, 250000);
+	for (unsigned gone = 0; gone < 2; gone++) {
+		struct outbox o = { .kept = NULL };
+		struct stock s;
+		struct lab l;
+
+		lab_open_pipes(&l, &s);
+		if (gone)
+			shutdown(l.far, SHUT_RDWR);
+		outbox_put_pipe(&o, &l.blocks, &l.wire, filled(&s, bytes, 250000), 250000);
+		assert_int_equal(o.failed, gone);
+		assert_int_equal(outbox_is_empty(&o), gone);
+		if (gone) /* who gives has not heard of it yet */
+			outbox_put_pipe(&o, &l.blocks, &l.wire, filled(&s, bytes, 250000), 250000);
+		outbox_fini(&o, &l.blocks);
+		assert_int_equal(l.worker.pipes.n_ready, 0);
+		lab_close_pipes(&l, &s);
+	}
+	free(bytes);
+}
+
 static void what_is_left_is_in_front_of_what_comes(void **state)
 {
 	static struct http_head table, other;
@@ -232,6 +392,9 @@ int main(void)
 		cmocka_unit_test(small_pieces_and_large_ones),
 		cmocka_unit_test(chunks),
 		cmocka_unit_test(a_far_side_that_is_gone),
+		cmocka_unit_test(what_is_in_a_pipe_goes_behind_what_waits),
+		cmocka_unit_test(a_pipe_in_which_bytes_wait_is_emptied_for_another),
+		cmocka_unit_test(a_pipe_of_an_outbox_that_ends),
 		cmocka_unit_test(what_is_left_is_in_front_of_what_comes),
 	};
 

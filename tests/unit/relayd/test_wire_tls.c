@@ -68,7 +68,9 @@ static void end_close(struct wire *w, bool reset)
 	(void)w, (void)reset;
 }
 
-static const struct wire_ops end_ops = { end_read, end_writev, end_finish, end_close };
+static const struct wire_ops end_ops = {
+	.read = end_read, .writev = end_writev, .finish = end_finish, .close = end_close
+};
 
 static void open_ends(struct end *a, struct end *b, size_t room)
 {
