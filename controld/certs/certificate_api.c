@@ -165,9 +165,13 @@ static int take_ocsp(struct changing *ch, struct err *e)
 	return rc;
 }
 
+/* null and an empty list are nothing. */
 static void need(struct changing *ch, const char *field)
 {
-	if (json_object_get(request_body(ch->rq), field) == NULL && !is_wrong(ch, field))
+	const json_t *given = json_object_get(request_body(ch->rq), field);
+	const bool is_there = json_is_array(given) ? json_array_size(given) > 0 : given != NULL && !json_is_null(given);
+
+	if (!is_there && !is_wrong(ch, field))
 		err_list_add(
 			request_errors(ch->rq), ERR_MISSING_FIELD, field, "required", NULL, "%s: is required", field);
 }

@@ -147,7 +147,13 @@ def test_what_is_refused(sites):
     for names, word in ((["*.example.org"], "dns-01"), (["localhost"], "localhost"), (["127.0.0.1"], "127.0.0.1"), (["a_b.example"], "a_b.example"),
                         (["ok.example", "x..example"], "x..example")):
         assert word in str(sites.order(*names, expect=422)), names
+    for nothing in ({"names": []}, {"names": None}, {}):
+        for source in ({"source": "acme"}, {"source": "own"}, {}):
+            said = str(sites.api.post("/api/v1/certificates", {**source, **nothing}, expect=(400, 422)))
+            assert "names" in said if source.get("source") == "acme" else "chain" in said and "key" in said, (source, nothing, said)
     assert "names" in str(sites.order(expect=400))
+    for nothing in ({"chain": None, "key": None}, {"source": None, "chain": None, "key": None}):
+        assert "chain" in str(sites.api.post("/api/v1/certificates", nothing, expect=(400, 422)))
     assert "chain" in str(sites.order("ok.example", chain="x", expect=422))
     assert "names" in str(sites.api.post("/api/v1/certificates", {"names": ["ok.example"], "chain": "x", "key": "y"}, expect=422))
     assert "dns-01" in str(sites.order("ok.example", challenge="dns-01", expect=422))
