@@ -282,7 +282,7 @@ def test_limits(fleet, ends):
             assert is_reset(made["source_port"])
         eventually(lambda: idle(fleet.source) and idle(fleet.target), "no stream is left")
         assert ask(made["source_port"]) == b"hello"
-        fleet.wait_stats(made["id"], connections_active=0, connections_refused=1)
+        fleet.wait_stats(made["id"], connections_active=0, connections_total=2, connections_refused=1)
         for client in ends:  # the limits of both clients hold
             fleet.api.put(f"/api/v1/clients/{client['id']}/config", {"max_connections": 1}, expect=200)
             free = visit_mapping(fleet, ends, server.port)
@@ -291,6 +291,8 @@ def test_limits(fleet, ends):
                 sock.sendall(b"a")
                 assert sock.recv(1) == b"a"
                 assert is_reset(free["source_port"])
+            # the place is free again when the relay has seen the end
+            fleet.wait_stats(free["id"], connections_active=0, connections_total=2, connections_refused=1)
             fleet.api.put(f"/api/v1/clients/{client['id']}/config", {"max_connections": 0}, expect=200)
 
 
