@@ -178,6 +178,7 @@ static void all_that_is_wrong_is_named_at_once(void **state)
 		{ "POST", "{\"source\":\"acme\",\"challenge\":\"dns-01\",\"key\":\"hello\"}",
 			"challenge source key names", 422 },
 		{ "POST", "{\"source\":\"acme\",\"names\":[\"*.a.example\",\"b\"]}", "source names names", 422 },
+		{ "POST", "{\"source\":\"acme\",\"names\":[]}", "source names", 422 },
 		{ "PUT", "{\"name\":7,\"source\":\"own\",\"key\":\"hello\",\"ocsp\":\"/\"}", "name source chain ocsp",
 			422 },
 	};
