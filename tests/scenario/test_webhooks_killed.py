@@ -19,9 +19,7 @@ def test_a_few_kills(new_fleet, receiver):
 
 
 def test_two_controlds(receiver):
-    pair = Cluster(2, env=webhook_rounds.ENV).start(relays=0)
-    try:
+    with Cluster(2, env=webhook_rounds.ENV) as pair:
+        pair.start(relays=0)
         senders = webhook_rounds.kill_rounds(pair.controlds, receiver, 4, seed=2)
         webhook_rounds.check(senders, receiver, 4)
-    finally:
-        pair.stop()
