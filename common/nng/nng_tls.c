@@ -24,6 +24,10 @@ struct nng_tls_slot {
 	atomic_uint refs;
 	pthread_mutex_t lock; /* of ctx */
 	struct tls_ctx *ctx;
+	pthread_rwlock_t door; /* held for reading while the owner is asked whom to let in; of the two below */
+	bool (*accept)(const struct cert_info *peer, void *arg);
+	void *arg;
+	bool shut;
 };
 
 struct nng_tls_engine_config {
@@ -48,6 +52,7 @@ struct gather {
 
 struct nng_tls_engine_conn {
 	struct tls_session *session;
+	struct nng_tls_slot *slot;
 	void *transport; /* nng's, for nng_tls_engine_send() and _recv(); begins with its nng_stream */
 	bool up;         /* the handshake is done */
 	struct gather gather;
@@ -70,8 +75,42 @@ void nng_tls_slot_unref(struct nng_tls_slot *s)
 	if (s == NULL || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	tls_ctx_unref(s->ctx);
+	pthread_rwlock_destroy(&s->door);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
+}
+
+/* nng may have a handshake of a listener under way when that has been closed. */
+static bool slot_accept(const struct cert_info *peer, void *arg)
+{
+	struct nng_tls_slot *s = arg;
+	bool in;
+
+	pthread_rwlock_rdlock(&s->door);
+	in = !s->shut && s->accept(peer, s->arg);
+	pthread_rwlock_unlock(&s->door);
+	return in;
+}
+
+/* Its sessions hold the slot, so that it is there as long as they ask. */
+static int slot_make_ctx(struct nng_tls_slot *s, struct tls_ctx **out, const struct tls_conf *conf, struct err *e)
+{
+	struct tls_conf asks = *conf;
+
+	if (conf->accept_peer != NULL) {
+		asks.accept_peer = slot_accept;
+		asks.arg = s;
+	}
+	return tls_ctx_new(out, &asks, e);
+}
+
+void nng_tls_slot_shut(struct nng_tls_slot *s)
+{
+	if (s == NULL)
+		return;
+	pthread_rwlock_wrlock(&s->door);
+	s->shut = true;
+	pthread_rwlock_unlock(&s->door);
 }
 
 int nng_tls_slot_new(struct nng_tls_slot **out, const struct tls_conf *conf, struct err *e)
@@ -82,7 +121,10 @@ int nng_tls_slot_new(struct nng_tls_slot **out, const struct tls_conf *conf, str
 		return err_set(e, ERR_NOMEM, NULL, "TLS: out of memory");
 	atomic_init(&s->refs, 1);
 	pthread_mutex_init(&s->lock, NULL);
-	if (tls_ctx_new(&s->ctx, conf, e) != 0) {
+	pthread_rwlock_init(&s->door, NULL);
+	s->accept = conf->accept_peer;
+	s->arg = conf->arg;
+	if (slot_make_ctx(s, &s->ctx, conf, e) != 0) {
 		nng_tls_slot_unref(s);
 		return -1;
 	}
@@ -94,7 +136,7 @@ int nng_tls_slot_change(struct nng_tls_slot *s, const struct tls_conf *conf, str
 {
 	struct tls_ctx *next, *before;
 
-	if (tls_ctx_new(&next, conf, e) != 0)
+	if (slot_make_ctx(s, &next, conf, e) != 0)
 		return -1;
 	pthread_mutex_lock(&s->lock);
 	before = s->ctx;
@@ -225,6 +267,7 @@ static int conn_init(struct nng_tls_engine_conn *c, void *transport, struct nng_
 	tls_ctx_unref(ctx);
 	if (rc != 0)
 		return NNG_ENOMEM;
+	c->slot = slot_ref(g->slot);
 	nng_handshake_begin(&c->handshake, transport);
 	return 0;
 }
@@ -233,6 +276,7 @@ static void conn_fini(struct nng_tls_engine_conn *c)
 {
 	nng_handshake_end(&c->handshake);
 	tls_session_free(c->session);
+	nng_tls_slot_unref(c->slot);
 }
 
 static void conn_close(struct nng_tls_engine_conn *c)

@@ -34,6 +34,11 @@ struct nng_tls_slot;
 int nng_tls_slot_new(struct nng_tls_slot **out, const struct tls_conf *conf, struct err *e) MUST_CHECK;
 int nng_tls_slot_change(struct nng_tls_slot *s, const struct tls_conf *conf, struct err *e) MUST_CHECK;
 void nng_tls_slot_unref(struct nng_tls_slot *s); /* takes NULL */
+/*
+ * Nobody is let in any more; when it returns, accept_peer is not running and will not be called again. nng_close() alone does not
+ * say that: a handshake may outlive it. Changes ask whom nng_tls_slot_new() was told to ask. Takes NULL.
+ */
+void nng_tls_slot_shut(struct nng_tls_slot *s);
 /* On a listener that is not started; it takes a reference of its own. */
 int nng_tls_set_listener_slot(nng_listener l, struct nng_tls_slot *slot, struct err *e) MUST_CHECK;
 

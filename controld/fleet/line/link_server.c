@@ -104,6 +104,7 @@ bool link_server_close(struct link_server *s)
 		log_warn("link_left_behind", log_u("after_ms", CLOSE_MS));
 		return false;
 	}
+	nng_tls_slot_shut(s->tls);
 	while (s->requests != NULL) {
 		struct link_request *rq = s->requests;
 

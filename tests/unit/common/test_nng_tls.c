@@ -11,6 +11,7 @@
 #include <nng/supplemental/tls/tls.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -235,6 +236,59 @@ static void a_listener_is_given_others(void **state)
 	assert_int_equal(status, 0);
 }
 
+static bool on_asked(const struct cert_info *peer, void *arg)
+{
+	atomic_uint *asked = arg;
+
+	(void)peer;
+	atomic_fetch_add(asked, 1);
+	return true;
+}
+
+/* Whoever is asked whom to let in may go when the slot is shut, though handshakes still come. */
+static void run_shut(void)
+{
+	static atomic_uint asked;
+	const struct link_case ours = { .client_cert = &pki.client, .client_ca = &pki.ca };
+	const struct tls_conf conf = { .server = true,
+		.cert_pem = pki.server,
+		.key_pem = pki.server_key_pem,
+		.ca_pem = pki.ca,
+		.peer = TLS_PEER_REQUIRED,
+		.accept_peer = on_asked,
+		.arg = &asked };
+	nng_socket rep, before, late;
+	struct nng_tls_slot *slot;
+	nng_listener listener;
+	nng_sockaddr at;
+
+	EXPECT(nng_tls_register(NULL) == 0 && nng_tls_slot_new(&slot, &conf, NULL) == 0);
+	EXPECT(nng_rep0_open(&rep) == 0 && nng_pipe_notify(rep, NNG_PIPE_EV_ADD_PRE, on_pipe, NULL) == 0);
+	EXPECT(nng_listener_create(&listener, rep, "tls+tcp://127.0.0.1:0") == 0);
+	EXPECT(nng_tls_set_listener_slot(listener, slot, NULL) == 0 && nng_listener_start(listener, 0) == 0);
+	EXPECT(nng_listener_get_addr(listener, NNG_OPT_LOCADDR, &at) == 0);
+	EXPECT(dial(&before, &ours, ntohs(at.s_in.sa_port)) == 0);
+	EXPECT(atomic_load(&asked) == 1);
+	nng_tls_slot_shut(slot);
+	nng_tls_slot_unref(slot);
+	EXPECT(dial(&late, &ours, ntohs(at.s_in.sa_port)) != 0);
+	EXPECT(atomic_load(&asked) == 1);
+	exchange(before, rep, "node_1");
+	_exit(0);
+}
+
+static void one_that_is_shut_asks_nobody(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0)
+		run_shut();
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* A dialer that nobody configured must fail, not go out unchecked. */
 static void run_unconfigured(void)
 {
@@ -440,6 +494,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(links),
 		cmocka_unit_test(a_listener_is_given_others),
+		cmocka_unit_test(one_that_is_shut_asks_nobody),
 		cmocka_unit_test(an_unconfigured_dialer_fails),
 		cmocka_unit_test(silent_strangers_are_shed),
 		cmocka_unit_test(a_message_is_not_sent_in_parts),
