@@ -228,7 +228,8 @@ static const struct conf_key keys[] = {
 		.min = 100,
 		.max = 3600000,
 		.unit = "duration",
-		.help = "How long the content of a request may be silent." },
+		.help = "How long the content of a request may be silent, and a client may take nothing of an answer "
+			"that waits for it." },
 	{ .key = "http.fields_max",
 		.env = "RELAYD_HTTP_FIELDS_MAX",
 		.type = CONF_U64,

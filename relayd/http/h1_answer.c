@@ -7,10 +7,17 @@ static struct h1_front *front_of(const struct exchange *x)
 	return exchange_client(x);
 }
 
+bool h1_answer_waits(const struct h1_front *f)
+{
+	return f->x != NULL && f->answered && !outbox_is_empty(&f->out) && !exchange_was_raw(f->x);
+}
+
 static void tell_sent(struct h1_front *f)
 {
 	const uint64_t sent = f->out.sent;
 
+	if (sent != f->told && h1_answer_waits(f))
+		h1_front_due_in(f, f->desk->conf->body_timeout_ms);
 	if (f->x != NULL)
 		exchange_sent(f->x, sent - f->told);
 	f->told = sent;
@@ -124,6 +131,8 @@ static void put_end(struct exchange *x, const struct http_head *trailers)
 		outbox_put_last_chunk(&f->out, &f->desk->blocks, trailers);
 	f->chunked = false;
 	h1_answer_flush(f);
+	if (h1_answer_waits(f))
+		h1_front_due_in(f, f->desk->conf->body_timeout_ms);
 	h1_answer_try_finish(f);
 }
 

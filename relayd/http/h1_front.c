@@ -213,6 +213,9 @@ static void on_due(struct timer *t)
 	f->due_ns = UINT64_MAX;
 	if (f->state == FRONT_LINGER) {
 		h1_front_close(f, true);
+	} else if (h1_answer_waits(f)) {
+		desk_count(d, HTTP_COUNT_slow_client);
+		h1_front_close(f, true);
 	} else if (f->x != NULL && !exchange_takes(f->x)) {
 		h1_front_due_in(f, d->conf->body_timeout_ms); /* it is not the client that is slow */
 	} else if (f->x != NULL) {

@@ -67,6 +67,8 @@ bool h1_request_begin(struct h1_front *f);
 /* ---- h1_answer.c ----------------------------------------------------------------------------------------------------- */
 extern const struct http_client_ops h1_answer_ops;
 void h1_answer_flush(struct h1_front *f);
+/* It was given whole, and the client has not taken the last of it: for body_timeout at most without a byte (slow_client). */
+bool h1_answer_waits(const struct h1_front *f);
 /* When the answer is with the client's kernel: what comes next. */
 void h1_answer_try_finish(struct h1_front *f);
 

@@ -474,6 +474,31 @@ def test_no_descriptors_for_pipes():
         routes.stop()
 
 
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_the_last_of_it_is_not_taken(version):
+    """An answer that was given whole, of any size, holds nothing for ever when its client stops reading; one who reads slowly has it."""
+    routes = Routes({"RELAYD_HTTP_BODY_TIMEOUT": "2s", "RELAYD_HTTP_RESPONSE_TIMEOUT": "2s", "RELAYD_HTTP_IDLE_TIMEOUT": "2s"})
+    readers = []
+    try:
+        c = Case(routes, at_once)
+        with Reader(routes, small=True) as slow:
+            slow.ask(c.host, f"/{4 * MIB}/0", version=version)
+            for size in range(LEAST, 5 * MIB, 80_000):
+                readers.append(Reader(routes, small=True))
+                readers[-1].ask(c.host, f"/{size}/1", version=version)
+            assert slow.head()
+            for at in range(0, 4 * MIB, MIB // 2):
+                time.sleep(0.5)
+                assert slow.length(MIB // 2) == BLOB[at:at + MIB // 2]
+        portway.eventually(lambda: routes.relay.metrics()["relayd_http_connections_now"] == 0, "all are left", 60)
+        assert routes.relay.metrics()["relayd_http_slow_client_total"] > 0
+        portway.eventually(lambda: pipes(routes) <= 2 * 2 * 16, "only what is kept ready stays")
+    finally:
+        for reader in readers:
+            reader.s.close()
+        routes.stop()
+
+
 def test_two_workers_and_a_relay_that_ends():
     """Answers that are under way when it is told to end are given whole."""
     routes = Routes({"RELAYD_DRAIN_TIMEOUT": "30s"})
