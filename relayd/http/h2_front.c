@@ -346,7 +346,7 @@ static bool is_older(const struct h2_front *f, uint64_t since_ns, uint32_t ms)
 	return since_ns != 0 && ms != 0 && f->desk->worker->now_ns - since_ns > ms * NS_PER_MS;
 }
 
-/* Content that was begun and does not go on, though there is room for it. */
+/* Content that was begun and does not go on, though there is room for it; an answer whose last part is not taken. */
 static void end_slow_streams(struct h2_front *f)
 {
 	const struct http_conf *conf = f->desk->conf;
@@ -354,6 +354,11 @@ static void end_slow_streams(struct h2_front *f)
 	LIST_FOREACH_SAFE (it, &f->streams) {
 		struct h2_stream *s = CONTAINER_OF(it, struct h2_stream, in_front);
 
+		if (h2_stream_waits(s) && is_older(f, s->taken_ns, conf->body_timeout_ms)) {
+			desk_count(f->desk, HTTP_COUNT_slow_client);
+			h2_stream_give_up(s);
+			continue;
+		}
 		if (s->request_ended || s->x == NULL || s->tunnel != NULL || s->held != NULL ||
 			exchange_dropped(s->x) || !is_older(f, s->active_ns, conf->body_timeout_ms))
 			continue;

@@ -48,6 +48,7 @@ struct h2_stream {
 	struct block *out;        /* content of the answer that waits for the client's window */
 	struct block *trailers;   /* of the answer, as lines; behind its content */
 	uint64_t active_ns;       /* something of the request came */
+	uint64_t taken_ns;        /* something of the answer went, or it became whole */
 	size_t more_size;         /* of them, as RFC 9113 section 10.5.1 counts */
 	bool more_bad;            /* they cannot be passed on */
 	bool request_ended;       /* the client's END_STREAM came */
@@ -92,6 +93,9 @@ bool h2_front_pay(struct h2_front *f, int64_t cost);
 /* ---- h2_stream.c ---- */
 struct h2_stream *h2_stream_open(struct h2_front *f, int32_t id); /* NULL: out of memory */
 void h2_stream_close(struct h2_stream *s);
+/* Its answer is whole, and the client's window keeps the rest of it here. */
+bool h2_stream_waits(const struct h2_stream *s);
+void h2_stream_give_up(struct h2_stream *s);
 void h2_stream_field(struct h2_stream *s, struct http_span name, struct http_span value);
 void h2_stream_trailer(struct h2_stream *s, struct http_span name, struct http_span value);
 /* Its head is whole: it becomes an exchange. */

@@ -89,6 +89,17 @@ void h2_stream_close(struct h2_stream *s)
 	slab_put(&f->desk->streams, s);
 }
 
+bool h2_stream_waits(const struct h2_stream *s)
+{
+	return s->ended && s->out != NULL && s->tunnel == NULL;
+}
+
+void h2_stream_give_up(struct h2_stream *s)
+{
+	s->taken_ns = s->front->desk->worker->now_ns; /* not again as long as that is on its way */
+	stream_reset(s, NGHTTP2_CANCEL);
+}
+
 /* ---- the request's head ------------------------------------------------------------------------------------------- */
 
 static bool span_is(struct http_span s, const char *text)
@@ -311,6 +322,7 @@ static void on_end(struct exchange *x, const struct http_head *trailers)
 	struct blocks *bs = &s->front->desk->blocks;
 
 	s->ended = true;
+	s->taken_ns = s->front->desk->worker->now_ns;
 	for (uint16_t i = 0; trailers != NULL && i < trailers->n; i++)
 		if (h2_lines_put(bs, &s->trailers, http_field_name(trailers, &trailers->fields[i]),
 			    http_field_value(trailers, &trailers->fields[i])) != 0)
@@ -389,6 +401,7 @@ static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len
 	if (n > 0) {
 		memcpy(buf, s->out->bytes + s->out->at, n);
 		s->out->at += n;
+		s->taken_ns = s->front->desk->worker->now_ns;
 		exchange_sent(s->x, n);
 	}
 	if (block_waiting(s->out) == 0) {

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 
+import h2_peers
 import portway
 import pytest
 from routes import Routes, backend, pool, route
@@ -496,6 +497,27 @@ def test_the_last_of_it_is_not_taken(version):
     finally:
         for reader in readers:
             reader.s.close()
+        routes.stop()
+
+
+def test_the_last_of_it_is_not_taken_over_http2():
+    """A stream whose window stays shut is given up; its connection and the others on it stay."""
+    routes = Routes({"RELAYD_HTTP_BODY_TIMEOUT": "2s", "RELAYD_HTTP_RESPONSE_TIMEOUT": "60s"}, workers=1)
+    c = Case(routes, at_once)
+    client = h2_peers.Client(routes.port)
+    try:
+        client.slow.add(1)
+        client.h2.increment_flow_control_window(1 << 20)  # of the connection
+        assert client.get(c.host, "/100000/1") == 1
+        client.read(lambda: len(client.bodies[1]) == 65535)
+        other = client.get(c.host, "/100000/2")
+        assert client.answer(other)[2] == content(100000, 2)
+        client.read(lambda: 1 in client.resets)
+        assert client.resets[1] == 8, "CANCEL"
+        assert client.answer(client.get(c.host, "/10/3"))[2] == content(10, 3)
+        assert routes.relay.metrics()["relayd_http_slow_client_total"] == 1
+    finally:
+        client.close()
         routes.stop()
 
 
