@@ -63,9 +63,8 @@ static int check_holder(
 static int check_above(struct db *tx, const struct host_place *at, const char *name, struct err *e)
 {
 	char wild[HOST_NAME_SIZE + 1] = "*"; /* and the name from a dot on */
-	const char *dot = host_pattern_is_wild(name) ? name + 1 : strchr(name, '.');
 
-	for (; dot != NULL; dot = strchr(dot + 1, '.')) {
+	for (const char *dot = strchr(name, '.'); dot != NULL; dot = strchr(dot + 1, '.')) {
 		str_copy(wild + 1, sizeof wild - 1, dot);
 		if (check_holder(tx, at, wild, false, name, e) != 0)
 			return -1;

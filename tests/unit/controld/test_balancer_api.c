@@ -492,6 +492,14 @@ static void hosts_are_shared_by_the_routes_of_a_tenant(void **state)
 	call_only("blue", "POST", "/api/routes", "{\"host\":\"www.a.example\",\"pool\":\"p\"}", 201);
 }
 
+/* Nothing is above it, and nothing behind its only letter. */
+static void every_host_may_be_an_alias(void **state)
+{
+	(void)state;
+	call_only("admin", "POST", "/api/pools", POOL("p"), 201);
+	call_only("admin", "POST", "/api/routes", "{\"host\":\"a.example\",\"aliases\":[\"*\"],\"pool\":\"p\"}", 201);
+}
+
 /* ---- others' -------------------------------------------------------------------------------------------------------- */
 
 static void others_do_not_exist(void **state)
@@ -611,6 +619,7 @@ int main(void)
 		SEQUENCE(a_check_is_over_before_the_next),
 		SEQUENCE(pools_in_use_stay),
 		SEQUENCE(hosts_are_shared_by_the_routes_of_a_tenant),
+		SEQUENCE(every_host_may_be_an_alias),
 		SEQUENCE(others_do_not_exist),
 		SEQUENCE(status_is_what_the_relays_say),
 		SEQUENCE(if_match_is_looked_at),
