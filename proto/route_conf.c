@@ -11,7 +11,6 @@
 
 #define ROUTE_BODY_VERSION 1
 #define FIELD_NAME_SIZE    256
-#define MEDIA_TYPE_SIZE    128
 
 static const struct conf_list host_list = { ROUTE_HOSTS_MAX, 2 + 1, sizeof(const char *) };
 static const struct conf_list want_list = { ROUTE_WANTS_MAX, (2 + 1) + 2 + 1, sizeof(struct route_want) };
@@ -228,7 +227,7 @@ static void get_pages(struct cursor *c, struct route_conf *r)
 		struct route_page *page = &r->pages[i];
 
 		page->status = cursor_u16(c);
-		page->type = conf_mem_text(&r->mem, c, MEDIA_TYPE_SIZE);
+		page->type = conf_mem_text(&r->mem, c, ROUTE_MEDIA_SIZE);
 		page->body = conf_mem_long(&r->mem, c, ROUTE_PAGE_MAX);
 		if (page->status < 400 || page->status > 599 || !conf_is_field_value(page->type))
 			cursor_fail(c);

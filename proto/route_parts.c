@@ -10,7 +10,6 @@
 
 #define GZIP_LEVEL_MAX  9
 #define FIELD_NAME_SIZE 256
-#define ORIGIN_SIZE     512
 
 static const struct conf_list origin_list = { ROUTE_ORIGINS_MAX, 2 + 1, sizeof(const char *) };
 
@@ -63,7 +62,7 @@ void route_cors_get(struct cursor *c, struct conf_mem *m, struct route_cors *r)
 	r->max_age_s = cursor_u32(c);
 	r->origins = conf_mem_list(m, c, &origin_list, &r->n_origins);
 	for (uint32_t i = 0; i < r->n_origins; i++) {
-		r->origins[i] = conf_mem_text(m, c, ORIGIN_SIZE);
+		r->origins[i] = conf_mem_text(m, c, ROUTE_ORIGIN_SIZE);
 		if (r->origins[i][0] == '\0' || !conf_is_field_value(r->origins[i]))
 			cursor_fail(c);
 	}

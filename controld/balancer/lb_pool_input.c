@@ -2,7 +2,11 @@
 #include "controld/balancer/lb_schema.h"
 
 #include "common/base/str.h"
+#include "common/net/addr.h"
+#include "proto/conf_mem.h"
 #include "proto/health_conf.h"
+#include "proto/mapping_conf.h"
+#include "proto/pool_conf.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -157,12 +161,27 @@ static void check_expected(const json_t *v, struct err_list *errs)
 	}
 }
 
+/* Texts go to relays in so many bytes; schemas count characters. */
+static void check_bytes(const json_t *values, const char *field, size_t room, struct err_list *errs)
+{
+	const char *s = json_string_value(json_object_get(values, field));
+
+	if (s != NULL && strlen(s) >= room)
+		refuse(field, s, "is too long, as letters outside of ASCII are two bytes or more", errs);
+}
+
 void lb_health_check(const json_t *values, struct err_list *errs)
 {
 	const char *path = json_string_value(json_object_get(values, "health_check.path"));
+	const char *host = json_string_value(json_object_get(values, "health_check.host"));
 
 	if (path != NULL && !health_path_ok(path))
 		refuse("health_check.path", path, "must begin with '/' and have no blanks", errs);
+	if (host != NULL && !conf_is_field_value(host))
+		refuse("health_check.host", host, "is no value of a header field", errs);
+	check_bytes(values, "health_check.host", MAPPING_HOST_SIZE, errs);
+	check_bytes(values, "health_check.service", MAPPING_HOST_SIZE, errs);
+	check_bytes(values, "health_check.expected_body", POOL_BODY_SIZE, errs);
 	check_expected(json_object_get(values, "health_check.expected_status"), errs);
 }
 
@@ -257,6 +276,7 @@ static void check(const struct lb_pool *p, const json_t *body, struct err_list *
 {
 	const struct knobs *k = &lb_pool_knobs;
 	const char *cookie = knobs_text(k, p->settings, "sticky.cookie_name");
+	const char *name = knobs_text(k, p->settings, "tls.server_name");
 	const char *ca = knobs_text(k, p->settings, "tls.ca"), *proto = knobs_text(k, p->settings, "protocol");
 	const bool tls = knobs_number(k, p->settings, "tls.enabled") != 0;
 
@@ -264,8 +284,9 @@ static void check(const struct lb_pool *p, const json_t *body, struct err_list *
 	if (json_object_get(body, "health_check") != NULL)
 		lb_health_fit(NULL, p->settings, errs);
 	need(is_token(cookie), "sticky.cookie_name", cookie, "is no name of a cookie", errs);
-	need(ca[0] == '\0' || strstr(ca, "-----BEGIN CERTIFICATE-----") != NULL, "tls.ca", "...",
-		"must be certificates in PEM", errs);
+	need(name[0] == '\0' || addr_is_host(name), "tls.server_name", name, "is no host name", errs);
+	need(ca[0] == '\0' || (strstr(ca, "-----BEGIN CERTIFICATE-----") != NULL && strlen(ca) <= POOL_CA_MAX),
+		"tls.ca", "...", "must be certificates in PEM", errs);
 	if (err_list_has(errs, "tls.enabled") || err_list_has(errs, "protocol"))
 		return;
 	need(!tls || strcmp(proto, "h2c") != 0, "protocol", proto, "is HTTP/2 without TLS, and tls is enabled; use h2",

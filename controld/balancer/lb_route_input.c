@@ -152,7 +152,7 @@ static bool is_field_value(const char *s)
 	if (s == NULL || strlen(s) >= ROUTE_VALUE_SIZE || *s == ' ' || *s == '\t')
 		return false;
 	for (; *s != '\0'; s++)
-		if (((unsigned char)*s < ' ' && *s != '\t') || *s == 127)
+		if (((unsigned char)*s < ' ' && *s != '\t') || *s == 127 || ((*s == ' ' || *s == '\t') && s[1] == '\0'))
 			return false;
 	return true;
 }
@@ -201,12 +201,15 @@ static void check_edit(const char *field, const char *name, const char *value, s
 
 static void check_edits(const char *field, const json_t *edits, struct err_list *errs)
 {
-	const json_t *removed = json_object_get(edits, "remove"), *value;
+	const json_t *removed = json_object_get(edits, "remove"), *given, *value;
 	size_t n = json_array_size(removed), i;
 	const char *name;
 
 	for (const char *const *op = (const char *const[]){ "set", "add", NULL }; *op != NULL; op++) {
-		json_object_foreach((json_t *)(uintptr_t)json_object_get(edits, *op), name, value)
+		given = json_object_get(edits, *op);
+		if (given != NULL && !json_is_null(given) && !json_is_object(given))
+			refuse(field, "type", *op, "must be an object of names and values", errs);
+		json_object_foreach((json_t *)(uintptr_t)given, name, value)
 		{
 			n++;
 			check_edit(field, name, json_is_string(value) ? json_string_value(value) : "\n", errs);
@@ -215,6 +218,26 @@ static void check_edits(const char *field, const json_t *edits, struct err_list 
 	json_array_foreach(removed, i, value) check_edit(field, json_string_value(value), NULL, errs);
 	if (n > LB_ROUTE_EDITS_MAX)
 		refuse(field, "length", "{...}", "has more than 32 fields", errs);
+}
+
+/* What relays write into heads; joined: into one field, with ", " between the words. */
+static void check_words(const char *field, const json_t *words, bool joined, struct err_list *errs)
+{
+	const size_t most = joined ? ROUTE_VALUE_SIZE : ROUTE_ORIGIN_SIZE;
+	const json_t *one;
+	size_t n = 0, i;
+
+	json_array_foreach(words, i, one)
+	{
+		n = (joined ? n : 0) + json_string_length(one) + 2;
+		if (!is_field_value(json_string_value(one)))
+			refuse(field, "format", json_string_value(one), "is no value of a header field", errs);
+		if (n >= most) {
+			refuse(field, "length", json_string_value(one), "is too long, alone or with those before",
+				errs);
+			return;
+		}
+	}
 }
 
 /* with: the other field; nothing is said if one of the two is wrong by itself. */
@@ -264,14 +287,33 @@ static void check_location(const struct lb_route *r, struct err_list *errs)
 
 static void check_pem(const char *field, const char *pem, struct err_list *errs)
 {
-	if (pem[0] != '\0' && strstr(pem, "-----BEGIN CERTIFICATE-----") == NULL)
+	if (pem[0] != '\0' && (strstr(pem, "-----BEGIN CERTIFICATE-----") == NULL || strlen(pem) > ROUTE_CA_MAX))
 		refuse(field, "format", "...", "must be certificates in PEM", errs);
+}
+
+/* In bytes, as relays count. */
+static void check_pages(const json_t *pages, struct err_list *errs)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(pages, i, one)
+	{
+		const json_t *type = json_object_get(one, "content_type");
+
+		if (json_is_string(type) &&
+			(!is_field_value(json_string_value(type)) || json_string_length(type) >= ROUTE_MEDIA_SIZE))
+			refuse("error_pages", "format", json_string_value(type), "is no media type", errs);
+		if (json_string_length(json_object_get(one, "body")) > ROUTE_PAGE_MAX)
+			refuse("error_pages", "length", "...", "has a body of more than 16384 bytes", errs);
+	}
 }
 
 static void check(const struct lb_route *r, const json_t *body, struct err_list *errs)
 {
 	const struct knobs *k = &lb_route_knobs;
 	const json_t *v = r->settings, *mirror = json_object_get(v, "mirror");
+	const json_t *cors = json_object_get(v, "cors");
 	const char *prefix = knobs_text(k, v, "rewrite.prefix"), *host = knobs_text(k, v, "rewrite.host");
 	const char *mode = knobs_text(k, v, "client_certificate.mode");
 	const char *ca = knobs_text(k, v, "client_certificate.ca");
@@ -285,6 +327,12 @@ static void check(const struct lb_route *r, const json_t *body, struct err_list 
 	check_wants(json_object_get(v, "headers"), errs);
 	check_edits("request_headers", json_object_get(v, "request_headers"), errs);
 	check_edits("response_headers", json_object_get(v, "response_headers"), errs);
+	check_pages(json_object_get(v, "error_pages"), errs);
+	check_words("cors.origins", json_object_get(cors, "origins"), false, errs);
+	check_words("cors.methods", json_object_get(cors, "methods"), true, errs);
+	check_words("cors.headers", json_object_get(cors, "headers"), true, errs);
+	check_words("cors.expose", json_object_get(cors, "expose"), true, errs);
+	check_words("gzip.types", json_object_get(v, "gzip.types"), true, errs);
 	if (prefix[0] != '\0' && !is_path(prefix))
 		refuse("rewrite.prefix", "format", prefix, "is no path", errs);
 	if (host[0] != '\0' && host_name_take(name, host, strlen(host)) != 0)

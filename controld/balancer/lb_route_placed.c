@@ -43,6 +43,18 @@ static const char *text(const struct making *m, const char *name)
 	return knobs_text(&lb_route_knobs, m->row->settings, name);
 }
 
+/* For people alone: relays keep less of it. */
+static const char *beginning(struct making *m, const char *s)
+{
+	char *copy = scratch_take(&m->memory, MAPPING_HOST_SIZE, 1);
+
+	if (copy == NULL)
+		return "";
+	(void)str_copy(copy, MAPPING_HOST_SIZE, s);
+	str_make_utf8(copy);
+	return copy;
+}
+
 static const char *member(const json_t *o, const char *name)
 {
 	const char *s = json_string_value(json_object_get(o, name));
@@ -278,7 +290,7 @@ static void make(struct making *m)
 	struct route_conf *c = &m->conf;
 
 	c->tenant = r->tenant_id;
-	c->name = text(m, "description");
+	c->name = beginning(m, text(m, "description"));
 	c->enabled = r->owner_active;
 	c->priority = (uint32_t)number(m, "priority");
 	c->path_prefix = strcmp(r->path_prefix, "/") == 0 ? "" : r->path_prefix;

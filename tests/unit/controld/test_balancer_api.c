@@ -1,6 +1,9 @@
 /* Pools, backends and routes over the API: as printed, what is refused and how, who may see what, what follows from what. */
 #include "tests/unit/controld/tunnels_room.h"
 
+#define E8         "\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251" /* eight letters, two bytes each */
+#define E32        E8 E8 E8 E8
+#define LONG       E32 E32 E32 E32
 #define POOL(name) "{\"name\":\"" name "\",\"algorithm\":\"least_connections\"}"
 
 static json_t *field(json_t *o, const char *name)
@@ -157,6 +160,12 @@ static const struct {
 		"health_check.expected_status" },
 	{ "/api/pools", "{\"name\":\"x\",\"health_check\":{\"expected_status\":[200,\"x\"]}}", 422,
 		"HEALTH_CHECK_FAILED", "health_check.expected_status" },
+	{ "/api/pools", "{\"name\":\"x\",\"health_check\":{\"host\":\"a\\r\\nX: y\"}}", 422, "HEALTH_CHECK_FAILED",
+		"health_check.host" },
+	{ "/api/pools", "{\"name\":\"x\",\"health_check\":{\"expected_body\":\"" LONG "\"}}", 422,
+		"HEALTH_CHECK_FAILED", "health_check.expected_body" },
+	{ "/api/pools", "{\"name\":\"x\",\"tls\":{\"server_name\":\"a b\"}}", 422, "VALIDATION_ERROR",
+		"tls.server_name" },
 	{ "/api/pools", "{\"name\":\"x\",\"sticky\":{\"cookie_name\":\"a b\"}}", 422, "VALIDATION_ERROR",
 		"sticky.cookie_name" },
 	{ "/api/pools", "{\"name\":\"x\",\"tls\":{\"ca\":\"no PEM\"}}", 422, "VALIDATION_ERROR", "tls.ca" },
@@ -192,6 +201,20 @@ static const struct {
 	{ "/api/routes",
 		"{\"host\":\"a.example\",\"pool\":\"there\",\"request_headers\":{\"add\":{\"X-A\":\"a\\r\\nX-B: b\"}}}",
 		422, "VALIDATION_ERROR", "request_headers" },
+	{ "/api/routes", "{\"host\":\"a.example\",\"pool\":\"there\",\"request_headers\":{\"add\":{\"X-A\":\"a \"}}}",
+		422, "VALIDATION_ERROR", "request_headers" },
+	{ "/api/routes", "{\"host\":\"a.example\",\"pool\":\"there\",\"request_headers\":{\"add\":[\"X-A\"]}}", 422,
+		"VALIDATION_ERROR", "request_headers" },
+	{ "/api/routes", "{\"host\":\"a.example\",\"pool\":\"there\",\"response_headers\":{\"set\":true}}", 422,
+		"VALIDATION_ERROR", "response_headers" },
+	{ "/api/routes", "{\"host\":\"a.example\",\"pool\":\"there\",\"cors\":{\"origins\":[\"http://a\\nb\"]}}", 422,
+		"VALIDATION_ERROR", "cors.origins" },
+	{ "/api/routes", "{\"host\":\"a.example\",\"pool\":\"there\",\"gzip\":{\"types\":[\"text/plain\",\"a\\nb\"]}}",
+		422, "VALIDATION_ERROR", "gzip.types" },
+	{ "/api/routes",
+		"{\"host\":\"a.example\",\"pool\":\"there\",\"error_pages\":[{\"status\":503,\"content_type\":"
+	        "\"a\\nb\",\"body\":\"x\"}]}",
+		422, "VALIDATION_ERROR", "error_pages" },
 	{ "/api/routes", "{\"host\":\"a.example\",\"redirect\":{\"location\":\"ftp://x\"}}", 422, "VALIDATION_ERROR",
 		"redirect.location" },
 	{ "/api/routes", "{\"host\":\"a.example\",\"redirect\":{\"status\":304,\"location\":\"/\"}}", 422,

@@ -202,6 +202,19 @@ static void routes_with_everything(void **state)
 	assert_false(route.access_log);
 }
 
+/* People may be told more than relays keep. */
+static void routes_with_much_to_say(void **state)
+{
+	char body[2048];
+
+	(void)state;
+	call_only("op", "POST", "/api/pools", "{\"name\":\"p\"}", 201);
+	str_fmt(body, sizeof body, "{\"host\":\"a.example\",\"pool\":\"p\",\"description\":\"%0700d\"}", 0);
+	call_only("op", "POST", "/api/routes", body, 201);
+	read_all();
+	assert_int_equal(strlen(route.name), 255);
+}
+
 static void routes_that_redirect(void **state)
 {
 	(void)state;
@@ -353,6 +366,7 @@ int main(void)
 		SEQUENCE(all_at_their_defaults),
 		SEQUENCE(pools_with_everything),
 		SEQUENCE(routes_with_everything),
+		SEQUENCE(routes_with_much_to_say),
 		SEQUENCE(routes_that_redirect),
 		SEQUENCE(a_pool_is_where_routes_need_it),
 		SEQUENCE(a_start_finds_the_same),
