@@ -290,6 +290,12 @@ static int count_meters(struct wave *w, const char *node_id, struct err *e)
 	return rc == 1 ? 0 : -1;
 }
 
+/* A backend's values are those of its routes once more. */
+static bool is_part(const struct meter *m)
+{
+	return str_starts(m->row.object, "bck_");
+}
+
 static int store_meter(struct wave *w, struct meter *m, struct err *e)
 {
 	struct traffic_increase by = { 0 };
@@ -308,7 +314,7 @@ static int store_meter(struct wave *w, struct meter *m, struct err *e)
 	if (!take_values(m, &by))
 		return 0;
 	m->known = m->changed = true;
-	return traffic_sums_add(w->sums, m->report->node_id, &m->owner, &by, e);
+	return is_part(m) ? 0 : traffic_sums_add(w->sums, m->report->node_id, &m->owner, &by, e);
 }
 
 /* A report that names a slot twice. */

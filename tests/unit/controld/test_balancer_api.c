@@ -213,7 +213,7 @@ static const struct {
 		422, "VALIDATION_ERROR", "gzip.types" },
 	{ "/api/routes",
 		"{\"host\":\"a.example\",\"pool\":\"there\",\"error_pages\":[{\"status\":503,\"content_type\":"
-	        "\"a\\nb\",\"body\":\"x\"}]}",
+		"\"a\\nb\",\"body\":\"x\"}]}",
 		422, "VALIDATION_ERROR", "error_pages" },
 	{ "/api/routes", "{\"host\":\"a.example\",\"redirect\":{\"location\":\"ftp://x\"}}", 422, "VALIDATION_ERROR",
 		"redirect.location" },

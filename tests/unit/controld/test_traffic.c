@@ -191,6 +191,17 @@ static void a_relay_is_believed_its_own_mappings(void **state)
 	expect(TRAFFIC_MAPPING, "red", "map_b", 7, 1, 1);
 }
 
+static void what_passes_a_backend_is_its_routes(void **state)
+{
+	(void)state;
+	report((struct sent){
+		"n8", "boot_8", 1, false, { { 0, "rte_x", 100, 2, 1 }, { 1, "bck_x", 100, 0, 0 } }, false });
+	expect(TRAFFIC_NODE, "", "n8", 100, 2, 1);
+	report((struct sent){
+		"n8", "boot_8", 2, true, { { 0, "rte_x", 150, 2, 2 }, { 1, "bck_x", 150, 0, 0 } }, false });
+	expect(TRAFFIC_NODE, "", "n8", 150, 2, 0);
+}
+
 static void old_numbers_change_nothing(void **state)
 {
 	(void)state;
@@ -475,6 +486,7 @@ int main(void)
 		SEQUENCE(values_are_replaced),
 		SEQUENCE(totals_have_an_end),
 		SEQUENCE(a_relay_is_believed_its_own_mappings),
+		SEQUENCE(what_passes_a_backend_is_its_routes),
 		SEQUENCE(old_numbers_change_nothing),
 		SEQUENCE(many_reports_at_once),
 		SEQUENCE(many_meters_in_a_report),
