@@ -348,7 +348,6 @@ int main(void)
 	int rc;
 
 	log_init("test_fleet_ca", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, open("/dev/null", O_WRONLY));
-	room_offline_ms = 60000; /* relays here say nothing for seconds */
 	rc = cmocka_run_group_tests(tests, NULL, NULL);
 	(void)fflush(NULL);
 	_exit(rc == 0 ? 0

@@ -179,8 +179,20 @@ static void test_status_of_clients(void **state)
 	o = call("op", "GET", list, NULL, 200);
 	assert_int_equal(json_array_size(json_object_get(o, "items")), 0);
 	json_decref(o);
+	test_relay_fini(&r);
+}
+
+/* Silent for too long: nothing it said holds. */
+static void test_a_silent_relay_has_no_clients(void **state)
+{
+	char path[128], id[PROTO_ID_SIZE];
+	struct test_relay r;
+
+	(void)state;
+	join_and_open(&r, "edge-1");
+	str_fmt(id, sizeof id, "%lld", (long long)create_client("op", path));
 	report_clients(&r, id);
-	wait_status("edge-1", "offline"); /* silent for too long: nothing it said holds */
+	wait_status("edge-1", "offline");
 	wait_member(path, "status", "offline");
 	test_relay_fini(&r);
 }
@@ -193,6 +205,7 @@ int main(void)
 		TEST(test_client_reaches_the_relays_of_its_mappings),
 		TEST(test_owner_of_a_client),
 		TEST(test_status_of_clients),
+		cmocka_unit_test_setup_teardown(test_a_silent_relay_has_no_clients, setup_hasty, teardown),
 	};
 
 	log_init("test_fleet_clients", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, open("/dev/null", O_WRONLY));

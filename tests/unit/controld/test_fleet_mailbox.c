@@ -56,7 +56,7 @@ static void test_in_order_and_once(void **state)
 	mailbox_post(m, &b.letter);
 	mailbox_post(m, &a.letter);
 	mailbox_post(m, &b.letter); /* it waits already */
-	mailbox_wait(m, clock_mono_ms() + 10000);
+	mailbox_wait(m, clock_mono_ms() + 30000);
 	assert_int_equal(a.opened, 1);
 	assert_int_equal(b.opened, 1);
 	assert_true(b.at < a.at);
@@ -77,7 +77,7 @@ static void test_a_turn_ends(void **state)
 	a.again = 3;
 	mailbox_post(m, &a.letter);
 	for (unsigned turn = 1; turn <= 4; turn++) {
-		mailbox_wait(m, clock_mono_ms() + 10000);
+		mailbox_wait(m, clock_mono_ms() + 30000);
 		assert_int_equal(a.opened, turn);
 	}
 	mailbox_free(m);
