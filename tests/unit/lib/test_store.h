@@ -60,7 +60,7 @@ static inline UNUSED void test_store_folder(struct test_store *t)
 static inline UNUSED void test_store_reopen(struct test_store *t)
 {
 	static const uint8_t key[SEAL_KEY_SIZE] = { 7, 7, 7 };
-	struct store_conf conf = { .url = t->url, .readers = 4, .group_max = 64, .wait_ms = 10000 };
+	struct store_conf conf = { .url = t->url, .readers = 4, .group_max = 64, .wait_ms = 30000 };
 	struct err e = { 0 };
 
 	TEST_STORE_MUST(store_open(&t->store, &conf, &e), e);
