@@ -69,7 +69,7 @@ static const char sql_end_others[] =
 
 static struct store *open_another(const struct test_store *t, uint64_t answer_ms)
 {
-	struct store_conf conf = { .url = t->url, .readers = 2, .wait_ms = 10000, .answer_ms = answer_ms };
+	struct store_conf conf = { .url = t->url, .readers = 2, .wait_ms = 30000, .answer_ms = answer_ms };
 	struct err e = { 0 };
 	struct store *s;
 
@@ -420,23 +420,38 @@ static void test_sending_has_its_limit_of_time(void **state)
 /* ---- a COMMIT that takes longer than anybody waits for it --------------------------------------------------------- */
 
 /* What is stored last waits while it is made durable, as with a disk or a standby that does not answer. */
-static const char sql_slow[] =
-	"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(3); RETURN NULL; END'; "
-	"CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION "
-	"slow()";
+#define SQL_SLOW(seconds)                                                                                      \
+	"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(" seconds          \
+	"); RETURN NULL; END'; "                                                                               \
+	"CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE " \
+	"FUNCTION "                                                                                            \
+	"slow()"
 
 /* Nobody may call it undone while it goes on. */
 static void test_a_slow_commit_is_awaited(void **state)
 {
 	struct test_store *t = *state;
-	struct store *s = open_another(t, 300);
+	struct store *s = open_another(t, 2000);
 	struct err e = { 0 };
 	int64_t id = 30;
 
-	test_postgres_run(t->url, sql_slow);
+	test_postgres_run(t->url, SQL_SLOW("5"));
 	TEST_STORE_MUST(store_write(s, STORE_LOGGED, work_put, &id, &e), e);
 	assert_int_equal(number(t->store, "SELECT count(*) FROM t WHERE id = 30"), 1);
 	store_close(s);
+}
+
+/* How many sessions have come to their sleep. */
+static int asleep(const char *url)
+{
+	PGconn *pg = PQconnectdb(url);
+	PGresult *r = PQexec(
+		pg, "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'");
+	const int n = PQntuples(r);
+
+	PQclear(r);
+	PQfinish(pg);
+	return n;
 }
 
 static void crash(const char *url)
@@ -456,9 +471,10 @@ static void test_after_a_crash_nobody_knows(void **state)
 	struct lone l = { t->store, work_put, &id, 0, { 0 } };
 	pthread_t thread;
 
-	test_postgres_run(t->url, sql_slow);
+	test_postgres_run(t->url, SQL_SLOW("60"));
 	assert_int_equal(pthread_create(&thread, NULL, work_alone, &l), 0);
-	usleep(1000000);
+	while (asleep(t->url) == 0)
+		usleep(10000);
 	crash(t->url);
 	pthread_join(thread, NULL);
 	assert_int_equal(l.rc, -1);

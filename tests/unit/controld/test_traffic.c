@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -432,10 +433,13 @@ static void a_removed_node_has_no_connections(void **state)
 	assert_false(report((struct sent){ "n1", "b2", 2, false, { { 1, "map_a", 99, 9, 0 } }, false }));
 }
 
+static atomic_bool reported; /* but not yet stored */
+
 static int work_report_slowly(struct db *tx, void *arg, struct err *e)
 {
 	int rc = work_report(tx, arg, e);
 
+	atomic_store(&reported, true);
 	usleep(500000);
 	return rc;
 }
@@ -458,8 +462,10 @@ static void a_node_is_removed_while_it_reports(void **state)
 
 	(void)state;
 	report((struct sent){ "n1", "b1", 1, false, { { 1, "map_a", 100, 4, 1 } }, false });
+	atomic_store(&reported, false);
 	assert_int_equal(pthread_create(&thread, NULL, work_another, &more), 0);
-	usleep(250000);
+	while (!atomic_load(&reported))
+		usleep(1000);
 	TEST_STORE_MUST(store_write(t.store, STORE_LOGGED, work_gone, node, &e), e);
 	pthread_join(thread, NULL);
 	expect(TRAFFIC_MAPPING, "red", "map_a", 110, 9, 0);
