@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define PATIENCE_MS 10000 /* of a test; never waited for in full when all is well */
+#define PATIENCE_MS 30000 /* of a test; never waited for in full when all is well */
 
 /* Sends in steps; a server that closes meanwhile is no error here. */
 static inline void client_send(int fd, const char *bytes, size_t n, size_t step)

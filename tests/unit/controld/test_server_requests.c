@@ -288,20 +288,32 @@ static void test_parked_answer(void **state)
 
 /* ---- rates ------------------------------------------------------------------------------------------------------------- */
 
-static void test_rate_of_an_address(void **state)
+/* Three requests where two may come at once: true when one is refused. A server that takes a second for them may take all. */
+static bool refuses_one_of(const char *three, char *answer, size_t size)
 {
 	struct server_conf conf = conf_default;
+	bool refused = false;
+
+	conf.per_address = (struct server_rate){ .rate = 1, .burst = 2 };
+	for (unsigned i = 0; i < 20 && !refused; i++) {
+		struct bench b;
+
+		bench_start(&b, &conf);
+		ask(&b, three, answer, size);
+		bench_stop(&b);
+		refused = strstr(answer, "HTTP/1.1 429 Too Many Requests") != NULL;
+	}
+	return refused;
+}
+
+static void test_rate_of_an_address(void **state)
+{
 	char answer[8192];
-	struct bench b;
 
 	(void)state;
-	conf.per_address = (struct server_rate){ .rate = 1, .burst = 2 };
-	bench_start(&b, &conf);
-	ask(&b, "GET /loop/1 HTTP/1.1\r\n" HOST "\r\n" GOOD LAST, answer, sizeof answer);
-	assert_non_null(strstr(answer, "HTTP/1.1 429 Too Many Requests"));
+	assert_true(refuses_one_of("GET /loop/1 HTTP/1.1\r\n" HOST "\r\n" GOOD LAST, answer, sizeof answer));
 	assert_non_null(strstr(answer, "\r\nRetry-After: 1\r\n"));
 	assert_non_null(strstr(answer, "\"code\":\"RATE_LIMIT_EXCEEDED\""));
-	bench_stop(&b);
 }
 
 /* What no row takes is counted like the rest: of these three the last is refused, each for itself. */
@@ -309,21 +321,15 @@ static void test_rate_of_what_is_nowhere(void **state)
 {
 	static const char *const lines[] = { "GET /nowhere", "OPTIONS /loop/1", "OPTIONS *", "PATCH /loop/1",
 		"GET /%ff", "GET /loop/1?%ff" };
-	struct server_conf conf = conf_default;
 	char text[1024], answer[8192];
-	struct bench b;
 
 	(void)state;
-	conf.per_address = (struct server_rate){ .rate = 1, .burst = 2 };
 	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
 		(void)snprintf(text, sizeof text,
 			"%s HTTP/1.1\r\n" HOST "\r\n%s HTTP/1.1\r\n" HOST "\r\n%s HTTP/1.1\r\n" HOST
 			"Connection: close\r\n\r\n",
 			lines[i], lines[i], lines[i]);
-		bench_start(&b, &conf);
-		ask(&b, text, answer, sizeof answer);
-		bench_stop(&b);
-		if (strstr(answer, "HTTP/1.1 429 Too Many Requests") == NULL)
+		if (!refuses_one_of(text, answer, sizeof answer))
 			fail_msg("%s: %s", lines[i], answer);
 	}
 }

@@ -22,7 +22,7 @@
 
 #include <cmocka.h>
 
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 30000
 #define LAST        "GET /ready HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
 static struct pki pki;
@@ -275,6 +275,7 @@ static void test_who_does_not_speak_tls(void **state)
 	struct client c;
 	char answer[1024];
 	int plain, silent, half;
+	bool served = false;
 
 	(void)state;
 	bench_start(&b, 200);
@@ -294,11 +295,15 @@ static void test_who_does_not_speak_tls(void **state)
 	close(plain);
 	close(silent);
 	close(half);
-	assert_int_equal(client_open(&c, &b, pki.ca), 0); /* others are served */
-	client_send(&c, LAST, 1000);
-	client_read_all(&c, answer, sizeof answer);
-	assert_non_null(strstr(answer, "200 OK"));
-	client_close(&c);
+	for (unsigned i = 0; i < 100 && !served; i++) { /* others are, unless they were too slow as well */
+		if (client_open(&c, &b, pki.ca) == 0) {
+			client_send(&c, LAST, 1000);
+			client_read_all(&c, answer, sizeof answer);
+			served = strstr(answer, "200 OK") != NULL;
+		}
+		client_close(&c);
+	}
+	assert_true(served);
 	bench_stop(&b);
 }
 
