@@ -31,11 +31,11 @@ static void one_that_was_not_waited_for(void **state)
 	before = threads();
 	for (int left = 0; left < 20;) {
 		left += nng_close_within(socket, 0) != 0;
-		for (int i = 0; threads() > before && i < 10000; i++)
+		for (int i = 0; threads() > before && i < 30000; i++)
 			(void)usleep(1000);
 		assert_int_equal(nng_rep0_open(&socket), 0);
 	}
-	assert_int_equal(nng_close_within(socket, 10000), 0);
+	assert_int_equal(nng_close_within(socket, 30000), 0);
 	nng_fini();
 }
 

@@ -123,8 +123,8 @@ static void exchange(nng_socket req, nng_socket rep, const char *cn)
 	struct cert_info peer;
 	nng_msg *msg;
 
-	EXPECT(nng_socket_set_ms(rep, NNG_OPT_RECVTIMEO, 5000) == 0);
-	EXPECT(nng_socket_set_ms(req, NNG_OPT_RECVTIMEO, 5000) == 0);
+	EXPECT(nng_socket_set_ms(rep, NNG_OPT_RECVTIMEO, 30000) == 0);
+	EXPECT(nng_socket_set_ms(req, NNG_OPT_RECVTIMEO, 30000) == 0);
 	EXPECT(nng_msg_alloc(&msg, 100000) == 0);
 	EXPECT(nng_sendmsg(req, msg, 0) == 0);
 	EXPECT(nng_recvmsg(rep, &msg, 0) == 0);
@@ -320,7 +320,7 @@ static int tcp_connect(int port)
 	const struct sockaddr_in to = {
 		.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
 	};
-	const struct timeval most = { 10, 0 };
+	const struct timeval most = { 30, 0 };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	EXPECT(fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) == 0);
@@ -331,7 +331,7 @@ static int tcp_connect(int port)
 /* Sheds until that many went. */
 static void shed(size_t n, uint64_t older_ms, size_t most)
 {
-	const uint64_t give_up_ms = clock_mono_ms() + 10000;
+	const uint64_t give_up_ms = clock_mono_ms() + 30000;
 	size_t went = 0;
 
 	while (went < n) {
@@ -447,7 +447,7 @@ static void run_parts(void)
 
 	EXPECT(room != NULL && nng_tls_register(NULL) == 0);
 	fd = tcp_connect(serve(&rep, &open_door));
-	EXPECT(nng_socket_set_ms(rep, NNG_OPT_RECVTIMEO, 10000) == 0);
+	EXPECT(nng_socket_set_ms(rep, NNG_OPT_RECVTIMEO, 30000) == 0);
 	EXPECT(tls_ctx_new(&ctx, &conf, NULL) == 0);
 	EXPECT(tls_session_new(&s, ctx, &(struct tls_io){ fd_send, fd_recv, &fd }, NULL) == 0);
 	EXPECT(tls_session_handshake(s) == 0);

@@ -99,7 +99,7 @@ static unsigned counter(struct side *s, const unsigned *n)
 
 static void wait_counter(struct side *s, const unsigned *n, unsigned want)
 {
-	uint64_t end = clock_mono_ms() + 10000;
+	uint64_t end = clock_mono_ms() + 30000;
 
 	while (counter(s, n) < want)
 		assert_true(clock_mono_ms() < end);
@@ -147,7 +147,7 @@ static int work_append(struct db *tx, void *arg, struct err *e)
 
 static void a_commit_wakes_the_other(void **state)
 {
-	uint64_t end = clock_mono_ms() + 10000;
+	uint64_t end = clock_mono_ms() + 30000;
 	struct err e;
 	int64_t seq;
 
