@@ -56,8 +56,7 @@ static void create_waits_for_the_relays(void **state)
 	static const struct {
 		enum edge_does does;
 		const char *status;
-	} cases[] = { { EDGE_ACKNOWLEDGES, "active" }, { EDGE_REFUSES, "error" }, { EDGE_SILENT, "pending" },
-		{ EDGE_AWAY, "pending" } };
+	} cases[] = { { EDGE_ACKNOWLEDGES, "active" }, { EDGE_REFUSES, "error" }, { EDGE_AWAY, "pending" } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -73,6 +72,29 @@ static void create_waits_for_the_relays(void **state)
 				"ADDRESS_IN_USE");
 		json_decref(m);
 	}
+}
+
+static int setup_hasty(void **state)
+{
+	const uint64_t usual = room_create_wait_ms;
+	int rc;
+
+	room_create_wait_ms = 100;
+	rc = setup(state);
+	room_create_wait_ms = usual;
+	return rc;
+}
+
+static void create_waits_not_for_ever(void **state)
+{
+	json_t *m;
+
+	(void)state;
+	edge(EDGE_SILENT);
+	m = call("admin", "POST", "/api/v1/mappings", MAPPING(""), 201);
+	assert_string_equal(text_in(m, "status"), "pending");
+	assert_false(json_is_object(json_object_get(m, "error")));
+	json_decref(m);
 }
 
 static void refusals_of_a_create(void **state)
@@ -693,6 +715,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		SEQUENCE(create_answers_with_all_members),
 		SEQUENCE(create_waits_for_the_relays),
+		cmocka_unit_test_setup_teardown(create_waits_not_for_ever, setup_hasty, teardown),
 		SEQUENCE(refusals_of_a_create),
 		SEQUENCE(all_that_is_wrong_is_named_at_once),
 		SEQUENCE(ports_and_mappings_run_out),

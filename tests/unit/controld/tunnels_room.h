@@ -31,6 +31,8 @@
 
 enum edge_does { EDGE_AWAY, EDGE_SILENT, EDGE_ACKNOWLEDGES, EDGE_REFUSES };
 
+static uint64_t room_create_wait_ms = 60000; /* set before setup(); long, as the machine may be slow */
+
 static struct room {
 	struct test_server server;
 	struct test_client client;
@@ -272,8 +274,10 @@ static inline int setup(void **state)
 {
 	static const struct authenticator auth = { .resolve = resolve };
 	static const struct relays relays = { &relays_ops, &room };
-	struct tunnels_conf conf = { .port_min = 10000, .port_max = 10009, .create_wait_ms = 3000, .mappings_max = 8 };
-	struct balancer_conf pools = { .create_wait_ms = 3000, .pools_max = 50, .routes_max = 50 };
+	struct tunnels_conf conf = {
+		.port_min = 10000, .port_max = 10009, .create_wait_ms = room_create_wait_ms, .mappings_max = 8
+	};
+	struct balancer_conf pools = { .create_wait_ms = room_create_wait_ms, .pools_max = 50, .routes_max = 50 };
 	const struct certs_conf certs = { .certificates_max = 5 };
 	struct server *s;
 	struct err e;
