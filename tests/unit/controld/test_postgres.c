@@ -208,7 +208,7 @@ static void test_writers_plan_a_statement_once(void **state)
 static void test_a_statement_that_takes_too_long_is_ended(void **state)
 {
 	struct test_store *t = *state;
-	struct store *s = open_another(t, 500);
+	struct store *s = open_another(t, 3000);
 	struct err e = { 0 };
 	struct query *q;
 	struct db *db;
