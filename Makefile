@@ -191,7 +191,7 @@ THREADED := $(foreach t,$(THREADED_NAMES),$(foreach b,$(UNIT_BIN),$(if $(filter 
 .PHONY: unit-threaded threaded-bins
 threaded-bins: $(sort $(THREADED))
 unit-threaded: $(sort $(THREADED))
-	@scripts/run-unit $(sort $(THREADED))
+	@TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp $$TSAN_OPTIONS" scripts/run-unit $(sort $(THREADED))
 
 # ---- tools of tests and benchmarks: tests/lib/<name>.c, one program each ------------------------------------------------
 TOOL_SRC := $(wildcard tests/lib/*.c)
