@@ -385,6 +385,19 @@ static inline void lab_expect_reset(int fd)
 		fail_msg("wanted a reset: %s", k > 0 ? "a byte came" : k == 0 ? "the stream ended" : strerror(errno));
 }
 
+/* A connection that is reset at once: when the test is slow, before its connect() has returned. */
+static inline void lab_expect_refused(uint16_t port)
+{
+	struct sockaddr_in a = lab_addr(port);
+	int fd = lab_socket(SOCK_STREAM);
+
+	if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
+		lab_expect_reset(fd);
+	else if (errno != ECONNRESET)
+		fail_msg("connect to port %u: %s", (unsigned)port, strerror(errno));
+	close(fd);
+}
+
 static inline void lab_reset(int fd)
 {
 	struct linger at_once = { .l_onoff = 1 };
