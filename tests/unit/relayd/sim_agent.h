@@ -36,6 +36,7 @@ struct alink {
 	struct agent *agent;
 	bool up, closed;
 	struct frame_end refused;
+	struct stream asking; /* of ask_behind() */
 };
 
 struct agent {
@@ -49,7 +50,8 @@ struct agent {
 	struct alink links[LINKS_MAX];
 	unsigned n; /* links wanted */
 	struct task quit, go_away, say, visit, again;
-	const struct key *next; /* of `again` */
+	const struct key *next; /* of `again`, */
+	unsigned times;         /* and how often at once */
 	struct list started;    /* in the list of that name */
 	/* for the test's thread: atomic */
 	unsigned up, closed, code, streams, said;
@@ -134,7 +136,7 @@ static inline void on_agent_open(struct tunnel_link *l, uint32_t id, const struc
 	stream_opened(&e->stream);
 }
 
-static inline void on_agent_secured(struct tunnel_link *l)
+static inline void agent_greet(struct tunnel_link *l)
 {
 	struct agent *a = CONTAINER_OF(l, struct alink, link)->agent;
 	uint8_t exported[FRAME_EXPORTED];
@@ -148,6 +150,11 @@ static inline void on_agent_secured(struct tunnel_link *l)
 	frame_hello_put(&l->mux.out, &a->hello);
 	if (hello_version != 0)
 		l->mux.out.data[FRAME_HEAD] = hello_version;
+}
+
+static inline void on_agent_secured(struct tunnel_link *l)
+{
+	agent_greet(l);
 	tunnel_link_flush(l);
 }
 
@@ -216,14 +223,37 @@ static inline void on_go_away(struct task *t)
 	}
 }
 
+static inline void on_asking(struct stream *s, uint32_t events)
+{
+	(void)s;
+	(void)events;
+}
+
+/* For a mapping that nobody has: the relay counts that (not_theirs), and has read then what came before it on the link. */
+static inline void ask_behind(struct alink *al)
+{
+	const struct frame_open o = {
+		.kind = FRAME_TCP, .host = "-", .port = 1, .source = "here", .mapping = "map_of_nobody"
+	};
+
+	stream_close(&al->asking, ERR_NONE, "");
+	assert_int_equal(stream_open(&al->asking, &al->link.mux, &o, on_asking, NULL), 0);
+}
+
 /* Greets on the links that it has, with another key. */
 static inline void on_again(struct task *t)
 {
 	struct agent *a = CONTAINER_OF(t, struct agent, again);
 
 	a->key = a->next;
-	for (unsigned i = 0; i < a->n; i++)
-		on_agent_secured(&a->links[i].link);
+	for (unsigned i = 0; i < a->n; i++) {
+		struct alink *al = &a->links[i];
+
+		for (unsigned k = 0; k < a->times; k++)
+			agent_greet(&al->link);
+		ask_behind(al);
+		tunnel_link_flush(&al->link);
+	}
 	__atomic_add_fetch(&a->said, 1, __ATOMIC_RELEASE);
 }
 
@@ -238,6 +268,7 @@ static inline void on_say(struct task *t)
 		str_copy(h.mapping, sizeof h.mapping, a->of);
 	for (unsigned i = 0; i < a->n; i++) {
 		frame_health_put(&a->links[i].link.mux.out, &h);
+		ask_behind(&a->links[i]);
 		tunnel_link_flush(&a->links[i].link);
 	}
 	__atomic_add_fetch(&a->said, 1, __ATOMIC_RELEASE);
