@@ -70,6 +70,29 @@ static inline uint16_t echo_one(void)
 	return ntohs(from.sin_port);
 }
 
+/*
+ * On a port that went quiet at that time, and ends who says nothing for a second: the port that the target sees. 0: it had ended,
+ * as the test was late.
+ */
+static inline uint16_t talk_in_time(int fd, uint64_t quiet_ms)
+{
+	struct pollfd p = { .fd = server, .events = POLLIN };
+	uint16_t from;
+
+	lab_send(fd, "y", 1);
+	while (poll(&p, 1, 20) == 0) {
+		assert_true(clock_mono_ms() < quiet_ms + LAB_WAIT_MS);
+		if (lab_connections(&lab) > 0)
+			continue;
+		assert_true(clock_mono_ms() >= quiet_ms + 1000);
+		print_message("too late to see it\n");
+		return 0;
+	}
+	from = echo_one();
+	expect_datagram(fd, "y", 1);
+	return from;
+}
+
 static inline bool nothing_comes(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
