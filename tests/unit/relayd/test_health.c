@@ -202,7 +202,7 @@ static struct pool_health check(uint8_t type)
 {
 	return (struct pool_health){ .type = type,
 		.interval_ms = 1000,
-		.timeout_ms = 300,
+		.timeout_ms = 10000,
 		.rise = 1,
 		.fall = 2,
 		.method = "GET",
@@ -286,7 +286,9 @@ static void test_http(void **state)
 	wait_for(w, "b0", BACKEND_HEALTHY);
 	assert_int_equal(told(w, "b0")->flaps, 2);
 	assert_true(w->ups[0]->up_since_ns != 0); /* it starts slowly */
+	health.timeout_ms = 300;
 	target_set(&t, 1);
+	pool_set(w, &health, &t.port, 1, true);
 	wait_for(w, "b0", BACKEND_UNHEALTHY);
 	assert_string_equal(told(w, "b0")->reason, "no answer within 300 ms");
 	target_close(&t);
