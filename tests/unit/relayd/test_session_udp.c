@@ -62,7 +62,7 @@ static int both_new(struct service *out, const struct service_env *env, struct e
 static void put_client(void)
 {
 	struct msg_update head = { .kind = UPDATE_DELTA, .from = lab.snapshot->revision }, m;
-	struct client_conf c = { .enabled = true, .n_keys = 1, .heartbeat_s = 1, .tenant = "ten_1" };
+	struct client_conf c = { .enabled = true, .n_keys = 1, .heartbeat_s = 10, .tenant = "ten_1" };
 	struct snapshot *next;
 	struct buf body, b;
 	size_t count_at;
@@ -294,7 +294,7 @@ static void test_ends(void **state)
 	lab_expect_reset(c.tcp);
 	assert_int_equal(count(METER_refused_protocol), 1);
 	leave(&c);
-	put_mapping(200, "");
+	put_mapping(3000, "");
 	c = associate();
 	say(c.udp, 5000, "x");
 	expect(&c, 5000, "x");
