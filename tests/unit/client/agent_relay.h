@@ -12,6 +12,7 @@
 #include "common/base/err.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
+#include "common/base/rand.h"
 #include "common/base/str.h"
 #include "common/crypto/cert.h"
 #include "common/crypto/key.h"
@@ -202,6 +203,24 @@ static inline int world_listen(int type, uint16_t port, uint16_t *out)
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
 	*out = ntohs(a.sin_port);
 	return fd;
+}
+
+/* A port on which nobody listens, and not one that the kernel gives to clients and to who asks for any. */
+static inline uint16_t world_free_port(void)
+{
+	for (unsigned tries = 0; tries < 100; tries++) {
+		const struct sockaddr_in a = { .sin_family = AF_INET,
+			.sin_port = htons((uint16_t)(11000 + rand_below(20000))),
+			.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		int rc = bind(fd, (const struct sockaddr *)&a, sizeof a);
+
+		close(fd);
+		if (rc == 0)
+			return ntohs(a.sin_port);
+	}
+	fail_msg("no port is free");
+	return 0;
 }
 
 static inline void test_relay_open(struct test_relay *r, struct world *w)

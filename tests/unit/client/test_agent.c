@@ -551,9 +551,8 @@ static void test_says_why_not(void **state)
 {
 	static const char *const more[] = { "allow=127.0.0.0/8:1024-65535", NULL };
 	struct world *w = *state;
-	uint16_t closed_port;
+	uint16_t closed_port = world_free_port();
 
-	close(world_listen(SOCK_STREAM, 0, &closed_port));
 	start(w, more);
 	ends_with(w, "127.0.0.1", 80, ERR_DENIED_TARGET);
 	ends_with(w, "192.0.2.1", 8080, ERR_DENIED_TARGET);
@@ -735,7 +734,7 @@ static bool udp_over(struct world *w)
 /* The first come before the name is resolved; one is empty. */
 static void test_udp(void **state)
 {
-	static const char *const more[] = { "udp_idle_timeout=1s", NULL };
+	static const char *const more[] = { "udp_idle_timeout=5s", NULL };
 	struct world *w = *state;
 	struct frame_open o = { .kind = FRAME_UDP, .mapping = "map_1", .host = "localhost" };
 	struct target echo;

@@ -53,14 +53,6 @@ static int tear_down(void **state)
 	return world_tear_down(state);
 }
 
-static uint16_t closed_port(void)
-{
-	uint16_t port;
-
-	close(world_listen(SOCK_STREAM, 0, &port));
-	return port;
-}
-
 static bool is_told(struct world *w)
 {
 	(void)w;
@@ -82,7 +74,7 @@ static bool is_there(struct world *w)
 static void test_away_and_there(void **state)
 {
 	struct world *w = *state;
-	uint16_t port = closed_port();
+	uint16_t port = world_free_port();
 	struct buf b;
 	int fd;
 

@@ -235,7 +235,7 @@ static void begin(struct world *w, enum manner first, enum manner second, const 
 	manners[0] = first;
 	manners[1] = second;
 	client = -1;
-	close(world_listen(SOCK_STREAM, 0, &port)); /* one that is free */
+	port = world_free_port();
 	w->on_open = on_open;
 	w->relay[0].wants = w->relay[1].wants = 1;
 	str_fmt(relays, sizeof relays, "127.0.0.1:%u,127.0.0.1:%u", w->relay[0].port, w->relay[1].port);
@@ -339,11 +339,17 @@ static void test_no_relay_left(void **state)
 	assert_int_equal(n_refused, 1);
 	close(client);
 	client = -1;
-	world_run_until(w, listens);
-	begun = w->worker.now_ns;
-	world_run_until(w, was_reset);
-	assert_true(w->worker.now_ns - begun < first);
-	assert_int_equal(n_refused, 2);
+	for (unsigned tries = 1;; tries++) { /* one of them when nobody else keeps the machine for so long */
+		world_run_until(w, listens);
+		begun = w->worker.now_ns;
+		world_run_until(w, was_reset);
+		assert_int_equal(n_refused, 1 + tries);
+		if (w->worker.now_ns - begun < first)
+			break;
+		assert_true(tries < 5);
+		close(client);
+		client = -1;
+	}
 	end();
 }
 
