@@ -202,7 +202,7 @@ static UNUSED void make_token(const char *body, char token[JOIN_TOKEN_MAX])
 /* Waits until a member of an object has this text; a number is compared as text. */
 static UNUSED void wait_member(const char *path, const char *member, const char *want)
 {
-	uint64_t end = clock_mono_ms() + 10000;
+	uint64_t end = clock_mono_ms() + 30000;
 	char got[128] = "";
 
 	while (clock_mono_ms() < end) {

@@ -4,7 +4,7 @@
  *	test_relay_join(&r, port, token)      0, or the code it was refused with
  *	test_relay_open(&r, port)             both lines
  *	test_relay_send(r.poll, &b)           a request; b is emptied
- *	m = test_relay_recv(r.poll)           its reply within 10 s, NULL when the connection went; nng_msg_free(m)
+ *	m = test_relay_recv(r.poll)           its reply within 30 s, NULL when the connection went; nng_msg_free(m)
  *
  * Sockets are left open: closing one that is dialling may hang.
  */
@@ -55,8 +55,8 @@ static inline UNUSED int test_relay_dial(nng_socket *s, uint16_t port, const str
 		abort();
 	TEST_RELAY_MUST(nng_req0_open(s));
 	TEST_RELAY_MUST(nng_socket_set_ms(*s, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE));
-	TEST_RELAY_MUST(nng_socket_set_ms(*s, NNG_OPT_RECVTIMEO, 10000));
-	TEST_RELAY_MUST(nng_socket_set_ms(*s, NNG_OPT_SENDTIMEO, 10000));
+	TEST_RELAY_MUST(nng_socket_set_ms(*s, NNG_OPT_RECVTIMEO, 30000));
+	TEST_RELAY_MUST(nng_socket_set_ms(*s, NNG_OPT_SENDTIMEO, 30000));
 	TEST_RELAY_MUST(nng_dialer_create(&d, *s, url));
 	if (nng_tls_set_dialer(d, tls, &e) != 0) {
 		fprintf(stderr, "dial: %s\n", e.msg);
@@ -83,7 +83,7 @@ static inline UNUSED nng_msg *test_relay_recv(nng_socket s)
 	int rv = nng_recvmsg(s, &m, 0);
 
 	if (rv == NNG_ETIMEDOUT) {
-		fprintf(stderr, "no reply within 10 s\n");
+		fprintf(stderr, "no reply within 30 s\n");
 		abort();
 	}
 	return rv == 0 ? m : NULL;
