@@ -3,6 +3,7 @@
 #include "tests/unit/lib/alloc_fail.h"
 
 #include "common/base/macros.h"
+#include "common/base/str.h"
 #include "controld/identity/identity.h"
 #include "controld/rest/stream_shares.h"
 
@@ -75,8 +76,8 @@ static void test_whose_share(void **state)
 		struct identity who = { .api_key = cases[i].api_key };
 		char key[STREAM_SHARES_KEY_SIZE];
 
-		strcpy(who.user_id, cases[i].user);
-		strcpy(who.token_id, cases[i].token);
+		assert_int_equal(str_copy(who.user_id, sizeof who.user_id, cases[i].user), 0);
+		assert_int_equal(str_copy(who.token_id, sizeof who.token_id, cases[i].token), 0);
 		stream_shares_key(key, &who);
 		assert_string_equal(key, cases[i].want);
 	}
